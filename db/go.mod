@@ -1,0 +1,3 @@
+module fixdesk/db
+
+go 1.26
