@@ -1,3 +1,3 @@
 module fixdesk/db
 
-go 1.26
+go 1.26.0
