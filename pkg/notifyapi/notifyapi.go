@@ -1,0 +1,145 @@
+// Package notifyapi is the notification service as its clients see it: the
+// wire types of its HTTP API and a client whose retries are safe.
+//
+// The service itself uses the same types, so the two can't drift apart. It
+// must not know how mail is sent or stored, and imports nothing of a service.
+package notifyapi
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// The scopes a caller's token may carry (RFC 6749 section 3.3).
+const (
+	ScopeWrite  = "notifications:write"  // raise a notification
+	ScopeRead   = "notifications:read"   // look at notifications and results
+	ScopeManage = "notifications:manage" // cancel and retry
+)
+
+// Audience is the "aud" a token must have to be taken by the service.
+const Audience = "notification"
+
+// MaxRecipients is how many addresses one notification may list.
+const MaxRecipients = 1000
+
+// Request asks for one mail to each of Recipients.
+type Request struct {
+	Subject    string   `json:"subject" minLength:"1" maxLength:"300" doc:"One line, no control characters."`
+	Text       string   `json:"text" minLength:"1" maxLength:"200000" doc:"The mail as plain text."`
+	HTML       *string  `json:"html,omitempty" minLength:"1" maxLength:"500000" doc:"The same mail as HTML, for readers that show it."`
+	Recipients []string `json:"recipients" minItems:"1" maxItems:"1000" nullable:"false" doc:"Addresses, each mailed separately; a repeated address is mailed once."`
+	Requester  string   `json:"requester" minLength:"1" maxLength:"200" doc:"Who or what asks, in the caller's words."`
+	Reference  *string  `json:"reference,omitempty" minLength:"1" maxLength:"200" doc:"The caller's own name for what this is about; notifications are found by it."`
+	Thread     *string  `json:"thread,omitempty" minLength:"1" maxLength:"200" doc:"Mails of one thread are shown together by the reader's mail program."`
+	// NotBefore holds the mail back until then; absent or past means now.
+	NotBefore *time.Time `json:"not_before,omitempty" doc:"Send no earlier than this, at most a year ahead."`
+}
+
+// Status is what became of a notification, derived from its recipients.
+type Status string
+
+// The states of a notification.
+const (
+	StatusQueued          Status = "queued"           // nothing was tried yet
+	StatusProcessing      Status = "processing"       // some recipient is still to be mailed
+	StatusCompleted       Status = "completed"        // everyone was mailed
+	StatusPartiallyFailed Status = "partially_failed" // some were mailed, some never will be
+	StatusFailed          Status = "failed"           // it is over and nobody was mailed
+	StatusCanceled        Status = "canceled"         // canceled before everyone was mailed, no failure
+)
+
+// RecipientStatus is what became of one recipient's mail.
+type RecipientStatus string
+
+// The states of a recipient.
+const (
+	RecipientQueued    RecipientStatus = "queued"    // to be tried
+	RecipientSending   RecipientStatus = "sending"   // in a worker's hands
+	RecipientDelayed   RecipientStatus = "delayed"   // failed for now, will be tried again
+	RecipientSent      RecipientStatus = "sent"      // the mail server took responsibility
+	RecipientFailed    RecipientStatus = "failed"    // refused for good, or given up
+	RecipientCanceled  RecipientStatus = "canceled"  // canceled before it was sent
+	RecipientUncertain RecipientStatus = "uncertain" // the connection broke before the server's answer
+)
+
+// Counts is how many recipients are in each state; Total is their sum.
+type Counts struct {
+	Total     int `json:"total"`
+	Queued    int `json:"queued"`
+	Sending   int `json:"sending"`
+	Delayed   int `json:"delayed"`
+	Sent      int `json:"sent"`
+	Failed    int `json:"failed"`
+	Canceled  int `json:"canceled"`
+	Uncertain int `json:"uncertain"`
+}
+
+// Notification is a stored request and its result.
+type Notification struct {
+	ID          uuid.UUID  `json:"id"`
+	Subject     string     `json:"subject"`
+	Text        string     `json:"text"`
+	HTML        *string    `json:"html"`
+	Requester   string     `json:"requester"`
+	Reference   *string    `json:"reference"`
+	Thread      *string    `json:"thread"`
+	Status      Status     `json:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
+	NotBefore   *time.Time `json:"not_before"`
+	CreatedAt   time.Time  `json:"created_at"`
+	CompletedAt *time.Time `json:"completed_at" doc:"When the last recipient was settled; null until then."`
+	Counts      Counts     `json:"counts"`
+	// Recipients are the first 100, on Get alone.
+	Recipients []Recipient `json:"recipients,omitempty" doc:"The first 100, where one notification is asked for."`
+	// RecipientsNext is the path of the page that follows Recipients.
+	RecipientsNext string `json:"recipients_next,omitempty" doc:"Where the rest of the recipients is, if there is more."`
+}
+
+// Recipient is one address and what became of its mail.
+type Recipient struct {
+	ID            uuid.UUID       `json:"id"`
+	Email         string          `json:"email"`
+	Status        RecipientStatus `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain"`
+	Attempts      int             `json:"attempts"`
+	LastError     *string         `json:"last_error"`
+	NextAttemptAt *time.Time      `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
+	SentAt        *time.Time      `json:"sent_at"`
+}
+
+// Outcome is how one try ended.
+type Outcome string
+
+// The outcomes of a try.
+const (
+	OutcomeSent      Outcome = "sent"
+	OutcomeTemporary Outcome = "temporary"
+	OutcomePermanent Outcome = "permanent"
+	OutcomeUncertain Outcome = "uncertain"
+)
+
+// Attempt is one try to hand a recipient's mail to a mail server.
+type Attempt struct {
+	Number  int       `json:"number" doc:"1 is the first try."`
+	At      time.Time `json:"at"`
+	Server  string    `json:"server" doc:"The mail server, host and port."`
+	Code    *int      `json:"code" doc:"The server's reply code (RFC 5321 section 4.2); null when it gave none."`
+	Reply   string    `json:"reply" doc:"The server's own text, or what broke."`
+	Outcome Outcome   `json:"outcome" enum:"sent,temporary,permanent,uncertain"`
+}
+
+// Page is one page of a list. NextCursor is empty on the last.
+type Page[T any] struct {
+	Items      []T    `json:"items" nullable:"false"`
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+// Stats is the state of the whole queue.
+type Stats struct {
+	Recipients Counts `json:"recipients"`
+	// OldestDueAgeSeconds is how long the oldest recipient that could be
+	// mailed now has waited; 0 when none waits.
+	OldestDueAgeSeconds float64 `json:"oldest_due_age_seconds"`
+	// SentPerMinute is the mails taken by servers in the last 60 seconds.
+	SentPerMinute int `json:"sent_per_minute"`
+}
