@@ -1,0 +1,77 @@
+// Package obs is what an operator sees of a process: its log and its metrics.
+// It owns the shape of the log line, the request id that ties lines together
+// across both services, and the Prometheus registry.
+//
+// It must not know HTTP, PostgreSQL or any room of a service.
+package obs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Format is how a log line is written.
+type Format string
+
+// The formats a log line can have.
+const (
+	JSON Format = "json" // one JSON object a line, for machines; the default
+	Text Format = "text" // key=value pairs, for people
+)
+
+// UnmarshalText accepts "json" and "text".
+func (f *Format) UnmarshalText(text []byte) error {
+	switch v := Format(text); v {
+	case JSON, Text:
+		*f = v
+		return nil
+	}
+	return fmt.Errorf("want %q or %q", JSON, Text)
+}
+
+// NewLogger writes structured lines of at least the given level to w, as JSON
+// unless Text is asked for. A line logged with a context that carries a request
+// id (see WithRequestID) has it as request_id.
+func NewLogger(w io.Writer, level slog.Level, format Format) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewJSONHandler(w, options)
+	if format == Text {
+		h = slog.NewTextHandler(w, options)
+	}
+	return slog.New(requestIDHandler{h})
+}
+
+type requestIDKey struct{}
+
+// WithRequestID returns a context that carries id for the log, the answer and
+// the calls that follow from this request.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// RequestID gives the request id that ctx carries, "" if none.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// requestIDHandler adds the context's request id to each line.
+type requestIDHandler struct{ slog.Handler }
+
+func (h requestIDHandler) Handle(ctx context.Context, r slog.Record) error {
+	if id := RequestID(ctx); id != "" {
+		r = r.Clone()
+		r.AddAttrs(slog.String("request_id", id))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h requestIDHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return requestIDHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h requestIDHandler) WithGroup(name string) slog.Handler {
+	return requestIDHandler{h.Handler.WithGroup(name)}
+}
