@@ -1,0 +1,180 @@
+package pgserver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ErrInUse says that another living program has a server on the folder.
+var ErrInUse = errors.New("another program runs PostgreSQL on this folder")
+
+// maxSocketPath is what fits into a socket address everywhere (macOS has 104
+// bytes, Linux 108, both with a terminating zero).
+const maxSocketPath = 103
+
+// lockFolder holds dir for this program's life. The kernel lets go of the
+// lock when the program ends, however it ends.
+func lockFolder(dir string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		file.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+		}
+		return nil, fmt.Errorf("lock the data folder: %w", err)
+	}
+	return file, nil
+}
+
+// Remove deletes a folder that Start made, first stopping a server that a
+// killed program left on it. It fails with ErrInUse if a living one uses it.
+func Remove(ctx context.Context, dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	lock, err := lockFolder(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := clearPidFile(ctx, dataDir(dir)); err != nil {
+		return err
+	}
+	if account, err := serverAccount(); err == nil {
+		if socket := usualSocketFolder(dir); account.owns(socket) {
+			_ = os.RemoveAll(socket)
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+// socketFolder gives the same short folder for dir each time, so that an
+// address printed once stays right; or a new one, should somebody else have
+// taken that name.
+func socketFolder(a account, dir string) (string, error) {
+	folder := usualSocketFolder(dir)
+	if a.owns(folder) { // with the lock file of a killed server
+		_ = os.RemoveAll(folder)
+	}
+	err := os.Mkdir(folder, 0o700)
+	if err == nil && a.other {
+		err = os.Chown(folder, a.uid, a.gid)
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	if !a.owns(folder) {
+		if folder, err = os.MkdirTemp(filepath.Dir(folder), "fx-"); err != nil {
+			return "", err
+		}
+		if err := a.folder(folder); err != nil {
+			return "", err
+		}
+	}
+	return folder, nil
+}
+
+func usualSocketFolder(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	name := "fx-" + hex.EncodeToString(sum[:5])
+	base := os.TempDir()
+	if len(filepath.Join(base, name, ".s.PGSQL.5432")) > maxSocketPath {
+		base = "/tmp"
+	}
+	return filepath.Join(base, name)
+}
+
+// pidFile is what PostgreSQL writes into postmaster.pid.
+type pidFile struct {
+	pid    int
+	shmID  string // of the System V segment that its processes are attached to
+	status string // "starting", "ready", "stopping" …
+}
+
+func readPidFile(dataDir string) (pidFile, error) {
+	text, err := os.ReadFile(pidPath(dataDir))
+	if err != nil {
+		return pidFile{}, err
+	}
+	lines := strings.Split(string(text), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
+	if err != nil {
+		return pidFile{}, fmt.Errorf("%s does not start with a process id", pidPath(dataDir))
+	}
+	file := pidFile{pid: pid}
+	if len(lines) > 6 {
+		if fields := strings.Fields(lines[6]); len(fields) == 2 {
+			file.shmID = fields[1]
+		}
+	}
+	if len(lines) > 7 {
+		file.status = strings.TrimSpace(lines[7])
+	}
+	return file, nil
+}
+
+func pidPath(dataDir string) string { return filepath.Join(dataDir, "postmaster.pid") }
+
+// clearPidFile makes sure that no server runs on dataDir. The caller holds the
+// folder's lock, so a server found there belongs to no living program and is
+// stopped. PostgreSQL itself copes with a pid file whose process is gone; but
+// it takes a zombie, or a stranger that got the number since, for a server.
+// The file is removed only when the process is provably none and nothing is
+// attached to the dead server's memory.
+func clearPidFile(ctx context.Context, dataDir string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for tries := 0; ; tries++ {
+		file, err := readPidFile(dataDir)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		command, exists := commandLine(file.pid)
+		switch {
+		case err != nil:
+			// Unreadable: just being written, or cut off by a crash, which
+			// does not pass.
+			if tries == 100 {
+				return os.Remove(pidPath(dataDir))
+			}
+		case serves(command, dataDir):
+			if tries%100 == 0 {
+				_ = syscall.Kill(file.pid, syscall.SIGINT)
+			}
+		case attached(file.shmID):
+		case exists:
+			return os.Remove(pidPath(dataDir))
+		default:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a PostgreSQL server (process %d) is still running on %s and does not stop", file.pid, dataDir)
+		case <-tick.C:
+		}
+	}
+}
+
+// serves tells whether the command line is a server's on dataDir; a zombie's
+// is empty.
+func serves(commandLine, dataDir string) bool {
+	return strings.Contains(commandLine+" ", " -D "+dataDir+" ")
+}

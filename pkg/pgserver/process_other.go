@@ -1,0 +1,21 @@
+//go:build unix && !linux
+
+package pgserver
+
+import (
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// commandLine gives the arguments of a process, nothing if it is a zombie.
+func commandLine(pid int) (command string, exists bool) {
+	out, err := exec.Command("ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
+	if err != nil {
+		return "", false
+	}
+	return strings.TrimSpace(string(out)), true
+}
+
+// attached can't be told here; PostgreSQL's own check must do.
+func attached(string) bool { return false }

@@ -1,0 +1,377 @@
+package pgserver_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+
+	"fixdesk/pkg/pgserver"
+)
+
+// launcherDir, set, turns this test binary into a program that starts a server
+// on that folder, prints its process id and URL, and waits to be killed.
+const launcherDir = "PGSERVER_TEST_LAUNCHER_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(launcherDir); dir != "" {
+		launcher(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func launcher(dir string) {
+	s, err := pgserver.Start(context.Background(), pgserver.Options{Dir: dir})
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	fmt.Println(s.Pid(), s.URL("postgres"))
+	select {}
+}
+
+// folder is one that the server's account can reach, unlike t.TempDir, which
+// is closed to others.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pgserver-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "pg")
+}
+
+func start(t *testing.T, options pgserver.Options) *pgserver.Server {
+	t.Helper()
+	s, err := pgserver.Start(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func stop(t *testing.T, s *pgserver.Server) {
+	t.Helper()
+	if err := s.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func exec1(t *testing.T, url, sql string) string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	rows, err := conn.Query(t.Context(), sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := ""
+	for rows.Next() {
+		if err := rows.Scan(&value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return value
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if holds() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// running tells whether a process exists and is no zombie.
+func running(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(text), ") ")
+	return !strings.HasPrefix(state, "Z")
+}
+
+func TestDataIsThereAfterARestart(t *testing.T) {
+	dir := folder(t)
+	s := start(t, pgserver.Options{Dir: dir})
+	first := s.URL("postgres")
+	exec1(t, first, "create table kept (note text)")
+	exec1(t, first, "insert into kept values ('still here')")
+	stop(t, s)
+
+	s = start(t, pgserver.Options{Dir: dir})
+	defer stop(t, s)
+	if s.URL("postgres") != first {
+		t.Errorf("the address changed from %s to %s", first, s.URL("postgres"))
+	}
+	if got := exec1(t, first, "select note from kept"); got != "still here" {
+		t.Errorf("read %q", got)
+	}
+}
+
+func TestOnlyTheSocketIsOpenAndDurabilityIsOn(t *testing.T) {
+	s := start(t, pgserver.Options{Dir: folder(t)})
+	defer stop(t, s)
+	for setting, want := range map[string]string{
+		"listen_addresses": "", "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
+		"server_encoding": "UTF8", "timezone": "UTC",
+	} {
+		if got := exec1(t, s.URL("postgres"), "show "+setting); got != want {
+			t.Errorf("%s is %q, want %q", setting, got, want)
+		}
+	}
+	socket := exec1(t, s.URL("postgres"), "show unix_socket_directories")
+	info, err := os.Stat(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf("the socket's folder has mode %v", info.Mode())
+	}
+}
+
+func TestATestServerIsFasterAndTakesSettings(t *testing.T) {
+	s := start(t, pgserver.Options{Dir: folder(t), Test: true, Settings: map[string]string{"work_mem": "7MB", "full_page_writes": "on"}})
+	defer stop(t, s)
+	for setting, want := range map[string]string{"fsync": "off", "work_mem": "7MB", "full_page_writes": "on"} {
+		if got := exec1(t, s.URL("postgres"), "show "+setting); got != want {
+			t.Errorf("%s is %q, want %q", setting, got, want)
+		}
+	}
+}
+
+func TestPsqlConnectsByTheURL(t *testing.T) {
+	s := start(t, pgserver.Options{Dir: folder(t), Test: true})
+	defer stop(t, s)
+	out, err := exec.Command(filepath.Join(s.BinDir(), "psql"), s.URL("postgres"), "-Atc", "select 6*7").CombinedOutput()
+	if err != nil || strings.TrimSpace(string(out)) != "42" {
+		t.Errorf("psql: %v: %s", err, out)
+	}
+}
+
+func TestAFolderHasOneServerOnly(t *testing.T) {
+	dir := folder(t)
+	s := start(t, pgserver.Options{Dir: dir, Test: true})
+	if _, err := pgserver.Start(t.Context(), pgserver.Options{Dir: dir, Test: true}); !errors.Is(err, pgserver.ErrInUse) {
+		t.Errorf("a second start: %v", err)
+	}
+	if err := pgserver.Remove(t.Context(), dir); !errors.Is(err, pgserver.ErrInUse) {
+		t.Errorf("removing it under the server: %v", err)
+	}
+	if got := exec1(t, s.URL("postgres"), "select 'alive'"); got != "alive" {
+		t.Error("the first server was disturbed")
+	}
+	stop(t, s)
+	if err := pgserver.Remove(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+}
+
+func TestALongPathStillStarts(t *testing.T) {
+	dir := filepath.Join(folder(t), strings.Repeat("long/", 40), "end")
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for up := filepath.Dir(dir); !strings.HasPrefix(filepath.Base(up), "pgserver-test-"); up = filepath.Dir(up) {
+		if err := os.Chmod(up, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("TMPDIR", filepath.Dir(dir)) // the socket must not go there either
+	s := start(t, pgserver.Options{Dir: dir, Test: true})
+	defer stop(t, s)
+	if got := exec1(t, s.URL("postgres"), "select 'in'"); got != "in" {
+		t.Error(got)
+	}
+}
+
+func TestASocketFolderTakenBySomebodyElseIsNotUsed(t *testing.T) {
+	dir := folder(t)
+	s := start(t, pgserver.Options{Dir: dir, Test: true})
+	socket := exec1(t, s.URL("postgres"), "show unix_socket_directories")
+	stop(t, s)
+	if err := os.Mkdir(socket, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(socket) })
+	if err := os.Chmod(socket, 0o777); err != nil { // anybody could listen in there
+		t.Fatal(err)
+	}
+	s = start(t, pgserver.Options{Dir: dir, Test: true})
+	defer stop(t, s)
+	if got := exec1(t, s.URL("postgres"), "show unix_socket_directories"); got == socket {
+		t.Error("the server listens in an open folder")
+	}
+}
+
+func TestAFolderClosedToTheServersAccountIsNamed(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // the server runs as the present user, who can enter
+	}
+	dir := folder(t)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pgserver.Start(t.Context(), pgserver.Options{Dir: filepath.Join(dir, "pg")})
+	if !errors.Is(err, pgserver.ErrUnreachable) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAFailedStartShowsTheServersLog(t *testing.T) {
+	_, err := pgserver.Start(t.Context(), pgserver.Options{
+		Dir: folder(t), Test: true, Settings: map[string]string{"shared_buffers": "nonsense"},
+	})
+	if err == nil || !strings.Contains(err.Error(), `invalid value for parameter "shared_buffers"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// launch runs this binary as a launcher of its own.
+func launch(t *testing.T, dir string) (launcher *exec.Cmd, server int, url string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), launcherDir+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, url, _ := strings.Cut(strings.TrimSpace(line), " ")
+	server, err = strconv.Atoi(first)
+	if err != nil {
+		t.Fatal(line)
+	}
+	return cmd, server, url
+}
+
+func kill(t *testing.T, launcher *exec.Cmd) {
+	t.Helper()
+	if err := launcher.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = launcher.Wait()
+}
+
+func TestAServerEndsWithItsKilledLauncherAndTheNextRecovers(t *testing.T) {
+	dir := folder(t)
+	launcher, server, url := launch(t, dir)
+	exec1(t, url, "create table kept as select 'acknowledged' as note")
+	if !running(server) {
+		t.Fatal("control: the server should be running now")
+	}
+	kill(t, launcher)
+
+	s := start(t, pgserver.Options{Dir: dir})
+	defer stop(t, s)
+	if running(server) {
+		t.Errorf("process %d still runs", server)
+	}
+	if got := exec1(t, s.URL("postgres"), "select note from kept"); got != "acknowledged" {
+		t.Errorf("read %q", got)
+	}
+}
+
+func TestBothLauncherAndServerKilledAtOnceRecovers(t *testing.T) {
+	dir := folder(t)
+	for round := range 3 {
+		launcher, server, url := launch(t, dir)
+		exec1(t, url, fmt.Sprintf("create table kept%d as select 1", round))
+		if err := syscall.Kill(server, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		kill(t, launcher)
+	}
+	s := start(t, pgserver.Options{Dir: dir})
+	defer stop(t, s)
+	if got := exec1(t, s.URL("postgres"), "select count(*)::text from pg_tables where tablename like 'kept%'"); got != "3" {
+		t.Errorf("%s of 3 acknowledged tables", got)
+	}
+}
+
+func TestAPidFileThatNamesAZombieOrAStrangerIsOvercome(t *testing.T) {
+	stranger := exec.Command("sleep", "1000")
+	zombie := exec.Command("true")
+	for _, cmd := range []*exec.Cmd{stranger, zombie} {
+		if os.Geteuid() == 0 { // else PostgreSQL itself sees that it isn't its own
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: postgresAccount(t)}
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait(); _ = zombie.Wait() }()
+	eventually(t, "true has ended", func() bool { return !running(zombie.Process.Pid) })
+
+	for name, cmd := range map[string]*exec.Cmd{"stranger": stranger, "zombie": zombie} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t)
+			s := start(t, pgserver.Options{Dir: dir})
+			pidFile, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(s.Pid(), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			<-s.Done()
+			_ = s.Stop(t.Context())
+			_, rest, _ := strings.Cut(string(pidFile), "\n")
+			text := fmt.Sprintf("%d\n%s", cmd.Process.Pid, rest)
+			if err := os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s = start(t, pgserver.Options{Dir: dir})
+			stop(t, s)
+		})
+	}
+	if !running(stranger.Process.Pid) {
+		t.Error("the stranger was stopped")
+	}
+}
+
+func TestAnInterruptedInitdbIsMadeAgain(t *testing.T) {
+	dir := folder(t)
+	s := start(t, pgserver.Options{Dir: dir, Test: true})
+	stop(t, s)
+	if err := os.Rename(filepath.Join(dir, "data"), filepath.Join(dir, "data.unfinished")); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, pgserver.Options{Dir: dir, Test: true})
+	stop(t, s)
+}
