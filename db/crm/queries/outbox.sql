@@ -1,0 +1,98 @@
+-- name: OutboxAdd :exec
+insert into outbox (id, kind, reference, data, request_id, created_at)
+values ($1, $2, $3, $4, $5, $6);
+
+-- name: OutboxClaim :many
+-- Due entries become the holder's until the lease runs out, by the database's
+-- clock. Neither claim nor settlement waits for the disk: what a crash of the
+-- database forgets is posted again under the same Idempotency-Key.
+with due as materialized (
+    select id from outbox
+    where done_at is null and dead_at is null and next_attempt_at <= now()
+      and (leased_until is null or leased_until <= now())
+      and set_config('synchronous_commit', 'off', true) is not null
+    order by next_attempt_at, id
+    limit sqlc.arg(batch)::int
+    for update skip locked
+)
+update outbox o
+set lease_token = sqlc.arg(token)::uuid,
+    leased_until = now() + make_interval(secs => sqlc.arg(lease_seconds)::float8)
+from due
+where o.id = due.id
+returning o.id, o.kind, o.reference, o.data, o.request_id, o.attempts;
+
+-- name: OutboxFinish :execrows
+-- The token of a password reset is kept no longer than it takes to post it.
+update outbox
+set done_at = now(), attempts = attempts + 1, last_error = null, lease_token = null, leased_until = null,
+    data = case when kind = 'password_reset' then '{}'::jsonb else data end
+where id = any(sqlc.arg(ids)::uuid[]) and lease_token = sqlc.arg(token)::uuid
+  and set_config('synchronous_commit', 'off', true) is not null;
+
+-- name: OutboxPostpone :execrows
+-- Entries that are tried again, each after its own delay. One that never
+-- reached the service (reached false) has no attempt counted and keeps its place in
+-- line.
+update outbox o
+set next_attempt_at = case when t.reached then now() + make_interval(secs => t.delay_seconds) else o.next_attempt_at end,
+    attempts = o.attempts + t.reached::int,
+    last_error = coalesce(nullif(t.last_error, ''), o.last_error),
+    lease_token = null, leased_until = null
+from (select unnest(sqlc.arg(ids)::uuid[])               as id,
+             unnest(sqlc.arg(reached)::bool[])           as reached,
+             unnest(sqlc.arg(delays_seconds)::float8[])  as delay_seconds,
+             unnest(sqlc.arg(last_errors)::text[])       as last_error) t
+where o.id = t.id and o.lease_token = sqlc.arg(token)::uuid;
+
+-- name: OutboxBury :execrows
+-- Entries that were refused for good wait for a person.
+update outbox o
+set dead_at = now(), attempts = o.attempts + 1, last_error = t.last_error, lease_token = null, leased_until = null
+from (select unnest(sqlc.arg(ids)::uuid[])         as id,
+             unnest(sqlc.arg(last_errors)::text[]) as last_error) t
+where o.id = t.id and o.lease_token = sqlc.arg(token)::uuid;
+
+-- name: OutboxPending :many
+-- What the notification service doesn't have yet about one thing, oldest first.
+select id, kind, data, attempts, last_error, created_at, next_attempt_at, dead_at
+from outbox
+where reference = $1 and done_at is null
+order by id;
+
+-- name: OutboxListPending :many
+-- Newest first; ids are UUIDv7 and so sort by age.
+select id, kind, reference, attempts, last_error, created_at, next_attempt_at, dead_at
+from outbox
+where done_at is null and dead_at is null and (sqlc.narg(before)::uuid is null or id < sqlc.narg(before)::uuid)
+order by id desc
+limit sqlc.arg(page)::int;
+
+-- name: OutboxListDead :many
+select id, kind, reference, attempts, last_error, created_at, next_attempt_at, dead_at
+from outbox
+where dead_at is not null and (sqlc.narg(before)::uuid is null or id < sqlc.narg(before)::uuid)
+order by id desc
+limit sqlc.arg(page)::int;
+
+-- name: OutboxRetry :one
+update outbox
+set dead_at = null, next_attempt_at = now(), attempts = 0
+where id = $1 and dead_at is not null
+returning id, kind, reference, attempts, last_error, created_at, next_attempt_at, dead_at;
+
+-- name: OutboxExists :one
+select exists (select from outbox where id = $1);
+
+-- name: OutboxStatistics :one
+select count(*) filter (where dead_at is null)     as pending,
+       count(*) filter (where dead_at is not null) as dead,
+       coalesce(extract(epoch from now() - min(created_at) filter (where dead_at is null)), 0)::float8 as oldest_seconds
+from outbox
+where done_at is null;
+
+-- name: OutboxPurge :execrows
+delete from outbox
+where id in (select o.id from outbox o
+             where o.done_at < now() - make_interval(secs => sqlc.arg(keep_seconds)::float8)
+             order by o.done_at limit sqlc.arg(batch)::int for update skip locked);

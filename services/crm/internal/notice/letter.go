@@ -1,0 +1,112 @@
+package notice
+
+import (
+	"fmt"
+	"html/template"
+	"strings"
+)
+
+// letter is what a mail says, before it is laid out as text and as HTML. All of
+// it has gone through line or block.
+type letter struct {
+	Name    string // whom it greets; empty for several people
+	Lead    string
+	Rows    []row
+	Quotes  []quote
+	Closing []string
+}
+
+// row is a short fact with its name.
+type row struct{ Label, Value string }
+
+// quote is a text that somebody wrote. It is set apart in both parts, so that
+// it can't pass for ours.
+type quote struct{ Heading, Body string }
+
+func (l letter) quoted(heading, body string) letter {
+	if body = block(body); body != "" {
+		l.Quotes = append(l.Quotes, quote{heading, body})
+	}
+	return l
+}
+
+func (l letter) row(label, value string) letter {
+	if value != "" {
+		l.Rows = append(l.Rows, row{label, value})
+	}
+	return l
+}
+
+func (l letter) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n%s\n", l.Greeting(), l.Lead)
+	if len(l.Rows) > 0 {
+		b.WriteString("\n")
+	}
+	for _, r := range l.Rows {
+		fmt.Fprintf(&b, "%s: %s\n", r.Label, r.Value)
+	}
+	for _, q := range l.Quotes {
+		fmt.Fprintf(&b, "\n%s:\n", q.Heading)
+		for s := range strings.SplitSeq(q.Body, "\n") {
+			b.WriteString(strings.TrimRight("> "+s, " ") + "\n")
+		}
+	}
+	for _, s := range l.Closing {
+		fmt.Fprintf(&b, "\n%s\n", s)
+	}
+	return b.String() + "\nFixdesk\n"
+}
+
+// Greeting is the first line.
+func (l letter) Greeting() string {
+	if l.Name == "" {
+		return "Hello,"
+	}
+	return "Hello " + l.Name + ","
+}
+
+// Paragraphs splits a closing at its line breaks, for the HTML part.
+func (l letter) Paragraphs() [][]string {
+	out := make([][]string, len(l.Closing))
+	for i, s := range l.Closing {
+		out[i] = strings.Split(s, "\n")
+	}
+	return out
+}
+
+func (l letter) html() string {
+	var b strings.Builder
+	if err := page.Execute(&b, l); err != nil {
+		panic(fmt.Sprintf("the mail's template doesn't fit the letter: %v", err))
+	}
+	return b.String()
+}
+
+// page fetches nothing from elsewhere: a mail must not tell when it is read.
+var page = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"></head>
+<body style="margin:0;padding:24px;background:#ffffff;color:#1f2933;font:16px/1.5 sans-serif">
+<div style="max-width:600px">
+<p style="margin:0 0 16px">{{.Greeting}}</p>
+<p style="margin:0 0 16px">{{.Lead}}</p>
+{{- if .Rows}}
+<table style="margin:0 0 16px;border-collapse:collapse">
+{{- range .Rows}}
+<tr><th style="padding:2px 16px 2px 0;text-align:left;vertical-align:top;color:#52606d;font-weight:normal">{{.Label}}</th><td style="padding:2px 0;vertical-align:top">{{.Value}}</td></tr>
+{{- end}}
+</table>
+{{- end}}
+{{- range .Quotes}}
+<p style="margin:0 0 4px;color:#52606d">{{.Heading}}:</p>
+<blockquote style="margin:0 0 16px;padding:4px 12px;border-left:3px solid #cbd2d9;white-space:pre-wrap;overflow-wrap:anywhere">{{.Body}}</blockquote>
+{{- end}}
+{{- range .Paragraphs}}
+<p style="margin:0 0 16px;color:#52606d;overflow-wrap:anywhere">{{range $i, $s := .}}{{if $i}}<br>{{end}}{{$s}}{{end}}</p>
+{{- end}}
+<p style="margin:0;color:#52606d">Fixdesk</p>
+</div>
+</body>
+</html>
+`))

@@ -1,0 +1,223 @@
+// Package notice owns what people are told by mail: the facts of each notice
+// and the words they become. It does no input or output and knows neither the
+// database nor the notification service; who is told, and when, is decided by
+// the rooms above.
+//
+// A notice is stored as JSON the moment it is due and is put into words when it
+// is posted, perhaps several times. The words depend on nothing but the facts
+// and Links, so that each time they are the same bytes.
+package notice
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// The kinds of notice, as stored.
+const (
+	KindTicketReceived      = "ticket_received"
+	KindTicketAssigned      = "ticket_assigned"
+	KindTicketUnassigned    = "ticket_unassigned"
+	KindTicketChanged       = "ticket_changed"
+	KindTicketCommented     = "ticket_commented"
+	KindRegistrationWaiting = "registration_waiting"
+	KindRegistrationDecided = "registration_decided"
+	KindPasswordReset       = "password_reset"
+)
+
+// ErrUnknownKind is returned by Decode for a kind that this version of the
+// software doesn't know; a newer one may.
+var ErrUnknownKind = errors.New("unknown kind of notice")
+
+// Notice is one thing told to one audience, which gets the same text.
+type Notice interface {
+	// Kind is the stored name of the notice's type.
+	Kind() string
+	// Message puts the facts into words.
+	Message(Links) Message
+}
+
+// Message is a notice in words, ready to be posted. To may be empty: then
+// nobody is to be told. Subject is a single line of at most 160 characters.
+// Thread is the same for all mails of one conversation, empty for a mail that
+// stands alone.
+type Message struct {
+	To      []string
+	Subject string
+	Text    string
+	HTML    string
+	Thread  string
+}
+
+// Links says where the API is reached from outside, without a trailing slash.
+type Links struct {
+	PublicURL string
+}
+
+// Person is somebody who is written to or about.
+type Person struct {
+	ID    uuid.UUID `json:"id"`
+	Name  string    `json:"name"`
+	Email string    `json:"email"`
+}
+
+// Ticket names the ticket a notice is about. Its JSON is flat: ticket_id,
+// number and title stand beside the other facts.
+type Ticket struct {
+	ID     uuid.UUID `json:"ticket_id"`
+	Number int64     `json:"number"`
+	Title  string    `json:"title"`
+}
+
+// Change is one field of a ticket that moved. Field is the name in the API; From
+// and To are the values as in the API, empty for none.
+type Change struct {
+	Field string `json:"field"`
+	From  string `json:"from"`
+	To    string `json:"to"`
+}
+
+// TicketReceived is the receipt for whoever reported a ticket. AssigneeName is
+// empty while no engineer has it.
+type TicketReceived struct {
+	Ticket
+	To           Person `json:"to"`
+	Description  string `json:"description"`
+	AssigneeName string `json:"assignee_name"`
+}
+
+// TicketAssigned tells an engineer of a new ticket. ByName is empty when it was
+// assigned automatically.
+type TicketAssigned struct {
+	Ticket
+	To           Person `json:"to"`
+	ReporterName string `json:"reporter_name"`
+	Description  string `json:"description"`
+	Priority     string `json:"priority"`
+	ByName       string `json:"by_name"`
+}
+
+// TicketUnassigned tells an engineer that a ticket is no longer theirs.
+// NewAssigneeName is empty when nobody has it now, ByName when it was moved
+// automatically, Why when no reason was given.
+type TicketUnassigned struct {
+	Ticket
+	To              Person `json:"to"`
+	NewAssigneeName string `json:"new_assignee_name"`
+	ByName          string `json:"by_name"`
+	Why             string `json:"why"`
+}
+
+// TicketChanged tells what became of a ticket's fields, its status among them.
+// Resolution and LatestComment are empty where there is none that To may read;
+// ActorName is empty for a change that nobody made by hand.
+type TicketChanged struct {
+	Ticket
+	To            Person   `json:"to"`
+	ActorName     string   `json:"actor_name"`
+	Changes       []Change `json:"changes"`
+	Resolution    string   `json:"resolution"`
+	LatestComment string   `json:"latest_comment"`
+}
+
+// TicketCommented tells of a new comment. Internal marks one that customers
+// don't see; it must be addressed to engineers and admins alone.
+type TicketCommented struct {
+	Ticket
+	To        Person `json:"to"`
+	ActorName string `json:"actor_name"`
+	Body      string `json:"body"`
+	Internal  bool   `json:"internal"`
+}
+
+// RegistrationWaiting tells the admins that somebody waits for approval.
+type RegistrationWaiting struct {
+	To        []Person `json:"to"`
+	Applicant Person   `json:"applicant"`
+	Role      string   `json:"role"`
+}
+
+// RegistrationDecided tells an applicant the decision. Reason may be empty.
+type RegistrationDecided struct {
+	To       Person `json:"to"`
+	Approved bool   `json:"approved"`
+	Role     string `json:"role"`
+	Reason   string `json:"reason"`
+}
+
+// PasswordReset brings the single-use token to whoever asked for it.
+type PasswordReset struct {
+	To           Person `json:"to"`
+	Token        string `json:"token"`
+	ValidMinutes int    `json:"valid_minutes"`
+}
+
+// Kind is "ticket_received".
+func (TicketReceived) Kind() string { return KindTicketReceived }
+
+// Kind is "ticket_assigned".
+func (TicketAssigned) Kind() string { return KindTicketAssigned }
+
+// Kind is "ticket_unassigned".
+func (TicketUnassigned) Kind() string { return KindTicketUnassigned }
+
+// Kind is "ticket_changed".
+func (TicketChanged) Kind() string { return KindTicketChanged }
+
+// Kind is "ticket_commented".
+func (TicketCommented) Kind() string { return KindTicketCommented }
+
+// Kind is "registration_waiting".
+func (RegistrationWaiting) Kind() string { return KindRegistrationWaiting }
+
+// Kind is "registration_decided".
+func (RegistrationDecided) Kind() string { return KindRegistrationDecided }
+
+// Kind is "password_reset".
+func (PasswordReset) Kind() string { return KindPasswordReset }
+
+// Decode reads a stored notice back. It returns ErrUnknownKind for a kind that
+// it doesn't know, and an error that doesn't quote the data for data that is no
+// notice of that kind.
+func Decode(kind string, data []byte) (Notice, error) {
+	switch kind {
+	case KindTicketReceived:
+		return decode[TicketReceived](kind, data)
+	case KindTicketAssigned:
+		return decode[TicketAssigned](kind, data)
+	case KindTicketUnassigned:
+		return decode[TicketUnassigned](kind, data)
+	case KindTicketChanged:
+		return decode[TicketChanged](kind, data)
+	case KindTicketCommented:
+		return decode[TicketCommented](kind, data)
+	case KindRegistrationWaiting:
+		return decode[RegistrationWaiting](kind, data)
+	case KindRegistrationDecided:
+		return decode[RegistrationDecided](kind, data)
+	case KindPasswordReset:
+		return decode[PasswordReset](kind, data)
+	}
+	return nil, fmt.Errorf("decode %q: %w", kind, ErrUnknownKind)
+}
+
+func decode[N Notice](kind string, data []byte) (Notice, error) {
+	var n N
+	if err := json.Unmarshal(data, &n); err != nil {
+		return nil, fmt.Errorf("decode the facts of %s: %w", kind, withoutValue(err))
+	}
+	return n, nil
+}
+
+// withoutValue keeps the place of a JSON error and drops the text: facts are
+// nobody's business in a log.
+func withoutValue(err error) error {
+	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) {
+		return fmt.Errorf("field %q can't be a %s", typ.Field, typ.Type)
+	}
+	return errors.New("not the JSON it should be")
+}

@@ -1,0 +1,192 @@
+package notice
+
+import (
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+const (
+	subjectTitleLimit = 100 // characters of a title within a subject
+	nameLimit         = 60  // characters of a name within a subject
+	rowLimit          = 120 // characters of a changed value that still stands on a line
+)
+
+// Message acknowledges a ticket to its reporter.
+func (n TicketReceived) Message(links Links) Message {
+	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf("Thank you, we have received your ticket %s.", n.quoted())}
+	if n.AssigneeName == "" {
+		l.Lead += " An engineer will take it on as soon as one is free."
+	} else {
+		l.Lead += fmt.Sprintf(" %s will look after it.", line(n.AssigneeName))
+	}
+	l = l.quoted("You wrote", n.Description)
+	l.Closing = []string{n.howToAnswer(links)}
+	return n.mail(n.To, "received", l)
+}
+
+// Message hands a ticket to its new assignee.
+func (n TicketAssigned) Message(links Links) Message {
+	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf("Ticket %s was assigned to you automatically.", n.quoted())}
+	if n.ByName != "" {
+		l.Lead = fmt.Sprintf("%s assigned ticket %s to you.", line(n.ByName), n.quoted())
+	}
+	l = l.row("Reported by", line(n.ReporterName)).row("Priority", words(n.Priority))
+	l = l.quoted("Description", n.Description)
+	l.Closing = []string{
+		fmt.Sprintf("To accept it: POST %s/accept\nTo pass it on: POST %[1]s/decline, with a reason", n.address(links)),
+		n.howToAnswer(links),
+	}
+	return n.mail(n.To, "assigned to you", l)
+}
+
+// Message tells the former assignee that the ticket is in other hands.
+func (n TicketUnassigned) Message(links Links) Message {
+	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf("Ticket %s is no longer assigned to you.", n.quoted())}
+	switch by, to := line(n.ByName), line(n.NewAssigneeName); {
+	case by != "" && to != "":
+		l.Lead += fmt.Sprintf(" %s handed it to %s.", by, to)
+	case by != "":
+		l.Lead += fmt.Sprintf(" %s took it off your list; it waits for another engineer.", by)
+	case to != "":
+		l.Lead += fmt.Sprintf(" It was handed to %s.", to)
+	default:
+		l.Lead += " It waits for another engineer."
+	}
+	l = l.quoted("Reason", n.Why)
+	l.Closing = []string{fmt.Sprintf("There is nothing you need to do. The ticket: GET %s", n.address(links))}
+	return n.mail(n.To, "no longer yours", l)
+}
+
+// Message tells what changed, from what to what, and by whom.
+func (n TicketChanged) Message(links Links) Message {
+	l := letter{Name: line(n.To.Name)}
+	status := ""
+	for _, c := range n.Changes {
+		l = l.change(c)
+		if c.Field == "status" {
+			status = words(c.To)
+		}
+	}
+	what := "changed"
+	if status != "" {
+		what = "is now " + status
+	}
+	l.Lead = fmt.Sprintf("Ticket %s %s.", n.quoted(), what)
+	if n.ActorName != "" {
+		l = letter{Name: l.Name, Lead: l.Lead, Rows: append([]row{{"Changed by", line(n.ActorName)}}, l.Rows...), Quotes: l.Quotes}
+	}
+	l = l.quoted("Resolution", n.Resolution).quoted("Latest comment", n.LatestComment)
+	l.Closing = []string{n.howToAnswer(links)}
+	if status == "resolved" {
+		l.Closing = append([]string{fmt.Sprintf(
+			"Solved for you? Close it: PATCH %s with {\"status\": \"closed\"}\n"+
+				"Not solved? Open it again: PATCH %[1]s with {\"status\": \"open\"}", n.address(links))}, l.Closing...)
+	}
+	return n.mail(n.To, or(status, "changed"), l)
+}
+
+// Message brings a new comment.
+func (n TicketCommented) Message(links Links) Message {
+	by, kind := or(line(n.ActorName), "Somebody"), "comment"
+	if n.Internal {
+		kind = "internal comment"
+	}
+	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf("%s commented on ticket %s.", by, n.quoted())}
+	if n.Internal {
+		l.Lead = fmt.Sprintf("%s wrote an internal comment on ticket %s. The customer can't see it.", by, n.quoted())
+	}
+	l = l.quoted(by+" wrote", n.Body)
+	l.Closing = []string{n.howToAnswer(links)}
+	return n.mail(n.To, "new "+kind, l)
+}
+
+// Message asks the admins to decide.
+func (n RegistrationWaiting) Message(links Links) Message {
+	name, role := line(n.Applicant.Name), words(n.Role)
+	address := links.PublicURL + "/v1/registrations/" + n.Applicant.ID.String()
+	l := letter{Lead: fmt.Sprintf("%s has registered as %s and waits for approval.", name, withArticle(role))}
+	l = l.row("Name", name).row("Address", line(n.Applicant.Email)).row("Role", role)
+	l.Closing = []string{fmt.Sprintf("To approve: POST %s/approve\nTo reject: POST %[1]s/reject, with a reason", address), noReplies}
+	return l.mail(n.To, "[Fixdesk] "+shorten(name, nameLimit)+" waits for approval as "+role)
+}
+
+// Message tells the applicant the decision.
+func (n RegistrationDecided) Message(links Links) Message {
+	l, subject := letter{Name: line(n.To.Name)}, "[Fixdesk] Your registration was rejected"
+	l.Lead = fmt.Sprintf("Your registration as %s was rejected.", withArticle(words(n.Role)))
+	if n.Approved {
+		subject = "[Fixdesk] Your registration was approved"
+		l.Lead = fmt.Sprintf("Your registration as %s was approved. You can log in now.", withArticle(words(n.Role)))
+		l.Closing = []string{fmt.Sprintf("To log in: POST %s/v1/auth/login", links.PublicURL)}
+	}
+	l = l.quoted("Reason", n.Reason)
+	l.Closing = append(l.Closing, noReplies)
+	return l.mail([]Person{n.To}, subject)
+}
+
+// Message brings the token and says what to do with it.
+func (n PasswordReset) Message(links Links) Message {
+	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf(
+		"Somebody, probably you, asked to set a new password for this address. "+
+			"This token does it once, within %d minutes:", n.ValidMinutes)}
+	l = l.row("Token", line(n.Token))
+	l.Closing = []string{
+		fmt.Sprintf("To set a new password: POST %s/v1/auth/password/reset with the token and the password", links.PublicURL),
+		"If it wasn't you, ignore this mail: without the token nothing happens. Nobody at Fixdesk will ask you for it.",
+		noReplies,
+	}
+	return l.mail([]Person{n.To}, "[Fixdesk] Set a new password")
+}
+
+const noReplies = "Please don't reply to this mail: nobody reads what is sent to its address."
+
+func (t Ticket) quoted() string { return "#" + strconv.FormatInt(t.Number, 10) + " “" + line(t.Title) + "”" }
+
+func (t Ticket) address(links Links) string { return links.PublicURL + "/v1/tickets/" + t.ID.String() }
+
+func (t Ticket) howToAnswer(links Links) string {
+	return fmt.Sprintf("The ticket: GET %s\nTo answer: POST %[1]s/comments\n%s", t.address(links), noReplies)
+}
+
+// mail addresses a letter about a ticket. Subject and thread let a mail client
+// show all mails of one ticket together.
+func (t Ticket) mail(to Person, what string, l letter) Message {
+	m := l.mail([]Person{to}, fmt.Sprintf("[Fixdesk #%d] %s: %s", t.Number, shorten(line(t.Title), subjectTitleLimit), what))
+	m.Thread = "ticket-" + t.ID.String()
+	return m
+}
+
+func (l letter) mail(to []Person, subject string) Message {
+	m := Message{Subject: subject, Text: l.text(), HTML: l.html()}
+	for _, p := range to {
+		m.To = append(m.To, p.Email)
+	}
+	return m
+}
+
+// change tells one field's move on a line, or as two quotes when it is a text.
+func (l letter) change(c Change) letter {
+	label, from, to := capitalised(words(c.Field)), line(c.From), line(c.To)
+	if c.Field == "status" || c.Field == "priority" {
+		from, to = words(from), words(to)
+	}
+	if isText(c.From) || isText(c.To) {
+		return l.quoted(label+" before", c.From).quoted(label+" now", or(c.To, "none"))
+	}
+	if from == "" {
+		return l.row(label, or(to, "none"))
+	}
+	return l.row(label, from+" → "+or(to, "none"))
+}
+
+func isText(s string) bool {
+	return block(s) != line(s) || utf8.RuneCountInString(s) > rowLimit
+}
+
+func withArticle(role string) string {
+	if role == "engineer" || role == "admin" {
+		return "an " + role
+	}
+	return "a " + role
+}

@@ -1,0 +1,43 @@
+// Package outbox owns what is to be posted to the notification service: an
+// entry is written in the transaction of the change it tells of, relayed after
+// the commit, and kept visible until the service has it. It must not know
+// tickets or users beyond the id an entry refers to, nor choose who is told.
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/obs"
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+)
+
+// Add writes n to the outbox within the transaction of q. reference is the
+// ticket or user that n is about; now becomes created_at. Wake the relay after
+// the commit. A notice to nobody is not written.
+func Add(ctx context.Context, q *crmdb.Queries, now time.Time, reference uuid.UUID, n notice.Notice) error {
+	if len(n.Message(notice.Links{}).To) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(n)
+	if err != nil {
+		return fmt.Errorf("add %s to the outbox: %w", n.Kind(), err)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("add %s to the outbox: %w", n.Kind(), err)
+	}
+	err = q.OutboxAdd(ctx, crmdb.OutboxAddParams{
+		ID: id, Kind: n.Kind(), Reference: reference, Data: data,
+		RequestID: obs.RequestID(ctx), CreatedAt: now,
+	})
+	if err != nil {
+		return fmt.Errorf("add %s to the outbox: %w", n.Kind(), err)
+	}
+	return nil
+}
