@@ -3,11 +3,14 @@
 create type user_role as enum ('customer', 'engineer', 'admin');
 create type user_status as enum ('pending', 'approved', 'rejected', 'suspended');
 
+-- search is name and address folded by the service, since what lower() does to
+-- letters beyond ASCII depends on the database's locale.
 create table users (
     id            uuid primary key,
     name          text        not null check (length(name) between 1 and 200),
     email         text        not null constraint users_email_key unique
                               check (email = lower(email) and length(email) between 3 and 254),
+    search        text        not null,
     password_hash text        not null,
     role          user_role   not null,
     status        user_status not null,
@@ -22,12 +25,12 @@ create index users_role_status on users (role, status, created_at desc, id desc)
 -- it is decided, and how, is the user's status; who decided is told here.
 create table registrations (
     user_id    uuid primary key references users,
-    role       user_role   not null check (role <> 'customer'),
     created_at timestamptz not null,
     decided_by uuid references users,
     decided_at timestamptz,
-    reason     text check (length(reason) <= 1000),
-    check ((decided_by is null) = (decided_at is null))
+    reason     text check (length(reason) between 1 and 1000),
+    check ((decided_by is null) = (decided_at is null)),
+    check (reason is null or decided_at is not null)
 );
 create index registrations_newest on registrations (created_at desc, user_id desc);
 
@@ -41,7 +44,7 @@ create table sessions (
     address    inet,
     user_agent text        not null default '' check (length(user_agent) <= 500)
 ) with (fillfactor = 80);
-create index sessions_user on sessions (user_id, created_at desc) where revoked_at is null;
+create index sessions_user on sessions (user_id, created_at desc, id desc) where revoked_at is null;
 create index sessions_expiry on sessions (expires_at);
 
 -- Each refresh token is stored as its SHA-256 alone. The successor is sealed
@@ -64,17 +67,23 @@ create table password_resets (
     expires_at timestamptz not null,
     used_at    timestamptz
 );
-create index password_resets_user on password_resets (user_id, created_at desc);
+create index password_resets_user on password_resets (user_id) where used_at is null;
+create index password_resets_expiry on password_resets (expires_at);
 
--- Counted per key ("login:account:<hash>", "login:address:<ip>", ...) and window.
+-- The moments at which something limited was done, per key (what, and a hash of
+-- who), no more of them than the limit: a window that slides exactly.
 create table rate_limits (
-    key          text        not null,
-    window_start timestamptz not null,
-    hits         integer     not null check (hits >= 0),
-    expires_at   timestamptz not null,
-    primary key (key, window_start)
+    key        text primary key check (length(key) <= 100),
+    hits       timestamptz[] not null,
+    expires_at timestamptz   not null
 ) with (fillfactor = 70);
 create index rate_limits_expiry on rate_limits (expires_at);
+
+-- +goose StatementBegin
+create function rate_limit_hits_since(hits timestamptz[], since timestamptz) returns timestamptz[]
+    language sql immutable parallel safe
+    return array(select t.h from unnest(hits) as t(h) where t.h > since order by t.h);
+-- +goose StatementEnd
 
 create table audit_events (
     id         uuid primary key,
@@ -90,6 +99,7 @@ create table audit_events (
 create index audit_events_newest on audit_events (created_at desc, id desc);
 create index audit_events_actor on audit_events (actor_id, created_at desc, id desc);
 create index audit_events_object on audit_events (object_id, created_at desc, id desc);
+create index audit_events_kind on audit_events (kind, created_at desc, id desc);
 
 -- +goose StatementBegin
 create function audit_events_are_append_only() returns trigger language plpgsql as $$

@@ -1,0 +1,71 @@
+-- name: SessionInsert :exec
+insert into sessions (id, user_id, created_at, expires_at, used_at, address, user_agent)
+values (@id, @user_id, @now, @expires_at, @now, @address, @user_agent);
+
+-- name: SessionPrincipal :one
+-- Read on every request: who holds this session, if it and its user still may.
+select u.id, u.name, u.email, u.role
+from sessions s join users u on u.id = s.user_id
+where s.id = @id and s.user_id = @user_id and s.revoked_at is null and s.expires_at > @now and u.status = 'approved';
+
+-- name: SessionList :many
+select id, created_at, used_at, expires_at, address, user_agent
+from sessions
+where user_id = @user_id and revoked_at is null and expires_at > @now
+  and (sqlc.narg(before_at)::timestamptz is null
+       or (created_at, id) < (sqlc.narg(before_at), @before_id::uuid))
+order by created_at desc, id desc
+limit @max_rows;
+
+-- name: SessionUse :exec
+update sessions set used_at = @now, address = @address, user_agent = @user_agent where id = @id;
+
+-- name: SessionRevoke :execrows
+update sessions set revoked_at = @now
+where id = @id and user_id = @user_id and revoked_at is null and expires_at > @now;
+
+-- name: SessionRevokeAll :execrows
+-- Every session of the user save one (none is spared by the nil id).
+update sessions set revoked_at = @now
+where user_id = @user_id and revoked_at is null and id <> @spared;
+
+-- name: SessionPurge :execrows
+-- With their refresh tokens, in bites that hold no lock for long.
+delete from sessions where id in (
+    select s.id from sessions s where s.expires_at < @before order by s.expires_at limit 1000 for update skip locked);
+
+-- name: RefreshTokenInsert :exec
+insert into refresh_tokens (token_hash, session_id, created_at) values (@token_hash, @session_id, @now);
+
+-- name: RefreshTokenLock :one
+-- Of many that present one token at the same time, one after the other goes on.
+select token_hash, session_id, spent_at, successor_sealed from refresh_tokens
+where token_hash = @token_hash for update;
+
+-- name: RefreshTokenIsSpent :one
+select (spent_at is not null)::boolean as spent from refresh_tokens where token_hash = @token_hash;
+
+-- name: RefreshTokenSpend :exec
+update refresh_tokens set spent_at = @now::timestamptz, successor_sealed = @successor_sealed::bytea
+where token_hash = @token_hash;
+
+-- name: SessionWithUser :one
+select s.user_id, s.expires_at, s.revoked_at, u.name, u.email, u.role, u.status, u.version, u.created_at, u.updated_at
+from sessions s join users u on u.id = s.user_id
+where s.id = @id;
+
+-- name: PasswordResetInsert :exec
+insert into password_resets (token_hash, user_id, created_at, expires_at)
+values (@token_hash, @user_id, @now, @expires_at);
+
+-- name: PasswordResetUse :one
+-- Single use: of two at the same time one finds it unused.
+update password_resets set used_at = @now::timestamptz
+where token_hash = @token_hash and used_at is null and expires_at > @now::timestamptz
+returning user_id;
+
+-- name: PasswordResetVoidAll :exec
+update password_resets set used_at = @now::timestamptz where user_id = @user_id and used_at is null;
+
+-- name: PasswordResetPurge :execrows
+delete from password_resets where expires_at < @before;

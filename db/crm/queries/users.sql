@@ -1,0 +1,55 @@
+-- name: UserInsert :exec
+insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
+values (@id, @name, @email, @search, @password_hash, @role, @status, @now, @now);
+
+-- name: UserGet :one
+select id, name, email, role, status, version, created_at, updated_at
+from users where id = @id;
+
+-- name: UserByEmail :one
+-- With what a login needs: the hash, and why a registration was rejected.
+select u.id, u.name, u.email, u.password_hash, u.role, u.status, u.version, u.created_at, u.updated_at, r.reason
+from users u left join registrations r on r.user_id = u.id
+where u.email = @email;
+
+-- name: UserPasswordHash :one
+select password_hash from users where id = @id;
+
+-- name: UserLock :one
+-- Held to the end of the transaction; foreign keys to the user are not held up.
+select id, name, email, role, status, version, created_at, updated_at
+from users where id = @id for no key update;
+
+-- name: UserUpdate :exec
+update users set name = @name, search = @search, role = @role, status = @status, version = version + 1, updated_at = @now
+where id = @id;
+
+-- name: UserSetPassword :exec
+update users set password_hash = @password_hash, version = version + 1, updated_at = @now
+where id = @id;
+
+-- name: UserReplaceHash :exec
+-- The same password under today's parameters; nothing a client can see changes.
+update users set password_hash = @new_hash where id = @id and password_hash = @old_hash;
+
+-- name: UserList :many
+select id, name, email, role, status, version, created_at, updated_at
+from users
+where (sqlc.narg(role)::user_role is null or role = sqlc.narg(role))
+  and (sqlc.narg(status)::user_status is null or status = sqlc.narg(status))
+  and (@q::text = '' or strpos(search, @q) > 0)
+  and (sqlc.narg(before_at)::timestamptz is null
+       or (created_at, id) < (sqlc.narg(before_at), @before_id::uuid))
+order by created_at desc, id desc
+limit @max_rows;
+
+-- name: AdminChangesLock :exec
+-- One at a time may take away an approved admin, so that one always remains.
+select pg_advisory_xact_lock(hashtextextended('fixdesk identity: approved admins', 0));
+
+-- name: AdminExistsBesides :one
+select exists (select from users where role = 'admin' and status = 'approved' and id <> @id);
+
+-- name: AdminList :many
+-- The approved admins, who are told when somebody waits.
+select id, name, email from users where role = 'admin' and status = 'approved' order by id;
