@@ -16,7 +16,7 @@ create type ticket_priority as enum ('low', 'normal', 'high', 'urgent');
 
 create table tickets (
     id          uuid primary key,
-    number      bigint generated always as identity constraint tickets_number_key unique,
+    number      bigint          not null generated always as identity constraint tickets_number_key unique,
     title       text            not null check (length(title) between 1 and 200),
     description text            not null check (length(description) between 1 and 20000),
     status      ticket_status   not null default 'open',
@@ -30,11 +30,14 @@ create table tickets (
     accepted_at timestamptz,
     resolved_at timestamptz,
     closed_at   timestamptz,
+    -- Set while the ticket wants an engineer and none could be given.
+    waiting_since timestamptz,
     search      tsvector        not null generated always as
                 (setweight(to_tsvector('simple', title), 'A') || setweight(to_tsvector('simple', description), 'B')) stored,
     check (status <> 'resolved' or (resolved_at is not null and resolution is not null)),
     check ((status = 'closed') = (closed_at is not null)),
-    check (status not in ('in_progress', 'blocked') or accepted_at is not null)
+    check (status not in ('in_progress', 'blocked') or accepted_at is not null),
+    check (waiting_since is null or assignee_id is null)
 ) with (fillfactor = 85);
 create index tickets_created on tickets (created_at, id);
 create index tickets_updated on tickets (updated_at, id);
@@ -43,7 +46,7 @@ create index tickets_status on tickets (status, created_at, id);
 create index tickets_reporter on tickets (reporter_id, created_at, id);
 create index tickets_assignee on tickets (assignee_id, created_at, id);
 create index tickets_active_by_assignee on tickets (assignee_id, id) where status in ('open', 'in_progress', 'blocked');
-create index tickets_waiting on tickets (created_at, id) where assignee_id is null and status in ('open', 'in_progress', 'blocked');
+create index tickets_waiting on tickets (created_at, id) where waiting_since is not null;
 create index tickets_search on tickets using gin (search);
 
 -- An engineer's load is moved here and nowhere else, in the transaction of

@@ -1,0 +1,169 @@
+-- name: TicketCreate :one
+-- Raises a ticket in one statement: chooses and locks the engineer (see
+-- AssignmentPick), writes ticket, events, outbox entries and the answer to the
+-- Idempotency-Key. No row comes back when there are engineers and all are
+-- locked: then the caller waits for one (AssignmentPickWaiting) and names them
+-- as assignee_id. last_try takes the ticket without an engineer if need be.
+with candidates as materialized (
+    select e.user_id, e.active_tickets, e.last_assigned_at, min(e.active_tickets) over () as least
+    from engineers e
+    where e.available
+),
+picked as (
+    select e.user_id, c.active_tickets
+    from engineers e
+    join candidates c on c.user_id = e.user_id
+    where case when sqlc.narg('assignee_id')::uuid is null
+               then c.active_tickets = e.active_tickets and c.active_tickets <= c.least + 1
+               else e.user_id = sqlc.narg('assignee_id')::uuid end
+    order by c.active_tickets, c.last_assigned_at, c.user_id
+    limit 1
+    for no key update of e skip locked
+),
+assignee as (
+    select u.id, u.name, u.email from users u where u.id = (select user_id from picked)
+),
+ticket as (
+    insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
+    select @id::uuid, @title::text, @description::text, @priority::ticket_priority, @reporter_id::uuid, p.user_id,
+           case when p.user_id is null then @now::timestamptz end, @now::timestamptz, @now::timestamptz
+    from (select (select user_id from picked) as user_id) p
+    where p.user_id is not null or @last_try::boolean or not exists (select from candidates)
+    returning id, number, assignee_id
+),
+created_event as (
+    insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
+    select @created_event_id::uuid, t.id, 'created', @reporter_id, @created_changes::jsonb, @now
+    from ticket t
+),
+assigned_event as (
+    insert into ticket_events (id, ticket_id, kind, changes, created_at)
+    select @assigned_event_id::uuid, t.id, 'assigned',
+           jsonb_build_object(
+               'assignee', jsonb_build_object('from', null, 'to', jsonb_build_object('id', a.id, 'name', a.name)),
+               'why', jsonb_build_object('cause', 'created', 'rule', @rule::text, 'candidates', (
+                   select jsonb_agg(jsonb_build_object('id', n.user_id, 'name', u.name, 'active_tickets', n.active_tickets)
+                                    order by n.active_tickets, n.last_assigned_at, n.user_id)
+                   from (select * from candidates order by active_tickets, last_assigned_at, user_id limit 10) n
+                   join users u on u.id = n.user_id))),
+           @now
+    from ticket t, assignee a
+),
+receipt as (
+    insert into outbox (id, kind, reference, data, request_id, created_at)
+    select @receipt_id::uuid, @receipt_kind::text, t.id,
+           @receipt::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
+           @request_id::text, @now
+    from ticket t
+),
+assigned_notice as (
+    insert into outbox (id, kind, reference, data, request_id, created_at)
+    select @assigned_notice_id::uuid, @assigned_notice_kind::text, t.id,
+           @assigned_notice::jsonb || jsonb_build_object('number', t.number,
+               'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
+           @request_id, @now
+    from ticket t, assignee a
+    where a.id <> @reporter_id
+),
+remembered as (
+    insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
+    select @reporter_id, sqlc.narg('idempotency_key')::text, @request_hash::bytea, t.id,
+           jsonb_build_object('number', t.number, 'assignee_id', a.id, 'assignee_name', a.name, 'created_at', @now),
+           @now
+    from ticket t
+    left join assignee a on true
+    where sqlc.narg('idempotency_key')::text is not null
+)
+select t.number, t.assignee_id, coalesce((select name from assignee), '')::text as assignee_name
+from ticket t;
+
+-- name: TicketGet :one
+select t.id, t.number, t.title, t.description, t.status, t.priority,
+       t.reporter_id, r.name as reporter_name, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
+       t.resolution, t.version, t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
+from tickets t
+join users r on r.id = t.reporter_id
+left join users a on a.id = t.assignee_id
+where t.id = $1;
+
+-- name: TicketLock :one
+select t.id, t.number, t.title, t.description, t.status, t.priority,
+       t.reporter_id, r.name as reporter_name, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
+       t.resolution, t.version, t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
+from tickets t
+join users r on r.id = t.reporter_id
+left join users a on a.id = t.assignee_id
+where t.id = $1
+for no key update of t;
+
+-- name: TicketAudience :many
+-- Reporter and assignee of a ticket, as far as they may still see it.
+select u.id, u.name, u.email, u.role, (u.id = t.reporter_id)::boolean as is_reporter
+from tickets t
+join users u on u.id in (t.reporter_id, t.assignee_id)
+where t.id = $1 and u.status = 'approved';
+
+-- name: TicketUpdate :execrows
+-- Compare-and-set on the version.
+update tickets
+set title = @title, description = @description, priority = @priority, status = @status,
+    resolution = @resolution, accepted_at = @accepted_at, resolved_at = @resolved_at, closed_at = @closed_at,
+    waiting_since = case when @status in ('resolved', 'closed') then null else waiting_since end,
+    version = version + 1, updated_at = @updated_at
+where id = @id and version = @version;
+
+-- name: TicketDeclineAdd :exec
+insert into ticket_declines (ticket_id, engineer_id, reason, created_at)
+values (@ticket_id, @engineer_id, @reason, @created_at)
+on conflict (ticket_id, engineer_id) do update set reason = excluded.reason, created_at = excluded.created_at;
+
+-- name: TicketTouch :exec
+-- A public comment is a change of the ticket; an internal one leaves no trace
+-- that a customer could see.
+update tickets set updated_at = @now, version = version + 1 where id = @id;
+
+-- name: TicketEventList :many
+-- Oldest first, from a position on.
+select e.id, e.ticket_id, e.kind, e.actor_id, coalesce(u.name, '')::text as actor_name, e.internal, e.changes, e.created_at
+from ticket_events e
+left join users u on u.id = e.actor_id
+where e.ticket_id = @ticket_id
+  and (@with_internal::boolean or not e.internal)
+  and (e.created_at, e.id) > (@after_created_at::timestamptz, @after_id::uuid)
+order by e.created_at, e.id
+limit @most;
+
+-- name: CommentAdd :exec
+insert into ticket_comments (id, ticket_id, author_id, body, internal, created_at)
+values (@id, @ticket_id, @author_id, @body, @internal, @created_at);
+
+-- name: CommentList :many
+select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at
+from ticket_comments c
+join users u on u.id = c.author_id
+where c.ticket_id = @ticket_id
+  and (@with_internal::boolean or not c.internal)
+  and (c.created_at, c.id) < (@before_created_at::timestamptz, @before_id::uuid)
+order by c.created_at desc, c.id desc
+limit @most;
+
+-- name: CommentLatest :one
+select c.body, u.name as author_name
+from ticket_comments c
+join users u on u.id = c.author_id
+where c.ticket_id = @ticket_id and (@with_internal::boolean or not c.internal)
+order by c.created_at desc, c.id desc
+limit 1;
+
+-- name: IdempotencyGet :one
+select request_hash, object_id, response, created_at from idempotency_keys where user_id = @user_id and key = @key;
+
+-- name: IdempotencyAdd :exec
+insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
+values (@user_id, @key, @request_hash, @object_id, @response, @created_at);
+
+-- name: IdempotencyPurge :execrows
+delete from idempotency_keys where created_at < @before;
+
+-- name: IdempotencyForget :exec
+delete from idempotency_keys where user_id = @user_id and key = @key and created_at < @before;

@@ -1,0 +1,146 @@
+package assignment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+)
+
+// joinBatch is how many waiting tickets an engineer is given in the transaction
+// that lets them in; the sweep brings the rest.
+const joinBatch = 100
+
+// Join lets an approved engineer be assigned tickets, and gives them those that
+// wait, oldest first (at most 100 in this transaction). To join twice is to join
+// once.
+func Join(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID uuid.UUID) error {
+	if err := q.EngineerJoin(ctx, engineerID); err != nil {
+		return fmt.Errorf("engineer joins: %w", err)
+	}
+	_, err := drain(ctx, q, now, joinBatch)
+	return err
+}
+
+// Leave takes an engineer who may act no more out of the assignment and hands
+// their active tickets to others. The caller has written the user's new role or
+// status in this transaction; actorID is who decided it.
+func Leave(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID, actorID uuid.UUID) error {
+	if err := handOver(ctx, q, now, engineerID, actorID, Left); err != nil {
+		return err
+	}
+	if _, err := q.EngineerLeave(ctx, engineerID); err != nil {
+		return fmt.Errorf("engineer leaves: %w", err)
+	}
+	return nil
+}
+
+// SetAvailable marks an engineer as there or away. Who is away gets nothing new;
+// handOver gives their active tickets to others at once. Who comes back is given
+// tickets that wait. ErrNoEngineer: the user is no approved engineer.
+func SetAvailable(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID uuid.UUID, available, handsOver bool) error {
+	n, err := q.EngineerSetAvailable(ctx, crmdb.EngineerSetAvailableParams{UserID: engineerID, Available: available})
+	if err != nil {
+		return fmt.Errorf("set availability: %w", err)
+	}
+	if n == 0 {
+		return ErrNoEngineer
+	}
+	if available {
+		_, err := drain(ctx, q, now, joinBatch)
+		return err
+	}
+	if handsOver {
+		return handOver(ctx, q, now, engineerID, engineerID, Away)
+	}
+	return nil
+}
+
+// handOver offers each active ticket of an engineer to others. Tickets are
+// locked before the engineer, as everywhere else, and read again under the
+// engineer's lock for those that came meanwhile.
+func handOver(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID, actorID uuid.UUID, cause Cause) error {
+	if _, err := q.AssignmentTicketsOf(ctx, engineerID); err != nil {
+		return fmt.Errorf("lock tickets: %w", err)
+	}
+	if _, err := q.EngineerLock(ctx, engineerID); errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("lock engineer: %w", err)
+	}
+	rows, err := q.AssignmentTicketsOf(ctx, engineerID)
+	if err != nil {
+		return fmt.Errorf("list tickets: %w", err)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	people, err := peopleByID(ctx, q, engineerID, actorID)
+	if err != nil {
+		return err
+	}
+	from, actor := people[engineerID], people[actorID]
+	for _, row := range rows {
+		t := ticketOf(crmdb.AssignmentTicketsWaitingRow(row))
+		t.Assignee = &from
+		if _, err := Offer(ctx, q, Move{Ticket: t, Cause: cause, Actor: &actor, Now: now}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drain offers waiting tickets, oldest first, at most n, and tells how many
+// found an engineer. It stops at the first that nobody can take.
+func drain(ctx context.Context, q *crmdb.Queries, now time.Time, n int32) (int, error) {
+	rows, err := q.AssignmentTicketsWaiting(ctx, n)
+	if err != nil {
+		return 0, fmt.Errorf("list waiting tickets: %w", err)
+	}
+	given := 0
+	for _, row := range rows {
+		decliners, err := q.AssignmentDecliners(ctx, row.ID)
+		if err != nil {
+			return given, fmt.Errorf("list decliners: %w", err)
+		}
+		to, why, err := pick(ctx, q, append([]uuid.UUID{}, decliners...))
+		if err != nil {
+			return given, err
+		}
+		if to == nil {
+			continue
+		}
+		why.Cause = Waiting
+		m := Move{Ticket: ticketOf(row), Cause: Waiting, Now: now}
+		if err := give(ctx, q, m, to, why, keepNothing); err != nil {
+			return given, err
+		}
+		given++
+	}
+	return given, nil
+}
+
+func ticketOf(row crmdb.AssignmentTicketsWaitingRow) Ticket {
+	return Ticket{
+		ID: row.ID, Number: row.Number, Title: row.Title, Description: row.Description,
+		Status: string(row.Status), Priority: string(row.Priority), ReporterName: row.ReporterName,
+	}
+}
+
+func peopleByID(ctx context.Context, q *crmdb.Queries, ids ...uuid.UUID) (map[uuid.UUID]notice.Person, error) {
+	rows, err := q.AssignmentPeople(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read people: %w", err)
+	}
+	people := make(map[uuid.UUID]notice.Person, len(rows))
+	for _, r := range rows {
+		people[r.ID] = notice.Person{ID: r.ID, Name: r.Name, Email: r.Email}
+	}
+	return people, nil
+}
