@@ -1,0 +1,95 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
+)
+
+// SQLSTATE codes, PostgreSQL manual, appendix A.
+const (
+	foreignKeyViolation  = "23503"
+	uniqueViolation      = "23505"
+	checkViolation       = "23514"
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+)
+
+// IsUnique tells whether err is the violation of the unique constraint or
+// index of that name.
+func IsUnique(err error, constraint string) bool {
+	return violates(err, uniqueViolation, constraint)
+}
+
+// IsForeignKey tells whether err is the violation of the foreign key of that
+// name.
+func IsForeignKey(err error, constraint string) bool {
+	return violates(err, foreignKeyViolation, constraint)
+}
+
+// IsCheck tells whether err is the violation of the check of that name.
+func IsCheck(err error, constraint string) bool {
+	return violates(err, checkViolation, constraint)
+}
+
+func violates(err error, code, constraint string) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == code && pgErr.ConstraintName == constraint
+}
+
+// unavailableCodes are the states that pass by themselves or by an operator's
+// hand and are no fault of the statement; a code of two characters stands for
+// its whole class.
+var unavailableCodes = []string{
+	"08",    // connection exceptions
+	"53",    // disk full, out of memory, too many connections
+	"57P01", // an administrator ended the connection, or the server stops
+	"57P02", // a crash of another session
+	"57P03", // starting up, or recovering
+	"57P05", // idle for too long
+	"57014", // statement_timeout
+	"55P03", // lock_timeout
+	"25P03", // idle in transaction for too long
+	"25P04", // the transaction took too long
+	"25006", // read-only: a standby, or a primary without room
+	"40001", // lost every race that Retry allows
+	"40P01",
+	"58030", // input/output error
+}
+
+// Unavailable tells whether err says that the database can't serve now, though
+// it may the next time: it is away, starting, stopping, full or too slow, or
+// the connection broke, or the pool is closed or exhausted. A client that gave
+// up itself (context.Canceled) doesn't count.
+func Unavailable(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) && !isPgError(err) {
+		return false
+	}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		for _, code := range unavailableCodes {
+			if strings.HasPrefix(pgErr.Code, code) {
+				return true
+			}
+		}
+		return false
+	}
+	var connectErr *pgconn.ConnectError
+	var netErr net.Error
+	return errors.As(err, &connectErr) || errors.As(err, &netErr) ||
+		pgconn.Timeout(err) ||
+		errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, pgconn.ErrConnClosed) ||
+		errors.Is(err, puddle.ErrClosedPool) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
+}
+
+func isPgError(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr)
+}

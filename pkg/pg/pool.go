@@ -1,0 +1,100 @@
+// Package pg is how both services reach PostgreSQL: a pool with time limits,
+// migrations, the repetition of transactions that lost a race, and what an
+// error from the database means.
+//
+// It must not know any table.
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// pingTimeout is short so that a readiness probe hears about a database that
+// hangs before the probe itself is given up.
+const pingTimeout = time.Second
+
+// Config bounds what one pool may ask of the database. A zero field takes the
+// default named with it; a session parameter that the URL sets itself wins.
+type Config struct {
+	// Application is shown as application_name in pg_stat_activity.
+	Application string
+	// MaxConns is the most connections at a time; default 4 per CPU and at
+	// least 10.
+	MaxConns int32
+	// StatementTimeout ends a statement that runs longer; default 5 s.
+	StatementTimeout time.Duration
+	// LockTimeout ends a statement that waits longer for a lock; default 2 s.
+	LockTimeout time.Duration
+	// IdleInTransactionTimeout closes a connection that leaves its transaction
+	// idle for longer; default 10 s.
+	IdleInTransactionTimeout time.Duration
+}
+
+// Open makes a pool for the database at url (postgres://…, as libpq
+// understands it) and waits for no connection: use Ping to learn whether the
+// database answers. Times are read in UTC and UUIDs in binary.
+func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error) {
+	poolConfig, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// The cause may hold the URL, and the URL a password.
+		return nil, errors.New("the database URL can't be understood; it should look like postgres://user:password@host:5432/name")
+	}
+	for name, value := range config.parameters() {
+		if _, set := poolConfig.ConnConfig.RuntimeParams[name]; !set {
+			poolConfig.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	poolConfig.MaxConns = config.MaxConns
+	if poolConfig.MaxConns == 0 {
+		poolConfig.MaxConns = int32(max(10, 4*runtime.NumCPU()))
+	}
+	if poolConfig.ConnConfig.ConnectTimeout == 0 {
+		poolConfig.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	poolConfig.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		registerTypes(conn.TypeMap())
+		return nil
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
+	if err != nil {
+		return nil, fmt.Errorf("open the database pool: %w", err)
+	}
+	return pool, nil
+}
+
+func (c Config) parameters() map[string]string {
+	milliseconds := func(d, byDefault time.Duration) string {
+		if d == 0 {
+			d = byDefault
+		}
+		return strconv.FormatInt(d.Milliseconds(), 10)
+	}
+	parameters := map[string]string{
+		"timezone":                            "UTC",
+		"statement_timeout":                   milliseconds(c.StatementTimeout, 5*time.Second),
+		"lock_timeout":                        milliseconds(c.LockTimeout, 2*time.Second),
+		"idle_in_transaction_session_timeout": milliseconds(c.IdleInTransactionTimeout, 10*time.Second),
+	}
+	if c.Application != "" {
+		parameters["application_name"] = c.Application
+	}
+	return parameters
+}
+
+// Ping asks the database for an answer within a second.
+func Ping(ctx context.Context, pool *pgxpool.Pool) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if err := pool.Ping(ctx); err != nil {
+		return fmt.Errorf("ping the database: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package pg_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/pkg/pg"
+	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/pgtest"
+)
+
+func TestWhatPassesIsUnavailableAndWhatDoesNotIsNot(t *testing.T) {
+	pool := pgtest.New(t, none, "m")
+	mustExec(t, pool, "create table locked (n int)")
+	for name, test := range map[string]struct {
+		sql  string
+		want bool
+	}{
+		"statement timeout":  {"set local statement_timeout = 20; select pg_sleep(10)", true},
+		"lock timeout":       {"set local lock_timeout = 20; lock table locked", true},
+		"read-only standby":  {"set local transaction_read_only = on; create table x ()", true},
+		"disk full":          {"do $$ begin raise sqlstate '53100'; end $$", true},
+		"server stops":       {"do $$ begin raise sqlstate '57P01'; end $$", true},
+		"a defect in SQL":    {"select nonsense", false},
+		"a refused value":    {"select 1/0", false},
+		"permission refused": {"do $$ begin raise sqlstate '42501'; end $$", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			holder, err := pool.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer holder.Rollback(context.Background())
+			if _, err := holder.Exec(t.Context(), "lock table locked"); err != nil {
+				t.Fatal(err)
+			}
+			_, err = pool.Exec(t.Context(), test.sql, pgx.QueryExecModeSimpleProtocol)
+			if err == nil || pg.Unavailable(err) != test.want {
+				t.Errorf("unavailable %t, want %t: %v", pg.Unavailable(err), test.want, err)
+			}
+		})
+	}
+	if pg.Unavailable(nil) || pg.Unavailable(context.Canceled) || pg.Unavailable(pgx.ErrNoRows) {
+		t.Error("no error, a client that left, or no row is taken for an unavailable database")
+	}
+}
+
+func TestNoServerAndAClosedOrExhaustedPoolAreUnavailable(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	nobody := open(t, "postgres://nobody@"+address+"/x", pg.Config{})
+	if err := pg.Ping(t.Context(), nobody); err == nil || !pg.Unavailable(err) {
+		t.Errorf("connection refused: %v", err)
+	}
+
+	pool := open(t, pgtest.NewURL(t, none, "m"), pg.Config{MaxConns: 1})
+	if err := pg.Ping(t.Context(), pool); err != nil {
+		t.Errorf("control: %v", err)
+	}
+	only, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pg.Ping(t.Context(), pool); !pg.Unavailable(err) {
+		t.Errorf("exhausted pool: %v", err)
+	}
+	only.Release()
+	pool.Close()
+	if err := pg.Ping(t.Context(), pool); !pg.Unavailable(err) {
+		t.Errorf("closed pool: %v", err)
+	}
+}
+
+func TestAKilledServerIsUnavailableUntilItIsBack(t *testing.T) {
+	dir, err := os.MkdirTemp("", "pg-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	options := pgserver.Options{Dir: filepath.Join(dir, "pg"), Test: true}
+	server, err := pgserver.Start(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := open(t, server.URL("postgres"), pg.Config{})
+	running := make(chan error, 1)
+	go func() {
+		_, err := pool.Exec(t.Context(), "select pg_sleep(60)", pgx.QueryExecModeSimpleProtocol)
+		running <- err
+	}()
+	waitFor(t, func() bool {
+		var n int
+		err := pool.QueryRow(t.Context(), "select count(*) from pg_stat_activity where query like 'select pg_sleep%'").Scan(&n)
+		return err == nil && n == 1
+	})
+	if err := syscall.Kill(server.Pid(), syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-running; !pg.Unavailable(err) {
+		t.Errorf("in the middle of a statement: %v", err)
+	}
+	<-server.Done()
+	_ = server.Stop(t.Context())
+	if err := pg.Ping(t.Context(), pool); !pg.Unavailable(err) {
+		t.Errorf("while it is away: %v", err)
+	}
+	if server, err = pgserver.Start(t.Context(), options); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop(context.Background())
+	waitFor(t, func() bool { return pg.Ping(t.Context(), pool) == nil })
+}
+
+func waitFor(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not within 10 s")
+		}
+	}
+}

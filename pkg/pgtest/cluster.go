@@ -1,0 +1,81 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"fixdesk/pkg/pgserver"
+)
+
+// folderPattern names the data folders, so that the next run finds what a
+// killed one left.
+const folderPattern = "fixdesk-pgtest-*"
+
+// minRoom is what a run of tests may need in memory; below it (a container's
+// /dev/shm often has 64 MiB) the data goes to the disk.
+const minRoom = 2 << 30
+
+// youngest is the age below which a folder without a lock may be one that is
+// just being made.
+const youngest = time.Minute
+
+// Cluster is a throw-away PostgreSQL server.
+type Cluster struct {
+	server *pgserver.Server
+	dir    string
+}
+
+// StartCluster starts a server for tests, after removing what killed runs have
+// left behind.
+func StartCluster(ctx context.Context) (*Cluster, error) {
+	base := os.TempDir()
+	if roomFor("/dev/shm", minRoom) {
+		base = "/dev/shm"
+	}
+	return startIn(ctx, base)
+}
+
+func startIn(ctx context.Context, base string) (*Cluster, error) {
+	sweep(ctx, base, time.Now().Add(-youngest))
+	parent, err := os.MkdirTemp(base, folderPattern)
+	if err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	if err := os.Chmod(parent, 0o755); err != nil {
+		return nil, err
+	}
+	server, err := pgserver.Start(ctx, pgserver.Options{Dir: filepath.Join(parent, "pg"), Test: true})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(parent))
+	}
+	return &Cluster{server: server, dir: parent}, nil
+}
+
+// URL is what FIXDESK_TEST_DATABASE_URL should say to share this server.
+func (c *Cluster) URL() string { return c.server.URL("postgres") }
+
+// Close stops the server and removes its data.
+func (c *Cluster) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(c.server.Stop(ctx), os.RemoveAll(c.dir))
+}
+
+// sweep removes the folders of killed runs. What can't be removed, because it
+// is in use or another user's, is left alone.
+func sweep(ctx context.Context, base string, before time.Time) {
+	folders, _ := filepath.Glob(filepath.Join(base, folderPattern)) // fails for a bad pattern only
+	for _, folder := range folders {
+		info, err := os.Stat(folder)
+		if err != nil || info.ModTime().After(before) {
+			continue
+		}
+		if err := pgserver.Remove(ctx, filepath.Join(folder, "pg")); err == nil {
+			_ = os.RemoveAll(folder)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+// Package pgtest gives each test a real PostgreSQL database of its own, in a
+// few milliseconds: a clone of a template that the migrations made once.
+//
+// The server is the one that FIXDESK_TEST_DATABASE_URL names, which
+// fixdesk/pkg/pgtest/withpg sets for a whole run of tests, or else one that
+// the test binary starts at the first need and throws away at the end. It
+// keeps its data in memory where there is room and loses it in a crash, so
+// tests of crashes start their own with fixdesk/pkg/pgserver.
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
+
+	"fixdesk/pkg/pg"
+)
+
+// EnvURL names the variable with the URL of the server to use: of a database
+// whose user may create others.
+const EnvURL = "FIXDESK_TEST_DATABASE_URL"
+
+var server struct {
+	sync.Mutex
+	managed bool // Main runs, and will stop what is started
+	url     string
+	cluster *Cluster
+}
+
+// Main is all of a package's TestMain:
+//
+//	func TestMain(m *testing.M) { pgtest.Main(m) }
+//
+// It runs the tests, throws the server away, fails the run if a goroutine is
+// left over, and exits.
+func Main(m *testing.M, options ...goleak.Option) {
+	server.Lock()
+	server.managed = true
+	server.url = os.Getenv(EnvURL)
+	server.Unlock()
+
+	code := m.Run()
+
+	server.Lock()
+	if server.cluster != nil {
+		if err := server.cluster.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "pgtest:", err)
+		}
+	}
+	server.Unlock()
+	if code == 0 {
+		if err := goleak.Find(options...); err != nil {
+			fmt.Fprintln(os.Stderr, "pgtest: goroutines left over:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// New gives a pool on a fresh database made by the migrations in dir of files;
+// both are gone when the test ends. The pool is opened like a service's, with
+// up to 20 connections.
+func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pg.Open(t.Context(), NewURL(t, files, dir), pg.Config{Application: t.Name(), MaxConns: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// NewURL is New for a test that opens its own connections, or whose program
+// does. It gives the fresh database's URL.
+func NewURL(t testing.TB, files fs.FS, dir string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	maintenance, err := maintenanceURL(ctx)
+	if err != nil {
+		t.Fatal("pgtest: ", err)
+	}
+	name, err := clone(ctx, maintenance, files, dir)
+	if err != nil {
+		t.Fatal("pgtest: ", err)
+	}
+	t.Cleanup(func() { drop(t, maintenance, name) })
+	url, err := withDatabase(maintenance, name)
+	if err != nil {
+		t.Fatal("pgtest: ", err)
+	}
+	return url
+}
+
+func maintenanceURL(ctx context.Context) (string, error) {
+	server.Lock()
+	defer server.Unlock()
+	if !server.managed {
+		return "", fmt.Errorf("the package needs func TestMain(m *testing.M) { pgtest.Main(m) }")
+	}
+	if server.url == "" {
+		cluster, err := StartCluster(ctx)
+		if err != nil {
+			return "", err
+		}
+		server.cluster, server.url = cluster, cluster.URL()
+	}
+	return server.url, nil
+}
+
+func drop(t testing.TB, maintenance, name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := connected(ctx, maintenance, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "drop database if exists "+quote(name)+" with (force)")
+		return err
+	})
+	if err != nil {
+		t.Logf("pgtest: drop the test's database: %v", err)
+	}
+}
+
+func connected(ctx context.Context, url string, do func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return do(conn)
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }

@@ -1,0 +1,59 @@
+// Command withpg runs a command, such as go test, with a PostgreSQL server for
+// tests that all its test binaries share, and throws the server away.
+//
+//	go run fixdesk/pkg/pgtest/withpg go test -race work
+//
+// Its exit code is the command's. A server that FIXDESK_TEST_DATABASE_URL
+// already names is used instead.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"fixdesk/pkg/pgtest"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: withpg COMMAND [ARGUMENT...]")
+		os.Exit(2)
+	}
+	code, err := run(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "withpg:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func run(arguments []string) (code int, err error) {
+	// The command gets the terminal's ctrl-C too; its end is waited for.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	if os.Getenv(pgtest.EnvURL) == "" {
+		cluster, startErr := pgtest.StartCluster(ctx)
+		if startErr != nil {
+			return 1, startErr
+		}
+		defer func() { err = errors.Join(err, cluster.Close()) }()
+		if err := os.Setenv(pgtest.EnvURL, cluster.URL()); err != nil {
+			return 1, err
+		}
+	}
+	cmd := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return max(exit.ExitCode(), 1), nil
+	}
+	return 0, err
+}
