@@ -4,16 +4,23 @@ values ($1, $2, $3, $4, $5, $6);
 
 -- name: OutboxClaim :many
 -- Due entries become the holder's until the lease runs out, by the database's
--- clock. Neither claim nor settlement waits for the disk: what a crash of the
--- database forgets is posted again under the same Idempotency-Key.
+-- clock. An entry waits for the earlier ones about the same thing, save for one
+-- that has failed often: that one must not hold up the rest for ever. Neither claim
+-- nor settlement waits for the disk: what a crash of the database forgets is
+-- posted again under the same Idempotency-Key.
 with due as materialized (
-    select id from outbox
-    where done_at is null and dead_at is null and next_attempt_at <= now()
-      and (leased_until is null or leased_until <= now())
+    select o.id from outbox o
+    where o.done_at is null and o.dead_at is null and o.next_attempt_at <= now()
+      and (o.leased_until is null or o.leased_until <= now())
+      and (select e.id from outbox e
+           where e.reference = o.reference and e.id < o.id and e.done_at is null
+             and e.dead_at is null and e.attempts < sqlc.arg(patience)::int
+             and (e.next_attempt_at > now() or e.leased_until > now())
+           limit 1) is null
       and set_config('synchronous_commit', 'off', true) is not null
-    order by next_attempt_at, id
+    order by o.next_attempt_at, o.id
     limit sqlc.arg(batch)::int
-    for update skip locked
+    for update of o skip locked
 )
 update outbox o
 set lease_token = sqlc.arg(token)::uuid,

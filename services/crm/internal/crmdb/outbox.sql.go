@@ -63,13 +63,18 @@ func (q *Queries) OutboxBury(ctx context.Context, arg OutboxBuryParams) (int64, 
 
 const outboxClaim = `-- name: OutboxClaim :many
 with due as materialized (
-    select id from outbox
-    where done_at is null and dead_at is null and next_attempt_at <= now()
-      and (leased_until is null or leased_until <= now())
+    select o.id from outbox o
+    where o.done_at is null and o.dead_at is null and o.next_attempt_at <= now()
+      and (o.leased_until is null or o.leased_until <= now())
+      and (select e.id from outbox e
+           where e.reference = o.reference and e.id < o.id and e.done_at is null
+             and e.dead_at is null and e.attempts < $3::int
+             and (e.next_attempt_at > now() or e.leased_until > now())
+           limit 1) is null
       and set_config('synchronous_commit', 'off', true) is not null
-    order by next_attempt_at, id
-    limit $3::int
-    for update skip locked
+    order by o.next_attempt_at, o.id
+    limit $4::int
+    for update of o skip locked
 )
 update outbox o
 set lease_token = $1::uuid,
@@ -82,6 +87,7 @@ returning o.id, o.kind, o.reference, o.data, o.request_id, o.attempts
 type OutboxClaimParams struct {
 	Token        uuid.UUID
 	LeaseSeconds float64
+	Patience     int32
 	Batch        int32
 }
 
@@ -95,10 +101,17 @@ type OutboxClaimRow struct {
 }
 
 // Due entries become the holder's until the lease runs out, by the database's
-// clock. Neither claim nor settlement waits for the disk: what a crash of the
-// database forgets is posted again under the same Idempotency-Key.
+// clock. An entry waits for the earlier ones about the same thing, save for one
+// that has failed often: that one must not hold up the rest for ever. Neither claim
+// nor settlement waits for the disk: what a crash of the database forgets is
+// posted again under the same Idempotency-Key.
 func (q *Queries) OutboxClaim(ctx context.Context, arg OutboxClaimParams) ([]OutboxClaimRow, error) {
-	rows, err := q.db.Query(ctx, outboxClaim, arg.Token, arg.LeaseSeconds, arg.Batch)
+	rows, err := q.db.Query(ctx, outboxClaim,
+		arg.Token,
+		arg.LeaseSeconds,
+		arg.Patience,
+		arg.Batch,
+	)
 	if err != nil {
 		return nil, err
 	}
