@@ -1,0 +1,98 @@
+-- name: NotificationInsert :one
+-- Stores a notification with its recipients, or nothing if the caller's key is
+-- taken. A concurrent twin waits here for the first one's commit.
+with stored as (
+    insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
+        reference, thread, request_id, message_domain, not_before, recipient_count, created_at)
+    values (@id, @caller, @idempotency_key, @body_hash, @subject, @text, sqlc.narg(html), @bytes, @requester,
+        sqlc.narg(reference), sqlc.narg(thread), @request_id, @message_domain, sqlc.narg(not_before),
+        @recipient_count, @created_at)
+    on conflict on constraint notifications_key do nothing
+    returning id
+), listed as (
+    insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, queue_at)
+    select r.id, stored.id, r.ordinal, r.email, @due_at::timestamptz, @due_at::timestamptz,
+        case when @is_due::boolean then r.queue_at end as queue_at
+    from stored, (
+        select unnest(@recipient_ids::uuid[]) as id, unnest(@ordinals::smallint[]) as ordinal,
+            unnest(@emails::text[]) as email, unnest(@queue_ats::timestamptz[]) as queue_at
+    ) r
+    returning id
+)
+select count(*) > 0 as inserted from listed;
+
+-- name: NotificationByKey :one
+select * from notifications
+where caller = @caller and idempotency_key = @idempotency_key;
+
+-- name: NotificationGet :one
+select sqlc.embed(n), c.*
+from notifications n
+join notification_counts c on c.notification_id = n.id
+where n.id = @id;
+
+-- name: NotificationList :many
+select sqlc.embed(n), c.*
+from notifications n
+cross join lateral (select * from notification_counts where notification_id = n.id) c
+where n.id < @before_id and n.id >= @after_id
+    and n.created_at > @created_after and n.created_at < @created_before
+    and (sqlc.narg(reference)::text is null or n.reference = sqlc.narg(reference)::text)
+    and (sqlc.narg(requester)::text is null or n.requester = sqlc.narg(requester)::text)
+    and (sqlc.narg(status)::text is null or c.status = sqlc.narg(status)::text)
+order by n.id desc
+limit @max::integer;
+
+-- name: NotificationExists :one
+select exists(select 1 from notifications where id = @id);
+
+-- name: RecipientList :many
+select id, ordinal, email, status, (lease_token is not null)::boolean as sending, attempts, last_error, next_attempt_at, finished_at
+from recipients
+where notification_id = @notification_id and ordinal > @after_ordinal
+    and (sqlc.narg(status)::text is null
+        or case when lease_token is null then status::text else 'sending' end = sqlc.narg(status)::text)
+order by ordinal
+limit @max::integer;
+
+-- name: RecipientExists :one
+select exists(select 1 from recipients where id = @id and notification_id = @notification_id);
+
+-- name: AttemptList :many
+select number, at, server, code, reply, outcome
+from attempts
+where recipient_id = @recipient_id and number < @before_number
+order by number desc
+limit @max::integer;
+
+-- name: NotificationCancel :execrows
+-- Ends what waits; what is being sent right now is told by the flag, and ends
+-- when its try does.
+update recipients
+set canceled = true,
+    queue_at = null,
+    status = case when lease_token is null and status <> 'uncertain' then 'canceled' else status end,
+    finished_at = case when lease_token is null then @now::timestamptz end
+where notification_id = @notification_id and finished_at is null and not canceled;
+
+-- name: NotificationRetry :execrows
+update recipients r
+set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,
+    enqueued_at = given.now, next_attempt_at = given.now, queue_at = given.now + ordinal * given.quantum
+from (select @now::timestamptz as now, @quantum::interval as quantum) given
+where notification_id = @notification_id and lease_token is null and status in ('failed', 'uncertain');
+
+-- name: StatsGet :one
+select count(*) filter (where status = 'queued' and lease_token is null) as queued,
+    count(*) filter (where lease_token is not null) as sending,
+    count(*) filter (where status = 'delayed' and lease_token is null) as delayed,
+    count(*) filter (where status = 'sent') as sent,
+    count(*) filter (where status = 'failed') as failed,
+    count(*) filter (where status = 'canceled') as canceled,
+    count(*) filter (where status = 'uncertain' and lease_token is null) as uncertain,
+    coalesce(min(next_attempt_at) filter (where finished_at is null and lease_token is null),
+        @now::timestamptz)::timestamptz as oldest_due_at
+from recipients;
+
+-- name: StatsSentSince :one
+select count(*) from attempts where at > @since and outcome = 'sent';
