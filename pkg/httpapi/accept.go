@@ -1,0 +1,73 @@
+package httpapi
+
+import (
+	"strconv"
+	"strings"
+)
+
+// negotiate picks among the offered media types, best first, the one that the
+// Accept header values like best (RFC 9110, section 12.5.1); "" if none is
+// acceptable. No header accepts everything.
+func negotiate(accept []string, offers []string) string {
+	if len(accept) == 0 {
+		return offers[0]
+	}
+	header := accept[0]
+	if len(accept) > 1 {
+		header = strings.Join(accept, ",")
+	}
+	if header == "*/*" || header == offers[0] {
+		return offers[0]
+	}
+	best, bestQ := "", 0.0
+	for _, offer := range offers {
+		if q := quality(header, offer); q > bestQ {
+			best, bestQ = offer, q
+		}
+	}
+	return best
+}
+
+// quality is the weight of the most specific range that covers offer, 0 if
+// none does.
+func quality(header, offer string) float64 {
+	q, specific := 0.0, -1
+	for part := range strings.SplitSeq(header, ",") {
+		media, params, _ := strings.Cut(part, ";")
+		s := specificity(strings.ToLower(strings.TrimSpace(media)), offer)
+		if s > specific {
+			q, specific = weight(params), s
+		}
+	}
+	return q
+}
+
+// specificity says how closely a media range names offer; -1: not at all.
+func specificity(media, offer string) int {
+	group, _, _ := strings.Cut(offer, "/")
+	switch media {
+	case offer:
+		return 2
+	case group + "/*":
+		return 1
+	case "*/*":
+		return 0
+	}
+	return -1
+}
+
+// weight reads the parameter q, 1 without one and 0 when it makes no sense.
+func weight(params string) float64 {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, ok := strings.Cut(strings.TrimSpace(param), "=")
+		if !ok || !strings.EqualFold(strings.TrimSpace(name), "q") {
+			continue
+		}
+		q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if err != nil || !(q >= 0 && q <= 1) {
+			return 0
+		}
+		return q
+	}
+	return 1
+}

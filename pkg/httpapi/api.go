@@ -1,0 +1,129 @@
+// Package httpapi is the edge of both services: the only place that knows how
+// a request becomes typed input and how a failure becomes an answer. It owns
+// the router (chi) and the OpenAPI description (huma), the one mapping from
+// errs to application/problem+json (RFC 9457), strict input, limits, the
+// access log, health, metrics and the API browser.
+//
+// It must not know any room of a service: what an operation does, who a caller
+// is and whether the service is ready are given to it as functions.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config is what a service gives to its edge.
+type Config struct {
+	Title, Version, Description string
+
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
+	Now      func() time.Time
+
+	// Authenticate is called for each operation that is not public, before its
+	// body is read, with the bearer token and Operation.Allow. It returns the
+	// context with the principal, or an *errs.Error: Unauthenticated for a token
+	// that is refused, Forbidden for a principal who is not among allow.
+	Authenticate func(ctx context.Context, bearer string, allow []string) (context.Context, error)
+
+	// Ready tells whether the service can do its work now. The details are
+	// answered to whoever asks, so they must not hold an error's text; the error
+	// is logged.
+	Ready func(ctx context.Context) (details map[string]string, err error)
+
+	// Unavailable recognises failures of what the service needs (pg.Unavailable):
+	// they are answered 503 instead of 500. Nil recognises none.
+	Unavailable func(error) bool
+
+	// TrustedProxies are the networks whose X-Forwarded-For counts. Empty: none.
+	TrustedProxies []netip.Prefix
+
+	// CORSOrigins are the origins (scheme://host[:port], compared byte for byte)
+	// whose pages may call the API. Empty: no CORS headers at all.
+	CORSOrigins []string
+}
+
+// API is the HTTP face of one service while it is being put together:
+// Register adds operations, Handler serves them.
+type API struct {
+	cfg      Config
+	router   *chi.Mux
+	huma     strictAPI
+	metrics  *metrics
+	stopping chan struct{}
+	stop     sync.Once
+}
+
+// New makes an API with the probes, the metrics and the documentation and no
+// operation yet.
+func New(cfg Config) *API {
+	a := &API{
+		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry),
+		stopping: make(chan struct{}),
+	}
+	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, r, errNoSuchPath)
+	})
+	a.router.MethodNotAllowed(a.methodNotAllowed)
+	a.huma = strictAPI{huma.NewAPI(humaConfig(cfg), adapter{a})}
+	a.mountProbes()
+	return a
+}
+
+// Handler gives what a server serves. Register nothing after it.
+func (a *API) Handler() http.Handler {
+	a.mountDocumentation()
+	return &edge{api: a, cors: newCORS(a.cfg.CORSOrigins)}
+}
+
+// OpenAPI gives the description of what is registered so far, as JSON.
+func (a *API) OpenAPI() ([]byte, error) { return a.huma.OpenAPI().MarshalJSON() }
+
+// stopStreams ends the streams, which otherwise outlive any shutdown.
+func (a *API) stopStreams() { a.stop.Do(func() { close(a.stopping) }) }
+
+// probedMethods are the methods an Allow header can name. HEAD goes with GET.
+var probedMethods = []string{
+	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+}
+
+// methodNotAllowed answers 405 with Allow (RFC 9110, section 15.5.6).
+func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	for _, method := range probedMethods {
+		if !a.router.Match(chi.NewRouteContext(), method, path) {
+			continue
+		}
+		w.Header().Add("Allow", method)
+		if method == http.MethodGet {
+			w.Header().Add("Allow", http.MethodHead)
+		}
+	}
+	if len(w.Header().Values("Allow")) == 0 {
+		a.fail(w, r, errNoSuchPath)
+		return
+	}
+	a.fail(w, r, errMethodNotAllowed)
+}
+
+// handle adds a route that is not an operation.
+func (a *API) handle(method, path string, h http.HandlerFunc) {
+	a.router.MethodFunc(method, path, func(w http.ResponseWriter, r *http.Request) {
+		if info := infoOf(r.Context()); info != nil {
+			info.route = path
+		}
+		h(w, r)
+	})
+}

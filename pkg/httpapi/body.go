@@ -1,0 +1,156 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"fixdesk/pkg/errs"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// maxBody is the size in bytes of the largest request body: 1 MiB.
+const maxBody = 1 << 20
+
+var (
+	errBodyTooLarge  = errs.New(errs.BadRequest, errs.CodeBodyTooLarge, "The body is larger than 1 MiB.")
+	errBodyMissing   = errs.New(errs.BadRequest, errs.CodeMalformedJSON, "A JSON body is required.")
+	errBodyUnread    = errs.New(errs.BadRequest, errs.CodeMalformedJSON, "The body could not be read to its end.")
+	errBodyMediaType = errs.New(errs.BadRequest, errs.CodeUnsupportedMediaType, "The body must be application/json in UTF-8, not compressed.")
+	errBodyUnwanted  = errs.Validation(errs.Field{Location: "body", Message: "must be empty: this operation takes none"})
+)
+
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// emptyObject is the longest body that an operation without one tolerates:
+// many clients send {} with every POST.
+const emptyObject = 16
+
+// body reads, bounds and checks the request's body. The bytes are valid until
+// release is called.
+func (p *pipeline) body(r *http.Request) (release func(), err error) {
+	release = func() {}
+	if p.bodySchema == nil {
+		return release, noBody(r)
+	}
+	if r.ContentLength > maxBody {
+		return release, errBodyTooLarge
+	}
+	buf := bodies.Get().(*bytes.Buffer)
+	release = func() {
+		buf.Reset()
+		bodies.Put(buf)
+	}
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case n > maxBody:
+		return release, errBodyTooLarge
+	case err != nil:
+		return release, errBodyUnread.Because(err)
+	case n == 0 && p.op.RequestBody.Required:
+		return release, errBodyMissing
+	case n == 0:
+		return release, nil
+	case !isJSON(r.Header):
+		return release, errBodyMediaType
+	}
+	hasNull, err := checkJSON(buf.Bytes())
+	if err != nil {
+		return release, errs.New(errs.BadRequest, errs.CodeMalformedJSON, err.Error())
+	}
+	if hasNull {
+		if err := p.refuseNulls(buf.Bytes()); err != nil {
+			return release, err
+		}
+	}
+	r.Body = io.NopCloser(bytes.NewReader(buf.Bytes()))
+	return release, nil
+}
+
+// noBody refuses a body where none is wanted.
+func noBody(r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	if r.ContentLength > emptyObject {
+		return errBodyUnwanted
+	}
+	sent, err := io.ReadAll(io.LimitReader(r.Body, emptyObject+1))
+	if err != nil {
+		return errBodyUnread.Because(err)
+	}
+	if text := string(bytes.TrimSpace(sent)); text != "" && text != "{}" {
+		return errBodyUnwanted
+	}
+	return nil
+}
+
+// isJSON tells whether the body is announced as plain JSON.
+func isJSON(h http.Header) bool {
+	if len(h["Content-Type"]) != 1 || h.Get("Content-Encoding") != "" {
+		return false
+	}
+	if h["Content-Type"][0] == "application/json" {
+		return true
+	}
+	media, params, err := mime.ParseMediaType(h["Content-Type"][0])
+	if err != nil || media != "application/json" {
+		return false
+	}
+	for name, value := range params {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return false
+		}
+	}
+	return true
+}
+
+// refuseNulls lists the nulls that the schema does not allow: huma takes a null
+// for any optional field.
+func (p *pipeline) refuseNulls(data []byte) error {
+	var parsed any
+	if err := json.Unmarshal(data, &parsed); err != nil {
+		return errs.New(errs.BadRequest, errs.CodeMalformedJSON, errJSONSyntax.Error()).Because(err)
+	}
+	var found []error
+	p.findNulls(p.bodySchema, "body", parsed, &found)
+	if len(found) > 0 {
+		return errs.Validation(fields(found)...)
+	}
+	return nil
+}
+
+func (p *pipeline) findNulls(s *huma.Schema, location string, v any, found *[]error) {
+	for s != nil && s.Ref != "" {
+		s = p.api.huma.OpenAPI().Components.Schemas.SchemaFromRef(s.Ref)
+	}
+	if s == nil || s.Nullable || s.Type == "" {
+		return
+	}
+	switch v := v.(type) {
+	case nil:
+		*found = append(*found, &huma.ErrorDetail{Location: location, Message: "must not be null"})
+	case map[string]any:
+		additional, _ := s.AdditionalProperties.(*huma.Schema)
+		for name, item := range v {
+			schema, ok := s.Properties[name]
+			if !ok {
+				schema = additional
+			}
+			p.findNulls(schema, location+"."+name, item, found)
+		}
+	case []any:
+		for i, item := range v {
+			p.findNulls(s.Items, location+"["+strconv.Itoa(i)+"]", item, found)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"fixdesk/pkg/obs"
+
+	"github.com/google/uuid"
+)
+
+// edge is around everything: request id, client address, security headers,
+// CORS, recovery from panics, one access log line and the metrics.
+type edge struct {
+	api  *API
+	cors cors
+}
+
+// requestInfo is what the layers tell each other about one request.
+type requestInfo struct {
+	method    string
+	route     string // the pattern, never the path: "" when nothing matched
+	principal string
+	produces  string
+	sentToken bool
+	client    netip.Addr
+	response  *response
+}
+
+type requestInfoKey struct{}
+
+func infoOf(ctx context.Context) *requestInfo {
+	info, _ := ctx.Value(requestInfoKey{}).(*requestInfo)
+	return info
+}
+
+// SetPrincipal tells the access log who asks: an id, never a name or an
+// address. Config.Authenticate calls it.
+func SetPrincipal(ctx context.Context, id string) {
+	if info := infoOf(ctx); info != nil {
+		info.principal = id
+	}
+}
+
+// ClientAddr gives the address of who asks: that of the connection, or the
+// right-most one in X-Forwarded-For that is not a trusted proxy's. The zero
+// Addr outside a request.
+func ClientAddr(ctx context.Context) netip.Addr {
+	if info := infoOf(ctx); info != nil {
+		return info.client
+	}
+	return netip.Addr{}
+}
+
+// ServeHTTP serves one request.
+func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := e.api.cfg.Now()
+	res := &response{ResponseWriter: w}
+	id := requestID(r.Header["X-Request-Id"])
+	info := &requestInfo{method: r.Method, client: clientAddr(r, e.api.cfg.TrustedProxies), response: res}
+	ctx := context.WithValue(obs.WithRequestID(r.Context(), id), requestInfoKey{}, info)
+	r = r.WithContext(ctx)
+
+	h := w.Header()
+	h["X-Request-Id"] = []string{id}
+	for name, value := range securityHeaders {
+		h[name] = value
+	}
+	defer e.finish(res, r, info, start)
+	if e.cors.handle(res, r) {
+		return
+	}
+	if r.Method == http.MethodHead {
+		r.Method = http.MethodGet // net/http has its own copy and sends no body
+	}
+	e.api.router.ServeHTTP(res, r)
+}
+
+// securityHeaders are on every answer. The pages of the API browser set a
+// policy of their own.
+var securityHeaders = map[string][]string{
+	"Cache-Control":           {"no-store"},
+	"X-Content-Type-Options":  {"nosniff"},
+	"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'"},
+	"Referrer-Policy":         {"no-referrer"},
+}
+
+// finish answers 500 after a panic, logs and counts. A panic in the midst of
+// an answer breaks the connection off, so that the client can tell.
+func (e *edge) finish(res *response, r *http.Request, info *requestInfo, start time.Time) {
+	broken := false
+	if v := recover(); v != nil {
+		if v != http.ErrAbortHandler {
+			e.api.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "panic",
+				slog.String("route", info.route), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+		}
+		if broken = res.status != 0 || v == http.ErrAbortHandler; !broken {
+			newError := newProblem(r.Context(), errInternal)
+			res.Header()["Content-Type"] = []string{problemType}
+			res.WriteHeader(newError.Status)
+			_ = jsonFormat.Marshal(res, newError)
+		}
+	}
+	if res.status == 0 {
+		res.status = http.StatusOK
+	}
+	e.record(res, r, info, start)
+	if broken {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// record writes the access log line and the metrics. The line has the route's
+// pattern and no query, since paths and queries hold personal data and tokens.
+func (e *edge) record(res *response, r *http.Request, info *requestInfo, start time.Time) {
+	took := e.api.cfg.Now().Sub(start)
+	route, method := info.route, info.method
+	if route == "" {
+		route = "unmatched"
+	}
+	if !knownMethods[method] {
+		method = "other"
+	}
+	status := strconv.Itoa(res.status)
+	e.api.metrics.requests.WithLabelValues(route, method, status).Inc()
+	e.api.metrics.duration.WithLabelValues(route, method, status).Observe(took.Seconds())
+
+	attrs := make([]slog.Attr, 0, 8)
+	attrs = append(attrs,
+		slog.String("method", method), slog.String("route", route), slog.Int("status", res.status),
+		slog.Int64("bytes", res.bytes), slog.Duration("duration", took), slog.String("client", info.client.String()))
+	if info.principal != "" {
+		attrs = append(attrs, slog.String("principal", info.principal))
+	}
+	level := slog.LevelInfo
+	if quietRoutes[route] && res.status < http.StatusBadRequest {
+		level = slog.LevelDebug
+	}
+	e.api.cfg.Logger.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// quietRoutes are asked every few seconds by machines.
+var quietRoutes = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+
+var knownMethods = map[string]bool{
+	http.MethodGet: true, http.MethodHead: true, http.MethodPost: true, http.MethodPut: true,
+	http.MethodPatch: true, http.MethodDelete: true, http.MethodOptions: true,
+}
+
+const maxRequestID = 128
+
+// requestID takes the client's id when there is one and it is safe in a log,
+// a header and a mail; else it makes one.
+func requestID(sent []string) string {
+	if len(sent) == 1 && saneRequestID(sent[0]) {
+		return sent[0]
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic(fmt.Errorf("make a request id: %w", err))
+	}
+	return id.String()
+}
+
+func saneRequestID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == ',' || c == ';' {
+			return false
+		}
+	}
+	return true
+}
+
+// response remembers what was answered. It drops a second WriteHeader: huma
+// sets a status after a stream has ended.
+type response struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status != 0 {
+		return
+	}
+	if status >= http.StatusOK {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap gives http.ResponseController the connection.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,24 @@
+package httpapi
+
+import "net/http"
+
+// Panics adds routes that panic before and during their answer.
+func (a *API) Panics() {
+	a.handle(http.MethodGet, "/panic", func(http.ResponseWriter, *http.Request) { panic("canary") })
+	a.handle(http.MethodGet, "/panic-late", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 1<<16))
+		panic("canary")
+	})
+}
+
+// CheckJSON is checkJSON for the tests.
+func CheckJSON(data []byte) error {
+	_, err := checkJSON(data)
+	return err
+}
+
+// Negotiate is negotiate for the tests.
+func Negotiate(accept []string, offers ...string) string { return negotiate(accept, offers) }
+
+// ClientAddrOf is clientAddr for the tests.
+var ClientAddrOf = clientAddr

@@ -1,0 +1,73 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+)
+
+const bearerScheme = "bearer"
+
+// jsonFormat writes without escaping <, > and &: the answers are never put
+// into a page. What it reads has passed checkJSON.
+var jsonFormat = huma.Format{
+	Marshal: func(w io.Writer, v any) error {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(v)
+	},
+	Unmarshal: json.Unmarshal,
+}
+
+func humaConfig(cfg Config) huma.Config {
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info:    &huma.Info{Title: cfg.Title, Version: cfg.Version, Description: cfg.Description},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					bearerScheme: {Type: "http", Scheme: "bearer", BearerFormat: "JWT"},
+				},
+			},
+		},
+		Formats:       map[string]huma.Format{"application/json": jsonFormat},
+		DefaultFormat: "application/json",
+	}
+}
+
+// strictAPI is huma without the parts that httpapi does itself: the Accept
+// header was read and the body checked before huma sees the request.
+type strictAPI struct{ huma.API }
+
+// Negotiate is only asked for answers in JSON.
+func (strictAPI) Negotiate(string) (string, error) { return "application/json", nil }
+
+// Unmarshal is only given JSON.
+func (strictAPI) Unmarshal(_ string, data []byte, v any) error { return json.Unmarshal(data, v) }
+
+// Marshal only writes JSON, whichever of its media types is announced.
+func (strictAPI) Marshal(w io.Writer, _ string, v any) error { return jsonFormat.Marshal(w, v) }
+
+// adapter puts the checks of this package between chi and huma.
+type adapter struct{ api *API }
+
+// Handle routes op through the pipeline.
+func (ad adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
+	p := newPipeline(ad.api, op)
+	ad.api.router.MethodFunc(op.Method, op.Path, func(w http.ResponseWriter, r *http.Request) {
+		r, release, err := p.admit(r)
+		if err != nil {
+			ad.api.fail(w, r, err)
+			return
+		}
+		defer release()
+		handler(humachi.NewContext(op, r, w))
+	})
+}
+
+// ServeHTTP serves the operations without the edge around them.
+func (ad adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { ad.api.router.ServeHTTP(w, r) }

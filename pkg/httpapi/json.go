@@ -1,0 +1,56 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// timeLayout is RFC 3339 in UTC with all six digits of PostgreSQL's
+// microseconds: trailing zeros stay, so that times compare as text, too.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// Time is a time in an answer.
+type Time struct{ time.Time }
+
+// NewTime makes the answer's form of t.
+func NewTime(t time.Time) Time { return Time{t} }
+
+// MarshalJSON writes the time in UTC with microseconds.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return []byte(t.UTC().Format(`"` + timeLayout + `"`)), nil
+}
+
+// MarshalText writes the time in UTC with microseconds.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.UTC().Format(timeLayout)), nil }
+
+// Schema describes it to OpenAPI.
+func (Time) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-01-31T09:30:00.000000Z"}}
+}
+
+// Nullable is a value that is null in the answer when there is none. huma can't
+// describe that for an object or a Time by itself.
+type Nullable[T any] struct{ Value *T }
+
+// NullTime makes the answer's form of a time that may not have happened.
+func NullTime(t *time.Time) Nullable[Time] {
+	if t == nil {
+		return Nullable[Time]{}
+	}
+	return Nullable[Time]{&Time{*t}}
+}
+
+// MarshalJSON writes the value or null.
+func (n Nullable[T]) MarshalJSON() ([]byte, error) { return json.Marshal(n.Value) }
+
+// UnmarshalJSON reads the value or null.
+func (n *Nullable[T]) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &n.Value) }
+
+// Schema describes it to OpenAPI.
+func (Nullable[T]) Schema(r huma.Registry) *huma.Schema {
+	value := r.Schema(reflect.TypeFor[T](), true, "")
+	return &huma.Schema{AnyOf: []*huma.Schema{value, {Type: "null"}}}
+}

@@ -1,0 +1,222 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fixdesk/pkg/errs"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Operation describes one method on one path.
+type Operation struct {
+	Method, Path string
+	ID           string // operationId, unique, in kebab-case
+	Summary      string
+	Description  string
+	Tag          string
+	Status       int // of success; 0 means 200 with a body and 204 without
+
+	// Public operations need no token. Any other must name in Allow who may
+	// call it: roles or scopes, as Config.Authenticate understands them.
+	Public bool
+	Allow  []string
+
+	// Errors are the codes it can answer besides those that every operation
+	// can: see commonCodes.
+	Errors []string
+
+	Hidden bool // not in the OpenAPI document
+}
+
+// metaOperation is the key under which a huma operation carries ours.
+const metaOperation = "operation"
+
+// details is what the pipeline needs to know beyond huma's description.
+type details struct {
+	Operation
+	produces []string
+}
+
+// Alternative answers the same operation in another media type, as a stream,
+// when the Accept header prefers it to JSON.
+type Alternative[In any] struct {
+	ContentType string
+	Handler     func(context.Context, *In) (Stream, error)
+}
+
+// Register adds an operation. In and Out are huma's input and output structs:
+// fields with path, query and header tags and a field Body; Location, ETag and
+// other answer headers are fields of Out with a header tag.
+//
+// It panics on a mistake in the declaration, so that it can't reach a client:
+// above all on an operation that is neither public nor allowed to anyone.
+func Register[In, Out any](a *API, op Operation, handler func(context.Context, *In) (*Out, error), alternatives ...Alternative[In]) {
+	h := humaOperation(op, "application/json")
+	d := h.Metadata[metaOperation].(*details)
+	for _, alt := range alternatives {
+		d.produces = append(d.produces, alt.ContentType)
+	}
+	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*Out, error) {
+		info := infoOf(ctx)
+		for _, alt := range alternatives {
+			if info.produces == alt.ContentType {
+				stream, err := alt.Handler(ctx, in)
+				if err == nil {
+					err = a.stream(ctx, alt.ContentType, http.StatusOK, stream)
+				}
+				return nil, a.problemOrNil(ctx, err)
+			}
+		}
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, a.problemOrNil(ctx, err)
+		}
+		return out, nil
+	})
+	a.document(op, d.produces[1:])
+}
+
+// RegisterStream adds an operation whose only answer is a stream of the given
+// media type, for example text/event-stream. An error that the handler returns
+// is answered like any other; the stream starts after it has returned.
+func RegisterStream[In any](a *API, op Operation, contentType string, handler func(context.Context, *In) (Stream, error)) {
+	if op.Status == 0 {
+		op.Status = http.StatusOK
+	}
+	h := humaOperation(op, contentType)
+	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*struct{}, error) {
+		stream, err := handler(ctx, in)
+		if err == nil {
+			err = a.stream(ctx, contentType, op.Status, stream)
+		}
+		return nil, a.problemOrNil(ctx, err)
+	})
+	a.document(op, []string{contentType})
+}
+
+// problemOrNil keeps a nil error nil: a nil *Problem in an error would not be.
+func (a *API) problemOrNil(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	return a.problem(ctx, err)
+}
+
+// humaOperation checks op and says it in huma's words.
+func humaOperation(op Operation, contentType string) huma.Operation {
+	switch {
+	case op.ID == "" || op.Summary == "" || op.Tag == "":
+		panic(fmt.Sprintf("httpapi: %s %s needs ID, Summary and Tag", op.Method, op.Path))
+	case op.Public && len(op.Allow) > 0:
+		panic(fmt.Sprintf("httpapi: %s is public, so Allow means nothing", op.ID))
+	case !op.Public && len(op.Allow) == 0:
+		panic(fmt.Sprintf("httpapi: %s is neither public nor allowed to anyone", op.ID))
+	}
+	h := huma.Operation{
+		OperationID: op.ID, Method: op.Method, Path: op.Path,
+		Summary: op.Summary, Description: op.Description, Tags: []string{op.Tag},
+		DefaultStatus: op.Status, Hidden: op.Hidden, Errors: statuses(op.codes()),
+		// The pipeline has bounded and read the body.
+		MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1,
+		Metadata: map[string]any{metaOperation: &details{Operation: op, produces: []string{contentType}}},
+	}
+	if !op.Public {
+		h.Security = []map[string][]string{{bearerScheme: op.Allow}}
+	}
+	return h
+}
+
+// commonCodes are what the pipeline itself can answer to any operation.
+var commonCodes = []string{
+	errs.CodeMalformedJSON, errs.CodeNotAcceptable, errs.CodeBodyTooLarge,
+	errs.CodeUnsupportedMediaType, errs.CodeValidationFailed, errs.CodeInternal, errs.CodeUnavailable,
+}
+
+// codes lists every code the operation can answer, sorted.
+func (op Operation) codes() []string {
+	codes := slices.Concat(commonCodes, op.Errors)
+	if !op.Public {
+		codes = append(codes, errs.CodeInvalidToken, errs.CodeForbidden)
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes)
+}
+
+// statuses gives the HTTP statuses of codes.
+func statuses(codes []string) []int {
+	var list []int
+	for _, code := range codes {
+		status, ok := codeStatus[code]
+		if !ok {
+			panic(fmt.Sprintf("httpapi: code %q has no status", code))
+		}
+		list = append(list, status)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// document adds to the OpenAPI document what huma can't know: the codes behind
+// each status and the media types of streams.
+func (a *API) document(op Operation, streams []string) {
+	item := a.huma.OpenAPI().Paths[op.Path]
+	if op.Hidden || item == nil {
+		return
+	}
+	described := operationOf(item, op.Method)
+	for _, code := range op.codes() {
+		response := described.Responses[strconv.Itoa(codeStatus[code])]
+		if !strings.Contains(response.Description, "`") {
+			response.Description += ":"
+		}
+		response.Description += " `" + code + "`"
+		response.Headers = problemHeaders(codeStatus[code])
+	}
+	status := op.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if success := described.Responses[strconv.Itoa(status)]; success != nil {
+		for _, contentType := range streams {
+			if success.Content == nil {
+				success.Content = map[string]*huma.MediaType{}
+			}
+			success.Content[contentType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+		}
+	}
+}
+
+// problemHeaders documents the headers that come with an error.
+func problemHeaders(status int) map[string]*huma.Param {
+	text := &huma.Schema{Type: huma.TypeString}
+	switch status {
+	case http.StatusUnauthorized:
+		return map[string]*huma.Param{"WWW-Authenticate": {Schema: text}}
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return map[string]*huma.Param{"Retry-After": {Description: "seconds", Schema: &huma.Schema{Type: huma.TypeInteger}}}
+	}
+	return nil
+}
+
+func operationOf(item *huma.PathItem, method string) *huma.Operation {
+	switch method {
+	case http.MethodGet:
+		return item.Get
+	case http.MethodPost:
+		return item.Post
+	case http.MethodPut:
+		return item.Put
+	case http.MethodPatch:
+		return item.Patch
+	case http.MethodDelete:
+		return item.Delete
+	}
+	panic(errors.New("httpapi: method " + method + " is not supported"))
+}

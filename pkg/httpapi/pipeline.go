@@ -1,0 +1,192 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"fixdesk/pkg/errs"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// pipeline is what a request to one operation passes before huma sees it, in
+// this order: who asks, may they, in what form is the answer wanted, are path,
+// query, headers and body well formed. So a caller without a token learns
+// nothing but that.
+type pipeline struct {
+	api        *API
+	op         *huma.Operation
+	details    *details
+	query      map[string]*huma.Param
+	path       []string
+	headers    []string
+	bodySchema *huma.Schema
+}
+
+func newPipeline(a *API, op *huma.Operation) *pipeline {
+	p := &pipeline{api: a, op: op, query: map[string]*huma.Param{}}
+	p.details, _ = op.Metadata[metaOperation].(*details)
+	if p.details == nil {
+		panic("httpapi: an operation was registered with huma directly")
+	}
+	for _, param := range op.Parameters {
+		switch param.In {
+		case "query":
+			p.query[param.Name] = param
+		case "path":
+			p.path = append(p.path, param.Name)
+		case "header":
+			p.headers = append(p.headers, http.CanonicalHeaderKey(param.Name))
+		}
+	}
+	if op.RequestBody != nil {
+		p.bodySchema = op.RequestBody.Content["application/json"].Schema
+	}
+	return p
+}
+
+// admit runs the checks. The request it gives back carries the principal; it
+// is never nil. release must be called when the request is done, if err is nil.
+func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err error) {
+	info := infoOf(r.Context())
+	info.route = p.op.Path
+	if !p.details.Public {
+		ctx, err := p.authenticate(r, info)
+		if err != nil {
+			return r, nil, err
+		}
+		r = r.WithContext(ctx)
+	}
+	if info.produces = negotiate(r.Header["Accept"], p.details.produces); info.produces == "" {
+		return r, nil, errNotAcceptable
+	}
+	if bad := p.checkText(r); len(bad) > 0 {
+		return r, nil, errs.Validation(bad...)
+	}
+	release, err = p.body(r)
+	if err != nil {
+		release()
+		return r, nil, err
+	}
+	return r, release, nil
+}
+
+var (
+	errNoToken = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "A bearer token is required.")
+	// errBadHeader is also the answer to two headers, which a proxy and we could
+	// read differently.
+	errBadHeader = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The Authorization header must be one bearer token.")
+)
+
+func (p *pipeline) authenticate(r *http.Request, info *requestInfo) (context.Context, error) {
+	sent := r.Header["Authorization"]
+	info.sentToken = len(sent) > 0
+	if len(sent) == 0 {
+		return nil, errNoToken
+	}
+	scheme, token, _ := strings.Cut(sent[0], " ")
+	if len(sent) > 1 || !strings.EqualFold(scheme, "Bearer") || !isToken(token) {
+		return nil, errBadHeader
+	}
+	return p.api.cfg.Authenticate(r.Context(), token, p.details.Allow)
+}
+
+// isToken tells whether s has the syntax b64token of RFC 6750, section 2.1.
+func isToken(s string) bool {
+	if s == "" {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~+/=", c) >= 0 {
+			continue
+		}
+		return false
+	}
+	return true
+}
+
+// checkText refuses text that is not UTF-8 or has NUL, and parameters that
+// are unknown, repeated or empty.
+func (p *pipeline) checkText(r *http.Request) (bad []errs.Field) {
+	for _, name := range p.path {
+		value := r.PathValue(name)
+		if r.URL.RawPath != "" {
+			value, _ = url.PathUnescape(value)
+		}
+		if !sane(value) {
+			bad = append(bad, errs.Field{Location: "path." + name, Message: insane})
+		}
+	}
+	for _, name := range p.headers {
+		values := r.Header[name]
+		if len(values) > 1 {
+			bad = append(bad, errs.Field{Location: "header." + name, Message: "must not be repeated"})
+		} else if len(values) == 1 && !sane(values[0]) {
+			bad = append(bad, errs.Field{Location: "header." + name, Message: insane})
+		}
+	}
+	if r.URL.RawQuery != "" {
+		bad = append(bad, p.checkQuery(r)...)
+	}
+	return bad[:min(len(bad), maxListedErrors)]
+}
+
+const insane = "must be UTF-8 without NUL characters"
+
+func sane(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+func (p *pipeline) checkQuery(r *http.Request) (bad []errs.Field) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return []errs.Field{{Location: "query", Message: "is not well formed"}}
+	}
+	for name, list := range values {
+		if message := p.checkParam(name, list); message != "" {
+			bad = append(bad, errs.Field{Location: saneLocation("query." + name), Message: message})
+		}
+	}
+	// huma reads the raw query by rules of its own: "a" alone is "true" to it.
+	r.URL.RawQuery = values.Encode()
+	return bad
+}
+
+// checkParam says what is wrong with one query parameter, "" if nothing.
+func (p *pipeline) checkParam(name string, list []string) string {
+	param, known := p.query[name]
+	switch {
+	case !known:
+		return "is not a known parameter"
+	case len(list) > 1 && (param.Explode == nil || !*param.Explode):
+		return "must not be repeated"
+	}
+	for _, value := range list {
+		if !sane(value) {
+			return insane
+		}
+		if message := checkSpelling(param.Schema, value); message != "" {
+			return message
+		}
+	}
+	return ""
+}
+
+// checkSpelling refuses values that huma takes and the OpenAPI document does
+// not describe: "" for anything but free text, "t" and "1" for booleans, "+1"
+// for whole numbers.
+func checkSpelling(s *huma.Schema, value string) string {
+	freeText := s.Type == huma.TypeString && s.Format == "" && s.Pattern == "" &&
+		len(s.Enum) == 0 && (s.MinLength == nil || *s.MinLength == 0)
+	switch {
+	case value == "" && !freeText:
+		return "must not be empty"
+	case s.Type == huma.TypeBoolean && value != "true" && value != "false":
+		return "must be true or false"
+	case s.Type == huma.TypeInteger && strings.HasPrefix(value, "+"):
+		return "must be a whole number"
+	}
+	return ""
+}

@@ -1,0 +1,176 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/obs"
+)
+
+// Problem is the body of every error (RFC 9457).
+type Problem struct {
+	Type      string         `json:"type" doc:"A URN that names the kind of problem; it ends with the code." format:"uri"`
+	Title     string         `json:"title" doc:"The HTTP status in words."`
+	Status    int            `json:"status" doc:"The HTTP status."`
+	Detail    string         `json:"detail" doc:"What went wrong, for people."`
+	Code      string         `json:"code" doc:"What went wrong, for programs: stable."`
+	RequestID string         `json:"request_id" doc:"Names this request in the log."`
+	Errors    []ProblemField `json:"errors,omitempty" doc:"What is wrong with the input, one by one."`
+
+	headers http.Header
+}
+
+// ProblemField is one thing wrong with the input.
+type ProblemField struct {
+	Location string `json:"location" doc:"Where, for example body.title or query.limit."`
+	Message  string `json:"message" doc:"What would be right. The value that was sent is never repeated."`
+}
+
+// Error gives the code and the sentence.
+func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
+
+// GetStatus tells huma the status.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// GetHeaders tells huma the headers that come with the status.
+func (p *Problem) GetHeaders() http.Header { return p.headers }
+
+// ContentType tells huma the media type.
+func (p *Problem) ContentType(string) string { return problemType }
+
+const (
+	problemType = "application/problem+json"
+	problemURN  = "urn:fixdesk:problem:"
+
+	// statusClientGone is what the log shows when the client went away before
+	// the answer; nobody receives it.
+	statusClientGone = 499
+
+	defaultRetryAfter = time.Second
+)
+
+// kindStatus is the one mapping from kinds to HTTP.
+var kindStatus = map[errs.Kind]int{
+	errs.Internal: http.StatusInternalServerError, errs.BadRequest: http.StatusBadRequest,
+	errs.Unauthenticated: http.StatusUnauthorized, errs.Forbidden: http.StatusForbidden,
+	errs.NotFound: http.StatusNotFound, errs.Conflict: http.StatusConflict,
+	errs.PreconditionFailed: http.StatusPreconditionFailed, errs.Invalid: http.StatusUnprocessableEntity,
+	errs.RateLimited: http.StatusTooManyRequests, errs.Unavailable: http.StatusServiceUnavailable,
+}
+
+// codeStatus is the catalogue of the contract: each code with its status.
+var codeStatus = map[string]int{
+	errs.CodeMalformedJSON: 400, errs.CodeInvalidCursor: 400, errs.CodeIdempotencyMissing: 400,
+	errs.CodeInvalidToken: 401, errs.CodeInvalidCredentials: 401,
+	errs.CodeAccountPending: 403, errs.CodeAccountRejected: 403, errs.CodeAccountSuspended: 403, errs.CodeForbidden: 403,
+	errs.CodeNotFound: 404, errs.CodeMethodNotAllowed: 405, errs.CodeNotAcceptable: 406,
+	errs.CodeEmailTaken: 409, errs.CodeAlreadyDecided: 409, errs.CodeAlreadyAccepted: 409, errs.CodeInvalidTransition: 409,
+	errs.CodeLastAdmin: 409, errs.CodeConflict: 409, errs.CodeIdempotencyInFlight: 409,
+	errs.CodeVersionMismatch: 412, errs.CodeBodyTooLarge: 413, errs.CodeUnsupportedMediaType: 415,
+	errs.CodeValidationFailed: 422, errs.CodeIdempotencyMismatch: 422,
+	errs.CodeRateLimited: 429, errs.CodeInternal: 500, errs.CodeUnavailable: 503,
+}
+
+// Failures of the edge itself. Their status is that of their code, since errs
+// has no kind for what only HTTP knows.
+var (
+	errNoSuchPath       = errs.New(errs.NotFound, errs.CodeNotFound, "There is nothing at this path.")
+	errMethodNotAllowed = errs.New(errs.BadRequest, errs.CodeMethodNotAllowed, "This path does not take this method; the Allow header lists those it takes.")
+	errNotAcceptable    = errs.New(errs.BadRequest, errs.CodeNotAcceptable, "The answer can't be given in a media type that the Accept header allows.")
+	errInternal         = errs.New(errs.Internal, errs.CodeInternal, "Something went wrong on our side. The request id names it in our log.")
+	errUnavailable      = errs.New(errs.Unavailable, errs.CodeUnavailable, "The service can't do this at the moment. Try again soon.")
+)
+
+// fail answers err. It is used before and outside huma; errors of handlers go
+// through problem, too, so that there is one mapping.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := a.problem(r.Context(), err)
+	for name, values := range p.headers {
+		w.Header()[name] = values
+	}
+	w.Header()["Content-Type"] = []string{problemType}
+	w.WriteHeader(p.Status)
+	_ = jsonFormat.Marshal(w, p)
+}
+
+// problem is the one mapping from errors to answers. What is not an *errs.Error
+// is logged here, once, and its text goes no further.
+func (a *API) problem(ctx context.Context, err error) *Problem {
+	var done *Problem
+	if errors.As(err, &done) {
+		return done
+	}
+	e := errs.As(err)
+	switch {
+	case e != nil && e.Kind != errs.Internal:
+		if e.Kind == errs.Unavailable {
+			a.log(ctx, slog.LevelWarn, "unavailable", err)
+		}
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		e = errUnavailable
+	case errors.Is(err, context.DeadlineExceeded), a.cfg.Unavailable != nil && a.cfg.Unavailable(err):
+		e = errUnavailable
+		a.log(ctx, slog.LevelWarn, "unavailable", err)
+	default:
+		if e == nil {
+			e = errInternal
+		}
+		a.log(ctx, slog.LevelError, "request failed", err)
+	}
+	p := newProblem(ctx, e)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		p.Status = statusClientGone
+	}
+	return p
+}
+
+func (a *API) log(ctx context.Context, level slog.Level, msg string, err error) {
+	route := ""
+	if info := infoOf(ctx); info != nil {
+		route = info.route
+	}
+	a.cfg.Logger.LogAttrs(ctx, level, msg, slog.String("route", route), slog.Any("error", err))
+}
+
+// newProblem says e in HTTP.
+func newProblem(ctx context.Context, e *errs.Error) *Problem {
+	status := kindStatus[e.Kind]
+	if s, ok := codeStatus[e.Code]; ok && e.Kind == errs.BadRequest {
+		status = s
+	}
+	p := &Problem{
+		Type: problemURN + e.Code, Title: http.StatusText(status), Status: status,
+		Detail: e.Message, Code: e.Code, RequestID: obs.RequestID(ctx),
+	}
+	for _, f := range e.Fields {
+		p.Errors = append(p.Errors, ProblemField(f))
+	}
+	switch status {
+	case http.StatusUnauthorized:
+		p.headers = http.Header{"Www-Authenticate": {challenge(ctx, e)}}
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		p.headers = http.Header{"Retry-After": {retryAfter(e.RetryAfter)}}
+	}
+	return p
+}
+
+// challenge is the WWW-Authenticate header of RFC 6750, section 3: it says
+// invalid_token only to who sent a token.
+func challenge(ctx context.Context, e *errs.Error) string {
+	if info := infoOf(ctx); info != nil && info.sentToken && e.Code == errs.CodeInvalidToken {
+		return `Bearer error="invalid_token"`
+	}
+	return "Bearer"
+}
+
+// retryAfter is in whole seconds, rounded up, at least one.
+func retryAfter(d time.Duration) string {
+	d = max(d, defaultRetryAfter)
+	return strconv.Itoa(int(math.Ceil(d.Seconds())))
+}

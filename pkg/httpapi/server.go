@@ -1,0 +1,57 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// The limits of one connection.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 60 * time.Second
+
+	// maxHeader is 16 KiB; net/http adds 4 KiB of slack to what it is told.
+	maxHeader = 16<<10 - 4<<10
+)
+
+// NewServer makes a server with the timeouts and limits that keep slow and
+// oversized requests from holding it up. When it shuts down, the streams of an
+// API's handler end.
+func NewServer(addr string, handler http.Handler) *http.Server {
+	s := &http.Server{
+		Addr: addr, Handler: handler,
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeader,
+	}
+	if e, ok := handler.(*edge); ok {
+		s.RegisterOnShutdown(e.api.stopStreams)
+	}
+	return s
+}
+
+// Serve answers requests from l until ctx ends, then lets those in flight
+// finish within drain and closes the rest. It returns nil after a clean stop.
+func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Duration) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	err := s.Shutdown(stopping)
+	if err != nil {
+		err = fmt.Errorf("requests still in flight after %s: %w", drain, errors.Join(err, s.Close()))
+	}
+	<-failed
+	return err
+}

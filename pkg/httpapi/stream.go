@@ -1,0 +1,75 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Stream writes an answer that is sent as it is made. Its context ends when
+// the client goes away or the server stops. An error breaks the connection
+// off, so that the client can tell an incomplete answer from a complete one.
+type Stream func(ctx context.Context, w *StreamWriter) error
+
+// StreamWriter writes to the client.
+type StreamWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+// Write buffers b; Flush sends what is buffered.
+func (s *StreamWriter) Write(b []byte) (int, error) { return s.w.Write(b) }
+
+// Flush sends what was written so far.
+func (s *StreamWriter) Flush() error { return s.control.Flush() }
+
+// SetWriteDeadline bounds the writes that follow: a client that stops reading
+// is then let go. A stream begins without a deadline.
+func (s *StreamWriter) SetWriteDeadline(t time.Time) error { return s.control.SetWriteDeadline(t) }
+
+// SetHeader adds a header to the answer; it has no effect after the first
+// Write or Flush.
+func (s *StreamWriter) SetHeader(name, value string) { s.w.Header().Set(name, value) }
+
+// stream runs s. The deadlines of the server are lifted: the read deadline too,
+// because net/http cancels the request's context when it passes.
+func (a *API) stream(ctx context.Context, contentType string, status int, s Stream) error {
+	info := infoOf(ctx)
+	w := info.response
+	w.Header()["Content-Type"] = []string{contentType}
+	if info.method == http.MethodHead {
+		w.WriteHeader(status)
+		return nil
+	}
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("lift the read deadline: %w", err)
+	}
+	if err := control.SetWriteDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("lift the write deadline: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-a.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if err := s(ctx, &StreamWriter{w: w, control: control}); err != nil {
+		if ctx.Err() != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if w.status == 0 {
+			return err
+		}
+		_ = a.problem(ctx, err) // logs it
+		panic(http.ErrAbortHandler)
+	}
+	if w.status == 0 {
+		w.WriteHeader(status)
+	}
+	return nil
+}
