@@ -102,7 +102,8 @@ type OutboxClaimRow struct {
 
 // Due entries become the holder's until the lease runs out, by the database's
 // clock. An entry waits for the earlier ones about the same thing, save for one
-// that has failed often: that one must not hold up the rest for ever. Neither claim
+// that has failed often: that one must not hold up the rest for ever. (Two
+// replicas that claim in the same instant may still part two of them.) Neither claim
 // nor settlement waits for the disk: what a crash of the database forgets is
 // posted again under the same Idempotency-Key.
 func (q *Queries) OutboxClaim(ctx context.Context, arg OutboxClaimParams) ([]OutboxClaimRow, error) {

@@ -141,7 +141,9 @@ func (n PasswordReset) Message(links Links) Message {
 
 const noReplies = "Please don't reply to this mail: nobody reads what is sent to its address."
 
-func (t Ticket) quoted() string { return "#" + strconv.FormatInt(t.Number, 10) + " “" + line(t.Title) + "”" }
+func (t Ticket) quoted() string {
+	return "#" + strconv.FormatInt(t.Number, 10) + " “" + line(t.Title) + "”"
+}
 
 func (t Ticket) address(links Links) string { return links.PublicURL + "/v1/tickets/" + t.ID.String() }
 

@@ -19,9 +19,10 @@ import (
 
 // Add writes n to the outbox within the transaction of q. reference is the
 // ticket or user that n is about; now becomes created_at. Wake the relay after
-// the commit. A notice to nobody is not written.
+// the commit. A
+// registration that no admin could be told of is not written.
 func Add(ctx context.Context, q *crmdb.Queries, now time.Time, reference uuid.UUID, n notice.Notice) error {
-	if len(n.Message(notice.Links{}).To) == 0 {
+	if waiting, ok := n.(notice.RegistrationWaiting); ok && len(waiting.To) == 0 {
 		return nil
 	}
 	data, err := json.Marshal(n)

@@ -1,0 +1,104 @@
+package outbox
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/httpapi"
+)
+
+// entryBody is an entry as admins see it: never its facts, which are other
+// people's words and addresses.
+type entryBody struct {
+	ID            uuid.UUID                      `json:"id" format:"uuid"`
+	Kind          string                         `json:"kind" doc:"What is told, for example ticket_changed."`
+	Reference     uuid.UUID                      `json:"reference" format:"uuid" doc:"The ticket or user it is about."`
+	State         string                         `json:"state" enum:"pending,dead"`
+	Attempts      int32                          `json:"attempts" doc:"Posts that the notification service did not take."`
+	LastError     *string                        `json:"last_error"`
+	CreatedAt     httpapi.Time                   `json:"created_at"`
+	NextAttemptAt httpapi.Time                   `json:"next_attempt_at"`
+	DeadAt        httpapi.Nullable[httpapi.Time] `json:"dead_at" doc:"When it was refused for good; null while pending."`
+}
+
+type listInput struct {
+	httpapi.PageParams
+	State string `query:"state" enum:"pending,dead" default:"pending" doc:"Still to be posted, or refused for good."`
+}
+
+type listOutput struct{ Body httpapi.Page[entryBody] }
+
+type retryInput struct {
+	ID string `path:"id" format:"uuid"`
+}
+
+type retryOutput struct{ Body entryBody }
+
+const tag = "Outbox"
+
+// Mount adds the operations with which admins look after the outbox.
+func Mount(api *httpapi.API, r *Relay) {
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/outbox", ID: "list-outbox", Tag: tag,
+		Summary:     "Notices that the notification service doesn't have",
+		Description: "Newest first. A dead entry was refused for good and waits for a retry.",
+		Allow:       []string{"admin"}, Errors: []string{errs.CodeInvalidCursor},
+	}, r.list)
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodPost, Path: "/v1/outbox/{id}/retry", ID: "retry-outbox-entry", Tag: tag,
+		Summary:     "Post a dead entry again",
+		Description: "The entry becomes pending, due at once. An entry that is not dead is a conflict.",
+		Status:      http.StatusOK,
+		Allow:       []string{"admin"}, Errors: []string{errs.CodeNotFound, errs.CodeConflict},
+	}, r.retry)
+}
+
+func (r *Relay) list(ctx context.Context, in *listInput) (*listOutput, error) {
+	var before *uuid.UUID
+	if in.Cursor != "" {
+		id, err := httpapi.DecodeCursor[uuid.UUID](in.Cursor, in.State)
+		if err != nil {
+			return nil, err
+		}
+		before = &id
+	}
+	entries, err := list(ctx, r.queries, in.State, before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if len(entries) > in.Limit {
+		entries = entries[:in.Limit]
+		if next, err = httpapi.EncodeCursor(entries[in.Limit-1].ID, in.State); err != nil {
+			return nil, err
+		}
+	}
+	items := make([]entryBody, len(entries))
+	for i, e := range entries {
+		items[i] = body(e)
+	}
+	return &listOutput{httpapi.NewPage(items, next)}, nil
+}
+
+func (r *Relay) retry(ctx context.Context, in *retryInput) (*retryOutput, error) {
+	id, err := uuid.Parse(in.ID)
+	if err != nil {
+		return nil, errs.Missing()
+	}
+	e, err := revive(ctx, r.queries, id)
+	if err != nil {
+		return nil, err
+	}
+	r.Wake()
+	return &retryOutput{body(e)}, nil
+}
+
+func body(e Entry) entryBody {
+	return entryBody{
+		ID: e.ID, Kind: e.Kind, Reference: e.Reference, State: e.State(), Attempts: e.Attempts, LastError: e.LastError,
+		CreatedAt: httpapi.NewTime(e.CreatedAt), NextAttemptAt: httpapi.NewTime(e.NextAttemptAt), DeadAt: httpapi.NullTime(e.DeadAt),
+	}
+}

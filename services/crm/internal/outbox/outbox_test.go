@@ -1,0 +1,255 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"fixdesk/db"
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/pkg/obs"
+	"fixdesk/pkg/pgtest"
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// post is one request as the notification service saw it.
+type post struct {
+	key, requestID, connection string
+	body                       []byte
+	request                    notifyapi.Request
+}
+
+// service plays the notification API: answer is asked for each post, in the
+// order of arrival from 1. A nil answer is 202.
+type service struct {
+	*httptest.Server
+	mu     sync.Mutex
+	posts  []post
+	answer func(n int, p post, w http.ResponseWriter)
+}
+
+func newService(t *testing.T) *service {
+	t.Helper()
+	s := &service{}
+	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *service) serve(w http.ResponseWriter, r *http.Request) {
+	p := post{key: r.Header.Get("Idempotency-Key"), requestID: r.Header.Get("X-Request-ID"), connection: r.RemoteAddr}
+	p.body, _ = io.ReadAll(r.Body)
+	_ = json.Unmarshal(p.body, &p.request)
+	s.mu.Lock()
+	s.posts = append(s.posts, p)
+	n, answer := len(s.posts), s.answer
+	s.mu.Unlock()
+	if answer == nil {
+		accept(w)
+		return
+	}
+	answer(n, p, w)
+}
+
+func (s *service) seen() []post {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]post(nil), s.posts...)
+}
+
+func (s *service) script(answer func(n int, p post, w http.ResponseWriter)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer, s.posts = answer, nil
+}
+
+func accept(w http.ResponseWriter) {
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(notifyapi.Notification{ID: uuid.New(), Status: notifyapi.StatusQueued})
+}
+
+func refuse(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "code": code, "detail": "No."})
+}
+
+func always(status int, code string) func(int, post, http.ResponseWriter) {
+	return func(_ int, _ post, w http.ResponseWriter) { refuse(w, status, code) }
+}
+
+// journal is a log that several relays write to.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
+// office is an outbox on a database of its own, a service, and a relay between
+// the two.
+type office struct {
+	*testing.T
+	pool    *pgxpool.Pool
+	q       *crmdb.Queries
+	service *service
+	relay   *Relay
+	log     *journal
+}
+
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	pool := pgtest.New(t, db.CRM, "crm/migrations")
+	o := &office{T: t, pool: pool, q: crmdb.New(pool), service: newService(t), log: &journal{}}
+	o.relay = o.newRelay(o.service.URL)
+	return o
+}
+
+func (o *office) newRelay(url string) *Relay {
+	r := NewRelay(Config{
+		Queries:  o.q,
+		Client:   &notifyapi.Client{BaseURL: url, Token: func(context.Context) (string, error) { return "canary-token", nil }},
+		Links:    notice.Links{PublicURL: "https://fixdesk.example"},
+		Interval: 5 * time.Second,
+		Logger:   obs.NewLogger(o.log, slog.LevelDebug, obs.JSON),
+		Registry: prometheus.NewRegistry(),
+	})
+	o.Cleanup(r.client.HTTPClient.CloseIdleConnections)
+	return r
+}
+
+// write adds n comments on one ticket and gives the ticket's id.
+func (o *office) write(n int) uuid.UUID {
+	o.Helper()
+	ticket := uuid.Must(uuid.NewV7())
+	for i := range n {
+		ctx := obs.WithRequestID(o.Context(), "req-1")
+		if err := Add(ctx, o.q, noon, ticket, comment(ticket, int64(i))); err != nil {
+			o.Fatal(err)
+		}
+	}
+	return ticket
+}
+
+func comment(ticket uuid.UUID, number int64) notice.TicketCommented {
+	return notice.TicketCommented{
+		Ticket: notice.Ticket{ID: ticket, Number: number, Title: "Printer on fire"},
+		To:     notice.Person{ID: uuid.New(), Name: "Ada", Email: "ada@example.com"}, ActorName: "Bob", Body: "canary-body",
+	}
+}
+
+// once runs the relay once and gives how many entries it claimed and how long
+// it wants to rest.
+func (o *office) once() (int, time.Duration) {
+	o.Helper()
+	n, rest, err := o.relay.runOnce(o.Context())
+	if err != nil {
+		o.Fatal(err)
+	}
+	return n, rest
+}
+
+// due makes every pending entry due and its lease end now, as time would.
+func (o *office) due() {
+	o.Helper()
+	o.exec(`update outbox set next_attempt_at = now(), leased_until = now() - interval '1 ms' where lease_token is not null`)
+	o.exec(`update outbox set next_attempt_at = now() where done_at is null and dead_at is null`)
+}
+
+func (o *office) exec(sql string, args ...any) {
+	o.Helper()
+	if _, err := o.pool.Exec(o.Context(), sql, args...); err != nil {
+		o.Fatal(err)
+	}
+}
+
+// row is one value from the database.
+func row[T any](o *office, sql string, args ...any) T {
+	o.Helper()
+	var v T
+	if err := o.pool.QueryRow(o.Context(), sql, args...).Scan(&v); err != nil {
+		o.Fatal(err)
+	}
+	return v
+}
+
+func (o *office) count(condition string) int {
+	o.Helper()
+	return row[int](o, "select count(*) from outbox where "+condition)
+}
+
+func (o *office) want(condition string, want int) {
+	o.Helper()
+	if got := o.count(condition); got != want {
+		o.Errorf("%d entries where %s, want %d", got, condition, want)
+	}
+}
+
+// run starts a relay and gives what stops it and waits for its end.
+func (o *office) run(r *Relay) (stop func()) {
+	ctx, cancel := context.WithCancel(o.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				o.Error(err)
+			}
+		})
+	}
+	o.Cleanup(stop)
+	return stop
+}
+
+// eventually waits for a condition within 20 s.
+func (o *office) eventually(what string, is func() bool) {
+	o.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			o.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+func gauge(t *testing.T, g prometheus.Gauge) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := g.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetGauge().GetValue()
+}
