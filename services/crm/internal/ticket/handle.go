@@ -1,0 +1,154 @@
+package ticket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+)
+
+// Accept lets an engineer take on a ticket that is theirs or nobody's. Of many
+// at once exactly one succeeds, the others get already_accepted.
+func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, error) {
+	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket) (Ticket, error) {
+		switch r := before.checkAccept(v.ID); r {
+		case Allowed:
+		case NotYours:
+			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "This ticket is assigned to another engineer.")
+		default:
+			return Ticket{}, refused(r, before, partyOf(v, before))
+		}
+		now := s.now()
+		n, err := q.TicketAccept(ctx, crmdb.TicketAcceptParams{ID: id, EngineerID: v.ID, Now: now})
+		if pg.IsForeignKey(err, "tickets_assignee_is_engineer") {
+			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only an approved engineer accepts tickets.").Because(err)
+		}
+		if err != nil {
+			return Ticket{}, fmt.Errorf("accept ticket: %w", err)
+		}
+		if n != 1 {
+			return Ticket{}, refused(Accepted, before, partyOf(v, before))
+		}
+		after, err := read(ctx, q, id)
+		if err != nil {
+			return Ticket{}, err
+		}
+		changes := diff(before, after)
+		recorded := changesJSON(changes)
+		if before.Assignee == nil {
+			recorded["assignee"] = map[string]any{"from": nil, "to": assignment.Person{ID: v.ID, Name: v.Name}}
+		}
+		if err := addEvent(ctx, q, id, EventAccepted, v.ID, false, recorded, now); err != nil {
+			return Ticket{}, err
+		}
+		audience, err := q.TicketAudience(ctx, id)
+		if err != nil {
+			return Ticket{}, fmt.Errorf("list audience: %w", err)
+		}
+		return after, tellChange(ctx, q, v, after, changes, audience, nil, now)
+	})
+}
+
+// Decline gives the ticket back with a reason, for engineers and admins to
+// read, and offers it to the next engineer. When nobody remains, the ticket
+// waits for one.
+func (s *Service) Decline(ctx context.Context, v Viewer, id uuid.UUID, reason string) (Ticket, error) {
+	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket) (Ticket, error) {
+		switch r := before.checkDecline(v.ID); r {
+		case Allowed:
+		case NotYours:
+			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only the ticket's assignee declines it.")
+		default:
+			return Ticket{}, refused(r, before, partyOf(v, before))
+		}
+		now := s.now()
+		if err := q.TicketDeclineAdd(ctx, crmdb.TicketDeclineAddParams{
+			TicketID: id, EngineerID: v.ID, Reason: reason, CreatedAt: now,
+		}); err != nil {
+			return Ticket{}, fmt.Errorf("record decline: %w", err)
+		}
+		why := assignment.Why{Cause: assignment.Declined, Reason: reason}
+		if err := addEvent(ctx, q, id, EventDeclined, v.ID, false, map[string]any{"why": why}, now); err != nil {
+			return Ticket{}, err
+		}
+		m := move(before, v, assignment.Declined, reason, now)
+		m.Ticket.Assignee = v.person()
+		if _, err := assignment.Offer(ctx, q, m); err != nil {
+			return Ticket{}, err
+		}
+		return read(ctx, q, id)
+	})
+}
+
+// Assign gives an active ticket to the engineer an admin chose; nil takes it
+// from its assignee. The present assignee again changes nothing.
+func (s *Service) Assign(ctx context.Context, v Viewer, id uuid.UUID, engineer *uuid.UUID) (Ticket, error) {
+	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket) (Ticket, error) {
+		if !before.Status.Active() {
+			return Ticket{}, errs.New(errs.Conflict, errs.CodeConflict,
+				"This ticket is "+string(before.Status)+". Reopen it before you assign it.")
+		}
+		if before.assignedTo(engineer) {
+			return before, nil
+		}
+		to, from, err := parties(ctx, q, engineer, before.Assignee)
+		if err != nil {
+			return Ticket{}, err
+		}
+		m := move(before, v, assignment.Requested, "", s.now())
+		m.Ticket.Assignee = from
+		err = assignment.Give(ctx, q, m, to)
+		if errors.Is(err, assignment.ErrNoEngineer) {
+			return Ticket{}, notAnEngineer()
+		}
+		if err != nil {
+			return Ticket{}, err
+		}
+		return read(ctx, q, id)
+	})
+}
+
+func (t Ticket) assignedTo(engineer *uuid.UUID) bool {
+	if t.Assignee == nil || engineer == nil {
+		return t.Assignee == nil && engineer == nil
+	}
+	return t.Assignee.ID == *engineer
+}
+
+func notAnEngineer() error {
+	return errs.Validation(errs.Field{Location: "body.engineer_id", Message: "must be the id of an approved engineer, or null"})
+}
+
+// parties reads the people a ticket is moved between.
+func parties(ctx context.Context, q *crmdb.Queries, engineer *uuid.UUID, assignee *Person) (to, from *notice.Person, err error) {
+	var ids []uuid.UUID
+	if engineer != nil {
+		ids = append(ids, *engineer)
+	}
+	if assignee != nil {
+		ids = append(ids, assignee.ID)
+	}
+	rows, err := q.AssignmentPeople(ctx, ids)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read people: %w", err)
+	}
+	for _, r := range rows {
+		p := &notice.Person{ID: r.ID, Name: r.Name, Email: r.Email}
+		if engineer != nil && r.ID == *engineer {
+			to = p
+		} else {
+			from = p
+		}
+	}
+	if engineer != nil && to == nil {
+		return nil, nil, notAnEngineer()
+	}
+	return to, from, nil
+}

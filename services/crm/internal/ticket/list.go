@@ -1,0 +1,187 @@
+package ticket
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// Filter says which tickets are wanted; a zero field filters nothing.
+type Filter struct {
+	Statuses      []Status
+	Active        *bool
+	Priorities    []Priority
+	Assignee      *uuid.UUID
+	NoAssignee    bool
+	Reporter      *uuid.UUID
+	Query         string // words, each matched from its beginning, or #number
+	CreatedAfter  *time.Time
+	CreatedBefore *time.Time
+	UpdatedAfter  *time.Time
+}
+
+// Sort is what a list is ordered by; ties are broken by id.
+type Sort struct {
+	Key        SortKey
+	Descending bool
+}
+
+// SortKey names a sortable property.
+type SortKey string
+
+// The keys. ByRelevance needs a Query, ranks at most the 1,000 newest matches of
+// texts and of comments, and is always best first.
+const (
+	ByCreated   SortKey = "created_at"
+	ByUpdated   SortKey = "updated_at"
+	ByPriority  SortKey = "priority"
+	ByRelevance SortKey = "relevance"
+)
+
+// Mark is the place in a sorted list behind which the next page begins.
+type Mark struct {
+	Value string    `json:"v"`
+	ID    uuid.UUID `json:"id"`
+}
+
+// List returns the tickets that the viewer may see and that pass the filter, at
+// most limit, and the mark of the next page; nil on the last.
+func (s *Service) List(ctx context.Context, v Viewer, f Filter, by Sort, limit int, from *Mark) ([]Ticket, *Mark, error) {
+	b := newStatement(v, f)
+	if b.impossible {
+		return []Ticket{}, nil, nil
+	}
+	sql, err := b.page(by, limit+1, from)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := s.pool.Query(ctx, sql, b.args...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list tickets: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[listRow])
+	if err != nil {
+		return nil, nil, fmt.Errorf("list tickets: %w", err)
+	}
+	var next *Mark
+	if len(found) > limit {
+		found = found[:limit]
+		last := found[limit-1]
+		next = &Mark{Value: last.Mark, ID: last.ID}
+	}
+	tickets := make([]Ticket, len(found))
+	for i, r := range found {
+		tickets[i] = fromRow(r.TicketLockRow)
+	}
+	return tickets, next, nil
+}
+
+type listRow struct {
+	crmdb.TicketLockRow
+	Mark string
+}
+
+// Counts are the totals of a filtered list. Assignees counts each engineer's
+// tickets; the entry without an engineer counts those that nobody has.
+type Counts struct {
+	Total      int
+	Statuses   map[Status]int
+	Priorities map[Priority]int
+	Assignees  []AssigneeCount
+}
+
+// AssigneeCount is how many of the tickets somebody has; nil is nobody.
+type AssigneeCount struct {
+	Assignee *Person
+	Count    int
+}
+
+// Count totals the tickets that List would return over all pages.
+func (s *Service) Count(ctx context.Context, v Viewer, f Filter) (Counts, error) {
+	counts := Counts{Statuses: map[Status]int{}, Priorities: map[Priority]int{}, Assignees: []AssigneeCount{}}
+	b := newStatement(v, f)
+	if b.impossible {
+		return counts, nil
+	}
+	rows, err := s.pool.Query(ctx, b.counts(), b.args...)
+	if err != nil {
+		return counts, fmt.Errorf("count tickets: %w", err)
+	}
+	var (
+		status, priority, name *string
+		assignee               *uuid.UUID
+		group, n               int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&status, &priority, &assignee, &name, &group, &n}, func() error {
+		switch group {
+		case groupedByStatus:
+			counts.Statuses[Status(*status)] = n
+			counts.Total += n
+		case groupedByPriority:
+			counts.Priorities[Priority(*priority)] = n
+		case groupedByAssignee:
+			c := AssigneeCount{Count: n}
+			if assignee != nil && name != nil {
+				c.Assignee = &Person{ID: *assignee, Name: *name}
+			}
+			counts.Assignees = append(counts.Assignees, c)
+		}
+		return nil
+	})
+	if err != nil {
+		return counts, fmt.Errorf("count tickets: %w", err)
+	}
+	return counts, nil
+}
+
+// Each calls fn for every ticket of the filtered list, in order, reading them
+// in pages so that neither memory nor a transaction grows with the list.
+func (s *Service) Each(ctx context.Context, v Viewer, f Filter, by Sort, fn func(Ticket) error) error {
+	const page = 500
+	var from *Mark
+	for {
+		tickets, next, err := s.List(ctx, v, f, by, page, from)
+		if err != nil {
+			return err
+		}
+		for _, t := range tickets {
+			if err := fn(t); err != nil {
+				return err
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		from = next
+	}
+}
+
+// decodeValue checks a mark's value against the sort key, so that a forged
+// cursor never reaches the database.
+func (k SortKey) decodeValue(value string) (any, error) {
+	switch k {
+	case ByCreated, ByUpdated:
+		if at, err := time.Parse(time.RFC3339Nano, value); err == nil {
+			return at, nil
+		}
+	case ByPriority:
+		switch Priority(value) {
+		case Low, Normal, High, Urgent:
+			return value, nil
+		}
+	case ByRelevance:
+		var rank json.Number
+		if json.Unmarshal([]byte(value), &rank) == nil && len(value) <= 20 && !strings.ContainsAny(value, "eE") {
+			return value, nil
+		}
+	}
+	return nil, errs.New(errs.BadRequest, errs.CodeInvalidCursor, "The cursor is not one of this list's.")
+}

@@ -1,0 +1,207 @@
+package ticket
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/httpapi"
+)
+
+func registerLists(api *httpapi.API, h handlers) {
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: everybody,
+		Summary:     "List and search tickets",
+		Description: "Customers see the tickets they reported, engineers and admins all. With Accept: text/csv the whole filtered list comes as one table; limit and cursor then mean nothing.",
+		Errors:      []string{errs.CodeInvalidCursor},
+	}, h.list, httpapi.Alternative[listInput]{ContentType: "text/csv", Handler: h.table})
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: everybody,
+		Summary: "Totals of a filtered list, by status, priority and assignee",
+	}, h.counts)
+}
+
+type filterParams struct {
+	Status        []string  `query:"status" enum:"open,in_progress,blocked,resolved,closed" doc:"One or more, separated by commas."`
+	Active        string    `query:"active" enum:"true,false" doc:"true: open, in progress or blocked; false: resolved or closed."`
+	Priority      []string  `query:"priority" enum:"low,normal,high,urgent" doc:"One or more, separated by commas."`
+	Assignee      string    `query:"assignee" maxLength:"36" doc:"An engineer's id, me, or none."`
+	Reporter      string    `query:"reporter" maxLength:"36" doc:"A user's id, or me."`
+	Q             string    `query:"q" maxLength:"200" doc:"Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number."`
+	CreatedAfter  time.Time `query:"created_after"`
+	CreatedBefore time.Time `query:"created_before"`
+	UpdatedAfter  time.Time `query:"updated_after"`
+}
+
+type listInput struct {
+	filterParams
+	Sort string `query:"sort" enum:"created_at,-created_at,updated_at,-updated_at,priority,-priority,relevance" default:"-created_at" doc:"- for descending. relevance goes with q: the best match first."`
+	httpapi.PageParams
+}
+
+func (p filterParams) filter(v Viewer) (Filter, error) {
+	f := Filter{
+		Query: p.Q, CreatedAfter: given(p.CreatedAfter), CreatedBefore: given(p.CreatedBefore), UpdatedAfter: given(p.UpdatedAfter),
+		Statuses: distinct[Status](p.Status), Priorities: distinct[Priority](p.Priority),
+	}
+	if p.Active != "" {
+		active := p.Active == "true"
+		f.Active = &active
+	}
+	var wrong []errs.Field
+	if p.Assignee == "none" {
+		f.NoAssignee = true
+	} else if f.Assignee = who(p.Assignee, v); f.Assignee == nil && p.Assignee != "" {
+		wrong = append(wrong, errs.Field{Location: "query.assignee", Message: "must be an id, me or none"})
+	}
+	if f.Reporter = who(p.Reporter, v); f.Reporter == nil && p.Reporter != "" {
+		wrong = append(wrong, errs.Field{Location: "query.reporter", Message: "must be an id or me"})
+	}
+	if len(wrong) > 0 {
+		return Filter{}, errs.Validation(wrong...)
+	}
+	return f, nil
+}
+
+// who reads an id or me; nil for neither.
+func who(s string, v Viewer) *uuid.UUID {
+	if s == "me" {
+		return &v.ID
+	}
+	if id, err := uuid.Parse(s); err == nil && len(s) == 36 {
+		return &id
+	}
+	return nil
+}
+
+func given(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func distinct[T ~string](values []string) []T {
+	var list []T
+	for _, v := range values {
+		if !slices.Contains(list, T(v)) {
+			list = append(list, T(v))
+		}
+	}
+	return list
+}
+
+func (in listInput) sort() (Sort, error) {
+	if in.Sort == string(ByRelevance) {
+		if strings.TrimSpace(in.Q) == "" {
+			return Sort{}, errs.Validation(errs.Field{Location: "query.sort", Message: "relevance goes with q"})
+		}
+		return Sort{Key: ByRelevance, Descending: true}, nil
+	}
+	key, descending := strings.CutPrefix(in.Sort, "-")
+	return Sort{Key: SortKey(key), Descending: descending}, nil
+}
+
+// scope is what a cursor is bound to: all that chooses and orders the rows.
+func (in listInput) scope(v Viewer) any {
+	return []any{"tickets", v.ID, v.Role, in.Sort, in.filterParams}
+}
+
+type listAnswer struct {
+	Body httpapi.Page[ticketView]
+}
+
+func (h handlers) list(ctx context.Context, in *listInput) (*listAnswer, error) {
+	v := viewer(ctx)
+	f, err := in.filter(v)
+	if err != nil {
+		return nil, err
+	}
+	by, err := in.sort()
+	if err != nil {
+		return nil, err
+	}
+	var from *Mark
+	if in.Cursor != "" {
+		mark, err := httpapi.DecodeCursor[Mark](in.Cursor, in.scope(v))
+		if err != nil {
+			return nil, err
+		}
+		from = &mark
+	}
+	tickets, mark, err := h.s.List(ctx, v, f, by, in.Limit, from)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if mark != nil {
+		if next, err = httpapi.EncodeCursor(*mark, in.scope(v)); err != nil {
+			return nil, err
+		}
+	}
+	items := make([]ticketView, len(tickets))
+	for i, t := range tickets {
+		items[i] = viewTicket(t)
+	}
+	return &listAnswer{Body: httpapi.NewPage(items, next)}, nil
+}
+
+// tableStall is how long a client may take to read what was sent of a table.
+const tableStall = 30 * time.Second
+
+func (h handlers) table(ctx context.Context, in *listInput) (httpapi.Stream, error) {
+	v := viewer(ctx)
+	f, err := in.filter(v)
+	if err != nil {
+		return nil, err
+	}
+	by, err := in.sort()
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, w *httpapi.StreamWriter) error {
+		w.SetHeader("Content-Disposition", `attachment; filename="tickets.csv"`)
+		table := csv.NewWriter(w)
+		if err := table.Write(csvHeader); err != nil {
+			return fmt.Errorf("write table: %w", err)
+		}
+		n := 0
+		err := h.s.Each(ctx, v, f, by, func(t Ticket) error {
+			if n++; n%500 == 1 {
+				if err := w.SetWriteDeadline(h.s.now().Add(tableStall)); err != nil {
+					return fmt.Errorf("bound the client: %w", err)
+				}
+			}
+			return writeCSV(table, t)
+		})
+		if err != nil {
+			return err
+		}
+		table.Flush()
+		return table.Error()
+	}, nil
+}
+
+type countsAnswer struct {
+	Body countsView
+}
+
+func (h handlers) counts(ctx context.Context, in *filterParams) (*countsAnswer, error) {
+	v := viewer(ctx)
+	f, err := in.filter(v)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := h.s.Count(ctx, v, f)
+	if err != nil {
+		return nil, err
+	}
+	return &countsAnswer{Body: viewCounts(counts)}, nil
+}

@@ -1,0 +1,90 @@
+package ticket
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// KeyLifetime is how long an Idempotency-Key is remembered.
+const KeyLifetime = 24 * time.Hour
+
+// Once makes a request take effect a single time for a caller and key
+// (draft-ietf-httpapi-idempotency-key-header). The same key with another request
+// is idempotency_mismatch; while the first use is still under way it is
+// idempotency_in_flight.
+type Once struct {
+	Key  string
+	Hash [sha256.Size]byte
+}
+
+// NewOnce binds the key to what is asked: the operation and its input. It is
+// nil for an empty key.
+func NewOnce(key, operation string, input any) (*Once, error) {
+	if key == "" {
+		return nil, nil
+	}
+	data, err := json.Marshal(input)
+	if err != nil {
+		return nil, fmt.Errorf("encode input: %w", err)
+	}
+	return &Once{Key: key, Hash: sha256.Sum256(append([]byte(operation+"\n"), data...))}, nil
+}
+
+var errKeyExpired = errors.New("the key was used long ago and is free again")
+
+const lockNotAvailable = "55P03"
+
+// spent tells whether err says that the key has been used, or is being used.
+func (o *Once) spent(err error) bool {
+	if errs.As(err) != nil {
+		return false
+	}
+	var pgErr *pgconn.PgError
+	return pg.IsUnique(err, "idempotency_keys_pkey") || errors.As(err, &pgErr) && pgErr.Code == lockNotAvailable
+}
+
+// firstAnswer finds what the first use of the key was answered. It waits for a
+// twin under way as long as the lock timeout of its own insertion, whose error
+// is cause.
+func (s *Service) firstAnswer(ctx context.Context, v Viewer, once *Once, cause error) (crmdb.IdempotencyGetRow, error) {
+	q := crmdb.New(s.pool)
+	row, err := q.IdempotencyGet(ctx, crmdb.IdempotencyGetParams{UserID: v.ID, Key: once.Key})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return row, errs.New(errs.Conflict, errs.CodeIdempotencyInFlight,
+			"A request with this Idempotency-Key is still being carried out. Ask again in a moment.").Because(cause).After(time.Second)
+	}
+	if err != nil {
+		return row, fmt.Errorf("read idempotency key: %w", err)
+	}
+	if expiry := s.now().Add(-KeyLifetime); row.CreatedAt.Before(expiry) {
+		if err := q.IdempotencyForget(ctx, crmdb.IdempotencyForgetParams{UserID: v.ID, Key: once.Key, Before: expiry}); err != nil {
+			return row, fmt.Errorf("forget idempotency key: %w", err)
+		}
+		return row, errKeyExpired
+	}
+	if string(row.RequestHash) != string(once.Hash[:]) {
+		return row, errs.New(errs.Invalid, errs.CodeIdempotencyMismatch,
+			"This Idempotency-Key was used for another request. Use a new key for each new request.")
+	}
+	return row, nil
+}
+
+// PurgeKeys forgets the keys that are older than KeyLifetime and returns how many.
+func (s *Service) PurgeKeys(ctx context.Context) (int64, error) {
+	n, err := crmdb.New(s.pool).IdempotencyPurge(ctx, s.now().Add(-KeyLifetime))
+	if err != nil {
+		return 0, fmt.Errorf("purge idempotency keys: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,256 @@
+package ticket
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// statement builds the SQL of a filtered list by hand: which index serves a
+// list depends on which filters and order are asked for, and one statement for
+// all of them would serve none. Values are always parameters; the only words
+// written into the text are constants of this package.
+type statement struct {
+	where      []string
+	args       []any
+	search     string // parameter of the text search; empty for none
+	number     string // parameter of the ticket number; empty for none
+	internal   bool   // internal comments are searched too
+	impossible bool   // nothing can match
+}
+
+const ticketColumns = `t.id, t.number, t.title, t.description, t.status, t.priority,
+	t.reporter_id, r.name, t.assignee_id, coalesce(a.name, ''),
+	t.resolution, t.version, t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at`
+
+const people = `
+	join users r on r.id = t.reporter_id
+	left join users a on a.id = t.assignee_id`
+
+func (b *statement) arg(value any) string {
+	b.args = append(b.args, value)
+	return "$" + strconv.Itoa(len(b.args))
+}
+
+func (b *statement) and(condition string) { b.where = append(b.where, condition) }
+
+func newStatement(v Viewer, f Filter) *statement {
+	b := &statement{internal: v.Staff()}
+	if !v.Staff() {
+		b.and("t.reporter_id = " + b.arg(v.ID))
+	}
+	if len(f.Statuses) > 0 {
+		b.and("t.status in (" + literals(f.Statuses) + ")")
+	}
+	if f.Active != nil {
+		not := ""
+		if !*f.Active {
+			not = "not "
+		}
+		b.and("t.status " + not + "in (" + literals([]Status{Open, InProgress, Blocked}) + ")")
+	}
+	if len(f.Priorities) > 0 {
+		b.and("t.priority in (" + literals(f.Priorities) + ")")
+	}
+	if f.NoAssignee {
+		b.and("t.assignee_id is null")
+	}
+	if f.Assignee != nil {
+		b.and("t.assignee_id = " + b.arg(*f.Assignee))
+	}
+	if f.Reporter != nil {
+		b.and("t.reporter_id = " + b.arg(*f.Reporter))
+	}
+	if f.CreatedAfter != nil {
+		b.and("t.created_at > " + b.arg(*f.CreatedAfter))
+	}
+	if f.CreatedBefore != nil {
+		b.and("t.created_at < " + b.arg(*f.CreatedBefore))
+	}
+	if f.UpdatedAfter != nil {
+		b.and("t.updated_at > " + b.arg(*f.UpdatedAfter))
+	}
+	b.find(f.Query)
+	return b
+}
+
+// literals writes statuses or priorities into the text, where the planner can
+// see that a partial index covers them. Only this package's constants pass.
+func literals[T Status | Priority](values []T) string {
+	var quoted []string
+	for _, v := range values {
+		switch string(v) {
+		case "open", "in_progress", "blocked", "resolved", "closed", "low", "normal", "high", "urgent":
+			quoted = append(quoted, "'"+string(v)+"'")
+		default:
+			panic("ticket: a status or priority that was not validated")
+		}
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// find adds what somebody typed into the search: #42 is the ticket of that
+// number, 42 that ticket or the word; any other text is words, each of which
+// must stand in the ticket, or each in one comment, beginning as typed.
+func (b *statement) find(query string) {
+	query = strings.TrimSpace(query)
+	if query == "" {
+		return
+	}
+	digits, hash := strings.CutPrefix(query, "#")
+	if n, err := strconv.ParseInt(digits, 10, 64); err == nil && n > 0 {
+		b.number = b.arg(n)
+		if hash {
+			return
+		}
+	}
+	if words := prefixes(query); words != "" {
+		b.search = b.arg(words)
+	}
+	b.impossible = b.search == "" && b.number == ""
+}
+
+// prefixes turns typed text into a tsquery of word beginnings (PostgreSQL
+// chapter 12.3.2). Each word is quoted, so nothing in it is an operator; a word
+// without a letter or digit is left out.
+func prefixes(query string) string {
+	var terms []string
+	for _, word := range strings.Fields(query) {
+		if !strings.ContainsFunc(word, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
+			continue
+		}
+		word = strings.ReplaceAll(strings.ReplaceAll(word, `\`, `\\`), `'`, `''`)
+		terms = append(terms, "'"+word+"':*")
+	}
+	return strings.Join(terms, " & ")
+}
+
+// conditions joins the filters with more of them.
+func (b *statement) conditions(more ...string) string {
+	all := append(append([]string{}, b.where...), more...)
+	if len(all) == 0 {
+		return "true"
+	}
+	return strings.Join(all, "\n\tand ")
+}
+
+func (b *statement) inText() string {
+	var either []string
+	if b.search != "" {
+		either = append(either, "t.search @@ to_tsquery('simple', "+b.search+")")
+	}
+	if b.number != "" {
+		either = append(either, "t.number = "+b.number)
+	}
+	return "(" + strings.Join(either, " or ") + ")"
+}
+
+func (b *statement) inComments() string {
+	public := " and not c.internal"
+	if b.internal {
+		public = ""
+	}
+	return "t.id in (select c.ticket_id from ticket_comments c where c.search @@ to_tsquery('simple', " + b.search + ")" + public + ")"
+}
+
+// page is the SQL of one page.
+func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
+	if by.Key == ByRelevance && b.search != "" {
+		return b.ranked(limit, from)
+	}
+	if by.Key == ByRelevance {
+		by = Sort{Key: ByCreated, Descending: true}
+	}
+	column, direction, beyond := "t."+string(by.Key), "asc", ">"
+	if by.Descending {
+		direction, beyond = "desc", "<"
+	}
+	var after []string
+	if from != nil {
+		value, err := by.Key.decodeValue(from.Value)
+		if err != nil {
+			return "", err
+		}
+		after = []string{fmt.Sprintf("(%s, t.id) %s (%s::%s, %s)", column, beyond, b.arg(value), by.Key.sqlType(), b.arg(from.ID))}
+	}
+	order := fmt.Sprintf("\norder by %s %s, t.id %s\nlimit %d", column, direction, direction, limit)
+	head := "select " + ticketColumns + ", " + by.Key.mark(column) + "\nfrom tickets t" + people
+	if b.search == "" && b.number == "" {
+		return head + "\nwhere " + b.conditions(after...) + order, nil
+	}
+	if b.search == "" {
+		return head + "\nwhere " + b.conditions(append(after, b.inText())...) + order, nil
+	}
+	// Each branch is planned by itself: a rare word by its index, a common one
+	// along the order.
+	branch := func(match string) string {
+		return "(select t.id from tickets t where " + b.conditions(append(after, match)...) + order + ")"
+	}
+	return head + "\nwhere t.id in (" + branch(b.inText()) + "\nunion " + branch(b.inComments()) + ")" + order, nil
+}
+
+// rankedMatches bounds how many matches are ranked.
+const rankedMatches = 1000
+
+func (b *statement) ranked(limit int, from *Mark) (string, error) {
+	newest := fmt.Sprintf("order by t.created_at desc, t.id desc limit %d", rankedMatches)
+	beyond := "true"
+	if from != nil {
+		value, err := ByRelevance.decodeValue(from.Value)
+		if err != nil {
+			return "", err
+		}
+		beyond = fmt.Sprintf("(m.rank, t.id) < (%s::text::numeric, %s)", b.arg(value), b.arg(from.ID))
+	}
+	matches := fmt.Sprintf(`with matches as (
+	select id, max(rank) as rank from (
+		(select t.id, round(ts_rank(t.search, to_tsquery('simple', %s))::numeric, 6) as rank
+		from tickets t where %s %s)
+		union all
+		(select t.id, 0.01 from tickets t where %s %s)
+	) found group by id)
+`, b.search, b.conditions(b.inText()), newest, b.conditions(b.inComments()), newest)
+	return matches + "select " + ticketColumns + ", m.rank::text\nfrom matches m join tickets t on t.id = m.id" + people +
+		"\nwhere " + beyond + fmt.Sprintf("\norder by m.rank desc, t.id desc\nlimit %d", limit), nil
+}
+
+func (k SortKey) sqlType() string {
+	if k == ByPriority {
+		return "text::ticket_priority"
+	}
+	return "timestamptz"
+}
+
+// mark is the expression whose text makes a Mark's value.
+func (k SortKey) mark(column string) string {
+	if k == ByPriority {
+		return column + "::text"
+	}
+	return `to_char(` + column + ` at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+}
+
+// The values of grouping(t.status, t.priority, t.assignee_id) for each set.
+const (
+	groupedByStatus   = 0b011
+	groupedByPriority = 0b101
+	groupedByAssignee = 0b110
+)
+
+func (b *statement) counts() string {
+	var match []string
+	switch {
+	case b.search != "":
+		match = []string{"(" + b.inText() + " or " + b.inComments() + ")"}
+	case b.number != "":
+		match = []string{b.inText()}
+	}
+	return `with totals as (
+	select t.status, t.priority, t.assignee_id, grouping(t.status, t.priority, t.assignee_id) as kind, count(*) as n
+	from tickets t
+	where ` + b.conditions(match...) + `
+	group by grouping sets ((t.status), (t.priority), (t.assignee_id)))
+select totals.status::text, totals.priority::text, totals.assignee_id, a.name, totals.kind, totals.n
+from totals left join users a on a.id = totals.assignee_id
+order by totals.kind, totals.n desc, a.name`
+}

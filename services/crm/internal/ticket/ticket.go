@@ -1,0 +1,323 @@
+// Package ticket owns the life of a complaint: who may do what to it, the steps
+// between its statuses, comments, events, search. Who gets it is decided by
+// assignment, who is told in which words by notice; it must not write to users
+// or engineers itself.
+package ticket
+
+import (
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// Status is where a ticket stands.
+type Status string
+
+// The statuses. The first three are active: somebody still has to act.
+const (
+	Open       Status = "open"
+	InProgress Status = "in_progress"
+	Blocked    Status = "blocked"
+	Resolved   Status = "resolved"
+	Closed     Status = "closed"
+)
+
+// Active tells whether a ticket in this status counts as an engineer's load.
+func (s Status) Active() bool { return s == Open || s == InProgress || s == Blocked }
+
+// Priority is how urgent a ticket is.
+type Priority string
+
+// The priorities, lowest first.
+const (
+	Low    Priority = "low"
+	Normal Priority = "normal"
+	High   Priority = "high"
+	Urgent Priority = "urgent"
+)
+
+// The limits of the texts, in characters.
+const (
+	MaxTitle       = 200
+	MaxDescription = 20000
+	MaxResolution  = 20000
+	MaxComment     = 20000
+	MaxReason      = 1000
+)
+
+// Person is a user as a ticket names them.
+type Person struct {
+	ID   uuid.UUID
+	Name string
+}
+
+// Ticket is one complaint.
+type Ticket struct {
+	ID          uuid.UUID
+	Number      int64 // for people; unique, not without gaps
+	Title       string
+	Description string
+	Status      Status
+	Priority    Priority
+	Reporter    Person
+	Assignee    *Person
+	Resolution  *string // what fixed it; set while resolved or closed after that
+	Version     int     // grows by one with each visible change
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	AcceptedAt  *time.Time
+	ResolvedAt  *time.Time
+	ClosedAt    *time.Time
+}
+
+// Party is what somebody is to a ticket; one person can be several at once.
+type Party uint8
+
+// The parties. A customer sees the tickets they reported, staff (engineers and
+// admins) see all; who is none of reporter, assignee or admin changes nothing.
+const (
+	AsReporter Party = 1 << iota
+	AsAssignee
+	AsEngineer
+	AsAdmin
+)
+
+// Viewer is who asks.
+type Viewer struct {
+	ID    uuid.UUID
+	Name  string
+	Email string
+	Role  string // customer, engineer or admin
+}
+
+// Staff tells whether the viewer is an engineer or an admin: they see every
+// ticket, internal comments and the reasons of assignments.
+func (v Viewer) Staff() bool { return v.Role == "engineer" || v.Role == "admin" }
+
+// CanSee tells whether the viewer may see the ticket at all.
+func (v Viewer) CanSee(t Ticket) bool { return v.Staff() || t.Reporter.ID == v.ID }
+
+// partyOf says what the viewer is to the ticket.
+func partyOf(v Viewer, t Ticket) Party {
+	var p Party
+	if t.Reporter.ID == v.ID {
+		p |= AsReporter
+	}
+	switch v.Role {
+	case "engineer":
+		p |= AsEngineer
+		if t.Assignee != nil && t.Assignee.ID == v.ID {
+			p |= AsAssignee
+		}
+	case "admin":
+		p |= AsAdmin
+	}
+	return p
+}
+
+// steps is the whole life of a ticket: from each status, where a party may take
+// it. An admin may take every step of the others.
+var steps = map[Status]map[Status]Party{
+	Open:       {InProgress: AsAssignee, Closed: AsReporter},
+	InProgress: {Blocked: AsAssignee, Resolved: AsAssignee, Closed: AsReporter},
+	Blocked:    {InProgress: AsAssignee, Resolved: AsAssignee, Closed: AsReporter},
+	Resolved:   {InProgress: AsAssignee, Closed: AsReporter, Open: AsReporter},
+	Closed:     {Open: AsReporter},
+}
+
+var statusOrder = []Status{Open, InProgress, Blocked, Resolved, Closed}
+
+// possible lists where the party may take a ticket from here, in the order of
+// a ticket's life.
+func possible(from Status, p Party) []Status {
+	var to []Status
+	for _, s := range statusOrder {
+		if allowed, ok := steps[from][s]; ok && (p&allowed != 0 || p&AsAdmin != 0) {
+			to = append(to, s)
+		}
+	}
+	return to
+}
+
+// Edit is what somebody asks to change; nil leaves a field as it is.
+type Edit struct {
+	Title       *string
+	Description *string
+	Priority    *Priority
+	Status      *Status
+	Resolution  *string
+}
+
+// Refusal is why an edit is refused.
+type Refusal uint8
+
+// The refusals.
+const (
+	Allowed         Refusal = iota
+	NotYours                // neither reporter, assignee nor admin
+	FieldNotYours           // a field that this party may not change
+	NotActive               // the reporter edits only an active ticket
+	NoSuchStep              // the status can't be reached from here by this party
+	NeedsAssignee           // nobody would be working on it
+	NeedsResolution         // resolved without saying how
+	NoResolutionNow         // a resolution on a ticket that isn't resolved
+	Accepted                // somebody accepted it before
+)
+
+// check decides whether the party may make the edit.
+func (e Edit) check(t Ticket, p Party) Refusal {
+	if p&(AsReporter|AsAssignee|AsAdmin) == 0 {
+		return NotYours
+	}
+	worker := p&(AsAssignee|AsAdmin) != 0
+	if !worker && (e.Priority != nil || e.Resolution != nil) {
+		return FieldNotYours
+	}
+	if !worker && (e.Title != nil || e.Description != nil) && !t.Status.Active() {
+		return NotActive
+	}
+	to := t.Status
+	if e.Status != nil {
+		to = *e.Status
+		if !slices.Contains(possible(t.Status, p), to) {
+			return NoSuchStep
+		}
+		if to == InProgress && t.Assignee == nil {
+			return NeedsAssignee
+		}
+		if to == Resolved && e.Resolution == nil {
+			return NeedsResolution
+		}
+	}
+	if e.Resolution != nil && to != Resolved && (to != Closed || t.ResolvedAt == nil) {
+		return NoResolutionNow
+	}
+	return Allowed
+}
+
+// apply gives the ticket as it is after an allowed edit. Version and UpdatedAt
+// move only when something changed.
+func (e Edit) apply(t Ticket, now time.Time) Ticket {
+	after := t
+	if e.Title != nil {
+		after.Title = *e.Title
+	}
+	if e.Description != nil {
+		after.Description = *e.Description
+	}
+	if e.Priority != nil {
+		after.Priority = *e.Priority
+	}
+	if e.Resolution != nil {
+		after.Resolution = e.Resolution
+	}
+	if e.Status != nil {
+		after = after.step(*e.Status, now)
+	}
+	if len(diff(t, after)) > 0 {
+		after.Version++
+		after.UpdatedAt = now
+	}
+	return after
+}
+
+// step moves the status with the times that belong to it. Whatever leads back
+// to work clears how and when the ticket was resolved and closed.
+func (t Ticket) step(to Status, now time.Time) Ticket {
+	switch to {
+	case Open:
+		t.Resolution, t.ResolvedAt, t.ClosedAt = nil, nil, nil
+	case InProgress:
+		if t.Status != Blocked {
+			t.AcceptedAt = &now
+		}
+		t.Resolution, t.ResolvedAt, t.ClosedAt = nil, nil, nil
+	case Resolved:
+		t.ResolvedAt = &now
+	case Closed:
+		t.ClosedAt = &now
+	case Blocked:
+	}
+	t.Status = to
+	return t
+}
+
+// checkAccept decides whether an engineer may accept the ticket.
+func (t Ticket) checkAccept(engineer uuid.UUID) Refusal {
+	switch {
+	case t.Status == InProgress || t.Status == Blocked:
+		return Accepted
+	case t.Status != Open:
+		return NoSuchStep
+	case t.Assignee != nil && t.Assignee.ID != engineer:
+		return NotYours
+	}
+	return Allowed
+}
+
+// checkDecline decides whether an engineer may decline the ticket: they may as
+// long as they have it and it is active.
+func (t Ticket) checkDecline(engineer uuid.UUID) Refusal {
+	switch {
+	case t.Assignee == nil || t.Assignee.ID != engineer:
+		return NotYours
+	case !t.Status.Active():
+		return NoSuchStep
+	}
+	return Allowed
+}
+
+// Change is one field before and after, as an event and a mail tell it.
+type Change struct {
+	Field    string
+	From, To *string
+}
+
+// diff lists what differs between two states of a ticket, in a fixed order.
+func diff(before, after Ticket) []Change {
+	var changes []Change
+	add := func(field string, from, to *string) {
+		if (from == nil) != (to == nil) || from != nil && *from != *to {
+			changes = append(changes, Change{Field: field, From: from, To: to})
+		}
+	}
+	text := func(s string) *string { return &s }
+	add("status", text(string(before.Status)), text(string(after.Status)))
+	add("title", text(before.Title), text(after.Title))
+	add("description", text(before.Description), text(after.Description))
+	add("priority", text(string(before.Priority)), text(string(after.Priority)))
+	add("resolution", before.Resolution, after.Resolution)
+	return changes
+}
+
+// tooLong tells whether a text has more than limit characters.
+func tooLong(s string, limit int) bool { return utf8.RuneCountInString(s) > limit }
+
+// reopens tells whether an edit took a ticket back from done to open.
+func reopens(before, after Ticket) bool { return !before.Status.Active() && after.Status == Open }
+
+// eventKind names what happened between two states of a ticket.
+func eventKind(before, after Ticket) string {
+	switch {
+	case before.Status == after.Status:
+		return EventUpdated
+	case before.Status == Open && after.Status == InProgress:
+		return EventAccepted
+	case reopens(before, after):
+		return EventReopened
+	}
+	return EventStatusChanged
+}
+
+// The kinds of event in a ticket's life, besides assigned and unassigned.
+const (
+	EventCreated       = "created"
+	EventAccepted      = "accepted"
+	EventDeclined      = "declined"
+	EventUpdated       = "updated"
+	EventStatusChanged = "status_changed"
+	EventReopened      = "reopened"
+	EventCommented     = "commented"
+)
