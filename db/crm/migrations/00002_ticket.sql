@@ -45,7 +45,8 @@ create index tickets_priority on tickets (priority, id);
 create index tickets_status on tickets (status, created_at, id);
 create index tickets_reporter on tickets (reporter_id, created_at, id);
 create index tickets_assignee on tickets (assignee_id, created_at, id);
-create index tickets_active_by_assignee on tickets (assignee_id, id) where status in ('open', 'in_progress', 'blocked');
+create index tickets_active on tickets (created_at, id) where status in ('open', 'in_progress', 'blocked');
+create index tickets_active_by_assignee on tickets (assignee_id, created_at, id) where status in ('open', 'in_progress', 'blocked');
 create index tickets_waiting on tickets (created_at, id) where waiting_since is not null;
 create index tickets_search on tickets using gin (search);
 

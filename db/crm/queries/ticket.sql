@@ -112,6 +112,15 @@ set title = @title, description = @description, priority = @priority, status = @
     version = version + 1, updated_at = @updated_at
 where id = @id and version = @version;
 
+-- name: TicketAccept :execrows
+update tickets
+set status = 'in_progress', assignee_id = @engineer_id::uuid, accepted_at = @now::timestamptz, waiting_since = null,
+    version = version + 1, updated_at = @now
+where id = @id and status = 'open' and (assignee_id is null or assignee_id = @engineer_id);
+
+-- name: TicketClearAssignee :exec
+update tickets set assignee_id = null where id = $1;
+
 -- name: TicketDeclineAdd :exec
 insert into ticket_declines (ticket_id, engineer_id, reason, created_at)
 values (@ticket_id, @engineer_id, @reason, @created_at)

@@ -352,7 +352,6 @@ const ticketSetAssignee = `-- name: TicketSetAssignee :one
 update tickets
 set assignee_id = $1,
     status      = case when $2::boolean and $1::uuid is not null then status else 'open' end,
-    accepted_at = case when $2::boolean and $1::uuid is not null then accepted_at end,
     waiting_since = case when $3::boolean and $1::uuid is null
                          then coalesce(waiting_since, $4) end,
     version     = version + 1,

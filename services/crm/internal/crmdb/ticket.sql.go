@@ -208,6 +208,27 @@ func (q *Queries) IdempotencyPurge(ctx context.Context, before time.Time) (int64
 	return result.RowsAffected(), nil
 }
 
+const ticketAccept = `-- name: TicketAccept :execrows
+update tickets
+set status = 'in_progress', assignee_id = $1::uuid, accepted_at = $2::timestamptz, waiting_since = null,
+    version = version + 1, updated_at = $2
+where id = $3 and status = 'open' and (assignee_id is null or assignee_id = $1)
+`
+
+type TicketAcceptParams struct {
+	EngineerID uuid.UUID
+	Now        time.Time
+	ID         uuid.UUID
+}
+
+func (q *Queries) TicketAccept(ctx context.Context, arg TicketAcceptParams) (int64, error) {
+	result, err := q.db.Exec(ctx, ticketAccept, arg.EngineerID, arg.Now, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const ticketAudience = `-- name: TicketAudience :many
 select u.id, u.name, u.email, u.role, (u.id = t.reporter_id)::boolean as is_reporter
 from tickets t
@@ -248,6 +269,15 @@ func (q *Queries) TicketAudience(ctx context.Context, id uuid.UUID) ([]TicketAud
 		return nil, err
 	}
 	return items, nil
+}
+
+const ticketClearAssignee = `-- name: TicketClearAssignee :exec
+update tickets set assignee_id = null where id = $1
+`
+
+func (q *Queries) TicketClearAssignee(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, ticketClearAssignee, id)
+	return err
 }
 
 const ticketCreate = `-- name: TicketCreate :one

@@ -102,6 +102,23 @@ func (q *Queries) UserByEmail(ctx context.Context, email string) (UserByEmailRow
 	return i, err
 }
 
+const userCredentials = `-- name: UserCredentials :one
+select password_hash, status from users where id = $1 for share
+`
+
+type UserCredentialsRow struct {
+	PasswordHash string
+	Status       UserStatus
+}
+
+// What a login depends on, fixed until the end of its transaction.
+func (q *Queries) UserCredentials(ctx context.Context, id uuid.UUID) (UserCredentialsRow, error) {
+	row := q.db.QueryRow(ctx, userCredentials, id)
+	var i UserCredentialsRow
+	err := row.Scan(&i.PasswordHash, &i.Status)
+	return i, err
+}
+
 const userGet = `-- name: UserGet :one
 select id, name, email, role, status, version, created_at, updated_at
 from users where id = $1
@@ -263,33 +280,6 @@ func (q *Queries) UserLock(ctx context.Context, id uuid.UUID) (UserLockRow, erro
 		&i.UpdatedAt,
 	)
 	return i, err
-}
-
-const userPasswordHash = `-- name: UserPasswordHash :one
-select password_hash from users where id = $1
-`
-
-func (q *Queries) UserPasswordHash(ctx context.Context, id uuid.UUID) (string, error) {
-	row := q.db.QueryRow(ctx, userPasswordHash, id)
-	var password_hash string
-	err := row.Scan(&password_hash)
-	return password_hash, err
-}
-
-const userReplaceHash = `-- name: UserReplaceHash :exec
-update users set password_hash = $1 where id = $2 and password_hash = $3
-`
-
-type UserReplaceHashParams struct {
-	NewHash string
-	ID      uuid.UUID
-	OldHash string
-}
-
-// The same password under today's parameters; nothing a client can see changes.
-func (q *Queries) UserReplaceHash(ctx context.Context, arg UserReplaceHashParams) error {
-	_, err := q.db.Exec(ctx, userReplaceHash, arg.NewHash, arg.ID, arg.OldHash)
-	return err
 }
 
 const userSetPassword = `-- name: UserSetPassword :exec
