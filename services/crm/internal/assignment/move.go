@@ -1,10 +1,12 @@
 package assignment
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,6 +53,9 @@ type Move struct {
 // While all candidates are locked by others it returns pg.ErrRetry: the caller
 // holds locks and must not wait for more, so its transaction starts again.
 func Offer(ctx context.Context, q *crmdb.Queries, m Move) (*notice.Person, error) {
+	if err := lock(ctx, q, m.Ticket.Assignee); err != nil {
+		return nil, err
+	}
 	decliners, err := q.AssignmentDecliners(ctx, m.Ticket.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list decliners: %w", err)
@@ -76,11 +81,14 @@ func Offer(ctx context.Context, q *crmdb.Queries, m Move) (*notice.Person, error
 // present ones, and it then stays without an engineer until one accepts it or
 // is given it. ErrNoEngineer: that user can't act on tickets.
 func Give(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) error {
+	if err := lock(ctx, q, m.Ticket.Assignee, to); err != nil {
+		return err
+	}
 	if to != nil {
-		if _, err := q.EngineerLock(ctx, to.ID); errors.Is(err, pgx.ErrNoRows) {
+		if _, err := q.EngineerGet(ctx, to.ID); errors.Is(err, pgx.ErrNoRows) {
 			return ErrNoEngineer
 		} else if err != nil {
-			return fmt.Errorf("lock engineer: %w", err)
+			return fmt.Errorf("read engineer: %w", err)
 		}
 	}
 	return give(ctx, q, m, to, Why{Cause: m.Cause, Reason: m.Reason}, keepStatus)
@@ -88,6 +96,19 @@ func Give(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) erro
 
 // ErrNoEngineer says that somebody is no approved engineer.
 var ErrNoEngineer = errors.New("not an approved engineer")
+
+// lock takes the engineers' rows in the order of their ids, which is the one
+// everybody waits in. Who is no engineer any more has no row and no lock.
+func lock(ctx context.Context, q *crmdb.Queries, people ...*notice.Person) error {
+	people = slices.DeleteFunc(people, func(p *notice.Person) bool { return p == nil })
+	slices.SortFunc(people, func(a, b *notice.Person) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	for _, p := range people {
+		if _, err := q.EngineerLock(ctx, p.ID); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("lock engineer: %w", err)
+		}
+	}
+	return nil
+}
 
 // pick locks the engineer who is next; nil when nobody is left.
 func pick(ctx context.Context, q *crmdb.Queries, excluded []uuid.UUID) (*notice.Person, Why, error) {
@@ -164,7 +185,7 @@ func addEvent(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person, 
 }
 
 // tell writes to the new and the former assignee, save whoever made the move
-// and an engineer who left and may see tickets no more.
+// and a former assignee who may see tickets no more.
 func tell(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) error {
 	about := notice.Ticket{ID: m.Ticket.ID, Number: m.Ticket.Number, Title: m.Ticket.Title}
 	var byName, toName string
@@ -188,7 +209,7 @@ func tell(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) erro
 		}
 	}
 	from := m.Ticket.Assignee
-	if from == nil || same(from, m.Actor) || m.Cause == Left {
+	if from == nil || same(from, m.Actor) || m.Cause == Left || m.Cause == Reopened {
 		return nil
 	}
 	return outbox.Add(ctx, q, m.Now, m.Ticket.ID, notice.TicketUnassigned{
