@@ -1,0 +1,424 @@
+package email
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/mail"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"fixdesk/services/notification/internal/smtptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func serverAt(t testing.TB, s *smtptest.Server) Server {
+	t.Helper()
+	host, port, err := net.SplitHostPort(s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := strconv.Atoi(port)
+	return Server{Host: host, Port: n, TLS: TLSNone}
+}
+
+func newPool(t testing.TB, change func(*Config), servers ...Server) *Pool {
+	t.Helper()
+	config := Config{
+		Sender:  Sender{From: mail.Address{Name: "Fixdesk", Address: "fixdesk@example.com"}},
+		Servers: servers, HELO: "client.example.com",
+		Timeout: 2 * time.Second, MessagesPerConnection: 100, IdleTime: time.Minute,
+		CircuitBase: time.Millisecond, CircuitCap: 20 * time.Millisecond, Now: time.Now,
+	}
+	if change != nil {
+		change(&config)
+	}
+	p := NewPool(config)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func aMail(to string) Mail {
+	return Mail{
+		ID: uuid.Must(uuid.NewV7()), To: to, Subject: "s", Text: "t", Domain: "example.com",
+		Date: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC),
+	}
+}
+
+// at answers verb, and only for the recipient to ("" is any), with reply.
+func at(verb, to, reply string) func(smtptest.Event) string {
+	return func(e smtptest.Event) string {
+		recipient := e.To
+		if e.Verb == "RCPT" {
+			recipient = e.Arg
+		}
+		if e.Verb == verb && (to == "" || recipient == to) {
+			return reply
+		}
+		return ""
+	}
+}
+
+func TestVerdictOfEachReplyThatAServerCanGive(t *testing.T) {
+	tests := []struct {
+		name    string
+		hook    func(smtptest.Event) string
+		verdict Verdict
+		code    int
+		reply   string
+		open    bool // the circuit afterwards
+		taken   int
+	}{
+		{"taken", nil, Sent, 250, "2.0.0 Ok: taken", false, 1},
+		{"taken with another 2xx", at("DOT", "", "252 2.0.0 Queued"), Sent, 252, "2.0.0 Queued", false, 1},
+		{"unknown address", at("RCPT", "", "550 5.1.1 No such user"), Permanent, 550, "5.1.1 No such user", false, 0},
+		{"mailbox busy", at("RCPT", "", "450 4.2.0 Greylisted"), Temporary, 450, "4.2.0 Greylisted", false, 0},
+		{"several lines", at("RCPT", "", "450-4.2.0 First\r\n450 4.2.0 Second"), Temporary, 450, "4.2.0 First 4.2.0 Second", false, 0},
+		{"DATA refused", at("DATA", "", "451 4.3.0 Try later"), Temporary, 451, "4.3.0 Try later", false, 0},
+		{"DATA refused for good", at("DATA", "", "554 5.5.1 No valid recipients"), Permanent, 554, "5.5.1 No valid recipients", false, 0},
+		{"content refused", at("DOT", "", "554 5.6.0 Looks like spam"), Permanent, 554, "5.6.0 Looks like spam", false, 0},
+		{"content refused for now", at("DOT", "", "452 4.3.1 No room"), Temporary, 452, "4.3.1 No room", false, 0},
+		{"sender refused", at("MAIL", "", "550 5.7.1 Not you"), NotTried, 550, "5.7.1 Not you", true, 0},
+		{"sender refused for now", at("MAIL", "", "451 4.7.1 Slow down"), NotTried, 451, "4.7.1 Slow down", true, 0},
+		{"closing at greeting", at("CONNECT", "", "421 4.3.2 Shutting down"), NotTried, 421, "", true, 0},
+		{"no service", at("CONNECT", "", "554 5.7.1 Go away"), NotTried, 554, "", true, 0},
+		{"EHLO refused", func(e smtptest.Event) string {
+			if e.Verb == "EHLO" || e.Verb == "HELO" {
+				return "550 Bad name"
+			}
+			return ""
+		}, NotTried, 550, "", true, 0},
+		{"closing at RCPT", at("RCPT", "", "421 4.7.0 Too many"), NotTried, 421, "4.7.0 Too many", true, 0},
+		{"closing after the message", at("DOT", "", "421 4.3.2 Shutting down"), NotTried, 421, "4.3.2 Shutting down", true, 0},
+		{"authentication wanted", at("RCPT", "", "530 5.7.0 Must authenticate"), NotTried, 530, "5.7.0 Must authenticate", true, 0},
+		{"broken at greeting", at("CONNECT", "", smtptest.Drop), NotTried, 0, "", true, 0},
+		{"broken at MAIL", at("MAIL", "", smtptest.Drop), NotTried, 0, "", true, 0},
+		{"broken at RCPT", at("RCPT", "", smtptest.Drop), Temporary, 0, "", false, 0},
+		{"broken at DATA", at("DATA", "", smtptest.Drop), Temporary, 0, "", false, 0},
+		{"broken after the message", at("DOT", "", smtptest.Drop), Uncertain, 0, "", false, 0},
+		{"no reply after the message", at("DOT", "", "what?"), Uncertain, 0, "", false, 0},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			srv := (&smtptest.Server{Hook: tc.hook}).Start(t, "")
+			pool := newPool(t, func(c *Config) { c.CircuitBase, c.CircuitCap = time.Hour, time.Hour }, serverAt(t, srv))
+			got := pool.Send(t.Context(), aMail("anna@example.org"))
+			if got.Verdict != tc.verdict || got.Code != tc.code || tc.reply != "" && got.Reply != tc.reply {
+				t.Errorf("got %+v, want %s %d %q", got, tc.verdict, tc.code, tc.reply)
+			}
+			if got.Reply == "" {
+				t.Error("the reply is empty: nobody learns why")
+			}
+			if open := pool.Status()[0].Open; open != tc.open {
+				t.Errorf("circuit open = %v, want %v (%s)", open, tc.open, got.Reply)
+			}
+			if srv.Count("") != tc.taken {
+				t.Errorf("the server took %d messages, want %d", srv.Count(""), tc.taken)
+			}
+		})
+	}
+}
+
+func TestConnectionServesTheNextMailAfterARefusal(t *testing.T) {
+	for _, verb := range []string{"RCPT", "DATA", "DOT"} {
+		t.Run(verb, func(t *testing.T) {
+			srv := (&smtptest.Server{Hook: at(verb, "bad@example.org", "550 5.1.1 No")}).Start(t, "")
+			pool := newPool(t, nil, serverAt(t, srv))
+			if r := pool.Send(t.Context(), aMail("bad@example.org")); r.Verdict != Permanent {
+				t.Fatalf("bad: %+v", r)
+			}
+			if r := pool.Send(t.Context(), aMail("good@example.org")); r.Verdict != Sent {
+				t.Fatalf("good: %+v", r)
+			}
+			if n := len(srv.Verbs("CONNECT")); n != 1 {
+				t.Errorf("%d connections, want 1", n)
+			}
+		})
+	}
+}
+
+func TestOneConversationCarriesManyMailsInFourStepsEach(t *testing.T) {
+	srv := (&smtptest.Server{}).Start(t, "")
+	pool := newPool(t, func(c *Config) { c.MessagesPerConnection = 3 }, serverAt(t, srv))
+	for range 7 {
+		if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Verdict != Sent {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if n := len(srv.Verbs("CONNECT")); n != 3 {
+		t.Errorf("%d connections for 7 mails of at most 3 each, want 3", n)
+	}
+	if n := len(srv.Verbs("NOOP")) + len(srv.Verbs("RSET")); n != 0 {
+		t.Errorf("%d needless round trips", n)
+	}
+}
+
+func TestConnectionThatTheServerClosedMeanwhileIsReplaced(t *testing.T) {
+	for _, how := range []string{smtptest.Drop, "421 4.4.2 Idle for too long"} {
+		t.Run(how, func(t *testing.T) {
+			var mails atomic.Int32
+			srv := (&smtptest.Server{Hook: func(e smtptest.Event) string {
+				if e.Verb == "MAIL" {
+					if mails.Add(1) == 2 {
+						return how
+					}
+				}
+				return ""
+			}}).Start(t, "")
+			pool := newPool(t, nil, serverAt(t, srv))
+			for range 2 {
+				if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Verdict != Sent {
+					t.Fatalf("%+v", r)
+				}
+			}
+			if pool.Status()[0].Open {
+				t.Error("an idle connection that ended opened the circuit")
+			}
+		})
+	}
+}
+
+func TestIdleConnectionIsClosedPolitely(t *testing.T) {
+	quit := make(chan struct{})
+	srv := (&smtptest.Server{Hook: func(e smtptest.Event) string {
+		if e.Verb == "QUIT" {
+			close(quit)
+		}
+		return ""
+	}}).Start(t, "")
+	pool := newPool(t, func(c *Config) { c.IdleTime = time.Millisecond }, serverAt(t, srv))
+	pool.Send(t.Context(), aMail("anna@example.org"))
+	select {
+	case <-quit:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the idle connection was kept")
+	}
+}
+
+func TestSilentServerHoldsAMailNoLongerThanItsTime(t *testing.T) {
+	for _, verb := range []string{"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "DOT"} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			release := make(chan struct{})
+			srv := (&smtptest.Server{Hook: func(e smtptest.Event) string {
+				if e.Verb == verb {
+					<-release
+				}
+				return ""
+			}}).Start(t, "")
+			t.Cleanup(func() { close(release) })
+			const timeout = 200 * time.Millisecond
+			pool := newPool(t, func(c *Config) { c.Timeout = timeout }, serverAt(t, srv))
+			start := time.Now()
+			r := pool.Send(t.Context(), aMail("anna@example.org"))
+			if took := time.Since(start); took > pool.config.LongestConversation()+500*time.Millisecond {
+				t.Errorf("took %v", took)
+			}
+			want := map[string]Verdict{"CONNECT": NotTried, "EHLO": NotTried, "MAIL": NotTried, "RCPT": Temporary, "DATA": Temporary, "DOT": Uncertain}
+			if r.Verdict != want[verb] {
+				t.Errorf("got %+v, want %s", r, want[verb])
+			}
+		})
+	}
+}
+
+func TestNoConversationStartsThatCouldOutlastItsDeadline(t *testing.T) {
+	srv := (&smtptest.Server{}).Start(t, "")
+	pool := newPool(t, nil, serverAt(t, srv))
+	ctx, cancel := context.WithTimeout(t.Context(), pool.config.LongestConversation()-time.Millisecond)
+	defer cancel()
+	if r := pool.Send(ctx, aMail("anna@example.org")); r.Verdict != NotTried {
+		t.Errorf("got %+v", r)
+	}
+	if srv.Count("") != 0 || pool.Status()[0].Open {
+		t.Error("a conversation was begun, or the server blamed")
+	}
+	roomy, cancelRoomy := context.WithTimeout(t.Context(), pool.config.LongestConversation()+time.Minute)
+	defer cancelRoomy()
+	if r := pool.Send(roomy, aMail("anna@example.org")); r.Verdict != Sent { // the control
+		t.Errorf("with time enough: %+v", r)
+	}
+}
+
+func TestFailsOverByPriorityAndComesBackByItself(t *testing.T) {
+	down := make(chan struct{})
+	first := (&smtptest.Server{Hook: func(e smtptest.Event) string {
+		select {
+		case <-down:
+			return ""
+		default:
+			return at("CONNECT", "", "421 4.3.2 Maintenance")(e)
+		}
+	}}).Start(t, "")
+	second := (&smtptest.Server{}).Start(t, "")
+	now := time.Now()
+	pool := newPool(t, func(c *Config) {
+		c.CircuitBase, c.CircuitCap = time.Minute, time.Hour
+		c.Now = func() time.Time { return now }
+	}, serverAt(t, first), serverAt(t, second))
+	send := func() {
+		t.Helper()
+		if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Verdict != Sent {
+			t.Fatalf("%+v", r)
+		}
+	}
+	send()
+	send()
+	if first.Count("") != 0 || second.Count("") != 2 || len(first.Verbs("CONNECT")) != 1 {
+		t.Fatalf("first took %d, second %d, first was asked %d times", first.Count(""), second.Count(""), len(first.Verbs("CONNECT")))
+	}
+	if !pool.UsableAt().IsZero() {
+		t.Error("the pool says that it can't be used")
+	}
+	now = now.Add(2 * time.Minute) // the probe fails, and the mail goes to the second
+	send()
+	close(down)
+	now = now.Add(5 * time.Minute)
+	send()
+	send()
+	if first.Count("") != 2 || second.Count("") != 3 || pool.Status()[0].Open {
+		t.Errorf("after its return first took %d, second %d, status %+v", first.Count(""), second.Count(""), pool.Status())
+	}
+}
+
+func TestManyBrokenConversationsInARowAreTheServersFault(t *testing.T) {
+	srv := (&smtptest.Server{Hook: at("RCPT", "", smtptest.Drop)}).Start(t, "")
+	pool := newPool(t, func(c *Config) { c.CircuitBase = time.Hour; c.CircuitCap = time.Hour }, serverAt(t, srv))
+	for i := range breaksToOpen {
+		if pool.Status()[0].Open {
+			t.Fatalf("open after %d", i)
+		}
+		pool.Send(t.Context(), aMail("anna@example.org"))
+	}
+	if !pool.Status()[0].Open {
+		t.Error("still closed")
+	}
+}
+
+func TestAuthenticatesByEachMechanism(t *testing.T) {
+	certificate, pool := smtptest.Certificate(t)
+	for _, mechanism := range []string{"plain", "login", "xoauth2", ""} {
+		t.Run("auth "+mechanism, func(t *testing.T) {
+			srv := (&smtptest.Server{
+				TLS:  &tls.Config{Certificates: []tls.Certificate{certificate}},
+				Auth: func(_, user, password string) bool { return user == "joe" && password == "s3cret" },
+			}).Start(t, "")
+			s := serverAt(t, srv)
+			s.TLS, s.RootCAs, s.User, s.Password, s.Auth = TLSRequired, pool, "joe", "s3cret", authTypes[mechanism]
+			good := newPool(t, nil, s)
+			if r := good.Send(t.Context(), aMail("anna@example.org")); r.Verdict != Sent {
+				t.Errorf("got %+v", r)
+			}
+			s.Password = "wrong-canary"
+			bad := newPool(t, nil, s)
+			r := bad.Send(t.Context(), aMail("anna@example.org"))
+			if r.Verdict != NotTried || r.Code != 535 || strings.Contains(r.Reply, "canary") || !bad.Status()[0].Open {
+				t.Errorf("with a wrong password: %+v, %+v", r, bad.Status())
+			}
+		})
+	}
+}
+
+func TestProtectionIsInsistedOn(t *testing.T) {
+	certificate, roots := smtptest.Certificate(t)
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}}
+	tests := []struct {
+		name   string
+		server *smtptest.Server
+		policy TLSPolicy
+		trust  bool
+		want   Verdict
+	}{
+		{"STARTTLS required and offered", &smtptest.Server{TLS: config}, TLSRequired, true, Sent},
+		{"STARTTLS required, not offered", &smtptest.Server{}, TLSRequired, true, NotTried},
+		{"STARTTLS with an unknown certificate", &smtptest.Server{TLS: config}, TLSRequired, false, NotTried},
+		{"STARTTLS refused", &smtptest.Server{TLS: config, Hook: at("STARTTLS", "", "454 4.7.0 Not now")}, TLSRequired, true, NotTried},
+		{"implicit TLS", &smtptest.Server{TLS: config, Implicit: true}, TLSImplicit, true, Sent},
+		{"implicit TLS with an unknown certificate", &smtptest.Server{TLS: config, Implicit: true}, TLSImplicit, false, NotTried},
+		{"opportunistic, not offered", &smtptest.Server{}, TLSOpportunistic, true, Sent},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			s := serverAt(t, tc.server.Start(t, ""))
+			s.TLS = tc.policy
+			if tc.trust {
+				s.RootCAs = roots
+			}
+			pool := newPool(t, nil, s)
+			r := pool.Send(t.Context(), aMail("anna@example.org"))
+			if r.Verdict != tc.want || pool.Status()[0].Open != (tc.want == NotTried) {
+				t.Errorf("got %+v, want %s", r, tc.want)
+			}
+		})
+	}
+}
+
+func TestAddressBeyondASCIINeedsSMTPUTF8(t *testing.T) {
+	with := (&smtptest.Server{Extensions: []string{"SMTPUTF8"}}).Start(t, "")
+	without := (&smtptest.Server{}).Start(t, "")
+	tests := []struct {
+		name   string
+		server *smtptest.Server
+		to     string
+		want   Verdict
+		wire   string
+		asked  bool
+	}{
+		{"offered", with, "jürgen@example.org", Sent, "jürgen@example.org", true},
+		{"not offered", without, "jürgen@example.org", Permanent, "", false},
+		{"an ASCII address does not ask for it", with, "anna@example.org", Sent, "anna@example.org", false},
+		{"only the domain is international", without, "anna@bücher.example", Sent, "anna@xn--bcher-kva.example", false},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			pool := newPool(t, nil, serverAt(t, tc.server))
+			r := pool.Send(t.Context(), aMail(tc.to))
+			if r.Verdict != tc.want {
+				t.Fatalf("got %+v, want %s", r, tc.want)
+			}
+			if tc.want == Permanent {
+				if !strings.Contains(r.Reply, "SMTPUTF8") || pool.Status()[0].Open {
+					t.Errorf("unclear: %+v", r)
+				}
+				return
+			}
+			messages := tc.server.Messages()
+			last := messages[len(messages)-1]
+			if last.To != tc.wire || strings.Contains(last.Params, "SMTPUTF8") != tc.asked {
+				t.Errorf("on the wire: to %q, parameters %q", last.To, last.Params)
+			}
+		})
+	}
+}
+
+func TestConcurrentSendersShareThePool(t *testing.T) {
+	srv := (&smtptest.Server{}).Start(t, "")
+	pool := newPool(t, func(c *Config) { c.MessagesPerConnection = 7 }, serverAt(t, srv))
+	done := make(chan Result)
+	const senders, each = 8, 25
+	for range senders {
+		go func() {
+			for range each {
+				done <- pool.Send(context.Background(), aMail("anna@example.org"))
+			}
+		}()
+	}
+	for range senders * each {
+		if r := <-done; r.Verdict != Sent {
+			t.Errorf("%+v", r)
+		}
+	}
+	if srv.Count("") != senders*each {
+		t.Errorf("%d taken, want %d", srv.Count(""), senders*each)
+	}
+	if srv.MostConnections() > senders+1 { // one may still be saying goodbye
+		t.Errorf("%d connections at a time", srv.MostConnections())
+	}
+}

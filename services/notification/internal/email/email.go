@@ -1,0 +1,84 @@
+// Package email hands one recipient's mail to a mail server: what the message
+// looks like, the reused connections (RFC 5321), the choice among several
+// servers, and what a server's reply means.
+//
+// It owns the conversation alone. When to try, how often, and what is written
+// down is delivery's; it must not know the database or the HTTP API.
+package email
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/mail"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Mail is what one recipient is sent. Every byte of the message follows from
+// it and the sender's settings, so that a repeat is the same message.
+type Mail struct {
+	ID        uuid.UUID // the recipient's id: Message-ID and boundary come from it
+	To        string    // an address without a display name
+	Subject   string
+	Text      string
+	HTML      string // "" for none
+	Thread    string // mails of one thread refer to one root; "" for none
+	RequestID string // "" for none
+	Domain    string // the right side of the Message-ID
+	Date      time.Time
+}
+
+// MessageID is the mail's identity without the angle brackets (RFC 5322
+// section 3.6.4).
+func (m Mail) MessageID() string { return m.ID.String() + "@" + m.Domain }
+
+// threadRoot is the message that all mails of the thread to this recipient
+// refer to. It was never sent; mail programs group by it all the same.
+func (m Mail) threadRoot() string {
+	sum := sha256.Sum256([]byte(m.Thread + "\x00" + strings.ToLower(m.To)))
+	return "thread." + hex.EncodeToString(sum[:16]) + "@" + m.Domain
+}
+
+// boundary can't occur in a body: it is fit for no encoded line.
+func (m Mail) boundary() string { return "=_" + hex.EncodeToString(m.ID[:]) }
+
+// needsSMTPUTF8 tells whether an address has characters beyond ASCII, which
+// only a server with the extension can take (RFC 6531).
+func needsSMTPUTF8(addresses ...string) bool {
+	for _, address := range addresses {
+		for i := range len(address) {
+			if address[i] >= 0x80 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Verdict is what a try means for its recipient.
+type Verdict string
+
+// The verdicts.
+const (
+	Sent      Verdict = "sent"      // a server took responsibility
+	Temporary Verdict = "temporary" // not now; the same mail may pass later
+	Permanent Verdict = "permanent" // never; this recipient alone is concerned
+	Uncertain Verdict = "uncertain" // broke after the message and before the answer
+	NotTried  Verdict = "not_tried" // no server could be used: nobody's fault, no attempt
+)
+
+// Result is how a try ended.
+type Result struct {
+	Verdict Verdict
+	Server  string // host:port
+	Code    int    // the server's reply code; 0 when it gave none
+	Reply   string // the server's own text on one line, or what broke
+}
+
+// Sender is who the mails come from.
+type Sender struct {
+	From mail.Address
+	DKIM *DKIM // nil: not signed
+}

@@ -1,0 +1,76 @@
+package email
+
+import (
+	"bytes"
+	"fmt"
+	"net/mail"
+	"strings"
+
+	gomail "github.com/wneessen/go-mail"
+	"golang.org/x/net/idna"
+)
+
+// message builds the mail for the wire. The text is quoted-printable, so that
+// any server passes it on unchanged.
+func (s Sender) message(m Mail) (*gomail.Msg, error) {
+	to, err := wireAddress(m.To)
+	if err != nil {
+		return nil, err
+	}
+	msg := gomail.NewMsg(
+		gomail.WithNoDefaultUserAgent(),
+		gomail.WithBoundary(m.boundary()),
+		gomail.WithEncoding(gomail.EncodingQP),
+	)
+	msg.FromMailAddress(&mail.Address{Name: s.From.Name, Address: s.From.Address})
+	msg.ToMailAddress(&mail.Address{Address: to})
+	msg.Subject(m.Subject)
+	msg.SetDateWithValue(m.Date.UTC())
+	msg.SetMessageIDWithValue(m.MessageID())
+	// Automatic replies are not wanted (RFC 3834), nor Exchange's.
+	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	msg.SetGenHeader("X-Auto-Response-Suppress", "All")
+	if m.Thread != "" {
+		root := "<" + m.threadRoot() + ">"
+		msg.SetGenHeader(gomail.HeaderInReplyTo, root)
+		msg.SetGenHeader(gomail.HeaderReferences, root)
+	}
+	if m.RequestID != "" {
+		msg.SetGenHeader("X-Request-ID", m.RequestID)
+	}
+	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
+	if m.HTML != "" {
+		msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+	}
+	if s.DKIM != nil {
+		msg.SetDKIM(s.DKIM.signer(m.Date))
+	}
+	return msg, nil
+}
+
+// Render gives the bytes of the mail as they go over the wire.
+func (s Sender) Render(m Mail) ([]byte, error) {
+	msg, err := s.message(m)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if _, err := msg.WriteTo(&b); err != nil {
+		return nil, fmt.Errorf("render mail: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// wireAddress spells an international domain in ASCII where that is all the
+// address needs, so that a server without SMTPUTF8 can take it (RFC 5891).
+func wireAddress(address string) (string, error) {
+	at := strings.LastIndexByte(address, '@')
+	if at < 1 || needsSMTPUTF8(address[:at]) || !needsSMTPUTF8(address[at:]) {
+		return address, nil
+	}
+	domain, err := idna.Lookup.ToASCII(address[at+1:])
+	if err != nil {
+		return "", fmt.Errorf("the domain can't be spelt in ASCII: %w", err)
+	}
+	return address[:at+1] + domain, nil
+}
