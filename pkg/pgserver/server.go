@@ -24,6 +24,10 @@ import (
 // startTimeout bounds recovery after a crash, which replays the log.
 const startTimeout = 60 * time.Second
 
+// port is part of the socket's name, and of URLs so that PGPORT in a client's
+// environment doesn't matter.
+const port = "5432"
+
 // Options say where the server's data is and what it is for.
 type Options struct {
 	// Dir holds the data and the lock. It is made if absent; what it holds
@@ -185,6 +189,7 @@ func (s *Server) settings() map[string]string {
 		"listen_addresses":        "",
 		"unix_socket_directories": s.socket,
 		"unix_socket_permissions": "0700",
+		"port":                    port, // names the socket
 		"max_connections":         "200",
 		"logging_collector":       "off",
 		"timezone":                "UTC",
@@ -225,7 +230,7 @@ func (s *Server) waitReady(ctx context.Context) error {
 // URL is the address of one of the server's databases, for pgx and psql
 // alike. It holds no secret: who may enter the socket's folder is trusted.
 func (s *Server) URL(database string) string {
-	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + url.QueryEscape(s.socket)
+	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + url.QueryEscape(s.socket) + "&port=" + port
 }
 
 // BinDir is the folder of the server's programs, psql and pgbench among them

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"fixdesk/pkg/config"
+)
+
+// settings are the variables that the launcher itself understands. Variables
+// of the services are handed on to them as they are.
+type settings struct {
+	State            string        `envconfig:"FIXDESK_STATE" desc:"folder for data, logs, keys and caught mail; default .state in the repository"`
+	CRMAddr          string        `envconfig:"CRM_ADDR" default:"127.0.0.1:8080" desc:"where the CRM listens"`
+	NotificationAddr string        `envconfig:"NOTIFICATION_ADDR" default:"127.0.0.1:8081" desc:"where the notification service listens"`
+	SMTPAddr         string        `envconfig:"MAIL_SMTP_ADDR" default:"127.0.0.1:1025" desc:"where the mail catcher takes mail by SMTP"`
+	MailAddr         string        `envconfig:"MAIL_HTTP_ADDR" default:"127.0.0.1:8025" desc:"where the mail catcher shows it"`
+	DatabaseURL      config.Secret `envconfig:"DATABASE_URL" desc:"URL of a PostgreSQL server to use instead of starting one; its user must be allowed to create databases"`
+	PGBinDir         string        `envconfig:"PG_BIN_DIR" desc:"folder of PostgreSQL's programs; default is to look in the usual places"`
+	SMTPURL          config.Secret `envconfig:"NOTIFICATION_SMTP_URL" desc:"smtp://host:port or smtps://user:password@host of a mail server to use instead of the catcher"`
+	AdminEmail       string        `envconfig:"CRM_ADMIN_EMAIL" desc:"e-mail address of the first admin; made up and kept when unset"`
+	AdminPassword    config.Secret `envconfig:"CRM_ADMIN_PASSWORD" desc:"password of the first admin; made up and kept when unset"`
+
+	root string // of the repository
+}
+
+func readSettings() (*settings, error) {
+	s := &settings{}
+	if err := config.Load("", s); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.root, err = repository(); err != nil {
+		return nil, err
+	}
+	if s.State == "" {
+		s.State = filepath.Join(s.root, ".state")
+	}
+	if s.State, err = filepath.Abs(s.State); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// repository is the folder of go.work, at or above the current one.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("run this inside the Fixdesk repository: there is no go.work in this folder or above it")
+		}
+	}
+}
+
+func (s *settings) path(names ...string) string {
+	return filepath.Join(append([]string{s.State}, names...)...)
+}
+
+// address is one that the stack listens on.
+type address struct {
+	variable string // that moves it
+	value    *string
+	what     string
+}
+
+func (s *settings) addresses() []address {
+	all := []address{
+		{"CRM_ADDR", &s.CRMAddr, "the CRM"},
+		{"NOTIFICATION_ADDR", &s.NotificationAddr, "the notification service"},
+	}
+	if !s.SMTPURL.IsSet() {
+		all = append(all,
+			address{"MAIL_SMTP_ADDR", &s.SMTPAddr, "the mail catcher's SMTP"},
+			address{"MAIL_HTTP_ADDR", &s.MailAddr, "the mail catcher's pages"})
+	}
+	return all
+}
+
+// reserve listens on every address before anything is started, so that a port
+// in use is reported with the variable that moves it. Port 0 becomes a free
+// one. The caller closes the listeners, or serves on them.
+func (s *settings) reserve() (map[string]net.Listener, error) {
+	listeners := map[string]net.Listener{}
+	var failed []error
+	for _, a := range s.addresses() {
+		listener, err := net.Listen("tcp", *a.value)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s can't listen on %s (%w); set %s to another address, such as 127.0.0.1:%s",
+				a.what, *a.value, reason(err), a.variable, otherPort(*a.value)))
+			continue
+		}
+		*a.value = listener.Addr().String()
+		listeners[a.variable] = listener
+	}
+	if len(failed) > 0 {
+		for _, listener := range listeners {
+			listener.Close()
+		}
+		return nil, errors.Join(failed...)
+	}
+	return listeners, nil
+}
+
+// reason is the last cause of a network error: "address already in use".
+func reason(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+func otherPort(address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || len(port) > 4 {
+		return "18080"
+	}
+	return "1" + fmt.Sprintf("%04s", port)
+}
+
+// webURL is where a browser on this machine finds what listens on address.
+func webURL(address string) string { return "http://" + dialable(address, "localhost") }
+
+// dialable names an unspecified or loopback host so that it can be connected
+// to from this machine.
+func dialable(address, loopback string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && (ip.IsUnspecified() || ip.Equal(net.IPv4(127, 0, 0, 1))) {
+		host = loopback
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// inherited are the variables that the services get from the user besides
+// their own.
+var inherited = []string{"PATH", "HOME", "TMPDIR", "TZ", "LANG", "GOMAXPROCS", "GOMEMLIMIT", "GODEBUG", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+
+// environment is what a service gets: a few general variables, the user's of
+// its own prefix, and what the stack decides.
+func environment(prefix string, decided map[string]string) []string {
+	var env []string
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if slices.Contains(inherited, name) || strings.HasPrefix(name, prefix) || strings.HasPrefix(name, "OTEL_") {
+			if _, ours := decided[name]; !ours {
+				env = append(env, entry)
+			}
+		}
+	}
+	for name, value := range decided {
+		env = append(env, name+"="+value)
+	}
+	slices.Sort(env)
+	return env
+}
+
+func printHelp(w io.Writer) {
+	fmt.Fprint(w, `Fixdesk on one machine: PostgreSQL, a mail catcher, the CRM and the
+notification service, wired with made-up secrets.
+
+  local          starts all of it and stops it on ctrl-C or SIGTERM
+  local token    prints a service token for the running stack; its arguments
+                 are those of "crm token", for example
+                 --scope "notifications:read" --ttl 720h --subject ops
+  local help     this text
+
+Variables starting with CRM_ or NOTIFICATION_ are handed on to that service;
+"crm help" and "notification help" list them. The launcher's own:
+
+`)
+	_ = config.Usage(w, "", &settings{}) // fails for a bad struct only, which a test would show
+	fmt.Fprint(w, `
+Exit codes: 0 stopped as asked, 1 something failed, 2 called wrongly.
+`)
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/pkg/pgserver"
+)
+
+const (
+	// movedFile names where the data is if it is not in the state folder.
+	movedFile = "postgres-folder"
+	// movedTo is used when the account that must run the server can't enter
+	// the state folder, since that is in a home closed to others.
+	movedTo = "/var/lib/fixdesk"
+)
+
+// startPostgres starts the stack's own server. As root its account may be
+// unable to enter the state folder; the data is then kept elsewhere, and the
+// state folder remembers where.
+func startPostgres(ctx context.Context, s *settings) (*pgserver.Server, error) {
+	options := pgserver.Options{Dir: s.path("postgres"), LogFile: s.path("postgres.log")}
+	moved, err := os.ReadFile(s.path(movedFile))
+	if err == nil {
+		options.Dir = strings.TrimSpace(string(moved))
+		return pgserver.Start(ctx, options)
+	}
+	server, err := pgserver.Start(ctx, options)
+	if !errors.Is(err, pgserver.ErrUnreachable) {
+		return server, err
+	}
+	options.Dir = filepath.Join(movedTo, strings.ToLower(rand.Text()[:10]))
+	if err := os.WriteFile(s.path(movedFile), []byte(options.Dir+"\n"), 0o644); err != nil {
+		return nil, err
+	}
+	return pgserver.Start(ctx, options)
+}
+
+// createDatabases makes those of the databases that the server doesn't have.
+func createDatabases(ctx context.Context, serverURL string, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	config, err := pgx.ParseConfig(serverURL)
+	if err != nil || !strings.HasPrefix(serverURL, "postgres://") && !strings.HasPrefix(serverURL, "postgresql://") {
+		return errors.New("DATABASE_URL can't be understood; it should look like postgres://user:password@host:5432/postgres")
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("connect to the database server: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for _, name := range names {
+		var exists bool
+		err := conn.QueryRow(ctx, "select exists (select from pg_database where datname = $1)", name).Scan(&exists)
+		if err == nil && !exists {
+			_, err = conn.Exec(ctx, "create database "+pgx.Identifier{name}.Sanitize()+" encoding 'UTF8' template template0")
+		}
+		if err != nil {
+			return fmt.Errorf("create the database %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// databaseURL is the server's URL for another of its databases.
+func databaseURL(serverURL, name string) string {
+	u, err := url.Parse(serverURL)
+	if err != nil {
+		return serverURL // connecting has shown that it is one
+	}
+	u.Path = "/" + name
+	return u.String()
+}

@@ -1,0 +1,63 @@
+// Command local runs all of Fixdesk on one machine: PostgreSQL, a mail
+// catcher, and the two services as the binaries that are deployed elsewhere.
+// It owns the state folder and nothing in the services: it speaks to them by
+// environment variables, command lines, signals and /readyz alone.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	// A second ctrl-C ends this program at once, and its children with it.
+	context.AfterFunc(ctx, stop)
+	stopWithTool()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, arguments []string, out, errOut *os.File) int {
+	command := "up"
+	if len(arguments) > 0 {
+		command, arguments = arguments[0], arguments[1:]
+	}
+	var err error
+	switch command {
+	case "up":
+		err = up(ctx, out)
+	case "token":
+		return token(ctx, arguments, out, errOut)
+	case "help", "-h", "-help", "--help":
+		printHelp(out)
+		return 0
+	default:
+		fmt.Fprintf(errOut, "There is no sub-command %q; \"help\" lists them.\n", command)
+		return 2
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintf(errOut, "\nFixdesk stopped: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func up(ctx context.Context, out io.Writer) (err error) {
+	s, err := readSettings()
+	if err != nil {
+		return err
+	}
+	st := &stack{settings: s, out: out}
+	defer func() { err = errors.Join(err, st.stop()) }()
+	if err := st.start(ctx); err != nil {
+		return err
+	}
+	st.announce()
+	return st.wait(ctx)
+}

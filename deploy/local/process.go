@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"fixdesk/pkg/subprocess"
+)
+
+// maxLogBytes is the size above which a log is put aside at the next start.
+const maxLogBytes = 16 << 20
+
+// build makes the services' binaries; Go's cache makes that quick when nothing
+// has changed.
+func build(ctx context.Context, s *settings) error {
+	if _, err := exec.LookPath("go"); err != nil {
+		return errors.New("the go command is not in PATH; it is needed to build the services")
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", s.path("bin")+"/",
+		"fixdesk/services/crm/cmd/crm", "fixdesk/services/notification/cmd/notification")
+	cmd.Dir = s.root
+	if output, err := cmd.CombinedOutput(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("the services can't be built: %w\n%s", err, output)
+	}
+	return nil
+}
+
+// service is one of the two, running.
+type service struct {
+	name    string
+	log     string
+	start   int64 // where this run's lines begin in the log
+	process *subprocess.Process
+}
+
+// startService starts a service's binary with the given environment. It is
+// killed if this program dies without stopping it.
+func startService(s *settings, name string, environment []string) (*service, error) {
+	svc := &service{name: name, log: s.path(name + ".log")}
+	if info, err := os.Stat(svc.log); err == nil && info.Size() > maxLogBytes {
+		if err := os.Rename(svc.log, svc.log+".old"); err != nil {
+			return nil, err
+		}
+	}
+	log, err := os.OpenFile(svc.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	if info, err := log.Stat(); err == nil {
+		svc.start = info.Size()
+	}
+	cmd := exec.Command(s.path("bin", name), "serve")
+	cmd.Dir = s.State
+	cmd.Env = environment
+	cmd.Stdout, cmd.Stderr = log, log
+	svc.process, err = subprocess.Start(cmd, syscall.SIGKILL)
+	return svc, err
+}
+
+// waitReady waits until the service says that it can work.
+func (svc *service) waitReady(ctx context.Context, address string) error {
+	client := http.Client{Timeout: 2 * time.Second}
+	defer client.CloseIdleConnections()
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-svc.process.Done():
+			return svc.ended()
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return fmt.Errorf("%s is not ready after %v; %s", svc.name, readyTimeout, svc.logEnd())
+			}
+			return ctx.Err()
+		case <-tick.C:
+		}
+		response, err := client.Get("http://" + address + "/readyz")
+		if err != nil {
+			continue
+		}
+		response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			return nil
+		}
+	}
+}
+
+// ended is the error of a service that ended by itself.
+func (svc *service) ended() error {
+	how := "exit status 0"
+	if err := svc.process.Err(); err != nil {
+		how = err.Error()
+	}
+	return fmt.Errorf("%s ended by itself (%s); %s", svc.name, how, svc.logEnd())
+}
+
+func (svc *service) logEnd() string {
+	return fmt.Sprintf("the last lines of %s:\n%s", svc.log, lastLines(svc.log, svc.start))
+}
+
+// lastLines gives the end of a log, of what was written after start bytes.
+func lastLines(path string, start int64) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text[min(start, int64(len(text))):])), "\n")
+	return "  " + strings.Join(lines[max(0, len(lines)-10):], "\n  ")
+}
+
+// token runs "crm token" with the stack's keys.
+func token(ctx context.Context, arguments []string, out, errOut *os.File) int {
+	s, err := readSettings()
+	if err != nil {
+		fmt.Fprintln(errOut, err)
+		return 1
+	}
+	binary := s.path("bin", "crm")
+	if _, err := os.Stat(binary); err != nil {
+		fmt.Fprintf(errOut, "There is no stack in %s yet: start it with make run first.\n", s.State)
+		return 1
+	}
+	cmd := exec.CommandContext(ctx, binary, append([]string{"token"}, arguments...)...)
+	cmd.Env = environment("CRM_", map[string]string{"CRM_KEYS_FILE": s.path(keysFile)})
+	cmd.Stdout, cmd.Stderr = out, errOut
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return max(exit.ExitCode(), 1)
+	case err != nil:
+		fmt.Fprintln(errOut, err)
+		return 1
+	}
+	return 0
+}

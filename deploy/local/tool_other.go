@@ -1,0 +1,6 @@
+//go:build unix && !linux
+
+package main
+
+// stopWithTool can't be asked for here.
+func stopWithTool() {}
