@@ -24,7 +24,7 @@ type row struct{ Label, Value string }
 type quote struct{ Heading, Body string }
 
 func (l letter) quoted(heading, body string) letter {
-	if body = block(body); body != "" {
+	if body = shorten(block(body), quoteLimit); body != "" {
 		l.Quotes = append(l.Quotes, quote{heading, body})
 	}
 	return l

@@ -6,8 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// line makes s safe to stand within a line of a mail or its subject: one line,
-// no control characters, nothing that turns the reading direction around and so
+// lineLimit, in characters, is more than any name, title or address may have.
+const lineLimit = 300
+
+// line makes s safe to stand within a line of a mail or its subject: one line of
+// at most lineLimit characters, no control characters, nothing that turns the reading direction around and so
 // makes a text look like another (Unicode TR 36, section 2.7).
 func line(s string) string {
 	s = strings.Map(func(r rune) rune {
@@ -19,7 +22,7 @@ func line(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\ufffd"))
-	return strings.Join(strings.Fields(s), " ")
+	return shorten(strings.Join(strings.Fields(s), " "), lineLimit)
 }
 
 // block is line for a text of several lines: line breaks and tabs stay.

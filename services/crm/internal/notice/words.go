@@ -7,9 +7,13 @@ import (
 )
 
 const (
+	subjectLimit      = 160 // characters of a subject
 	subjectTitleLimit = 100 // characters of a title within a subject
 	nameLimit         = 60  // characters of a name within a subject
 	rowLimit          = 120 // characters of a changed value that still stands on a line
+	// quoteLimit, in characters, keeps a mail with every quote at its longest
+	// below the 1 MiB that the notification service takes.
+	quoteLimit = 8000
 )
 
 // Message acknowledges a ticket to its reporter.
@@ -60,29 +64,30 @@ func (n TicketUnassigned) Message(links Links) Message {
 
 // Message tells what changed, from what to what, and by whom.
 func (n TicketChanged) Message(links Links) Message {
-	l := letter{Name: line(n.To.Name)}
+	l := letter{Name: line(n.To.Name)}.row("Changed by", line(n.ActorName))
 	status := ""
 	for _, c := range n.Changes {
-		l = l.change(c)
+		if c.Field == "resolution" && n.Resolution != "" {
+			continue // it is quoted below
+		}
 		if c.Field == "status" {
 			status = words(c.To)
+			if status == "open" {
+				status = "open again"
+			}
 		}
+		l = l.change(c)
 	}
-	what := "changed"
+	l.Lead = fmt.Sprintf("Ticket %s has changed.", n.quoted())
 	if status != "" {
-		what = "is now " + status
-	}
-	l.Lead = fmt.Sprintf("Ticket %s %s.", n.quoted(), what)
-	if n.ActorName != "" {
-		l = letter{Name: l.Name, Lead: l.Lead, Rows: append([]row{{"Changed by", line(n.ActorName)}}, l.Rows...), Quotes: l.Quotes}
+		l.Lead = fmt.Sprintf("Ticket %s is now %s.", n.quoted(), status)
 	}
 	l = l.quoted("Resolution", n.Resolution).quoted("Latest comment", n.LatestComment)
-	l.Closing = []string{n.howToAnswer(links)}
 	if status == "resolved" {
-		l.Closing = append([]string{fmt.Sprintf(
-			"Solved for you? Close it: PATCH %s with {\"status\": \"closed\"}\n"+
-				"Not solved? Open it again: PATCH %[1]s with {\"status\": \"open\"}", n.address(links))}, l.Closing...)
+		l.Closing = append(l.Closing, fmt.Sprintf("Solved for you? Close it: PATCH %s with {\"status\": \"closed\"}\n"+
+			"Not solved? Open it again: PATCH %[1]s with {\"status\": \"open\"}", n.address(links)))
 	}
+	l.Closing = append(l.Closing, n.howToAnswer(links))
 	return n.mail(n.To, or(status, "changed"), l)
 }
 
@@ -160,7 +165,7 @@ func (t Ticket) mail(to Person, what string, l letter) Message {
 }
 
 func (l letter) mail(to []Person, subject string) Message {
-	m := Message{Subject: subject, Text: l.text(), HTML: l.html()}
+	m := Message{Subject: shorten(subject, subjectLimit), Text: l.text(), HTML: l.html()}
 	for _, p := range to {
 		m.To = append(m.To, p.Email)
 	}
@@ -170,8 +175,11 @@ func (l letter) mail(to []Person, subject string) Message {
 // change tells one field's move on a line, or as two quotes when it is a text.
 func (l letter) change(c Change) letter {
 	label, from, to := capitalised(words(c.Field)), line(c.From), line(c.To)
-	if c.Field == "status" || c.Field == "priority" {
+	switch c.Field {
+	case "status", "priority":
 		from, to = words(from), words(to)
+	case "title", "description", "resolution":
+		from, to = inQuotes(from), inQuotes(to)
 	}
 	if isText(c.From) || isText(c.To) {
 		return l.quoted(label+" before", c.From).quoted(label+" now", or(c.To, "none"))
@@ -179,11 +187,18 @@ func (l letter) change(c Change) letter {
 	if from == "" {
 		return l.row(label, or(to, "none"))
 	}
-	return l.row(label, from+" → "+or(to, "none"))
+	return l.row(label, "from "+from+" to "+or(to, "none"))
 }
 
 func isText(s string) bool {
 	return block(s) != line(s) || utf8.RuneCountInString(s) > rowLimit
+}
+
+func inQuotes(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "“" + s + "”"
 }
 
 func withArticle(role string) string {

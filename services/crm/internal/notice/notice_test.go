@@ -1,0 +1,296 @@
+package notice_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"fixdesk/services/crm/internal/notice"
+)
+
+var update = flag.Bool("update", false, "write the golden mails instead of comparing with them")
+
+var (
+	links  = notice.Links{PublicURL: "https://fixdesk.example"}
+	ticket = notice.Ticket{ID: uuid.MustParse("019cab00-0000-7000-8000-000000000042"), Number: 42, Title: "Printer on fire"}
+	ada    = notice.Person{ID: uuid.MustParse("019cab00-0000-7000-8000-00000000000a"), Name: "Ada Lovelace", Email: "ada@example.com"}
+	bob    = notice.Person{ID: uuid.MustParse("019cab00-0000-7000-8000-00000000000b"), Name: "Bob Noyce", Email: "bob@example.com"}
+)
+
+const smoke = "There is smoke.\n\nAnd a smell of \"toner\" & <burnt> plastic."
+
+// mails are every kind of notice in each of its variations.
+var mails = map[string]notice.Notice{
+	"ticket_received":              notice.TicketReceived{Ticket: ticket, To: ada, Description: smoke, AssigneeName: "Bob Noyce"},
+	"ticket_received_nobody_free":  notice.TicketReceived{Ticket: ticket, To: ada, Description: smoke},
+	"ticket_assigned":              notice.TicketAssigned{Ticket: ticket, To: bob, ReporterName: "Ada Lovelace", Description: smoke, Priority: "high"},
+	"ticket_assigned_by_admin":     notice.TicketAssigned{Ticket: ticket, To: bob, ReporterName: "Ada Lovelace", Description: smoke, Priority: "normal", ByName: "Grace Hopper"},
+	"ticket_unassigned":            notice.TicketUnassigned{Ticket: ticket, To: bob},
+	"ticket_unassigned_by_admin":   notice.TicketUnassigned{Ticket: ticket, To: bob, ByName: "Grace Hopper"},
+	"ticket_unassigned_handed_on":  notice.TicketUnassigned{Ticket: ticket, To: bob, NewAssigneeName: "Mary Shaw", Why: "you are away"},
+	"ticket_unassigned_reassigned": notice.TicketUnassigned{Ticket: ticket, To: bob, NewAssigneeName: "Mary Shaw", ByName: "Grace Hopper"},
+	"ticket_changed_accepted": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
+		Changes: []notice.Change{{Field: "status", From: "open", To: "in_progress"}}},
+	"ticket_changed_blocked": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
+		Changes: []notice.Change{{Field: "status", From: "in_progress", To: "blocked"}}, LatestComment: "I wait for a new drum."},
+	"ticket_changed_resolved": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
+		Changes:    []notice.Change{{Field: "status", From: "in_progress", To: "resolved"}, {Field: "resolution", To: "Replaced the drum."}},
+		Resolution: "Replaced the drum.", LatestComment: "Please try it."},
+	"ticket_changed_reopened": notice.TicketChanged{Ticket: ticket, To: bob, ActorName: "Ada Lovelace",
+		Changes:       []notice.Change{{Field: "status", From: "resolved", To: "open"}, {Field: "resolution", From: "Replaced the drum."}},
+		LatestComment: "It burns again."},
+	"ticket_changed_closed": notice.TicketChanged{Ticket: ticket, To: bob, ActorName: "Ada Lovelace",
+		Changes: []notice.Change{{Field: "status", From: "resolved", To: "closed"}}, Resolution: "Replaced the drum."},
+	"ticket_changed_fields": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Grace Hopper",
+		Changes: []notice.Change{
+			{Field: "title", From: "Printer", To: "Printer on fire"},
+			{Field: "priority", From: "normal", To: "urgent"},
+			{Field: "assignee", To: "Bob Noyce"},
+			{Field: "description", From: "Smoke.", To: smoke},
+		}},
+	"ticket_changed_by_nobody": notice.TicketChanged{Ticket: ticket, To: ada,
+		Changes: []notice.Change{{Field: "assignee", From: "Bob Noyce"}}},
+	"ticket_commented":                     notice.TicketCommented{Ticket: ticket, To: ada, ActorName: "Bob Noyce", Body: "Is it still burning?\nI am on my way."},
+	"ticket_commented_internal":            notice.TicketCommented{Ticket: ticket, To: bob, ActorName: "Grace Hopper", Body: "Third one this week.", Internal: true},
+	"registration_waiting":                 notice.RegistrationWaiting{To: []notice.Person{ada, bob}, Applicant: notice.Person{ID: ada.ID, Name: "Mary Shaw", Email: "mary@example.com"}, Role: "engineer"},
+	"registration_approved":                notice.RegistrationDecided{To: ada, Approved: true, Role: "engineer"},
+	"registration_rejected":                notice.RegistrationDecided{To: ada, Role: "admin", Reason: "We have enough admins."},
+	"registration_rejected_without_reason": notice.RegistrationDecided{To: ada, Role: "engineer"},
+	"password_reset":                       notice.PasswordReset{To: ada, Token: "c2VjcmV0LXRva2VuLW9mLTI1Ni1iaXRz", ValidMinutes: 10},
+}
+
+func TestEachMailReadsAsItsGolden(t *testing.T) {
+	for name, n := range mails {
+		t.Run(name, func(t *testing.T) {
+			m := n.Message(links)
+			head := fmt.Sprintf("To: %s\nSubject: %s\nThread: %s\n\n", strings.Join(m.To, ", "), m.Subject, m.Thread)
+			golden(t, name+".txt", head+m.Text)
+			golden(t, name+".html", m.HTML)
+		})
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; look at it after go test -update. Got:\n%s", name, got)
+	}
+}
+
+func TestEveryKindHasAGolden(t *testing.T) {
+	kinds := map[string]bool{}
+	for _, n := range mails {
+		kinds[n.Kind()] = true
+	}
+	for _, kind := range []string{
+		notice.KindTicketReceived, notice.KindTicketAssigned, notice.KindTicketUnassigned, notice.KindTicketChanged,
+		notice.KindTicketCommented, notice.KindRegistrationWaiting, notice.KindRegistrationDecided, notice.KindPasswordReset,
+	} {
+		if !kinds[kind] {
+			t.Errorf("no golden of %s", kind)
+		}
+	}
+}
+
+func TestAStoredNoticeMakesTheSameMail(t *testing.T) {
+	for name, n := range mails {
+		data, err := json.Marshal(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := notice.Decode(n.Kind(), data)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !reflect.DeepEqual(again.Message(links), n.Message(links)) {
+			t.Errorf("%s reads differently after it was stored", name)
+		}
+	}
+}
+
+func TestFactsAreFlatJSON(t *testing.T) {
+	data, err := json.Marshal(mails["ticket_assigned"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var facts map[string]any
+	if err := json.Unmarshal(data, &facts); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"ticket_id", "number", "title", "to", "reporter_name", "description", "priority", "by_name"} {
+		if _, ok := facts[key]; !ok {
+			t.Errorf("no %s in %s", key, data)
+		}
+	}
+}
+
+func TestDecodeRefusesWhatIsNoNoticeWithoutQuotingIt(t *testing.T) {
+	if _, err := notice.Decode("survey", []byte("{}")); !errors.Is(err, notice.ErrUnknownKind) {
+		t.Errorf("unknown kind: %v", err)
+	}
+	for _, data := range []string{"", "canary", `{"to": "canary"}`, `{"number": "canary"}`, `[]`} {
+		_, err := notice.Decode(notice.KindTicketReceived, []byte(data))
+		if err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+}
+
+const evil = "x\r\nBcc: eve@example.com\r\n\r\n<script>alert(1)</script><img src=//eve.example/p.gif>\u202egpj.exe\u2066\u200f\x00\x1b[31m\u2028y"
+
+// everywhere is a notice of each kind with s wherever a user's words can stand.
+func everywhere(s string) []notice.Notice {
+	tk := notice.Ticket{ID: ticket.ID, Number: 42, Title: s}
+	p := notice.Person{ID: ada.ID, Name: s, Email: "ada@example.com"}
+	return []notice.Notice{
+		notice.TicketReceived{Ticket: tk, To: p, Description: s, AssigneeName: s},
+		notice.TicketAssigned{Ticket: tk, To: p, ReporterName: s, Description: s, Priority: s, ByName: s},
+		notice.TicketUnassigned{Ticket: tk, To: p, NewAssigneeName: s, ByName: s, Why: s},
+		notice.TicketChanged{Ticket: tk, To: p, ActorName: s, Resolution: s, LatestComment: s, Changes: []notice.Change{
+			{Field: "status", From: s, To: s}, {Field: "title", From: s, To: s}, {Field: "description", From: s, To: s},
+			{Field: "priority", From: s, To: s}, {Field: "assignee", From: s, To: s}, {Field: s, From: s, To: s}}},
+		notice.TicketCommented{Ticket: tk, To: p, ActorName: s, Body: s},
+		notice.TicketCommented{Ticket: tk, To: p, ActorName: s, Body: s, Internal: true},
+		notice.RegistrationWaiting{To: []notice.Person{p}, Applicant: notice.Person{Name: s, Email: s}, Role: s},
+		notice.RegistrationDecided{To: p, Role: s, Reason: s},
+		notice.PasswordReset{To: p, Token: s},
+	}
+}
+
+// broken says what is wrong with a mail that holds hostile words.
+func broken(m notice.Message) string {
+	if n := utf8.RuneCountInString(m.Subject); n == 0 || n > 160 {
+		return fmt.Sprintf("subject of %d characters", n)
+	}
+	if strings.ContainsFunc(m.Subject, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }) {
+		return "control character in the subject"
+	}
+	for _, s := range []string{m.Subject, m.Text, m.HTML} {
+		if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
+			return unicode.Is(unicode.Bidi_Control, r) || unicode.IsControl(r) && r != '\n' && r != '\t'
+		}) {
+			return "control characters"
+		}
+	}
+	for s := range strings.SplitSeq(m.Text, "\n") {
+		if strings.HasPrefix(s, "Bcc:") {
+			return "a line of the text passes for ours"
+		}
+	}
+	for _, tag := range []string{"<script", "<img", "<a ", "<link", "<iframe"} {
+		if strings.Contains(m.HTML, tag) {
+			return tag + " in the HTML part"
+		}
+	}
+	return ""
+}
+
+func TestHostileWordsStayWords(t *testing.T) {
+	for _, n := range everywhere(evil) {
+		if what := broken(n.Message(links)); what != "" {
+			t.Errorf("%T: %s", n, what)
+		}
+	}
+}
+
+// The control of the test above: the same words set into a mail as they are.
+func TestHostileWordsAreRecognised(t *testing.T) {
+	m := mails["ticket_received"].Message(links)
+	for what, spoil := range map[string]func(*notice.Message){
+		"subject":   func(m *notice.Message) { m.Subject += "\r\nBcc: eve@example.com" },
+		"direction": func(m *notice.Message) { m.Text += "\u202e" },
+		"header":    func(m *notice.Message) { m.Text += "\nBcc: eve@example.com" },
+		"html":      func(m *notice.Message) { m.HTML += "<script>" },
+		"length":    func(m *notice.Message) { m.Subject += strings.Repeat("x", 160) },
+	} {
+		spoilt := m
+		spoil(&spoilt)
+		if broken(spoilt) == "" {
+			t.Errorf("%s went unnoticed", what)
+		}
+	}
+}
+
+func TestTheLongestFactsFitTheNotificationService(t *testing.T) {
+	for _, s := range []string{strings.Repeat("\"", 20000), strings.Repeat("\U0001f525", 20000), strings.Repeat("a\n", 10000)} {
+		for _, n := range everywhere(s) {
+			if c, ok := n.(notice.TicketChanged); ok { // its fields are four, short but for the description
+				c.Changes = c.Changes[2:3]
+				n = c
+			}
+			m := n.Message(links)
+			body, err := json.Marshal(map[string]any{"text": m.Text, "html": m.HTML})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c := utf8.RuneCountInString(m.Text); c > 200_000 {
+				t.Errorf("%T: text of %d characters", n, c)
+			}
+			if c := utf8.RuneCountInString(m.HTML); c > 500_000 {
+				t.Errorf("%T: HTML of %d characters", n, c)
+			}
+			if len(body) > 1<<20-8192 {
+				t.Errorf("%T: body of %d bytes", n, len(body))
+			}
+		}
+	}
+}
+
+func TestASubjectIsCutAtAWordAndNeverWithinACharacter(t *testing.T) {
+	subject := func(title string) string {
+		tk := ticket
+		tk.Title = title
+		return notice.TicketCommented{Ticket: tk, To: ada, ActorName: "Bob", Body: "x"}.Message(links).Subject
+	}
+	for title, want := range map[string]string{
+		strings.Repeat("word ", 40):                       "[Fixdesk #42] " + strings.TrimSpace(strings.Repeat("word ", 20)) + "…: new comment",
+		strings.Repeat("x", 100):                          "[Fixdesk #42] " + strings.Repeat("x", 100) + ": new comment",
+		strings.Repeat("x", 101):                          "[Fixdesk #42] " + strings.Repeat("x", 99) + "…: new comment",
+		strings.Repeat("x", 98) + "e\u0301\u0301\u0301yz": "[Fixdesk #42] " + strings.Repeat("x", 98) + "…: new comment",
+		strings.Repeat("x", 97) + "👩\u200d🚒👩\u200d🚒":      "[Fixdesk #42] " + strings.Repeat("x", 97) + "…: new comment",
+	} {
+		if got := subject(title); got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+}
+
+func FuzzANoticeFromAnyFactsIsASoundMail(f *testing.F) {
+	for _, n := range append(everywhere(evil), mails["ticket_changed_fields"]) {
+		data, err := json.Marshal(n)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(n.Kind(), data)
+	}
+	f.Fuzz(func(t *testing.T, kind string, data []byte) {
+		n, err := notice.Decode(kind, data)
+		if err != nil {
+			return
+		}
+		if what := broken(n.Message(links)); what != "" {
+			t.Errorf("%s of %s: %s", kind, data, what)
+		}
+	})
+}
