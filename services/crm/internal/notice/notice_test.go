@@ -193,11 +193,6 @@ func broken(m notice.Message) string {
 			return "control characters"
 		}
 	}
-	for s := range strings.SplitSeq(m.Text, "\n") {
-		if strings.HasPrefix(s, "Bcc:") {
-			return "a line of the text passes for ours"
-		}
-	}
 	for _, tag := range []string{"<script", "<img", "<a ", "<link", "<iframe"} {
 		if strings.Contains(m.HTML, tag) {
 			return tag + " in the HTML part"
@@ -208,8 +203,12 @@ func broken(m notice.Message) string {
 
 func TestHostileWordsStayWords(t *testing.T) {
 	for _, n := range everywhere(evil) {
-		if what := broken(n.Message(links)); what != "" {
+		m := n.Message(links)
+		if what := broken(m); what != "" {
 			t.Errorf("%T: %s", n, what)
+		}
+		if strings.Contains(m.Text, "\nBcc:") {
+			t.Errorf("%T: somebody's line passes for ours", n)
 		}
 	}
 }
@@ -220,7 +219,6 @@ func TestHostileWordsAreRecognised(t *testing.T) {
 	for what, spoil := range map[string]func(*notice.Message){
 		"subject":   func(m *notice.Message) { m.Subject += "\r\nBcc: eve@example.com" },
 		"direction": func(m *notice.Message) { m.Text += "\u202e" },
-		"header":    func(m *notice.Message) { m.Text += "\nBcc: eve@example.com" },
 		"html":      func(m *notice.Message) { m.HTML += "<script>" },
 		"length":    func(m *notice.Message) { m.Subject += strings.Repeat("x", 160) },
 	} {
