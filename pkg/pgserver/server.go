@@ -230,7 +230,7 @@ func (s *Server) waitReady(ctx context.Context) error {
 // URL is the address of one of the server's databases, for pgx and psql
 // alike. It holds no secret: who may enter the socket's folder is trusted.
 func (s *Server) URL(database string) string {
-	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + url.QueryEscape(s.socket) + "&port=" + port
+	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + strings.ReplaceAll(url.QueryEscape(s.socket), "%2F", "/") + "&port=" + port
 }
 
 // BinDir is the folder of the server's programs, psql and pgbench among them
