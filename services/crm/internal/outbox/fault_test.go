@@ -1,0 +1,290 @@
+package outbox
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+func TestACrashBetweenTheAnswerAndTheMarkPostsTheSameAgain(t *testing.T) {
+	o := newOffice(t)
+	o.write(1)
+	before := o.service.seen()
+	entries, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{
+		Token: uuid.New(), LeaseSeconds: lease.Seconds(), Patience: patience, Batch: batchSize,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.relay.postAll(t.Context(), entries) // accepted, and never settled
+	if n, _ := o.once(); n != 0 {
+		t.Fatalf("claimed %d under a running lease", n)
+	}
+	o.due()
+	successor := o.newRelay(o.service.URL)
+	if _, _, err := successor.runOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	posts := o.service.seen()[len(before):]
+	if len(posts) != 2 || posts[0].key != posts[1].key || string(posts[0].body) != string(posts[1].body) {
+		t.Errorf("posts differ: %+v", posts)
+	}
+	o.want("done_at is not null", 1)
+}
+
+// The control of the test above: other facts make another body.
+func TestOtherFactsMakeAnotherBody(t *testing.T) {
+	o := newOffice(t)
+	ticket := o.write(1)
+	if err := Add(t.Context(), o.q, noon, ticket, comment(ticket, 7)); err != nil {
+		t.Fatal(err)
+	}
+	o.once()
+	posts := o.service.seen()
+	if posts[0].key == posts[1].key || string(posts[0].body) == string(posts[1].body) {
+		t.Error("two entries were posted alike")
+	}
+}
+
+func TestAnExpiredLeaseIsTakenOverAndALateSettlementChangesNothing(t *testing.T) {
+	o := newOffice(t)
+	o.write(1)
+	late := uuid.New()
+	entries, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{Token: late, LeaseSeconds: 0, Patience: patience, Batch: 1})
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("claimed %d, %v", len(entries), err)
+	}
+	again, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{Token: uuid.New(), LeaseSeconds: 60, Patience: patience, Batch: 1})
+	if err != nil || len(again) != 1 {
+		t.Fatalf("took over %d, %v", len(again), err)
+	}
+	before := row[string](o, "select outbox::text from outbox")
+	for _, v := range []verdict{posted, refused, failed, notReached, untried} {
+		b := &batch{outcomes: []outcome{{entry: entries[0], judgement: judgement{verdict: v}, err: net.ErrClosed}}}
+		if err := o.relay.settle(t.Context(), late, b); err != nil {
+			t.Fatal(err)
+		}
+		if after := row[string](o, "select outbox::text from outbox"); after != before {
+			t.Errorf("late %s changed the entry", v)
+		}
+	}
+	if !strings.Contains(o.log.String(), "lease was lost") {
+		t.Error("nothing in the log")
+	}
+}
+
+func TestWhatTheServiceAnswersDecidesTheEntrysFate(t *testing.T) {
+	tests := []struct {
+		status            int
+		code              string
+		done, dead, tried int
+	}{
+		{http.StatusAccepted, "", 1, 0, 1},
+		{http.StatusUnprocessableEntity, "validation_failed", 0, 1, 1},
+		{http.StatusUnprocessableEntity, "idempotency_mismatch", 1, 0, 1},
+		{http.StatusBadRequest, "malformed_json", 0, 1, 1},
+		{http.StatusRequestEntityTooLarge, "body_too_large", 0, 1, 1},
+		{http.StatusConflict, "conflict", 0, 1, 1},
+		{http.StatusConflict, "idempotency_in_flight", 0, 0, 1},
+		{http.StatusRequestTimeout, "", 0, 0, 1},
+		{http.StatusTooEarly, "", 0, 0, 1},
+		{http.StatusTooManyRequests, "rate_limited", 0, 0, 1},
+		{http.StatusInternalServerError, "internal", 0, 0, 1},
+		{http.StatusServiceUnavailable, "unavailable", 0, 0, 1},
+		{http.StatusUnauthorized, "invalid_token", 0, 0, 0},
+		{http.StatusForbidden, "forbidden", 0, 0, 0},
+		{http.StatusNotFound, "", 0, 0, 0},
+	}
+	for _, tc := range tests {
+		t.Run(strconv.Itoa(tc.status)+" "+tc.code, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t)
+			o.write(1)
+			if tc.status != http.StatusAccepted {
+				o.service.script(always(tc.status, tc.code))
+			}
+			_, rest := o.once()
+			o.want("done_at is not null", tc.done)
+			o.want("dead_at is not null", tc.dead)
+			o.want("attempts = 1", tc.tried)
+			if retried := tc.done+tc.dead == 0; retried != (rest > 0) {
+				t.Errorf("rests %v", rest)
+			}
+			if tc.done == 0 && !strings.Contains(row[string](o, "select last_error from outbox"), strconv.Itoa(tc.status)) {
+				t.Error("last_error doesn't name the answer")
+			}
+		})
+	}
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	o := newOffice(t)
+	o.write(1)
+	o.service.script(func(_ int, _ post, w http.ResponseWriter) {
+		w.Header().Set("Retry-After", "120")
+		refuse(w, http.StatusTooManyRequests, "rate_limited")
+	})
+	if _, rest := o.once(); rest < 120*time.Second {
+		t.Errorf("the relay rests %v, asked for 120 s", rest)
+	}
+	o.want("next_attempt_at > now() + interval '118 seconds'", 1)
+}
+
+func TestATimeoutAfterAcceptingPostsTheSameAgain(t *testing.T) {
+	o := newOffice(t)
+	o.write(1)
+	o.relay.client.HTTPClient.Timeout = 50 * time.Millisecond
+	release := make(chan struct{})
+	o.service.script(func(n int, _ post, w http.ResponseWriter) {
+		if n == 1 {
+			<-release // stored, but the answer never arrives
+		}
+		accept(w)
+	})
+	if _, rest := o.once(); rest == 0 {
+		t.Error("no rest after a timeout")
+	}
+	close(release)
+	o.want("attempts = 1 and done_at is null", 1)
+	o.due()
+	o.once()
+	posts := o.service.seen()
+	if len(posts) != 2 || posts[0].key != posts[1].key || string(posts[0].body) != string(posts[1].body) {
+		t.Errorf("%d posts, or they differ", len(posts))
+	}
+	o.want("done_at is not null", 1)
+}
+
+func TestAConfigurationTroubleIsLoggedOnceAndCostsNoAttempt(t *testing.T) {
+	o := newOffice(t)
+	o.write(3)
+	o.service.script(always(http.StatusUnauthorized, "invalid_token"))
+	for range 5 {
+		o.once()
+	}
+	if n := strings.Count(o.log.String(), "takes no posts"); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+	o.want("attempts = 0 and lease_token is null", 3)
+	o.service.script(nil)
+	o.once()
+	o.once()
+	if n := strings.Count(o.log.String(), "takes posts again"); n != 1 {
+		t.Errorf("the recovery was logged %d times", n)
+	}
+	o.want("done_at is not null", 3)
+}
+
+func TestAServiceThatIsDownCostsOneProbeAtATimeAndIsDrainedAfterwards(t *testing.T) {
+	o := newOffice(t)
+	const entries = 400
+	for range entries {
+		o.write(1)
+	}
+	o.service.script(always(http.StatusServiceUnavailable, "unavailable"))
+	if _, rest := o.once(); rest == 0 {
+		t.Error("no rest after the first batch")
+	}
+	if n := len(o.service.seen()); n > concurrency {
+		t.Errorf("the first batch made %d posts, want at most %d", n, concurrency)
+	}
+	o.service.script(always(http.StatusServiceUnavailable, "unavailable"))
+	for i := range 10 {
+		n, rest := o.once()
+		if n != 1 || rest == 0 || rest > 5*time.Second {
+			t.Errorf("probe %d claimed %d and rests %v", i, n, rest)
+		}
+	}
+	if n := len(o.service.seen()); n != 10 {
+		t.Errorf("10 probes made %d posts", n)
+	}
+	o.service.script(always(http.StatusServiceUnavailable, "unavailable"))
+	for range 10 {
+		o.relay.trials = 0 // the control: a relay that forgets the trouble
+		o.once()
+	}
+	if n := len(o.service.seen()); n < 20 {
+		t.Errorf("without the pause 10 batches made only %d posts", n)
+	}
+	o.service.script(nil)
+	o.relay.interval = 100 * time.Millisecond
+	o.run(o.relay)
+	o.eventually("drained", func() bool { return o.count("done_at is null") == 0 })
+}
+
+func TestAConnectionRefusedCostsNoAttemptAndKeepsTheOrder(t *testing.T) {
+	o := newOffice(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := "http://" + listener.Addr().String()
+	_ = listener.Close()
+	up := o.relay
+	o.relay = o.newRelay(gone)
+	first := o.write(1)
+	o.write(50)
+	before := row[string](o, "select string_agg(id::text || next_attempt_at::text, ',' order by id) from outbox")
+	for range 5 {
+		o.once()
+	}
+	o.want("attempts = 0 and lease_token is null", 51)
+	if n := o.count("last_error is not null"); n < 1 || n > concurrency {
+		t.Errorf("%d entries were tried", n)
+	}
+	if after := row[string](o, "select string_agg(id::text || next_attempt_at::text, ',' order by id) from outbox"); after != before {
+		t.Error("entries lost their place")
+	}
+	o.relay = up
+	o.once()
+	if posts := o.service.seen(); *posts[0].request.Reference != first.String() && *posts[1].request.Reference != first.String() {
+		t.Error("the oldest entry was not among the first")
+	}
+	o.want("done_at is not null and last_error is null", 51)
+}
+
+func TestAnUnknownKindWaitsForANewerVersionAndUnreadableFactsAreDead(t *testing.T) {
+	o := newOffice(t)
+	o.write(2)
+	o.exec("update outbox set kind = 'survey' where id = (select min(id::text)::uuid from outbox)")
+	o.exec(`update outbox set reference = gen_random_uuid(), data = '{"to": 1}' where kind <> 'survey'`)
+	o.once()
+	o.want("kind = 'survey' and dead_at is null and attempts = 1 and last_error like '%unknown kind%'", 1)
+	o.want("kind <> 'survey' and dead_at is not null", 1)
+	if o.relay.trials != 0 || len(o.service.seen()) != 0 {
+		t.Error("the service was blamed, or asked")
+	}
+}
+
+func TestBackoffDoublesFromOneSecondToFiveMinutesWithFullJitter(t *testing.T) {
+	for attempt, ceiling := range map[int]time.Duration{
+		1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 9: 256 * time.Second, 10: 5 * time.Minute, 100000: 5 * time.Minute,
+	} {
+		var longest time.Duration
+		for range 2000 {
+			d := backoff(attempt, 0)
+			if d < 0 || d > ceiling {
+				t.Fatalf("attempt %d waits %v, want at most %v", attempt, d, ceiling)
+			}
+			longest = max(longest, d)
+		}
+		if longest < ceiling*9/10 {
+			t.Errorf("attempt %d never waits longer than %v of %v", attempt, longest, ceiling)
+		}
+	}
+	if d := backoff(1, 100*24*time.Hour); d != maxRetryAfter {
+		t.Errorf("an absurd Retry-After gives %v", d)
+	}
+	for trial := range 100 {
+		if d := pause(trial, 5*time.Second, 0); d <= 0 || d > 5*time.Second {
+			t.Errorf("pause %d is %v", trial, d)
+		}
+	}
+}
