@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"fixdesk/pkg/errs"
 )
@@ -60,7 +61,8 @@ func EncodeCursor[P any](position P, filters any) (string, error) {
 func DecodeCursor[P any](cursor string, filters any) (P, error) {
 	var position, none P
 	data, err := cursorEncoding.DecodeString(cursor)
-	if err != nil || len(data) <= filterHash {
+	// The decoder skips line breaks even when it is strict.
+	if err != nil || len(data) <= filterHash || strings.ContainsAny(cursor, "\r\n") {
 		return none, errInvalidCursor
 	}
 	hash, err := hashFilters(filters)

@@ -1,0 +1,63 @@
+package jwtauth
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"slices"
+	"sync"
+	"time"
+)
+
+// cacheSize is how many tokens each of the cache's two generations holds.
+const cacheSize = 4096
+
+// cache remembers verified tokens by their SHA-256, because an Ed25519
+// verification costs more than the rest of most requests. When the young
+// generation is full it becomes the old one and the old one is forgotten.
+type cache struct {
+	mu         sync.Mutex
+	young, old map[[sha256.Size]byte]verified
+}
+
+type verified struct {
+	claims Claims
+	kid    string
+	key    ed25519.PublicKey
+}
+
+func newCache() *cache { return &cache{young: map[[sha256.Size]byte]verified{}} }
+
+func digest(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
+
+// get gives a token that was verified and has not expired.
+func (c *cache) get(sum [sha256.Size]byte, now time.Time) (verified, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.young[sum]
+	if !ok {
+		if v, ok = c.old[sum]; !ok {
+			return verified{}, false
+		}
+		c.add(sum, v)
+	}
+	return v, now.Before(v.claims.ExpiresAt)
+}
+
+func (c *cache) put(sum [sha256.Size]byte, v verified) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.add(sum, v)
+}
+
+func (c *cache) add(sum [sha256.Size]byte, v verified) {
+	if len(c.young) >= cacheSize {
+		c.old, c.young = c.young, make(map[[sha256.Size]byte]verified, cacheSize)
+	}
+	c.young[sum] = v
+}
+
+// clone keeps callers from sharing the cached scope.
+func (c Claims) clone() Claims {
+	c.Scope = slices.Clone(c.Scope)
+	return c
+}
