@@ -26,7 +26,7 @@ func registerConversation(api *httpapi.API, h handlers) {
 }
 
 type commentInput struct {
-	ticketPath
+	TicketPath
 	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Makes a repeated request safe for 24 hours."`
 	Body           struct {
 		Body     string `json:"body" minLength:"1" maxLength:"20000"`
@@ -54,7 +54,7 @@ func (h handlers) comment(ctx context.Context, in *commentInput) (*commentAnswer
 }
 
 type conversationInput struct {
-	ticketPath
+	TicketPath
 	httpapi.PageParams
 }
 

@@ -67,7 +67,8 @@ func viewer(ctx context.Context) Viewer {
 	return Viewer{ID: p.UserID, Name: p.Name, Email: p.Email, Role: string(p.Role)}
 }
 
-type ticketPath struct {
+// TicketPath names a ticket in a path.
+type TicketPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
@@ -117,12 +118,12 @@ func (h handlers) create(ctx context.Context, in *createInput) (*createAnswer, e
 	}, nil
 }
 
-func (h handlers) get(ctx context.Context, in *ticketPath) (*ticketAnswer, error) {
+func (h handlers) get(ctx context.Context, in *TicketPath) (*ticketAnswer, error) {
 	return answer(h.s.Get(ctx, viewer(ctx), in.ID))
 }
 
 type updateInput struct {
-	ticketPath
+	TicketPath
 	IfMatch string `header:"If-Match" doc:"The ETag you read; the edit is refused when the ticket has changed since."`
 	Body    struct {
 		Title       *string `json:"title,omitempty" minLength:"1" maxLength:"200"`
@@ -148,12 +149,12 @@ func (h handlers) update(ctx context.Context, in *updateInput) (*ticketAnswer, e
 	}, func(version int) bool { return match.Allows(int64(version)) }))
 }
 
-func (h handlers) accept(ctx context.Context, in *ticketPath) (*ticketAnswer, error) {
+func (h handlers) accept(ctx context.Context, in *TicketPath) (*ticketAnswer, error) {
 	return answer(h.s.Accept(ctx, viewer(ctx), in.ID))
 }
 
 type declineInput struct {
-	ticketPath
+	TicketPath
 	Body struct {
 		Reason string `json:"reason" minLength:"1" maxLength:"1000"`
 	}
@@ -167,7 +168,7 @@ func (h handlers) decline(ctx context.Context, in *declineInput) (*ticketAnswer,
 }
 
 type assignInput struct {
-	ticketPath
+	TicketPath
 	Body struct {
 		EngineerID httpapi.Nullable[uuid.UUID] `json:"engineer_id" doc:"An approved engineer, or null."`
 	}

@@ -28,7 +28,9 @@ func registerLists(api *httpapi.API, h handlers) {
 	}, h.counts)
 }
 
-type filterParams struct {
+// FilterParams are the filters of lists and totals. It is exported for huma,
+// which reads the fields of an embedded struct only then.
+type FilterParams struct {
 	Status        []string  `query:"status" enum:"open,in_progress,blocked,resolved,closed" doc:"One or more, separated by commas."`
 	Active        string    `query:"active" enum:"true,false" doc:"true: open, in progress or blocked; false: resolved or closed."`
 	Priority      []string  `query:"priority" enum:"low,normal,high,urgent" doc:"One or more, separated by commas."`
@@ -41,12 +43,12 @@ type filterParams struct {
 }
 
 type listInput struct {
-	filterParams
+	FilterParams
 	Sort string `query:"sort" enum:"created_at,-created_at,updated_at,-updated_at,priority,-priority,relevance" default:"-created_at" doc:"- for descending. relevance goes with q: the best match first."`
 	httpapi.PageParams
 }
 
-func (p filterParams) filter(v Viewer) (Filter, error) {
+func (p FilterParams) filter(v Viewer) (Filter, error) {
 	f := Filter{
 		Query: p.Q, CreatedAfter: given(p.CreatedAfter), CreatedBefore: given(p.CreatedBefore), UpdatedAfter: given(p.UpdatedAfter),
 		Statuses: distinct[Status](p.Status), Priorities: distinct[Priority](p.Priority),
@@ -111,7 +113,7 @@ func (in listInput) sort() (Sort, error) {
 
 // scope is what a cursor is bound to: all that chooses and orders the rows.
 func (in listInput) scope(v Viewer) any {
-	return []any{"tickets", v.ID, v.Role, in.Sort, in.filterParams}
+	return []any{"tickets", v.ID, v.Role, in.Sort, in.FilterParams}
 }
 
 type listAnswer struct {
@@ -193,7 +195,7 @@ type countsAnswer struct {
 	Body countsView
 }
 
-func (h handlers) counts(ctx context.Context, in *filterParams) (*countsAnswer, error) {
+func (h handlers) counts(ctx context.Context, in *FilterParams) (*countsAnswer, error) {
 	v := viewer(ctx)
 	f, err := in.filter(v)
 	if err != nil {

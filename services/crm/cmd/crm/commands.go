@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/jwtauth"
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/services/crm/internal/app"
+)
+
+// parse reads flags; -h is answered and ends in errHelp.
+func parse(flags *flag.FlagSet, args []string, errOut io.Writer) error {
+	flags.SetOutput(errOut)
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return err
+	} else if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%w: unexpected %q", errUsage, flags.Arg(0))
+	}
+	return nil
+}
+
+func subcommand(args []string, group, want string) ([]string, error) {
+	if len(args) == 0 || args[0] != want {
+		return nil, fmt.Errorf("%w: the command is crm %s %s", errUsage, group, want)
+	}
+	return args[1:], nil
+}
+
+// admin makes an approved admin. The password comes from standard input, so
+// that it stands in no process list and no shell history.
+func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
+	args, err := subcommand(args, "admin", "create")
+	if err != nil {
+		return err
+	}
+	flags := flag.NewFlagSet("crm admin create", flag.ContinueOnError)
+	email := flags.String("email", "", "the admin's address (required)")
+	name := flags.String("name", "Admin", "the admin's name")
+	flags.Usage = func() {
+		_, _ = fmt.Fprintln(errOut, "Usage: crm admin create --email ADDRESS [--name NAME] <password-file\nMakes an approved admin in the database of CRM_DATABASE_URL. The password is the first line of standard input.")
+		flags.PrintDefaults()
+	}
+	if err := parse(flags, args, errOut); err != nil {
+		return ignoreHelp(err)
+	}
+	if *email == "" {
+		return fmt.Errorf("%w: --email is needed", errUsage)
+	}
+	password, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the password: %w", err)
+	}
+	c, log, err := load(errOut)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if err := a.Migrate(ctx); err != nil {
+		return err
+	}
+	user, err := a.Users().CreateAdmin(ctx, *email, strings.TrimRight(password, "\r\n"), *name)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(out, "admin %s has the id %s\n", user.Email, user.ID)
+	return nil
+}
+
+func ignoreHelp(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	return err
+}
+
+// keys makes the key file, or rotates it: the next key becomes the current
+// one, the current one stays in the JWKS as the previous.
+func keys(args []string, out, errOut io.Writer) error {
+	args, err := subcommand(args, "keys", "rotate")
+	if err != nil {
+		return err
+	}
+	flags := flag.NewFlagSet("crm keys rotate", flag.ContinueOnError)
+	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file; made when it doesn't exist")
+	flags.Usage = func() {
+		_, _ = fmt.Fprintln(errOut, "Usage: crm keys rotate --file PATH\nMakes the signing keys, or replaces the current key by the next one. Running services follow within a second. Wait 10 minutes, the life of an access token, before you rotate again.")
+		flags.PrintDefaults()
+	}
+	if err := parse(flags, args, errOut); err != nil {
+		return ignoreHelp(err)
+	}
+	if *path == "" {
+		return fmt.Errorf("%w: --file is needed", errUsage)
+	}
+	set, err := jwtauth.LoadKeySet(*path)
+	done := "rotated"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		set, err = jwtauth.NewKeySet()
+		done = "made"
+	case err == nil:
+		set, err = set.Rotate()
+	}
+	if err != nil {
+		return err
+	}
+	if err := set.Save(*path); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(out, "signing keys %s: %s\n", done, *path)
+	return nil
+}
+
+// token prints a service token, signed with the key file's current key.
+func token(args []string, out, errOut io.Writer) error {
+	flags := flag.NewFlagSet("crm token", flag.ContinueOnError)
+	scope := flags.String("scope", "", "one or more of notifications:write, notifications:read, notifications:manage, separated by spaces or commas (required)")
+	ttl := flags.Duration("ttl", time.Hour, "how long the token is good, at most 8760h")
+	subject := flags.String("subject", "ops", "who will use it; stands in the logs")
+	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file")
+	flags.Usage = func() {
+		_, _ = fmt.Fprintln(errOut, "Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]\nPrints a service token for the notification API. It can't be revoked but by rotating the keys twice: keep it short-lived.")
+		flags.PrintDefaults()
+	}
+	if err := parse(flags, args, errOut); err != nil {
+		return ignoreHelp(err)
+	}
+	scopes := strings.FieldsFunc(*scope, func(r rune) bool { return r == ' ' || r == ',' })
+	if err := checkToken(scopes, *ttl, *subject, *path); err != nil {
+		return err
+	}
+	c, err := app.LoadConfig()
+	if err != nil {
+		return err
+	}
+	set, err := jwtauth.LoadKeySet(*path)
+	if err != nil {
+		return err
+	}
+	now := app.Clock()
+	signed, err := jwtauth.NewSigner(func() *jwtauth.KeySet { return set }).Sign(jwtauth.Claims{
+		Issuer: c.Issuer, Subject: *subject, Audience: notifyapi.Audience, ID: uuid.NewString(),
+		Scope: scopes, IssuedAt: now, ExpiresAt: now.Add(*ttl),
+	})
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(out, signed)
+	return nil
+}
+
+func checkToken(scopes []string, ttl time.Duration, subject, path string) error {
+	switch {
+	case len(scopes) == 0:
+		return fmt.Errorf("%w: --scope is needed", errUsage)
+	case path == "":
+		return fmt.Errorf("%w: --file, or CRM_KEYS_FILE, must name the key file", errUsage)
+	case ttl < time.Second || ttl > 365*24*time.Hour:
+		return fmt.Errorf("%w: --ttl must be between 1s and 8760h", errUsage)
+	case subject == "":
+		return fmt.Errorf("%w: --subject must not be empty", errUsage)
+	}
+	for _, s := range scopes {
+		if s != notifyapi.ScopeWrite && s != notifyapi.ScopeRead && s != notifyapi.ScopeManage {
+			return fmt.Errorf("%w: there is no scope %q", errUsage, s)
+		}
+	}
+	return nil
+}

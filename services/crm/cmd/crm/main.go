@@ -1,0 +1,120 @@
+// Command crm is Fixdesk's CRM service: identity and tickets. See crm help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"fixdesk/pkg/config"
+	"fixdesk/pkg/obs"
+	"fixdesk/services/crm/internal/app"
+)
+
+const usage = `crm is Fixdesk's CRM service: who people are, and what becomes of their tickets.
+
+  crm [serve]                   run the service
+  crm migrate                   bring the database to this version's schema and exit
+  crm admin create [flags]      make an approved admin
+  crm keys rotate --file PATH   make the signing keys, or replace the current one
+  crm token [flags]             print a service token for the notification API
+  crm help                      this, and every variable
+
+Each command tells its flags with -h. Exit codes: 0 done, 1 failed, 2 not understood.
+
+It is configured by environment variables:
+
+`
+
+// errUsage says that the command line was not understood.
+var errUsage = errors.New("not understood")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, errUsage):
+		stop()
+		fmt.Fprintln(os.Stderr, "crm:", err, "(see crm help)")
+		os.Exit(2)
+	case err != nil:
+		stop()
+		fmt.Fprintln(os.Stderr, "crm:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
+	command, rest := "serve", args
+	if len(args) > 0 {
+		command, rest = args[0], args[1:]
+	}
+	switch command {
+	case "serve":
+		return withoutArguments(rest, func() error { return serve(ctx, errOut) })
+	case "migrate":
+		return withoutArguments(rest, func() error { return migrate(ctx, errOut) })
+	case "admin":
+		return admin(ctx, rest, in, out, errOut)
+	case "keys":
+		return keys(rest, out, errOut)
+	case "token":
+		return token(rest, out, errOut)
+	case "help", "-h", "-help", "--help":
+		_, _ = fmt.Fprint(out, usage)
+		return config.Usage(out, app.Prefix, &app.Config{})
+	}
+	return fmt.Errorf("%w: there is no command %q", errUsage, command)
+}
+
+func withoutArguments(rest []string, fn func() error) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("%w: unexpected %q", errUsage, rest[0])
+	}
+	return fn()
+}
+
+func serve(ctx context.Context, errOut io.Writer) error {
+	c, log, err := load(errOut)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}
+
+func migrate(ctx context.Context, errOut io.Writer) error {
+	c, log, err := load(errOut)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return a.Migrate(ctx)
+}
+
+// load reads the configuration and warns of variables that look like the
+// service's and mean nothing.
+func load(errOut io.Writer) (app.Config, *slog.Logger, error) {
+	c, err := app.LoadConfig()
+	if err != nil {
+		return app.Config{}, nil, err
+	}
+	log := obs.NewLogger(errOut, c.LogLevel, c.LogFormat)
+	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
+		log.Warn("unknown variable; see crm help", "variable", name)
+	}
+	return c, log, nil
+}

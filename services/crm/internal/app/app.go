@@ -1,0 +1,222 @@
+// Package app puts the CRM together: configuration, pool, rooms, loops, the
+// server, and the order in which they stop. It holds no rule of its own.
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"fixdesk/db"
+	"fixdesk/pkg/httpapi"
+	"fixdesk/pkg/jwtauth"
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/pkg/obs"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/identity"
+	"fixdesk/services/crm/internal/notice"
+	"fixdesk/services/crm/internal/outbox"
+	"fixdesk/services/crm/internal/ticket"
+)
+
+// Version is set when a release is built.
+var Version = "dev"
+
+// The intervals of the loops that find work nobody woke them for.
+const (
+	sweepInterval = time.Second
+	purgeInterval = 10 * time.Minute
+)
+
+// App is the whole service, ready to run.
+type App struct {
+	config  Config
+	log     *slog.Logger
+	pool    *pgxpool.Pool
+	api     *httpapi.API
+	users   *identity.Service
+	tickets *ticket.Service
+	loops   []func(context.Context) error
+}
+
+// Clock is the time of day in the database's precision, so that what is
+// answered equals what is stored.
+func Clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// Option changes what only tests change.
+type Option func(*parts)
+
+type parts struct {
+	now      func() time.Time
+	hashCost identity.HashCost
+}
+
+// WithHashCost makes password hashing cheaper for tests.
+func WithHashCost(c identity.HashCost) Option { return func(p *parts) { p.hashCost = c } }
+
+// WithClock sets the time of day for tests.
+func WithClock(now func() time.Time) Option { return func(p *parts) { p.now = now } }
+
+// New opens the database and puts the service together; nothing runs yet.
+// Close it when it isn't run.
+func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*App, error) {
+	p := parts{now: Clock, hashCost: identity.DefaultHashCost}
+	for _, o := range options {
+		o(&p)
+	}
+	keys, err := openKeys(c, p.now, log)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-crm", MaxConns: c.DatabasePoolSize})
+	if err != nil {
+		return nil, fmt.Errorf("CRM_DATABASE_URL: %w", err)
+	}
+	a := &App{config: c, log: log, pool: pool}
+	a.assemble(p, keys)
+	return a, nil
+}
+
+func (a *App) assemble(p parts, keys keySource) {
+	registry := obs.NewRegistry("crm", Version)
+	signer := jwtauth.NewSigner(keys.set)
+	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
+	relay := outbox.NewRelay(outbox.Config{
+		Queries: crmdb.New(a.pool), Client: client, Links: notice.Links{PublicURL: a.config.PublicURL},
+		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry,
+	})
+	a.users = identity.New(identity.Config{
+		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
+		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, Wake: relay.Wake, Log: a.log,
+	})
+	a.tickets = ticket.NewService(a.pool, p.now, relay.Wake)
+	sweeper := assignment.NewSweeper(a.pool, p.now, sweepInterval, a.log, relay.Wake)
+	a.loops = []func(context.Context) error{relay.Run, sweeper.Run, a.users.Run, a.purge}
+	a.api = a.newAPI(p, registry)
+	identity.Register(a.api, a.users)
+	ticket.Register(a.api, a.tickets)
+	outbox.Mount(a.api, relay)
+}
+
+func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
+	return httpapi.New(httpapi.Config{
+		Title: "Fixdesk CRM", Version: Version,
+		Description: "Customers raise tickets, engineers fix them, admins see the whole life of each.",
+		Logger:      a.log, Registry: registry, Now: p.now,
+		Authenticate: a.users.Authenticate,
+		Ready: func(ctx context.Context) (map[string]string, error) {
+			return nil, pg.Ping(ctx, a.pool)
+		},
+		Unavailable:    pg.Unavailable,
+		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins,
+	})
+}
+
+// Migrate brings the database to this version's schema.
+func (a *App) Migrate(ctx context.Context) error {
+	return pg.Migrate(ctx, a.pool, db.CRM, "crm/migrations", a.log)
+}
+
+// Handler serves the API.
+func (a *App) Handler() http.Handler { return a.api.Handler() }
+
+// Users are the use cases of identity, for the command line.
+func (a *App) Users() *identity.Service { return a.users }
+
+// Close gives the database connections back.
+func (a *App) Close() { a.pool.Close() }
+
+// Run migrates, makes the first admin, and serves until ctx ends. It stops in
+// order: requests in flight are answered, then the loops end, then the pool.
+func (a *App) Run(ctx context.Context) error {
+	defer a.Close()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.config.Addr)
+	if err != nil {
+		return fmt.Errorf("CRM_ADDR: %w", err)
+	}
+	defer func() { _ = listener.Close() }()
+	if err := a.Migrate(ctx); err != nil {
+		return err
+	}
+	if a.config.AdminEmail != "" {
+		if err := a.users.EnsureAdmin(ctx, a.config.AdminEmail, a.config.AdminPassword.Reveal(), "Admin"); err != nil {
+			return fmt.Errorf("CRM_ADMIN_EMAIL: %w", err)
+		}
+	}
+	a.log.InfoContext(ctx, "crm started", "version", Version, "address", listener.Addr().String())
+
+	looping, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLoops()
+	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	var loops errgroup.Group
+	for _, run := range a.loops {
+		loops.Go(func() error {
+			defer stopServing()
+			return run(looping)
+		})
+	}
+	err = httpapi.Serve(serving, httpapi.NewServer(a.config.Addr, a.Handler()), listener, a.config.ShutdownTimeout)
+	stopLoops()
+	if loopErr := loops.Wait(); err == nil {
+		err = loopErr
+	}
+	a.log.InfoContext(ctx, "crm stopped")
+	return err
+}
+
+// purge forgets old idempotency keys until ctx ends.
+func (a *App) purge(ctx context.Context) error {
+	tick := time.NewTicker(purgeInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if _, err := a.tickets.PurgeKeys(ctx); err != nil && ctx.Err() == nil {
+			a.log.ErrorContext(ctx, "purge of idempotency keys failed", "error", err)
+		}
+	}
+}
+
+// serviceToken mints the CRM's own tokens for the notification service, each
+// good for ten minutes and used for five.
+func serviceToken(signer *jwtauth.Signer, issuer string, now func() time.Time) func(context.Context) (string, error) {
+	const lifetime = 10 * time.Minute
+	cached := make(chan minted, 1)
+	cached <- minted{}
+	return func(context.Context) (string, error) {
+		m := <-cached
+		defer func() { cached <- m }()
+		at := now()
+		if at.Before(m.renewAt) {
+			return m.token, nil
+		}
+		token, err := signer.Sign(jwtauth.Claims{
+			Issuer: issuer, Subject: "crm", Audience: notifyapi.Audience, ID: uuid.NewString(),
+			Scope: []string{notifyapi.ScopeWrite, notifyapi.ScopeRead}, IssuedAt: at, ExpiresAt: at.Add(lifetime),
+		})
+		if err != nil {
+			return "", fmt.Errorf("mint a service token: %w", err)
+		}
+		m = minted{token: token, renewAt: at.Add(lifetime / 2)}
+		return token, nil
+	}
+}
+
+type minted struct {
+	token   string
+	renewAt time.Time
+}

@@ -1,0 +1,110 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"fixdesk/pkg/config"
+	"fixdesk/pkg/obs"
+)
+
+// Prefix is what the names of the CRM's variables begin with.
+const Prefix = "CRM"
+
+// Config is everything that can be set, by environment variables alone.
+type Config struct {
+	Env              Environment    `default:"development" desc:"development, or production, which refuses what is only safe on one's own machine"`
+	Addr             string         `default:":8080" desc:"address to listen on, host:port"`
+	DatabaseURL      config.Secret  `split_words:"true" default:"postgres://localhost:5432/crm" desc:"the CRM's own PostgreSQL database, postgres://user:password@host:5432/crm"`
+	DatabasePoolSize int32          `split_words:"true" default:"16" desc:"connections to the database, at most"`
+	NotificationURL  string         `split_words:"true" default:"http://localhost:8081" desc:"where the notification service is"`
+	PublicURL        string         `split_words:"true" default:"http://localhost:8080" desc:"where this API is reached from outside, for links in mails"`
+	KeysFile         string         `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are made up and sessions end with the process"`
+	Issuer           string         `default:"fixdesk" desc:"iss of the tokens; the notification service must be told the same"`
+	AdminEmail       string         `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
+	AdminPassword    config.Secret  `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
+	RelayInterval    time.Duration  `split_words:"true" default:"5s" desc:"how often the outbox is looked at without being woken, a positive duration"`
+	TrustedProxies   []netip.Prefix `split_words:"true" desc:"networks whose X-Forwarded-For is believed, separated by commas, as in 10.0.0.0/8"`
+	CORSOrigins      []string       `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
+	LogLevel         slog.Level     `split_words:"true" default:"info" desc:"debug, info, warn or error"`
+	LogFormat        obs.Format     `split_words:"true" default:"json" desc:"json or text"`
+	ShutdownTimeout  time.Duration  `split_words:"true" default:"15s" desc:"how long requests in flight may take once the service is told to stop, a positive duration"`
+}
+
+// Environment is where the service runs.
+type Environment string
+
+const production Environment = "production"
+
+// UnmarshalText reads development or production.
+func (e *Environment) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "development", "production":
+		*e = Environment(text)
+		return nil
+	}
+	return errors.New("want development or production")
+}
+
+// LoadConfig reads the environment and refuses what can't work, naming the
+// variable and what would be right.
+func LoadConfig() (Config, error) {
+	var c Config
+	if err := config.Load(Prefix, &c); err != nil {
+		return Config{}, err
+	}
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	for _, v := range []struct {
+		name  string
+		value time.Duration
+	}{{"CRM_RELAY_INTERVAL", c.RelayInterval}, {"CRM_SHUTDOWN_TIMEOUT", c.ShutdownTimeout}} {
+		if v.value <= 0 {
+			return fmt.Errorf("%s must be a positive duration, as in 5s", v.name)
+		}
+	}
+	if c.DatabasePoolSize < 2 {
+		return errors.New("CRM_DATABASE_POOL_SIZE must be at least 2")
+	}
+	for name, value := range map[string]string{"CRM_NOTIFICATION_URL": c.NotificationURL, "CRM_PUBLIC_URL": c.PublicURL} {
+		if u, err := url.Parse(value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("%s must be an address such as http://host:8080", name)
+		}
+	}
+	if (c.AdminEmail == "") != !c.AdminPassword.IsSet() {
+		return errors.New("CRM_ADMIN_EMAIL and CRM_ADMIN_PASSWORD go together: set both or neither")
+	}
+	if c.Env != production {
+		return nil
+	}
+	return c.checkProduction()
+}
+
+func (c Config) checkProduction() error {
+	if c.KeysFile == "" {
+		return errors.New("CRM_KEYS_FILE must name a key file in production (make one with 'crm keys rotate --file PATH'): made-up keys would end every session at each restart")
+	}
+	info, err := os.Stat(c.KeysFile)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		return errors.New("CRM_KEYS_FILE must be readable by its owner alone in production (chmod 600)")
+	}
+	for _, p := range c.TrustedProxies {
+		if p.Bits() == 0 {
+			return errors.New("CRM_TRUSTED_PROXIES must not trust every address in production: name your proxies' networks")
+		}
+	}
+	for _, o := range c.CORSOrigins {
+		if strings.Contains(o, "*") {
+			return errors.New("CRM_CORS_ORIGINS must name each origin; a wildcard is not understood")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,32 @@
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"fixdesk/pkg/jwtauth"
+)
+
+// keySource is where the signing keys come from: a file that may change while
+// the service runs, or keys made up for this process.
+type keySource struct {
+	set    func() *jwtauth.KeySet
+	source jwtauth.Source
+}
+
+func openKeys(c Config, now func() time.Time, log *slog.Logger) (keySource, error) {
+	if c.KeysFile == "" {
+		keys, err := jwtauth.NewKeySet()
+		if err != nil {
+			return keySource{}, err
+		}
+		log.Warn("signing keys are made up for this process; set CRM_KEYS_FILE to keep sessions over a restart")
+		return keySource{set: func() *jwtauth.KeySet { return keys }, source: keys}, nil
+	}
+	file, err := jwtauth.OpenKeyFile(c.KeysFile, now, log)
+	if err != nil {
+		return keySource{}, fmt.Errorf("CRM_KEYS_FILE: %w (make one with 'crm keys rotate --file %s')", err, c.KeysFile)
+	}
+	return keySource{set: file.Keys, source: file}, nil
+}
