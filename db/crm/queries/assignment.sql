@@ -86,7 +86,6 @@ select engineer_id from ticket_declines where ticket_id = $1;
 update tickets
 set assignee_id = sqlc.narg('assignee_id'),
     status      = case when @keep_status::boolean and sqlc.narg('assignee_id')::uuid is not null then status else 'open' end,
-    accepted_at = case when @keep_status::boolean and sqlc.narg('assignee_id')::uuid is not null then accepted_at end,
     waiting_since = case when @wants_engineer::boolean and sqlc.narg('assignee_id')::uuid is null
                          then coalesce(waiting_since, @now) end,
     version     = version + 1,

@@ -21,12 +21,12 @@ limit @max_rows;
 update sessions set used_at = @now, address = @address, user_agent = @user_agent where id = @id;
 
 -- name: SessionRevoke :execrows
-update sessions set revoked_at = @now
-where id = @id and user_id = @user_id and revoked_at is null and expires_at > @now;
+update sessions set revoked_at = @now::timestamptz
+where id = @id and user_id = @user_id and revoked_at is null and expires_at > @now::timestamptz;
 
 -- name: SessionRevokeAll :execrows
 -- Every session of the user save one (none is spared by the nil id).
-update sessions set revoked_at = @now
+update sessions set revoked_at = @now::timestamptz
 where user_id = @user_id and revoked_at is null and id <> @spared;
 
 -- name: SessionPurge :execrows
@@ -57,6 +57,10 @@ where s.id = @id;
 -- name: PasswordResetInsert :exec
 insert into password_resets (token_hash, user_id, created_at, expires_at)
 values (@token_hash, @user_id, @now, @expires_at);
+
+-- name: PasswordResetOwner :one
+select u.id, u.name, u.email from password_resets p join users u on u.id = p.user_id
+where p.token_hash = @token_hash and p.used_at is null and p.expires_at > @now;
 
 -- name: PasswordResetUse :one
 -- Single use: of two at the same time one finds it unused.

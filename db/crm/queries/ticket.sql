@@ -106,9 +106,9 @@ where t.id = $1 and u.status = 'approved';
 -- name: TicketUpdate :execrows
 -- Compare-and-set on the version.
 update tickets
-set title = @title, description = @description, priority = @priority, status = @status,
+set title = @title, description = @description, priority = @priority, status = @status::ticket_status,
     resolution = @resolution, accepted_at = @accepted_at, resolved_at = @resolved_at, closed_at = @closed_at,
-    waiting_since = case when @status in ('resolved', 'closed') then null else waiting_since end,
+    waiting_since = case when @status::ticket_status in ('resolved', 'closed') then null else waiting_since end,
     version = version + 1, updated_at = @updated_at
 where id = @id and version = @version;
 

@@ -12,8 +12,9 @@ select u.id, u.name, u.email, u.password_hash, u.role, u.status, u.version, u.cr
 from users u left join registrations r on r.user_id = u.id
 where u.email = @email;
 
--- name: UserPasswordHash :one
-select password_hash from users where id = @id;
+-- name: UserCredentials :one
+-- What a login depends on, fixed until the end of its transaction.
+select password_hash, status from users where id = @id for share;
 
 -- name: UserLock :one
 -- Held to the end of the transaction; foreign keys to the user are not held up.
@@ -24,13 +25,14 @@ from users where id = @id for no key update;
 update users set name = @name, search = @search, role = @role, status = @status, version = version + 1, updated_at = @now
 where id = @id;
 
+-- name: UserChangePassword :execrows
+-- Only while the password is the one that was checked.
+update users set password_hash = @new_hash, version = version + 1, updated_at = @now
+where id = @id and password_hash = @old_hash;
+
 -- name: UserSetPassword :exec
 update users set password_hash = @password_hash, version = version + 1, updated_at = @now
 where id = @id;
-
--- name: UserReplaceHash :exec
--- The same password under today's parameters; nothing a client can see changes.
-update users set password_hash = @new_hash where id = @id and password_hash = @old_hash;
 
 -- name: UserList :many
 select id, name, email, role, status, version, created_at, updated_at

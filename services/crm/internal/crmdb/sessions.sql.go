@@ -35,6 +35,29 @@ func (q *Queries) PasswordResetInsert(ctx context.Context, arg PasswordResetInse
 	return err
 }
 
+const passwordResetOwner = `-- name: PasswordResetOwner :one
+select u.id, u.name, u.email from password_resets p join users u on u.id = p.user_id
+where p.token_hash = $1 and p.used_at is null and p.expires_at > $2
+`
+
+type PasswordResetOwnerParams struct {
+	TokenHash []byte
+	Now       time.Time
+}
+
+type PasswordResetOwnerRow struct {
+	ID    uuid.UUID
+	Name  string
+	Email string
+}
+
+func (q *Queries) PasswordResetOwner(ctx context.Context, arg PasswordResetOwnerParams) (PasswordResetOwnerRow, error) {
+	row := q.db.QueryRow(ctx, passwordResetOwner, arg.TokenHash, arg.Now)
+	var i PasswordResetOwnerRow
+	err := row.Scan(&i.ID, &i.Name, &i.Email)
+	return i, err
+}
+
 const passwordResetPurge = `-- name: PasswordResetPurge :execrows
 delete from password_resets where expires_at < $1
 `
@@ -280,12 +303,12 @@ func (q *Queries) SessionPurge(ctx context.Context, before time.Time) (int64, er
 }
 
 const sessionRevoke = `-- name: SessionRevoke :execrows
-update sessions set revoked_at = $1
-where id = $2 and user_id = $3 and revoked_at is null and expires_at > $1
+update sessions set revoked_at = $1::timestamptz
+where id = $2 and user_id = $3 and revoked_at is null and expires_at > $1::timestamptz
 `
 
 type SessionRevokeParams struct {
-	Now    *time.Time
+	Now    time.Time
 	ID     uuid.UUID
 	UserID uuid.UUID
 }
@@ -299,12 +322,12 @@ func (q *Queries) SessionRevoke(ctx context.Context, arg SessionRevokeParams) (i
 }
 
 const sessionRevokeAll = `-- name: SessionRevokeAll :execrows
-update sessions set revoked_at = $1
+update sessions set revoked_at = $1::timestamptz
 where user_id = $2 and revoked_at is null and id <> $3
 `
 
 type SessionRevokeAllParams struct {
-	Now    *time.Time
+	Now    time.Time
 	UserID uuid.UUID
 	Spared uuid.UUID
 }

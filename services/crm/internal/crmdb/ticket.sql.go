@@ -637,9 +637,9 @@ func (q *Queries) TicketTouch(ctx context.Context, arg TicketTouchParams) error 
 
 const ticketUpdate = `-- name: TicketUpdate :execrows
 update tickets
-set title = $1, description = $2, priority = $3, status = $4,
+set title = $1, description = $2, priority = $3, status = $4::ticket_status,
     resolution = $5, accepted_at = $6, resolved_at = $7, closed_at = $8,
-    waiting_since = case when $4 in ('resolved', 'closed') then null else waiting_since end,
+    waiting_since = case when $4::ticket_status in ('resolved', 'closed') then null else waiting_since end,
     version = version + 1, updated_at = $9
 where id = $10 and version = $11
 `

@@ -102,6 +102,32 @@ func (q *Queries) UserByEmail(ctx context.Context, email string) (UserByEmailRow
 	return i, err
 }
 
+const userChangePassword = `-- name: UserChangePassword :execrows
+update users set password_hash = $1, version = version + 1, updated_at = $2
+where id = $3 and password_hash = $4
+`
+
+type UserChangePasswordParams struct {
+	NewHash string
+	Now     time.Time
+	ID      uuid.UUID
+	OldHash string
+}
+
+// Only while the password is the one that was checked.
+func (q *Queries) UserChangePassword(ctx context.Context, arg UserChangePasswordParams) (int64, error) {
+	result, err := q.db.Exec(ctx, userChangePassword,
+		arg.NewHash,
+		arg.Now,
+		arg.ID,
+		arg.OldHash,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const userCredentials = `-- name: UserCredentials :one
 select password_hash, status from users where id = $1 for share
 `
