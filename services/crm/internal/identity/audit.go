@@ -1,0 +1,135 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/obs"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// The kinds of audit event.
+const (
+	auditAdminCreated   = "admin_created"
+	auditRegistered     = "registered"
+	auditLoginSucceeded = "login_succeeded"
+	auditLoginFailed    = "login_failed"
+	auditLoginRefused   = "login_refused" // right password, but not approved
+	auditRefreshReused  = "refresh_reused"
+	auditLoggedOut      = "logged_out"
+	auditSessionEnded   = "session_ended"
+	auditPasswordSet    = "password_changed"
+	auditResetRequested = "password_reset_requested"
+	auditReset          = "password_reset"
+	auditUserChanged    = "user_changed"
+	auditApproved       = "registration_approved"
+	auditRejected       = "registration_rejected"
+	auditRefused        = "access_refused" // wrong role
+)
+
+// audit is one event to be recorded. before and after are facts for an admin to
+// read: never a password, a token or what somebody typed for an address.
+type audit struct {
+	kind          string
+	actor, object uuid.UUID // Nil: nobody, nothing
+	before, after any
+}
+
+// record writes an event in the transaction of what it tells of, with the
+// address and the request id of the request. The database refuses to change it.
+func record(ctx context.Context, q *crmdb.Queries, now time.Time, a audit) error {
+	before, err := encodeFacts(a.before)
+	if err != nil {
+		return err
+	}
+	after, err := encodeFacts(a.after)
+	if err != nil {
+		return err
+	}
+	if err := q.AuditInsert(ctx, crmdb.AuditInsertParams{
+		ID: newID(), Kind: a.kind, ActorID: idOrNil(a.actor), ObjectID: idOrNil(a.object),
+		Before: before, After: after, Address: originOrNil(ctx), RequestID: obs.RequestID(ctx), Now: now,
+	}); err != nil {
+		return fmt.Errorf("record %s: %w", a.kind, err)
+	}
+	return nil
+}
+
+func encodeFacts(v any) ([]byte, error) {
+	if v == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode audit facts: %w", err)
+	}
+	return b, nil
+}
+
+func decodeFacts(b []byte, to *map[string]any) error {
+	if b == nil {
+		return nil
+	}
+	if err := json.Unmarshal(b, to); err != nil {
+		return fmt.Errorf("decode audit facts: %w", err)
+	}
+	return nil
+}
+
+// userState is what the audit keeps of a user before and after a change.
+type userState struct {
+	Name   string `json:"name"`
+	Role   Role   `json:"role"`
+	Status Status `json:"status"`
+	Reason string `json:"reason,omitempty"`
+}
+
+func stateOf(u User) userState { return userState{Name: u.Name, Role: u.Role, Status: u.Status} }
+
+// AuditFilter narrows the list of audit events; zero values don't.
+type AuditFilter struct {
+	Actor, Object               *uuid.UUID
+	Kind                        string
+	CreatedAfter, CreatedBefore *time.Time // exclusive
+}
+
+// AuditEvent is one entry of the audit.
+type AuditEvent struct {
+	ID            uuid.UUID
+	Kind          string
+	Actor, Object *uuid.UUID
+	Before, After map[string]any
+	Address       *netip.Addr
+	RequestID     string
+	CreatedAt     time.Time
+}
+
+// Audit lists events, newest first, at most n after the given position.
+func (s *Service) Audit(ctx context.Context, f AuditFilter, after *Position, n int) ([]AuditEvent, error) {
+	at, id := after.args()
+	rows, err := s.q.AuditList(ctx, crmdb.AuditListParams{
+		Actor: f.Actor, Object: f.Object, Kind: f.Kind, CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore,
+		BeforeAt: at, BeforeID: id, MaxRows: int32(n),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list audit events: %w", err)
+	}
+	events := make([]AuditEvent, 0, len(rows))
+	for _, r := range rows {
+		e := AuditEvent{
+			ID: r.ID, Kind: r.Kind, Actor: r.ActorID, Object: r.ObjectID,
+			Address: r.Address, RequestID: r.RequestID, CreatedAt: r.CreatedAt,
+		}
+		if err := errors.Join(decodeFacts(r.Before, &e.Before), decodeFacts(r.After, &e.After)); err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}

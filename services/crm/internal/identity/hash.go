@@ -1,0 +1,114 @@
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
+
+	"fixdesk/pkg/errs"
+)
+
+// HashCost is what one argon2id hash costs (RFC 9106).
+type HashCost struct {
+	Passes    uint32 // t
+	MemoryKiB uint32 // m
+	Threads   uint8  // p
+}
+
+// DefaultHashCost is the OWASP Password Storage Cheat Sheet's recommendation.
+var DefaultHashCost = HashCost{Passes: 2, MemoryKiB: 19 * 1024, Threads: 1}
+
+const (
+	saltLength = 16
+	hashLength = 32
+	// hashWait bounds how long a request waits for its turn to hash.
+	hashWait = 5 * time.Second
+)
+
+// hasher hashes at most one password per core at the same time: a flood of
+// logins takes turns instead of memory.
+type hasher struct {
+	cost  HashCost
+	turns chan struct{}
+	dummy string // verified for unknown addresses, so that they take as long
+}
+
+func newHasher(cost HashCost) *hasher {
+	h := &hasher{cost: cost, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	h.dummy = h.encode(make([]byte, saltLength), make([]byte, hashLength))
+	return h
+}
+
+// hash gives the PHC string of a password. errs.Unavailable when the queue is
+// too long.
+func (h *hasher) hash(ctx context.Context, password string) (string, error) {
+	salt := make([]byte, saltLength)
+	rand.Read(salt) // never fails, crypto/rand
+	sum, err := h.derive(ctx, password, salt, h.cost)
+	if err != nil {
+		return "", err
+	}
+	return h.encode(salt, sum), nil
+}
+
+// verify tells whether a password has this hash, whatever cost it was made at.
+func (h *hasher) verify(ctx context.Context, password, encoded string) (bool, error) {
+	cost, salt, want, err := decodeHash(encoded)
+	if err != nil {
+		return false, fmt.Errorf("stored password hash: %w", err)
+	}
+	got, err := h.derive(ctx, password, salt, cost)
+	if err != nil {
+		return false, err
+	}
+	return subtle.ConstantTimeCompare(got, want) == 1, nil
+}
+
+func (h *hasher) derive(ctx context.Context, password string, salt []byte, cost HashCost) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, hashWait)
+	defer cancel()
+	select {
+	case h.turns <- struct{}{}:
+		defer func() { <-h.turns }()
+	case <-ctx.Done():
+		return nil, errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many people are signing in at this moment.").
+			Because(fmt.Errorf("wait for a turn to hash: %w", context.Cause(ctx))).After(hashWait)
+	}
+	// One spelling for passwords that look the same: RFC 8265 section 4.2.2 (NFC).
+	return argon2.IDKey([]byte(norm.NFC.String(password)), salt, cost.Passes, cost.MemoryKiB, cost.Threads, hashLength), nil
+}
+
+// encode writes the PHC string format:
+// $argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>.
+func (h *hasher) encode(salt, sum []byte) string {
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, h.cost.MemoryKiB, h.cost.Passes, h.cost.Threads, b64(salt), b64(sum))
+}
+
+var errHashFormat = errors.New("not an argon2id PHC string")
+
+func decodeHash(s string) (cost HashCost, salt, sum []byte, err error) {
+	parts := strings.Split(s, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return HashCost{}, nil, nil, errHashFormat
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &cost.MemoryKiB, &cost.Passes, &cost.Threads); err != nil {
+		return HashCost{}, nil, nil, errHashFormat
+	}
+	salt, err1 := base64.RawStdEncoding.Strict().DecodeString(parts[4])
+	sum, err2 := base64.RawStdEncoding.Strict().DecodeString(parts[5])
+	if err1 != nil || err2 != nil || len(sum) != hashLength || len(salt) < 8 || cost.Passes < 1 || cost.Threads < 1 {
+		return HashCost{}, nil, nil, errHashFormat
+	}
+	return cost, salt, sum, nil
+}

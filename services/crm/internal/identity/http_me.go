@@ -1,0 +1,109 @@
+package identity
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/httpapi"
+)
+
+const tagMe = "me"
+
+type meBody struct {
+	userBody
+	Available *bool `json:"available,omitempty" doc:"For engineers: whether they are given tickets."`
+}
+
+type meOutput struct{ Body meBody }
+
+type changeMeInput struct {
+	Body struct {
+		Name      *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
+		Available *bool   `json:"available,omitempty" doc:"For engineers: false gets nothing new."`
+		HandOver  bool    `json:"hand_over,omitempty" doc:"With available false: give the active tickets to others."`
+	}
+}
+
+type changePasswordInput struct {
+	Body struct {
+		CurrentPassword string `json:"current_password" minLength:"1" maxLength:"128"`
+		NewPassword     string `json:"new_password" minLength:"8" maxLength:"128"`
+	}
+}
+
+type sessionBody struct {
+	ID        uuid.UUID    `json:"id" format:"uuid"`
+	Current   bool         `json:"current" doc:"The session that makes this request."`
+	Address   string       `json:"address" doc:"Of the client, when it last signed in or refreshed."`
+	UserAgent string       `json:"user_agent"`
+	CreatedAt httpapi.Time `json:"created_at"`
+	UsedAt    httpapi.Time `json:"used_at" doc:"Last sign-in or refresh."`
+	ExpiresAt httpapi.Time `json:"expires_at"`
+}
+
+func answerMe(p Profile, err error) (*meOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &meOutput{meBody{viewUser(p.User), p.Available}}, nil
+}
+
+func registerMe(api *httpapi.API, s *Service) {
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/me", ID: "get-me", Tag: tagMe, Allow: anyRole, Summary: "One's own profile",
+	}, func(ctx context.Context, _ *struct{}) (*meOutput, error) {
+		return answerMe(s.Me(ctx, PrincipalFrom(ctx)))
+	})
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodPatch, Path: "/v1/me", ID: "change-me", Tag: tagMe, Allow: anyRole, Summary: "Change one's own profile",
+	}, func(ctx context.Context, in *changeMeInput) (*meOutput, error) {
+		return answerMe(s.ChangeMe(ctx, PrincipalFrom(ctx), ProfileChange{
+			Name: in.Body.Name, Available: in.Body.Available, HandOver: in.Body.HandOver,
+		}))
+	})
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodPost, Path: "/v1/me/password", ID: "change-password", Tag: tagMe, Status: http.StatusNoContent, Allow: anyRole,
+		Summary: "Change one's password; all other sessions end",
+		Errors:  []string{errs.CodeInvalidCredentials, errs.CodeRateLimited},
+	}, func(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
+		return nil, s.ChangePassword(ctx, PrincipalFrom(ctx), in.Body.CurrentPassword, in.Body.NewPassword)
+	})
+	registerSessions(api, s)
+}
+
+func registerSessions(api *httpapi.API, s *Service) {
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/me/sessions", ID: "list-sessions", Tag: tagMe, Allow: anyRole,
+		Summary: "One's own sessions that still work, newest first",
+		Errors:  []string{errs.CodeInvalidCursor},
+	}, func(ctx context.Context, in *struct{ httpapi.PageParams }) (*pageOutput[sessionBody], error) {
+		p := PrincipalFrom(ctx)
+		return listing[Session, sessionBody]{
+			filters:  []any{"sessions", p.UserID},
+			fetch:    func(after *Position, n int) ([]Session, error) { return s.Sessions(ctx, p.UserID, after, n) },
+			position: func(x Session) Position { return Position{x.CreatedAt, x.ID} },
+			view:     func(x Session) sessionBody { return viewSession(x, p.SessionID) },
+		}.page(in.PageParams)
+	})
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodDelete, Path: "/v1/me/sessions/{id}", ID: "end-session", Tag: tagMe, Status: http.StatusNoContent, Allow: anyRole,
+		Summary: "End one of one's own sessions",
+		Errors:  []string{errs.CodeNotFound},
+	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
+		return nil, s.EndSession(ctx, PrincipalFrom(ctx), in.ID)
+	})
+}
+
+func viewSession(x Session, current uuid.UUID) sessionBody {
+	b := sessionBody{
+		ID: x.ID, Current: x.ID == current, UserAgent: x.UserAgent,
+		CreatedAt: httpapi.NewTime(x.CreatedAt), UsedAt: httpapi.NewTime(x.UsedAt), ExpiresAt: httpapi.NewTime(x.ExpiresAt),
+	}
+	if x.Address != nil {
+		b.Address = x.Address.String()
+	}
+	return b
+}

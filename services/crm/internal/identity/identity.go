@@ -1,0 +1,164 @@
+// Package identity owns who may come in and as what: users with their role and
+// status, registration and its approval, passwords, sessions with their tokens,
+// the limits against guessing, and the record of all that in the audit.
+//
+// It tells higher rooms who asks (Principal) and decides nothing about tickets;
+// that an engineer comes or goes is told to the room assignment, below it.
+package identity
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// Role is what a user may do.
+type Role string
+
+// The roles, as they stand in the database and in JSON.
+const (
+	RoleCustomer Role = "customer"
+	RoleEngineer Role = "engineer"
+	RoleAdmin    Role = "admin"
+)
+
+// Status is whether a user may come in.
+type Status string
+
+// The statuses, as they stand in the database and in JSON.
+const (
+	StatusPending   Status = "pending"
+	StatusApproved  Status = "approved"
+	StatusRejected  Status = "rejected"
+	StatusSuspended Status = "suspended"
+)
+
+// User is somebody with an account. Email is in lower case.
+type User struct {
+	ID        uuid.UUID
+	Name      string
+	Email     string
+	Role      Role
+	Status    Status
+	Version   int32
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Principal is who makes a request, as the database had it when the request
+// came: an approved user and the session the access token belongs to.
+type Principal struct {
+	UserID    uuid.UUID
+	SessionID uuid.UUID
+	Name      string
+	Email     string
+	Role      Role
+}
+
+// initialStatus is the status of somebody who registers: customers are let in
+// at once, the others wait for an admin.
+func initialStatus(r Role) Status {
+	if r == RoleCustomer {
+		return StatusApproved
+	}
+	return StatusPending
+}
+
+// steps lists where an admin may take a status from each.
+var steps = map[Status][]Status{
+	StatusPending:   {StatusApproved, StatusRejected},
+	StatusApproved:  {StatusSuspended, StatusRejected},
+	StatusRejected:  {StatusApproved},
+	StatusSuspended: {StatusApproved, StatusRejected},
+}
+
+// errStep is a change of status that the rules don't have.
+type errStep struct{ from, to Status }
+
+func (e errStep) Error() string {
+	names := make([]string, 0, 2)
+	for _, s := range steps[e.from] {
+		names = append(names, string(s))
+	}
+	return "A user who is " + string(e.from) + " can become " + strings.Join(names, " or ") + ", not " + string(e.to) + "."
+}
+
+// Change is what an admin wants of a user; nil leaves a field as it is.
+type Change struct {
+	Role   *Role
+	Status *Status
+	Name   *string
+}
+
+// apply gives the user as the change would leave it; errStep where a step isn't
+// allowed, errName where the name isn't.
+func (u User) apply(c Change) (User, error) {
+	if c.Name != nil {
+		name, err := cleanName(*c.Name)
+		if err != nil {
+			return User{}, err
+		}
+		u.Name = name
+	}
+	if c.Role != nil {
+		u.Role = *c.Role
+	}
+	if c.Status != nil && *c.Status != u.Status {
+		if !slices.Contains(steps[u.Status], *c.Status) {
+			return User{}, errStep{u.Status, *c.Status}
+		}
+		u.Status = *c.Status
+	}
+	return u, nil
+}
+
+func (u User) isApproved(r Role) bool { return u.Role == r && u.Status == StatusApproved }
+
+// gains and loses tell what a change means for those who may act in a role.
+func gains(before, after User, r Role) bool { return !before.isApproved(r) && after.isApproved(r) }
+func loses(before, after User, r Role) bool { return before.isApproved(r) && !after.isApproved(r) }
+
+// isDecision tells whether a change of status answers a registration.
+func isDecision(before, after User) bool {
+	switch after.Status {
+	case StatusApproved:
+		return before.Status == StatusPending || before.Status == StatusRejected
+	case StatusRejected:
+		return before.Status != StatusRejected
+	}
+	return false
+}
+
+const maxNameLength = 200 // characters
+
+var errName = errors.New("1 to 200 characters on one line, without control characters")
+
+// cleanName trims a name and refuses one that could pass for something else
+// where it is shown: line breaks (which also end a mail's header), control
+// characters, and those that turn the direction of the text around it.
+func cleanName(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if n := utf8.RuneCountInString(s); n < 1 || n > maxNameLength || !utf8.ValidString(s) {
+		return "", errName
+	}
+	if strings.ContainsFunc(s, isUnprintable) {
+		return "", errName
+	}
+	return s, nil
+}
+
+func isUnprintable(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || r == '\uFEFF'
+}
+
+// fold makes text comparable without case. The database isn't asked to, since
+// its answer for letters beyond ASCII depends on its locale.
+func fold(s string) string { return strings.ToLower(s) }
+
+// searchText is what a search of users looks through.
+func searchText(name, email string) string { return fold(name) + "\n" + fold(email) }

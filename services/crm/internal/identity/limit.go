@@ -1,0 +1,158 @@
+package identity
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// limit allows something max times in any span of time. The moments are kept in
+// PostgreSQL, so that it holds across replicas.
+type limit struct {
+	name string
+	max  int
+	span time.Duration
+}
+
+var (
+	loginPerAccount    = limit{"login-account", 5, 15 * time.Minute} // failures
+	loginPerAddress    = limit{"login-address", 20, time.Minute}     // failures
+	registerPerAddress = limit{"register-address", 100, time.Hour}
+	forgotPerAddress   = limit{"forgot-address", 100, time.Hour}
+	resetPerAccount    = limit{"reset-account", 3, time.Hour}
+	refusalsRecorded   = limit{"refusal-recorded", 10, time.Minute} // per user, in the audit
+)
+
+// quota is a limit for one subject at one moment: which moments count.
+type quota struct {
+	limit
+	hits []time.Time // oldest first
+}
+
+func (u quota) exhausted() bool { return len(u.hits) >= u.max }
+
+// freeAt is when the next hit is allowed, or the window is fresh again.
+func (u quota) freeIn(now time.Time) time.Duration {
+	if len(u.hits) == 0 {
+		return 0
+	}
+	return max(u.hits[0].Add(u.span).Sub(now), 0)
+}
+
+func (u quota) refusal(now time.Time) error {
+	return errs.New(errs.RateLimited, errs.CodeRateLimited, "Too many attempts. Wait before the next one.").
+		After(max(u.freeIn(now), time.Second))
+}
+
+// key names the row. Who is hashed, so that no address stands in the table.
+func (l limit) key(who string) string {
+	sum := sha256.Sum256([]byte(who))
+	return l.name + ":" + hex.EncodeToString(sum[:16])
+}
+
+// hit counts one, unless the limit is reached: then ok is false.
+func (l limit) hit(ctx context.Context, q *crmdb.Queries, who string, now time.Time) (u quota, ok bool, err error) {
+	hits, err := q.RateLimitHit(ctx, crmdb.RateLimitHitParams{
+		Key: l.key(who), At: now, ExpiresAt: now.Add(l.span), Since: now.Add(-l.span), MaxHits: int32(l.max),
+	})
+	if err == nil {
+		return quota{l, hits}, true, nil
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return quota{}, false, fmt.Errorf("count towards %s: %w", l.name, err)
+	}
+	u, err = l.look(ctx, q, who, now)
+	return u, false, err
+}
+
+func (l limit) look(ctx context.Context, q *crmdb.Queries, who string, now time.Time) (quota, error) {
+	hits, err := q.RateLimitLook(ctx, crmdb.RateLimitLookParams{Key: l.key(who), Since: now.Add(-l.span)})
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return quota{}, fmt.Errorf("look at %s: %w", l.name, err)
+	}
+	return quota{l, hits}, nil
+}
+
+// lock is look, and nobody counts until the end of the transaction.
+func (l limit) lock(ctx context.Context, q *crmdb.Queries, who string, now time.Time) (quota, error) {
+	hits, err := q.RateLimitLock(ctx, crmdb.RateLimitLockParams{Key: l.key(who), Since: now.Add(-l.span)})
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return quota{}, fmt.Errorf("lock %s: %w", l.name, err)
+	}
+	return quota{l, hits}, nil
+}
+
+func (l limit) forget(ctx context.Context, q *crmdb.Queries, who string) error {
+	if err := q.RateLimitForget(ctx, l.key(who)); err != nil {
+		return fmt.Errorf("forget %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// network is what one client can be held to: an IPv4 address, or the /64 that
+// an IPv6 client has to itself.
+func network(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}
+
+// guessing is the pair of limits against guessing a password.
+type guessing struct {
+	account string
+	address string
+}
+
+// check refuses where either limit is reached. With locked, nobody else's
+// failure is counted until the end of the transaction.
+func (g guessing) check(ctx context.Context, q *crmdb.Queries, now time.Time, locked bool) error {
+	look := limit.look
+	if locked {
+		look = limit.lock
+	}
+	for _, c := range []struct {
+		limit
+		who string
+	}{{loginPerAccount, g.account}, {loginPerAddress, g.address}} {
+		u, err := look(c.limit, ctx, q, c.who, now)
+		if err != nil {
+			return err
+		}
+		if u.exhausted() {
+			return u.refusal(now)
+		}
+	}
+	return nil
+}
+
+// fail counts a wrong password towards both limits. Who fails beyond a limit
+// isn't told that the password was wrong: of many guesses at the same time no
+// more than the limit get an answer.
+func (g guessing) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (refusal error, err error) {
+	for _, c := range []struct {
+		limit
+		who string
+	}{{loginPerAccount, g.account}, {loginPerAddress, g.address}} {
+		u, ok, err := c.hit(ctx, q, c.who, now)
+		if err != nil {
+			return nil, err
+		}
+		if !ok && refusal == nil {
+			refusal = u.refusal(now)
+		}
+	}
+	return refusal, nil
+}

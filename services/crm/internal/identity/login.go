@@ -1,0 +1,167 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/pkg/address"
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/jwtauth"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// Grant is what a login or a refresh gives.
+type Grant struct {
+	AccessToken  string
+	ExpiresIn    time.Duration
+	RefreshToken string
+	User         User
+}
+
+// Login checks address and password and opens a session of 24 hours. A wrong
+// password and an unknown address get the same errs.CodeInvalidCredentials in
+// the same time; only who knows the password learns that the account isn't
+// approved.
+func (s *Service) Login(ctx context.Context, email, password, userAgent string) (Grant, error) {
+	email = normalAddress(email)
+	limits := guessing{account: email, address: network(origin(ctx))}
+	if err := limits.check(ctx, s.q, s.now(), false); err != nil {
+		return Grant{}, err
+	}
+	row, err := s.q.UserByEmail(ctx, email)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		row.PasswordHash = s.hasher.dummy
+	case err != nil:
+		return Grant{}, fmt.Errorf("look for the address: %w", err)
+	}
+	ok, err := s.hasher.verify(ctx, password, row.PasswordHash)
+	if err != nil {
+		return Grant{}, err
+	}
+	if !ok {
+		return Grant{}, s.guessedWrong(ctx, limits, row.ID)
+	}
+	return s.openSession(ctx, limits, row, userAgent)
+}
+
+// normalAddress is the spelling under which an address is stored; what is no
+// address stays as it is and is found nowhere.
+func normalAddress(email string) string {
+	if normal, err := address.Parse(email); err == nil {
+		return normal
+	}
+	return fold(email)
+}
+
+// guessedWrong counts and records a wrong password or an unknown address.
+func (s *Service) guessedWrong(ctx context.Context, limits guessing, userID uuid.UUID) error {
+	var refusal error
+	err := s.inTx(ctx, func(q *crmdb.Queries) (err error) {
+		now := s.now()
+		if refusal, err = limits.fail(ctx, q, now); err != nil || refusal != nil {
+			return err
+		}
+		return record(ctx, q, now, audit{kind: auditLoginFailed, object: userID})
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("count a wrong password: %w", err)
+	case refusal != nil:
+		return refusal
+	}
+	return errCredentials
+}
+
+// openSession turns a right password into a session, unless the limits were
+// reached or the password changed while it was being checked.
+func (s *Service) openSession(ctx context.Context, limits guessing, row crmdb.UserByEmailRow, userAgent string) (Grant, error) {
+	now := s.now()
+	u := User{
+		ID: row.ID, Name: row.Name, Email: row.Email, Role: Role(row.Role), Status: Status(row.Status),
+		Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+	}
+	sessionID, refresh := newID(), newSecret()
+	grant, err := s.grant(u, sessionID, now.Add(sessionTTL), refresh, now)
+	if err != nil {
+		return Grant{}, err
+	}
+	var refusal error
+	err = s.inTx(ctx, func(q *crmdb.Queries) error {
+		if err := limits.check(ctx, q, now, true); err != nil {
+			return err
+		}
+		if err := loginPerAccount.forget(ctx, q, limits.account); err != nil {
+			return err
+		}
+		current, err := q.UserCredentials(ctx, u.ID)
+		if err != nil {
+			return fmt.Errorf("read credentials: %w", err)
+		}
+		if current.PasswordHash != row.PasswordHash {
+			return errCredentials
+		}
+		if refusal = refuseStatus(Status(current.Status), row.Reason); refusal != nil {
+			return record(ctx, q, now, audit{kind: auditLoginRefused, object: u.ID, after: stateOf(u)})
+		}
+		return insertSession(ctx, q, u.ID, sessionID, refresh, userAgent, now)
+	})
+	if err == nil {
+		err = refusal
+	}
+	if err != nil {
+		return Grant{}, fmt.Errorf("open session: %w", err)
+	}
+	return grant, nil
+}
+
+// refuseStatus says why somebody with the right password isn't let in; nil for
+// who is.
+func refuseStatus(status Status, reason *string) error {
+	switch status {
+	case StatusPending:
+		return errs.New(errs.Forbidden, errs.CodeAccountPending, "Your registration waits for an admin's approval.")
+	case StatusRejected:
+		message := "Your registration was rejected."
+		if reason != nil {
+			message += " Reason: " + *reason
+		}
+		return errs.New(errs.Forbidden, errs.CodeAccountRejected, message)
+	case StatusSuspended:
+		return errs.New(errs.Forbidden, errs.CodeAccountSuspended, "Your account is suspended.")
+	}
+	return nil
+}
+
+func insertSession(ctx context.Context, q *crmdb.Queries, userID, id uuid.UUID, refresh secret, userAgent string, now time.Time) error {
+	if err := q.SessionInsert(ctx, crmdb.SessionInsertParams{
+		ID: id, UserID: userID, Now: now, ExpiresAt: now.Add(sessionTTL), Address: originOrNil(ctx), UserAgent: cleanUserAgent(userAgent),
+	}); err != nil {
+		return err
+	}
+	if err := q.RefreshTokenInsert(ctx, crmdb.RefreshTokenInsertParams{TokenHash: refresh.hash(), SessionID: id, Now: now}); err != nil {
+		return err
+	}
+	return record(ctx, q, now, audit{kind: auditLoginSucceeded, actor: userID, object: id})
+}
+
+// grant signs an access token (RFC 9068) that doesn't outlive its session.
+func (s *Service) grant(u User, sessionID uuid.UUID, sessionEnds time.Time, refresh secret, now time.Time) (Grant, error) {
+	expires := now.Add(accessTTL)
+	if sessionEnds.Before(expires) {
+		expires = sessionEnds
+	}
+	token, err := s.Signer.Sign(jwtauth.Claims{
+		Issuer: s.Issuer, Subject: u.ID.String(), Audience: Audience, SessionID: sessionID.String(),
+		ID: uuid.NewString(), IssuedAt: now, ExpiresAt: expires,
+	})
+	if err != nil {
+		return Grant{}, fmt.Errorf("sign access token: %w", err)
+	}
+	return Grant{AccessToken: token, ExpiresIn: expires.Sub(now), RefreshToken: refresh.text(), User: u}, nil
+}

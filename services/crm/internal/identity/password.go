@@ -1,0 +1,61 @@
+package identity
+
+import (
+	_ "embed" // the list of common passwords
+	"errors"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Lengths of a password, in characters (NIST SP 800-63B section 5.1.1.2; OWASP
+// ASVS 2.1.1 and 2.1.2). The upper bound keeps the hash from being stalled.
+const (
+	minPasswordLength = 8
+	maxPasswordLength = 128
+)
+
+var (
+	errPasswordLength  = errors.New("8 to 128 characters")
+	errPasswordControl = errors.New("without control characters")
+	errPasswordCommon  = errors.New("not one of the passwords that are tried first")
+	errPasswordOwn     = errors.New("not your own name or address")
+)
+
+//go:embed common_passwords.txt
+var commonPasswordList string
+
+var commonPasswords = sync.OnceValue(func() map[string]struct{} {
+	lines := strings.Fields(commonPasswordList)
+	set := make(map[string]struct{}, len(lines))
+	for _, line := range lines {
+		set[line] = struct{}{}
+	}
+	return set
+})
+
+// checkPassword tells what is wrong with a new password. There are no rules on
+// its composition: length, and not being guessed first, is what counts.
+func checkPassword(password, name, email string) error {
+	if n := utf8.RuneCountInString(password); n < minPasswordLength || n > maxPasswordLength || !utf8.ValidString(password) {
+		return errPasswordLength
+	}
+	if strings.ContainsFunc(password, unicode.IsControl) {
+		return errPasswordControl
+	}
+	folded := fold(password)
+	if _, ok := commonPasswords()[folded]; ok || isOneCharacter(folded) {
+		return errPasswordCommon
+	}
+	local, _, _ := strings.Cut(email, "@")
+	if own := strings.TrimSpace(folded); own == fold(email) || own == fold(local) || own == fold(strings.TrimSpace(name)) {
+		return errPasswordOwn
+	}
+	return nil
+}
+
+func isOneCharacter(s string) bool {
+	first, size := utf8.DecodeRuneInString(s)
+	return strings.Trim(s[size:], string(first)) == ""
+}

@@ -1,0 +1,150 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// Profile is a user as they see themselves. Available is nil for who is no
+// engineer.
+type Profile struct {
+	User
+	Available *bool
+}
+
+// Me gives the caller's own profile.
+func (s *Service) Me(ctx context.Context, p Principal) (Profile, error) {
+	return profile(ctx, s.q, p)
+}
+
+func profile(ctx context.Context, q *crmdb.Queries, p Principal) (Profile, error) {
+	row, err := q.UserGet(ctx, p.UserID)
+	if err != nil {
+		return Profile{}, fmt.Errorf("read user: %w", err)
+	}
+	own := Profile{User: userOf(row)}
+	if own.isApproved(RoleEngineer) {
+		engineer, err := q.EngineerGet(ctx, p.UserID)
+		if err != nil {
+			return Profile{}, fmt.Errorf("read engineer: %w", err)
+		}
+		own.Available = &engineer.Available
+	}
+	return own, nil
+}
+
+// ProfileChange is what somebody changes of their own profile; nil leaves a
+// field as it is.
+type ProfileChange struct {
+	Name      *string
+	Available *bool // engineers alone
+	HandOver  bool  // with Available false: the active tickets go to others
+}
+
+var (
+	errNotEngineer = errors.New("only engineers are available or away")
+	errHandOver    = errors.New("only with available false")
+)
+
+// ChangeMe changes the caller's own profile.
+func (s *Service) ChangeMe(ctx context.Context, p Principal, c ProfileChange) (Profile, error) {
+	if c.HandOver && (c.Available == nil || *c.Available) {
+		return Profile{}, invalid("body.hand_over", errHandOver)
+	}
+	var own Profile
+	err := s.inTx(ctx, func(q *crmdb.Queries) error {
+		before, err := lockUser(ctx, q, p.UserID)
+		if err != nil {
+			return err
+		}
+		after, err := before.apply(Change{Name: c.Name})
+		if err != nil {
+			return explain(err)
+		}
+		if after != before {
+			d := decision{actor: p, before: before, after: after, auditKind: auditUserChanged}
+			if _, err := s.writeChange(ctx, q, d); err != nil {
+				return err
+			}
+		}
+		if c.Available != nil {
+			if !before.isApproved(RoleEngineer) {
+				return invalid("body.available", errNotEngineer)
+			}
+			if err := assignment.SetAvailable(ctx, q, s.now(), p.UserID, *c.Available, c.HandOver); err != nil {
+				return err
+			}
+		}
+		own, err = profile(ctx, q, p)
+		return err
+	})
+	if err != nil {
+		return Profile{}, fmt.Errorf("change profile: %w", err)
+	}
+	s.Wake()
+	return own, nil
+}
+
+// ChangePassword sets a new password for who knows the present one. All other
+// sessions end, and tokens for a reset are void. A wrong present password is
+// counted like a failed login.
+func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next string) error {
+	if err := checkPassword(next, p.Name, p.Email); err != nil {
+		return invalid("body.new_password", err)
+	}
+	limits := guessing{account: p.Email, address: network(origin(ctx))}
+	if err := limits.check(ctx, s.q, s.now(), false); err != nil {
+		return err
+	}
+	row, err := s.q.UserByEmail(ctx, p.Email)
+	if err != nil {
+		return fmt.Errorf("read credentials: %w", err)
+	}
+	ok, err := s.hasher.verify(ctx, current, row.PasswordHash)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return s.guessedWrong(ctx, limits, p.UserID)
+	}
+	hash, err := s.hasher.hash(ctx, next)
+	if err != nil {
+		return err
+	}
+	err = s.inTx(ctx, func(q *crmdb.Queries) error {
+		now := s.now()
+		if err := limits.check(ctx, q, now, true); err != nil {
+			return err
+		}
+		if err := loginPerAccount.forget(ctx, q, limits.account); err != nil {
+			return err
+		}
+		n, err := q.UserChangePassword(ctx, crmdb.UserChangePasswordParams{ID: p.UserID, NewHash: hash, OldHash: row.PasswordHash, Now: now})
+		if err != nil {
+			return fmt.Errorf("set password: %w", err)
+		}
+		if n == 0 { // changed by another request meanwhile
+			return errCredentials
+		}
+		return endOthers(ctx, q, p, now)
+	})
+	if err != nil {
+		return fmt.Errorf("change password: %w", err)
+	}
+	return nil
+}
+
+func endOthers(ctx context.Context, q *crmdb.Queries, p Principal, now time.Time) error {
+	if _, err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: p.UserID, Spared: p.SessionID, Now: now}); err != nil {
+		return fmt.Errorf("end other sessions: %w", err)
+	}
+	if err := q.PasswordResetVoidAll(ctx, crmdb.PasswordResetVoidAllParams{UserID: p.UserID, Now: now}); err != nil {
+		return fmt.Errorf("void reset tokens: %w", err)
+	}
+	return record(ctx, q, now, audit{kind: auditPasswordSet, actor: p.UserID, object: p.UserID})
+}

@@ -1,0 +1,172 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/pkg/address"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+	"fixdesk/services/crm/internal/outbox"
+)
+
+// NewUser is what somebody says who registers.
+type NewUser struct {
+	Name, Email, Password string
+	Role                  Role
+}
+
+// clean gives the user as it will be stored, or says field by field what is
+// wrong with it.
+func (n NewUser) clean() (NewUser, error) {
+	name, err := cleanName(n.Name)
+	if err != nil {
+		return NewUser{}, invalid("body.name", err)
+	}
+	email, err := address.Parse(n.Email)
+	if err != nil {
+		return NewUser{}, invalid("body.email", err)
+	}
+	if err := checkPassword(n.Password, name, email); err != nil {
+		return NewUser{}, invalid("body.password", err)
+	}
+	return NewUser{Name: name, Email: email, Password: n.Password, Role: n.Role}, nil
+}
+
+// Register makes an account: approved at once for a customer, pending for an
+// engineer or admin, of which the approved admins are told. Of many for one
+// address one wins, the others get errs.CodeEmailTaken.
+func (s *Service) Register(ctx context.Context, n NewUser) (User, error) {
+	n, err := n.clean()
+	if err != nil {
+		return User{}, err
+	}
+	now := s.now()
+	if u, ok, err := registerPerAddress.hit(ctx, s.q, network(origin(ctx)), now); err != nil {
+		return User{}, err
+	} else if !ok {
+		return User{}, u.refusal(now)
+	}
+	u := User{
+		ID: newID(), Name: n.Name, Email: n.Email, Role: n.Role, Status: initialStatus(n.Role),
+		Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	if err := s.create(ctx, u, n.Password, auditRegistered); err != nil {
+		return User{}, err
+	}
+	return u, nil
+}
+
+// CreateAdmin makes an approved admin, for the command line: who may run that
+// may let in whom they like. errs.CodeEmailTaken where the address is known.
+func (s *Service) CreateAdmin(ctx context.Context, email, password, name string) (User, error) {
+	n, err := NewUser{Name: name, Email: email, Password: password, Role: RoleAdmin}.clean()
+	if err != nil {
+		return User{}, err
+	}
+	now := s.now()
+	u := User{
+		ID: newID(), Name: n.Name, Email: n.Email, Role: RoleAdmin, Status: StatusApproved,
+		Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	if err := s.create(ctx, u, password, auditAdminCreated); err != nil {
+		return User{}, err
+	}
+	return u, nil
+}
+
+// EnsureAdmin makes the first admin unless the address has an account already,
+// which is left as it is. Replicas may do so at the same time.
+func (s *Service) EnsureAdmin(ctx context.Context, email, password, name string) error {
+	if normal, err := address.Parse(email); err == nil {
+		if _, err := s.q.UserByEmail(ctx, normal); err == nil {
+			return nil
+		} else if !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("look for the first admin: %w", err)
+		}
+	}
+	_, err := s.CreateAdmin(ctx, email, password, name)
+	if errors.Is(err, errEmailTaken) {
+		return nil
+	}
+	return err
+}
+
+func (s *Service) create(ctx context.Context, u User, password, auditKind string) error {
+	// Before the hash, to spare it; the constraint decides.
+	if _, err := s.q.UserByEmail(ctx, u.Email); err == nil {
+		return errEmailTaken
+	} else if !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("look for the address: %w", err)
+	}
+	hash, err := s.hasher.hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	err = s.inTx(ctx, func(q *crmdb.Queries) error { return insertUser(ctx, q, u, hash, auditKind) })
+	if pg.IsUnique(err, "users_email_key") {
+		return errEmailTaken
+	}
+	if err != nil {
+		return fmt.Errorf("create user: %w", err)
+	}
+	if u.Status == StatusPending {
+		s.Wake()
+	}
+	return nil
+}
+
+func insertUser(ctx context.Context, q *crmdb.Queries, u User, hash, auditKind string) error {
+	if err := q.UserInsert(ctx, crmdb.UserInsertParams{
+		ID: u.ID, Name: u.Name, Email: u.Email, Search: searchText(u.Name, u.Email), PasswordHash: hash,
+		Role: crmdb.UserRole(u.Role), Status: crmdb.UserStatus(u.Status), Now: u.CreatedAt,
+	}); err != nil {
+		return err
+	}
+	if u.Status == StatusPending {
+		if err := q.RegistrationInsert(ctx, crmdb.RegistrationInsertParams{UserID: u.ID, Now: u.CreatedAt}); err != nil {
+			return err
+		}
+		if err := tellAdmins(ctx, q, u, u.CreatedAt); err != nil {
+			return err
+		}
+	}
+	return record(ctx, q, u.CreatedAt, audit{kind: auditKind, object: u.ID, after: stateOf(u)})
+}
+
+func tellAdmins(ctx context.Context, q *crmdb.Queries, applicant User, now time.Time) error {
+	admins, err := q.AdminList(ctx)
+	if err != nil {
+		return fmt.Errorf("list admins: %w", err)
+	}
+	to := make([]notice.Person, 0, len(admins))
+	for _, a := range admins {
+		to = append(to, notice.Person(a))
+	}
+	return outbox.Add(ctx, q, now, applicant.ID, notice.RegistrationWaiting{
+		To: to, Applicant: person(applicant), Role: string(applicant.Role),
+	})
+}
+
+func person(u User) notice.Person { return notice.Person{ID: u.ID, Name: u.Name, Email: u.Email} }
+
+func userOf(r crmdb.UserGetRow) User {
+	return User{
+		ID: r.ID, Name: r.Name, Email: r.Email, Role: Role(r.Role), Status: Status(r.Status),
+		Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}
+}
+
+// idOrNil is nil for the id of nobody.
+func idOrNil(id uuid.UUID) *uuid.UUID {
+	if id == uuid.Nil {
+		return nil
+	}
+	return &id
+}

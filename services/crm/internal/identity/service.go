@@ -1,0 +1,97 @@
+package identity
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/jwtauth"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// How long things live.
+const (
+	accessTTL    = 10 * time.Minute
+	sessionTTL   = 24 * time.Hour
+	refreshGrace = 10 * time.Second // for a client that lost the answer
+	resetTTL     = 10 * time.Minute
+)
+
+// Audience is the aud of a user's access token (RFC 9068).
+const Audience = "fixdesk"
+
+// Config is what the service is made of. Everything is required.
+type Config struct {
+	Pool     *pgxpool.Pool
+	Keys     func() *jwtauth.KeySet // published as JWKS
+	Signer   *jwtauth.Signer
+	Verifier *jwtauth.Verifier // for Issuer and Audience
+	Issuer   string            // iss of access tokens
+	HashCost HashCost
+	Now      func() time.Time
+	Wake     func() // tells the relay that the outbox has something
+	Log      *slog.Logger
+}
+
+// Service is the use cases of this room. It is safe for concurrent use, by any
+// number of replicas on one database.
+type Service struct {
+	Config
+	q      *crmdb.Queries
+	hasher *hasher
+	// forgotTakes is how long a request for a password reset takes at least, so
+	// that the time doesn't tell whether the address is known.
+	forgotTakes time.Duration
+}
+
+// New makes the service.
+func New(c Config) *Service {
+	return &Service{Config: c, q: crmdb.New(c.Pool), hasher: newHasher(c.HashCost), forgotTakes: 100 * time.Millisecond}
+}
+
+// now is in the database's precision, so that what is answered on writing is
+// what is read later.
+func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
+
+// inTx runs f in a transaction, again where the database or the assignment of
+// tickets asks for that. f must not keep anything from a run that failed.
+func (s *Service) inTx(ctx context.Context, f func(q *crmdb.Queries) error) error {
+	return pg.Retry(ctx, func() error {
+		return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error { return f(crmdb.New(tx)) })
+	})
+}
+
+// Position is where a page of a list begins: after this row, newest first.
+type Position struct {
+	At time.Time
+	ID uuid.UUID
+}
+
+func (p *Position) args() (*time.Time, uuid.UUID) {
+	if p == nil {
+		return nil, uuid.Nil
+	}
+	return &p.At, p.ID
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+var (
+	errInvalidToken = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid, or is valid no more. Sign in again.")
+	errResetToken   = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "This token is unknown, used or expired. Ask for another one.")
+	errCredentials  = errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "The address or the password is wrong.")
+	errForbidden    = errs.New(errs.Forbidden, errs.CodeForbidden, "Your role does not allow this.")
+	errEmailTaken   = errs.New(errs.Conflict, errs.CodeEmailTaken, "There is an account with this address already.")
+	errLastAdmin    = errs.New(errs.Conflict, errs.CodeLastAdmin, "This is the last approved admin; approve another one first.")
+	errDecided      = errs.New(errs.Conflict, errs.CodeAlreadyDecided, "This registration is decided already.")
+)
+
+func invalid(location string, err error) error {
+	return errs.Validation(errs.Field{Location: location, Message: err.Error()})
+}
