@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"fixdesk/pkg/config"
@@ -124,12 +125,14 @@ func reason(err error) error {
 	}
 }
 
+// otherPort is one to try instead.
 func otherPort(address string) string {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil || len(port) > 4 {
-		return "18080"
+	_, text, _ := net.SplitHostPort(address)
+	port, err := strconv.Atoi(text)
+	if err != nil || port > 1<<16-1-10000 {
+		port = 8080
 	}
-	return "1" + fmt.Sprintf("%04s", port)
+	return strconv.Itoa(port + 10000)
 }
 
 // webURL is where a browser on this machine finds what listens on address.

@@ -56,7 +56,7 @@ func up(ctx context.Context, out io.Writer) (err error) {
 	st := &stack{settings: s, out: out}
 	defer func() { err = errors.Join(err, st.stop()) }()
 	if err := st.start(ctx); err != nil {
-		return err
+		return fmt.Errorf("it can't start: %w", err)
 	}
 	st.announce()
 	return st.wait(ctx)

@@ -1,18 +1,14 @@
 package pgserver_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
@@ -93,28 +89,6 @@ func exec1(t *testing.T, url, sql string) string {
 		t.Fatalf("%s: %v", sql, err)
 	}
 	return value
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if holds() {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
-// running tells whether a process exists and is no zombie.
-func running(pid int) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	_, state, _ := strings.Cut(string(text), ") ")
-	return !strings.HasPrefix(state, "Z")
 }
 
 func TestDataIsThereAfterARestart(t *testing.T) {
@@ -253,115 +227,6 @@ func TestAFailedStartShowsTheServersLog(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), `invalid value for parameter "shared_buffers"`) {
 		t.Errorf("got %v", err)
-	}
-}
-
-// launch runs this binary as a launcher of its own.
-func launch(t *testing.T, dir string) (launcher *exec.Cmd, server int, url string) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), launcherDir+"="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, url, _ := strings.Cut(strings.TrimSpace(line), " ")
-	server, err = strconv.Atoi(first)
-	if err != nil {
-		t.Fatal(line)
-	}
-	return cmd, server, url
-}
-
-func kill(t *testing.T, launcher *exec.Cmd) {
-	t.Helper()
-	if err := launcher.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = launcher.Wait()
-}
-
-func TestAServerEndsWithItsKilledLauncherAndTheNextRecovers(t *testing.T) {
-	dir := folder(t)
-	launcher, server, url := launch(t, dir)
-	exec1(t, url, "create table kept as select 'acknowledged' as note")
-	if !running(server) {
-		t.Fatal("control: the server should be running now")
-	}
-	kill(t, launcher)
-
-	s := start(t, pgserver.Options{Dir: dir})
-	defer stop(t, s)
-	if running(server) {
-		t.Errorf("process %d still runs", server)
-	}
-	if got := exec1(t, s.URL("postgres"), "select note from kept"); got != "acknowledged" {
-		t.Errorf("read %q", got)
-	}
-}
-
-func TestBothLauncherAndServerKilledAtOnceRecovers(t *testing.T) {
-	dir := folder(t)
-	for round := range 3 {
-		launcher, server, url := launch(t, dir)
-		exec1(t, url, fmt.Sprintf("create table kept%d as select 1", round))
-		if err := syscall.Kill(server, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		kill(t, launcher)
-	}
-	s := start(t, pgserver.Options{Dir: dir})
-	defer stop(t, s)
-	if got := exec1(t, s.URL("postgres"), "select count(*)::text from pg_tables where tablename like 'kept%'"); got != "3" {
-		t.Errorf("%s of 3 acknowledged tables", got)
-	}
-}
-
-func TestAPidFileThatNamesAZombieOrAStrangerIsOvercome(t *testing.T) {
-	stranger := exec.Command("sleep", "1000")
-	zombie := exec.Command("true")
-	for _, cmd := range []*exec.Cmd{stranger, zombie} {
-		if os.Geteuid() == 0 { // else PostgreSQL itself sees that it isn't its own
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: postgresAccount(t)}
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait(); _ = zombie.Wait() }()
-	eventually(t, "true has ended", func() bool { return !running(zombie.Process.Pid) })
-
-	for name, cmd := range map[string]*exec.Cmd{"stranger": stranger, "zombie": zombie} {
-		t.Run(name, func(t *testing.T) {
-			dir := folder(t)
-			s := start(t, pgserver.Options{Dir: dir})
-			pidFile, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := syscall.Kill(s.Pid(), syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			<-s.Done()
-			_ = s.Stop(t.Context())
-			_, rest, _ := strings.Cut(string(pidFile), "\n")
-			text := fmt.Sprintf("%d\n%s", cmd.Process.Pid, rest)
-			if err := os.WriteFile(filepath.Join(dir, "data", "postmaster.pid"), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			s = start(t, pgserver.Options{Dir: dir})
-			stop(t, s)
-		})
-	}
-	if !running(stranger.Process.Pid) {
-		t.Error("the stranger was stopped")
 	}
 }
 

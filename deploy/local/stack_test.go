@@ -1,0 +1,294 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// launcher is this command's binary, built once for all tests.
+var launcher string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "fixdesk-local-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		launcher = filepath.Join(dir, "local")
+		if output, err := exec.Command("go", "build", "-o", launcher, ".").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the launcher: %v\n%s", err, output)
+			return 1
+		}
+		code := m.Run()
+		http.DefaultClient.CloseIdleConnections()
+		if err := goleak.Find(); code == 0 && err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		return code
+	}())
+}
+
+// stateFolder is one that PostgreSQL's account can reach, unlike t.TempDir.
+func stateFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "fixdesk-state-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// running is the launcher as a user runs it.
+type running struct {
+	cmd              *exec.Cmd
+	state            string
+	output           *output
+	ended            chan error
+	crm, notify, web string
+}
+
+// command is the launcher with an otherwise empty environment, on free ports.
+func command(state string, variables []string, arguments ...string) *exec.Cmd {
+	cmd := exec.Command(launcher, arguments...)
+	cmd.Env = append([]string{
+		"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH"), "FIXDESK_STATE=" + state,
+		"CRM_ADDR=127.0.0.1:0", "NOTIFICATION_ADDR=127.0.0.1:0", "MAIL_SMTP_ADDR=127.0.0.1:0", "MAIL_HTTP_ADDR=127.0.0.1:0",
+	}, variables...)
+	return cmd
+}
+
+// begin starts the launcher without waiting for the stack to be ready.
+func begin(t *testing.T, state string, variables ...string) *running {
+	t.Helper()
+	r := &running{cmd: command(state, variables), state: state, output: newOutput(), ended: make(chan error, 1)}
+	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { r.ended <- r.cmd.Wait(); close(r.ended); r.output.end() }()
+	t.Cleanup(func() {
+		_ = r.cmd.Process.Signal(syscall.SIGTERM)
+		<-r.ended
+		if t.Failed() {
+			t.Logf("the launcher said:\n%s", r.output)
+		}
+	})
+	return r
+}
+
+// started starts the launcher and waits until the stack is ready.
+func started(t *testing.T, state string, variables ...string) *running {
+	t.Helper()
+	r := begin(t, state, variables...)
+	if !r.output.waitFor(t, "Ctrl-C stops all of it") {
+		t.Fatalf("the stack did not get ready:\n%s\n%s", r.output, r.logs())
+	}
+	r.crm, r.notify, r.web = r.output.url("CRM"), r.output.url("Notification"), r.output.url("Caught mail")
+	return r
+}
+
+// stop stops the stack as a user does, and expects exit code 0.
+func (r *running) stop(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := r.cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-r.ended:
+		if err != nil {
+			t.Errorf("stopped with %v:\n%s", err, r.output)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("does not stop")
+	}
+}
+
+// exit waits until the launcher ends and gives its exit code.
+func (r *running) exit(t *testing.T) int {
+	t.Helper()
+	select {
+	case <-r.ended:
+		return r.cmd.ProcessState.ExitCode()
+	case <-time.After(time.Minute):
+		t.Fatal("does not end")
+		return 0
+	}
+}
+
+func (r *running) logs() string {
+	var all strings.Builder
+	for _, name := range []string{"crm.log", "notification.log", "postgres.log"} {
+		text, _ := os.ReadFile(filepath.Join(r.state, name))
+		fmt.Fprintf(&all, "%s:\n%s\n", name, text)
+	}
+	return all.String()
+}
+
+// output is what a program printed, and can be waited for.
+type output struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	changed chan struct{}
+	ended   bool
+}
+
+func newOutput() *output { return &output{changed: make(chan struct{})} }
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	close(o.changed)
+	o.changed = make(chan struct{})
+	return o.text.Write(p)
+}
+
+func (o *output) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// waitFor tells whether the text was printed before the program ended.
+func (o *output) waitFor(t *testing.T, text string) bool {
+	t.Helper()
+	deadline := time.After(2 * time.Minute)
+	for {
+		o.mu.Lock()
+		found, ended, changed := strings.Contains(o.text.String(), text), o.ended, o.changed
+		o.mu.Unlock()
+		if found || ended {
+			return found
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			return false
+		}
+	}
+}
+
+// url is the address printed in the line of that name.
+func (o *output) url(name string) string {
+	scanner := bufio.NewScanner(strings.NewReader(o.String()))
+	for scanner.Scan() {
+		if line := strings.TrimSpace(scanner.Text()); strings.HasPrefix(line, name+" ") {
+			return regexp.MustCompile(`http://\S+`).FindString(line)
+		}
+	}
+	return ""
+}
+
+// object is a JSON object.
+type object map[string]any
+
+// call makes a JSON request and expects the given status.
+func call(t *testing.T, method, url, token string, body object, want int) object {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var reader io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, url, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != want {
+		t.Fatalf("%s %s: %s, want %d: %s", method, url, response.Status, want, text)
+	}
+	answer := object{}
+	if len(text) > 0 {
+		if err := json.Unmarshal(text, &answer); err != nil {
+			t.Fatalf("%s %s: %v: %s", method, url, err, text)
+		}
+	}
+	return answer
+}
+
+const testPassword = "correct horse battery staple 7"
+
+// customer registers one and gives an access token.
+func (r *running) customer(t *testing.T, email string) string {
+	t.Helper()
+	call(t, http.MethodPost, r.crm+"/v1/auth/register", "", object{"name": "Ann", "email": email, "password": testPassword}, http.StatusCreated)
+	return r.login(t, email, testPassword)
+}
+
+func (r *running) login(t *testing.T, email, password string) string {
+	t.Helper()
+	answer := call(t, http.MethodPost, r.crm+"/v1/auth/login", "", object{"email": email, "password": password}, http.StatusOK)
+	return answer["access_token"].(string)
+}
+
+func (r *running) admin(t *testing.T) admin {
+	t.Helper()
+	a, err := readAdmin(filepath.Join(r.state, adminFile))
+	if err != nil || a.email == "" || a.password == "" {
+		t.Fatalf("no first admin: %v", err)
+	}
+	return a
+}
+
+// mailTo waits for mail to the address and gives its subjects.
+func (r *running) mailTo(t *testing.T, email string) string {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		items := call(t, http.MethodGet, r.web+"/api/messages?to="+email, "", nil, http.StatusOK)["items"].([]any)
+		if len(items) > 0 {
+			return items[0].(map[string]any)["subject"].(string)
+		}
+	}
+	t.Fatalf("no mail to %s within a minute\n%s", email, r.logs())
+	return ""
+}

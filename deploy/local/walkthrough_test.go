@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// step is one block of commands of the README's walkthrough and the lines that
+// the README shows as its output.
+type step struct {
+	commands string
+	expected []string
+}
+
+// walkthrough reads the section "Walkthrough": blocks fenced as sh are
+// commands; a block fenced as text after one shows its output, line by line,
+// where … stands for anything.
+func walkthrough(readme string) []step {
+	_, section, _ := strings.Cut(readme, "\n## Walkthrough\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var steps []step
+	for _, block := range regexp.MustCompile("(?ms)^```(sh|text)\n(.*?)^```").FindAllStringSubmatch(section, -1) {
+		switch {
+		case block[1] == "sh":
+			steps = append(steps, step{commands: block[2]})
+		case len(steps) > 0:
+			last := &steps[len(steps)-1]
+			last.expected = append(last.expected, strings.Split(strings.TrimSpace(block[2]), "\n")...)
+		}
+	}
+	return steps
+}
+
+// missing gives the first expected line that the output doesn't have, in the
+// README's order.
+func (s step) missing(output string) string {
+	for _, line := range s.expected {
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(line)), "…", ".*")
+		at := regexp.MustCompile("(?m)^\\s*" + pattern + "\\s*$").FindStringIndex(output)
+		if at == nil {
+			return line
+		}
+		output = output[at[1]:]
+	}
+	return ""
+}
+
+func TestTheREADMEsWalkthroughWorksAsPrinted(t *testing.T) {
+	root, err := repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := walkthrough(string(readme))
+	if len(steps) < 3 {
+		t.Fatalf("the README's walkthrough has %d blocks of commands", len(steps))
+	}
+	r := started(t, stateFolder(t))
+	const boundary = "=== next step ==="
+	script := "set -euo pipefail\n"
+	for _, s := range steps {
+		script += s.commands + "\necho '" + boundary + "'\n"
+	}
+	script = strings.NewReplacer(
+		"http://localhost:8080", r.crm, "http://localhost:8081", r.notify, "http://localhost:8025", r.web,
+	).Replace(script)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash")
+	cmd.Dir = root
+	cmd.Env = []string{"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH"), "FIXDESK_STATE=" + r.state}
+	cmd.Stdin = strings.NewReader(script)
+	output, err := cmd.CombinedOutput()
+	outputs := strings.Split(string(output), boundary)
+	if err != nil {
+		t.Fatalf("step %d ended with %v:\n%s\nprinted:\n%s\n%s", len(outputs), err, steps[min(len(outputs), len(steps))-1].commands, output, r.logs())
+	}
+	for i, s := range steps {
+		if line := s.missing(outputs[i]); line != "" {
+			t.Errorf("step %d does not print %q:\n%s\nprinted:\n%s", i+1, line, s.commands, outputs[i])
+		}
+	}
+}
+
+func TestAWalkthroughThatRotsIsNoticed(t *testing.T) {
+	readme := "# x\n## Walkthrough\ntext\n```sh\necho one\necho '{\"id\":\"7\"}'\n```\nprints\n```text\none\n{\"id\":\"…\"}\n```\n## Next\n```sh\nfalse\n```\n"
+	steps := walkthrough(readme)
+	if len(steps) != 1 || len(steps[0].expected) != 2 {
+		t.Fatalf("read %+v", steps)
+	}
+	for output, want := range map[string]string{
+		"one\n{\"id\":\"7\"}\n":   "",
+		"one\n{\"name\":\"7\"}\n": `{"id":"…"}`,
+		"{\"id\":\"7\"}\none\n":   `{"id":"…"}`, // in the wrong order
+		"":                        "one",
+	} {
+		if got := steps[0].missing(output); got != want {
+			t.Errorf("%q misses %q, want %q", output, got, fmt.Sprint(want))
+		}
+	}
+}
