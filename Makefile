@@ -1,0 +1,38 @@
+# Tools that nothing needs for running or testing; pinned here, built on demand.
+SQLC := go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
+LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+MODULES := db deploy/local pkg services/crm services/notification
+
+.DEFAULT_GOAL := help
+.PHONY: help run token test race check gen lint fuzz test-smtp build
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start PostgreSQL, a mail catcher and both services on this machine; ctrl-C stops all
+	@go run ./deploy/local
+
+token: ## print a service token for the running stack: make token SCOPE="notifications:read"
+	@go run ./deploy/local token "$(SCOPE)"
+
+test: ## run every test on a real PostgreSQL that is started for it
+	go run ./pkg/pgtest/withpg go test -shuffle=on work
+
+race: ## the same under the race detector (needs a C compiler)
+	go run ./pkg/pgtest/withpg go test -race -shuffle=on work
+
+check: ## what must not drift: formatting, vet, go.mod files, generated code
+	@test -z "$$(gofmt -l $(MODULES))" || { echo "not formatted:"; gofmt -l $(MODULES); exit 1; }
+	go vet work
+	@for m in $(MODULES); do (cd $$m && go mod tidy -diff) || exit 1; done
+	cd db && $(SQLC) diff
+
+gen: ## generate the Go of the SQL in db/
+	cd db && $(SQLC) generate
+
+lint: ## golangci-lint with .golangci.yml
+	@for m in $(MODULES); do echo "$$m" && (cd $$m && $(LINT) run ./...) || exit 1; done
+
+build: ## build both services into bin/
+	go build -o bin/ ./services/crm/cmd/crm ./services/notification/cmd/notification
