@@ -63,9 +63,9 @@ var unavailableCodes = []string{
 }
 
 // Unavailable tells whether err says that the database can't serve now, though
-// it may the next time: it is away, starting, stopping, full or too slow, or
-// the connection broke, or the pool is closed or exhausted. A client that gave
-// up itself (context.Canceled) doesn't count.
+// it may the next time: it is away, starting, stopping, full or too slow, the
+// connection broke, the pool is closed or exhausted, or Retry gave up. A
+// client that gave up itself (context.Canceled) doesn't count.
 func Unavailable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) && !isPgError(err) {
 		return false
@@ -84,6 +84,7 @@ func Unavailable(err error) bool {
 	return errors.As(err, &connectErr) || errors.As(err, &netErr) ||
 		pgconn.Timeout(err) ||
 		errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, ErrRetry) ||
 		errors.Is(err, pgconn.ErrConnClosed) ||
 		errors.Is(err, puddle.ErrClosedPool) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)

@@ -47,6 +47,9 @@ func TestWhatPassesIsUnavailableAndWhatDoesNotIsNot(t *testing.T) {
 			}
 		})
 	}
+	if err := pg.Retry(t.Context(), func() error { return pg.ErrRetry }); !pg.Unavailable(err) {
+		t.Errorf("a race lost ten times: %v", err)
+	}
 	if pg.Unavailable(nil) || pg.Unavailable(context.Canceled) || pg.Unavailable(pgx.ErrNoRows) {
 		t.Error("no error, a client that left, or no row is taken for an unavailable database")
 	}

@@ -37,17 +37,17 @@ func run(arguments []string) (code int, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
+	environment := os.Environ()
 	if os.Getenv(pgtest.EnvURL) == "" {
 		cluster, startErr := pgtest.StartCluster(ctx)
 		if startErr != nil {
 			return 1, startErr
 		}
 		defer func() { err = errors.Join(err, cluster.Close()) }()
-		if err := os.Setenv(pgtest.EnvURL, cluster.URL()); err != nil {
-			return 1, err
-		}
+		environment = append(environment, pgtest.EnvURL+"="+cluster.URL())
 	}
 	cmd := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
+	cmd.Env = environment
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	err = cmd.Run()
