@@ -1,0 +1,453 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/httpapi"
+
+	"github.com/google/uuid"
+)
+
+// canary is in every value that is refused; it must be in no answer.
+const canary = "c4n4ry"
+
+func TestBadBodyIsRefusedWithoutRepeatingIt(t *testing.T) {
+	f := newFixture(t, nil)
+	nested := strings.Repeat("[", 65) + strings.Repeat("]", 65)
+	tests := []struct {
+		name, body string
+		status     int
+		code       string
+		locations  string // comma list, "" when there are none
+	}{
+		{"no JSON", canary, 400, errs.CodeMalformedJSON, ""},
+		{"cut off", `{"title":"` + canary, 400, errs.CodeMalformedJSON, ""},
+		{"trailing object", `{"title":"a"}{"title":"` + canary + `"}`, 400, errs.CodeMalformedJSON, ""},
+		{"trailing comma", `{"title":"` + canary + `",}`, 400, errs.CodeMalformedJSON, ""},
+		{"duplicate key", `{"title":"a","title":"` + canary + `"}`, 400, errs.CodeMalformedJSON, ""},
+		{"duplicate key, escaped", `{"title":"a","t\u0069tle":"` + canary + `"}`, 400, errs.CodeMalformedJSON, ""},
+		{"invalid UTF-8", `{"title":"` + canary + "\xff\"}", 400, errs.CodeMalformedJSON, ""},
+		{"overlong UTF-8", `{"title":"` + canary + "\xc0\x80\"}", 400, errs.CodeMalformedJSON, ""},
+		{"raw NUL", `{"title":"` + canary + "\x00\"}", 400, errs.CodeMalformedJSON, ""},
+		{"escaped NUL", `{"title":"` + canary + `\u0000"}`, 400, errs.CodeMalformedJSON, ""},
+		{"escaped NUL in a key", `{"` + canary + `\u0000":1}`, 400, errs.CodeMalformedJSON, ""},
+		{"lone high surrogate", `{"title":"` + canary + `\ud800"}`, 400, errs.CodeMalformedJSON, ""},
+		{"lone low surrogate", `{"title":"` + canary + `\udc00"}`, 400, errs.CodeMalformedJSON, ""},
+		{"reversed surrogates", `{"title":"\udc00\ud800"}`, 400, errs.CodeMalformedJSON, ""},
+		{"raw line feed in a string", "{\"title\":\"" + canary + "\n\"}", 400, errs.CodeMalformedJSON, ""},
+		{"65 deep", `{"title":` + nested + `}`, 400, errs.CodeMalformedJSON, ""},
+		{"10,000 deep", strings.Repeat(`{"a":`, 10_000), 400, errs.CodeMalformedJSON, ""},
+		{"1e400", `{"title":"a","count":1e400}`, 400, errs.CodeMalformedJSON, ""},
+		{"NaN", `{"title":"a","count":NaN}`, 400, errs.CodeMalformedJSON, ""},
+		{"leading zero", `{"title":"a","count":01}`, 400, errs.CodeMalformedJSON, ""},
+		{"byte order mark", "\ufeff{}", 400, errs.CodeMalformedJSON, ""},
+		{"white space alone", " ", 400, errs.CodeMalformedJSON, ""},
+		{"wrong case", `{"Title":"` + canary + `"}`, 422, errs.CodeValidationFailed, "body.Title,body.title"},
+		{"unknown field", `{"title":"a","assignee_id":"` + canary + `"}`, 422, errs.CodeValidationFailed, "body.assignee_id"},
+		{"unknown field with a name of its own", `{"title":"a","<` + canary + `>":1}`, 422, errs.CodeValidationFailed, "body"},
+		{"unknown field with a long name", `{"title":"a","` + strings.Repeat(canary, 100) + `":1}`, 422, errs.CodeValidationFailed, "body"},
+		{"missing field", `{}`, 422, errs.CodeValidationFailed, "body.title"},
+		{"too short", `{"title":""}`, 422, errs.CodeValidationFailed, "body.title"},
+		{"too long", `{"title":"` + strings.Repeat(canary, 4) + `"}`, 422, errs.CodeValidationFailed, "body.title"},
+		{"wrong type", `{"title":["` + canary + `"]}`, 422, errs.CodeValidationFailed, "body.title"},
+		{"null for a required field", `{"title":null}`, 422, errs.CodeValidationFailed, "body.title"},
+		{"null for an optional field", `{"title":"a","priority":null}`, 422, errs.CodeValidationFailed, "body.priority"},
+		{"null in a list", `{"title":"a","tags":["b",null]}`, 422, errs.CodeValidationFailed, "body.tags[1]"},
+		{"null body", `null`, 422, errs.CodeValidationFailed, "body"},
+		{"list body", `["` + canary + `"]`, 422, errs.CodeValidationFailed, "body"},
+		{"not in the list", `{"title":"a","priority":"` + canary + `"}`, 422, errs.CodeValidationFailed, "body.priority"},
+		{"out of int32", `{"title":"a","count":4294967296}`, 422, errs.CodeValidationFailed, "body"},
+		{"out of int64", `{"title":"a","count":99999999999999999999}`, 422, errs.CodeValidationFailed, "body"},
+		{"fraction", `{"title":"a","count":1.5}`, 422, errs.CodeValidationFailed, "body.count"},
+		{"negative", `{"title":"a","count":-1}`, 422, errs.CodeValidationFailed, "body.count"},
+		{"two things", `{"title":"","count":-1}`, 422, errs.CodeValidationFailed, "body.count,body.title"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			res, body := f.send(t, "POST", "/v1/things", tt.body)
+			p := wantProblem(t, res, body, tt.status, tt.code)
+			var locations []string
+			for _, e := range p.Errors {
+				locations = append(locations, e.Location)
+				if e.Message == "" || strings.HasPrefix(e.Message, "expected") {
+					t.Errorf("message %q", e.Message)
+				}
+			}
+			if got := strings.Join(locations, ","); got != tt.locations {
+				t.Errorf("locations %q, want %q: %s", got, tt.locations, body)
+			}
+			if bytes.Contains(body, []byte(canary)) {
+				t.Errorf("the answer repeats the input: %s", body)
+			}
+		})
+	}
+	if strings.Contains(f.log.String(), canary) {
+		t.Error("the log repeats the input")
+	}
+}
+
+func TestGoodBodyIsTaken(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, body := range []string{
+		`{"title":"a"}`, " {\"title\" : \"a\"}\r\n", `{"title":"\ud83d\ude00é"}`, `{"title":"a","note":null}`,
+		`{"title":"a","count":2147483647,"tags":[],"priority":"high"}`, `{"title":"` + strings.Repeat("é", 20) + `"}`,
+		`{"title":"a"}` + strings.Repeat(" ", 1<<20-len(`{"title":"a"}`)),
+	} {
+		if res, answer := f.send(t, "POST", "/v1/things", body); res.StatusCode != 201 {
+			t.Errorf("%.60s: %d %s", body, res.StatusCode, answer)
+		}
+	}
+	for _, contentType := range []string{"application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"} {
+		if res, answer := f.send(t, "POST", "/v1/things", `{"title":"a"}`, "Content-Type: "+contentType); res.StatusCode != 201 {
+			t.Errorf("%s: %d %s", contentType, res.StatusCode, answer)
+		}
+	}
+}
+
+func TestManyUnknownFieldsMakeNoLongAnswer(t *testing.T) {
+	f := newFixture(t, nil)
+	var body strings.Builder
+	for i := range 50_000 {
+		fmt.Fprintf(&body, `,"field%d":1`, i)
+	}
+	res, answer := f.send(t, "POST", "/v1/things", `{"title":"a"`+body.String()+`}`)
+	if p := wantProblem(t, res, answer, 422, errs.CodeValidationFailed); len(p.Errors) != 50 {
+		t.Errorf("%d errors", len(p.Errors))
+	}
+}
+
+func TestMediaTypesOtherThanJSONAreRefused(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, header := range []string{
+		"Content-Type: -", "Content-Type: text/plain", "Content-Type: application/xml", "Content-Type: application/x-www-form-urlencoded",
+		"Content-Type: application/merge-patch+json", "Content-Type: application/json; charset=latin1", "Content-Type: application/json; q",
+		"Content-Type: multipart/form-data; boundary=x", "Content-Type: json", "Content-Type: application/json, text/plain",
+		"Content-Encoding: gzip", "+: Content-Type=application/json",
+	} {
+		res, body := f.send(t, "POST", "/v1/things", `{"title":"a"}`, header)
+		if p := wantProblem(t, res, body, 415, errs.CodeUnsupportedMediaType); p.Code == "" {
+			t.Errorf("for %s", header)
+		}
+	}
+}
+
+func TestBodyIsRequiredWhereThereIsOneAndRefusedWhereThereIsNone(t *testing.T) {
+	f := newFixture(t, nil)
+	res, body := f.send(t, "POST", "/v1/things", "", "Content-Type: application/json")
+	wantProblem(t, res, body, 400, errs.CodeMalformedJSON)
+	accept := "/v1/things/" + uuid.NewString() + "/accept"
+	for _, ok := range []string{"", "{}", " {} \n"} {
+		if res, body := f.send(t, "POST", accept, ok); res.StatusCode != 204 || len(body) > 0 {
+			t.Errorf("%q: %d %s", ok, res.StatusCode, body)
+		}
+	}
+	for _, bad := range []string{`{"role":"admin"}`, "null", strings.Repeat(" ", 64), strings.Repeat("a", 2<<20)} {
+		res, body := f.send(t, "POST", accept, bad)
+		wantProblem(t, res, body, 422, errs.CodeValidationFailed)
+	}
+}
+
+func TestBodyOverOneMebibyteIsRefusedHoweverItIsSent(t *testing.T) {
+	f := newFixture(t, nil)
+	huge := `{"title":"` + strings.Repeat("a", 1<<20) + `"}`
+	res, body := f.send(t, "POST", "/v1/things", huge)
+	wantProblem(t, res, body, 413, errs.CodeBodyTooLarge)
+
+	req, err := http.NewRequestWithContext(t.Context(), "POST", f.URL+"/v1/things", io.MultiReader(strings.NewReader(huge)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer admin-token")
+	req.Header.Set("Content-Type", "application/json")
+	res, err = http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err = io.ReadAll(res.Body)
+	if err != nil || req.ContentLength != 0 {
+		t.Fatalf("%v, length %d", err, req.ContentLength)
+	}
+	wantProblem(t, res, body, 413, errs.CodeBodyTooLarge)
+}
+
+func TestQueryIsStrict(t *testing.T) {
+	f := newFixture(t, nil)
+	tests := []struct{ query, location string }{
+		{"assignee_id=" + canary, "query.assignee_id"}, {"Limit=5", "query.Limit"}, {"%3C" + canary + "%3E=1", "query"},
+		{"limit=0", "query.limit"}, {"limit=101", "query.limit"}, {"limit=" + canary, "query.limit"}, {"limit=1.5", "query.limit"},
+		{"limit=9223372036854775808", "query.limit"}, {"limit=", "query.limit"}, {"limit", "query.limit"}, {"limit=%2B5", "query.limit"},
+		{"limit=1&limit=2", "query.limit"}, {"l%69mit=0", "query.limit"}, {"status=open&status=closed", "query.status"},
+		{"status=" + canary, "query.status"}, {"status=", "query.status"}, {"active=1", "query.active"}, {"active=TRUE", "query.active"},
+		{"after=yesterday" + canary, "query.after"}, {"after=2026-13-01T00:00:00Z", "query.after"},
+		{"q=%00" + canary, "query.q"}, {"q=%ff" + canary, "query.q"}, {"q=" + strings.Repeat(canary, 20), "query.q"},
+		{"q=%zz" + canary, "query"}, {"q=a;b", "query"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.query, func(t *testing.T) {
+			res, body := f.send(t, "GET", "/v1/things?"+tt.query, "")
+			p := wantProblem(t, res, body, 422, errs.CodeValidationFailed)
+			if len(p.Errors) != 1 || p.Errors[0].Location != tt.location || bytes.Contains(body, []byte(canary)) {
+				t.Errorf("want %s: %s", tt.location, body)
+			}
+		})
+	}
+	for _, query := range []string{"?", "?q=", "?limit=100&status=open&active=false&after=2026-01-01T00:00:00%2B01:00", "?q=%25_%5C%27%22;DROP"} {
+		query = strings.ReplaceAll(query, ";", "%3B")
+		if res, body := f.send(t, "GET", "/v1/things"+query, ""); res.StatusCode != 200 {
+			t.Errorf("%s: %d %s", query, res.StatusCode, body)
+		}
+	}
+	// A parameter is found however its name is spelt.
+	if _, body := f.send(t, "GET", "/v1/things?%71=needle", ""); !bytes.Contains(body, []byte("needle")) {
+		t.Errorf("q was lost: %s", body)
+	}
+}
+
+func TestPathAndHeadersAreStrict(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, name := range []string{"%00" + canary, canary + "%ff", "%C0%80"} {
+		res, body := f.send(t, "GET", "/v1/named/"+name, "")
+		p := wantProblem(t, res, body, 422, errs.CodeValidationFailed)
+		if len(p.Errors) != 1 || p.Errors[0].Location != "path.name" || bytes.Contains(body, []byte(canary)) {
+			t.Errorf("%s: %s", name, body)
+		}
+	}
+	for _, name := range []string{"a%2Fb", "%25", "a%20b", "é"} {
+		want, _ := url.PathUnescape(name)
+		if _, body := f.send(t, "GET", "/v1/named/"+name, ""); !strings.Contains(string(body), `"name":"`+want+`"`) {
+			t.Errorf("%s: %s", name, body)
+		}
+	}
+	for _, id := range []string{canary, "1", strings.Repeat("a", 36), "..%2f" + canary, "%00"} {
+		res, body := f.send(t, "GET", "/v1/things/"+id, "")
+		if wantProblem(t, res, body, 422, errs.CodeValidationFailed); bytes.Contains(body, []byte(canary)) {
+			t.Errorf("%s: %s", id, body)
+		}
+	}
+	for _, headers := range [][]string{
+		{"Idempotency-Key: " + canary + "\xff"}, {"Idempotency-Key: a", "+: Idempotency-Key=b"}, {"Idempotency-Key: " + strings.Repeat(canary, 20)},
+	} {
+		res, body := f.send(t, "POST", "/v1/things", `{"title":"a"}`, headers...)
+		p := wantProblem(t, res, body, 422, errs.CodeValidationFailed)
+		if len(p.Errors) != 1 || !strings.EqualFold(p.Errors[0].Location, "header.Idempotency-Key") || bytes.Contains(body, []byte(canary)) {
+			t.Errorf("%q: %s", headers, body)
+		}
+	}
+}
+
+func TestCallerWithoutATokenLearnsNothingElse(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, headers := range [][]string{
+		{"Authorization: -"}, {"Authorization: "}, {"Authorization: Bearer"}, {"Authorization: Bearer "}, {"Authorization: Basic YTpi"},
+		{"Authorization: Bearer  admin-token"}, {"Authorization: Bearer admin-token x"}, {"Authorization: Bearer a,b"}, {"Authorization: admin-token"},
+		{"Authorization: Bearer admin-token", "+: Authorization=Bearer admin-token"}, {"Authorization: Bearer " + canary},
+	} {
+		headers := append(headers, "Accept: image/png", "Content-Type: text/plain")
+		for _, path := range []string{"/v1/things?unknown=1", "/v1/things/not-an-id/accept"} {
+			res, body := f.send(t, "POST", path, strings.Repeat("{", 2<<20), headers...)
+			p := wantProblem(t, res, body, 401, errs.CodeInvalidToken)
+			want := `Bearer error="invalid_token"`
+			if headers[0] == "Authorization: -" {
+				want = "Bearer"
+			}
+			if got := res.Header.Get("WWW-Authenticate"); got != want || len(p.Errors) > 0 || bytes.Contains(body, []byte(canary)) {
+				t.Errorf("%q: %q %s", headers, got, body)
+			}
+		}
+	}
+	if strings.Contains(f.log.String(), canary) {
+		t.Error("the log has the token")
+	}
+}
+
+func TestSchemeOfTheTokenHasNoCase(t *testing.T) {
+	f := newFixture(t, nil)
+	if res, body := f.send(t, "GET", "/v1/things", "", "Authorization: bearer admin-token"); res.StatusCode != 200 {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}
+
+func TestWrongRoleIsForbiddenBeforeTheInputIsLookedAt(t *testing.T) {
+	f := newFixture(t, nil)
+	res, body := f.send(t, "POST", "/v1/things/not-an-id/accept", "{", "Authorization: Bearer customer-token")
+	wantProblem(t, res, body, 403, errs.CodeForbidden)
+}
+
+func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, path := range []string{"/", "/v1", "/v1/", "/v1/things/", "/v2/things", "/v1/things/a/b/c", "/%2e%2e/etc/passwd", "/docs/../api.go", "/docs/LICENSE"} {
+		res, body := f.send(t, "GET", path, "")
+		wantProblem(t, res, body, 404, errs.CodeNotFound)
+	}
+	for _, tt := range []struct{ method, path, allow string }{
+		{"DELETE", "/v1/things", "GET, HEAD, POST"}, {"PUT", "/v1/things/" + uuid.NewString(), "GET, HEAD"}, {"GET", "/v1/things/1/accept", "POST"},
+		{"POST", "/healthz", "GET, HEAD"}, {"OPTIONS", "/v1/things", "GET, HEAD, POST"}, {"TRACE", "/v1/things", "GET, HEAD, POST"}, {"FOO", "/v1/things", "GET, HEAD, POST"},
+	} {
+		res, body := f.send(t, tt.method, tt.path, "")
+		wantProblem(t, res, body, 405, errs.CodeMethodNotAllowed)
+		if got := strings.Join(res.Header.Values("Allow"), ", "); got != tt.allow {
+			t.Errorf("%s %s: Allow %q", tt.method, tt.path, got)
+		}
+	}
+	res, body := f.send(t, "FOO", "/nowhere", "")
+	wantProblem(t, res, body, 404, errs.CodeNotFound)
+}
+
+func TestUnacceptableAnswerIsRefused(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, accept := range []string{"image/png", "application/json;q=0", "text/html, application/xml", "application/*;q=0", "application/json;q=x", ";", ",", "a;,b", "*", "/"} {
+		res, body := f.send(t, "GET", "/v1/things/"+uuid.NewString(), "", "Accept: "+accept)
+		wantProblem(t, res, body, 406, errs.CodeNotAcceptable)
+	}
+	for _, accept := range []string{"*/*", "application/json", "application/*", "text/html,*/*;q=0.1", "APPLICATION/JSON", "application/json;charset=utf-8", "image/png, application/json;q=0.001"} {
+		if res, body := f.send(t, "GET", "/v1/things/"+uuid.NewString(), "", "Accept: "+accept); res.StatusCode != 200 {
+			t.Errorf("%s: %d %s", accept, res.StatusCode, body)
+		}
+	}
+}
+
+func TestHeadAnswersAsGetWithoutTheBody(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, path := range []string{"/healthz", "/v1/things", "/v1/things/" + uuid.NewString()} {
+		res, body := f.send(t, "HEAD", path, "")
+		if res.StatusCode != 200 || len(body) != 0 || res.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %v", path, res.StatusCode, res.Header)
+		}
+	}
+	if res, _ := f.send(t, "HEAD", "/v1/things", "", "Authorization: -"); res.StatusCode != 401 {
+		t.Errorf("HEAD without a token: %d", res.StatusCode)
+	}
+	if !strings.Contains(f.log.String(), `"method":"HEAD"`) {
+		t.Error("HEAD is logged as another method")
+	}
+}
+
+func TestEveryAnswerHasTheSecurityHeaders(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, path := range []string{"/v1/things", "/nowhere", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/panic"} {
+		res, _ := f.send(t, "GET", path, "", "Origin: https://evil.example")
+		h := res.Header
+		if h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
+			!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("X-Request-Id") == "" {
+			t.Errorf("%s: %v", path, h)
+		}
+		for name := range h {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s: %s without being configured", path, name)
+			}
+		}
+	}
+}
+
+func TestRequestIDIsTakenWhenItIsSane(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, id := range []string{"a", "01890a5d-ac96-774b-bcce-b302099a8057", "Root=1-67891233-abcdef012345678912345678", strings.Repeat("x", 128)} {
+		res, body := f.send(t, "GET", "/v1/named/a", "", "X-Request-ID: "+id)
+		if res.Header.Get("X-Request-Id") != id || !strings.Contains(string(body), `"request_id":"`+id+`"`) {
+			t.Errorf("%s became %s: %s", id, res.Header.Get("X-Request-Id"), body)
+		}
+	}
+	for _, headers := range [][]string{
+		{"X-Request-ID: -"}, {"X-Request-ID: "}, {"X-Request-ID: a b"}, {"X-Request-ID: " + strings.Repeat("x", 129)}, {"X-Request-ID: é"},
+		{`X-Request-ID: a"b`}, {"X-Request-ID: <a@b>"}, {"X-Request-ID: a\tb"}, {"X-Request-ID: a", "+: X-Request-ID=b"},
+	} {
+		res, _ := f.send(t, "GET", "/v1/named/a", "", headers...)
+		id, err := uuid.Parse(res.Header.Get("X-Request-Id"))
+		if err != nil || id.Version() != 7 || len(res.Header.Values("X-Request-Id")) != 1 {
+			t.Errorf("%q: %v", headers, res.Header.Values("X-Request-Id"))
+		}
+	}
+}
+
+func TestPanicIsA500WithoutItsText(t *testing.T) {
+	f := newFixture(t, nil)
+	res, body := f.send(t, "GET", "/panic", "")
+	if wantProblem(t, res, body, 500, errs.CodeInternal); bytes.Contains(body, []byte("canary")) {
+		t.Errorf("%s", body)
+	}
+	if log := f.log.String(); !strings.Contains(log, `"panic":"canary"`) || !strings.Contains(log, `"status":500`) {
+		t.Errorf("log: %s", log)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "GET", f.URL+"/panic-late", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err = http.DefaultTransport.RoundTrip(req); err != nil {
+		return
+	}
+	defer func() { _ = res.Body.Close() }()
+	if _, err := io.ReadAll(res.Body); err == nil {
+		t.Error("a broken answer looks complete")
+	}
+}
+
+// rawRequest sends bytes as they are and gives the first line of the answer.
+func rawRequest(t *testing.T, address, request string) string {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSpace(line)
+}
+
+func TestRawAttacksOnHTTPAreRefused(t *testing.T) {
+	f := newFixture(t, nil)
+	address := f.Listener.Addr().String()
+	head := "POST /v1/things HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer admin-token\r\nContent-Type: application/json\r\nConnection: close\r\n"
+	for name, tt := range map[string]struct{ request, want string }{
+		"headers over 16 KiB":       {head + "X: " + strings.Repeat("a", 17<<10) + "\r\n\r\n", "431"},
+		"NUL in a header":           {head + "Idempotency-Key: a\x00b\r\nContent-Length: 2\r\n\r\n{}", "400"},
+		"two lengths":               {head + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}a", "400"},
+		"length and chunks":         {head + "Content-Length: 2\r\nTransfer-Encoding: gzip\r\n\r\n{}", "501"},
+		"broken chunk":              {head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", "400"},
+		"bad escape in the path":    {"GET /v1/things/%zz HTTP/1.1\r\nHost: a\r\n\r\n", "400"},
+		"headers just under 16 KiB": {"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: " + strings.Repeat("a", 15<<10) + "\r\n\r\n", "200"},
+	} {
+		if got := rawRequest(t, address, tt.request); !strings.HasPrefix(got, "HTTP/1.1 "+tt.want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func FuzzBodyNeverBreaksTheService(f *testing.F) {
+	for _, s := range []string{`{"title":"a"}`, `{"title":null}`, `[]`, `{"tags":[null]}`, `{"a":{"b":[1]}}`, `{"count":1e99}`, "\x00", `"\ud800"`} {
+		f.Add([]byte(s))
+	}
+	fix := newFixture(f, nil)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if len(body) == 0 {
+			return
+		}
+		res, answer := fix.send(t, "POST", "/v1/things", string(body))
+		switch res.StatusCode {
+		case 201:
+			if !json.Valid(body) || httpapi.CheckJSON(body) != nil {
+				t.Errorf("%q was taken", body)
+			}
+		case 400, 422:
+		default:
+			t.Errorf("%q: %d %s", body, res.StatusCode, answer)
+		}
+	})
+}
