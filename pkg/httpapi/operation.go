@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +59,7 @@ type Alternative[In any] struct {
 // It panics on a mistake in the declaration, so that it can't reach a client:
 // above all on an operation that is neither public nor allowed to anyone.
 func Register[In, Out any](a *API, op Operation, handler func(context.Context, *In) (*Out, error), alternatives ...Alternative[In]) {
-	h := humaOperation(op, "application/json")
+	h := humaOperation(op, takesBody[In](), "application/json")
 	d := h.Metadata[metaOperation].(*details)
 	for _, alt := range alternatives {
 		d.produces = append(d.produces, alt.ContentType)
@@ -80,7 +81,7 @@ func Register[In, Out any](a *API, op Operation, handler func(context.Context, *
 		}
 		return out, nil
 	})
-	a.document(op, d.produces[1:])
+	a.document(op, takesBody[In](), d.produces[1:])
 }
 
 // RegisterStream adds an operation whose only answer is a stream of the given
@@ -90,7 +91,7 @@ func RegisterStream[In any](a *API, op Operation, contentType string, handler fu
 	if op.Status == 0 {
 		op.Status = http.StatusOK
 	}
-	h := humaOperation(op, contentType)
+	h := humaOperation(op, takesBody[In](), contentType)
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*struct{}, error) {
 		stream, err := handler(ctx, in)
 		if err == nil {
@@ -98,7 +99,13 @@ func RegisterStream[In any](a *API, op Operation, contentType string, handler fu
 		}
 		return nil, a.problemOrNil(ctx, err)
 	})
-	a.document(op, []string{contentType})
+	a.document(op, takesBody[In](), []string{contentType})
+}
+
+// takesBody tells whether an input struct has a body.
+func takesBody[In any]() bool {
+	_, ok := reflect.TypeFor[In]().FieldByName("Body")
+	return ok
 }
 
 // problemOrNil keeps a nil error nil: a nil *Problem in an error would not be.
@@ -110,7 +117,7 @@ func (a *API) problemOrNil(ctx context.Context, err error) error {
 }
 
 // humaOperation checks op and says it in huma's words.
-func humaOperation(op Operation, contentType string) huma.Operation {
+func humaOperation(op Operation, hasBody bool, contentType string) huma.Operation {
 	switch {
 	case op.ID == "" || op.Summary == "" || op.Tag == "":
 		panic(fmt.Sprintf("httpapi: %s %s needs ID, Summary and Tag", op.Method, op.Path))
@@ -122,7 +129,7 @@ func humaOperation(op Operation, contentType string) huma.Operation {
 	h := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path,
 		Summary: op.Summary, Description: op.Description, Tags: []string{op.Tag},
-		DefaultStatus: op.Status, Hidden: op.Hidden, Errors: statuses(op.codes()),
+		DefaultStatus: op.Status, Hidden: op.Hidden, Errors: statuses(op.codes(hasBody)),
 		// The pipeline has bounded and read the body.
 		MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1,
 		Metadata: map[string]any{metaOperation: &details{Operation: op, produces: []string{contentType}}},
@@ -133,15 +140,19 @@ func humaOperation(op Operation, contentType string) huma.Operation {
 	return h
 }
 
-// commonCodes are what the pipeline itself can answer to any operation.
-var commonCodes = []string{
-	errs.CodeMalformedJSON, errs.CodeNotAcceptable, errs.CodeBodyTooLarge,
-	errs.CodeUnsupportedMediaType, errs.CodeValidationFailed, errs.CodeInternal, errs.CodeUnavailable,
-}
+// commonCodes are what the pipeline itself can answer to any operation, and
+// bodyCodes to those that take a body.
+var (
+	commonCodes = []string{errs.CodeNotAcceptable, errs.CodeValidationFailed, errs.CodeInternal, errs.CodeUnavailable}
+	bodyCodes   = []string{errs.CodeMalformedJSON, errs.CodeBodyTooLarge, errs.CodeUnsupportedMediaType}
+)
 
 // codes lists every code the operation can answer, sorted.
-func (op Operation) codes() []string {
+func (op Operation) codes(hasBody bool) []string {
 	codes := slices.Concat(commonCodes, op.Errors)
+	if hasBody {
+		codes = append(codes, bodyCodes...)
+	}
 	if !op.Public {
 		codes = append(codes, errs.CodeInvalidToken, errs.CodeForbidden)
 	}
@@ -165,13 +176,13 @@ func statuses(codes []string) []int {
 
 // document adds to the OpenAPI document what huma can't know: the codes behind
 // each status and the media types of streams.
-func (a *API) document(op Operation, streams []string) {
+func (a *API) document(op Operation, hasBody bool, streams []string) {
 	item := a.huma.OpenAPI().Paths[op.Path]
 	if op.Hidden || item == nil {
 		return
 	}
 	described := operationOf(item, op.Method)
-	for _, code := range op.codes() {
+	for _, code := range op.codes(hasBody) {
 		response := described.Responses[strconv.Itoa(codeStatus[code])]
 		if !strings.Contains(response.Description, "`") {
 			response.Description += ":"
