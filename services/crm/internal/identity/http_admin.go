@@ -25,8 +25,8 @@ type listUsersInput struct {
 }
 
 type changeUserInput struct {
-	idInput
-	IfMatch string `header:"If-Match" doc:"The ETag of the version that was read."`
+	ID      uuid.UUID `path:"id" format:"uuid"`
+	IfMatch string    `header:"If-Match" doc:"The ETag of the version that was read."`
 	Body    struct {
 		Role   *Role   `json:"role,omitempty" enum:"customer,engineer,admin"`
 		Status *Status `json:"status,omitempty" enum:"pending,approved,rejected,suspended"`
@@ -100,8 +100,8 @@ type decideInput struct {
 }
 
 type rejectInput struct {
-	decideInput
-	Body *struct {
+	UserID uuid.UUID `path:"user_id" format:"uuid"`
+	Body   *struct {
 		Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Told to the applicant."`
 	}
 }

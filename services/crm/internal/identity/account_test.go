@@ -1,0 +1,217 @@
+package identity
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+func TestTheWholeLifeOfAnEngineersAccount(t *testing.T) {
+	d := newDesk(t)
+	id, email := d.register(RoleEngineer)
+	d.tryLogin(email, goodPassword).want(t, 403, "account_pending")
+	d.tryLogin(email, "not the password").want(t, 401, "invalid_credentials")
+
+	waiting := d.admin.call("GET", "/v1/registrations?status=pending&role=engineer", nil).want(t, 200).items(t)
+	if len(waiting) != 1 || waiting[0]["id"] != id || waiting[0]["decided_by"] != nil {
+		t.Fatalf("waiting registrations: %v", waiting)
+	}
+	rejected := d.admin.call("POST", "/v1/registrations/"+id+"/reject", map[string]any{"reason": "We don't know you."}).want(t, 200)
+	if rejected.str("status") != "rejected" || rejected.str("reason") != "We don't know you." || rejected.str("decided_by") != d.admin.id || rejected.str("decided_at") == "" {
+		t.Fatalf("rejected: %s", rejected.text)
+	}
+	if a := d.tryLogin(email, goodPassword).want(t, 403, "account_rejected"); !strings.Contains(a.str("detail"), "We don't know you.") {
+		t.Errorf("the reason isn't told: %s", a.text)
+	}
+	d.admin.call("POST", "/v1/registrations/"+id+"/approve", nil).want(t, 409, "already_decided")
+	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
+
+	engineer := d.login(email, goodPassword)
+	if me := engineer.call("GET", "/v1/me", nil).want(t, 200); me.body["available"] != true || me.str("role") != "engineer" {
+		t.Errorf("me: %s", me.text)
+	}
+	engineer.call("GET", "/v1/users", nil).want(t, 403, "forbidden")
+	if me := engineer.call("PATCH", "/v1/me", map[string]any{"name": "Ada", "available": false, "hand_over": true}).want(t, 200); me.str("name") != "Ada" || me.body["available"] != false {
+		t.Errorf("changed me: %s", me.text)
+	}
+
+	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "suspended"}).want(t, 200)
+	engineer.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
+	d.tryLogin(email, goodPassword).want(t, 403, "account_suspended")
+	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
+	engineer.call("GET", "/v1/me", nil).want(t, 401, "invalid_token") // its session ended with the suspension
+	d.login(email, goodPassword)
+}
+
+func TestWhoIsMailedAboutARegistration(t *testing.T) {
+	d := newDesk(t)
+	id, _ := d.register(RoleEngineer)
+	if n := d.count("select count(*) from outbox where kind = 'registration_waiting' and reference = $1 and data->'to'->0->>'email' = 'root@desk.test' and jsonb_array_length(data->'to') = 1", id); n != 1 {
+		t.Errorf("%d notices that somebody waits", n)
+	}
+	woken := d.woken.Load()
+	d.admin.call("POST", "/v1/registrations/"+id+"/reject", map[string]any{"reason": "No."}).want(t, 200)
+	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
+	for query, want := range map[string]int{
+		"select count(*) from outbox where kind = 'registration_decided' and reference = $1":                                                               2,
+		"select count(*) from outbox where kind = 'registration_decided' and reference = $1 and (data->>'approved')::bool and data->>'reason' = ''":        1,
+		"select count(*) from outbox where kind = 'registration_decided' and reference = $1 and not (data->>'approved')::bool and data->>'reason' = 'No.'": 1,
+	} {
+		if n := d.count(query, id); n != want {
+			t.Errorf("%d instead of %d for %s", n, want, query)
+		}
+	}
+	if d.woken.Load() < woken+2 {
+		t.Error("the relay wasn't woken")
+	}
+	before := d.count("select count(*) from outbox")
+	d.register(RoleCustomer)
+	if d.count("select count(*) from outbox") != before {
+		t.Error("somebody was told of a customer")
+	}
+}
+
+func TestRegistrationRefusesWhatIsWrong(t *testing.T) {
+	d := newDesk(t)
+	_, taken := d.register(RoleCustomer)
+	ok := func() map[string]any {
+		return map[string]any{"name": "Ada", "email": uuid.NewString() + "@desk.test", "password": goodPassword}
+	}
+	for name, c := range map[string]struct {
+		field  string
+		value  any
+		status int
+		code   string
+	}{
+		"taken":              {"email", taken, 409, "email_taken"},
+		"taken in capitals":  {"email", strings.ToUpper(taken), 409, "email_taken"},
+		"no address":         {"email", "nobody", 422, "validation_failed"},
+		"address literal":    {"email", "a@[127.0.0.1]", 422, "validation_failed"},
+		"display name":       {"email", "Ada <ada@desk.test>", 422, "validation_failed"},
+		"header in address":  {"email", "ada@desk.test\r\nBcc: x@y.test", 422, "validation_failed"},
+		"header in name":     {"name", "Ada\r\nBcc: x@y.test", 422, "validation_failed"},
+		"empty name":         {"name", " ", 422, "validation_failed"},
+		"short password":     {"password", "short", 422, "validation_failed"},
+		"common password":    {"password", "Password123", 422, "validation_failed"},
+		"long password":      {"password", strings.Repeat("ab", 65), 422, "validation_failed"},
+		"enormous password":  {"password", strings.Repeat("ab", 400_000), 422, "validation_failed"},
+		"unknown role":       {"role", "owner", 422, "validation_failed"},
+		"assigned status":    {"status", "approved", 422, "validation_failed"},
+		"assigned id":        {"id", uuid.NewString(), 422, "validation_failed"},
+		"assigned version":   {"version", 7, 422, "validation_failed"},
+		"password as number": {"password", 1234567890, 422, "validation_failed"},
+	} {
+		before := d.count("select count(*) from users")
+		body := ok()
+		body[c.field] = c.value
+		a := d.call("POST", "/v1/auth/register", "", body)
+		if a.status != c.status || a.str("code") != c.code {
+			t.Errorf("%s: %d %s", name, a.status, a.text)
+		}
+		if s, isText := c.value.(string); isText && len(s) > 3 && strings.Contains(a.text, s) {
+			t.Errorf("%s: the answer repeats the value: %s", name, a.text)
+		}
+		if d.count("select count(*) from users") != before {
+			t.Errorf("%s: a user was made", name)
+		}
+	}
+	a := d.call("POST", "/v1/auth/register", "", ok()).want(t, 201)
+	if a.str("role") != "customer" || a.str("status") != "approved" || strings.Contains(a.text, "password") {
+		t.Errorf("registered: %s", a.text)
+	}
+}
+
+func TestChangingThePasswordEndsTheOtherSessions(t *testing.T) {
+	d := newDesk(t)
+	here := d.approved(RoleCustomer)
+	there := d.login(here.email, goodPassword)
+	const next = "another lamp in the hallway"
+	here.call("POST", "/v1/me/password", map[string]any{"current_password": "wrong one", "new_password": next}).want(t, 401, "invalid_credentials")
+	here.call("POST", "/v1/me/password", map[string]any{"current_password": goodPassword, "new_password": "password1"}).want(t, 422, "validation_failed")
+	there.call("GET", "/v1/me", nil).want(t, 200)
+	here.call("POST", "/v1/me/password", map[string]any{"current_password": goodPassword, "new_password": next}).want(t, 204)
+	here.call("GET", "/v1/me", nil).want(t, 200)
+	there.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
+	d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": there.refreshWith}).want(t, 401, "invalid_token")
+	d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": here.refreshWith}).want(t, 200)
+	d.tryLogin(here.email, goodPassword).want(t, 401, "invalid_credentials")
+	d.login(here.email, next)
+}
+
+func TestASessionLastsADayAndItsAccessTokenTenMinutes(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	d.clock.advance(10*time.Minute - 2*time.Second)
+	c.call("GET", "/v1/me", nil).want(t, 200)
+	d.clock.advance(3 * time.Second)
+	c.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
+	d.clock.advance(23 * time.Hour)
+	a := d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": c.refreshWith}).want(t, 200)
+	d.clock.advance(49 * time.Minute)
+	a = d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": a.str("refresh_token")}).want(t, 200)
+	if left := a.body["expires_in"].(float64); left > 60 {
+		t.Errorf("the access token outlives its session: %v seconds", left)
+	}
+	d.clock.advance(time.Minute)
+	d.call("GET", "/v1/me", a.str("access_token"), nil).want(t, 401, "invalid_token")
+	d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": a.str("refresh_token")}).want(t, 401, "invalid_token")
+}
+
+func TestSessionsAreListedAndEndedOneByOne(t *testing.T) {
+	d := newDesk(t)
+	here := d.approved(RoleEngineer)
+	var others []*caller
+	for range 3 {
+		others = append(others, d.login(here.email, goodPassword))
+	}
+	first := here.call("GET", "/v1/me/sessions?limit=2", nil).want(t, 200)
+	second := here.call("GET", "/v1/me/sessions?limit=2&cursor="+first.str("next_cursor"), nil).want(t, 200)
+	list := append(first.items(t), second.items(t)...)
+	if len(list) != 4 || second.body["next_cursor"] != nil || list[3]["current"] != true || list[0]["current"] != false {
+		t.Fatalf("sessions: %v", list)
+	}
+	if list[0]["address"] == "" || list[0]["user_agent"] != "Go-http-client/1.1" {
+		t.Errorf("session: %v", list[0])
+	}
+	stranger := d.approved(RoleCustomer)
+	foreign := stranger.call("DELETE", "/v1/me/sessions/"+list[0]["id"].(string), nil, "X-Request-ID", "same").want(t, 404)
+	missing := stranger.call("DELETE", "/v1/me/sessions/"+uuid.NewString(), nil, "X-Request-ID", "same").want(t, 404)
+	if foreign.text != missing.text {
+		t.Errorf("a foreign session can be told from a missing one:\n%s\n%s", foreign.text, missing.text)
+	}
+	others[2].call("GET", "/v1/me", nil).want(t, 200)
+	here.call("DELETE", "/v1/me/sessions/"+list[0]["id"].(string), nil).want(t, 204)
+	others[2].call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
+	others[1].call("GET", "/v1/me", nil).want(t, 200)
+	here.call("DELETE", "/v1/me/sessions/"+list[0]["id"].(string), nil).want(t, 404)
+	if n := len(here.call("GET", "/v1/me/sessions", nil).want(t, 200).items(t)); n != 3 {
+		t.Errorf("%d sessions left", n)
+	}
+}
+
+func TestLogoutStopsBothTokensAtOnceOnEveryReplica(t *testing.T) {
+	d := newDesk(t)
+	_, _, other := d.replica(cheap)
+	c := d.approved(RoleCustomer)
+	d.callAt(other, "GET", "/v1/me", c.access, nil).want(t, 200)
+	c.call("POST", "/v1/auth/logout", nil).want(t, 204)
+	for _, url := range []string{d.url, other} {
+		d.callAt(url, "GET", "/v1/me", c.access, nil).want(t, 401, "invalid_token")
+		d.callAt(url, "POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": c.refreshWith}).want(t, 401, "invalid_token")
+	}
+	if a := c.call("POST", "/v1/auth/logout", nil).want(t, 401); a.header.Get("WWW-Authenticate") == "" {
+		t.Error("no WWW-Authenticate")
+	}
+}
+
+func TestTheKeysThatVerifyTokensArePublished(t *testing.T) {
+	d := newDesk(t)
+	a := d.call(http.MethodGet, "/.well-known/jwks.json", "", nil).want(t, 200)
+	keys := a.body["keys"].([]any)
+	if len(keys) != 2 || strings.Contains(a.text, `"d"`) {
+		t.Errorf("JWKS: %s", a.text)
+	}
+}
