@@ -115,15 +115,15 @@ func (c *circuit) status(server string) ServerStatus {
 	return ServerStatus{Server: server, Open: true, Reason: c.reason, Since: c.since, RetryAt: c.until}
 }
 
-// usableAt is when allow may say yes: the zero time for now.
-func (c *circuit) usableAt() time.Time {
+// usableAt is when allow may say yes: the zero time for at once.
+func (c *circuit) usableAt(now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.open {
+	switch {
+	case !c.open:
 		return time.Time{}
-	}
-	if c.probing { // its probe decides; look again a little later
-		return c.until.Add(c.base)
+	case c.probing: // its probe decides
+		return now.Add(c.base)
 	}
 	return c.until
 }

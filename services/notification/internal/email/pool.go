@@ -143,11 +143,12 @@ func (p *Pool) hasTime(ctx context.Context, d time.Duration) bool {
 	return !ok || time.Until(deadline) >= d
 }
 
-// UsableAt is when some server may be used again: the zero time for now.
+// UsableAt is when some server may be used again: the zero time when one is in
+// order, else the time of the next probe.
 func (p *Pool) UsableAt() time.Time {
 	var earliest time.Time
 	for i, s := range p.servers {
-		at := s.circuit.usableAt()
+		at := s.circuit.usableAt(p.config.Now())
 		if at.IsZero() {
 			return at
 		}

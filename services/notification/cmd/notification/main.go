@@ -1,0 +1,94 @@
+// Command notification is Fixdesk's notification service: it mails people and
+// tells what became of each mail. See notification help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"fixdesk/pkg/config"
+	"fixdesk/pkg/obs"
+	"fixdesk/services/notification/internal/app"
+)
+
+const usage = `notification is Fixdesk's notification service: it mails people, and tells what became of each mail.
+
+  notification [serve]    run the service
+  notification migrate    bring the database to this version's schema and exit
+  notification help       this, and every variable
+
+Exit codes: 0 done, 1 failed, 2 not understood.
+
+It is configured by environment variables:
+
+`
+
+// errUsage says that the command line was not understood.
+var errUsage = errors.New("not understood")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case errors.Is(err, errUsage):
+		stop()
+		fmt.Fprintln(os.Stderr, "notification:", err, "(see notification help)")
+		os.Exit(2)
+	case err != nil:
+		stop()
+		fmt.Fprintln(os.Stderr, "notification:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out, errOut io.Writer) error {
+	command := "serve"
+	if len(args) > 0 {
+		command = args[0]
+	}
+	if len(args) > 1 {
+		return fmt.Errorf("%w: unexpected %q", errUsage, args[1])
+	}
+	switch command {
+	case "serve":
+		return with(ctx, errOut, func(a *app.App) error { return a.Run(ctx) })
+	case "migrate":
+		return with(ctx, errOut, func(a *app.App) error {
+			defer a.Close()
+			return a.Migrate(ctx)
+		})
+	case "help", "-h", "-help", "--help":
+		_, _ = fmt.Fprint(out, usage)
+		return config.Usage(out, app.Prefix, &app.Config{})
+	}
+	return fmt.Errorf("%w: there is no command %q", errUsage, command)
+}
+
+// with reads the configuration, warns of variables that look like the
+// service's and mean nothing, and puts the service together.
+func with(ctx context.Context, errOut io.Writer, do func(*app.App) error) error {
+	c, err := app.LoadConfig()
+	if err != nil {
+		return err
+	}
+	log := obs.NewLogger(errOut, c.LogLevel, c.LogFormat)
+	warnOfUnknown(log)
+	a, err := app.New(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	return do(a)
+}
+
+func warnOfUnknown(log *slog.Logger) {
+	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
+		log.Warn("unknown variable; see notification help", "variable", name)
+	}
+}

@@ -1,0 +1,219 @@
+package app
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/mail"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"fixdesk/pkg/address"
+	"fixdesk/pkg/config"
+	"fixdesk/pkg/obs"
+	"fixdesk/services/notification/internal/delivery"
+	"fixdesk/services/notification/internal/email"
+)
+
+// Prefix is what the names of the service's variables begin with.
+const Prefix = "NOTIFICATION"
+
+// Config is everything that can be set, by environment variables alone.
+type Config struct {
+	Env              Environment    `default:"development" desc:"development, or production, which refuses what is only safe on one's own machine"`
+	Addr             string         `default:":8081" desc:"address to listen on, host:port"`
+	DatabaseURL      config.Secret  `split_words:"true" default:"postgres://localhost:5432/notification" desc:"the service's own PostgreSQL database, postgres://user:password@host:5432/notification"`
+	DatabasePoolSize int32          `split_words:"true" default:"10" desc:"connections to the database, at most"`
+	JWKSURL          string         `envconfig:"JWKS_URL" default:"http://localhost:8080/.well-known/jwks.json" desc:"where the keys that verify callers' tokens are"`
+	Issuer           string         `default:"fixdesk" desc:"iss that tokens must have; the same as CRM_ISSUER"`
+	SMTPURL          config.Secret  `envconfig:"SMTP_URL" default:"smtp://localhost:1025" desc:"mail servers by priority, separated by commas: smtp://[user:password@]host[:port] or smtps://…, options ?tls=required|opportunistic|none&auth=plain|login|cram-md5|scram-sha-1|scram-sha-256|xoauth2"`
+	SMTPConnections  int            `envconfig:"SMTP_CONNECTIONS" default:"10" desc:"mails sent at a time, each over its own connection, 1 to 200"`
+	SMTPTimeout      time.Duration  `envconfig:"SMTP_TIMEOUT" default:"20s" desc:"bounds connecting to a mail server, and again one mail; twice this must be shorter than the lease"`
+	SMTPMaxMessages  int            `envconfig:"SMTP_MAX_MESSAGES" default:"100" desc:"mails that one connection carries, at least 1"`
+	SMTPIdleTime     time.Duration  `envconfig:"SMTP_IDLE_TIME" default:"15s" desc:"how long an unused connection is kept, a positive duration"`
+	SMTPHELO         string         `envconfig:"SMTP_HELO" desc:"name given in EHLO; unset, the mail domain"`
+	SMTPCAFile       string         `envconfig:"SMTP_CA_FILE" desc:"certificates in PEM to trust besides the system's, for a mail server with a private one"`
+	MailFrom         string         `split_words:"true" default:"Fixdesk <fixdesk@localhost.localdomain>" desc:"sender of every mail, Name <address> or an address"`
+	MailDomain       string         `split_words:"true" desc:"right side of Message-IDs; unset, the sender's domain"`
+	DKIMKeyFile      string         `envconfig:"DKIM_KEY_FILE" desc:"RSA or Ed25519 private key in PEM; set, every mail is signed"`
+	DKIMSelector     string         `envconfig:"DKIM_SELECTOR" desc:"where in the domain's DNS the public key is; goes with NOTIFICATION_DKIM_KEY_FILE"`
+	DKIMDomain       string         `envconfig:"DKIM_DOMAIN" desc:"domain that signs; unset, the sender's"`
+	RetryBase        time.Duration  `split_words:"true" default:"30s" desc:"longest wait after the first temporary failure; doubles with each further one"`
+	RetryCap         time.Duration  `split_words:"true" default:"1h" desc:"longest wait between two tries"`
+	GiveUpAfter      time.Duration  `split_words:"true" default:"48h" desc:"after this a temporary failure is final"`
+	PollInterval     time.Duration  `split_words:"true" default:"5s" desc:"how often due recipients and expired leases are looked for without being woken"`
+	Lease            time.Duration  `default:"60s" desc:"how long a recipient belongs to the replica that sends its mail; longer than twice NOTIFICATION_SMTP_TIMEOUT"`
+	Retention        time.Duration  `default:"2160h" desc:"age at which notifications that are over are deleted; 0 keeps them for ever"`
+	TrustedProxies   []netip.Prefix `split_words:"true" desc:"networks whose X-Forwarded-For is believed, separated by commas, as in 10.0.0.0/8"`
+	LogLevel         slog.Level     `split_words:"true" default:"info" desc:"debug, info, warn or error"`
+	LogFormat        obs.Format     `split_words:"true" default:"json" desc:"json or text"`
+	ShutdownTimeout  time.Duration  `split_words:"true" default:"15s" desc:"how long requests in flight may take once the service is told to stop, a positive duration"`
+}
+
+// Environment is where the service runs.
+type Environment string
+
+const production Environment = "production"
+
+// UnmarshalText reads development or production.
+func (e *Environment) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "development", "production":
+		*e = Environment(text)
+		return nil
+	}
+	return errors.New("want development or production")
+}
+
+// LoadConfig reads the environment and refuses what can't work, naming the
+// variable and what would be right.
+func LoadConfig() (Config, error) {
+	var c Config
+	if err := config.Load(Prefix, &c); err != nil {
+		return Config{}, err
+	}
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	for _, v := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"SMTP_TIMEOUT", c.SMTPTimeout}, {"SMTP_IDLE_TIME", c.SMTPIdleTime}, {"RETRY_BASE", c.RetryBase},
+		{"GIVE_UP_AFTER", c.GiveUpAfter}, {"POLL_INTERVAL", c.PollInterval}, {"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},
+	} {
+		if v.value <= 0 {
+			return fmt.Errorf("NOTIFICATION_%s must be a positive duration, as in 5s", v.name)
+		}
+	}
+	switch {
+	case c.RetryCap < c.RetryBase:
+		return errors.New("NOTIFICATION_RETRY_CAP must not be shorter than NOTIFICATION_RETRY_BASE")
+	case c.Retention < 0:
+		return errors.New("NOTIFICATION_RETENTION must be 0 or a positive duration")
+	case c.SMTPConnections < 1 || c.SMTPConnections > 200:
+		return errors.New("NOTIFICATION_SMTP_CONNECTIONS must be from 1 to 200")
+	case c.SMTPMaxMessages < 1:
+		return errors.New("NOTIFICATION_SMTP_MAX_MESSAGES must be at least 1")
+	case c.DatabasePoolSize < 4:
+		return errors.New("NOTIFICATION_DATABASE_POOL_SIZE must be at least 4")
+	case c.Lease <= 2*c.SMTPTimeout:
+		return fmt.Errorf("NOTIFICATION_LEASE must be longer than twice NOTIFICATION_SMTP_TIMEOUT: %w", delivery.ErrLease)
+	}
+	if u, err := url.Parse(c.JWKSURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return errors.New("NOTIFICATION_JWKS_URL must be an address such as http://host:8080/.well-known/jwks.json")
+	}
+	return c.checkMail()
+}
+
+func (c Config) checkMail() error {
+	servers, err := c.servers()
+	if err != nil {
+		return err
+	}
+	if _, err := c.sender(); err != nil {
+		return err
+	}
+	if c.Env != production {
+		return nil
+	}
+	for _, s := range servers {
+		if s.MayBePlainText() {
+			return fmt.Errorf("NOTIFICATION_SMTP_URL must not speak plain text to %s in production: use smtps:// or leave out tls=", s.Name())
+		}
+	}
+	if from, _ := c.from(); strings.HasSuffix(from.Address, "@localhost.localdomain") {
+		return errors.New("NOTIFICATION_MAIL_FROM must be an address of yours in production")
+	}
+	for _, p := range c.TrustedProxies {
+		if p.Bits() == 0 {
+			return errors.New("NOTIFICATION_TRUSTED_PROXIES must not trust every address in production: name your proxies' networks")
+		}
+	}
+	return nil
+}
+
+// servers reads the mail servers by priority.
+func (c Config) servers() ([]email.Server, error) {
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	var servers []email.Server
+	for raw := range strings.SplitSeq(c.SMTPURL.Reveal(), ",") {
+		s, err := email.ParseServer(raw)
+		if err != nil {
+			return nil, fmt.Errorf("NOTIFICATION_SMTP_URL: %w", err)
+		}
+		s.RootCAs = roots
+		servers = append(servers, s)
+	}
+	return servers, nil
+}
+
+func (c Config) roots() (*x509.CertPool, error) {
+	if c.SMTPCAFile == "" {
+		return nil, nil //nolint:nilnil // no pool means the system's, as crypto/tls has it
+	}
+	pem, err := os.ReadFile(c.SMTPCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("NOTIFICATION_SMTP_CA_FILE: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("NOTIFICATION_SMTP_CA_FILE must hold certificates in PEM")
+	}
+	return roots, nil
+}
+
+func (c Config) from() (mail.Address, error) {
+	from, err := mail.ParseAddress(c.MailFrom)
+	if err == nil {
+		_, err = address.Parse(from.Address)
+	}
+	if err != nil {
+		return mail.Address{}, errors.New("NOTIFICATION_MAIL_FROM must be a sender such as Fixdesk <desk@example.com>")
+	}
+	return *from, nil
+}
+
+// sender reads who the mails come from.
+func (c Config) sender() (email.Sender, error) {
+	from, err := c.from()
+	if err != nil {
+		return email.Sender{}, err
+	}
+	s := email.Sender{From: from}
+	if c.DKIMKeyFile == "" {
+		if c.DKIMSelector != "" || c.DKIMDomain != "" {
+			return s, errors.New("NOTIFICATION_DKIM_SELECTOR and NOTIFICATION_DKIM_DOMAIN need NOTIFICATION_DKIM_KEY_FILE")
+		}
+		return s, nil
+	}
+	domain := c.DKIMDomain
+	if domain == "" {
+		domain = domainOf(from)
+	}
+	if s.DKIM, err = email.LoadDKIM(domain, c.DKIMSelector, c.DKIMKeyFile); err != nil {
+		return s, fmt.Errorf("NOTIFICATION_DKIM_KEY_FILE: %w", err)
+	}
+	return s, nil
+}
+
+// mailDomain is the right side of Message-IDs.
+func (c Config) mailDomain(from mail.Address) string {
+	if c.MailDomain != "" {
+		return c.MailDomain
+	}
+	return domainOf(from)
+}
+
+func domainOf(a mail.Address) string { return a.Address[strings.LastIndexByte(a.Address, '@')+1:] }

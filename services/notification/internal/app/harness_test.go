@@ -1,0 +1,208 @@
+package app_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/db"
+	"fixdesk/pkg/config"
+	"fixdesk/pkg/jwtauth"
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/pkg/obs"
+	"fixdesk/pkg/pgtest"
+	"fixdesk/services/notification/internal/app"
+	"fixdesk/services/notification/internal/smtptest"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		child()
+		return
+	}
+	pgtest.Main(m)
+}
+
+// issuer plays the CRM: it signs tokens and publishes its keys.
+type issuer struct {
+	keys   *jwtauth.KeySet
+	signer *jwtauth.Signer
+	url    string
+}
+
+func newIssuer(t testing.TB) *issuer {
+	t.Helper()
+	keys, err := jwtauth.NewKeySet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwks, err := keys.JWKS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		_, _ = w.Write(jwks)
+	}))
+	t.Cleanup(srv.Close)
+	return &issuer{keys: keys, signer: jwtauth.NewSigner(func() *jwtauth.KeySet { return keys }), url: srv.URL}
+}
+
+func (i *issuer) token(t testing.TB, audience, subject string, scopes ...string) string {
+	t.Helper()
+	now := time.Now()
+	token, err := i.signer.Sign(jwtauth.Claims{
+		Issuer: "fixdesk", Subject: subject, Audience: audience, ID: uuid.NewString(),
+		Scope: scopes, IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+var allScopes = []string{notifyapi.ScopeWrite, notifyapi.ScopeRead, notifyapi.ScopeManage}
+
+func (i *issuer) client(t testing.TB, url string) *notifyapi.Client {
+	token := i.token(t, notifyapi.Audience, "test", allScopes...)
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &notifyapi.Client{
+		BaseURL: url, HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+		Token: func(context.Context) (string, error) { return token, nil },
+	}
+}
+
+// testConfig is quick to retry and polls often.
+func testConfig(databaseURL, jwksURL string, smtp ...string) app.Config {
+	return app.Config{
+		Env: "development", Addr: "127.0.0.1:0", DatabaseURL: config.NewSecret(databaseURL), DatabasePoolSize: 8,
+		JWKSURL: jwksURL, Issuer: "fixdesk", SMTPURL: config.NewSecret("smtp://" + strings.Join(smtp, ",smtp://")),
+		SMTPConnections: 4, SMTPTimeout: 2 * time.Second, SMTPMaxMessages: 100, SMTPIdleTime: 5 * time.Second,
+		MailFrom: "Fixdesk <fixdesk@example.com>", RetryBase: 20 * time.Millisecond, RetryCap: 100 * time.Millisecond,
+		GiveUpAfter: time.Hour, PollInterval: 20 * time.Millisecond, Lease: 6 * time.Second,
+		LogLevel: slog.LevelInfo, LogFormat: obs.JSON, ShutdownTimeout: 5 * time.Second,
+	}
+}
+
+// lines is a log that can be searched and that tells where the service listens.
+type lines struct {
+	mu      sync.Mutex
+	text    strings.Builder
+	address chan string
+}
+
+func newLines() *lines { return &lines{address: make(chan string, 1)} }
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	l.text.Write(p)
+	l.mu.Unlock()
+	var line struct{ Msg, Address string }
+	if json.Unmarshal(p, &line) == nil && line.Msg == "notification started" {
+		l.address <- line.Address
+	}
+	return len(p), nil
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *lines) follow(r io.Reader) {
+	scanner := bufio.NewScanner(r)
+	for scanner.Scan() {
+		_, _ = l.Write(append(scanner.Bytes(), '\n'))
+	}
+}
+
+func (l *lines) url(t testing.TB) string {
+	t.Helper()
+	select {
+	case address := <-l.address:
+		return "http://" + address
+	case <-time.After(20 * time.Second):
+		t.Fatalf("the service did not start:\n%s", l)
+		return ""
+	}
+}
+
+// service is a running replica.
+type service struct {
+	*notifyapi.Client
+	log  *lines
+	stop func() error
+}
+
+func start(t testing.TB, i *issuer, c app.Config) *service {
+	t.Helper()
+	log := newLines()
+	a, err := app.New(t.Context(), c, obs.NewLogger(log, c.LogLevel, c.LogFormat))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	stop := sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("the service ended with %v", err)
+		}
+	})
+	return &service{Client: i.client(t, log.url(t)), log: log, stop: stop}
+}
+
+func newDatabase(t testing.TB) string { return pgtest.NewURL(t, db.Notification, "notification/migrations") }
+
+func newMail(recipients ...string) notifyapi.Request {
+	return notifyapi.Request{Subject: "Ticket #1", Text: "Hello", Requester: "test", Recipients: recipients}
+}
+
+func numbered(name string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = name + strconv.Itoa(i) + "@example.org"
+	}
+	return list
+}
+
+// until asks again until the notification has the status.
+func (s *service) until(t testing.TB, id uuid.UUID, status notifyapi.Status, limit time.Duration) notifyapi.Notification {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		n, err := s.Get(context.Background(), id)
+		if err == nil && n.Status == status {
+			return n
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("status %s, want %s (%v) %+v", n.Status, status, err, n.Counts)
+		}
+		pause()
+	}
+}
+
+// pause keeps a loop that asks for a condition from spinning.
+func pause() { <-time.After(5 * time.Millisecond) }
+
+func startSMTP(t testing.TB, hook func(smtptest.Event) string) *smtptest.Server {
+	return (&smtptest.Server{Hook: hook}).Start(t, "")
+}

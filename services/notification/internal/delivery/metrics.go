@@ -1,0 +1,73 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fixdesk/services/notification/internal/email"
+)
+
+type metrics struct {
+	mails      *prometheus.CounterVec
+	duration   prometheus.Histogram
+	lost       prometheus.Counter
+	reclaimed  prometheus.Counter
+	purged     prometheus.Counter
+	recipients *prometheus.GaugeVec
+	oldest     prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
+	m := &metrics{
+		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "notification_mails_total", Help: "Tries to send a mail, by how they ended.",
+		}, []string{"verdict"}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "notification_mail_duration_seconds", Help: "How long the mail server took for a mail.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}),
+		lost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "notification_leases_lost_total", Help: "Mails whose lease had ended before they were settled.",
+		}),
+		reclaimed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "notification_leases_expired_total", Help: "Recipients taken back from a worker that is gone.",
+		}),
+		purged: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "notification_purged_total", Help: "Old notifications deleted.",
+		}),
+		recipients: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "notification_recipients", Help: "Recipients by status, as of the last count.",
+		}, []string{"status"}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "notification_oldest_due_age_seconds", Help: "How long the oldest recipient that could be mailed has waited.",
+		}),
+	}
+	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, m.purged, m.recipients, m.oldest, circuits{mailer})
+	return m
+}
+
+func (m *metrics) observe(r email.Result, took time.Duration) {
+	m.mails.WithLabelValues(string(r.Verdict)).Inc()
+	if r.Verdict != email.NotTried {
+		m.duration.Observe(took.Seconds())
+	}
+}
+
+// circuits shows the mail servers' state at the moment it is asked for.
+type circuits struct{ mailer *email.Pool }
+
+var circuitOpen = prometheus.NewDesc("notification_smtp_circuit_open",
+	"1 while a mail server is left alone because of trouble.", []string{"server"}, nil)
+
+func (c circuits) Describe(ch chan<- *prometheus.Desc) { ch <- circuitOpen }
+
+func (c circuits) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.mailer.Status() {
+		value := 0.0
+		if s.Open {
+			value = 1
+		}
+		ch <- prometheus.MustNewConstMetric(circuitOpen, prometheus.GaugeValue, value, s.Server)
+	}
+}

@@ -1,0 +1,77 @@
+package request
+
+import (
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/httpapi"
+	"fixdesk/pkg/notifyapi"
+)
+
+// The bodies of answers. They are notifyapi's types with times in the one
+// form that both services answer; a test holds the two together.
+
+type notificationBody struct {
+	ID             uuid.UUID                      `json:"id" format:"uuid"`
+	Subject        string                         `json:"subject"`
+	Text           string                         `json:"text"`
+	HTML           *string                        `json:"html" nullable:"true"`
+	Requester      string                         `json:"requester"`
+	Reference      *string                        `json:"reference" nullable:"true"`
+	Thread         *string                        `json:"thread" nullable:"true"`
+	Status         Status                         `json:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
+	NotBefore      httpapi.Nullable[httpapi.Time] `json:"not_before"`
+	CreatedAt      httpapi.Time                   `json:"created_at"`
+	CompletedAt    httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient was settled; null until then."`
+	Counts         notifyapi.Counts               `json:"counts"`
+	Recipients     []recipientBody                `json:"recipients,omitempty" doc:"The first 100, where one notification is asked for."`
+	RecipientsNext string                         `json:"recipients_next,omitempty" doc:"Where the rest of the recipients is, if there is more."`
+}
+
+type recipientBody struct {
+	ID            uuid.UUID                      `json:"id" format:"uuid"`
+	Email         string                         `json:"email"`
+	Status        string                         `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain"`
+	Attempts      int                            `json:"attempts"`
+	LastError     *string                        `json:"last_error" nullable:"true" doc:"The mail server's own text, or what broke."`
+	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
+	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at"`
+}
+
+type attemptBody struct {
+	Number  int          `json:"number" doc:"1 is the first try."`
+	At      httpapi.Time `json:"at"`
+	Server  string       `json:"server" doc:"The mail server, host and port."`
+	Code    *int         `json:"code" nullable:"true" doc:"The server's reply code (RFC 5321 section 4.2); null when it gave none."`
+	Reply   string       `json:"reply" doc:"The server's own text, or what broke."`
+	Outcome string       `json:"outcome" enum:"sent,temporary,permanent,uncertain"`
+}
+
+type statsOutput struct{ Body notifyapi.Stats }
+
+func viewBody(n Notification) notificationBody {
+	return notificationBody{
+		ID: n.ID, Subject: n.Subject, Text: n.Text, HTML: n.HTML, Requester: n.Requester,
+		Reference: n.Reference, Thread: n.Thread, Status: n.Status, NotBefore: httpapi.NullTime(n.NotBefore),
+		CreatedAt: httpapi.NewTime(n.CreatedAt), CompletedAt: httpapi.NullTime(n.CompletedAt),
+		Counts: notifyapi.Counts(n.Counts),
+	}
+}
+
+func viewRecipientBody(r Recipient) recipientBody {
+	return recipientBody{
+		ID: r.ID, Email: r.Email, Status: r.Status, Attempts: r.Attempts, LastError: r.LastError,
+		NextAttemptAt: httpapi.NullTime(r.NextAttemptAt), SentAt: httpapi.NullTime(r.SentAt),
+	}
+}
+
+func viewAttempt(a Attempt) attemptBody {
+	return attemptBody{
+		Number: a.Number, At: httpapi.NewTime(a.At), Server: a.Server, Code: a.Code, Reply: a.Reply, Outcome: a.Outcome,
+	}
+}
+
+func viewStats(s Stats) notifyapi.Stats {
+	return notifyapi.Stats{
+		Recipients: notifyapi.Counts(s.Counts), OldestDueAgeSeconds: s.OldestDueAge.Seconds(), SentPerMinute: s.SentPerMinute,
+	}
+}
