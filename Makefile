@@ -14,7 +14,7 @@ run: ## start PostgreSQL, a mail catcher and both services on this machine; ctrl
 	@go run ./deploy/local
 
 token: ## print a service token for the running stack: make token SCOPE="notifications:read"
-	@go run ./deploy/local token "$(SCOPE)"
+	@go run ./deploy/local token --scope "$(SCOPE)"
 
 test: ## run every test on a real PostgreSQL that is started for it
 	go run ./pkg/pgtest/withpg go test -shuffle=on work
