@@ -207,11 +207,14 @@ func (a *API) document(op Operation, hasBody bool, streams []string) {
 // problemHeaders documents the headers that come with an error.
 func problemHeaders(status int) map[string]*huma.Param {
 	text := &huma.Schema{Type: huma.TypeString}
+	seconds := &huma.Param{Description: "seconds", Schema: &huma.Schema{Type: huma.TypeInteger}}
 	switch status {
 	case http.StatusUnauthorized:
 		return map[string]*huma.Param{"WWW-Authenticate": {Schema: text}}
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return map[string]*huma.Param{"Retry-After": {Description: "seconds", Schema: &huma.Schema{Type: huma.TypeInteger}}}
+	case http.StatusTooManyRequests:
+		return map[string]*huma.Param{"Retry-After": seconds, "RateLimit": {Schema: text}, "RateLimit-Policy": {Schema: text}}
+	case http.StatusServiceUnavailable:
+		return map[string]*huma.Param{"Retry-After": seconds}
 	}
 	return nil
 }

@@ -1,0 +1,39 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// RateLimit is one quota of a client as it is told of it: Limit times in any
+// Window, of which Remaining are left, more of them after Reset. Policy names
+// it and is plain ASCII without quotes.
+type RateLimit struct {
+	Policy           string
+	Limit, Remaining int
+	Window, Reset    time.Duration
+}
+
+// SetRateLimits puts the fields RateLimit-Policy and RateLimit (IETF draft
+// ratelimit-headers-10) into the answer to come, whatever its status. A later
+// call replaces an earlier one. Outside a request it does nothing.
+func SetRateLimits(ctx context.Context, limits ...RateLimit) {
+	info := infoOf(ctx)
+	if info == nil {
+		return
+	}
+	policies, states := make([]string, 0, len(limits)), make([]string, 0, len(limits))
+	for _, l := range limits {
+		policies = append(policies, fmt.Sprintf("%q;q=%d;w=%d", l.Policy, l.Limit, wholeSeconds(l.Window)))
+		states = append(states, fmt.Sprintf("%q;r=%d;t=%d", l.Policy, max(l.Remaining, 0), wholeSeconds(l.Reset)))
+	}
+	h := info.response.Header()
+	h["Ratelimit-Policy"] = []string{strings.Join(policies, ", ")}
+	h["Ratelimit"] = []string{strings.Join(states, ", ")}
+}
+
+// wholeSeconds rounds up: who waits that long has waited long enough.
+func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
