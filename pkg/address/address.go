@@ -119,11 +119,16 @@ func isLabel(s string) bool {
 		return false
 	}
 	for i, r := range s {
-		ascii := r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-'
-		international := r >= utf8.RuneSelf && (unicode.In(r, unicode.L, unicode.Nd) || i > 0 && unicode.Is(unicode.M, r))
-		if !ascii && !international {
+		if !isLabelRune(r) && (i == 0 || r < utf8.RuneSelf || !unicode.Is(unicode.M, r)) {
 			return false
 		}
 	}
 	return true
+}
+
+func isLabelRune(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-'
+	}
+	return unicode.In(r, unicode.L, unicode.Nd)
 }

@@ -96,11 +96,12 @@ var securityHeaders = map[string][]string{
 func (e *edge) finish(res *response, r *http.Request, info *requestInfo, start time.Time) {
 	broken := false
 	if v := recover(); v != nil {
-		if v != http.ErrAbortHandler {
+		aborted := v == any(http.ErrAbortHandler)
+		if !aborted {
 			e.api.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "panic",
 				slog.String("route", info.route), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
 		}
-		if broken = res.status != 0 || v == http.ErrAbortHandler; !broken {
+		if broken = res.status != 0 || aborted; !broken {
 			newError := newProblem(r.Context(), errInternal)
 			res.Header()["Content-Type"] = []string{problemType}
 			res.WriteHeader(newError.Status)
@@ -188,6 +189,7 @@ type response struct {
 	bytes  int64
 }
 
+// WriteHeader sends the status unless one was sent.
 func (w *response) WriteHeader(status int) {
 	if w.status != 0 {
 		return
@@ -198,6 +200,7 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// Write counts what is sent.
 func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK

@@ -52,6 +52,8 @@ func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Durat
 	if err != nil {
 		err = fmt.Errorf("requests still in flight after %s: %w", drain, errors.Join(err, s.Close()))
 	}
-	<-failed
+	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
 	return err
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"unicode/utf8"
@@ -71,23 +72,19 @@ func (s *jsonScanner) peek() byte {
 
 func (s *jsonScanner) value(depth int) error {
 	s.space()
-	switch c := s.peek(); {
-	case c == '{' || c == '[':
-		if depth++; depth > maxJSONDepth {
-			return errJSONDepth
-		}
-		if c == '{' {
-			return s.object(depth)
-		}
-		return s.array(depth)
-	case c == '"':
+	switch s.peek() {
+	case '{':
+		return s.object(depth + 1)
+	case '[':
+		return s.array(depth + 1)
+	case '"':
 		_, err := s.text()
 		return err
-	case c == 't':
+	case 't':
 		return s.literal("true")
-	case c == 'f':
+	case 'f':
 		return s.literal("false")
-	case c == 'n':
+	case 'n':
 		s.hasNull = true
 		return s.literal("null")
 	default:
@@ -104,6 +101,9 @@ func (s *jsonScanner) literal(word string) error {
 }
 
 func (s *jsonScanner) array(depth int) error {
+	if depth > maxJSONDepth {
+		return errJSONDepth
+	}
 	s.pos++
 	if s.space(); s.peek() == ']' {
 		s.pos++
@@ -127,6 +127,9 @@ func (s *jsonScanner) array(depth int) error {
 }
 
 func (s *jsonScanner) object(depth int) error {
+	if depth > maxJSONDepth {
+		return errJSONDepth
+	}
 	s.pos++
 	if s.space(); s.peek() == '}' {
 		s.pos++
@@ -164,8 +167,9 @@ func (s *jsonScanner) object(depth int) error {
 	}
 }
 
-// text reads a string and gives it unescaped.
-func (s *jsonScanner) text() (string, error) {
+// text reads a string and gives it unescaped; without escapes it is a part of
+// the data itself.
+func (s *jsonScanner) text() ([]byte, error) {
 	s.pos++
 	start := s.pos
 	var unescaped []byte
@@ -174,16 +178,19 @@ func (s *jsonScanner) text() (string, error) {
 		case c == '"':
 			plain := s.data[start:s.pos]
 			s.pos++
-			return string(append(unescaped, plain...)), nil
+			if unescaped == nil {
+				return plain, nil
+			}
+			return append(unescaped, plain...), nil
 		case c == 0:
-			return "", errJSONNUL
+			return nil, errJSONNUL
 		case c < 0x20:
-			return "", errJSONSyntax
+			return nil, errJSONSyntax
 		case c == '\\':
 			unescaped = append(unescaped, s.data[start:s.pos]...)
 			r, err := s.escape()
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			unescaped = utf8.AppendRune(unescaped, r)
 			start = s.pos
@@ -191,7 +198,7 @@ func (s *jsonScanner) text() (string, error) {
 			s.pos++
 		}
 	}
-	return "", errJSONSyntax
+	return nil, errJSONSyntax
 }
 
 // escapes are the short ones of RFC 8259, section 7.
@@ -294,30 +301,32 @@ func (s *jsonScanner) number() error {
 	return nil
 }
 
-// keySet finds repeated keys without allocating a map for small objects.
+// keySet finds repeated keys without allocating for small objects.
 type keySet struct {
-	few  []string
+	few  [linearKeys][]byte
+	n    int
 	many map[string]struct{}
 }
 
 // add tells whether key is new.
-func (k *keySet) add(key string) bool {
-	if k.many == nil && len(k.few) < linearKeys {
-		for _, s := range k.few {
-			if s == key {
+func (k *keySet) add(key []byte) bool {
+	if k.n < linearKeys {
+		for _, have := range k.few[:k.n] {
+			if bytes.Equal(have, key) {
 				return false
 			}
 		}
-		k.few = append(k.few, key)
+		k.few[k.n] = key
+		k.n++
 		return true
 	}
 	if k.many == nil {
 		k.many = make(map[string]struct{}, 4*linearKeys)
-		for _, s := range k.few {
-			k.many[s] = struct{}{}
+		for _, have := range k.few {
+			k.many[string(have)] = struct{}{}
 		}
 	}
-	_, found := k.many[key]
-	k.many[key] = struct{}{}
+	_, found := k.many[string(key)]
+	k.many[string(key)] = struct{}{}
 	return !found
 }
