@@ -179,9 +179,9 @@ func printHelp(w io.Writer) {
 notification service, wired with made-up secrets.
 
   local          starts all of it and stops it on ctrl-C or SIGTERM
-  local token    prints a service token for the running stack; its arguments
-                 are those of "crm token", for example
-                 --scope "notifications:read" --ttl 720h --subject ops
+  local token    prints a service token for the stack: the scopes first, then
+                 flags of "crm token", for example
+                 "notifications:read notifications:write" --ttl 720h --subject ops
   local help     this text
 
 Variables starting with CRM_ or NOTIFICATION_ are handed on to that service;

@@ -151,14 +151,14 @@ func TestTicketsAreRaisedWhileTheNotificationServiceIsAway(t *testing.T) {
 }
 
 func TestAServiceThatDiesStopsTheStackWithItsReason(t *testing.T) {
-	for _, name := range []string{"crm", "notification", "postgres"} {
+	for name, said := range map[string]string{"crm": "crm", "notification": "notification", "postgres": "PostgreSQL"} {
 		t.Run(name, func(t *testing.T) {
 			r := started(t, stateFolder(t))
 			all := r.descendants()
 			if err := syscall.Kill(r.child(t, name), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			if code := r.exit(t); code != 1 || !strings.Contains(strings.ToLower(r.output.String()), name+" ended by itself") {
+			if code := r.exit(t); code != 1 || !strings.Contains(r.output.String(), said+" ended by itself") {
 				t.Errorf("exit code %d: %s", code, r.output)
 			}
 			expectGone(t, all)

@@ -56,9 +56,17 @@ func TestSecretsOfTheStateFolderAreItsOwnersAndInNoLog(t *testing.T) {
 		}
 	}
 	r.stop(t, syscall.SIGTERM)
-	for where, text := range map[string]string{"the logs": r.logs(), "the launcher's output": r.output.String()} {
+	texts := map[string]string{"the launcher's output": r.output.String()}
+	for _, name := range []string{"crm.log", "notification.log", "postgres.log"} {
+		text, err := os.ReadFile(filepath.Join(r.state, name))
+		if err != nil || len(text) == 0 {
+			t.Errorf("control: nothing in %s (%v)", name, err)
+		}
+		texts[name] = string(text)
+	}
+	for where, text := range texts {
 		if strings.Contains(text, "canary") {
-			t.Errorf("%s hold the admin's password", where)
+			t.Errorf("%s holds the admin's password", where)
 		}
 	}
 	if !strings.Contains(r.output.String(), "boss@fixdesk.example") {
@@ -68,15 +76,23 @@ func TestSecretsOfTheStateFolderAreItsOwnersAndInNoLog(t *testing.T) {
 
 func TestAServiceTokenOpensTheNotificationService(t *testing.T) {
 	r := started(t, stateFolder(t))
-	cmd := command(r.state, nil, "token", "--scope", "notifications:read", "--subject", "ops")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	url := r.notify + "/v1/notifications"
-	call(t, http.MethodGet, url, strings.TrimSpace(string(out)), nil, http.StatusOK)
 	call(t, http.MethodGet, url, "", nil, http.StatusUnauthorized)
+	for _, arguments := range [][]string{
+		{"notifications:read notifications:manage"},
+		{"--scope", "notifications:read", "--subject", "ops", "--ttl", "1m"},
+	} {
+		cmd := command(r.state, nil, append([]string{"token"}, arguments...)...)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		call(t, http.MethodGet, url, strings.TrimSpace(string(out)), nil, http.StatusOK)
+	}
+	if err := command(r.state, nil, "token", "nonsense").Run(); err == nil {
+		t.Error("a scope that doesn't exist was accepted")
+	}
 }
 
 func TestPortsInUseAreNamedWithTheirVariablesBeforeAnythingStarts(t *testing.T) {

@@ -119,7 +119,8 @@ func lastLines(path string, start int64) string {
 	return "  " + strings.Join(lines[max(0, len(lines)-10):], "\n  ")
 }
 
-// token runs "crm token" with the stack's keys.
+// token runs "crm token" with the stack's keys. A first argument that is no
+// flag is the scope.
 func token(ctx context.Context, arguments []string, out, errOut *os.File) int {
 	s, err := readSettings()
 	if err != nil {
@@ -130,6 +131,9 @@ func token(ctx context.Context, arguments []string, out, errOut *os.File) int {
 	if _, err := os.Stat(binary); err != nil {
 		fmt.Fprintf(errOut, "There is no stack in %s yet: start it with make run first.\n", s.State)
 		return 1
+	}
+	if len(arguments) > 0 && !strings.HasPrefix(arguments[0], "-") {
+		arguments = append([]string{"--scope"}, arguments...)
 	}
 	cmd := exec.CommandContext(ctx, binary, append([]string{"token"}, arguments...)...)
 	cmd.Env = environment("CRM_", map[string]string{"CRM_KEYS_FILE": s.path(keysFile)})

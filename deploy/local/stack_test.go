@@ -141,8 +141,7 @@ func (r *running) exit(t *testing.T) int {
 func (r *running) logs() string {
 	var all strings.Builder
 	for _, name := range []string{"crm.log", "notification.log", "postgres.log"} {
-		text, _ := os.ReadFile(filepath.Join(r.state, name))
-		fmt.Fprintf(&all, "%s:\n%s\n", name, text)
+		fmt.Fprintf(&all, "%s:\n%s\n", name, lastLines(filepath.Join(r.state, name), 0))
 	}
 	return all.String()
 }
