@@ -99,7 +99,7 @@ func (a *App) assemble(p parts, keys keySource) {
 		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
 		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, Wake: relay.Wake, Log: a.log,
 	})
-	a.tickets = ticket.NewService(a.pool, p.now, relay.Wake)
+	a.tickets = ticket.NewService(a.pool, client, p.now, relay.Wake)
 	sweeper := assignment.NewSweeper(a.pool, p.now, sweepInterval, a.log, relay.Wake)
 	a.loops = []func(context.Context) error{relay.Run, sweeper.Run, a.users.Run, a.purge}
 	a.api = a.newAPI(p, registry)

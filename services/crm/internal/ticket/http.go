@@ -58,6 +58,7 @@ func Register(api *httpapi.API, s *Service) {
 	}, h.assign)
 	registerConversation(api, h)
 	registerLists(api, h)
+	registerNotifications(api, h)
 }
 
 type handlers struct{ s *Service }

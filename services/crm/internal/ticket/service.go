@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -21,15 +22,17 @@ import (
 // Service holds the use cases of tickets. Each method that changes something is
 // one transaction that also writes the event and the notices of the change.
 type Service struct {
-	pool *pgxpool.Pool
-	now  func() time.Time
-	told func()
+	pool  *pgxpool.Pool
+	mails *notifyapi.Client
+	now   func() time.Time
+	told  func()
 }
 
-// NewService makes the service. told is called after each commit that left
-// notices to be posted; it must not block.
-func NewService(pool *pgxpool.Pool, now func() time.Time, told func()) *Service {
-	return &Service{pool: pool, now: now, told: told}
+// NewService makes the service. mails is where it asks what became of a
+// ticket's mails. told is called after each commit, which may have left events
+// for the feed and notices to be posted; it must not block.
+func NewService(pool *pgxpool.Pool, mails *notifyapi.Client, now func() time.Time, told func()) *Service {
+	return &Service{pool: pool, mails: mails, now: now, told: told}
 }
 
 // Get returns a ticket that the viewer may see; errs.Missing for any other.

@@ -1,0 +1,87 @@
+package ticket
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/httpapi"
+)
+
+func registerNotifications(api *httpapi.API, h handlers) {
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/tickets/{id}/notifications", ID: "list-ticket-notifications", Tag: "tickets", Allow: staff,
+		Summary: "What became of a ticket's mails, recipient by recipient",
+		Description: "First the mails that the notification service doesn't have yet, oldest first: pending will be handed over, dead was refused for good and waits for an admin (see /v1/outbox). " +
+			"Then those that it has, newest first, with their first 100 recipients. A mail that is being handed over at this moment may show on both sides. " +
+			"When the notification service doesn't answer, neither does this: 503.",
+		Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
+	}, h.notifications)
+}
+
+type notificationView struct {
+	ID          uuid.UUID                      `json:"id" format:"uuid" doc:"Of the notification at the notification service; of the outbox entry while pending or dead."`
+	Subject     string                         `json:"subject"`
+	Status      string                         `json:"status" enum:"pending,dead,queued,processing,completed,partially_failed,failed,canceled"`
+	LastError   *string                        `json:"last_error" doc:"Why the notification service doesn't have it; null when it does or wasn't asked yet."`
+	CreatedAt   httpapi.Time                   `json:"created_at"`
+	CompletedAt httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient was settled; null until then."`
+	Recipients  []recipientView                `json:"recipients" nullable:"false" doc:"The first 100."`
+}
+
+type recipientView struct {
+	Email         string                         `json:"email"`
+	Status        string                         `json:"status" enum:"pending,dead,queued,sending,delayed,sent,failed,canceled,uncertain"`
+	Attempts      int                            `json:"attempts" doc:"Tries to hand the mail to a mail server."`
+	LastError     *string                        `json:"last_error"`
+	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
+	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at"`
+}
+
+func viewMail(m Mail) notificationView {
+	v := notificationView{
+		ID: m.ID, Subject: m.Subject, Status: m.Status, LastError: m.LastError,
+		CreatedAt: httpapi.NewTime(m.CreatedAt), CompletedAt: httpapi.NullTime(m.CompletedAt),
+		Recipients: make([]recipientView, len(m.Recipients)),
+	}
+	for i, r := range m.Recipients {
+		v.Recipients[i] = recipientView{
+			Email: r.Email, Status: string(r.Status), Attempts: r.Attempts, LastError: r.LastError,
+			NextAttemptAt: httpapi.NullTime(r.NextAttemptAt), SentAt: httpapi.NullTime(r.SentAt),
+		}
+	}
+	return v
+}
+
+type notificationsAnswer struct {
+	Body httpapi.Page[notificationView]
+}
+
+func (h handlers) notifications(ctx context.Context, in *conversationInput) (*notificationsAnswer, error) {
+	scope := "notifications" + in.ID.String()
+	var from *MailMark
+	if in.Cursor != "" {
+		mark, err := httpapi.DecodeCursor[MailMark](in.Cursor, scope)
+		if err != nil {
+			return nil, err
+		}
+		from = &mark
+	}
+	mails, mark, err := h.s.Mails(ctx, viewer(ctx), in.ID, in.Limit, from)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if mark != nil {
+		if next, err = httpapi.EncodeCursor(*mark, scope); err != nil {
+			return nil, err
+		}
+	}
+	items := make([]notificationView, len(mails))
+	for i, m := range mails {
+		items[i] = viewMail(m)
+	}
+	return &notificationsAnswer{Body: httpapi.NewPage(items, next)}, nil
+}
