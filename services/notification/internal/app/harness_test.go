@@ -170,7 +170,9 @@ func start(t testing.TB, i *issuer, c app.Config) *service {
 	return &service{Client: i.client(t, log.url(t)), log: log, stop: stop}
 }
 
-func newDatabase(t testing.TB) string { return pgtest.NewURL(t, db.Notification, "notification/migrations") }
+func newDatabase(t testing.TB) string {
+	return pgtest.NewURL(t, db.Notification, "notification/migrations")
+}
 
 func newMail(recipients ...string) notifyapi.Request {
 	return notifyapi.Request{Subject: "Ticket #1", Text: "Hello", Requester: "test", Recipients: recipients}

@@ -41,8 +41,9 @@ func (m Mail) threadRoot() string {
 	return "thread." + hex.EncodeToString(sum[:16]) + "@" + m.Domain
 }
 
-// boundary can't occur in a body: it is fit for no encoded line.
-func (m Mail) boundary() string { return "=_" + hex.EncodeToString(m.ID[:]) }
+// boundary parts the bodies. It is a token of RFC 2045, so that it needs no
+// quotes, and made of an id that was not known when the bodies were written.
+func (m Mail) boundary() string { return "part-" + hex.EncodeToString(m.ID[:]) }
 
 // needsSMTPUTF8 tells whether an address has characters beyond ASCII, which
 // only a server with the extension can take (RFC 6531).
