@@ -47,6 +47,7 @@ type listInput struct {
 	Status string    `query:"status" enum:"open,closed"`
 	Q      string    `query:"q" maxLength:"100"`
 	Active bool      `query:"active"`
+	Small  int32     `query:"small"`
 	After  time.Time `query:"after"`
 }
 

@@ -187,7 +187,7 @@ func TestQueryIsStrict(t *testing.T) {
 	tests := []struct{ query, location string }{
 		{"assignee_id=" + canary, "query.assignee_id"}, {"Limit=5", "query.Limit"}, {"%3C" + canary + "%3E=1", "query"},
 		{"limit=0", "query.limit"}, {"limit=101", "query.limit"}, {"limit=" + canary, "query.limit"}, {"limit=1.5", "query.limit"},
-		{"limit=9223372036854775808", "query.limit"}, {"limit=", "query.limit"}, {"limit", "query.limit"}, {"limit=%2B5", "query.limit"},
+		{"limit=9223372036854775808", "query.limit"}, {"small=4294967296", "query.small"}, {"limit=", "query.limit"}, {"limit", "query.limit"}, {"limit=%2B5", "query.limit"},
 		{"limit=1&limit=2", "query.limit"}, {"l%69mit=0", "query.limit"}, {"status=open&status=closed", "query.status"},
 		{"status=" + canary, "query.status"}, {"status=", "query.status"}, {"active=1", "query.active"}, {"active=TRUE", "query.active"},
 		{"after=yesterday" + canary, "query.after"}, {"after=2026-13-01T00:00:00Z", "query.after"},

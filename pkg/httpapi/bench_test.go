@@ -80,5 +80,7 @@ func BenchmarkWholeStack(b *testing.B) {
 	b.Run("chi", func(b *testing.B) { serve(b, plain, "GET", target+id, token, "") })
 	b.Run("get", func(b *testing.B) { serve(b, f.Config.Handler, "GET", target+id, token, "") })
 	b.Run("list", func(b *testing.B) { serve(b, f.Config.Handler, "GET", "/v1/things?limit=20&status=open", token, "") })
-	b.Run("post", func(b *testing.B) { serve(b, f.Config.Handler, "POST", "/v1/things", token, `{"title":"a","priority":"high"}`) })
+	b.Run("post", func(b *testing.B) {
+		serve(b, f.Config.Handler, "POST", "/v1/things", token, `{"title":"a","priority":"high"}`)
+	})
 }

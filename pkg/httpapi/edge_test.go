@@ -70,6 +70,19 @@ func TestErrorsAreMappedInOnePlace(t *testing.T) {
 	}
 }
 
+func TestUndeclaredCodeIsNoticed(t *testing.T) {
+	f := newFixture(t, nil)
+	const warning = "answer is not in the OpenAPI document"
+	f.fail = errs.New(errs.Conflict, errs.CodeConflict, "No.")
+	if f.send(t, "POST", "/v1/things", `{"title":"a"}`); strings.Contains(f.log.String(), warning) {
+		t.Error("warned of a declared code")
+	}
+	f.fail = errs.New(errs.Conflict, errs.CodeLastAdmin, "No.")
+	if f.send(t, "POST", "/v1/things", `{"title":"a"}`); !strings.Contains(f.log.String(), warning) {
+		t.Error("an undeclared code was not noticed")
+	}
+}
+
 func TestMissingAndHiddenThingsHaveTheSameBytes(t *testing.T) {
 	f := newFixture(t, nil)
 	f.fail = errs.Missing()

@@ -43,6 +43,7 @@ const metaOperation = "operation"
 type details struct {
 	Operation
 	produces []string
+	codes    []string
 }
 
 // Alternative answers the same operation in another media type, as a stream,
@@ -72,16 +73,16 @@ func Register[In, Out any](a *API, op Operation, handler func(context.Context, *
 				if err == nil {
 					err = a.stream(ctx, alt.ContentType, http.StatusOK, stream)
 				}
-				return nil, a.problemOrNil(ctx, err)
+				return nil, a.problemOf(ctx, d, err)
 			}
 		}
 		out, err := handler(ctx, in)
 		if err != nil {
-			return nil, a.problemOrNil(ctx, err)
+			return nil, a.problemOf(ctx, d, err)
 		}
 		return out, nil
 	})
-	a.document(op, takesBody[In](), d.produces[1:])
+	a.document(d, d.produces[1:])
 }
 
 // RegisterStream adds an operation whose only answer is a stream of the given
@@ -92,14 +93,15 @@ func RegisterStream[In any](a *API, op Operation, contentType string, handler fu
 		op.Status = http.StatusOK
 	}
 	h := humaOperation(op, takesBody[In](), contentType)
+	d := h.Metadata[metaOperation].(*details)
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*struct{}, error) {
 		stream, err := handler(ctx, in)
 		if err == nil {
 			err = a.stream(ctx, contentType, op.Status, stream)
 		}
-		return nil, a.problemOrNil(ctx, err)
+		return nil, a.problemOf(ctx, d, err)
 	})
-	a.document(op, takesBody[In](), []string{contentType})
+	a.document(d, d.produces)
 }
 
 // takesBody tells whether an input struct has a body.
@@ -108,12 +110,17 @@ func takesBody[In any]() bool {
 	return ok
 }
 
-// problemOrNil keeps a nil error nil: a nil *Problem in an error would not be.
-func (a *API) problemOrNil(ctx context.Context, err error) error {
+// problemOf says err in HTTP, and warns of a code that the operation did not
+// declare: a client written from the OpenAPI document does not expect it.
+func (a *API) problemOf(ctx context.Context, d *details, err error) error {
 	if err == nil {
-		return nil
+		return nil // and not a nil *Problem
 	}
-	return a.problem(ctx, err)
+	p := a.problem(ctx, err)
+	if !slices.Contains(d.codes, p.Code) {
+		a.cfg.Logger.WarnContext(ctx, "answer is not in the OpenAPI document", "operation", d.ID, "code", p.Code)
+	}
+	return p
 }
 
 // humaOperation checks op and says it in huma's words.
@@ -126,13 +133,14 @@ func humaOperation(op Operation, hasBody bool, contentType string) huma.Operatio
 	case !op.Public && len(op.Allow) == 0:
 		panic(fmt.Sprintf("httpapi: %s is neither public nor allowed to anyone", op.ID))
 	}
+	codes := op.answerCodes(hasBody)
 	h := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path,
 		Summary: op.Summary, Description: op.Description, Tags: []string{op.Tag},
-		DefaultStatus: op.Status, Hidden: op.Hidden, Errors: statuses(op.codes(hasBody)),
+		DefaultStatus: op.Status, Hidden: op.Hidden, Errors: statuses(codes),
 		// The pipeline has bounded and read the body.
 		MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1,
-		Metadata: map[string]any{metaOperation: &details{Operation: op, produces: []string{contentType}}},
+		Metadata: map[string]any{metaOperation: &details{op, []string{contentType}, codes}},
 	}
 	if !op.Public {
 		h.Security = []map[string][]string{{bearerScheme: op.Allow}}
@@ -147,8 +155,8 @@ var (
 	bodyCodes   = []string{errs.CodeMalformedJSON, errs.CodeBodyTooLarge, errs.CodeUnsupportedMediaType}
 )
 
-// codes lists every code the operation can answer, sorted.
-func (op Operation) codes(hasBody bool) []string {
+// answerCodes lists every code the operation can answer, sorted.
+func (op Operation) answerCodes(hasBody bool) []string {
 	codes := slices.Concat(commonCodes, op.Errors)
 	if hasBody {
 		codes = append(codes, bodyCodes...)
@@ -176,13 +184,13 @@ func statuses(codes []string) []int {
 
 // document adds to the OpenAPI document what huma can't know: the codes behind
 // each status and the media types of streams.
-func (a *API) document(op Operation, hasBody bool, streams []string) {
+func (a *API) document(op *details, streams []string) {
 	item := a.huma.OpenAPI().Paths[op.Path]
 	if op.Hidden || item == nil {
 		return
 	}
 	described := operationOf(item, op.Method)
-	for _, code := range op.codes(hasBody) {
+	for _, code := range op.codes {
 		response := described.Responses[strconv.Itoa(codeStatus[code])]
 		if !strings.Contains(response.Description, "`") {
 			response.Description += ":"

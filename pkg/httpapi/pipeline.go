@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -187,6 +188,10 @@ func checkSpelling(s *huma.Schema, value string) string {
 		return "must be true or false"
 	case s.Type == huma.TypeInteger && strings.HasPrefix(value, "+"):
 		return "must be a whole number"
+	case s.Type == huma.TypeInteger && s.Format == "int32":
+		if _, err := strconv.ParseInt(value, 10, 32); err != nil {
+			return "must be a whole number of 32 bits" // huma cuts it off
+		}
 	}
 	return ""
 }
