@@ -11,7 +11,7 @@ help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start PostgreSQL, a mail catcher and both services on this machine; ctrl-C stops all
-	@go run ./deploy/local
+	@go build -buildvcs=false -o bin/local ./deploy/local && exec bin/local
 
 token: ## print a service token for the running stack: make token SCOPE="notifications:read"
 	@go run ./deploy/local token --scope "$(SCOPE)"
