@@ -188,7 +188,9 @@ func TestNobodyWhoDeclinedIsAskedAgainWhileOthersRemain(t *testing.T) {
 	if third := *decline(second); third != first {
 		t.Errorf("nobody else remains, but it went to %v", third)
 	}
-	d.do(func(q *crmdb.Queries) error { return assignment.SetAvailable(context.Background(), q, d.now, second, false, false) })
+	d.do(func(q *crmdb.Queries) error {
+		return assignment.SetAvailable(context.Background(), q, d.now, second, false, false)
+	})
 	if got := decline(first); got != nil {
 		t.Errorf("given to %v, who just declined it or is away", got)
 	}

@@ -230,7 +230,7 @@ func (t Ticket) step(to Status, now time.Time) Ticket {
 	case Open:
 		t.Resolution, t.ResolvedAt, t.ClosedAt = nil, nil, nil
 	case InProgress:
-		if t.Status != Blocked {
+		if t.Status == Open {
 			t.AcceptedAt = &now
 		}
 		t.Resolution, t.ResolvedAt, t.ClosedAt = nil, nil, nil

@@ -1,0 +1,9 @@
+package ticket
+
+import (
+	"testing"
+
+	"fixdesk/pkg/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
