@@ -51,6 +51,13 @@ type listInput struct {
 	After  time.Time `query:"after"`
 }
 
+// listOutput is a page of an unnamed type.
+type listOutput struct {
+	Body httpapi.Page[struct {
+		Thing thing `json:"thing"`
+	}]
+}
+
 type getInput struct {
 	ID string `path:"id" format:"uuid"`
 }
@@ -138,8 +145,10 @@ func (f *fixture) register() {
 	})
 	list := op("GET", "/v1/things", "list-things")
 	list.Errors = []string{errs.CodeInvalidCursor}
-	httpapi.Register(f.api, list, func(_ context.Context, in *listInput) (*struct{ Body httpapi.Page[thing] }, error) {
-		return &struct{ Body httpapi.Page[thing] }{httpapi.NewPage[thing](nil, in.Q)}, f.fail
+	httpapi.Register(f.api, list, func(_ context.Context, in *listInput) (*listOutput, error) {
+		return &listOutput{httpapi.NewPage[struct {
+			Thing thing `json:"thing"`
+		}](nil, in.Q)}, f.fail
 	}, httpapi.Alternative[listInput]{ContentType: "text/csv", Handler: func(context.Context, *listInput) (httpapi.Stream, error) {
 		return func(_ context.Context, w *httpapi.StreamWriter) error {
 			_, err := io.WriteString(w, "title\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,11 @@ func TestDocumentTellsWhoMayCallAndEveryAnswer(t *testing.T) {
 	for _, status := range []string{"413", "415"} {
 		if get.Responses[status].Description != "" {
 			t.Errorf("an operation without a body documents %s", status)
+		}
+	}
+	for name := range doc.Components.Schemas {
+		if !regexp.MustCompile(`^[a-zA-Z0-9._-]+$`).MatchString(name) {
+			t.Errorf("schema name %q", name)
 		}
 	}
 	if strings.Contains(string(body), "$schema") || strings.Contains(string(doc.Components.Schemas["Problem"]), "value\"") {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -67,6 +68,35 @@ func TestErrorsAreMappedInOnePlace(t *testing.T) {
 				t.Errorf("the cause is in the log %d times more, want %d more: %s", after-before, want-before, f.log.String())
 			}
 		})
+	}
+}
+
+func TestClientThatWentAwayIsNoFailureOfOurs(t *testing.T) {
+	f := newStreamFixture(t)
+	url := f.serveWith(t, func(*http.Server) {})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		req, err := http.NewRequestWithContext(ctx, "GET", url+"/v1/wait", nil)
+		if err != nil {
+			return
+		}
+		if res, err := http.DefaultTransport.RoundTrip(req); err == nil {
+			_ = res.Body.Close()
+		}
+	}()
+	<-f.slowStarted
+	leave()
+	<-left
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(f.log.String(), `"status":499`); {
+		if time.Now().After(deadline) {
+			t.Fatalf("log: %s", f.log.String())
+		}
+		runtime.Gosched()
+	}
+	if log := f.log.String(); strings.Contains(log, "ERROR") || strings.Contains(log, "WARN") {
+		t.Errorf("log: %s", log)
 	}
 }
 
@@ -233,6 +263,48 @@ func TestSlowOrHugeConnectionsAreBounded(t *testing.T) {
 	if s.ReadHeaderTimeout != 5*time.Second || s.ReadTimeout != 10*time.Second || s.WriteTimeout != 30*time.Second ||
 		s.IdleTimeout != 60*time.Second || s.MaxHeaderBytes+4096 != 16<<10 {
 		t.Errorf("%+v", s)
+	}
+}
+
+func TestSlowClientsAreLetGoAndHoldNobodyUp(t *testing.T) {
+	f := newStreamFixture(t)
+	url := f.serveWith(t, func(s *http.Server) {
+		s.ReadHeaderTimeout, s.ReadTimeout = 2*time.Second, 2*time.Second
+	})
+	address := strings.TrimPrefix(url, "http://")
+	var slow []net.Conn
+	for i := range 300 {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		started := "GET /healthz HTTP/1.1\r\nHost: a\r\nX: "
+		if i%2 == 0 {
+			started = "POST /v1/echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+		}
+		if _, err := io.WriteString(conn, started); err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, conn)
+	}
+	start := time.Now()
+	for range 20 {
+		if status := get(t, url+"/healthz"); status != 200 {
+			t.Fatalf("answered %d", status)
+		}
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("20 requests took %s beside slow clients", took)
+	}
+	for i, conn := range slow {
+		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil || i%2 == 0 && !strings.HasPrefix(string(answer), "HTTP/1.1 400") {
+			t.Fatalf("slow client %d: %q, %v", i, answer, err)
+		}
 	}
 }
 

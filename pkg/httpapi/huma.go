@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
@@ -28,7 +30,7 @@ func humaConfig(cfg Config) huma.Config {
 			OpenAPI: "3.1.0",
 			Info:    &huma.Info{Title: cfg.Title, Version: cfg.Version, Description: cfg.Description},
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					bearerScheme: {Type: "http", Scheme: "bearer", BearerFormat: "JWT"},
 				},
@@ -37,6 +39,17 @@ func humaConfig(cfg Config) huma.Config {
 		Formats:       map[string]huma.Format{"application/json": jsonFormat},
 		DefaultFormat: "application/json",
 	}
+}
+
+// schemaName is huma's name for a type without what OpenAPI forbids in one:
+// a page of an unnamed struct has its field tags in its name.
+func schemaName(t reflect.Type, hint string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' || r == '-' {
+			return r
+		}
+		return -1
+	}, huma.DefaultSchemaNamer(t, hint))
 }
 
 // strictAPI is huma without the parts that httpapi does itself: the Accept

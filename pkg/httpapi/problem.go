@@ -113,7 +113,9 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 			a.log(ctx, slog.LevelWarn, "unavailable", err)
 		}
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		e = errUnavailable
+		p := newProblem(ctx, errUnavailable)
+		p.Status = statusClientGone
+		return p
 	case errors.Is(err, context.DeadlineExceeded), a.cfg.Unavailable != nil && a.cfg.Unavailable(err):
 		e = errUnavailable
 		a.log(ctx, slog.LevelWarn, "unavailable", err)
@@ -123,11 +125,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		}
 		a.log(ctx, slog.LevelError, "request failed", err)
 	}
-	p := newProblem(ctx, e)
-	if errors.Is(ctx.Err(), context.Canceled) {
-		p.Status = statusClientGone
-	}
-	return p
+	return newProblem(ctx, e)
 }
 
 func (a *API) log(ctx context.Context, level slog.Level, msg string, err error) {

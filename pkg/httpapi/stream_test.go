@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -42,6 +43,16 @@ func newStreamFixture(t *testing.T) *streamFixture {
 		f.slowStarted <- struct{}{}
 		<-f.slowGo
 		return nil, nil
+	})
+	op.Path, op.ID = "/v1/wait", "wait"
+	httpapi.Register(f.api, op, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
+		f.slowStarted <- struct{}{}
+		<-ctx.Done()
+		return nil, fmt.Errorf("read: %w", ctx.Err())
+	})
+	op.Method, op.Path, op.ID = "POST", "/v1/echo", "echo"
+	httpapi.Register(f.api, op, func(_ context.Context, in *createInput) (*createOutput, error) {
+		return &createOutput{Body: in.Body}, nil
 	})
 	return f
 }
