@@ -95,16 +95,22 @@ func (a *App) assemble(p parts, keys keySource) {
 		Queries: crmdb.New(a.pool), Client: client, Links: notice.Links{PublicURL: a.config.PublicURL},
 		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry,
 	})
+	feed := ticket.NewFeed(ticket.FeedConfig{
+		Pool: a.pool, Now: p.now, Log: a.log, Registry: registry,
+		StillIn: func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) },
+	})
+	wake := func() { relay.Wake(); feed.Wake() }
 	a.users = identity.New(identity.Config{
 		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
-		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, Wake: relay.Wake, Log: a.log,
+		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, Wake: wake, Log: a.log,
 	})
-	a.tickets = ticket.NewService(a.pool, client, p.now, relay.Wake)
-	sweeper := assignment.NewSweeper(a.pool, p.now, sweepInterval, a.log, relay.Wake)
-	a.loops = []func(context.Context) error{relay.Run, sweeper.Run, a.users.Run, a.purge}
+	a.tickets = ticket.NewService(a.pool, client, p.now, wake)
+	sweeper := assignment.NewSweeper(a.pool, p.now, sweepInterval, a.log, wake)
+	a.loops = []func(context.Context) error{relay.Run, sweeper.Run, feed.Run, a.users.Run, a.purge}
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	ticket.Register(a.api, a.tickets)
+	ticket.RegisterFeed(a.api, feed)
 	outbox.Mount(a.api, relay)
 }
 
