@@ -59,6 +59,7 @@ func Register(api *httpapi.API, s *Service) {
 	registerConversation(api, h)
 	registerLists(api, h)
 	registerNotifications(api, h)
+	registerReports(api, h)
 }
 
 type handlers struct{ s *Service }

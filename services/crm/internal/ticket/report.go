@@ -1,0 +1,142 @@
+package ticket
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// Report is what happened to tickets in a period. Everything counts on the day
+// (UTC) it happened, and for the person who did it:
+//
+//   - created: a ticket was raised.
+//   - accepted: somebody took it into work, from open to in progress.
+//   - resolved: it became resolved.
+//   - reopened: it went from resolved or closed back to an active status. It
+//     counts for whoever had resolved it last, whose fix didn't hold.
+//   - time to accept: from the creation to the first acceptance.
+//   - time to resolve: from the creation, or the last reopening, to the
+//     resolution.
+type Report struct {
+	From, To time.Time   // To is exclusive
+	Days     []DayReport // each day that From to To touches, in order
+	People   []PersonReport
+	Total    Figures
+}
+
+// DayReport is the figures of one day, 2006-01-02 in UTC.
+type DayReport struct {
+	Date string
+	Figures
+}
+
+// PersonReport is the figures of one engineer, or admin who worked as one.
+type PersonReport struct {
+	Person Person
+	Figures
+}
+
+// Figures are counts and times; see Report.
+type Figures struct {
+	Created, Accepted, Resolved, Reopened int
+	TimeToAccept, TimeToResolve           Spread
+}
+
+// Spread is a set of durations in seconds: the median and the 90th percentile,
+// interpolated between neighbours, which mean nothing when Count is 0.
+type Spread struct {
+	Count       int
+	Median, P90 float64
+}
+
+// Report tells what happened from a time on until before another.
+func (s *Service) Report(ctx context.Context, from, to time.Time) (Report, error) {
+	rows, err := crmdb.New(s.pool).ReportTickets(ctx, crmdb.ReportTicketsParams{Since: from, Until: to})
+	if err != nil {
+		return Report{}, fmt.Errorf("report on tickets: %w", err)
+	}
+	r := Report{From: from, To: to, People: []PersonReport{}}
+	days := map[string]Figures{}
+	for _, row := range rows {
+		f := figures(row)
+		switch {
+		case row.PerDay:
+			days[row.Day] = f
+		case row.PerPerson:
+			r.People = append(r.People, PersonReport{Person: Person{ID: row.PersonID, Name: row.PersonName}, Figures: f})
+		default:
+			r.Total = f
+		}
+	}
+	for day := startOfDay(from); day.Before(to); day = day.AddDate(0, 0, 1) {
+		date := day.Format(time.DateOnly)
+		r.Days = append(r.Days, DayReport{Date: date, Figures: days[date]})
+	}
+	return r, nil
+}
+
+func figures(row crmdb.ReportTicketsRow) Figures {
+	return Figures{
+		Created: int(row.Created), Accepted: int(row.Accepted), Resolved: int(row.Resolved), Reopened: int(row.Reopened),
+		TimeToAccept:  Spread{Count: int(row.AcceptCount), Median: row.AcceptMedian, P90: row.AcceptP90},
+		TimeToResolve: Spread{Count: int(row.ResolveCount), Median: row.ResolveMedian, P90: row.ResolveP90},
+	}
+}
+
+func startOfDay(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+
+// The bounds of a period, in days.
+const (
+	reportDays    = 30
+	maxReportDays = 366
+)
+
+// period reads the ends of a report's period. A date stands for the whole day:
+// its first moment as from, its end as to. Without from it is the last 30 days
+// of the period, without to it ends now.
+func period(from, to string, now time.Time) (since, until time.Time, wrong []errs.Field) {
+	refuse := func(name, message string) {
+		wrong = append(wrong, errs.Field{Location: "query." + name, Message: message})
+	}
+	const form = "must be a date such as 2026-01-31 or an RFC 3339 time"
+	until = now
+	if to != "" {
+		at, whole, ok := dateOrTime(to)
+		if !ok {
+			refuse("to", form)
+		}
+		if until = at; whole {
+			until = at.AddDate(0, 0, 1)
+		}
+	}
+	since = startOfDay(until.Add(-time.Microsecond)).AddDate(0, 0, 1-reportDays)
+	if from != "" {
+		at, _, ok := dateOrTime(from)
+		if !ok {
+			refuse("from", form)
+		}
+		since = at
+	}
+	switch {
+	case len(wrong) > 0:
+	case !since.Before(until):
+		refuse("from", "must be before the end of the period")
+	case until.Sub(since) > maxReportDays*24*time.Hour:
+		refuse("from", "must be at most 366 days before the end of the period")
+	}
+	return since, until, wrong
+}
+
+// dateOrTime tells the moment, and whether it stands for a whole day.
+func dateOrTime(s string) (at time.Time, whole, ok bool) {
+	layout := time.RFC3339
+	if whole = !strings.Contains(s, "T"); whole {
+		layout = time.DateOnly
+	}
+	at, err := time.Parse(layout, s)
+	return at.UTC(), whole, err == nil
+}

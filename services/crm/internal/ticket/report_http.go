@@ -1,0 +1,102 @@
+package ticket
+
+import (
+	"context"
+	"net/http"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/httpapi"
+)
+
+func registerReports(api *httpapi.API, h handlers) {
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/reports/tickets", ID: "report-tickets", Tag: "reports", Allow: admins,
+		Summary: "What happened to tickets, per day and per engineer",
+		Description: "Everything counts on the day (UTC) it happened and for the person who did it. " +
+			"created: a ticket was raised. accepted: it went from open to in_progress. resolved: it became resolved. " +
+			"reopened: it went from resolved or closed back to an active status; it counts for whoever had resolved it last. " +
+			"time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. " +
+			"Times are in seconds; medians and 90th percentiles are interpolated between neighbours and null where nothing was measured. " +
+			"Days on which nothing happened are listed with zeros. engineers lists those who did any of this, admins who worked as engineers included.",
+	}, h.report)
+}
+
+type reportInput struct {
+	From string `query:"from" maxLength:"40" doc:"A date (from its first moment, UTC) or an RFC 3339 time. Default: 30 days with the last one. At most 366 days before the end."`
+	To   string `query:"to" maxLength:"40" doc:"A date (that whole day) or an RFC 3339 time (until before it). Default: now."`
+}
+
+type reportAnswer struct {
+	Body reportView
+}
+
+type reportView struct {
+	From      httpapi.Time         `json:"from"`
+	To        httpapi.Time         `json:"to" doc:"Exclusive."`
+	Days      []dayReportView      `json:"days" nullable:"false" doc:"Each day of the period, oldest first."`
+	Engineers []engineerReportView `json:"engineers" nullable:"false" doc:"By name."`
+	Total     FiguresView          `json:"total"`
+}
+
+type dayReportView struct {
+	Date string `json:"date" format:"date"`
+	FiguresView
+}
+
+type engineerReportView struct {
+	Engineer personView `json:"engineer"`
+	FiguresView
+}
+
+// FiguresView is exported for huma, which reads the fields of an embedded
+// struct only then.
+type FiguresView struct {
+	Created       int        `json:"created"`
+	Accepted      int        `json:"accepted"`
+	Resolved      int        `json:"resolved"`
+	Reopened      int        `json:"reopened"`
+	TimeToAccept  spreadView `json:"time_to_accept"`
+	TimeToResolve spreadView `json:"time_to_resolve"`
+}
+
+type spreadView struct {
+	MedianSeconds *float64 `json:"median_seconds"`
+	P90Seconds    *float64 `json:"p90_seconds"`
+	Count         int      `json:"count"`
+}
+
+func viewFigures(f Figures) FiguresView {
+	return FiguresView{
+		Created: f.Created, Accepted: f.Accepted, Resolved: f.Resolved, Reopened: f.Reopened,
+		TimeToAccept: viewSpread(f.TimeToAccept), TimeToResolve: viewSpread(f.TimeToResolve),
+	}
+}
+
+func viewSpread(s Spread) spreadView {
+	if s.Count == 0 {
+		return spreadView{}
+	}
+	return spreadView{MedianSeconds: &s.Median, P90Seconds: &s.P90, Count: s.Count}
+}
+
+func (h handlers) report(ctx context.Context, in *reportInput) (*reportAnswer, error) {
+	from, to, wrong := period(in.From, in.To, h.s.now())
+	if len(wrong) > 0 {
+		return nil, errs.Validation(wrong...)
+	}
+	r, err := h.s.Report(ctx, from, to)
+	if err != nil {
+		return nil, err
+	}
+	v := reportView{
+		From: httpapi.NewTime(r.From), To: httpapi.NewTime(r.To), Total: viewFigures(r.Total),
+		Days: make([]dayReportView, len(r.Days)), Engineers: make([]engineerReportView, len(r.People)),
+	}
+	for i, d := range r.Days {
+		v.Days[i] = dayReportView{Date: d.Date, FiguresView: viewFigures(d.Figures)}
+	}
+	for i, p := range r.People {
+		v.Engineers[i] = engineerReportView{Engineer: viewPerson(p.Person), FiguresView: viewFigures(p.Figures)}
+	}
+	return &reportAnswer{Body: v}, nil
+}
