@@ -38,6 +38,17 @@ func originOrNil(ctx context.Context) *netip.Addr {
 	return nil
 }
 
+// tellQuotas answers with what is left of each limit.
+func tellQuotas(ctx context.Context, now time.Time, quotas ...quota) {
+	limits := make([]httpapi.RateLimit, 0, len(quotas))
+	for _, u := range quotas {
+		limits = append(limits, httpapi.RateLimit{
+			Policy: u.name, Limit: u.max, Remaining: u.max - len(u.hits), Window: u.span, Reset: u.freeIn(now),
+		})
+	}
+	httpapi.SetRateLimits(ctx, limits...)
+}
+
 const maxUserAgentLength = 500 // characters
 
 // cleanUserAgent makes a header fit to be stored and shown.
@@ -54,8 +65,9 @@ func cleanUserAgent(s string) string {
 	return s
 }
 
-// userBody is a user in an answer.
-type userBody struct {
+// UserBody is a user in an answer. It is exported because huma describes only
+// exported embedded fields.
+type UserBody struct {
 	ID        uuid.UUID    `json:"id" format:"uuid"`
 	Name      string       `json:"name"`
 	Email     string       `json:"email" format:"email"`
@@ -65,8 +77,8 @@ type userBody struct {
 	UpdatedAt httpapi.Time `json:"updated_at"`
 }
 
-func viewUser(u User) userBody {
-	return userBody{
+func viewUser(u User) UserBody {
+	return UserBody{
 		ID: u.ID, Name: u.Name, Email: u.Email, Role: u.Role, Status: u.Status,
 		CreatedAt: httpapi.NewTime(u.CreatedAt), UpdatedAt: httpapi.NewTime(u.UpdatedAt),
 	}
@@ -74,7 +86,7 @@ func viewUser(u User) userBody {
 
 type userOutput struct {
 	ETag string `header:"ETag"`
-	Body userBody
+	Body UserBody
 }
 
 func answerUser(u User, err error) (*userOutput, error) {

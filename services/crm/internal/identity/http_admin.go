@@ -39,9 +39,9 @@ func registerUsers(api *httpapi.API, s *Service) {
 		Method: http.MethodGet, Path: "/v1/users", ID: "list-users", Tag: tagUsers, Allow: adminOnly,
 		Summary: "Users, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
-	}, func(ctx context.Context, in *listUsersInput) (*pageOutput[userBody], error) {
+	}, func(ctx context.Context, in *listUsersInput) (*pageOutput[UserBody], error) {
 		f := UserFilter{Role: in.Role, Status: in.Status, Q: in.Q}
-		return listing[User, userBody]{
+		return listing[User, UserBody]{
 			filters:  []any{"users", f},
 			fetch:    func(after *Position, n int) ([]User, error) { return s.Users(ctx, f, after, n) },
 			position: func(u User) Position { return Position{u.CreatedAt, u.ID} },
@@ -76,7 +76,7 @@ type listRegistrationsInput struct {
 }
 
 type registrationBody struct {
-	userBody
+	UserBody
 	DecidedBy *uuid.UUID                     `json:"decided_by" format:"uuid" nullable:"true" doc:"The admin who decided."`
 	DecidedAt httpapi.Nullable[httpapi.Time] `json:"decided_at"`
 	Reason    *string                        `json:"reason" nullable:"true"`

@@ -42,7 +42,7 @@ type grantOutput struct {
 		TokenType    string   `json:"token_type" enum:"Bearer"`
 		ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token ends."`
 		RefreshToken string   `json:"refresh_token" doc:"Good for one refresh."`
-		User         userBody `json:"user"`
+		User         UserBody `json:"user"`
 	}
 }
 
@@ -61,12 +61,12 @@ func registerAuth(api *httpapi.API, s *Service) {
 		Method: http.MethodPost, Path: "/v1/auth/register", ID: "register", Tag: tagAuth, Status: http.StatusCreated, Public: true,
 		Summary: "Register an account",
 		Errors:  []string{errs.CodeEmailTaken, errs.CodeRateLimited},
-	}, func(ctx context.Context, in *registerInput) (*struct{ Body userBody }, error) {
+	}, func(ctx context.Context, in *registerInput) (*struct{ Body UserBody }, error) {
 		u, err := s.Register(ctx, NewUser{Name: in.Body.Name, Email: in.Body.Email, Password: in.Body.Password, Role: in.Body.Role})
 		if err != nil {
 			return nil, err
 		}
-		return &struct{ Body userBody }{viewUser(u)}, nil
+		return &struct{ Body UserBody }{viewUser(u)}, nil
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/auth/login", ID: "login", Tag: tagAuth, Status: http.StatusOK, Public: true,

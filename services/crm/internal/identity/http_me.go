@@ -13,7 +13,7 @@ import (
 const tagMe = "me"
 
 type meBody struct {
-	userBody
+	UserBody
 	Available *bool `json:"available,omitempty" doc:"For engineers: whether they are given tickets."`
 }
 

@@ -40,7 +40,7 @@ type quota struct {
 
 func (u quota) exhausted() bool { return len(u.hits) >= u.max }
 
-// freeAt is when the next hit is allowed, or the window is fresh again.
+// freeIn is how long until one more hit is free.
 func (u quota) freeIn(now time.Time) time.Duration {
 	if len(u.hits) == 0 {
 		return 0
@@ -110,49 +110,73 @@ func network(a netip.Addr) string {
 	return a.String()
 }
 
-// guessing is the pair of limits against guessing a password.
-type guessing struct {
-	account string
-	address string
+// guessing is the pair of limits against guessing a password: whose account,
+// from which network.
+type guessing struct{ account, network string }
+
+type subject struct {
+	limit
+	who string
 }
 
-// check refuses where either limit is reached. With locked, nobody else's
-// failure is counted until the end of the transaction.
-func (g guessing) check(ctx context.Context, q *crmdb.Queries, now time.Time, locked bool) error {
-	look := limit.look
-	if locked {
-		look = limit.lock
-	}
-	for _, c := range []struct {
-		limit
-		who string
-	}{{loginPerAccount, g.account}, {loginPerAddress, g.address}} {
-		u, err := look(c.limit, ctx, q, c.who, now)
+func (g guessing) subjects() [2]subject {
+	return [2]subject{{loginPerAccount, g.account}, {loginPerAddress, g.network}}
+}
+
+// check refuses where either limit is reached.
+func (g guessing) check(ctx context.Context, q *crmdb.Queries, now time.Time) error {
+	return g.checkBy(ctx, q, now, limit.look)
+}
+
+// checkLocked is check, and nobody's failure is counted until the end of the
+// transaction.
+func (g guessing) checkLocked(ctx context.Context, q *crmdb.Queries, now time.Time) error {
+	return g.checkBy(ctx, q, now, limit.lock)
+}
+
+func (g guessing) checkBy(ctx context.Context, q *crmdb.Queries, now time.Time,
+	look func(limit, context.Context, *crmdb.Queries, string, time.Time) (quota, error),
+) error {
+	var quotas []quota
+	var refusal error
+	for _, s := range g.subjects() {
+		u, err := look(s.limit, ctx, q, s.who, now)
 		if err != nil {
 			return err
 		}
-		if u.exhausted() {
-			return u.refusal(now)
+		if u.exhausted() && refusal == nil {
+			refusal = u.refusal(now)
 		}
+		quotas = append(quotas, u)
 	}
-	return nil
+	tellQuotas(ctx, now, quotas...)
+	return refusal
 }
 
 // fail counts a wrong password towards both limits. Who fails beyond a limit
 // isn't told that the password was wrong: of many guesses at the same time no
 // more than the limit get an answer.
-func (g guessing) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (refusal error, err error) {
-	for _, c := range []struct {
-		limit
-		who string
-	}{{loginPerAccount, g.account}, {loginPerAddress, g.address}} {
-		u, ok, err := c.hit(ctx, q, c.who, now)
+func (g guessing) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (refusal, err error) {
+	var quotas []quota
+	for _, s := range g.subjects() {
+		u, ok, err := s.hit(ctx, q, s.who, now)
 		if err != nil {
 			return nil, err
 		}
 		if !ok && refusal == nil {
 			refusal = u.refusal(now)
 		}
+		quotas = append(quotas, u)
 	}
+	tellQuotas(ctx, now, quotas...)
 	return refusal, nil
+}
+
+// succeed forgets the account's failures, unless a limit was reached while the
+// password was being checked.
+func (g guessing) succeed(ctx context.Context, q *crmdb.Queries, now time.Time) error {
+	if err := g.checkLocked(ctx, q, now); err != nil {
+		return err
+	}
+	return loginPerAccount.forget(ctx, q, g.account)
 }

@@ -29,8 +29,8 @@ type Grant struct {
 // approved.
 func (s *Service) Login(ctx context.Context, email, password, userAgent string) (Grant, error) {
 	email = normalAddress(email)
-	limits := guessing{account: email, address: network(origin(ctx))}
-	if err := limits.check(ctx, s.q, s.now(), false); err != nil {
+	limits := guessing{account: email, network: network(origin(ctx))}
+	if err := limits.check(ctx, s.q, s.now()); err != nil {
 		return Grant{}, err
 	}
 	row, err := s.q.UserByEmail(ctx, email)
@@ -93,10 +93,7 @@ func (s *Service) openSession(ctx context.Context, limits guessing, row crmdb.Us
 	}
 	var refusal error
 	err = s.inTx(ctx, func(q *crmdb.Queries) error {
-		if err := limits.check(ctx, q, now, true); err != nil {
-			return err
-		}
-		if err := loginPerAccount.forget(ctx, q, limits.account); err != nil {
+		if err := limits.succeed(ctx, q, now); err != nil {
 			return err
 		}
 		current, err := q.UserCredentials(ctx, u.ID)

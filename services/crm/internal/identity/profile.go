@@ -97,8 +97,8 @@ func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next
 	if err := checkPassword(next, p.Name, p.Email); err != nil {
 		return invalid("body.new_password", err)
 	}
-	limits := guessing{account: p.Email, address: network(origin(ctx))}
-	if err := limits.check(ctx, s.q, s.now(), false); err != nil {
+	limits := guessing{account: p.Email, network: network(origin(ctx))}
+	if err := limits.check(ctx, s.q, s.now()); err != nil {
 		return err
 	}
 	row, err := s.q.UserByEmail(ctx, p.Email)
@@ -118,10 +118,7 @@ func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next
 	}
 	err = s.inTx(ctx, func(q *crmdb.Queries) error {
 		now := s.now()
-		if err := limits.check(ctx, q, now, true); err != nil {
-			return err
-		}
-		if err := loginPerAccount.forget(ctx, q, limits.account); err != nil {
+		if err := limits.succeed(ctx, q, now); err != nil {
 			return err
 		}
 		n, err := q.UserChangePassword(ctx, crmdb.UserChangePasswordParams{ID: p.UserID, NewHash: hash, OldHash: row.PasswordHash, Now: now})

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/address"
+	"fixdesk/pkg/errs"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -48,10 +50,13 @@ func (s *Service) Register(ctx context.Context, n NewUser) (User, error) {
 		return User{}, err
 	}
 	now := s.now()
-	if u, ok, err := registerPerAddress.hit(ctx, s.q, network(origin(ctx)), now); err != nil {
+	quota, ok, err := registerPerAddress.hit(ctx, s.q, network(origin(ctx)), now)
+	if err != nil {
 		return User{}, err
-	} else if !ok {
-		return User{}, u.refusal(now)
+	}
+	tellQuotas(ctx, now, quota)
+	if !ok {
+		return User{}, quota.refusal(now)
 	}
 	u := User{
 		ID: newID(), Name: n.Name, Email: n.Email, Role: n.Role, Status: initialStatus(n.Role),
@@ -67,8 +72,8 @@ func (s *Service) Register(ctx context.Context, n NewUser) (User, error) {
 // may let in whom they like. errs.CodeEmailTaken where the address is known.
 func (s *Service) CreateAdmin(ctx context.Context, email, password, name string) (User, error) {
 	n, err := NewUser{Name: name, Email: email, Password: password, Role: RoleAdmin}.clean()
-	if err != nil {
-		return User{}, err
+	if e := errs.As(err); e != nil { // there is no body on a command line
+		return User{}, fmt.Errorf("the admin's %s must be: %s", strings.TrimPrefix(e.Fields[0].Location, "body."), e.Fields[0].Message)
 	}
 	now := s.now()
 	u := User{
