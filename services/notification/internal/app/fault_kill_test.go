@@ -1,0 +1,318 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/services/notification/internal/smtptest"
+)
+
+// load raises notifications from several clients until it is stopped, and
+// remembers which were acknowledged.
+type load struct {
+	mu      sync.Mutex
+	acked   map[string]uuid.UUID // by recipient
+	refused []error              // answers that were no success
+	broken  []error              // requests that got no answer
+	wg      sync.WaitGroup
+	cancel  context.CancelFunc
+}
+
+func startLoad(clients int, name string, client *notifyapi.Client) *load {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &load{acked: map[string]uuid.UUID{}, cancel: cancel}
+	for c := range clients {
+		l.wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				to := fmt.Sprintf("%s-%d-%d@example.org", name, c, n)
+				stored, err := client.Create(context.Background(), to, newMail(to))
+				l.mu.Lock()
+				var answer *notifyapi.Error
+				switch {
+				case err == nil:
+					l.acked[to] = stored.ID
+				case errors.As(err, &answer):
+					l.refused = append(l.refused, err)
+				default:
+					l.broken = append(l.broken, err)
+				}
+				l.mu.Unlock()
+				if err != nil {
+					pause()
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) stop() {
+	l.cancel()
+	l.wg.Wait()
+}
+
+// counts gives how often each address got a mail.
+func counts(messages []smtptest.Message) map[string]int {
+	n := map[string]int{}
+	for _, m := range messages {
+		n[m.To]++
+	}
+	return n
+}
+
+func query(t testing.TB, url, sql string, args ...any) []string {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	rows, err := conn.Query(context.Background(), sql, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+// execute runs statements that give no rows.
+func execute(t testing.TB, url, sql string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.PgConn().Exec(context.Background(), sql).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// drained waits until the database knows of no unfinished recipient.
+func drained(t testing.TB, url string, limit time.Duration) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		open := query(t, url, "select count(*)::text from recipients where finished_at is null")
+		if open[0] == "0" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s recipients are still unfinished", open[0])
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// killTrial kills the program under load, starts it again, and counts. With a
+// sabotage, it is done to the database first.
+func killTrial(t *testing.T, i *issuer, sabotage string) (acked, lost, doubled, unexplained int) {
+	t.Helper()
+	smtp := startSMTP(t, nil)
+	url := newDatabase(t)
+	if sabotage != "" {
+		execute(t, url, sabotage)
+	}
+	c := testConfig(url, i.url, smtp.Addr())
+	// The shortest lease the timeouts allow, so that the trial is short.
+	c.SMTPTimeout, c.Lease = 500*time.Millisecond, 1500*time.Millisecond
+	first := run(t, i, c)
+	l := startLoad(4, "load", first.Client)
+	smtp.Wait(t, 150, 30*time.Second)
+	first.kill()
+	l.stop()
+	// What the server took and the database does not know as sent: the only
+	// mails that may come twice.
+	settled := query(t, url, "select email from recipients where status = 'sent'")
+	onTheWire := counts(smtp.Messages())
+	for _, email := range settled {
+		delete(onTheWire, email)
+	}
+	if bound := 3 * c.SMTPConnections; sabotage == "" && len(onTheWire) > bound {
+		t.Errorf("%d mails were taken and not settled, want at most %d", len(onTheWire), bound)
+	}
+	run(t, i, c)
+	drained(t, url, 30*time.Second)
+	got := counts(smtp.Messages())
+	for email := range l.acked {
+		if got[email] == 0 {
+			lost++
+		}
+	}
+	for email, n := range got {
+		if n > 1 {
+			doubled++
+		}
+		if n > 1 && onTheWire[email] == 0 || n > 2 {
+			unexplained++
+		}
+	}
+	checkRepeats(t, smtp.Messages())
+	return len(l.acked), lost, doubled, unexplained
+}
+
+// checkRepeats holds that a mail that came twice is the same to the byte.
+func checkRepeats(t *testing.T, messages []smtptest.Message) {
+	t.Helper()
+	first := map[string]string{}
+	for _, m := range messages {
+		if data, seen := first[m.To]; seen && data != m.Data {
+			t.Errorf("the repeat for %s differs:\n%s\n%s", m.To, data, m.Data)
+		}
+		first[m.To] = m.Data
+	}
+}
+
+func TestKillUnderLoadLosesNothingAndRepeatsOnlyWhatWasOnTheWire(t *testing.T) {
+	i := newIssuer(t)
+	var acked, lost, doubled, unexplained int
+	for range trials(t, 2) {
+		a, l, d, u := killTrial(t, i, "")
+		acked, lost, doubled, unexplained = acked+a, lost+l, doubled+d, unexplained+u
+	}
+	t.Logf("acknowledged %d, lost %d, doubled %d (unexplained %d)", acked, lost, doubled, unexplained)
+	if acked == 0 || lost > 0 || unexplained > 0 {
+		t.Errorf("acknowledged %d, lost %d, unexplained %d", acked, lost, unexplained)
+	}
+}
+
+// settledAtClaim makes the database forget a recipient as soon as it is
+// claimed, as a mailer does whose checkpoint moves when it fetches.
+const settledAtClaim = `
+create function settled_at_claim() returns trigger language plpgsql as $$
+begin
+    new.lease_token := null; new.leased_until := null; new.status := 'sent'; new.finished_at := now();
+    return new;
+end $$;
+create trigger settled_at_claim before update on recipients for each row
+    when (old.lease_token is null and new.lease_token is not null) execute function settled_at_claim();`
+
+func TestControlWithoutALeaseAKillLosesMails(t *testing.T) {
+	i := newIssuer(t)
+	for range 10 {
+		if _, lost, _, _ := killTrial(t, i, settledAtClaim); lost > 0 {
+			return
+		}
+	}
+	t.Error("nothing was lost without the safeguard: the trial can't fail")
+}
+
+func TestTerminationUnderLoadFailsNoRequestAndNeitherLosesNorDoublesAMail(t *testing.T) {
+	i := newIssuer(t)
+	for range trials(t, 1) {
+		smtp := startSMTP(t, nil)
+		url := newDatabase(t)
+		c := testConfig(url, i.url, smtp.Addr())
+		p := run(t, i, c)
+		l := startLoad(4, "term", p.Client)
+		smtp.Wait(t, 100, 30*time.Second)
+		if err := p.terminate(t); err != nil {
+			t.Errorf("ended with %v\n%s", err, p.log)
+		}
+		l.stop()
+		for _, err := range l.broken {
+			if !isRefused(err) {
+				t.Errorf("a request broke: %v", err)
+			}
+		}
+		if len(l.refused) > 0 {
+			t.Errorf("%d requests failed, the first: %v", len(l.refused), l.refused[0])
+		}
+		run(t, i, c)
+		drained(t, url, 30*time.Second)
+		got := counts(smtp.Messages())
+		for email := range l.acked {
+			if got[email] != 1 {
+				t.Errorf("%s got %d mails", email, got[email])
+			}
+		}
+	}
+}
+
+// isRefused tells whether the connection was never taken, or was an idle one
+// that closed before the request was sent.
+func isRefused(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &op) && op.Op == "dial" ||
+		strings.Contains(err.Error(), "server closed idle connection")
+}
+
+// replicas sends n notifications of one recipient through two processes, and
+// gives the number of mails that came twice or not at all.
+func replicas(t *testing.T, n int, sabotage string) (doubled, missing int) {
+	t.Helper()
+	i := newIssuer(t)
+	smtp := startSMTP(t, nil)
+	url := newDatabase(t)
+	if sabotage != "" {
+		execute(t, url, sabotage)
+	}
+	c := testConfig(url, i.url, smtp.Addr())
+	both := []*process{run(t, i, c), run(t, i, c)}
+	recipients := numbered("r", n)
+	var wg sync.WaitGroup
+	for part := range slices.Chunk(recipients, (n+7)/8) {
+		wg.Go(func() {
+			for k, to := range part {
+				if _, err := both[k%2].Create(context.Background(), to, newMail(to)); err != nil {
+					t.Errorf("create: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	drained(t, url, 60*time.Second)
+	for _, p := range both {
+		if err := p.terminate(t); err != nil {
+			t.Errorf("replica ended with %v", err)
+		}
+	}
+	got := counts(smtp.Messages())
+	for _, to := range recipients {
+		switch {
+		case got[to] == 0:
+			missing++
+		case got[to] > 1:
+			doubled++
+		}
+	}
+	return doubled, missing
+}
+
+func TestTwoReplicasSendTenThousandNotificationsOnceEach(t *testing.T) {
+	if doubled, missing := replicas(t, 10000, ""); doubled > 0 || missing > 0 {
+		t.Errorf("%d doubled, %d missing", doubled, missing)
+	}
+}
+
+// leftInQueue makes the first claim of a recipient leave it in the queue, so
+// that another replica claims it too.
+const leftInQueue = `
+create function left_in_queue() returns trigger language plpgsql as $$
+begin
+    new.lease_token := null; new.leased_until := null; new.queue_at := old.queue_at; new.attempts_before := -1;
+    return new;
+end $$;
+create trigger left_in_queue before update on recipients for each row
+    when (old.lease_token is null and new.lease_token is not null and old.attempts_before = 0) execute function left_in_queue();`
+
+func TestControlWithoutALeaseReplicasDoubleMails(t *testing.T) {
+	if doubled, _ := replicas(t, 50, leftInQueue); doubled == 0 {
+		t.Error("nothing was doubled without the safeguard: the trial can't fail")
+	}
+}
