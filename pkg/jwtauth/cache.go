@@ -15,6 +15,7 @@ const cacheSize = 4096
 // verification costs more than the rest of most requests. When the young
 // generation is full it becomes the old one and the old one is forgotten.
 type cache struct {
+	size       int // of a generation
 	mu         sync.Mutex
 	young, old map[[sha256.Size]byte]verified
 }
@@ -25,7 +26,9 @@ type verified struct {
 	key    ed25519.PublicKey
 }
 
-func newCache() *cache { return &cache{young: map[[sha256.Size]byte]verified{}} }
+func newCache(size int) *cache {
+	return &cache{size: size, young: map[[sha256.Size]byte]verified{}}
+}
 
 func digest(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
 
@@ -50,8 +53,8 @@ func (c *cache) put(sum [sha256.Size]byte, v verified) {
 }
 
 func (c *cache) add(sum [sha256.Size]byte, v verified) {
-	if len(c.young) >= cacheSize {
-		c.old, c.young = c.young, make(map[[sha256.Size]byte]verified, cacheSize)
+	if len(c.young) >= c.size {
+		c.old, c.young = c.young, make(map[[sha256.Size]byte]verified, c.size)
 	}
 	c.young[sum] = v
 }

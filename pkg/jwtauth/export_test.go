@@ -12,3 +12,6 @@ func (v *Verifier) VerifyUncached(token string) (Claims, error) {
 	claims, _, _, err := v.verify(token)
 	return claims, err
 }
+
+// LimitCache makes the generations of the cache smaller.
+func (v *Verifier) LimitCache(size int) { v.cache.size = size }

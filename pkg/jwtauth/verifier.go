@@ -33,7 +33,7 @@ type Verifier struct {
 // NewVerifier makes a verifier that asks keys for each token's key.
 func NewVerifier(keys Source, issuer, audience string, now func() time.Time) *Verifier {
 	return &Verifier{
-		keys: keys, issuer: issuer, audience: audience, now: now, cache: newCache(),
+		keys: keys, issuer: issuer, audience: audience, now: now, cache: newCache(cacheSize),
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{algorithm}), jwt.WithStrictDecoding(),
 			jwt.WithIssuer(issuer), jwt.WithAudience(audience),
