@@ -16,7 +16,7 @@ select u.id, u.name, u.email,
 from engineers e
 join candidates c on c.user_id = e.user_id and c.active_tickets = e.active_tickets
 join users u on u.id = e.user_id
-where c.active_tickets <= c.least + 1
+where e.available and c.active_tickets <= c.least + 1
 order by c.active_tickets, c.last_assigned_at, c.user_id
 limit 1
 for no key update of e skip locked;

@@ -164,7 +164,13 @@ func give(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person, why 
 	if err := addEvent(ctx, q, m, to, changes); err != nil {
 		return err
 	}
-	return tell(ctx, q, m, to)
+	if err := tell(ctx, q, m, to); err != nil {
+		return err
+	}
+	if string(status) == m.Ticket.Status {
+		return nil
+	}
+	return tellReporter(ctx, q, m, to, string(status))
 }
 
 func addEvent(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person, changes map[string]any) error {
@@ -187,7 +193,7 @@ func addEvent(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person, 
 // tell writes to the new and the former assignee, save whoever made the move
 // and a former assignee who may see tickets no more.
 func tell(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) error {
-	about := notice.Ticket{ID: m.Ticket.ID, Number: m.Ticket.Number, Title: m.Ticket.Title}
+	about := m.Ticket.named()
 	var byName, toName string
 	if m.Actor != nil {
 		byName = m.Actor.Name
@@ -215,6 +221,38 @@ func tell(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) erro
 	return outbox.Add(ctx, q, m.Now, m.Ticket.ID, notice.TicketUnassigned{
 		Ticket: about, To: *from, NewAssigneeName: toName, ByName: byName, Why: m.Reason,
 	})
+}
+
+// tellReporter writes to the reporter that the move changed the status, unless
+// they made it or were told of it as an engineer.
+func tellReporter(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person, status string) error {
+	audience, err := q.TicketAudience(ctx, m.Ticket.ID)
+	if err != nil {
+		return fmt.Errorf("list audience: %w", err)
+	}
+	for _, p := range audience {
+		reporter := &notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}
+		if !p.IsReporter || same(reporter, m.Actor) || same(reporter, to) || same(reporter, m.Ticket.Assignee) {
+			continue
+		}
+		comment, err := q.CommentLatest(ctx, crmdb.CommentLatestParams{TicketID: m.Ticket.ID, WithInternal: p.Role != "customer"})
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("read latest comment: %w", err)
+		}
+		changed := notice.TicketChanged{
+			Ticket: m.Ticket.named(), To: *reporter, LatestComment: comment.Body,
+			Changes: []notice.Change{{Field: "status", From: m.Ticket.Status, To: status}},
+		}
+		if m.Actor != nil {
+			changed.ActorName = m.Actor.Name
+		}
+		return outbox.Add(ctx, q, m.Now, m.Ticket.ID, changed)
+	}
+	return nil
+}
+
+func (t Ticket) named() notice.Ticket {
+	return notice.Ticket{ID: t.ID, Number: t.Number, Title: t.Title}
 }
 
 func same(a, b *notice.Person) bool { return a != nil && b != nil && a.ID == b.ID }

@@ -233,7 +233,7 @@ const ticketAudience = `-- name: TicketAudience :many
 select u.id, u.name, u.email, u.role, (u.id = t.reporter_id)::boolean as is_reporter
 from tickets t
 join users u on u.id in (t.reporter_id, t.assignee_id)
-where t.id = $1 and u.status = 'approved'
+where t.id = $1 and u.status = 'approved' and (u.id = t.reporter_id or u.role <> 'customer')
 `
 
 type TicketAudienceRow struct {
@@ -244,7 +244,8 @@ type TicketAudienceRow struct {
 	IsReporter bool
 }
 
-// Reporter and assignee of a ticket, as far as they may still see it.
+// Reporter and assignee of a ticket, as far as they may still see it: an
+// engineer who has become a customer keeps closed tickets but doesn't see them.
 func (q *Queries) TicketAudience(ctx context.Context, id uuid.UUID) ([]TicketAudienceRow, error) {
 	rows, err := q.db.Query(ctx, ticketAudience, id)
 	if err != nil {
@@ -290,7 +291,7 @@ picked as (
     select e.user_id, c.active_tickets
     from engineers e
     join candidates c on c.user_id = e.user_id
-    where case when $1::uuid is null
+    where e.available and case when $1::uuid is null
                then c.active_tickets = e.active_tickets and c.active_tickets <= c.least + 1
                else e.user_id = $1::uuid end
     order by c.active_tickets, c.last_assigned_at, c.user_id

@@ -2,8 +2,8 @@ package ticket
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -178,8 +178,7 @@ func (k SortKey) decodeValue(value string) (any, error) {
 			return value, nil
 		}
 	case ByRelevance:
-		var rank json.Number
-		if json.Unmarshal([]byte(value), &rank) == nil && len(value) <= 20 && !strings.ContainsAny(value, "eE") {
+		if _, err := strconv.ParseFloat(value, 64); err == nil && len(value) <= 20 && strings.Trim(value, "0123456789.") == "" {
 			return value, nil
 		}
 	}

@@ -171,6 +171,7 @@ func (h handlers) table(ctx context.Context, in *listInput) (httpapi.Stream, err
 	return func(ctx context.Context, w *httpapi.StreamWriter) error {
 		w.SetHeader("Content-Disposition", `attachment; filename="tickets.csv"`)
 		table := csv.NewWriter(w)
+		table.UseCRLF = true // RFC 4180, section 2
 		if err := table.Write(csvHeader); err != nil {
 			return fmt.Errorf("write table: %w", err)
 		}

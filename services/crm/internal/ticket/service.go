@@ -150,6 +150,8 @@ func refused(r Refusal, t Ticket, p Party) error {
 		return errs.New(errs.Conflict, errs.CodeInvalidTransition, stepsInWords(t.Status, possible(t.Status, p)))
 	case NeedsAssignee:
 		return errs.New(errs.Conflict, errs.CodeInvalidTransition, "Nobody works on this ticket yet: assign it to an engineer first.")
+	case AssigneeGone:
+		return errs.New(errs.Conflict, errs.CodeInvalidTransition, "Its engineer can't work on tickets any more. Take it to open, and it is assigned to another.")
 	case NeedsResolution:
 		return errs.Validation(errs.Field{Location: "body.resolution", Message: "is needed to resolve a ticket: say what fixed it"})
 	case NoResolutionNow:

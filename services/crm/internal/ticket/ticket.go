@@ -7,7 +7,6 @@ package ticket
 import (
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -36,15 +35,6 @@ const (
 	Normal Priority = "normal"
 	High   Priority = "high"
 	Urgent Priority = "urgent"
-)
-
-// The limits of the texts, in characters.
-const (
-	MaxTitle       = 200
-	MaxDescription = 20000
-	MaxResolution  = 20000
-	MaxComment     = 20000
-	MaxReason      = 1000
 )
 
 // Person is a user as a ticket names them.
@@ -164,6 +154,7 @@ const (
 	NeedsResolution         // resolved without saying how
 	NoResolutionNow         // a resolution on a ticket that isn't resolved
 	Accepted                // somebody accepted it before
+	AssigneeGone            // its assignee can't act on tickets any more
 )
 
 // check decides whether the party may make the edit.
@@ -291,9 +282,6 @@ func diff(before, after Ticket) []Change {
 	add("resolution", before.Resolution, after.Resolution)
 	return changes
 }
-
-// tooLong tells whether a text has more than limit characters.
-func tooLong(s string, limit int) bool { return utf8.RuneCountInString(s) > limit }
 
 // reopens tells whether an edit took a ticket back from done to open.
 func reopens(before, after Ticket) bool { return !before.Status.Active() && after.Status == Open }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -79,6 +80,9 @@ func save(ctx context.Context, q *crmdb.Queries, version int, t Ticket) error {
 		Status: crmdb.TicketStatus(t.Status), Resolution: t.Resolution,
 		AcceptedAt: t.AcceptedAt, ResolvedAt: t.ResolvedAt, ClosedAt: t.ClosedAt, UpdatedAt: t.UpdatedAt,
 	})
+	if pg.IsForeignKey(err, "tickets_assignee_is_engineer") {
+		return refused(AssigneeGone, t, 0)
+	}
 	if err != nil {
 		return fmt.Errorf("update ticket: %w", err)
 	}
