@@ -112,7 +112,12 @@ func (st *stack) startServices() error {
 }
 
 func (st *stack) crmEnvironment() []string {
+	publicURL := os.Getenv("CRM_PUBLIC_URL") // for links in mails
+	if publicURL == "" {
+		publicURL = webURL(st.CRMAddr)
+	}
 	return environment("CRM_", map[string]string{
+		"CRM_PUBLIC_URL":       publicURL,
 		"CRM_ADDR":             st.CRMAddr,
 		"CRM_DATABASE_URL":     databaseURL(st.serverURL, "crm"),
 		"CRM_NOTIFICATION_URL": "http://" + dialable(st.NotificationAddr, "127.0.0.1"),

@@ -16,7 +16,7 @@ const (
 	defaultLimit = 50
 
 	// The page itself runs its own script alone and is nobody's frame.
-	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; " +
 		"frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	// A message's HTML is shown in a sandbox: no script, no form, no request to
 	// anywhere, no access to the page around it.
@@ -119,5 +119,7 @@ func problem(w http.ResponseWriter, status int, detail string) {
 func answer(w http.ResponseWriter, status int, contentType string, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client may be gone
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // it is JSON by its type, and easier to read and grep
+	_ = encoder.Encode(body)     // the client may be gone
 }
