@@ -68,7 +68,8 @@ assigned_notice as (
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
     select @reporter_id, sqlc.narg('idempotency_key')::text, @request_hash::bytea, t.id,
-           jsonb_build_object('number', t.number, 'assignee_id', a.id, 'assignee_name', a.name, 'created_at', @now),
+           jsonb_build_object('number', t.number, 'reporter_name', @receipt::jsonb #>> '{to,name}',
+                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', @now),
            @now
     from ticket t
     left join assignee a on true

@@ -346,7 +346,8 @@ assigned_notice as (
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
     select $6, $20::text, $21::bytea, t.id,
-           jsonb_build_object('number', t.number, 'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $7),
+           jsonb_build_object('number', t.number, 'reporter_name', $15::jsonb #>> '{to,name}',
+                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $7),
            $7
     from ticket t
     left join assignee a on true

@@ -131,6 +131,7 @@ func (s *Service) createdBefore(ctx context.Context, v Viewer, t Ticket, once *O
 	}
 	var answer struct {
 		Number       int64      `json:"number"`
+		ReporterName string     `json:"reporter_name"`
 		AssigneeID   *uuid.UUID `json:"assignee_id"`
 		AssigneeName string     `json:"assignee_name"`
 		CreatedAt    time.Time  `json:"created_at"`
@@ -138,6 +139,7 @@ func (s *Service) createdBefore(ctx context.Context, v Viewer, t Ticket, once *O
 	if err := json.Unmarshal(first.Response, &answer); err != nil {
 		return Ticket{}, errs.New(errs.Internal, errs.CodeInternal, "The first answer can't be read.").Because(err)
 	}
+	t.Reporter.Name = answer.ReporterName
 	t.ID, t.CreatedAt, t.UpdatedAt = first.ObjectID, answer.CreatedAt, answer.CreatedAt
 	return t.created(crmdb.TicketCreateRow{Number: answer.Number, AssigneeID: answer.AssigneeID, AssigneeName: answer.AssigneeName}), nil
 }
