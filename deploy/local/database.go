@@ -22,27 +22,54 @@ const (
 	// movedTo is used when the account that must run the server can't enter
 	// the state folder, since that is in a home closed to others.
 	movedTo = "/var/lib/fixdesk"
+	// ownerFile in such a folder names the state folder that it belongs to.
+	ownerFile = "state-folder"
 )
 
 // startPostgres starts the stack's own server. As root its account may be
 // unable to enter the state folder; the data is then kept elsewhere, and the
 // state folder remembers where.
 func startPostgres(ctx context.Context, s *settings) (*pgserver.Server, error) {
-	options := pgserver.Options{Dir: s.path("postgres"), LogFile: s.path("postgres.log")}
-	moved, err := os.ReadFile(s.path(movedFile))
-	if err == nil {
-		options.Dir = strings.TrimSpace(string(moved))
-		return pgserver.Start(ctx, options)
-	}
+	options := pgserver.Options{Dir: s.postgresFolder(), LogFile: s.path("postgres.log")}
 	server, err := pgserver.Start(ctx, options)
 	if !errors.Is(err, pgserver.ErrUnreachable) {
 		return server, err
 	}
-	options.Dir = filepath.Join(movedTo, strings.ToLower(rand.Text()[:10]))
-	if err := os.WriteFile(s.path(movedFile), []byte(options.Dir+"\n"), 0o644); err != nil {
+	if err := removeForgotten(ctx, s.State); err != nil {
 		return nil, err
 	}
-	return pgserver.Start(ctx, options)
+	options.Dir = filepath.Join(movedTo, strings.ToLower(rand.Text()[:10]))
+	if err := os.WriteFile(s.path(movedFile), []byte(options.Dir), 0o644); err != nil {
+		return nil, err
+	}
+	if server, err = pgserver.Start(ctx, options); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(options.Dir, ownerFile), []byte(s.State), 0o644); err != nil {
+		return nil, errors.Join(err, server.Stop(ctx))
+	}
+	return server, nil
+}
+
+func (s *settings) postgresFolder() string {
+	if moved, err := os.ReadFile(s.path(movedFile)); err == nil {
+		return string(moved)
+	}
+	return s.path("postgres")
+}
+
+// removeForgotten removes the data of this state folder's predecessors, which
+// went when the folder was deleted to begin anew.
+func removeForgotten(ctx context.Context, state string) error {
+	owners, _ := filepath.Glob(filepath.Join(movedTo, "*", ownerFile)) // fails for a bad pattern only
+	for _, path := range owners {
+		if owner, err := os.ReadFile(path); err == nil && string(owner) == state {
+			if err := pgserver.Remove(ctx, filepath.Dir(path)); err != nil {
+				return fmt.Errorf("remove the data of a deleted state folder: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // createDatabases makes those of the databases that the server doesn't have.

@@ -40,6 +40,35 @@ func TestASecondStartFindsTicketsMailAndAdmin(t *testing.T) {
 	second.stop(t, syscall.SIGTERM)
 }
 
+func TestAStateFolderClosedToOthersWorksAndCanBeDeletedToBeginAnew(t *testing.T) {
+	home := t.TempDir() // closed to others
+	state := filepath.Join(home, "state")
+	var folders []string
+	for _, anew := range []bool{false, false, true} {
+		if anew {
+			if err := os.RemoveAll(state); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := started(t, state)
+		folder := (&settings{State: state}).postgresFolder()
+		t.Cleanup(func() { os.RemoveAll(folder) })
+		folders = append(folders, folder)
+		a := r.admin(t)
+		r.login(t, a.email, a.password)
+		r.stop(t, syscall.SIGTERM)
+	}
+	if folders[0] != folders[1] {
+		t.Errorf("the data moved from %s to %s", folders[0], folders[1])
+	}
+	if os.Geteuid() != 0 {
+		return // the server runs as who owns the folder
+	}
+	if _, err := os.Stat(folders[0]); folders[0] == folders[2] || err == nil {
+		t.Errorf("the deleted state's data is still in %s", folders[0])
+	}
+}
+
 func TestSecretsOfTheStateFolderAreItsOwnersAndInNoLog(t *testing.T) {
 	r := started(t, stateFolder(t), "CRM_ADMIN_EMAIL=boss@fixdesk.example", "CRM_ADMIN_PASSWORD=canary-it's-a-secret")
 	if a := r.admin(t); a.email != "boss@fixdesk.example" || a.password != "canary-it's-a-secret" {

@@ -231,6 +231,9 @@ func (st *stack) announce() {
 		line("Databases", "crm and notification on the server of DATABASE_URL")
 	}
 	line("State and logs", "%s", st.State)
+	if folder := st.postgresFolder(); st.postgres != nil && folder != st.path("postgres") {
+		line("Data", "%s  (the state folder is closed to PostgreSQL's account)", folder)
+	}
 	line("First admin", "%s", st.admin.email)
 	if st.AdminPassword.IsSet() {
 		line("Password", "the one in CRM_ADMIN_PASSWORD")
