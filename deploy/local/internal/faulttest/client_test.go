@@ -1,0 +1,189 @@
+package faulttest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// requestLimit is how long any request may take, whatever is broken.
+const requestLimit = 10 * time.Second
+
+// object is a JSON object.
+type object map[string]any
+
+// client talks to one replica. Its own connections are closed with the test.
+type client struct {
+	url, token string
+	http       *http.Client
+}
+
+func newClient(t *testing.T, url, token string) *client {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &client{url: url, token: token, http: &http.Client{Transport: transport, Timeout: requestLimit}}
+}
+
+// with is the same client as somebody else.
+func (c *client) with(token string) *client { return &client{c.url, token, c.http} }
+
+// at is the same person at another replica.
+func (c *client) at(url string) *client { return &client{url, c.token, c.http} }
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) object() object {
+	var o object
+	_ = json.Unmarshal(a.body, &o)
+	return o
+}
+
+func (a answer) id() string { id, _ := a.object()["id"].(string); return id }
+
+// do sends one request; an error means that no answer came.
+func (c *client) do(ctx context.Context, method, path string, body object, headers ...string) (answer, error) {
+	var content io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return answer{}, err
+		}
+		content = bytes.NewReader(data)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.url+path, content)
+	if err != nil {
+		return answer{}, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, data}, err
+}
+
+// must sends one request and wants that status.
+func (c *client) must(t *testing.T, method, path string, body object, status int) answer {
+	t.Helper()
+	a, err := c.do(context.Background(), method, path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.status != status {
+		t.Fatalf("%s %s: status %d, want %d: %s", method, path, a.status, status, a.body)
+	}
+	return a
+}
+
+// login gives a client with a new session.
+func (c *client) login(t *testing.T, email string) *client {
+	t.Helper()
+	a := c.with("").must(t, http.MethodPost, "/v1/auth/login", object{"email": email, "password": password}, http.StatusOK)
+	return c.with(a.object()["access_token"].(string))
+}
+
+// person is somebody with an account and a session.
+type person struct {
+	*client
+	id, email string
+}
+
+// customer registers one and signs in.
+func (c *client) customer(t *testing.T, name string) person {
+	t.Helper()
+	email := strings.ToLower(name) + "@customer.example"
+	a := c.with("").must(t, http.MethodPost, "/v1/auth/register", object{"name": name, "email": email, "password": password}, http.StatusCreated)
+	return person{c.login(t, email), a.id(), email}
+}
+
+// staff registers an engineer or admin, has the admin c approve, and signs in.
+func (c *client) staff(t *testing.T, role, name string) person {
+	t.Helper()
+	email := strings.ToLower(name) + "@" + role + ".example"
+	a := c.with("").must(t, http.MethodPost, "/v1/auth/register", object{"name": name, "email": email, "password": password, "role": role}, http.StatusCreated)
+	c.must(t, http.MethodPost, "/v1/registrations/"+a.id()+"/approve", nil, http.StatusOK)
+	return person{c.login(t, email), a.id(), email}
+}
+
+// cast is who takes part in a test.
+type cast struct {
+	admin     *client
+	customer  person
+	engineers []person
+}
+
+func newCast(t *testing.T, crm *service, engineers int) cast {
+	t.Helper()
+	c := cast{admin: newClient(t, crm.url, "").login(t, adminEmail)}
+	for i := range engineers {
+		c.engineers = append(c.engineers, c.admin.staff(t, "engineer", fmt.Sprintf("Eve%d", i)))
+	}
+	c.customer = c.admin.customer(t, "Carl")
+	return c
+}
+
+func newTicket(n int) object {
+	return object{"title": fmt.Sprintf("Printer %d on fire", n), "description": "It smokes and smells."}
+}
+
+// load runs work in some goroutines, again and again, until stop is called;
+// stop returns when all have ended.
+func load(workers int, work func(ctx context.Context, worker, n int)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	for worker := range workers {
+		group.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				work(ctx, worker, n)
+			}
+		})
+	}
+	return func() { cancel(); group.Wait() }
+}
+
+// ledger is what was acknowledged.
+type ledger struct {
+	mu  sync.Mutex
+	ids []string
+}
+
+func (l *ledger) add(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ids = append(l.ids, id)
+}
+
+func (l *ledger) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string{}, l.ids...)
+}
+
+func (l *ledger) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ids)
+}

@@ -1,0 +1,180 @@
+package faulttest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"fixdesk/pkg/pgserver"
+)
+
+// ownServer starts a server that the test may harm.
+func ownServer(t *testing.T, settings map[string]string) (*pgserver.Server, pgserver.Options) {
+	t.Helper()
+	dir, err := os.MkdirTemp(shared.dir, "pg-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	options := pgserver.Options{Dir: filepath.Join(dir, "pg"), Settings: settings}
+	return startServer(t, options), options
+}
+
+// startServer starts a server, or starts it again after it ended.
+func startServer(t *testing.T, options pgserver.Options) *pgserver.Server {
+	t.Helper()
+	server, err := pgserver.Start(context.Background(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // nobody needs its data
+		_ = server.Stop(ctx)
+	})
+	return server
+}
+
+// crash ends the server without letting it write anything.
+func crash(t *testing.T, server *pgserver.Server, signal syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(server.Pid(), signal); err != nil {
+		t.Fatal(err)
+	}
+	<-server.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_ = server.Stop(ctx) // lets go of the folder
+}
+
+// outage is what clients saw.
+type outage struct {
+	mu      sync.Mutex
+	created ledger
+	refused int           // 503
+	slowest time.Duration // request
+	wrong   []string
+	last    time.Time // 201
+}
+
+// ask raises one ticket and judges the answer: 201, or a 503 that says when to
+// come again, within requestLimit.
+func (o *outage) ask(ctx context.Context, c person, n int) {
+	begin := time.Now()
+	a, err := c.do(context.WithoutCancel(ctx), http.MethodPost, "/v1/tickets", newTicket(n))
+	took := time.Since(begin)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.slowest = max(o.slowest, took)
+	switch {
+	case err != nil:
+		o.wrong = append(o.wrong, err.Error())
+	case a.status == http.StatusCreated:
+		o.created.add(a.id())
+		o.last = time.Now()
+	case a.status == http.StatusServiceUnavailable && isUnavailable(a):
+		o.refused++
+	default:
+		o.wrong = append(o.wrong, fmt.Sprintf("%d %s", a.status, a.body))
+	}
+}
+
+func isUnavailable(a answer) bool {
+	var problem struct {
+		Code      string
+		RequestID string `json:"request_id"`
+	}
+	return json.Unmarshal(a.body, &problem) == nil && problem.Code == "unavailable" && problem.RequestID != "" &&
+		a.header.Get("Retry-After") != "" && a.header.Get("Content-Type") == "application/problem+json" &&
+		!strings.Contains(string(a.body), "postgres")
+}
+
+func (o *outage) counts() (created, refused int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.created.len(), o.refused
+}
+
+// report fails the test for each answer that was neither.
+func (o *outage) report(t *testing.T) {
+	t.Helper()
+	if len(o.wrong) > 0 {
+		t.Errorf("%d answers were neither 201 nor a proper 503, as: %s", len(o.wrong), o.wrong[0])
+	}
+	if o.refused == 0 {
+		t.Error("control: nothing was refused, so the database was never away")
+	}
+}
+
+func TestDatabaseThatCrashesIsWaitedForAndLosesNothingAcknowledged(t *testing.T) {
+	server, options := ownServer(t, nil)
+	s := newStack(t, server)
+	crm := s.startCRM(t, nil)
+	s.startNotification(t, nil)
+	c := newCast(t, crm, 3)
+	var o outage
+	stop := load(8, func(ctx context.Context, _, n int) { o.ask(ctx, c.customer, n) })
+	for i := range trials(2) {
+		created, _ := o.counts()
+		eventually(t, 30*time.Second, "tickets are raised", func() bool { n, _ := o.counts(); return n > created+30 })
+		crash(t, server, []syscall.Signal{syscall.SIGQUIT, syscall.SIGKILL}[i%2])
+		_, refused := o.counts()
+		eventually(t, 10*time.Second, "requests are refused", func() bool { _, n := o.counts(); return n > refused+10 })
+		c.admin.must(t, http.MethodGet, "/readyz", nil, http.StatusServiceUnavailable)
+		c.admin.must(t, http.MethodGet, "/healthz", nil, http.StatusOK)
+		server = startServer(t, options)
+		begin := time.Now()
+		created, _ = o.counts()
+		eventually(t, 10*time.Second, "tickets are raised again", func() bool { n, _ := o.counts(); return n > created })
+		t.Logf("first 201 %v after the database was back", time.Since(begin).Round(time.Millisecond))
+	}
+	stop()
+	s.crm.Reset()
+	s.notify.Reset()
+	s.leasesRunOut(t)
+	s.wholeAfterFault(t, &o.created)
+	s.drained(t)
+	s.toldOnce(t)
+	o.report(t)
+	recipients := count(t, s.notify, `select count(*) from recipients`)
+	different, repeated := s.mail.counts()
+	if different != recipients {
+		t.Errorf("%d recipients got %d different mails", recipients, different)
+	}
+	t.Logf("%d acknowledged, %d refused, slowest answer %v, %d mails repeated", o.created.len(), o.refused, o.slowest.Round(time.Millisecond), repeated)
+}
+
+func TestDatabaseThatDoesNotWaitForItsDiskWouldLoseAcknowledgedTickets(t *testing.T) {
+	forgetful := map[string]string{"synchronous_commit": "off", "wal_writer_delay": "10000", "wal_writer_flush_after": "0"}
+	for range 3 {
+		server, options := ownServer(t, forgetful)
+		s := newStack(t, server)
+		crm := s.startCRM(t, nil)
+		c := newCast(t, crm, 2)
+		if _, err := s.crm.Exec(t.Context(), "checkpoint"); err != nil {
+			t.Fatal(err)
+		}
+		var o outage
+		stop := load(4, func(ctx context.Context, _, n int) { o.ask(ctx, c.customer, n) })
+		eventually(t, 30*time.Second, "tickets are raised", func() bool { n, _ := o.counts(); return n > 20 })
+		crash(t, server, syscall.SIGKILL)
+		stop()
+		startServer(t, options)
+		s.crm.Reset()
+		if lost := missing(t, s.crm, "tickets", o.created.all()); len(lost) > 0 {
+			t.Logf("%d of %d acknowledged tickets are lost", len(lost), o.created.len())
+			return
+		}
+	}
+	t.Error("control: nothing was lost, so the test above shows nothing")
+}

@@ -1,0 +1,76 @@
+package faulttest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"fixdesk/pkg/pgserver"
+)
+
+// shared is what all tests use: the folder, the binaries, and a server for
+// those that do no harm to it.
+var shared struct {
+	dir    string
+	server *pgserver.Server
+}
+
+func TestMain(m *testing.M) {
+	if false {
+		os.Exit(m.Run())
+	}
+	os.Exit(func() int {
+		if err := prepare(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(shared.dir)
+		code := m.Run()
+		stopServer(shared.server)
+		if err := goleak.Find(); code == 0 && err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		return code
+	}())
+}
+
+func prepare() error {
+	var err error
+	if shared.dir, err = os.MkdirTemp("", "fixdesk-faults-"); err != nil {
+		return err
+	}
+	if err := os.Chmod(shared.dir, 0o755); err != nil { // PostgreSQL's account must pass
+		return err
+	}
+	build := exec.Command("go", "build", "-o", filepath.Join(shared.dir, "bin")+"/",
+		"fixdesk/services/crm/cmd/crm", "fixdesk/services/notification/cmd/notification")
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the services: %w\n%s", err, output)
+	}
+	shared.server, err = pgserver.Start(context.Background(), pgserver.Options{Dir: filepath.Join(shared.dir, "pg")})
+	return err
+}
+
+func stopServer(server *pgserver.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := server.Stop(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "stop PostgreSQL:", err)
+	}
+}
+
+// trials is how often a fault is caused: n, times FIXDESK_TRIALS.
+func trials(n int) int {
+	if factor, err := strconv.Atoi(os.Getenv("FIXDESK_TRIALS")); err == nil && factor > 0 {
+		return n * factor
+	}
+	return n
+}

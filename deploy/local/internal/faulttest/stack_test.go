@@ -1,0 +1,251 @@
+package faulttest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/subprocess"
+)
+
+const (
+	adminEmail = "admin@fixdesk.example"
+	password   = "correct horse battery staple"
+)
+
+// variables are environment variables of a service.
+type variables map[string]string
+
+// stack is one installation: two databases, signing keys and a mail server.
+// The services are started one by one.
+type stack struct {
+	dir    string
+	server *pgserver.Server
+	keys   string
+	mail   *mailServer
+
+	// crm and notify are pools of the test's own on the two databases.
+	crm, notify *pgxpool.Pool
+	crmName     string
+	notifyName  string
+
+	crmAddr, notifyAddr string // of the first replica of each
+}
+
+var databases atomic.Int32
+
+// newStack makes an installation on server.
+func newStack(t *testing.T, server *pgserver.Server) *stack {
+	t.Helper()
+	n := databases.Add(1)
+	s := &stack{
+		dir: t.TempDir(), server: server, mail: startMail(t),
+		crmName: fmt.Sprintf("crm%d", n), notifyName: fmt.Sprintf("notification%d", n),
+		crmAddr: freeAddress(t), notifyAddr: freeAddress(t),
+	}
+	s.keys = filepath.Join(s.dir, "keys.json")
+	if output, err := exec.Command(binary("crm"), "keys", "rotate", "--file", s.keys).CombinedOutput(); err != nil {
+		t.Fatalf("make the keys: %v\n%s", err, output)
+	}
+	conn, err := pgx.Connect(t.Context(), server.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for _, name := range []string{s.crmName, s.notifyName} {
+		if _, err := conn.Exec(t.Context(), "create database "+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.crm, s.notify = newPool(t, server.URL(s.crmName)), newPool(t, server.URL(s.notifyName))
+	return s
+}
+
+func newPool(t *testing.T, url string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.New(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func binary(name string) string { return filepath.Join(shared.dir, "bin", name) }
+
+// freeAddress is one to listen on, the same over restarts.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startCRM starts a replica of the CRM; more overrides its variables.
+func (s *stack) startCRM(t *testing.T, more variables) *service {
+	t.Helper()
+	v := variables{
+		"CRM_ADDR": s.crmAddr, "CRM_DATABASE_URL": s.server.URL(s.crmName), "CRM_NOTIFICATION_URL": "http://" + s.notifyAddr,
+		"CRM_KEYS_FILE": s.keys, "CRM_ADMIN_EMAIL": adminEmail, "CRM_ADMIN_PASSWORD": password, "CRM_RELAY_INTERVAL": "200ms",
+	}
+	maps.Copy(v, more)
+	return s.start(t, "crm", v["CRM_ADDR"], v)
+}
+
+// startNotification starts a replica of the notification service.
+func (s *stack) startNotification(t *testing.T, more variables) *service {
+	t.Helper()
+	v := variables{
+		"NOTIFICATION_ADDR": s.notifyAddr, "NOTIFICATION_DATABASE_URL": s.server.URL(s.notifyName),
+		"NOTIFICATION_JWKS_URL": "http://" + s.crmAddr + "/.well-known/jwks.json", "NOTIFICATION_SMTP_URL": "smtp://" + s.mail.addr + "?tls=none",
+		"NOTIFICATION_POLL_INTERVAL": "200ms", "NOTIFICATION_SMTP_TIMEOUT": "2s", "NOTIFICATION_LEASE": "5s", "NOTIFICATION_RETRY_BASE": "200ms",
+	}
+	maps.Copy(v, more)
+	return s.start(t, "notification", v["NOTIFICATION_ADDR"], v)
+}
+
+// service is a running replica.
+type service struct {
+	*subprocess.Process
+	url, log string
+}
+
+var replicas atomic.Int32
+
+// begin starts a service without waiting for it.
+func (s *stack) begin(t *testing.T, name, addr string, v variables) *service {
+	t.Helper()
+	svc := &service{url: "http://" + addr, log: filepath.Join(s.dir, fmt.Sprintf("%s-%d.log", name, replicas.Add(1)))}
+	log, err := os.Create(svc.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(binary(name))
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}
+	for variable, value := range v {
+		cmd.Env = append(cmd.Env, variable+"="+value)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if svc.Process, err = subprocess.Start(cmd, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		svc.kill()
+		if t.Failed() {
+			t.Logf("the last lines of %s:\n%s", filepath.Base(svc.log), svc.lastLines())
+		}
+	})
+	return svc
+}
+
+func (s *stack) start(t *testing.T, name, addr string, v variables) *service {
+	t.Helper()
+	svc := s.begin(t, name, addr, v)
+	svc.waitReady(t)
+	return svc
+}
+
+func (svc *service) waitReady(t *testing.T) {
+	t.Helper()
+	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	eventually(t, 60*time.Second, svc.url+" is ready", func() bool {
+		select {
+		case <-svc.Done():
+			t.Fatalf("%s ended: %v\n%s", svc.log, svc.Err(), svc.lastLines())
+		default:
+		}
+		response, err := client.Get(svc.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+}
+
+// kill is kill -9; it returns when the process is gone.
+func (svc *service) kill() {
+	_ = svc.Signal(syscall.SIGKILL)
+	<-svc.Done()
+}
+
+// terminate sends SIGTERM and wants exit code 0 within 20 s.
+func (svc *service) terminate(t *testing.T) {
+	t.Helper()
+	if err := svc.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	svc.ended(t)
+}
+
+func (svc *service) ended(t *testing.T) {
+	t.Helper()
+	select {
+	case <-svc.Done():
+		if err := svc.Err(); err != nil {
+			t.Errorf("%s ended with %v", filepath.Base(svc.log), err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s does not end", filepath.Base(svc.log))
+	}
+}
+
+func (svc *service) lastLines() string {
+	text, _ := os.ReadFile(svc.log)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	var important []string
+	for _, line := range lines {
+		var entry struct{ Level string }
+		if json.Unmarshal([]byte(line), &entry) != nil || entry.Level != "INFO" {
+			important = append(important, line)
+		}
+	}
+	return strings.Join(important[max(0, len(important)-20):], "\n")
+}
+
+// eventually waits until the condition holds.
+func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not after %v: %s", limit, what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// count asks for one number.
+func count(t *testing.T, db querier, sql string, arguments ...any) int {
+	t.Helper()
+	var n int
+	if err := db.QueryRow(context.Background(), sql, arguments...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, arguments ...any) pgx.Row
+	Query(ctx context.Context, sql string, arguments ...any) (pgx.Rows, error)
+}
