@@ -1,0 +1,204 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+func TestFiveWrongPasswordsCloseAnAccountForAQuarterOfAnHour(t *testing.T) {
+	d := newDesk(t)
+	_, _, other := d.replica(cheap)
+	known := d.approved(RoleCustomer)
+	for name, email := range map[string]string{"known": known.email, "unknown": "nobody@desk.test"} {
+		wrong := map[string]any{"email": strings.ToUpper(email), "password": "not the password"}
+		for i := range 5 {
+			a := d.callAt([]string{d.url, other}[i%2], "POST", "/v1/auth/login", "", wrong).want(t, 401, "invalid_credentials")
+			if want := fmt.Sprintf(`"login-account";r=%d;t=`, 4-i); !strings.HasPrefix(a.header.Get("RateLimit"), want) {
+				t.Errorf("%s: RateLimit: %s, want %s", name, a.header.Get("RateLimit"), want)
+			}
+		}
+		a := d.callAt(other, "POST", "/v1/auth/login", "", wrong).want(t, 429, "rate_limited")
+		wait, err := strconv.Atoi(a.header.Get("Retry-After"))
+		if err != nil || wait < 14*60 || wait > 15*60 {
+			t.Errorf("%s: Retry-After: %q", name, a.header.Get("Retry-After"))
+		}
+		if a.header.Get("RateLimit-Policy") != `"login-account";q=5;w=900, "login-address";q=20;w=60` {
+			t.Errorf("%s: RateLimit-Policy: %s", name, a.header.Get("RateLimit-Policy"))
+		}
+	}
+	d.tryLogin(known.email, goodPassword).want(t, 429, "rate_limited")
+	known.call("GET", "/v1/me", nil).want(t, 200) // who is in stays in
+	d.clock.advance(15*time.Minute + time.Second)
+	d.login(known.email, goodPassword)
+}
+
+func TestTheWindowSlidesAndARightPasswordResetsTheAccount(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	fail := func(status int) { d.tryLogin(c.email, "not the password").want(t, status) }
+	for range 4 {
+		fail(401)
+	}
+	d.login(c.email, goodPassword)
+	fail(401)
+	d.clock.advance(10 * time.Minute)
+	for range 4 {
+		fail(401)
+	}
+	fail(429)
+	d.clock.advance(5*time.Minute + time.Second) // only the first has left the window
+	fail(401)
+	fail(429)
+}
+
+func TestTwentyFailuresAMinuteCloseTheDoorForAnAddress(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	const here, there = "192.0.2.1", "192.0.2.2"
+	for i := range 20 {
+		d.tryLogin(fmt.Sprintf("guess-%d@desk.test", i), "not the password", "X-Forwarded-For", here).want(t, 401)
+	}
+	a := d.tryLogin(c.email, goodPassword, "X-Forwarded-For", here).want(t, 429, "rate_limited")
+	if wait, _ := strconv.Atoi(a.header.Get("Retry-After")); wait < 1 || wait > 60 {
+		t.Errorf("Retry-After: %d", wait)
+	}
+	d.tryLogin(c.email, goodPassword, "X-Forwarded-For", there).want(t, 200)
+	d.clock.advance(61 * time.Second)
+	d.tryLogin(c.email, goodPassword, "X-Forwarded-For", here).want(t, 200)
+}
+
+func TestOfManyGuessesAtOnceNoMoreThanTheLimitAreAnswered(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	_, _, other := d.replica(cheap)
+	answers := atOnce(40, func(i int) int {
+		password := "not the password"
+		if i%8 == 7 {
+			password = goodPassword
+		}
+		a := d.callAt([]string{d.url, other}[i%2], "POST", "/v1/auth/login", "", map[string]any{"email": c.email, "password": password})
+		return a.status
+	})
+	// A right password resets the count, so count the failures since the last.
+	wrong, refused := 0, 0
+	for _, status := range answers {
+		switch status {
+		case 401:
+			wrong++
+		case 429:
+			refused++
+		case 200:
+		default:
+			t.Errorf("status %d", status)
+		}
+	}
+	succeeded := len(answers) - wrong - refused
+	if wrong > 5*(succeeded+1) || refused == 0 {
+		t.Errorf("%d guesses answered wrong, %d right, %d refused", wrong, succeeded, refused)
+	}
+}
+
+func TestFiftyWrongGuessesAtOnceGetFiveAnswers(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	wrong := 0
+	for _, a := range atOnce(50, func(int) answer { return d.tryLogin(c.email, "not the password") }) {
+		if a.status == 401 {
+			wrong++
+		} else if a.status != 429 {
+			t.Errorf("status %d", a.status)
+		}
+	}
+	if wrong != 5 {
+		t.Errorf("%d guesses were answered, want 5", wrong)
+	}
+	if n := d.count("select count(*) from audit_events where kind = 'login_failed' and object_id = $1", c.id); n != 5 {
+		t.Errorf("%d failures in the audit", n)
+	}
+}
+
+func TestRightPasswordsAtOnceAreAllLetIn(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	for _, a := range atOnce(30, func(int) answer { return d.tryLogin(c.email, goodPassword) }) {
+		a.want(t, 200)
+	}
+}
+
+func TestAWrongCurrentPasswordCountsLikeAFailedLogin(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	body := map[string]any{"current_password": "not the password", "new_password": "another lamp in the hallway"}
+	for range 5 {
+		c.call("POST", "/v1/me/password", body).want(t, 401, "invalid_credentials")
+	}
+	c.call("POST", "/v1/me/password", body).want(t, 429, "rate_limited")
+	body["current_password"] = goodPassword
+	c.call("POST", "/v1/me/password", body).want(t, 429, "rate_limited")
+}
+
+func TestAHundredRegistrationsAnHourFromOneAddress(t *testing.T) {
+	d := newDesk(t)
+	register := func(from string) answer {
+		return d.call("POST", "/v1/auth/register", "", map[string]any{
+			"name": "Ada", "email": uuid.NewString() + "@desk.test", "password": goodPassword,
+		}, "X-Forwarded-For", from)
+	}
+	for range 100 {
+		register("192.0.2.9").want(t, 201)
+	}
+	if a := register("192.0.2.9").want(t, 429, "rate_limited"); a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	register("192.0.2.10").want(t, 201)
+	d.clock.advance(time.Hour + time.Second)
+	register("192.0.2.9").want(t, 201)
+}
+
+func TestAForgedProxyHeaderDoesNotMakeAnotherClient(t *testing.T) {
+	d := newDesk(t)
+	// The test's own connection is a trusted proxy: it appends the true client.
+	for i := range 20 {
+		d.tryLogin("nobody"+strconv.Itoa(i)+"@desk.test", "not the password",
+			"X-Forwarded-For", fmt.Sprintf("203.0.113.%d, 192.0.2.77", i)).want(t, 401)
+	}
+	d.tryLogin("somebody@desk.test", "not the password", "X-Forwarded-For", "203.0.113.99, 192.0.2.77").want(t, 429)
+}
+
+func TestOneClientIsOneAddressOrOneSixtyFour(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
+	} {
+		if got := network(netip.MustParseAddr(address)); got != want {
+			t.Errorf("network(%s) = %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestWhatHasExpiredIsSweptAndNothingElse(t *testing.T) {
+	d := newDesk(t)
+	old := d.approved(RoleCustomer)
+	d.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": old.email}).want(t, 202)
+	d.tryLogin(old.email, "not the password").want(t, 401)
+	d.clock.advance(sessionTTL + keptExpired + time.Second)
+	fresh := d.login(old.email, goodPassword)
+	d.tryLogin(old.email, "not the password").want(t, 401)
+	if err := d.service.Sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for table, want := range map[string]int{"sessions": 1, "refresh_tokens": 1, "password_resets": 0, "rate_limits": 2} {
+		if n := d.count("select count(*) from " + table); n != want {
+			t.Errorf("%d rows left in %s, want %d", n, table, want)
+		}
+	}
+	fresh.call("GET", "/v1/me", nil).want(t, 200)
+	d.tryLogin(old.email, "not the password").want(t, 401)
+}
