@@ -1,0 +1,89 @@
+package delivery
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+var policy = Policy{RetryBase: 30 * time.Second, RetryCap: time.Hour, GiveUpAfter: 48 * time.Hour}
+
+func TestStepAfterEachOutcome(t *testing.T) {
+	due := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	tests := []struct {
+		name     string
+		outcome  Outcome
+		after    time.Duration // since it was due
+		status   string
+		finished bool
+	}{
+		{"sent", Sent, 0, "sent", true},
+		{"refused for good", Permanent, 0, "failed", true},
+		{"refused for now", Temporary, 0, "delayed", false},
+		{"refused for now, near the end", Temporary, 46 * time.Hour, "delayed", false},
+		{"refused for now, too late", Temporary, 48 * time.Hour, "failed", true},
+		{"uncertain", Uncertain, 0, "uncertain", false},
+		{"uncertain, too late", Uncertain, 49 * time.Hour, "uncertain", true},
+		{"sent, very late", Sent, 100 * time.Hour, "sent", true},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			got := policy.After(tc.outcome, 1, due, due.Add(tc.after))
+			if got.Status != tc.status || got.Finished != tc.finished {
+				t.Errorf("got %+v", got)
+			}
+			if !got.Finished && !got.NextAttemptAt.After(due.Add(tc.after)) {
+				t.Errorf("next try at %v is not later", got.NextAttemptAt)
+			}
+		})
+	}
+}
+
+func TestBackoffDoublesToItsCapWithFullJitter(t *testing.T) {
+	for failures, limit := range map[int]time.Duration{
+		1: 30 * time.Second, 2: time.Minute, 3: 2 * time.Minute, 7: 32 * time.Minute, 8: time.Hour, 9: time.Hour, 40: time.Hour, 1000: time.Hour,
+	} {
+		var sum, longest time.Duration
+		const draws = 2000
+		for range draws {
+			d := policy.backoff(failures)
+			if d <= 0 || d > limit {
+				t.Fatalf("failure %d: waits %v, want within %v", failures, d, limit)
+			}
+			sum += d
+			longest = max(longest, d)
+		}
+		if mean := sum / draws; mean < limit*4/10 || mean > limit*6/10 || longest < limit*9/10 {
+			t.Errorf("failure %d: mean %v, longest %v of %v: not spread over the whole", failures, mean, longest, limit)
+		}
+	}
+}
+
+func TestLeaseMustOutlastTheLongestConversation(t *testing.T) {
+	for _, tc := range []struct {
+		lease, longest time.Duration
+		ok             bool
+	}{{time.Minute, 40 * time.Second, true}, {40 * time.Second, 40 * time.Second, false}, {time.Second, time.Minute, false}} {
+		within, err := startWithin(tc.lease, tc.longest)
+		if (err == nil) != tc.ok || !tc.ok && !errors.Is(err, ErrLease) {
+			t.Errorf("%v for %v: %v", tc.lease, tc.longest, err)
+		}
+		if tc.ok && (within <= tc.longest || within >= tc.lease) {
+			t.Errorf("%v for %v: a conversation may begin until %v", tc.lease, tc.longest, within-tc.longest)
+		}
+	}
+}
+
+func TestFirstIDIsTheBoundOfItsMillisecond(t *testing.T) {
+	before := time.Now().Truncate(time.Millisecond)
+	id := uuid.Must(uuid.NewV7()).String()
+	after := time.Now().Add(time.Millisecond)
+	if FirstID(before).String() > id || FirstID(after.Add(time.Millisecond)).String() <= id {
+		t.Errorf("%v is not between %v and %v", id, FirstID(before), FirstID(after))
+	}
+	if FirstID(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)) != uuid.Nil {
+		t.Error("a time before 1970 has no lower bound")
+	}
+}
