@@ -175,7 +175,7 @@ func TestAServerOfOnesOwnIsUsedInstead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Stop(context.Background())
+	defer func() { _ = server.Stop(context.Background()) }()
 	for range 2 { // the second start finds the databases
 		r := started(t, stateFolder(t), "DATABASE_URL="+server.URL("postgres"))
 		if _, err := os.Stat(filepath.Join(r.state, "postgres")); err == nil {

@@ -66,7 +66,8 @@ type running struct {
 	cmd              *exec.Cmd
 	state            string
 	output           *output
-	ended            chan error
+	ended            chan struct{}
+	err              error // of Wait, once it has ended
 	crm, notify, web string
 }
 
@@ -83,12 +84,12 @@ func command(state string, variables []string, arguments ...string) *exec.Cmd {
 // begin starts the launcher without waiting for the stack to be ready.
 func begin(t *testing.T, state string, variables ...string) *running {
 	t.Helper()
-	r := &running{cmd: command(state, variables), state: state, output: newOutput(), ended: make(chan error, 1)}
+	r := &running{cmd: command(state, variables), state: state, output: newOutput(), ended: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { r.ended <- r.cmd.Wait(); close(r.ended); r.output.end() }()
+	go func() { r.err = r.cmd.Wait(); r.output.end(); close(r.ended) }()
 	t.Cleanup(func() {
 		_ = r.cmd.Process.Signal(syscall.SIGTERM)
 		<-r.ended
@@ -117,9 +118,9 @@ func (r *running) stop(t *testing.T, signal syscall.Signal) {
 		t.Fatal(err)
 	}
 	select {
-	case err := <-r.ended:
-		if err != nil {
-			t.Errorf("stopped with %v:\n%s", err, r.output)
+	case <-r.ended:
+		if r.err != nil {
+			t.Errorf("stopped with %v:\n%s", r.err, r.output)
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("does not stop")

@@ -124,7 +124,7 @@ func TestAKilledServerIsUnavailableUntilItIsBack(t *testing.T) {
 	if server, err = pgserver.Start(t.Context(), options); err != nil {
 		t.Fatal(err)
 	}
-	defer server.Stop(context.Background())
+	defer func() { _ = server.Stop(context.Background()) }()
 	waitFor(t, func() bool { return pg.Ping(t.Context(), pool) == nil })
 }
 

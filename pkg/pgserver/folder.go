@@ -17,9 +17,9 @@ import (
 // ErrInUse says that another living program has a server on the folder.
 var ErrInUse = errors.New("another program runs PostgreSQL on this folder")
 
-// maxSocketPath is what fits into a socket address everywhere (macOS has 104
-// bytes, Linux 108, both with a terminating zero).
-const maxSocketPath = 103
+// socketBase is short, since a socket's address has room for 103 bytes (107 on
+// Linux), and open to every account, unlike what TMPDIR may name.
+const socketBase = "/tmp"
 
 // lockFolder holds dir for this program's life. The kernel lets go of the
 // lock when the program ends, however it ends.
@@ -80,7 +80,7 @@ func socketFolder(a account, dir string) (string, error) {
 		return "", err
 	}
 	if !a.owns(folder) {
-		if folder, err = os.MkdirTemp(filepath.Dir(folder), "fx-"); err != nil {
+		if folder, err = os.MkdirTemp(socketBase, "fx-"); err != nil {
 			return "", err
 		}
 		if err := a.folder(folder); err != nil {
@@ -92,12 +92,7 @@ func socketFolder(a account, dir string) (string, error) {
 
 func usualSocketFolder(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
-	name := "fx-" + hex.EncodeToString(sum[:5])
-	base := os.TempDir()
-	if len(filepath.Join(base, name, ".s.PGSQL.5432")) > maxSocketPath {
-		base = "/tmp"
-	}
-	return filepath.Join(base, name)
+	return filepath.Join(socketBase, "fx-"+hex.EncodeToString(sum[:5]))
 }
 
 // pidFile is what PostgreSQL writes into postmaster.pid.
