@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,7 +43,7 @@ func (s *Service) Users(ctx context.Context, f UserFilter, after *Position, n in
 	at, id := after.args()
 	role, status := f.args()
 	rows, err := s.q.UserList(ctx, crmdb.UserListParams{
-		Role: role, Status: status, Q: fold(f.Q), BeforeAt: at, BeforeID: id, MaxRows: int32(n),
+		Role: role, Status: status, Q: fold(strings.TrimSpace(f.Q)), BeforeAt: at, BeforeID: id, MaxRows: int32(n),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)

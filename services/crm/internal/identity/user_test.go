@@ -1,0 +1,289 @@
+package identity
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+func TestAnAdminChangesAUserUnderIfMatch(t *testing.T) {
+	d := newDesk(t)
+	id, _ := d.register(RoleCustomer)
+	path := "/v1/users/" + id
+	got := d.admin.call("GET", path, nil).want(t, 200)
+	if got.header.Get("ETag") != `"1"` {
+		t.Errorf("ETag %s", got.header.Get("ETag"))
+	}
+	changed := d.admin.call("PATCH", path, map[string]any{"name": "Ada", "role": "engineer"}, "If-Match", `"1"`).want(t, 200)
+	if changed.str("name") != "Ada" || changed.str("role") != "engineer" || changed.header.Get("ETag") != `"2"` || changed.str("updated_at") == got.str("updated_at") {
+		t.Errorf("changed: %s", changed.text)
+	}
+	d.admin.call("PATCH", path, map[string]any{"name": "Eve"}, "If-Match", `"1"`).want(t, 412, "version_mismatch")
+	d.admin.call("PATCH", path, map[string]any{"name": "Eve"}, "If-Match", `W/"2"`).want(t, 412, "version_mismatch")
+	d.admin.call("PATCH", path, map[string]any{"name": "Eve"}, "If-Match", `nonsense`).want(t, 422, "validation_failed")
+	same := d.admin.call("PATCH", path, map[string]any{"name": "Ada"}, "If-Match", "*").want(t, 200)
+	if same.header.Get("ETag") != `"2"` {
+		t.Error("a change that changes nothing made a version")
+	}
+	again := d.admin.call("GET", path, nil).want(t, 200)
+	if again.text != changed.text {
+		t.Errorf("read back:\n%s\n%s", again.text, changed.text)
+	}
+}
+
+func TestChangesOfAUserThatAreRefused(t *testing.T) {
+	d := newDesk(t)
+	customer, _ := d.register(RoleCustomer)
+	engineer, _ := d.register(RoleEngineer)
+	d.admin.call("POST", "/v1/registrations/"+customer+"/approve", nil).want(t, 404, "not_found")
+	for name, c := range map[string]struct {
+		id     string
+		body   any
+		status int
+		code   string
+	}{
+		"unknown user":      {uuid.NewString(), map[string]any{"name": "Ada"}, 404, "not_found"},
+		"no id":             {"1%20or%201=1", map[string]any{"name": "Ada"}, 422, "validation_failed"},
+		"back to pending":   {customer, map[string]any{"status": "pending"}, 409, "invalid_transition"},
+		"suspend a pending": {engineer, map[string]any{"status": "suspended"}, 409, "invalid_transition"},
+		"last admin's role": {d.admin.id, map[string]any{"role": "customer"}, 409, "last_admin"},
+		"last admin out":    {d.admin.id, map[string]any{"status": "suspended"}, 409, "last_admin"},
+		"last admin no":     {d.admin.id, map[string]any{"status": "rejected"}, 409, "last_admin"},
+		"unknown status":    {customer, map[string]any{"status": "owner"}, 422, "validation_failed"},
+		"unknown field":     {customer, map[string]any{"email": "x@y.test"}, 422, "validation_failed"},
+		"password":          {customer, map[string]any{"password_hash": "x"}, 422, "validation_failed"},
+		"null":              {customer, `{"role":null}`, 422, "validation_failed"},
+		"twice":             {customer, `{"role":"customer","role":"admin"}`, 400, "malformed_json"},
+		"wrong case":        {customer, `{"Role":"admin"}`, 422, "validation_failed"},
+		"bad name":          {customer, map[string]any{"name": "a\nb"}, 422, "validation_failed"},
+	} {
+		a := d.admin.call("PATCH", "/v1/users/"+c.id, c.body)
+		if a.status != c.status || a.str("code") != c.code {
+			t.Errorf("%s: %d %s", name, a.status, a.text)
+		}
+	}
+	if d.count("select count(*) from users where version <> 1") != 0 {
+		t.Error("something changed")
+	}
+	d.admin.call("GET", "/v1/me", nil).want(t, 200)
+}
+
+func TestNobodyChangesTheirOwnRoleOrStatus(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	for _, body := range []string{
+		`{"role":"admin"}`, `{"status":"approved"}`, `{"id":"` + d.admin.id + `"}`, `{"email":"root@desk.test"}`, `{"version":9}`, `{"created_at":"2020-01-01T00:00:00Z"}`,
+	} {
+		c.call("PATCH", "/v1/me", body).want(t, 422, "validation_failed")
+	}
+	c.call("PATCH", "/v1/me", `{"available":true}`).want(t, 422, "validation_failed")
+	c.call("PATCH", "/v1/me", `{"name":"x","hand_over":true}`).want(t, 422, "validation_failed")
+	if me := c.call("GET", "/v1/me", nil).want(t, 200); me.str("role") != "customer" || me.str("name") != "Somebody" || strings.Contains(me.text, "available") {
+		t.Errorf("me: %s", me.text)
+	}
+}
+
+func TestUsersAreListedFilteredAndSearchedLiterally(t *testing.T) {
+	d := newDesk(t)
+	ctx := context.Background()
+	names := []string{"Zoë Müller", "100% Real", "under_score", `back\slash`, `O'Brien "Bob"`, "ZOË again", "a & b | !c"}
+	for i, name := range names {
+		role := []Role{RoleCustomer, RoleEngineer}[i%2]
+		if _, err := d.service.Register(ctx, NewUser{Name: name, Email: fmt.Sprintf("user-%d@desk.test", i), Password: goodPassword, Role: role}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	search := func(q string) (found []string) {
+		for _, u := range d.admin.call("GET", "/v1/users?q="+url.QueryEscape(q), nil).want(t, 200).items(t) {
+			found = append(found, u["name"].(string))
+		}
+		return found
+	}
+	for q, want := range map[string]string{
+		"zoë": "ZOË again,Zoë Müller", "MÜLLER": "Zoë Müller", "%": "100% Real", "_": "under_score", `\`: `back\slash`,
+		"'": `O'Brien "Bob"`, `"`: `O'Brien "Bob"`, "& b |": "a & b | !c", "user-3@": `back\slash`, "USER-3@DESK": `back\slash`,
+		"nothing like it": "", "'; drop table users; --": "", " zoë\n": "ZOË again,Zoë Müller",
+	} {
+		if got := strings.Join(search(q), ","); got != want {
+			t.Errorf("q=%q found %q, want %q", q, got, want)
+		}
+	}
+	if n := len(d.admin.call("GET", "/v1/users?role=engineer&status=pending", nil).want(t, 200).items(t)); n != 3 {
+		t.Errorf("%d pending engineers", n)
+	}
+	if a := d.admin.call("GET", "/v1/users?role=engineer&status=approved", nil).want(t, 200); !strings.Contains(a.text, `"items":[]`) {
+		t.Errorf("an empty list: %s", a.text)
+	}
+	d.admin.call("GET", "/v1/users?role=owner", nil).want(t, 422)
+	d.admin.call("GET", "/v1/users?limit=0", nil).want(t, 422)
+	d.admin.call("GET", "/v1/users?limit=101", nil).want(t, 422)
+	d.admin.call("GET", "/v1/users?nme=x", nil).want(t, 422)
+}
+
+func TestPagesAreWholeWhileUsersComeIn(t *testing.T) {
+	d := newDesk(t)
+	for i := range 45 {
+		d.insertUser(t, fmt.Sprintf("user-%d@desk.test", i), RoleCustomer, StatusApproved)
+	}
+	seen := map[string]bool{}
+	cursor, pages := "", 0
+	for {
+		a := d.admin.call("GET", "/v1/users?limit=10&role=customer&cursor="+cursor, nil)
+		if cursor == "" {
+			a = d.admin.call("GET", "/v1/users?limit=10&role=customer", nil)
+		}
+		for _, u := range a.want(t, 200).items(t) {
+			if seen[u["id"].(string)] {
+				t.Errorf("%s twice", u["email"])
+			}
+			seen[u["id"].(string)] = true
+		}
+		pages++
+		d.insertUser(t, fmt.Sprintf("late-%d@desk.test", pages), RoleCustomer, StatusApproved)
+		if cursor = a.str("next_cursor"); cursor == "" {
+			break
+		}
+	}
+	if len(seen) != 45 || pages != 5 {
+		t.Errorf("%d users on %d pages", len(seen), pages)
+	}
+}
+
+func TestForgedCursorsAreRefused(t *testing.T) {
+	d := newDesk(t)
+	d.register(RoleCustomer)
+	d.register(RoleEngineer)
+	d.register(RoleEngineer)
+	users := d.admin.call("GET", "/v1/users?limit=1", nil).want(t, 200).str("next_cursor")
+	registrations := d.admin.call("GET", "/v1/registrations?limit=1", nil).want(t, 200).str("next_cursor")
+	if users == "" || registrations == "" {
+		t.Fatal("no cursors")
+	}
+	for _, path := range []string{
+		"/v1/users?cursor=x", "/v1/users?cursor=" + users[:len(users)-2], "/v1/users?cursor=" + registrations, "/v1/registrations?cursor=" + users,
+		"/v1/users?role=admin&cursor=" + users, "/v1/audit?cursor=" + users, "/v1/me/sessions?cursor=" + users,
+		"/v1/users?cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`12345678{"At":"0000-01-01T00:00:00Z"}`)),
+	} {
+		d.admin.call("GET", path, nil).want(t, 400, "invalid_cursor")
+	}
+}
+
+func TestTheAuditTellsTheStoryAndCannotBeRewritten(t *testing.T) {
+	d := newDesk(t)
+	id, email := d.register(RoleEngineer)
+	d.tryLogin(email, "not the password").want(t, 401)
+	d.tryLogin(email, goodPassword).want(t, 403)
+	d.admin.call("POST", "/v1/registrations/"+id+"/approve", nil, "X-Request-ID", "the-approval", "X-Forwarded-For", "192.0.2.44").want(t, 200)
+	c := d.login(email, goodPassword)
+	c.call("GET", "/v1/users", nil).want(t, 403)
+	c.call("POST", "/v1/auth/logout", nil).want(t, 204)
+	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"role": "customer"}).want(t, 200)
+
+	var kinds []string
+	path := "/v1/audit?limit=2&object=" + id
+	for cursor := ""; ; {
+		a := d.admin.call("GET", path+cursor, nil).want(t, 200)
+		for _, e := range a.items(t) {
+			kinds = append(kinds, e["kind"].(string))
+		}
+		if cursor = a.str("next_cursor"); cursor == "" {
+			break
+		}
+		cursor = "&cursor=" + cursor
+	}
+	if got, want := strings.Join(kinds, " "), "user_changed registration_approved login_refused login_failed registered"; got != want {
+		t.Errorf("done to the engineer: %s, want %s", got, want)
+	}
+	approval := d.admin.call("GET", "/v1/audit?kind=registration_approved&actor="+d.admin.id, nil).want(t, 200).items(t)[0]
+	if approval["address"] != "192.0.2.44" || approval["request_id"] != "the-approval" ||
+		fmt.Sprint(approval["before"], approval["after"]) != "map[name:Somebody role:engineer status:pending] map[name:Somebody role:engineer status:approved]" {
+		t.Errorf("the approval: %v", approval)
+	}
+	var own []string
+	for _, e := range d.admin.call("GET", "/v1/audit?actor="+id, nil).want(t, 200).items(t) {
+		own = append(own, e["kind"].(string))
+	}
+	if got, want := strings.Join(own, " "), "logged_out access_refused login_succeeded"; got != want {
+		t.Errorf("done by the engineer: %s, want %s", got, want)
+	}
+	when := approval["created_at"].(string)
+	if n := len(d.admin.call("GET", "/v1/audit?created_after="+when+"&created_before=2999-01-01T00:00:00Z&object="+id, nil).want(t, 200).items(t)); n != 1 {
+		t.Errorf("%d events after the approval", n)
+	}
+	for _, statement := range []string{
+		"update audit_events set kind = 'x'", "delete from audit_events", "truncate audit_events",
+		"update audit_events set kind = 'x' where false",
+	} {
+		if _, err := d.pool.Exec(context.Background(), statement); err == nil {
+			t.Errorf("the database lets %q pass", statement)
+		}
+	}
+}
+
+func TestRefusalsDoNotFillTheAudit(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	for range 30 {
+		c.call("GET", "/v1/audit", nil).want(t, 403, "forbidden")
+	}
+	if n := d.count("select count(*) from audit_events where kind = 'access_refused'"); n != 10 {
+		t.Errorf("%d refusals recorded", n)
+	}
+}
+
+func TestTheFirstAdminIsMadeOnceAndLeftAlone(t *testing.T) {
+	d := newDesk(t)
+	ctx := context.Background()
+	for _, err := range atOnce(8, func(int) error { return d.service.EnsureAdmin(ctx, "First@desk.test", goodPassword, "Admin") }) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	first := d.login("first@desk.test", goodPassword)
+	first.call("GET", "/v1/users", nil).want(t, 200)
+	d.admin.call("PATCH", "/v1/users/"+first.id, map[string]any{"status": "suspended"}).want(t, 200)
+	if err := d.service.EnsureAdmin(ctx, "first@desk.test", "another lamp in the hallway", "Admin"); err != nil {
+		t.Error(err)
+	}
+	d.tryLogin("first@desk.test", goodPassword).want(t, 403, "account_suspended")
+	if _, err := d.service.CreateAdmin(ctx, "first@desk.test", goodPassword, "Admin"); codeOf(err) != "email_taken" {
+		t.Errorf("made twice: %v", err)
+	}
+	for _, n := range []NewUser{{"Admin", "x@desk.test", "password1", ""}, {"Admin", "nobody", goodPassword, ""}} {
+		if err := d.service.EnsureAdmin(ctx, n.Email, n.Password, n.Name); err == nil || !strings.Contains(err.Error(), "must be") || strings.Contains(err.Error(), n.Password) {
+			t.Errorf("%s: %v", n.Email, err)
+		}
+	}
+}
+
+func TestEngineersComeAndGoWithTheirRoleAndStatus(t *testing.T) {
+	d := newDesk(t)
+	id, _ := d.register(RoleEngineer)
+	isThere := func(want int) {
+		t.Helper()
+		if n := d.count("select count(*) from engineers where user_id = $1", id); n != want {
+			t.Errorf("%d rows among the engineers, want %d", n, want)
+		}
+	}
+	change := func(body map[string]any, want int) {
+		t.Helper()
+		d.admin.call("PATCH", "/v1/users/"+id, body).want(t, 200)
+		isThere(want)
+	}
+	isThere(0)
+	d.admin.call("POST", "/v1/registrations/"+id+"/approve", nil).want(t, 200)
+	isThere(1)
+	change(map[string]any{"status": "suspended"}, 0)
+	change(map[string]any{"role": "customer"}, 0)
+	change(map[string]any{"status": "approved"}, 0)
+	change(map[string]any{"role": "engineer"}, 1)
+	change(map[string]any{"name": "Ada"}, 1)
+	change(map[string]any{"role": "admin"}, 0)
+	change(map[string]any{"role": "engineer", "status": "rejected"}, 0)
+	change(map[string]any{"status": "approved"}, 1)
+}
