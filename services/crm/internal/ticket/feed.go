@@ -3,6 +3,7 @@ package ticket
 import (
 	"bytes"
 	"cmp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -53,7 +54,7 @@ type news struct {
 }
 
 // seenBy gives the event as the viewer may see it; nil if they may not.
-func (n news) seenBy(v Viewer) []byte {
+func (n *news) seenBy(v Viewer) []byte {
 	switch {
 	case v.Staff():
 		return n.staff
@@ -63,7 +64,7 @@ func (n news) seenBy(v Viewer) []byte {
 	return nil
 }
 
-func (n news) size() int { return len(n.staff) + len(n.customer) }
+func (n *news) size() int { return len(n.staff) + len(n.customer) }
 
 // The bounds of a window: a burst of changes, not a history.
 const (
@@ -75,7 +76,7 @@ const (
 // including to. It never changes; a newer one takes its place.
 type window struct {
 	from, to FeedPosition
-	news     []news
+	news     []*news
 	next     chan struct{} // closed when there is a window with more news
 }
 
@@ -86,7 +87,7 @@ func newWindow(at FeedPosition) *window {
 // since gives the news behind a position; false when the window begins later,
 // so that some could be missing. A position ahead of the window is fine: another
 // replica may have read further.
-func (w *window) since(at FeedPosition) ([]news, bool) {
+func (w *window) since(at FeedPosition) ([]*news, bool) {
 	if at.Compare(w.from) < 0 {
 		return nil, false
 	}
@@ -96,12 +97,12 @@ func (w *window) since(at FeedPosition) ([]news, bool) {
 
 // extended gives the window that reaches to a later position, shortened at its
 // beginning to its bounds.
-func (w *window) extended(more []news, to FeedPosition) *window {
+func (w *window) extended(more []*news, to FeedPosition) *window {
 	longer := &window{from: w.from, to: to, news: w.news, next: w.next}
 	if len(more) == 0 {
 		return longer
 	}
-	all := append(w.news[:len(w.news):len(w.news)], more...)
+	all := slices.Concat(w.news, more)
 	size, first := 0, len(all)
 	for first > 0 && len(all)-first < windowNews && size+all[first-1].size() <= windowBytes {
 		first--
@@ -110,6 +111,7 @@ func (w *window) extended(more []news, to FeedPosition) *window {
 	if first > 0 {
 		longer.from = all[first-1].at
 	}
-	longer.news, longer.next = append([]news(nil), all[first:]...), make(chan struct{})
+	clear(all[:first]) // else they would be kept as long as the rest
+	longer.news, longer.next = all[first:], make(chan struct{})
 	return longer
 }

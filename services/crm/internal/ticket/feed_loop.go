@@ -158,7 +158,7 @@ func (f *Feed) horizon(ctx context.Context) (FeedPosition, error) {
 
 // read gives a page of news between two positions, of one reporter's tickets
 // or of all, and the position up to which it is complete.
-func (f *Feed) read(ctx context.Context, reporter *uuid.UUID, from, horizon FeedPosition) ([]news, FeedPosition, error) {
+func (f *Feed) read(ctx context.Context, reporter *uuid.UUID, from, horizon FeedPosition) ([]*news, FeedPosition, error) {
 	q := crmdb.New(f.Pool)
 	arg := crmdb.FeedPageParams{AfterTransaction: xid(from), AfterID: from.ID, Horizon: xid(horizon), Most: feedPage}
 	var rows []crmdb.FeedPageRow
@@ -177,7 +177,7 @@ func (f *Feed) read(ctx context.Context, reporter *uuid.UUID, from, horizon Feed
 	if err != nil {
 		return nil, FeedPosition{}, fmt.Errorf("read the feed: %w", err)
 	}
-	page := make([]news, len(rows))
+	page := make([]*news, len(rows))
 	for i, r := range rows {
 		if page[i], err = newsOf(r); err != nil {
 			return nil, FeedPosition{}, err
@@ -193,7 +193,7 @@ func xid(p FeedPosition) pgtype.Uint64 { return pgtype.Uint64{Uint64: p.Transact
 
 // catchUp gives a page of what a viewer missed, and the position up to which
 // it is complete.
-func (f *Feed) catchUp(ctx context.Context, v Viewer, from FeedPosition) ([]news, FeedPosition, error) {
+func (f *Feed) catchUp(ctx context.Context, v Viewer, from FeedPosition) ([]*news, FeedPosition, error) {
 	select {
 	case <-ctx.Done():
 		return nil, from, ctx.Err()
@@ -219,12 +219,12 @@ type feedView struct {
 	TicketNumber int64 `json:"ticket_number"`
 }
 
-func newsOf(r crmdb.FeedPageRow) (news, error) {
+func newsOf(r crmdb.FeedPageRow) (*news, error) {
 	e := Event{ID: r.ID, TicketID: r.TicketID, Kind: r.Kind, Internal: r.Internal, Changes: r.Changes, CreatedAt: r.CreatedAt}
 	if r.ActorID != nil {
 		e.Actor = &Person{ID: *r.ActorID, Name: r.ActorName}
 	}
-	n := news{at: FeedPosition{Transaction: r.TransactionID.Uint64, ID: r.ID}, reporter: r.ReporterID}
+	n := &news{at: FeedPosition{Transaction: r.TransactionID.Uint64, ID: r.ID}, reporter: r.ReporterID}
 	var err error
 	if n.staff, err = feedFrame(n.at, e, r.Number); err != nil || e.Internal {
 		return n, err

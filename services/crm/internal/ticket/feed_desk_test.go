@@ -1,0 +1,283 @@
+package ticket
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/httpapi"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/identity"
+)
+
+// replica is a feed with its loop running, behind a real server.
+type replica struct {
+	*desk
+	feed *Feed
+	url  string
+	stop func() // ends the server and then the loop, as the service does
+}
+
+// newReplica starts one more replica on the desk's database. adjust may change
+// the feed before it runs.
+func (d *desk) newReplica(adjust func(*Feed)) *replica {
+	d.Helper()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	feed := NewFeed(FeedConfig{Pool: d.pool, Now: d.now, Log: log, Registry: prometheus.NewRegistry(), StillIn: d.stillIn})
+	if adjust != nil {
+		adjust(feed)
+	}
+	api := httpapi.New(httpapi.Config{
+		Title: "test", Version: "1", Registry: prometheus.NewRegistry(), Now: time.Now, Logger: log,
+		Authenticate: d.authenticate, Unavailable: pg.Unavailable,
+	})
+	service := NewService(d.pool, nil, d.now, feed.Wake)
+	Register(api, service)
+	RegisterFeed(api, feed)
+	r := &replica{desk: d, feed: feed}
+	r.url, r.stop = serve(d, api.Handler(), feed)
+	return r
+}
+
+// serve runs a handler and a feed until the test ends, or stop is called.
+func serve(d *desk, handler http.Handler, feed *Feed) (url string, stop func()) {
+	d.Helper()
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		d.Fatal(err)
+	}
+	serving, stopServing := context.WithCancel(context.Background())
+	looping, stopLooping := context.WithCancel(context.Background())
+	served, looped := make(chan error, 1), make(chan error, 1)
+	go func() { served <- httpapi.Serve(serving, httpapi.NewServer("", handler), l, 10*time.Second) }()
+	go func() { looped <- feed.Run(looping) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			stopServing()
+			if err := <-served; err != nil {
+				d.Errorf("stop serving: %v", err)
+			}
+			stopLooping()
+			if err := <-looped; err != nil {
+				d.Errorf("stop the loop: %v", err)
+			}
+		})
+	}
+	d.Cleanup(stop)
+	return "http://" + l.Addr().String(), stop
+}
+
+// stillIn is desk's own door again: the bearer token is the caller's id.
+func (d *desk) stillIn(ctx context.Context, p identity.Principal) error {
+	ctx, err := d.authenticate(ctx, p.UserID.String(), everybody)
+	if err == nil && identity.PrincipalFrom(ctx).Role != p.Role {
+		return errs.New(errs.Forbidden, errs.CodeForbidden, "No.")
+	}
+	return err
+}
+
+// toldEvent is an event as a client reads it from a stream.
+type toldEvent struct {
+	id, kind string
+	data     string
+	body     struct {
+		eventBody
+		TicketID     uuid.UUID `json:"ticket_id"`
+		TicketNumber int64     `json:"ticket_number"`
+	}
+	at time.Time
+}
+
+// listener is a client with an open stream.
+type listener struct {
+	*desk
+	events chan toldEvent // closed when the stream has ended
+	close  func()
+	err    error // why it ended; io.EOF after a clean end. Read it after events is closed
+
+	mu   sync.Mutex
+	last string // the last event id, as WHATWG HTML has clients keep it
+	beat int    // comments
+}
+
+// listen opens a stream of a replica, or at a whole address, as the bearer of a token, behind an event id if one is
+// given, and waits until it is open.
+func (d *desk) listen(url, token, last string) *listener {
+	d.Helper()
+	l, answer := d.open(url, token, last)
+	if answer.StatusCode != http.StatusOK {
+		d.Fatalf("the stream was answered %d", answer.StatusCode)
+	}
+	return l
+}
+
+var feedTransport = &http.Transport{DisableCompression: true}
+
+func (d *desk) open(url, token, last string) (*listener, *http.Response) {
+	d.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	if !strings.Contains(url, "/v1/") {
+		url += "/v1/events"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		d.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Accept", "text/event-stream")
+	if last != "" {
+		request.Header.Set("Last-Event-ID", last)
+	}
+	answer, err := feedTransport.RoundTrip(request)
+	if err != nil {
+		cancel()
+		d.Fatal(err)
+	}
+	l := &listener{desk: d, events: make(chan toldEvent, 10000)}
+	done := make(chan struct{})
+	var once sync.Once
+	l.close = func() { once.Do(func() { cancel(); <-done }) }
+	d.Cleanup(l.close)
+	go func() {
+		defer close(done)
+		defer func() { _ = answer.Body.Close() }()
+		l.err = l.read(bufio.NewReader(answer.Body))
+		close(l.events)
+	}()
+	return l, answer
+}
+
+// read is the client's side of WHATWG HTML, section server-sent events.
+func (l *listener) read(r *bufio.Reader) error {
+	var e toldEvent
+	for {
+		text, err := r.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		field, value, _ := strings.Cut(strings.TrimSuffix(text, "\n"), ": ")
+		switch field {
+		case "id":
+			e.id = value
+		case "event":
+			e.kind = value
+		case "data":
+			e.data = value
+		case "":
+			if value != "" {
+				l.mu.Lock()
+				l.beat++
+				l.mu.Unlock()
+				continue
+			}
+			if e.id != "" {
+				l.mu.Lock()
+				l.last = e.id
+				l.mu.Unlock()
+			}
+			if e.data != "" {
+				e.at = time.Now()
+				if err := json.Unmarshal([]byte(e.data), &e.body); err != nil {
+					return err
+				}
+				l.events <- e
+			}
+			e = toldEvent{}
+		}
+	}
+}
+
+func (l *listener) lastID() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+func (l *listener) beats() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.beat
+}
+
+// next waits for the next event.
+func (l *listener) next() toldEvent {
+	l.Helper()
+	select {
+	case e, open := <-l.events:
+		if !open {
+			l.Fatalf("the stream ended: %v", l.err)
+		}
+		return e
+	case <-time.After(20 * time.Second):
+		l.Fatal("no event within 20 s")
+	}
+	return toldEvent{}
+}
+
+// until gives the events up to and including the one that is wanted.
+func (l *listener) until(wanted func(toldEvent) bool) []toldEvent {
+	l.Helper()
+	var events []toldEvent
+	for {
+		e := l.next()
+		events = append(events, e)
+		if wanted(e) {
+			return events
+		}
+	}
+}
+
+// ends waits for the end of the stream, within the time.
+func (l *listener) ends(within time.Duration) error {
+	l.Helper()
+	deadline := time.After(within)
+	for {
+		select {
+		case _, open := <-l.events:
+			if !open {
+				return l.err
+			}
+		case <-deadline:
+			l.Fatalf("the stream is still open after %s", within)
+		}
+	}
+}
+
+// eventually waits for a condition within 20 s.
+func (d *desk) eventually(what string, is func() bool) {
+	d.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			d.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// comment writes a comment through the replica, whose feed is woken by it.
+func (r *replica) comment(who somebody, t ticketBody, text string, internal bool) {
+	r.Helper()
+	s := NewService(r.pool, nil, r.now, r.feed.Wake)
+	if _, err := s.AddComment(context.Background(), who.viewer(), t.ID, text, internal, nil); err != nil {
+		r.Fatal(err)
+	}
+}
+
+func releaseFeedConnections(t testing.TB) { t.Cleanup(feedTransport.CloseIdleConnections) }

@@ -1,0 +1,465 @@
+package ticket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/services/crm/internal/identity"
+)
+
+// lastComment is a condition for listener.until.
+func lastComment(t ticketBody) func(toldEvent) bool {
+	return func(e toldEvent) bool { return e.kind == EventCommented && e.body.TicketID == t.ID }
+}
+
+// kinds names the events, save for who was given a ticket.
+func kinds(events []toldEvent) []string {
+	var names []string
+	for _, e := range events {
+		if e.kind != "assigned" && e.kind != "unassigned" {
+			names = append(names, e.kind)
+		}
+	}
+	return names
+}
+
+func TestEachIsToldOfWhatTheyMaySeeWithinASecondAndOfNothingElse(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	customer, other, engineer, admin := d.user("customer"), d.user("customer"), d.engineer(), d.user("admin")
+	r := d.newReplica(nil)
+	streams := map[string]*listener{}
+	for name, who := range map[string]somebody{"customer": customer, "other": other, "engineer": engineer, "admin": admin} {
+		streams[name] = d.listen(r.url, who.ID.String(), "")
+	}
+	ticket := d.raise(customer, "Printer", "It smokes")
+	d.call(engineer, "POST", ticket.path("/decline"), object{"reason": "canary reason"}).want(200)
+	r.comment(admin, ticket, "canary internal", true)
+	theirs := d.raise(other, "Lamp", "canary of the other")
+	r.comment(engineer, theirs, "About the lamp", false)
+	r.comment(engineer, ticket, "About the printer", false)
+	started := time.Now()
+
+	both := []string{"created", "declined"}
+	for name, want := range map[string][]string{
+		"customer": append(slices.Clone(both), "commented"),
+		"other":    {"created", "commented"},
+		"engineer": append(slices.Clone(both), "commented", "created", "commented", "commented"),
+		"admin":    append(slices.Clone(both), "commented", "created", "commented", "commented"),
+	} {
+		mine := ticket
+		if name == "other" {
+			mine = theirs
+		}
+		events := streams[name].until(func(e toldEvent) bool {
+			return e.kind == EventCommented && e.body.TicketID == mine.ID && !strings.Contains(e.data, `"internal":true`)
+		})
+		if name == "other" || name == "customer" {
+			for _, e := range events {
+				if e.body.TicketID != mine.ID || strings.Contains(e.data, "canary") || strings.Contains(e.data, `"why"`) {
+					t.Errorf("%s is told %s", name, e.data)
+				}
+			}
+		}
+		if got := kinds(events); !slices.Equal(got, want) {
+			t.Errorf("%s is told %v, want %v", name, got, want)
+		}
+		for _, e := range events {
+			if e.body.Kind != e.kind || e.body.TicketNumber == 0 || !strings.HasSuffix(e.id, e.body.ID.String()) {
+				t.Errorf("id %s, event %s, data %s", e.id, e.kind, e.data)
+			}
+		}
+		if took := events[len(events)-1].at.Sub(started); took > time.Second {
+			t.Errorf("%s was told after %s", name, took)
+		}
+	}
+	// The control: what customers don't read is there to be read.
+	if data, err := json.Marshal(d.events(admin, ticket)); err != nil || !strings.Contains(string(data), "canary reason") {
+		t.Errorf("the admin reads %s, %v", data, err)
+	}
+}
+
+func TestWhatCommitsLateIsNotMissedAndTheHorizonIsWhy(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	customer, admin := d.user("customer"), d.user("admin")
+	ticket := d.raise(customer, "Printer", "It smokes")
+	r := d.newReplica(nil)
+	l := d.listen(r.url, admin.ID.String(), "")
+
+	const insert = `insert into ticket_events (id, ticket_id, kind, created_at) values ($1, $2, 'updated', now())`
+	early, late := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	ctx := context.Background()
+	slow, err := d.pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = slow.Rollback(ctx) }()
+	if _, err := slow.Exec(ctx, insert, early, ticket.ID); err != nil {
+		t.Fatal(err)
+	}
+	d.exec(insert, late, ticket.ID)
+
+	// The control reads whatever is behind the last id it saw.
+	seen := map[uuid.UUID]bool{}
+	var last uuid.UUID
+	naive := func() {
+		for _, id := range list[uuid.UUID](d, `select id from ticket_events where id > $1 order by id`, last) {
+			seen[id], last = true, id
+		}
+	}
+	naive()
+	missed, _, err := r.feed.catchUp(ctx, admin.viewer(), FeedPosition{Transaction: 1})
+	if err != nil || slices.ContainsFunc(missed, func(n *news) bool { return n.at.ID == late }) {
+		t.Fatalf("the feed reads beyond the horizon: %d news, %v", len(missed), err)
+	}
+	if err := slow.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	naive()
+	if !seen[late] || seen[early] {
+		t.Fatal("the control misses nothing, so this test shows nothing")
+	}
+	r.feed.Wake()
+	if a, b := l.next().body.ID, l.next().body.ID; a != early || b != late {
+		t.Errorf("told %s and %s, want %s and %s", a, b, early, late)
+	}
+}
+
+func TestEveryEventIsToldOnceUnderWritersAndDisconnects(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	customer, other, admin := d.user("customer"), d.user("customer"), d.user("admin")
+	replicas := []*replica{d.newReplica(nil), d.newReplica(nil)}
+	tickets := []ticketBody{d.raise(customer, "Printer", "It smokes"), d.raise(other, "Lamp", "It flickers")}
+	first := FeedPosition{Transaction: get[uint64](d, `select pg_current_xact_id()::text::bigint`)}.String()
+
+	const writers, each = 20, 25
+	var writing sync.WaitGroup
+	for i := range writers {
+		writing.Go(func() {
+			for n := range each {
+				r := replicas[(i+n)%2]
+				r.comment(admin, tickets[i%2], fmt.Sprintf("%d of %d", n, i), i%4 == 1)
+			}
+		})
+	}
+	collected := make(chan []string, 2)
+	for _, who := range []somebody{customer, admin} {
+		want := writers * each
+		if who.Role == "customer" {
+			want /= 2
+		}
+		go func() {
+			var ids []string
+			defer func() { collected <- ids }() // even if it was given up
+			d.collect(replicas, who, first, want, &ids)
+		}()
+	}
+	writing.Wait()
+	lists := [][]string{<-collected, <-collected}
+	slices.SortFunc(lists, func(a, b []string) int { return len(a) - len(b) })
+
+	all := list[string](d, `select transaction_id || '-' || id from ticket_events where kind = 'commented' order by transaction_id, id`)
+	own := list[string](d, `select transaction_id || '-' || id from ticket_events where kind = 'commented' and ticket_id = $1
+		order by transaction_id, id`, tickets[0].ID)
+	if len(all) != writers*each || !slices.Equal(lists[1], all) {
+		t.Errorf("the admin was told %d of %d events, or in another order", len(lists[1]), len(all))
+	}
+	if !slices.Equal(lists[0], own) {
+		t.Errorf("the customer was told %d of %d events, or in another order", len(lists[0]), len(own))
+	}
+}
+
+// collect listens until it has been told so many events, now at one replica
+// and now at another, breaking off at random.
+func (d *desk) collect(replicas []*replica, who somebody, last string, want int, ids *[]string) {
+	for len(*ids) < want {
+		l := d.listen(replicas[rand.IntN(2)].url, who.ID.String(), last)
+		for range 1 + rand.IntN(30) {
+			if len(*ids) == want {
+				break
+			}
+			e := l.next()
+			*ids, last = append(*ids, e.id), e.id
+		}
+		l.close()
+	}
+}
+
+func TestAStreamResumesFromLongAgoAndGoesOn(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	customer, admin := d.user("customer"), d.user("admin")
+	r := d.newReplica(nil)
+	ticket := d.raise(customer, "Printer", "It smokes")
+	d.exec(`insert into ticket_events (id, ticket_id, kind, created_at)
+		select gen_random_uuid(), $1, 'updated', now() from generate_series(1, $2)`, ticket.ID, 3*feedPage+7)
+	r.comment(admin, ticket, "canary", true)
+	d.exec(`insert into ticket_events (id, ticket_id, kind, created_at)
+		select gen_random_uuid(), $1, 'updated', now() from generate_series(1, $2)`, ticket.ID, feedPage)
+	for _, who := range []somebody{customer, admin} {
+		l := d.listen(r.url, who.ID.String(), FeedPosition{Transaction: 1}.String())
+		n := 1 + 4*feedPage + 7
+		if who == admin {
+			n++
+		}
+		seen := map[string]bool{}
+		for range n {
+			seen[l.next().id] = true
+		}
+		r.comment(admin, ticket, "Once more", false)
+		if e := l.next(); len(seen) != n || e.kind != EventCommented || seen[e.id] {
+			t.Errorf("%s was told %d events of %d, then %s", who.Role, len(seen), n, e.kind)
+		}
+	}
+}
+
+func TestAPositionThatIsNoneOfTheFeedsIsRefused(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	admin := d.user("admin")
+	r := d.newReplica(nil)
+	ahead := FeedPosition{Transaction: 1 << 60, ID: admin.ID}.String()
+	for _, bad := range []string{"x", "1", ahead, "1-" + strings.ToUpper(uuid.NewString()), "18446744073709551616-" + uuid.NewString()} {
+		d.request(r.url+"/v1/events", admin, bad).refused(400, errs.CodeInvalidCursor)
+		d.request(r.url+"/v1/events?last_event_id="+bad, admin, "").refused(400, errs.CodeInvalidCursor)
+	}
+	d.request(r.url+"/v1/events?last=1", admin, "").refused(422, errs.CodeValidationFailed)
+
+	ticket := d.raise(d.user("customer"), "Printer", "It smokes")
+	// The header is what a client sets when it comes back to the same address.
+	begin := FeedPosition{Transaction: 1}.String()
+	l := d.listen(r.url+"/v1/events?last_event_id="+ahead, admin.ID.String(), begin)
+	if e := l.next(); e.body.TicketID != ticket.ID || e.kind != EventCreated {
+		t.Errorf("told %s", e.data)
+	}
+}
+
+// request reads the answer to a request that opens no stream.
+func (d *desk) request(url string, who somebody, last string) reply {
+	d.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		d.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+who.ID.String())
+	if last != "" {
+		request.Header.Set("Last-Event-ID", last)
+	}
+	answer, err := feedTransport.RoundTrip(request)
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return reply{d, answer.StatusCode, answer.Header, body}
+}
+
+func TestAThousandStreamsAreToldWithinASecond(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	customer, admin := d.user("customer"), d.user("admin")
+	r := d.newReplica(nil)
+	ticket := d.raise(customer, "Printer", "It smokes")
+
+	const streams = 1000
+	listeners := make([]*listener, streams)
+	var opening sync.WaitGroup
+	turns := make(chan struct{}, 32)
+	for i := range streams {
+		opening.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			who := admin
+			if i%2 == 0 {
+				who = customer
+			}
+			listeners[i] = d.listen(r.url, who.ID.String(), "")
+		})
+	}
+	opening.Wait()
+	d.eventually("all streams are counted", func() bool { return r.feed.streams.Load() == streams })
+
+	started := time.Now()
+	r.comment(admin, ticket, "To all", false)
+	slowest := time.Duration(0)
+	for _, l := range listeners {
+		events := l.until(lastComment(ticket))
+		slowest = max(slowest, events[len(events)-1].at.Sub(started))
+	}
+	t.Logf("the last of %d streams was told after %s", streams, slowest)
+	if slowest > time.Second {
+		t.Errorf("the last of %d streams was told after %s", streams, slowest)
+	}
+	var closing sync.WaitGroup
+	for _, l := range listeners {
+		closing.Go(l.close)
+	}
+	closing.Wait()
+	d.eventually("the streams are gone", func() bool { return r.feed.streams.Load() == 0 })
+}
+
+func quick(f *Feed) { f.pace.check = 20 * time.Millisecond }
+
+func TestWhoIsShownOutLosesTheStreamAndOthersKeepTheirs(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	r := d.newReplica(quick)
+	admin := d.user("admin")
+	control := d.listen(r.url, admin.ID.String(), "")
+	for name, change := range map[string]string{
+		"suspended": `update users set status = 'suspended' where id = $1`,
+		"demoted":   `update users set role = 'customer' where id = $1`,
+	} {
+		engineer := d.user("engineer")
+		l := d.listen(r.url, engineer.ID.String(), "")
+		d.exec(change, engineer.ID)
+		if err := l.ends(5 * time.Second); err != io.EOF {
+			t.Errorf("%s: %v", name, err)
+		}
+		if answer := d.request(r.url+"/v1/events", engineer, "x"); name == "suspended" && answer.Code != http.StatusUnauthorized {
+			t.Errorf("%s: connected again with %d", name, answer.Code)
+		}
+	}
+	ticket := d.raise(d.user("customer"), "Printer", "It smokes")
+	if e := control.next(); e.body.TicketID != ticket.ID {
+		t.Errorf("the other stream is told %s", e.data)
+	}
+}
+
+func TestTheCheckIsDueWithinFiveSeconds(t *testing.T) {
+	if limit := 5 * time.Second; defaultPace.check >= limit {
+		t.Errorf("every %s", defaultPace.check)
+	}
+	if defaultPace.heartbeat != 15*time.Second {
+		t.Errorf("a heartbeat every %s", defaultPace.heartbeat)
+	}
+}
+
+func TestNothingIsToldWhileItIsUnknownWhetherTheCallerMayListen(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	admin := d.user("admin")
+	var away atomic.Bool
+	var asked atomic.Int64
+	r := d.newReplica(func(f *Feed) {
+		quick(f)
+		f.StillIn = func(ctx context.Context, p identity.Principal) error {
+			asked.Add(1)
+			if away.Load() {
+				return fmt.Errorf("read session: %w", &net.OpError{Op: "dial", Err: errors.New("refused")})
+			}
+			return d.stillIn(ctx, p)
+		}
+	})
+	l := d.listen(r.url, admin.ID.String(), "")
+	away.Store(true)
+	n := asked.Load()
+	d.eventually("it was asked in vain", func() bool { return asked.Load() > n+1 })
+	ticket := d.raise(d.user("customer"), "Printer", "It smokes")
+	r.feed.Wake()
+	d.eventually("the feed has the news", func() bool { return len(r.feed.window.Load().news) > 0 })
+	n = asked.Load()
+	d.eventually("it was asked in vain again", func() bool { return asked.Load() > n+1 })
+	if len(l.events) > 0 {
+		t.Fatal("an event was told")
+	}
+	away.Store(false)
+	if e := l.next(); e.body.TicketID != ticket.ID {
+		t.Errorf("told %s", e.data)
+	}
+}
+
+func TestAQuietStreamShowsThatItIsAliveAndMovesOn(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	customer, other := d.user("customer"), d.user("customer")
+	r := d.newReplica(func(f *Feed) { f.pace.heartbeat = 20 * time.Millisecond })
+	l := d.listen(r.url, customer.ID.String(), "")
+	d.eventually("the first id", func() bool { return l.lastID() != "" })
+	began := l.lastID()
+	foreign := d.raise(other, "Lamp", "It flickers")
+	r.comment(other, foreign, "Still", false)
+	d.eventually("the place moves past what is not theirs", func() bool {
+		p, ok := ParseFeedPosition(l.lastID())
+		return ok && p.ID == uuid.Nil && p.Transaction > get[uint64](d, `select max(transaction_id::text::bigint) from ticket_events`)
+	})
+	if l.beats() < 2 || len(l.events) > 0 {
+		t.Errorf("%d heartbeats, %d events", l.beats(), len(l.events))
+	}
+	l.close()
+	// What came meanwhile is told to who comes back with such an id, or the first.
+	own := d.raise(customer, "Printer", "It smokes")
+	for _, last := range []string{l.lastID(), began} {
+		if e := d.listen(r.url, customer.ID.String(), last).next(); e.body.TicketID != own.ID {
+			t.Errorf("told %s", e.data)
+		}
+	}
+}
+
+func TestAClientThatDoesntReadIsLetGo(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	customer, admin := d.user("customer"), d.user("admin")
+	r := d.newReplica(func(f *Feed) { f.pace.stall = 100 * time.Millisecond })
+	ticket := d.raise(customer, "Printer", "It smokes")
+	d.exec(`insert into ticket_events (id, ticket_id, kind, changes, created_at)
+		select gen_random_uuid(), $1, 'updated', jsonb_build_object('description', repeat('x', 20000)), now() from generate_series(1, 1000)`, ticket.ID)
+
+	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprintf(conn, "GET /v1/events?last_event_id=%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n",
+		FeedPosition{Transaction: 1}, admin.ID); err != nil {
+		t.Fatal(err)
+	}
+	reading := d.listen(r.url, admin.ID.String(), "")
+	d.eventually("both streams are open", func() bool { return r.feed.streams.Load() == 2 })
+	d.eventually("the one that doesn't read is gone", func() bool { return r.feed.streams.Load() == 1 })
+	r.comment(admin, ticket, "Still there?", false)
+	reading.until(lastComment(ticket))
+}
+
+func TestStreamsEndCleanlyWhenTheServiceStops(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	admin := d.user("admin")
+	r := d.newReplica(nil)
+	var streams []*listener
+	for range 20 {
+		streams = append(streams, d.listen(r.url, admin.ID.String(), ""))
+	}
+	started := time.Now()
+	r.stop()
+	for _, l := range streams {
+		if err := l.ends(time.Second); err != io.EOF {
+			t.Errorf("the stream ended with %v", err)
+		}
+	}
+	if took := time.Since(started); took > 3*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
