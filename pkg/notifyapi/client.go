@@ -218,7 +218,7 @@ func (c *Client) once(ctx context.Context, method, path, key string, body []byte
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return readError(resp, time.Now())
+		return readError(resp)
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
 		return fmt.Errorf("%s: read answer: %w", operation, err)

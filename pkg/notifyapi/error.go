@@ -39,8 +39,8 @@ func (e *Error) Temporary() bool {
 // maxProblem bounds what is read of an error's body, in bytes.
 const maxProblem = 64 << 10
 
-func readError(resp *http.Response, now time.Time) *Error {
-	e := &Error{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), now)}
+func readError(resp *http.Response) *Error {
+	e := &Error{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
 	var problem struct {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
@@ -59,13 +59,17 @@ func readError(resp *http.Response, now time.Time) *Error {
 	return e
 }
 
-// retryAfter reads both forms of RFC 9110 section 10.2.3.
-func retryAfter(value string, now time.Time) time.Duration {
+// retryAfter reads both forms of RFC 9110 section 10.2.3; a date is compared
+// with the answer's own.
+func retryAfter(h http.Header) time.Duration {
+	value := h.Get("Retry-After")
 	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
 		return time.Duration(seconds) * time.Second
 	}
-	if at, err := http.ParseTime(value); err == nil && at.After(now) {
-		return at.Sub(now)
+	at, err := http.ParseTime(value)
+	now, dateErr := http.ParseTime(h.Get("Date"))
+	if err != nil || dateErr != nil || !at.After(now) {
+		return 0
 	}
-	return 0
+	return at.Sub(now)
 }

@@ -103,8 +103,7 @@ func (p *process) terminate(t testing.TB) error {
 		return err
 	case <-time.After(30 * time.Second):
 		p.kill()
-		<-ended
-		t.Fatalf("did not end:\n%s", p.log)
+		t.Fatalf("did not end by itself (%v):\n%s", <-ended, p.log)
 		return nil
 	}
 }

@@ -140,7 +140,7 @@ func (p *Pool) hasTime(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 	deadline, ok := ctx.Deadline()
-	return !ok || time.Until(deadline) >= d
+	return !ok || deadline.Sub(p.config.Now()) >= d
 }
 
 // UsableAt is when some server may be used again: the zero time when one is in
