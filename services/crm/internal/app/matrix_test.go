@@ -1,0 +1,359 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/db"
+	"fixdesk/pkg/httpapi"
+	"fixdesk/pkg/obs"
+	"fixdesk/pkg/pgtest"
+	"fixdesk/services/crm/internal/app"
+	"fixdesk/services/crm/internal/identity"
+)
+
+// personas are who tries every door, in the order of the matrix's columns. The
+// object behind the door is the reporter's: their ticket, their session, their
+// account.
+var personas = []string{"nobody", "suspended", "reporter", "stranger", "assignee", "engineer", "admin"}
+
+// door is one row of the matrix: the statuses by persona, a single one where
+// everybody gets the same. query lists further queries to try for leaks.
+type door struct {
+	body  string
+	want  string
+	query []string
+}
+
+// matrix has one row for each operation of the OpenAPI document.
+var matrix = map[string]door{
+	"GET /.well-known/jwks.json":               {want: "200"},
+	"POST /v1/auth/register":                   {want: "201", body: `{"name":"New","email":"<fresh>","password":"<password>"}`},
+	"POST /v1/auth/login":                      {want: "200", body: `{"email":"<reporter email>","password":"<password>"}`},
+	"POST /v1/auth/refresh":                    {want: "401", body: `{"refresh_token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`},
+	"POST /v1/auth/password/forgot":            {want: "202", body: `{"email":"<fresh>"}`},
+	"POST /v1/auth/password/reset":             {want: "401", body: `{"token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","password":"<password>"}`},
+	"POST /v1/auth/logout":                     {want: "401 401 204 204 204 204 204"},
+	"GET /v1/me":                               {want: "401 401 200 200 200 200 200"},
+	"PATCH /v1/me":                             {want: "401 401 200 200 200 200 200", body: `{"name":"Renamed"}`},
+	"POST /v1/me/password":                     {want: "401 401 204 204 204 204 204", body: `{"current_password":"<password>","new_password":"<password>"}`},
+	"GET /v1/me/sessions":                      {want: "401 401 200 200 200 200 200"},
+	"DELETE /v1/me/sessions/{id}":              {want: "401 401 204 404 404 404 404"},
+	"GET /v1/users":                            {want: "401 401 403 403 403 403 200", query: []string{"?q=Reporter", "?role=customer&status=approved"}},
+	"GET /v1/users/{id}":                       {want: "401 401 403 403 403 403 200"},
+	"PATCH /v1/users/{id}":                     {want: "401 401 403 403 403 403 200", body: `{"name":"Renamed"}`},
+	"GET /v1/registrations":                    {want: "401 401 403 403 403 403 200", query: []string{"?status=pending"}},
+	"GET /v1/audit":                            {want: "401 401 403 403 403 403 200"},
+	"GET /v1/outbox":                           {want: "401 401 403 403 403 403 200"},
+	"POST /v1/outbox/{id}/retry":               {want: "401 401 403 403 403 403 409"},
+	"POST /v1/tickets":                         {want: "401 401 201 201 201 201 201", body: `{"title":"Another","description":"One more"}`},
+	"GET /v1/tickets":                          {want: "401 401 200 200 200 200 200", query: ticketQueries},
+	"GET /v1/tickets/counts":                   {want: "401 401 200 200 200 200 200", query: ticketQueries},
+	"GET /v1/tickets/{id}":                     {want: "401 401 200 404 200 200 200"},
+	"PATCH /v1/tickets/{id}":                   {want: "401 401 200 404 200 403 200", body: `{"title":"Changed"}`},
+	"POST /v1/tickets/{id}/accept":             {want: "401 401 403 403 200 403 403"},
+	"POST /v1/tickets/{id}/decline":            {want: "401 401 403 403 200 403 403", body: `{"reason":"I am no plumber."}`},
+	"POST /v1/tickets/{id}/assign":             {want: "401 401 403 403 403 403 200", body: `{"engineer_id":null}`},
+	"GET /v1/tickets/{id}/comments":            {want: "401 401 200 404 200 200 200"},
+	"POST /v1/tickets/{id}/comments":           {want: "401 401 201 404 201 201 201", body: `{"body":"Hello"}`},
+	"GET /v1/tickets/{id}/events":              {want: "401 401 200 404 200 200 200"},
+	"GET /v1/tickets/{id}/notifications":       {want: "401 401 403 403 503 503 503"}, // the notification service is away,
+	"GET /v1/reports/tickets":                  {want: "401 401 403 403 403 403 200"},
+	"GET /v1/events":                           {want: "401 401 200 200 200 200 200"},
+	"POST /v1/registrations/{user_id}/approve": {want: "401 401 403 403 403 403 200"},
+	"POST /v1/registrations/{user_id}/reject":  {want: "401 401 403 403 403 403 200", body: `{"reason":"No."}`},
+}
+
+var ticketQueries = []string{
+	"?q=canarytitle", "?q=canarydescription", "?q=canarycomment", "?q=canaryinternal", "?q=%23<number>", "?active=true", "?assignee=<assignee id>", "?reporter=<reporter id>",
+}
+
+const matrixPassword = "a lamp in the hallway"
+
+// world is the whole service with one of each persona and the reporter's things.
+type world struct {
+	t      *testing.T
+	url    string
+	sql    *pgx.Conn
+	emails map[string]string
+	ids    map[string]string
+	cell   int // counts the calls, to make addresses nobody has
+}
+
+func newWorld(t *testing.T) *world {
+	ctx := context.Background()
+	url := pgtest.NewURL(t, db.CRM, "crm/migrations")
+	t.Setenv("CRM_DATABASE_URL", url)
+	t.Setenv("CRM_NOTIFICATION_URL", "http://127.0.0.1:1")
+	t.Setenv("CRM_TRUSTED_PROXIES", "127.0.0.0/8")
+	c, err := app.LoadConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(ctx, c, obs.NewLogger(io.Discard, slog.LevelError, obs.JSON), app.WithHashCost(identity.HashCost{Passes: 1, MemoryKiB: 64, Threads: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = httpapi.NewServer("", a.Handler())
+	server.Start()
+	t.Cleanup(server.Close)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	w := &world{t: t, url: server.URL, emails: map[string]string{}, ids: map[string]string{}}
+	if w.sql, err = pgx.Connect(ctx, url); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.sql.Close(context.Background()) })
+	if _, err := a.Users().CreateAdmin(ctx, "admin@desk.test", matrixPassword, "Admin"); err != nil {
+		t.Fatal(err)
+	}
+	w.emails["admin"] = "admin@desk.test"
+	admin := w.login("admin")
+	for persona, role := range map[string]string{
+		"suspended": "customer", "reporter": "customer", "stranger": "customer", "assignee": "engineer", "engineer": "engineer",
+	} {
+		w.emails[persona] = persona + "@desk.test"
+		w.ids[persona] = w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(
+			`{"name":"Canary %s","email":%q,"password":%q,"role":%q}`, persona, w.emails[persona], matrixPassword, role)).str("id")
+		if role == "engineer" {
+			w.ask("POST", "/v1/registrations/"+w.ids[persona]+"/approve", admin, "").want(t, 200)
+		}
+	}
+	return w
+}
+
+type reply struct {
+	status int
+	text   string
+	body   map[string]any
+}
+
+func (r reply) str(field string) string { s, _ := r.body[field].(string); return s }
+
+func (r reply) want(t *testing.T, status int) reply {
+	t.Helper()
+	if r.status != status {
+		t.Fatalf("got %d, want %d: %s", r.status, status, r.text)
+	}
+	return r
+}
+
+func (w *world) ask(method, path, token, body string) reply {
+	w.t.Helper()
+	w.cell++
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	req.Header.Set("X-Request-ID", "the-same")
+	req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", w.cell>>8, w.cell&255))
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		return reply{status: res.StatusCode} // it would never end
+	}
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r := reply{status: res.StatusCode, text: string(data)}
+	_ = json.Unmarshal(data, &r.body)
+	return r
+}
+
+func (w *world) login(persona string) (token string) {
+	w.t.Helper()
+	return w.ask("POST", "/v1/auth/login", "", fmt.Sprintf(`{"email":%q,"password":%q}`, w.emails[persona], matrixPassword)).want(w.t, 200).str("access_token")
+}
+
+// prepare makes the objects behind the doors.
+func (w *world) prepare() map[string]string {
+	w.t.Helper()
+	admin, reporter := w.login("admin"), w.login("reporter")
+	ticket := w.ask("POST", "/v1/tickets", reporter, `{"title":"canarytitle","description":"canarydescription"}`).want(w.t, 201)
+	path := "/v1/tickets/" + ticket.str("id")
+	w.ask("POST", path+"/assign", admin, fmt.Sprintf(`{"engineer_id":%q}`, w.ids["assignee"])).want(w.t, 200)
+	w.ask("POST", path+"/comments", reporter, `{"body":"canarycomment"}`).want(w.t, 201)
+	w.ask("POST", path+"/comments", admin, `{"body":"canaryinternal","internal":true}`).want(w.t, 201)
+	session := w.ask("GET", "/v1/me/sessions?limit=1", reporter, "").want(w.t, 200)
+	fresh := fmt.Sprintf("fresh-%d@desk.test", w.cell)
+	pending := w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(`{"name":"Waiting","email":%q,"password":%q,"role":"engineer"}`, "p"+fresh, matrixPassword)).want(w.t, 201)
+	return map[string]string{
+		"ticket": ticket.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(),
+		"session": session.body["items"].([]any)[0].(map[string]any)["id"].(string),
+		"number":  strconv.Itoa(int(ticket.body["number"].(float64))), "fresh": fresh, "password": matrixPassword,
+		"reporter email": w.emails["reporter"], "reporter id": w.ids["reporter"], "assignee id": w.ids["assignee"],
+	}
+}
+
+// token gives what the persona presents.
+func (w *world) token(persona string) string {
+	w.t.Helper()
+	switch persona {
+	case "nobody":
+		return ""
+	case "suspended": // since the token was made
+		admin, token, path := w.login("admin"), w.login(persona), "/v1/users/"+w.ids[persona]
+		w.ask("PATCH", path, admin, `{"status":"suspended"}`).want(w.t, 200)
+		w.ask("PATCH", path, admin, `{"status":"approved"}`).want(w.t, 200)
+		return token
+	}
+	return w.login(persona)
+}
+
+func (w *world) outboxEntry() (id string) {
+	w.t.Helper()
+	if err := w.sql.QueryRow(context.Background(), "select id::text from outbox where dead_at is null order by id desc limit 1").Scan(&id); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+func fill(template string, object map[string]string) string {
+	for name, value := range object {
+		template = strings.ReplaceAll(template, "<"+name+">", value)
+	}
+	return template
+}
+
+// objectOf names what an operation's path parameter stands for.
+func objectOf(path string) string {
+	switch {
+	case strings.HasPrefix(path, "/v1/tickets/"):
+		return "ticket"
+	case strings.HasPrefix(path, "/v1/users/"):
+		return "user"
+	case strings.HasPrefix(path, "/v1/me/sessions/"):
+		return "session"
+	case strings.HasPrefix(path, "/v1/outbox/"):
+		return "outbox"
+	}
+	return "user_id"
+}
+
+func withID(path, id string) string {
+	return strings.NewReplacer("{id}", id, "{user_id}", id).Replace(path)
+}
+
+const missingID = "01890000-0000-7000-8000-000000000000"
+
+// hidden are the words that must not reach a persona, through whatever door.
+func hidden(persona string) []string {
+	switch persona {
+	case "nobody", "suspended", "stranger":
+		return []string{"canarytitle", "canarydescription", "canarycomment", "canaryinternal", "reporter@desk.test", "Canary reporter", "Canary assignee"}
+	case "reporter":
+		return []string{"canaryinternal", "assignee@desk.test", "stranger@desk.test", "active_tickets", "candidates"}
+	}
+	return []string{"argon2id"}
+}
+
+func operations(t *testing.T, w *world) []string {
+	t.Helper()
+	doc := w.ask("GET", "/openapi.json", "", "").want(t, 200)
+	var ops []string
+	for path, item := range doc.body["paths"].(map[string]any) {
+		for method := range item.(map[string]any) {
+			ops = append(ops, strings.ToUpper(method)+" "+path)
+		}
+	}
+	slices.Sort(ops)
+	return ops
+}
+
+func TestEveryRouteForEveryRoleAndOwner(t *testing.T) {
+	w := newWorld(t)
+	ops := operations(t, w)
+	if rows := slices.Sorted(maps.Keys(matrix)); !slices.Equal(ops, rows) {
+		t.Fatalf("the matrix has %d rows, the OpenAPI document %d operations: each needs one\nonly here: %v\nonly there: %v",
+			len(rows), len(ops), without(rows, ops), without(ops, rows))
+	}
+	cells, read := 0, w.prepare()
+	for _, op := range ops {
+		want := strings.Fields(matrix[op].want)
+		if len(want) == 1 {
+			want = slices.Repeat(want, len(personas))
+		}
+		for i, persona := range personas {
+			object := read
+			if !strings.HasPrefix(op, "GET ") { // what one cell does must not change the next
+				object = w.prepare()
+			}
+			w.try(op, persona, want[i], object)
+			cells++
+		}
+	}
+	t.Logf("%d operations × %d personas = %d cells", len(ops), len(personas), cells)
+}
+
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
+}
+
+// try is one cell: the status, no hidden word, and a foreign object that can't
+// be told from a missing one.
+func (w *world) try(op, persona, want string, object map[string]string) {
+	w.t.Helper()
+	method, path, _ := strings.Cut(op, " ")
+	token := w.token(persona)
+	body := fill(matrix[op].body, object)
+	got := w.ask(method, withID(path, object[objectOf(path)]), token, body)
+	if strconv.Itoa(got.status) != want {
+		w.t.Errorf("%s by %s: %d, want %s: %s", op, persona, got.status, want, got.text)
+	}
+	replies := []reply{got}
+	for _, query := range matrix[op].query {
+		replies = append(replies, w.ask(method, path+fill(query, object), token, body))
+	}
+	for _, r := range replies {
+		for _, word := range hidden(persona) {
+			if strings.Contains(r.text, word) && !strings.HasPrefix(path, "/v1/auth/") {
+				w.t.Errorf("%s tells %s of %q: %s", op, persona, word, r.text)
+			}
+		}
+	}
+	isStaff := persona == "assignee" || persona == "engineer" || persona == "admin" // who may see that it is there
+	if strings.Contains(path, "{") && (want == "401" || want == "404" || want == "403" && !isStaff) {
+		missing := w.ask(method, withID(path, missingID), token, body)
+		if missing.text != got.text {
+			w.t.Errorf("%s by %s: a foreign object can be told from a missing one:\n%s\n%s", op, persona, got.text, missing.text)
+		}
+	}
+}
+
+// The control: the search for hidden words finds them where they may be.
+func TestTheMatrixWouldSeeALeak(t *testing.T) {
+	w := newWorld(t)
+	token, object := w.token("assignee"), w.prepare()
+	for path, word := range map[string]string{
+		"/v1/tickets?q=canaryinternal":                  "canarytitle",
+		"/v1/tickets/" + object["ticket"] + "/comments": "canaryinternal",
+		"/v1/tickets/" + object["ticket"] + "/events":   "Canary assignee",
+	} {
+		if r := w.ask("GET", path, token, ""); !strings.Contains(r.text, word) {
+			t.Errorf("%s has no %q: %s", path, word, r.text)
+		}
+	}
+}
