@@ -2,10 +2,10 @@
 SQLC := go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-MODULES := db deploy/local pkg services/crm services/notification
+MODULES := db deploy/bench deploy/local pkg services/crm services/notification
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test race check gen lint fuzz test-smtp build
+.PHONY: help run token test race check gen lint fuzz test-smtp build bench
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,3 +36,6 @@ lint: ## golangci-lint with .golangci.yml
 
 build: ## build both services into bin/
 	go build -o bin/ ./services/crm/cmd/crm ./services/notification/cmd/notification
+
+bench: ## measure speed against pgbench and smtp-source; prints a table, never fails a build
+	@go run ./deploy/bench

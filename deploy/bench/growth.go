@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// growthConns keeps the cores busy without queueing, so that times tell of
+// work and not of waiting.
+const growthConns = 2
+
+// growthBar is by how much the 99th percentile may grow.
+const growthBar = 1.5
+
+// operation is one of those that must not grow with the database.
+type operation struct {
+	name    string
+	request func(desk) func([]byte, *rand.Rand) []byte
+}
+
+var operations = []operation{
+	{"get", func(d desk) func([]byte, *rand.Rand) []byte { return d.get }},
+	{"list", func(d desk) func([]byte, *rand.Rand) []byte { return d.list("limit=20") }},
+	{"filter", func(d desk) func([]byte, *rand.Rand) []byte {
+		return d.list("limit=20&status=open,blocked&priority=urgent")
+	}},
+	{"search for a rare word", func(d desk) func([]byte, *rand.Rand) []byte { return d.searchRare }},
+	{"search for a common word", func(d desk) func([]byte, *rand.Rand) []byte { return d.list("limit=20&q=printer") }},
+	{"create", func(d desk) func([]byte, *rand.Rand) []byte { return d.create }},
+}
+
+// searchRare asks for words that stand in ten tickets each.
+func (d desk) searchRare(buf []byte, random *rand.Rand) []byte {
+	word := fmt.Sprintf("unicum%08d", random.IntN(d.tickets/10))
+	return d.list("limit=20&q="+word)(buf, random)
+}
+
+// measureGrowth asks the same of two databases, in many short turns, and
+// compares the times.
+func measureGrowth(ctx context.Context, s *stack, o options) ([]line, error) {
+	sides := []desk{{tickets: smallTickets}, {tickets: o.size}}
+	for i := range sides {
+		progress("  storing %d tickets", sides[i].tickets)
+		database := fmt.Sprintf("growth_%d", i)
+		if err := s.makeTickets(ctx, database, sides[i].tickets); err != nil {
+			return nil, err
+		}
+		crm, err := s.startCRM(ctx, database, nobody)
+		if err != nil {
+			return nil, err
+		}
+		sides[i].addr = crm.addr
+		if sides[i].tokens, err = s.tokens(); err != nil {
+			return nil, err
+		}
+	}
+	var lines []line
+	for _, op := range operations {
+		l, err := growthOf(ctx, o, op, sides)
+		if err != nil {
+			l = line{work: op.name, note: err.Error()}
+		}
+		lines = append(lines, l)
+	}
+	return lines, ctx.Err()
+}
+
+func growthOf(ctx context.Context, o options, op operation, sides []desk) (line, error) {
+	const turns = 10
+	times := make([][]float64, len(sides))
+	for turn := range turns + 1 {
+		for i, side := range sides {
+			l := load{addr: side.addr, conns: growthConns, request: op.request(side)}
+			got, err := l.run(ctx, o.round*time.Duration(o.turns)/turns/4)
+			if err != nil {
+				return line{}, err
+			}
+			if turn > 0 { // the first warms up
+				times[i] = append(times[i], got.took...)
+			}
+		}
+	}
+	describe := func(took []float64) string {
+		return fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", quantile(took, 0.5)*1000, quantile(took, 0.99)*1000)
+	}
+	ratio := quantile(times[1], 0.99) / quantile(times[0], 0.99)
+	progress("  %s: %s; small: %s", op.name, describe(times[1]), describe(times[0]))
+	return line{
+		work: fmt.Sprintf("%s at %d tickets (yardstick: at %d)", op.name, sides[1].tickets, sides[0].tickets),
+		ours: describe(times[1]), yardstick: describe(times[0]), ratio: ratio,
+		bar: fmt.Sprintf("p99 ≤ %.1f", growthBar), met: ratio <= growthBar,
+	}, nil
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// load asks a service over a number of connections, each asking again as soon
+// as it has the answer (a closed loop, as pgbench does).
+//
+// The client shares the cores with what it measures, and its counterpart on
+// the yardstick's side is written in C. So it speaks HTTP/1.1 by hand over the
+// connection: the request is one prepared Write, and of the answer only the
+// status and the length are read. net/http would cost as much as the service's
+// own part in many requests.
+type load struct {
+	addr    string
+	conns   int
+	request func(buf []byte, random *rand.Rand) []byte // appends a request to buf
+}
+
+// outcome is what a load saw.
+type outcome struct {
+	rate float64   // answers a second
+	took []float64 // seconds of each answer, in no order
+}
+
+// run loads for d. An answer other than 2xx fails it, since it would be
+// measuring something else.
+func (l load) run(ctx context.Context, d time.Duration) (outcome, error) {
+	var (
+		mu     sync.Mutex
+		all    outcome
+		failed error
+		wg     sync.WaitGroup
+	)
+	begin := time.Now()
+	end := begin.Add(d)
+	for range l.conns {
+		wg.Go(func() {
+			took, err := l.one(ctx, end)
+			mu.Lock()
+			defer mu.Unlock()
+			all.took = append(all.took, took...)
+			if failed == nil {
+				failed = err
+			}
+		})
+	}
+	wg.Wait()
+	all.rate = float64(len(all.took)) / time.Since(begin).Seconds()
+	return all, failed
+}
+
+func (l load) one(ctx context.Context, end time.Time) ([]float64, error) {
+	conn, err := net.Dial("tcp", l.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	var (
+		took    []float64
+		random  = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+		reader  = bufio.NewReaderSize(conn, 32<<10)
+		request []byte
+	)
+	for begin := time.Now(); begin.Before(end); {
+		request = l.request(request[:0], random)
+		if _, err := conn.Write(request); err != nil {
+			return took, err
+		}
+		status, err := readAnswer(reader)
+		if err != nil {
+			return took, fmt.Errorf("read an answer: %w", err)
+		}
+		if status < 200 || status > 299 {
+			return took, fmt.Errorf("the service answered %d", status)
+		}
+		now := time.Now()
+		took = append(took, now.Sub(begin).Seconds())
+		begin = now
+	}
+	return took, nil
+}
+
+// readAnswer reads one HTTP/1.1 answer to its end.
+func readAnswer(r *bufio.Reader) (status int, err error) {
+	first, err := r.ReadSlice('\n')
+	if err != nil {
+		return 0, err
+	}
+	if len(first) < 12 {
+		return 0, errors.New("not HTTP")
+	}
+	if status, err = strconv.Atoi(string(first[9:12])); err != nil {
+		return 0, err
+	}
+	length, chunked := 0, false
+	for {
+		header, err := r.ReadSlice('\n')
+		if err != nil {
+			return status, err
+		}
+		if len(header) <= 2 {
+			break
+		}
+		name, value, _ := bytes.Cut(header, []byte(":"))
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return status, err
+			}
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			chunked = true
+		}
+	}
+	if !chunked {
+		_, err = r.Discard(length)
+		return status, err
+	}
+	return status, discardChunks(r)
+}
+
+func discardChunks(r *bufio.Reader) error {
+	for {
+		text, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		size, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 16, 32)
+		if err != nil {
+			return err
+		}
+		if _, err := r.Discard(int(size) + 2); err != nil {
+			return err
+		}
+		if size == 0 {
+			return nil
+		}
+	}
+}
+
+// ask makes one request with a client of the same kind and gives the body.
+func ask(ctx context.Context, addr string, request []byte) (status int, body []byte, err error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	if _, err := conn.Write(bytes.Replace(request, []byte("\r\n"), []byte("\r\nConnection: close\r\n"), 1)); err != nil {
+		return 0, nil, err
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		return 0, nil, err
+	}
+	if status, err = readAnswer(bufio.NewReader(bytes.NewReader(answer))); err != nil {
+		return status, nil, err
+	}
+	_, body, _ = bytes.Cut(answer, []byte("\r\n\r\n"))
+	return status, body, nil
+}

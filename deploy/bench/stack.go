@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"fixdesk/pkg/jwtauth"
+	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/subprocess"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// stack is everything that runs besides this program: a PostgreSQL with its
+// data on the disk and safe settings, and the services' binaries.
+type stack struct {
+	root, dir string
+	keep      bool
+	postgres  *pgserver.Server
+	admin     *pgx.Conn // of the database postgres
+	keys      *jwtauth.KeySet
+	jwks      *httptest.Server // the keys, where no CRM runs
+	services  []*service
+	sinks     []*subprocess.Process
+	peak      map[string]int64 // resident bytes of each service, at most
+}
+
+// serverLog is where the statements of the services are read from.
+func (s *stack) serverLog() string { return filepath.Join(s.dir, "postgres.log") }
+
+// startStack gives a stack to stop even when it fails.
+func startStack(ctx context.Context, o options) (*stack, error) {
+	s := &stack{keep: o.keep, peak: map[string]int64{}}
+	var err error
+	if s.root, err = repository(); err != nil {
+		return s, err
+	}
+	if s.dir, err = os.MkdirTemp(o.dir, "fixdesk-bench-"); err != nil {
+		return s, err
+	}
+	// The account that runs PostgreSQL must be able to pass.
+	if err := os.Chmod(s.dir, 0o711); err != nil {
+		return s, err
+	}
+	progress("building the services and starting PostgreSQL in %s", s.dir)
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.dir+"/",
+		"fixdesk/services/crm/cmd/crm", "fixdesk/services/notification/cmd/notification")
+	build.Dir = s.root
+	if output, err := build.CombinedOutput(); err != nil {
+		return s, fmt.Errorf("the services can't be built: %w\n%s", err, output)
+	}
+	s.postgres, err = pgserver.Start(ctx, pgserver.Options{
+		Dir: filepath.Join(s.dir, "postgres"), LogFile: s.serverLog(),
+		Settings: map[string]string{
+			"log_line_prefix": logPrefix, "max_wal_size": "4GB", "log_checkpoints": "off",
+			// Loading a million rows alone needs it.
+			"maintenance_work_mem": "256MB",
+		},
+	})
+	if err != nil {
+		return s, err
+	}
+	if s.admin, err = pgx.Connect(ctx, s.postgres.URL("postgres")); err != nil {
+		return s, err
+	}
+	return s, s.makeKeys(ctx)
+}
+
+// makeKeys makes the keys that sign tokens, as an operator does.
+func (s *stack) makeKeys(ctx context.Context) error {
+	file := filepath.Join(s.dir, "keys.json")
+	if output, err := exec.CommandContext(ctx, filepath.Join(s.dir, "crm"), "keys", "rotate", "--file", file).CombinedOutput(); err != nil {
+		return fmt.Errorf("make the signing keys: %w\n%s", err, output)
+	}
+	var err error
+	if s.keys, err = jwtauth.LoadKeySet(file); err != nil {
+		return err
+	}
+	jwks, err := s.keys.JWKS()
+	if err != nil {
+		return err
+	}
+	s.jwks = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(jwks)
+	}))
+	return nil
+}
+
+func (s *stack) stop() error {
+	s.stopServices()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if s.jwks != nil {
+		s.jwks.Close()
+	}
+	var failed []error
+	if s.admin != nil {
+		failed = append(failed, s.admin.Close(ctx))
+	}
+	if s.postgres != nil {
+		failed = append(failed, s.postgres.Stop(ctx))
+	}
+	if s.dir != "" && s.keep {
+		progress("kept %s", s.dir)
+	} else if s.dir != "" {
+		failed = append(failed, os.RemoveAll(s.dir))
+	}
+	return errors.Join(failed...)
+}
+
+// service is a running one.
+type service struct {
+	name    string
+	addr    string
+	log     string
+	process *subprocess.Process
+}
+
+// startService starts a service's binary and waits until it is ready. Its log
+// goes to a file, as in the local stack.
+func (s *stack) startService(ctx context.Context, name string, variables map[string]string) (*service, error) {
+	addr, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	svc := &service{name: name, addr: addr, log: filepath.Join(s.dir, name+".log")}
+	log, err := os.OpenFile(svc.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(filepath.Join(s.dir, name), "serve")
+	cmd.Dir = s.dir
+	cmd.Stdout, cmd.Stderr = log, log
+	prefix := strings.ToUpper(name) + "_"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), prefix + "ADDR=" + addr}
+	for variable, value := range variables {
+		cmd.Env = append(cmd.Env, prefix+variable+"="+value)
+	}
+	if svc.process, err = subprocess.Start(cmd, syscall.SIGKILL); err != nil {
+		return nil, err
+	}
+	s.services = append(s.services, svc)
+	return svc, svc.waitReady(ctx)
+}
+
+func (svc *service) waitReady(ctx context.Context) error {
+	client := http.Client{Timeout: 2 * time.Second}
+	defer client.CloseIdleConnections()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		select {
+		case <-svc.process.Done():
+			text, _ := os.ReadFile(svc.log)
+			return fmt.Errorf("%s ended by itself: %v\n%s", svc.name, svc.process.Err(), text[max(0, len(text)-1000):])
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+		response, err := client.Get("http://" + svc.addr + "/readyz")
+		if err != nil {
+			continue
+		}
+		response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is not ready after a minute", svc.name)
+}
+
+// stopServices stops them and the mail sinks, between two measurements.
+func (s *stack) stopServices() {
+	for _, svc := range s.services {
+		s.stopService(svc)
+	}
+	for _, sink := range s.sinks {
+		_ = sink.Stop(context.Background(), syscall.SIGKILL)
+	}
+	s.services, s.sinks = nil, nil
+}
+
+// stopService notes how much memory it had; stopping it twice does no harm.
+func (s *stack) stopService(svc *service) {
+	if resident := peakResident(svc.process.Pid()); resident > s.peak[svc.name] {
+		s.peak[svc.name] = resident
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := svc.process.Stop(ctx, syscall.SIGTERM); err != nil {
+		progress("%s: %v", svc.name, err)
+	}
+}
+
+// startCRM starts the CRM on a database. Without a notification service it
+// finds nobody there, and its relay rests.
+func (s *stack) startCRM(ctx context.Context, database, notificationURL string) (*service, error) {
+	return s.startService(ctx, "crm", map[string]string{
+		"DATABASE_URL": s.postgres.URL(database), "KEYS_FILE": filepath.Join(s.dir, "keys.json"),
+		"NOTIFICATION_URL": notificationURL,
+	})
+}
+
+// nobody is an address on which nothing listens: port 1 is tcpmux.
+const nobody = "http://127.0.0.1:1"
+
+func (s *stack) startNotification(ctx context.Context, database, smtp string) (*service, error) {
+	return s.startService(ctx, "notification", map[string]string{
+		"DATABASE_URL": s.postgres.URL(database), "JWKS_URL": s.jwks.URL, "SMTP_URL": "smtp://" + smtp,
+	})
+}
+
+// memoryBar is in bytes.
+const memoryBar = 64 << 20
+
+// memory tells how much each service had resident at most.
+func (s *stack) memory() []line {
+	var lines []line
+	for _, name := range []string{"crm", "notification"} {
+		if bytes := s.peak[name]; bytes > 0 {
+			lines = append(lines, line{
+				work: "resident memory of " + name + ", at most", ours: fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)),
+				bar: "≤ 64 MiB", met: bytes <= memoryBar,
+			})
+		}
+	}
+	return lines
+}
+
+// peakResident reads VmHWM (proc(5)); 0 where there is none.
+func peakResident(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	var kilobytes int64
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	_, _ = fmt.Sscan(rest, &kilobytes)
+	return kilobytes << 10
+}
+
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
+
+// repository is the folder of go.work, at or above the current one.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("run this inside the Fixdesk repository: there is no go.work in this folder or above it")
+		}
+	}
+}
+
+// migrate has the service bring a database to its schema.
+func (s *stack) migrate(ctx context.Context, database, service string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, service), "migrate")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), strings.ToUpper(service) + "_DATABASE_URL=" + s.postgres.URL(database)}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("migrate %s: %w\n%s", database, err, output)
+	}
+	return nil
+}

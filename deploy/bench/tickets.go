@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
+
+const (
+	connections  = 16
+	smallTickets = 10_000
+)
+
+// desk is the CRM on a database of so many tickets, and who asks it.
+type desk struct {
+	addr    string
+	tokens  []string
+	tickets int
+}
+
+// get, create and list append requests. A ticket is read by its reporter,
+// lists are an engineer's, who may see all.
+
+func (d desk) get(buf []byte, random *rand.Rand) []byte {
+	ticket := 1 + random.IntN(d.tickets)
+	return d.request(buf, "GET", fmt.Sprintf("/v1/tickets/%s", id(ticketIDs, ticket)), reporterOf(ticket), "")
+}
+
+const newTicket = `{"title":"The printer on the second floor","description":"It takes the paper, pulls it halfway through and stops. It has done so since Monday, and everybody here has tried to switch it off and on again."}`
+
+func (d desk) create(buf []byte, random *rand.Rand) []byte {
+	return d.request(buf, "POST", "/v1/tickets", 1+random.IntN(customers), newTicket)
+}
+
+func (d desk) list(query string) func([]byte, *rand.Rand) []byte {
+	return func(buf []byte, random *rand.Rand) []byte {
+		return d.request(buf, "GET", "/v1/tickets?"+query, 1+customers+random.IntN(engineers), "")
+	}
+}
+
+func (d desk) request(buf []byte, method, path string, person int, body string) []byte {
+	buf = append(buf, method+" "+path+" HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "...)
+	buf = append(buf, d.tokens[person]...)
+	if body != "" {
+		buf = append(buf, "\r\nContent-Type: application/json\r\nContent-Length: "...)
+		buf = strconv.AppendInt(buf, int64(len(body)), 10)
+	}
+	buf = append(buf, "\r\n\r\n"...)
+	return append(buf, body...)
+}
+
+// contest is one request that is measured against its own statements.
+type contest struct {
+	name, work string
+	bar        float64
+	request    func([]byte, *rand.Rand) []byte
+	set        string            // pgbench's choice of who and what
+	known      map[string]string // by the values of sample
+	sample     []byte
+}
+
+func (d desk) contests() []contest {
+	const person, ticket = 7, 6 // ticket 6 is person 7's
+	engineer := 1 + customers
+	byPerson := func(n int) map[string]string {
+		return map[string]string{id(userIDs, n): numbered(userIDs, "c"), id(sessionIDs, n): numbered(sessionIDs, "c")}
+	}
+	ofTicket := byPerson(person)
+	ofTicket[id(ticketIDs, ticket)] = numbered(ticketIDs, "t")
+	return []contest{
+		{
+			name: "create", work: "`POST /v1/tickets`, 16 connections", bar: 0.70, request: d.create,
+			set: fmt.Sprintf("\\set c random(1, %d)", customers), known: byPerson(person),
+			sample: d.request(nil, "POST", "/v1/tickets", person, newTicket),
+		}, {
+			name: "get", work: "`GET /v1/tickets/{id}`, 16 connections", bar: 0.40, request: d.get,
+			set:   fmt.Sprintf("\\set t random(1, %d)\n\\set c 1 + :t %% %d", d.tickets, customers),
+			known: ofTicket, sample: d.request(nil, "GET", "/v1/tickets/"+id(ticketIDs, ticket), person, ""),
+		}, {
+			name: "list", work: "`GET /v1/tickets?limit=20&status=open`, 16 connections", bar: 0.50,
+			request: d.list("limit=20&status=open"),
+			set:     fmt.Sprintf("\\set c random(%d, %d)", engineer, customers+engineers), known: byPerson(engineer),
+			sample: d.request(nil, "GET", "/v1/tickets?limit=20&status=open", engineer, ""),
+		},
+	}
+}
+
+// measureTickets runs the CRM on one copy of a database and pgbench on
+// another. The notification service is away, so that both do the same work.
+func measureTickets(ctx context.Context, s *stack, o options) ([]line, error) {
+	if err := s.makeTickets(ctx, "tickets", smallTickets); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"tickets_ours", "tickets_yardstick"} {
+		if err := s.clone(ctx, name, "tickets"); err != nil {
+			return nil, err
+		}
+	}
+	crm, err := s.startCRM(ctx, "tickets_ours", nobody)
+	if err != nil {
+		return nil, err
+	}
+	d := desk{addr: crm.addr, tickets: smallTickets}
+	if d.tokens, err = s.tokens(); err != nil {
+		return nil, err
+	}
+	var lines []line
+	for _, c := range d.contests() {
+		l, err := s.contest(ctx, o, d, c)
+		if err != nil {
+			l = line{work: c.work, note: err.Error()}
+		}
+		lines = append(lines, l)
+	}
+	return lines, ctx.Err()
+}
+
+func (s *stack) contest(ctx context.Context, o options, d desk, c contest) (line, error) {
+	statements, err := s.seen(ctx, func() error {
+		// A request id that is no UUID is not taken for a new one each time.
+		sample := bytes.Replace(c.sample, []byte("\r\n"), []byte("\r\nX-Request-ID: bench\r\n"), 1)
+		status, body, err := ask(ctx, d.addr, sample)
+		if err == nil && status > 299 {
+			err = fmt.Errorf("the service answered %d: %s", status, body)
+		}
+		return err
+	})
+	if err != nil {
+		return line{}, err
+	}
+	text, variables := script(statements, c.set, c.known)
+	yardstick, err := s.newPgbench(c.name, "tickets_yardstick", text, variables)
+	if err != nil {
+		return line{}, err
+	}
+	ours := load{addr: d.addr, conns: connections, request: c.request}
+	if _, err := ours.run(ctx, time.Second); err != nil { // warm up
+		return line{}, err
+	}
+	var rates, bounds []float64
+	for range o.turns {
+		bound, err := yardstick.run(ctx, connections, o.round)
+		if err != nil {
+			return line{}, err
+		}
+		got, err := ours.run(ctx, o.round)
+		if err != nil {
+			return line{}, err
+		}
+		rates, bounds = append(rates, got.rate), append(bounds, bound)
+		progress("  %s: %.0f/s, pgbench %.0f/s", c.name, got.rate, bound)
+	}
+	l := atLeast(c.work, rates, bounds, c.bar, "/s")
+	l.note = fmt.Sprintf("%d statements a request", len(statements))
+	return l, nil
+}
