@@ -102,7 +102,7 @@ func period(from, to string, now time.Time) (since, until time.Time, wrong []err
 	refuse := func(name, message string) {
 		wrong = append(wrong, errs.Field{Location: "query." + name, Message: message})
 	}
-	const form = "must be a date such as 2026-01-31 or an RFC 3339 time"
+	const form = "must be a date such as 2026-01-31 or an RFC 3339 time, not before 1970"
 	until = now
 	if to != "" {
 		at, whole, ok := dateOrTime(to)
@@ -131,12 +131,14 @@ func period(from, to string, now time.Time) (since, until time.Time, wrong []err
 	return since, until, wrong
 }
 
-// dateOrTime tells the moment, and whether it stands for a whole day.
+// dateOrTime tells the moment, and whether it stands for a whole day. Years
+// before computers, or that need five digits, are slips.
 func dateOrTime(s string) (at time.Time, whole, ok bool) {
 	layout := time.RFC3339
 	if whole = !strings.Contains(s, "T"); whole {
 		layout = time.DateOnly
 	}
 	at, err := time.Parse(layout, s)
-	return at.UTC(), whole, err == nil
+	at = at.UTC()
+	return at, whole, err == nil && at.Year() >= 1970 && at.Year() < 9999
 }

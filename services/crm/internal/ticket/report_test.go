@@ -1,0 +1,249 @@
+package ticket
+
+import (
+	"encoding/json"
+	"net/url"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/errs"
+)
+
+type spreadBody struct {
+	MedianSeconds *float64 `json:"median_seconds"`
+	P90Seconds    *float64 `json:"p90_seconds"`
+	Count         int
+}
+
+type figuresBody struct {
+	Created, Accepted, Resolved, Reopened int
+	TimeToAccept                          spreadBody `json:"time_to_accept"`
+	TimeToResolve                         spreadBody `json:"time_to_resolve"`
+}
+
+type reportBody struct {
+	From, To time.Time
+	Days     []struct {
+		Date string
+		figuresBody
+	}
+	Engineers []struct {
+		Engineer struct {
+			ID   uuid.UUID
+			Name string
+		}
+		figuresBody
+	}
+	Total figuresBody
+}
+
+func (d *desk) report(who somebody, from, to string) reply {
+	d.Helper()
+	q := url.Values{}
+	for name, value := range map[string]string{"from": from, "to": to} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return d.call(who, "GET", "/v1/reports/tickets?"+q.Encode(), nil)
+}
+
+func times(count int, median, p90 float64) spreadBody {
+	if count == 0 {
+		return spreadBody{}
+	}
+	return spreadBody{MedianSeconds: &median, P90Seconds: &p90, Count: count}
+}
+
+// happened writes an event of the past; from and to are statuses, if any.
+func (d *desk) happened(ticket uuid.UUID, when, kind string, who somebody, from, to Status) {
+	d.Helper()
+	changes := []byte("{}")
+	if to != "" {
+		var err error
+		f, t := string(from), string(to)
+		if changes, err = json.Marshal(changesJSON([]Change{{Field: "status", From: &f, To: &t}})); err != nil {
+			d.Fatal(err)
+		}
+	}
+	d.exec(`insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at) values ($1, $2, $3, $4, $5, $6)`,
+		uuid.Must(uuid.NewV7()), ticket, kind, who.ID, changes, when)
+}
+
+// past makes a ticket of the past with the event of its creation.
+func (d *desk) past(when string, who somebody) uuid.UUID {
+	d.Helper()
+	id := uuid.Must(uuid.NewV7())
+	d.exec(`insert into tickets (id, title, description, reporter_id, created_at, updated_at) values ($1, 'Printer', 'It smokes', $2, $3, $3)`,
+		id, who.ID, when)
+	d.happened(id, when, EventCreated, who, "", "")
+	return id
+}
+
+// story is four tickets whose figures were worked out by hand.
+func story(d *desk) (ada, bob, admin somebody) {
+	customer := d.user("customer")
+	ada, bob, admin = d.user("engineer"), d.user("engineer"), d.user("admin")
+
+	reopened := d.past("2026-03-01T10:00:00Z", customer)
+	d.happened(reopened, "2026-03-01T10:10:00Z", EventAccepted, ada, Open, InProgress) // 600 s
+	d.happened(reopened, "2026-03-01T10:20:00Z", EventStatusChanged, ada, InProgress, Blocked)
+	d.happened(reopened, "2026-03-01T10:20:00Z", EventCommented, ada, "", "")
+	d.happened(reopened, "2026-03-01T12:00:00Z", EventStatusChanged, ada, Blocked, Resolved) // 7,200 s
+	d.happened(reopened, "2026-03-02T09:00:00Z", EventReopened, customer, Resolved, Open)    // ada's
+	d.happened(reopened, "2026-03-02T09:30:00Z", EventAccepted, bob, Open, InProgress)       // not the first
+	d.happened(reopened, "2026-03-02T10:00:00Z", EventStatusChanged, bob, InProgress, Resolved)
+	d.happened(reopened, "2026-03-02T11:00:00Z", EventStatusChanged, customer, Resolved, Closed)
+
+	overnight := d.past("2026-03-01T23:59:59Z", customer)
+	d.happened(overnight, "2026-03-02T00:29:59Z", EventAccepted, ada, Open, InProgress)          // 1,800 s
+	d.happened(overnight, "2026-03-03T00:00:00Z", EventStatusChanged, ada, InProgress, Resolved) // 86,401 s
+
+	neverResolved := d.past("2026-03-03T08:00:00Z", ada)
+	d.happened(neverResolved, "2026-03-03T08:01:00Z", EventStatusChanged, ada, Open, Closed)
+	d.happened(neverResolved, "2026-03-03T08:02:00Z", EventReopened, admin, Closed, Open) // nobody's
+
+	old := d.past("2026-02-01T01:00:00Z", customer)
+	d.happened(old, "2026-02-28T23:59:59Z", EventAccepted, bob, Open, InProgress)
+	d.happened(old, "2026-03-03T01:00:00Z", EventStatusChanged, admin, InProgress, Resolved) // 30 days
+	d.happened(old, "2026-03-03T02:00:00Z", EventStatusChanged, admin, Resolved, InProgress) // the admin's
+	d.happened(old, "2026-03-03T03:00:00Z", EventStatusChanged, admin, InProgress, Resolved) // 3,600 s
+	return ada, bob, admin
+}
+
+func TestAReportCountsWhatWasDoneOnWhichDayAndByWhom(t *testing.T) {
+	d := newDesk(t)
+	ada, bob, admin := story(d)
+	r := parse[reportBody](d.report(admin, "2026-03-01", "2026-03-04").want(200))
+
+	if !r.From.Equal(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)) || !r.To.Equal(time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC)) {
+		t.Errorf("from %s to %s", r.From, r.To)
+	}
+	none := times(0, 0, 0)
+	days := map[string]figuresBody{
+		"2026-03-01": {2, 1, 1, 0, times(1, 600, 600), times(1, 7200, 7200)},
+		"2026-03-02": {0, 2, 1, 1, times(1, 1800, 1800), times(1, 3600, 3600)},
+		"2026-03-03": {1, 0, 3, 2, none, times(3, 86401, 2090880.2)},
+		"2026-03-04": {},
+	}
+	var dates []string
+	for _, day := range r.Days {
+		dates = append(dates, day.Date)
+		wantFigures(t, day.Date, day.figuresBody, days[day.Date])
+	}
+	if want := []string{"2026-03-01", "2026-03-02", "2026-03-03", "2026-03-04"}; !slices.Equal(dates, want) {
+		t.Errorf("days %v", dates)
+	}
+	people := map[uuid.UUID]figuresBody{
+		ada.ID:   {1, 2, 2, 1, times(2, 1200, 1680), times(2, 46800.5, 78480.9)},
+		bob.ID:   {0, 1, 1, 0, none, times(1, 3600, 3600)},
+		admin.ID: {0, 0, 2, 1, none, times(2, 1297800, 2333160)},
+	}
+	if len(r.Engineers) != len(people) {
+		t.Errorf("%d engineers: %+v", len(r.Engineers), r.Engineers)
+	}
+	for _, e := range r.Engineers {
+		wantFigures(t, e.Engineer.Name, e.figuresBody, people[e.Engineer.ID])
+	}
+	wantFigures(t, "total", r.Total, figuresBody{3, 3, 5, 3, times(2, 1200, 1680), times(5, 7200, 1589760.4)})
+}
+
+func wantFigures(t *testing.T, what string, got, want figuresBody) {
+	t.Helper()
+	for _, s := range []*spreadBody{&got.TimeToAccept, &got.TimeToResolve, &want.TimeToAccept, &want.TimeToResolve} {
+		for _, p := range []*float64{s.MedianSeconds, s.P90Seconds} {
+			if p != nil {
+				*p = float64(int64(*p*1e3+.5)) / 1e3 // milliseconds
+			}
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		g, _ := json.Marshal(got)
+		w, _ := json.Marshal(want)
+		t.Errorf("%s:\n%s, want\n%s", what, g, w)
+	}
+}
+
+func TestAReportsPeriodBeginsWithItsFirstMomentAndEndsBeforeItsLast(t *testing.T) {
+	d := newDesk(t)
+	_, bob, admin := story(d)
+	r := parse[reportBody](d.report(admin, "2026-03-02T09:00:00Z", "2026-03-02T11:00:00+01:00").want(200))
+	if len(r.Days) != 1 || r.Total.Reopened != 1 || r.Total.Accepted != 1 || r.Total.Resolved != 0 {
+		t.Errorf("%+v", r)
+	}
+	r = parse[reportBody](d.report(admin, "2026-03-02T09:00:00.000001Z", "2026-03-02T10:00:00.000001Z").want(200))
+	if r.Total.Reopened != 0 || r.Total.Resolved != 1 || len(r.Engineers) != 1 || r.Engineers[0].Engineer.ID != bob.ID {
+		t.Errorf("%+v", r)
+	}
+	wantFigures(t, "since the reopening before the period", r.Total, figuresBody{0, 1, 1, 0, times(0, 0, 0), times(1, 3600, 3600)})
+}
+
+func TestAReportWithoutAPeriodTellsTheLastThirtyDays(t *testing.T) {
+	d := newDesk(t)
+	customer, engineer, admin := d.user("customer"), d.engineer(), d.user("admin")
+	ticket := d.raise(customer, "Printer", "It smokes")
+	d.call(engineer, "POST", ticket.path("/accept"), nil).want(200)
+	d.patch(engineer, ticket, object{"status": "resolved", "resolution": "Water"}).want(200)
+	d.patch(customer, ticket, object{"status": "open"}).want(200)
+	r := parse[reportBody](d.report(admin, "", "").want(200))
+	if len(r.Days) != 30 || r.Days[29].Date != d.now().UTC().Format(time.DateOnly) {
+		t.Errorf("%d days, the last %s", len(r.Days), r.Days[len(r.Days)-1].Date)
+	}
+	today := r.Days[29].figuresBody
+	if today.Created != 1 || today.Accepted != 1 || today.Resolved != 1 || today.Reopened != 1 || today.TimeToAccept.Count != 1 || today.TimeToResolve.Count != 1 {
+		t.Errorf("today %+v", today)
+	}
+	if len(r.Engineers) != 1 || r.Engineers[0].Engineer.ID != engineer.ID || r.Engineers[0].Reopened != 1 {
+		t.Errorf("engineers %+v", r.Engineers)
+	}
+	d.report(customer, "", "").refused(403, errs.CodeForbidden)
+	d.report(engineer, "", "").refused(403, errs.CodeForbidden)
+}
+
+func TestAReportsPeriodIsCheckedAndNeverEchoed(t *testing.T) {
+	d := newDesk(t)
+	admin := d.user("admin")
+	for _, tc := range []struct {
+		from, to string
+		days     int // 0 is refused
+	}{
+		{"2024-01-01", "2024-12-31", 366},
+		{"2024-01-01", "2025-01-01", 0},
+		{"2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z", 366},
+		{"2026-03-01", "2026-03-01", 1},
+		{"2026-03-01T10:00:00Z", "2026-03-01", 1},
+		{"2026-03-02", "2026-03-01", 0},
+		{"2026-03-01T10:00:00Z", "2026-03-01T10:00:00Z", 0},
+		{"", "2026-03-31", 30},
+		{"", "2026-03-31T00:00:00Z", 30},
+		{"", "9998-12-31", 30},
+		{"", "9999-12-31", 0},
+		{"", "1970-01-01", 30},
+		{"", "1969-12-31", 0},
+		{"9998-12-31", "", 0},
+		{"0001-01-01", "9999-12-31", 0},
+		{"0001-01-01", "", 0},
+		{"2026-02-30", "", 0},
+		{"2026-3-1", "", 0},
+		{"2026-03-01 10:00:00Z", "", 0},
+		{"2026-03-01T10:00:00", "", 0},
+		{"yesterday", "tomorrow", 0},
+		{"1772359200", "", 0},
+		{"2026-03-01'; drop table users; --", "", 0},
+	} {
+		answer := d.report(admin, tc.from, tc.to)
+		if tc.days == 0 {
+			if p := answer.refused(422, errs.CodeValidationFailed); len(p.Errors) == 0 {
+				t.Errorf("%q to %q: %+v", tc.from, tc.to, p)
+			}
+			continue
+		}
+		if r := parse[reportBody](answer.want(200)); len(r.Days) != tc.days {
+			t.Errorf("%q to %q: %d days", tc.from, tc.to, len(r.Days))
+		}
+	}
+}
