@@ -21,24 +21,16 @@ order by c.active_tickets, c.last_assigned_at, c.user_id
 limit 1
 for no key update of e skip locked;
 
--- name: AssignmentPickWaiting :one
--- As AssignmentPick for a caller that holds no other lock: it waits for the
--- least loaded engineer, and takes them unless they were given more meanwhile.
-with candidates as materialized (
-    select e.user_id, e.active_tickets, e.last_assigned_at, min(e.active_tickets) over () as least
-    from engineers e
-    where e.available
-)
-select e.user_id
-from engineers e
-join candidates c on c.user_id = e.user_id
-where e.available and e.active_tickets <= c.least + 1 and c.active_tickets <= c.least + 1
-order by c.active_tickets, c.last_assigned_at, c.user_id
-limit 1
-for no key update of e;
-
--- name: AssignmentCandidatesExist :one
-select exists (select from engineers e where e.available and e.user_id <> all (@excluded::uuid[]));
+-- name: AssignmentNext :one
+-- Somebody who could be next, locked or not, for a caller to wait for: anyone
+-- at most one above the least loaded, so that not all wait for the same.
+select c.user_id
+from (select e.user_id, e.active_tickets, min(e.active_tickets) over () as least
+      from engineers e
+      where e.available and e.user_id <> all (@excluded::uuid[])) c
+where c.active_tickets <= c.least + 1
+order by random()
+limit 1;
 
 -- name: EngineerJoin :exec
 insert into engineers (user_id) values ($1) on conflict do nothing;
@@ -49,20 +41,33 @@ delete from engineers where user_id = $1;
 -- name: EngineerLock :one
 select user_id, available, active_tickets from engineers where user_id = $1 for no key update;
 
+-- name: EngineerLockAll :exec
+-- For what moves many tickets at once: in the order of ids, in which everybody
+-- waits for engineers.
+select from engineers order by user_id for no key update;
+
 -- name: EngineerGet :one
 select user_id, available, active_tickets from engineers where user_id = $1;
 
 -- name: EngineerSetAvailable :execrows
 update engineers set available = @available where user_id = @user_id;
 
--- name: AssignmentTicketsOf :many
+-- name: AssignmentTicketsLock :exec
 -- Locks the active tickets of one engineer, in the order everybody locks them.
+select from tickets t
+where t.assignee_id = @engineer_id::uuid and t.status in ('open', 'in_progress', 'blocked')
+order by t.id
+for no key update;
+
+-- name: AssignmentTicketsFree :many
+-- The active tickets of one engineer, for a caller that holds the engineer's lock and must
+-- not wait for a ticket: those that somebody else has locked are left out.
 select t.id, t.number, t.title, t.description, t.status, t.priority, t.assignee_id, r.name as reporter_name
 from tickets t
 join users r on r.id = t.reporter_id
 where t.assignee_id = @engineer_id::uuid and t.status in ('open', 'in_progress', 'blocked')
 order by t.id
-for no key update of t;
+for no key update of t skip locked;
 
 -- name: AssignmentTicketsWaiting :many
 -- The waiting tickets that somebody who didn't decline them could take.

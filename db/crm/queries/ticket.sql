@@ -2,8 +2,8 @@
 -- Raises a ticket in one statement: chooses and locks the engineer (see
 -- AssignmentPick), writes ticket, events, outbox entries and the answer to the
 -- Idempotency-Key. No row comes back when there are engineers and all are
--- locked: then the caller waits for one (AssignmentPickWaiting) and names them
--- as assignee_id. last_try takes the ticket without an engineer if need be.
+-- locked: then the caller waits for one (AssignmentNext, EngineerLock) and asks
+-- again, holding that one.
 with candidates as materialized (
     select e.user_id, e.active_tickets, e.last_assigned_at, min(e.active_tickets) over () as least
     from engineers e
@@ -13,9 +13,7 @@ picked as (
     select e.user_id, c.active_tickets
     from engineers e
     join candidates c on c.user_id = e.user_id
-    where e.available and case when sqlc.narg('assignee_id')::uuid is null
-               then c.active_tickets = e.active_tickets and c.active_tickets <= c.least + 1
-               else e.user_id = sqlc.narg('assignee_id')::uuid end
+    where e.available and c.active_tickets = e.active_tickets and c.active_tickets <= c.least + 1
     order by c.active_tickets, c.last_assigned_at, c.user_id
     limit 1
     for no key update of e skip locked
@@ -28,7 +26,7 @@ ticket as (
     select @id::uuid, @title::text, @description::text, @priority::ticket_priority, @reporter_id::uuid, p.user_id,
            case when p.user_id is null then @now::timestamptz end, @now::timestamptz, @now::timestamptz
     from (select (select user_id from picked) as user_id) p
-    where p.user_id is not null or @last_try::boolean or not exists (select from candidates)
+    where p.user_id is not null or not exists (select from candidates)
     returning id, number, assignee_id
 ),
 created_event as (

@@ -50,31 +50,48 @@ type Move struct {
 // assignee, and to nobody who declined it while others remain. It returns who
 // got it; nil when there is nobody, and then the ticket waits (see Sweep).
 //
-// While all candidates are locked by others it returns pg.ErrRetry: the caller
-// holds locks and must not wait for more, so its transaction starts again.
+// The caller has locked no engineer, or all of them. When whoever is next has
+// changed while this waited for them, it returns pg.ErrRetry: the transaction
+// starts again.
 func Offer(ctx context.Context, q *crmdb.Queries, m Move) (*notice.Person, error) {
-	if err := lock(ctx, q, m.Ticket.Assignee); err != nil {
-		return nil, err
-	}
 	decliners, err := q.AssignmentDecliners(ctx, m.Ticket.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list decliners: %w", err)
 	}
-	var assignee *uuid.UUID
-	if m.Ticket.Assignee != nil {
-		assignee = &m.Ticket.Assignee.ID
-	}
-	for _, excluded := range exclusions(assignee, decliners) {
+	for _, excluded := range exclusions(personID(m.Ticket.Assignee), decliners) {
+		next, err := next(ctx, q, excluded)
+		if err != nil {
+			return nil, err
+		}
+		if next == nil {
+			continue
+		}
+		if err := lock(ctx, q, m.Ticket.Assignee, next); err != nil {
+			return nil, err
+		}
 		to, why, err := pick(ctx, q, excluded)
 		if err != nil {
 			return nil, err
 		}
-		if to != nil {
-			why.Cause, why.Reason = m.Cause, m.Reason
-			return to, give(ctx, q, m, to, why, keepNothing)
+		if to == nil {
+			return nil, fmt.Errorf("whoever was next is no more: %w", pg.ErrRetry)
 		}
+		why.Cause, why.Reason = m.Cause, m.Reason
+		return to, give(ctx, q, m, to, why, keepNothing)
 	}
 	return nil, give(ctx, q, m, nil, Why{Cause: m.Cause, Rule: Rule, Reason: m.Reason}, wantsEngineer)
+}
+
+// next names somebody to wait for, who may be locked; nil when nobody is left.
+func next(ctx context.Context, q *crmdb.Queries, excluded []uuid.UUID) (*notice.Person, error) {
+	id, err := q.AssignmentNext(ctx, excluded)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for engineers: %w", err)
+	}
+	return &notice.Person{ID: id}, nil
 }
 
 // Give puts the ticket into the hands an admin chose; nil takes it out of the
@@ -110,27 +127,21 @@ func lock(ctx context.Context, q *crmdb.Queries, people ...*notice.Person) error
 	return nil
 }
 
-// pick locks the engineer who is next; nil when nobody is left.
+// pick locks the engineer who is next; nil when nobody is left whom others
+// haven't locked.
 func pick(ctx context.Context, q *crmdb.Queries, excluded []uuid.UUID) (*notice.Person, Why, error) {
 	row, err := q.AssignmentPick(ctx, excluded)
-	if err == nil {
-		why := Why{Rule: Rule}
-		if err := json.Unmarshal(row.Candidates, &why.Candidates); err != nil {
-			return nil, Why{}, fmt.Errorf("decode candidates: %w", err)
-		}
-		return &notice.Person{ID: row.ID, Name: row.Name, Email: row.Email}, why, nil
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, Why{}, nil
 	}
-	if !errors.Is(err, pgx.ErrNoRows) {
+	if err != nil {
 		return nil, Why{}, fmt.Errorf("pick engineer: %w", err)
 	}
-	remain, err := q.AssignmentCandidatesExist(ctx, excluded)
-	if err != nil {
-		return nil, Why{}, fmt.Errorf("look for engineers: %w", err)
+	why := Why{Rule: Rule}
+	if err := json.Unmarshal(row.Candidates, &why.Candidates); err != nil {
+		return nil, Why{}, fmt.Errorf("decode candidates: %w", err)
 	}
-	if remain {
-		return nil, Why{}, fmt.Errorf("every engineer is busy being assigned: %w", pg.ErrRetry)
-	}
-	return nil, Why{}, nil
+	return &notice.Person{ID: row.ID, Name: row.Name, Email: row.Email}, why, nil
 }
 
 // how says what becomes of the status and of a ticket left without an engineer.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 )
@@ -45,6 +46,11 @@ func Leave(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID, act
 // handOver gives their active tickets to others at once. Who comes back is given
 // tickets that wait. ErrNoEngineer: the user is no approved engineer.
 func SetAvailable(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID uuid.UUID, available, handsOver bool) error {
+	if !available && handsOver {
+		if err := handOver(ctx, q, now, engineerID, engineerID, Away); err != nil {
+			return err
+		}
+	}
 	n, err := q.EngineerSetAvailable(ctx, crmdb.EngineerSetAvailableParams{UserID: engineerID, Available: available})
 	if err != nil {
 		return fmt.Errorf("set availability: %w", err)
@@ -56,27 +62,32 @@ func SetAvailable(ctx context.Context, q *crmdb.Queries, now time.Time, engineer
 		_, err := drain(ctx, q, now, joinBatch)
 		return err
 	}
-	if handsOver {
-		return handOver(ctx, q, now, engineerID, engineerID, Away)
-	}
 	return nil
 }
 
 // handOver offers each active ticket of an engineer to others. Tickets are
-// locked before the engineer, as everywhere else, and read again under the
-// engineer's lock for those that came meanwhile.
+// locked before engineers, as everywhere else. One that came to the engineer
+// while this waited may be locked by somebody who waits for the engineer in
+// turn: then it returns pg.ErrRetry, and the transaction starts again.
 func handOver(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID, actorID uuid.UUID, cause Cause) error {
-	if _, err := q.AssignmentTicketsOf(ctx, engineerID); err != nil {
+	if err := q.AssignmentTicketsLock(ctx, engineerID); err != nil {
 		return fmt.Errorf("lock tickets: %w", err)
 	}
-	if _, err := q.EngineerLock(ctx, engineerID); errors.Is(err, pgx.ErrNoRows) {
+	if err := q.EngineerLockAll(ctx); err != nil {
+		return fmt.Errorf("lock engineers: %w", err)
+	}
+	engineer, err := q.EngineerGet(ctx, engineerID)
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	} else if err != nil {
-		return fmt.Errorf("lock engineer: %w", err)
+		return fmt.Errorf("read engineer: %w", err)
 	}
-	rows, err := q.AssignmentTicketsOf(ctx, engineerID)
+	rows, err := q.AssignmentTicketsFree(ctx, engineerID)
 	if err != nil {
 		return fmt.Errorf("list tickets: %w", err)
+	}
+	if len(rows) != int(engineer.ActiveTickets) {
+		return fmt.Errorf("a ticket came meanwhile: %w", pg.ErrRetry)
 	}
 	if len(rows) == 0 {
 		return nil
@@ -97,12 +108,17 @@ func handOver(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID, 
 }
 
 // drain offers waiting tickets, oldest first, at most n, and tells how many
-// found an engineer. It stops at the first that nobody can take.
+// found an engineer. It waits for nobody: what those who are locked by others
+// could have taken is left to the sweep.
 func drain(ctx context.Context, q *crmdb.Queries, now time.Time, n int32) (int, error) {
 	rows, err := q.AssignmentTicketsWaiting(ctx, n)
 	if err != nil {
 		return 0, fmt.Errorf("list waiting tickets: %w", err)
 	}
+	return giveOut(ctx, q, now, rows)
+}
+
+func giveOut(ctx context.Context, q *crmdb.Queries, now time.Time, rows []crmdb.AssignmentTicketsWaitingRow) (int, error) {
 	given := 0
 	for _, row := range rows {
 		decliners, err := q.AssignmentDecliners(ctx, row.ID)

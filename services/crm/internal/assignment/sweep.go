@@ -3,6 +3,7 @@ package assignment
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -49,9 +50,23 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	}
 }
 
-// sweepBatch bounds a transaction of the sweep: it locks as many engineers as
-// it gives tickets to.
+// sweepBatch bounds a transaction of the sweep, which locks all engineers.
 const sweepBatch = 10
+
+// sweep waits for all engineers when there is something to give them.
+func sweep(ctx context.Context, q *crmdb.Queries, now time.Time) (int, error) {
+	rows, err := q.AssignmentTicketsWaiting(ctx, sweepBatch)
+	if err != nil {
+		return 0, fmt.Errorf("list waiting tickets: %w", err)
+	}
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	if err := q.EngineerLockAll(ctx); err != nil {
+		return 0, fmt.Errorf("lock engineers: %w", err)
+	}
+	return giveOut(ctx, q, now, rows)
+}
 
 // Sweep gives out every waiting ticket that somebody can take, ten in a
 // transaction, and returns how many.
@@ -61,7 +76,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (int, error) {
 		given := 0
 		err := pg.Retry(ctx, func() error {
 			return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
-				given, err = drain(ctx, crmdb.New(tx), s.now(), sweepBatch)
+				given, err = sweep(ctx, crmdb.New(tx), s.now())
 				return err
 			})
 		})

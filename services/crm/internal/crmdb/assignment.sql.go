@@ -12,17 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const assignmentCandidatesExist = `-- name: AssignmentCandidatesExist :one
-select exists (select from engineers e where e.available and e.user_id <> all ($1::uuid[]))
-`
-
-func (q *Queries) AssignmentCandidatesExist(ctx context.Context, excluded []uuid.UUID) (bool, error) {
-	row := q.db.QueryRow(ctx, assignmentCandidatesExist, excluded)
-	var exists bool
-	err := row.Scan(&exists)
-	return exists, err
-}
-
 const assignmentDecliners = `-- name: AssignmentDecliners :many
 select engineer_id from ticket_declines where ticket_id = $1
 `
@@ -45,6 +34,25 @@ func (q *Queries) AssignmentDecliners(ctx context.Context, ticketID uuid.UUID) (
 		return nil, err
 	}
 	return items, nil
+}
+
+const assignmentNext = `-- name: AssignmentNext :one
+select c.user_id
+from (select e.user_id, e.active_tickets, min(e.active_tickets) over () as least
+      from engineers e
+      where e.available and e.user_id <> all ($1::uuid[])) c
+where c.active_tickets <= c.least + 1
+order by random()
+limit 1
+`
+
+// Somebody who could be next, locked or not, for a caller to wait for: anyone
+// at most one above the least loaded, so that not all wait for the same.
+func (q *Queries) AssignmentNext(ctx context.Context, excluded []uuid.UUID) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, assignmentNext, excluded)
+	var user_id uuid.UUID
+	err := row.Scan(&user_id)
+	return user_id, err
 }
 
 const assignmentPeople = `-- name: AssignmentPeople :many
@@ -120,40 +128,16 @@ func (q *Queries) AssignmentPick(ctx context.Context, excluded []uuid.UUID) (Ass
 	return i, err
 }
 
-const assignmentPickWaiting = `-- name: AssignmentPickWaiting :one
-with candidates as materialized (
-    select e.user_id, e.active_tickets, e.last_assigned_at, min(e.active_tickets) over () as least
-    from engineers e
-    where e.available
-)
-select e.user_id
-from engineers e
-join candidates c on c.user_id = e.user_id
-where e.available and e.active_tickets <= c.least + 1 and c.active_tickets <= c.least + 1
-order by c.active_tickets, c.last_assigned_at, c.user_id
-limit 1
-for no key update of e
-`
-
-// As AssignmentPick for a caller that holds no other lock: it waits for the
-// least loaded engineer, and takes them unless they were given more meanwhile.
-func (q *Queries) AssignmentPickWaiting(ctx context.Context) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, assignmentPickWaiting)
-	var user_id uuid.UUID
-	err := row.Scan(&user_id)
-	return user_id, err
-}
-
-const assignmentTicketsOf = `-- name: AssignmentTicketsOf :many
+const assignmentTicketsFree = `-- name: AssignmentTicketsFree :many
 select t.id, t.number, t.title, t.description, t.status, t.priority, t.assignee_id, r.name as reporter_name
 from tickets t
 join users r on r.id = t.reporter_id
 where t.assignee_id = $1::uuid and t.status in ('open', 'in_progress', 'blocked')
 order by t.id
-for no key update of t
+for no key update of t skip locked
 `
 
-type AssignmentTicketsOfRow struct {
+type AssignmentTicketsFreeRow struct {
 	ID           uuid.UUID
 	Number       int64
 	Title        string
@@ -164,16 +148,17 @@ type AssignmentTicketsOfRow struct {
 	ReporterName string
 }
 
-// Locks the active tickets of one engineer, in the order everybody locks them.
-func (q *Queries) AssignmentTicketsOf(ctx context.Context, engineerID uuid.UUID) ([]AssignmentTicketsOfRow, error) {
-	rows, err := q.db.Query(ctx, assignmentTicketsOf, engineerID)
+// The active tickets of one engineer, for a caller that holds the engineer's lock and must
+// not wait for a ticket: those that somebody else has locked are left out.
+func (q *Queries) AssignmentTicketsFree(ctx context.Context, engineerID uuid.UUID) ([]AssignmentTicketsFreeRow, error) {
+	rows, err := q.db.Query(ctx, assignmentTicketsFree, engineerID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []AssignmentTicketsOfRow{}
+	items := []AssignmentTicketsFreeRow{}
 	for rows.Next() {
-		var i AssignmentTicketsOfRow
+		var i AssignmentTicketsFreeRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.Number,
@@ -192,6 +177,19 @@ func (q *Queries) AssignmentTicketsOf(ctx context.Context, engineerID uuid.UUID)
 		return nil, err
 	}
 	return items, nil
+}
+
+const assignmentTicketsLock = `-- name: AssignmentTicketsLock :exec
+select from tickets t
+where t.assignee_id = $1::uuid and t.status in ('open', 'in_progress', 'blocked')
+order by t.id
+for no key update
+`
+
+// Locks the active tickets of one engineer, in the order everybody locks them.
+func (q *Queries) AssignmentTicketsLock(ctx context.Context, engineerID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, assignmentTicketsLock, engineerID)
+	return err
 }
 
 const assignmentTicketsWaiting = `-- name: AssignmentTicketsWaiting :many
@@ -301,6 +299,17 @@ func (q *Queries) EngineerLock(ctx context.Context, userID uuid.UUID) (EngineerL
 	var i EngineerLockRow
 	err := row.Scan(&i.UserID, &i.Available, &i.ActiveTickets)
 	return i, err
+}
+
+const engineerLockAll = `-- name: EngineerLockAll :exec
+select from engineers order by user_id for no key update
+`
+
+// For what moves many tickets at once: in the order of ids, in which everybody
+// waits for engineers.
+func (q *Queries) EngineerLockAll(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, engineerLockAll)
+	return err
 }
 
 const engineerSetAvailable = `-- name: EngineerSetAvailable :execrows

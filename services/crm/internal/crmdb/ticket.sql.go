@@ -291,9 +291,7 @@ picked as (
     select e.user_id, c.active_tickets
     from engineers e
     join candidates c on c.user_id = e.user_id
-    where e.available and case when $1::uuid is null
-               then c.active_tickets = e.active_tickets and c.active_tickets <= c.least + 1
-               else e.user_id = $1::uuid end
+    where e.available and c.active_tickets = e.active_tickets and c.active_tickets <= c.least + 1
     order by c.active_tickets, c.last_assigned_at, c.user_id
     limit 1
     for no key update of e skip locked
@@ -303,69 +301,67 @@ assignee as (
 ),
 ticket as (
     insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
-    select $2::uuid, $3::text, $4::text, $5::ticket_priority, $6::uuid, p.user_id,
-           case when p.user_id is null then $7::timestamptz end, $7::timestamptz, $7::timestamptz
+    select $1::uuid, $2::text, $3::text, $4::ticket_priority, $5::uuid, p.user_id,
+           case when p.user_id is null then $6::timestamptz end, $6::timestamptz, $6::timestamptz
     from (select (select user_id from picked) as user_id) p
-    where p.user_id is not null or $8::boolean or not exists (select from candidates)
+    where p.user_id is not null or not exists (select from candidates)
     returning id, number, assignee_id
 ),
 created_event as (
     insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
-    select $9::uuid, t.id, 'created', $6, $10::jsonb, $7
+    select $7::uuid, t.id, 'created', $5, $8::jsonb, $6
     from ticket t
 ),
 assigned_event as (
     insert into ticket_events (id, ticket_id, kind, changes, created_at)
-    select $11::uuid, t.id, 'assigned',
+    select $9::uuid, t.id, 'assigned',
            jsonb_build_object(
                'assignee', jsonb_build_object('from', null, 'to', jsonb_build_object('id', a.id, 'name', a.name)),
-               'why', jsonb_build_object('cause', 'created', 'rule', $12::text, 'candidates', (
+               'why', jsonb_build_object('cause', 'created', 'rule', $10::text, 'candidates', (
                    select jsonb_agg(jsonb_build_object('id', n.user_id, 'name', u.name, 'active_tickets', n.active_tickets)
                                     order by n.active_tickets, n.last_assigned_at, n.user_id)
                    from (select user_id, active_tickets, last_assigned_at, least from candidates order by active_tickets, last_assigned_at, user_id limit 10) n
                    join users u on u.id = n.user_id))),
-           $7
+           $6
     from ticket t, assignee a
 ),
 receipt as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $13::uuid, $14::text, t.id,
-           $15::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
-           $16::text, $7
+    select $11::uuid, $12::text, t.id,
+           $13::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
+           $14::text, $6
     from ticket t
 ),
 assigned_notice as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $17::uuid, $18::text, t.id,
-           $19::jsonb || jsonb_build_object('number', t.number,
+    select $15::uuid, $16::text, t.id,
+           $17::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
-           $16, $7
+           $14, $6
     from ticket t, assignee a
-    where a.id <> $6
+    where a.id <> $5
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select $6, $20::text, $21::bytea, t.id,
-           jsonb_build_object('number', t.number, 'reporter_name', $15::jsonb #>> '{to,name}',
-                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $7),
-           $7
+    select $5, $18::text, $19::bytea, t.id,
+           jsonb_build_object('number', t.number, 'reporter_name', $13::jsonb #>> '{to,name}',
+                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $6),
+           $6
     from ticket t
     left join assignee a on true
-    where $20::text is not null
+    where $18::text is not null
 )
 select t.number, t.assignee_id, coalesce((select name from assignee), '')::text as assignee_name
 from ticket t
 `
 
 type TicketCreateParams struct {
-	AssigneeID         *uuid.UUID
 	ID                 uuid.UUID
 	Title              string
 	Description        string
 	Priority           TicketPriority
 	ReporterID         uuid.UUID
 	Now                time.Time
-	LastTry            bool
 	CreatedEventID     uuid.UUID
 	CreatedChanges     []byte
 	AssignedEventID    uuid.UUID
@@ -390,18 +386,16 @@ type TicketCreateRow struct {
 // Raises a ticket in one statement: chooses and locks the engineer (see
 // AssignmentPick), writes ticket, events, outbox entries and the answer to the
 // Idempotency-Key. No row comes back when there are engineers and all are
-// locked: then the caller waits for one (AssignmentPickWaiting) and names them
-// as assignee_id. last_try takes the ticket without an engineer if need be.
+// locked: then the caller waits for one (AssignmentNext, EngineerLock) and asks
+// again, holding that one.
 func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (TicketCreateRow, error) {
 	row := q.db.QueryRow(ctx, ticketCreate,
-		arg.AssigneeID,
 		arg.ID,
 		arg.Title,
 		arg.Description,
 		arg.Priority,
 		arg.ReporterID,
 		arg.Now,
-		arg.LastTry,
 		arg.CreatedEventID,
 		arg.CreatedChanges,
 		arg.AssignedEventID,

@@ -61,22 +61,15 @@ func (t Ticket) created(row crmdb.TicketCreateRow) Ticket {
 }
 
 // createWaiting raises the ticket when every engineer was locked by others: it
-// waits for one. Nothing else is locked meanwhile, so nobody waits for this one.
+// waits for one of them, holding no other lock, so nobody waits for this one.
 func (s *Service) createWaiting(ctx context.Context, arg crmdb.TicketCreateParams) (crmdb.TicketCreateRow, error) {
 	var row crmdb.TicketCreateRow
 	for {
 		err := pg.Retry(ctx, func() error {
-			return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
 				q := crmdb.New(tx)
-				engineer, err := q.AssignmentPickWaiting(ctx)
-				switch {
-				case err == nil:
-					arg.AssigneeID = &engineer
-				case errors.Is(err, pgx.ErrNoRows):
-					arg.AssigneeID = nil
-				default:
-					return errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many tickets are being raised at once. Try again in a moment.").
-						Because(err).After(time.Second)
+				if err := waitForEngineer(ctx, q); err != nil {
+					return err
 				}
 				row, err = q.TicketCreate(ctx, arg)
 				return err
@@ -85,8 +78,21 @@ func (s *Service) createWaiting(ctx context.Context, arg crmdb.TicketCreateParam
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return row, err
 		}
-		// Everybody was given more while this one waited: look again.
+		// Who was waited for has been given more than the others meanwhile, who
+		// are locked: look again.
 	}
+}
+
+func waitForEngineer(ctx context.Context, q *crmdb.Queries) error {
+	next, err := q.AssignmentNext(ctx, []uuid.UUID{})
+	if err == nil {
+		_, err = q.EngineerLock(ctx, next)
+	}
+	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+		return nil // without an engineer, the ticket waits for one
+	}
+	return errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many tickets are being raised at once. Try again in a moment.").
+		Because(err).After(time.Second)
 }
 
 func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.TicketCreateParams, error) {

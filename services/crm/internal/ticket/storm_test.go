@@ -1,0 +1,367 @@
+package ticket
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// trials multiplies the size of a storm by FIXDESK_TRIALS.
+func trials(t *testing.T, n int) int {
+	t.Helper()
+	if s := os.Getenv("FIXDESK_TRIALS"); s != "" {
+		times, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal("FIXDESK_TRIALS must be a number: ", err)
+		}
+		n *= times
+	}
+	return n
+}
+
+// deadlocks counts those of the test's database so far. The server learns of
+// a connection's count when the connection ends.
+func (d *desk) deadlocks() int {
+	d.Helper()
+	d.pool.Reset()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if get[int](d, `select count(*) from pg_stat_activity where datname = current_database()`) == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			d.Fatal("connections don't end")
+		}
+	}
+	return get[int](d, `select deadlocks from pg_stat_database where datname = current_database()`)
+}
+
+func (d *desk) sweep() int {
+	d.Helper()
+	n, err := assignment.NewSweeper(d.pool, d.now, time.Hour, slog.New(slog.NewTextHandler(io.Discard, nil)), func() {}).Sweep(context.Background())
+	if err != nil {
+		d.Fatal(err)
+	}
+	return n
+}
+
+// storm is many people doing everything at once.
+type storm struct {
+	*desk
+	admin     Viewer
+	customers []Viewer
+	engineers []Viewer // the first stays, the others come and go
+	mu        sync.Mutex
+	tickets   []uuid.UUID
+	outcomes  map[string]int
+	failures  []error
+	slowest   time.Duration
+}
+
+func (s *storm) someTicket(r *rand.Rand) (uuid.UUID, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.tickets) == 0 {
+		return uuid.Nil, false
+	}
+	return s.tickets[r.IntN(len(s.tickets))], true
+}
+
+// raise, act and staff are the three sorts of step; each names what it did.
+func (s *storm) raise(r *rand.Rand) (string, error) {
+	v := s.customers[r.IntN(len(s.customers))]
+	t, err := s.service.Create(context.Background(), v, New{Title: "Storm", Description: "Wind", Priority: Normal}, nil)
+	if err == nil {
+		s.mu.Lock()
+		s.tickets = append(s.tickets, t.ID)
+		s.mu.Unlock()
+	}
+	return "create", err
+}
+
+func (s *storm) act(r *rand.Rand) (string, error) {
+	ctx := context.Background()
+	id, ok := s.someTicket(r)
+	if !ok {
+		return "create", nil
+	}
+	t, err := s.service.Get(ctx, s.admin, id)
+	if err != nil {
+		return "get", err
+	}
+	assignee := s.engineers[r.IntN(len(s.engineers))]
+	if t.Assignee != nil {
+		assignee = Viewer{ID: t.Assignee.ID, Name: t.Assignee.Name, Role: "engineer"}
+	}
+	reporter := Viewer{ID: t.Reporter.ID, Name: t.Reporter.Name, Role: "customer"}
+	step := func(v Viewer, to Status) error {
+		e := Edit{Status: &to}
+		if fix := "Calm"; to == Resolved {
+			e.Resolution = &fix
+		}
+		_, err := s.service.Update(ctx, v, id, e, func(int) bool { return true })
+		return err
+	}
+	switch n := r.IntN(100); {
+	case n < 25:
+		_, err := s.service.Accept(ctx, assignee, id)
+		return "accept", err
+	case n < 45:
+		_, err := s.service.Decline(ctx, assignee, id, "No")
+		return "decline", err
+	case n < 60:
+		return "resolve", step(assignee, Resolved)
+	case n < 75:
+		return "close", step(reporter, Closed)
+	case n < 88:
+		return "reopen", step(reporter, Open)
+	case n < 95:
+		_, err := s.service.AddComment(ctx, reporter, id, "Gust", false, nil)
+		return "comment", err
+	default:
+		to := s.engineers[r.IntN(len(s.engineers))].ID
+		_, err := s.service.Assign(ctx, s.admin, id, &to)
+		return "assign", err
+	}
+}
+
+func (s *storm) staff(r *rand.Rand) (string, error) {
+	ctx := context.Background()
+	e := s.engineers[1+r.IntN(len(s.engineers)-1)]
+	switch r.IntN(5) {
+	case 0:
+		return "suspend", s.try(func(q *crmdb.Queries) error { return assignment.Leave(ctx, q, s.now(), e.ID, s.admin.ID) })
+	case 1, 2:
+		return "approve", s.try(func(q *crmdb.Queries) error { return assignment.Join(ctx, q, s.now(), e.ID) })
+	case 3:
+		return "away", s.try(func(q *crmdb.Queries) error {
+			return assignment.SetAvailable(ctx, q, s.now(), e.ID, false, r.IntN(2) == 0)
+		})
+	default:
+		return "back", s.try(func(q *crmdb.Queries) error { return assignment.SetAvailable(ctx, q, s.now(), e.ID, true, false) })
+	}
+}
+
+// one takes one step and records what came of it. A refusal is an outcome; any
+// other error is a failure.
+func (s *storm) one(r *rand.Rand) {
+	var what string
+	var err error
+	start := time.Now()
+	switch n := r.IntN(100); {
+	case n < 40:
+		what, err = s.raise(r)
+	case n < 94:
+		what, err = s.act(r)
+	default:
+		what, err = s.staff(r)
+	}
+	took := time.Since(start)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slowest = max(s.slowest, took)
+	e := errs.As(err)
+	switch {
+	case err == nil:
+		s.outcomes[what]++
+	case err == assignment.ErrNoEngineer || e != nil && (e.Kind == errs.Conflict || e.Kind == errs.Forbidden || e.Kind == errs.Invalid):
+		s.outcomes[what+" refused"]++
+	default:
+		s.failures = append(s.failures, fmt.Errorf("%s: %w", what, err))
+	}
+}
+
+func (d *desk) storm(customers, engineers int) *storm {
+	s := &storm{desk: d, admin: d.user("admin").viewer(), outcomes: map[string]int{}}
+	for range customers {
+		s.customers = append(s.customers, d.user("customer").viewer())
+	}
+	for range engineers {
+		s.engineers = append(s.engineers, d.engineer().viewer())
+	}
+	return s
+}
+
+// blow runs n steps in as many hands.
+func (s *storm) blow(n, hands int, seed uint64) {
+	var all sync.WaitGroup
+	for h := range hands {
+		all.Go(func() {
+			r := rand.New(rand.NewPCG(seed, uint64(h)))
+			for range n / hands {
+				s.one(r)
+			}
+		})
+	}
+	all.Wait()
+}
+
+const deserted = `select count(*) from tickets t where t.assignee_id is null and t.status in ('open', 'in_progress', 'blocked')
+	and exists (select from engineers e where e.available
+		and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))`
+
+func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
+	d := newDesk(t)
+	s := d.storm(5, 6)
+	n, seed, start := trials(t, 2000), rand.Uint64(), time.Now()
+	s.blow(n, 40, seed)
+	took := time.Since(start)
+	t.Logf("seed %d: %d steps in %s, the slowest %s, %d deadlocks, %v", seed, n, took.Round(time.Millisecond), s.slowest.Round(time.Millisecond), d.deadlocks(), s.outcomes)
+	for _, err := range s.failures[:min(len(s.failures), 10)] {
+		t.Errorf("seed %d: %v", seed, err)
+	}
+	t.Logf("the sweep gave out %d", d.sweep())
+	for what, sql := range map[string]string{
+		"loads that differ from the recount":          wrongLoads,
+		"tickets without an engineer who could":       deserted,
+		"active tickets of who is no engineer":        `select count(*) from tickets where status in ('open', 'in_progress', 'blocked') and assignee_id not in (select user_id from engineers)`,
+		"tickets without their creation told":         `select count(*) from tickets t where 1 <> (select count(*) from ticket_events e where e.ticket_id = t.id and e.kind = 'created')`,
+		"tickets without their receipt":               `select count(*) from tickets t where 1 <> (select count(*) from outbox o where o.reference = t.id and o.kind = 'ticket_received')`,
+		"tickets that wait and have somebody":         `select count(*) from tickets where waiting_since is not null and (assignee_id is not null or status not in ('open', 'in_progress', 'blocked'))`,
+		"tickets whose last assignment isn't in them": lastAssignment,
+	} {
+		if n := get[int](d, sql); n != 0 {
+			t.Errorf("seed %d: %d %s", seed, n, what)
+		}
+	}
+	for _, what := range []string{"create", "accept", "decline", "resolve", "close", "reopen", "assign", "suspend", "approve", "away", "back"} {
+		if s.outcomes[what] == 0 {
+			t.Errorf("seed %d: the storm had no %s", seed, what)
+		}
+	}
+}
+
+// lastAssignment counts tickets whose latest event about the assignee names
+// somebody else than the ticket.
+const lastAssignment = `select count(*) from tickets t
+	join lateral (select e.changes->'assignee'->'to'->>'id' as engineer from ticket_events e
+		where e.ticket_id = t.id and e.changes ? 'assignee' order by e.id desc limit 1) last on true
+	where last.engineer::uuid is distinct from t.assignee_id`
+
+// spread is the difference between the most and the least loaded engineer.
+const spread = `select max(active_tickets) - min(active_tickets) from engineers`
+
+func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
+	for _, engineers := range []int{1, 3, 7, 30} {
+		t.Run(strconv.Itoa(engineers), func(t *testing.T) {
+			d := newDesk(t)
+			s := d.storm(5, engineers)
+			n, start := trials(t, 400), time.Now()
+			together(40, func(h int) bool {
+				r := rand.New(rand.NewPCG(1, uint64(h)))
+				for range n / 40 {
+					began := time.Now()
+					_, err := s.raise(r)
+					s.mu.Lock()
+					if s.slowest = max(s.slowest, time.Since(began)); err != nil {
+						s.failures = append(s.failures, err)
+					}
+					s.mu.Unlock()
+				}
+				return true
+			})
+			t.Logf("%d creates in %s, the slowest %s", n, time.Since(start).Round(time.Millisecond), s.slowest.Round(time.Millisecond))
+			for _, err := range s.failures {
+				t.Error(err)
+			}
+			loads := list[int](d, `select active_tickets from engineers`)
+			if got := slices.Max(loads) - slices.Min(loads); got > 1 {
+				t.Errorf("spread %d: %v", got, loads)
+			}
+			if get[int](d, wrongLoads) != 0 || get[int](d, `select count(*) from tickets where assignee_id is null`) != 0 {
+				t.Error("wrong loads, or tickets without an engineer")
+			}
+		})
+	}
+}
+
+// The control: the same storm, choosing without a lock, must not pass.
+func TestChoosingWithoutALockSpreadsUnevenly(t *testing.T) {
+	d := newDesk(t)
+	s := d.storm(1, 7)
+	together(40, func(int) bool {
+		for range 10 {
+			d.exec(`insert into tickets (id, title, description, reporter_id, assignee_id, created_at, updated_at)
+				select gen_random_uuid(), 'Storm', 'Wind', $1, e.user_id, now(), now()
+				from (select user_id from engineers order by active_tickets, last_assigned_at limit 1) e`, s.customers[0].ID)
+		}
+		return true
+	})
+	if got := get[int](d, spread); got <= 1 {
+		t.Errorf("spread %d without a lock: the test above can't fail", got)
+	}
+}
+
+// A decline needs another engineer while creations keep each of them locked.
+func TestADeclineSucceedsWhileTicketsAreBeingRaised(t *testing.T) {
+	d := newDesk(t)
+	s := d.storm(5, 2)
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for h := range 16 {
+		all.Go(func() {
+			r := rand.New(rand.NewPCG(2, uint64(h)))
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := s.raise(r); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	outcomes := map[string]int{}
+	var slowest time.Duration
+	for i := range trials(t, 40) {
+		id := uuid.Nil
+		for ok := false; !ok; {
+			id, ok = s.someTicket(rand.New(rand.NewPCG(3, uint64(i))))
+		}
+		ticket, err := s.service.Get(context.Background(), s.admin, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, err = s.service.Decline(context.Background(), Viewer{ID: ticket.Assignee.ID, Name: ticket.Assignee.Name, Role: "engineer"}, id, "No")
+		slowest = max(slowest, time.Since(began))
+		outcomes[fmt.Sprint(err)]++
+	}
+	e := s.engineers[1]
+	for range trials(t, 5) {
+		began := time.Now()
+		d.do(func(q *crmdb.Queries) error {
+			return assignment.SetAvailable(context.Background(), q, d.now(), e.ID, false, true)
+		})
+		d.do(func(q *crmdb.Queries) error {
+			return assignment.SetAvailable(context.Background(), q, d.now(), e.ID, true, false)
+		})
+		slowest = max(slowest, time.Since(began))
+	}
+	close(stop)
+	all.Wait()
+	t.Logf("%d tickets meanwhile, the slowest decline or hand-over %s, %d deadlocks", len(s.tickets), slowest.Round(time.Millisecond), d.deadlocks())
+	if !maps.Equal(outcomes, map[string]int{"<nil>": trials(t, 40)}) {
+		t.Errorf("declines: %v", outcomes)
+	}
+	if n := get[int](d, wrongLoads); n != 0 {
+		t.Errorf("%d loads differ from the recount", n)
+	}
+}
