@@ -1,0 +1,158 @@
+package faulttest
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// pair is two replicas of each service on one database server.
+type pair struct {
+	*stack
+	a, b *service // of the CRM
+	cast
+}
+
+func newPair(t *testing.T, engineers int) pair {
+	t.Helper()
+	s := newStack(t, shared.server)
+	p := pair{stack: s, a: s.startCRM(t, nil)}
+	p.b = s.startCRM(t, variables{"CRM_ADDR": freeAddress(t)})
+	s.startNotification(t, nil)
+	s.startNotification(t, variables{"NOTIFICATION_ADDR": freeAddress(t)})
+	p.cast = newCast(t, p.a, engineers)
+	return p
+}
+
+// replica is the first or the second, in turn.
+func (p pair) replica(n int) string {
+	if n%2 == 0 {
+		return p.a.url
+	}
+	return p.b.url
+}
+
+func TestTwoReplicasOfEachTellEverythingOnce(t *testing.T) {
+	p := newPair(t, 4)
+	var tickets ledger
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			c := p.customer.at(p.replica(worker))
+			for n := range trials(30) {
+				a, err := c.do(context.Background(), http.MethodPost, "/v1/tickets", newTicket(n))
+				if err != nil || a.status != http.StatusCreated {
+					t.Errorf("%d %s %v", a.status, a.body, err)
+					return
+				}
+				tickets.add(a.id())
+			}
+		})
+	}
+	group.Wait()
+	p.wholeAfterFault(t, &tickets)
+	p.drained(t)
+	p.toldOnce(t)
+	p.mailedOnce(t)
+	mails, _ := p.mail.counts()
+	t.Logf("%d tickets, %d mails, none twice", tickets.len(), mails)
+}
+
+func TestOfFiftyThatAcceptATicketAtTwoReplicasOneWins(t *testing.T) {
+	p := newPair(t, 5)
+	for round := range trials(4) {
+		id := p.customer.must(t, http.MethodPost, "/v1/tickets", newTicket(round), http.StatusCreated).id()
+		p.admin.must(t, http.MethodPost, "/v1/tickets/"+id+"/assign", object{"engineer_id": nil}, http.StatusOK)
+		var won, lost, other atomic.Int32
+		var group sync.WaitGroup
+		for n := range 50 {
+			c := p.engineers[n%len(p.engineers)].at(p.replica(n / len(p.engineers)))
+			group.Go(func() {
+				switch a, err := c.do(context.Background(), http.MethodPost, "/v1/tickets/"+id+"/accept", nil); {
+				case err == nil && a.status == http.StatusOK:
+					won.Add(1)
+				case err == nil && a.status == http.StatusConflict && a.object()["code"] == "already_accepted":
+					lost.Add(1)
+				default:
+					other.Add(1)
+					t.Logf("%d %s %v", a.status, a.body, err)
+				}
+			})
+		}
+		group.Wait()
+		if won.Load() != 1 || lost.Load() != 49 {
+			t.Errorf("%d won, %d lost, %d heard something else", won.Load(), lost.Load(), other.Load())
+		}
+	}
+}
+
+// hammer asks for what only an admin may see. decided points to something of
+// its own for as long as the admin is none: an answer 200 to a request for the
+// whole of which it pointed there came too late.
+type hammer struct {
+	decided                atomic.Pointer[string]
+	late, refused, allowed atomic.Int32
+}
+
+func (h *hammer) ask(c *client) {
+	before := h.decided.Load()
+	a, err := c.do(context.Background(), http.MethodGet, "/v1/users?limit=1", nil)
+	switch {
+	case err != nil:
+	case a.status != http.StatusOK:
+		h.refused.Add(1)
+	case before != nil && h.decided.Load() == before:
+		h.late.Add(1)
+	default:
+		h.allowed.Add(1)
+	}
+}
+
+func TestAnAdminsDecisionHoldsOnTheNextRequestAtTheOtherReplica(t *testing.T) {
+	p := newPair(t, 0)
+	target := p.admin.staff(t, "admin", "Ada")
+	path := "/v1/users/" + target.id
+	var h hammer
+	stop := load(2, func(_ context.Context, worker, _ int) { h.ask(target.at(p.replica(worker))) })
+	for range trials(200) {
+		before := h.allowed.Load()
+		eventually(t, 10*time.Second, "the admin is let in", func() bool { h.ask(target.at(p.b.url)); return h.allowed.Load() > before })
+		p.admin.must(t, http.MethodPatch, path, object{"role": "customer"}, http.StatusOK)
+		h.decided.Store(new("demoted"))
+		for _, url := range []string{p.b.url, p.a.url} { // the very next request
+			h.ask(target.at(url))
+		}
+		h.decided.Store(nil)
+		p.admin.must(t, http.MethodPatch, path, object{"role": "admin"}, http.StatusOK)
+	}
+	stop()
+	if h.late.Load() > 0 {
+		t.Errorf("%d requests were accepted after the admin's 200", h.late.Load())
+	}
+	if h.refused.Load() < int32(trials(200)) || h.allowed.Load() < int32(trials(200)) {
+		t.Errorf("control: %d refused and %d allowed", h.refused.Load(), h.allowed.Load())
+	}
+	t.Logf("%d demotions, %d requests refused, %d accepted before", trials(200), h.refused.Load(), h.allowed.Load())
+}
+
+func TestSessionsAreTheSameAtBothReplicas(t *testing.T) {
+	p := newPair(t, 0)
+	for round := range trials(5) {
+		there := p.customer.at(p.b.url).login(t, p.customer.email)
+		here := there.at(p.a.url)
+		here.must(t, http.MethodGet, "/v1/me", nil, http.StatusOK)
+		if round%2 == 0 {
+			here.must(t, http.MethodPost, "/v1/auth/logout", nil, http.StatusNoContent)
+		} else {
+			p.admin.must(t, http.MethodPatch, "/v1/users/"+p.customer.id, object{"status": "suspended"}, http.StatusOK)
+		}
+		there.must(t, http.MethodGet, "/v1/me", nil, http.StatusUnauthorized)
+		if round%2 == 1 {
+			p.admin.must(t, http.MethodPatch, "/v1/users/"+p.customer.id, object{"status": "approved"}, http.StatusOK)
+			there.must(t, http.MethodGet, "/v1/me", nil, http.StatusUnauthorized)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package faulttest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// slowConnections opens n connections that each send a byte in a while: half
+// of them never end their headers, half never end the body of a request that
+// is authenticated and otherwise right.
+func slowConnections(t *testing.T, crm *service, token string, n int) (open *atomic.Int32, stop func()) {
+	t.Helper()
+	addr := strings.TrimPrefix(crm.url, "http://")
+	heads := []string{
+		"GET /v1/me HTTP/1.1\r\nHost: " + addr + "\r\nAuthorization: Bearer " + token + "\r\nX-Slow: ",
+		"POST /v1/tickets HTTP/1.1\r\nHost: " + addr + "\r\nAuthorization: Bearer " + token +
+			"\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"title\":\"",
+	}
+	open = &atomic.Int32{}
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	for i := range n {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open.Add(1)
+		group.Go(func() {
+			defer conn.Close()
+			defer open.Add(-1)
+			_, _ = io.WriteString(conn, heads[i%2])
+			for {
+				select {
+				case <-done:
+					return
+				case <-time.After(500 * time.Millisecond):
+				}
+				if _, err := io.WriteString(conn, "x"); err != nil {
+					return // let go of by the server
+				}
+			}
+		})
+	}
+	return open, func() { close(done); group.Wait() }
+}
+
+func TestAThousandSlowConnectionsHoldNobodyUp(t *testing.T) {
+	const slow = 1000
+	s := newStack(t, shared.server)
+	crm := s.startCRM(t, nil)
+	c := newCast(t, crm, 2)
+	measure := func() time.Duration {
+		var took []time.Duration
+		for n := range trials(200) {
+			begin := time.Now()
+			if n%4 == 0 {
+				c.customer.must(t, http.MethodPost, "/v1/tickets", newTicket(n), http.StatusCreated)
+			} else {
+				c.customer.must(t, http.MethodGet, "/v1/tickets?limit=5", nil, http.StatusOK)
+			}
+			took = append(took, time.Since(begin))
+		}
+		return percentile(took, 99)
+	}
+	measure() // warm up
+	alone := measure()
+	open, stop := slowConnections(t, crm, c.customer.token, slow)
+	defer sync.OnceFunc(stop)()
+	besides := measure()
+	held := open.Load()
+	if held < slow*9/10 {
+		t.Errorf("control: only %d slow connections were open meanwhile", held)
+	}
+	if limit := max(5*alone, 250*time.Millisecond); besides > limit {
+		t.Errorf("99 of 100 requests took up to %v besides slow connections, %v alone", besides, alone)
+	}
+	begin := time.Now()
+	eventually(t, 20*time.Second, "slow connections are let go of", func() bool { return open.Load() == 0 })
+	t.Log(fmt.Sprintf("p99 %v alone, %v besides %d slow connections, which were let go of after another %v",
+		alone, besides, held, time.Since(begin).Round(time.Millisecond)))
+}
