@@ -124,4 +124,3 @@ func inNamespace(t *testing.T) {
 		}
 	}
 }
-
