@@ -25,9 +25,10 @@ import (
 // replica is a feed with its loop running, behind a real server.
 type replica struct {
 	*desk
-	feed *Feed
-	url  string
-	stop func() // ends the server and then the loop, as the service does
+	feed     *Feed
+	registry *prometheus.Registry
+	url      string
+	stop     func() // ends the server and then the loop, as the service does
 }
 
 // newReplica starts one more replica on the desk's database. adjust may change
@@ -35,7 +36,8 @@ type replica struct {
 func (d *desk) newReplica(adjust func(*Feed)) *replica {
 	d.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	feed := NewFeed(FeedConfig{Pool: d.pool, Now: d.now, Log: log, Registry: prometheus.NewRegistry(), StillIn: d.stillIn})
+	registry := prometheus.NewRegistry()
+	feed := NewFeed(FeedConfig{Pool: d.pool, Now: d.now, Log: log, Registry: registry, StillIn: d.stillIn})
 	if adjust != nil {
 		adjust(feed)
 	}
@@ -46,7 +48,7 @@ func (d *desk) newReplica(adjust func(*Feed)) *replica {
 	service := NewService(d.pool, nil, d.now, feed.Wake)
 	Register(api, service)
 	RegisterFeed(api, feed)
-	r := &replica{desk: d, feed: feed}
+	r := &replica{desk: d, feed: feed, registry: registry}
 	r.url, r.stop = serve(d, api.Handler(), feed)
 	return r
 }
@@ -146,7 +148,7 @@ func (d *desk) open(url, token, last string) (*listener, *http.Response) {
 		cancel()
 		d.Fatal(err)
 	}
-	l := &listener{desk: d, events: make(chan toldEvent, 10000)}
+	l := &listener{desk: d, events: make(chan toldEvent, 1000)}
 	done := make(chan struct{})
 	var once sync.Once
 	l.close = func() { once.Do(func() { cancel(); <-done }) }

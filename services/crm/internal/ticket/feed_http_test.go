@@ -299,7 +299,7 @@ func TestAThousandStreamsAreToldWithinASecond(t *testing.T) {
 		})
 	}
 	opening.Wait()
-	d.eventually("all streams are counted", func() bool { return r.feed.streams.Load() == streams })
+	d.eventually("all streams are counted", func() bool { return r.openStreams() == streams })
 
 	started := time.Now()
 	r.comment(admin, ticket, "To all", false)
@@ -317,7 +317,38 @@ func TestAThousandStreamsAreToldWithinASecond(t *testing.T) {
 		closing.Go(l.close)
 	}
 	closing.Wait()
-	d.eventually("the streams are gone", func() bool { return r.feed.streams.Load() == 0 })
+	d.eventually("the streams are gone", func() bool { return r.openStreams() == 0 })
+}
+
+// openStreams is how many streams the metrics say are open.
+func (r *replica) openStreams() int {
+	r.Helper()
+	families, err := r.registry.Gather()
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "feed_streams_open" {
+			return int(f.GetMetric()[0].GetGauge().GetValue())
+		}
+	}
+	r.Fatal("there is no gauge of the open streams")
+	return 0
+}
+
+func TestStreamsBeyondWhatAReplicaServesAreRefused(t *testing.T) {
+	releaseFeedConnections(t)
+	d := newDesk(t)
+	admin := d.user("admin")
+	r := d.newReplica(nil)
+	d.listen(r.url, admin.ID.String(), "")
+	d.eventually("the stream is open", func() bool { return r.openStreams() == 1 })
+	r.feed.streams.Add(maxStreams - 1)
+	if p := d.request(r.url+"/v1/events", admin, "").refused(503, errs.CodeUnavailable); !strings.Contains(p.Detail, "streams") {
+		t.Errorf("%+v", p)
+	}
+	r.feed.streams.Add(1 - maxStreams)
+	d.listen(r.url, admin.ID.String(), "")
 }
 
 func quick(f *Feed) { f.pace.check = 20 * time.Millisecond }

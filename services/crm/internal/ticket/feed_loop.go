@@ -21,8 +21,9 @@ const (
 	// feedInterval is how often the database is asked while somebody listens
 	// and nothing was committed here: for the commits of other replicas.
 	feedInterval = 250 * time.Millisecond
-	// feedGap is the least time between two readings under many commits.
-	feedGap     = 20 * time.Millisecond
+	// feedGap is the least time between two readings under many commits: what
+	// comes within it goes out together, in one write to each stream.
+	feedGap     = 100 * time.Millisecond
 	feedTimeout = 5 * time.Second
 	feedPage    = 200 // events read at a time
 
