@@ -32,8 +32,9 @@ create table tickets (
     closed_at   timestamptz,
     -- Set while the ticket wants an engineer and none could be given.
     waiting_since timestamptz,
-    search      tsvector        not null generated always as
-                (setweight(to_tsvector('simple', title), 'A') || setweight(to_tsvector('simple', description), 'B')) stored,
+    -- Written by the service, which folds case and splits words itself: what the
+    -- parser and lower() do beyond ASCII depends on the database's locale.
+    search      tsvector        not null default '',
     check (status <> 'resolved' or (resolved_at is not null and resolution is not null)),
     check ((status = 'closed') = (closed_at is not null)),
     check (status not in ('in_progress', 'blocked') or accepted_at is not null),
@@ -112,7 +113,7 @@ create table ticket_comments (
     body       text        not null check (length(body) between 1 and 20000),
     internal   boolean     not null default false,
     created_at timestamptz not null,
-    search     tsvector    not null generated always as (to_tsvector('simple', body)) stored
+    search     tsvector    not null default ''
 );
 create index ticket_comments_ticket on ticket_comments (ticket_id, created_at, id);
 create index ticket_comments_search on ticket_comments using gin (search);

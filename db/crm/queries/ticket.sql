@@ -22,8 +22,10 @@ assignee as (
     select u.id, u.name, u.email from users u where u.id = (select user_id from picked)
 ),
 ticket as (
-    insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
-    select @id::uuid, @title::text, @description::text, @priority::ticket_priority, @reporter_id::uuid, p.user_id,
+    insert into tickets (id, title, description, search, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
+    select @id::uuid, @title::text, @description::text,
+           setweight(to_tsvector('simple', @title_words::text), 'A') || setweight(to_tsvector('simple', @description_words::text), 'B'),
+           @priority::ticket_priority, @reporter_id::uuid, p.user_id,
            case when p.user_id is null then @now::timestamptz end, @now::timestamptz, @now::timestamptz
     from (select (select user_id from picked) as user_id) p
     where p.user_id is not null or not exists (select from candidates)
@@ -106,7 +108,9 @@ where t.id = $1 and u.status = 'approved' and (u.id = t.reporter_id or u.role <>
 -- name: TicketUpdate :execrows
 -- Compare-and-set on the version.
 update tickets
-set title = @title, description = @description, priority = @priority, status = @status::ticket_status,
+set title = @title, description = @description,
+    search = setweight(to_tsvector('simple', @title_words::text), 'A') || setweight(to_tsvector('simple', @description_words::text), 'B'),
+    priority = @priority, status = @status::ticket_status,
     resolution = @resolution, accepted_at = @accepted_at, resolved_at = @resolved_at, closed_at = @closed_at,
     waiting_since = case when @status::ticket_status in ('resolved', 'closed') then null else waiting_since end,
     version = version + 1, updated_at = @updated_at
@@ -143,8 +147,8 @@ order by e.created_at, e.id
 limit @most;
 
 -- name: CommentAdd :exec
-insert into ticket_comments (id, ticket_id, author_id, body, internal, created_at)
-values (@id, @ticket_id, @author_id, @body, @internal, @created_at);
+insert into ticket_comments (id, ticket_id, author_id, body, search, internal, created_at)
+values (@id, @ticket_id, @author_id, @body, to_tsvector('simple', @words::text), @internal, @created_at);
 
 -- name: CommentList :many
 select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at

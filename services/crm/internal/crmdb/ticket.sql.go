@@ -13,8 +13,8 @@ import (
 )
 
 const commentAdd = `-- name: CommentAdd :exec
-insert into ticket_comments (id, ticket_id, author_id, body, internal, created_at)
-values ($1, $2, $3, $4, $5, $6)
+insert into ticket_comments (id, ticket_id, author_id, body, search, internal, created_at)
+values ($1, $2, $3, $4, to_tsvector('simple', $5::text), $6, $7)
 `
 
 type CommentAddParams struct {
@@ -22,6 +22,7 @@ type CommentAddParams struct {
 	TicketID  uuid.UUID
 	AuthorID  uuid.UUID
 	Body      string
+	Words     string
 	Internal  bool
 	CreatedAt time.Time
 }
@@ -32,6 +33,7 @@ func (q *Queries) CommentAdd(ctx context.Context, arg CommentAddParams) error {
 		arg.TicketID,
 		arg.AuthorID,
 		arg.Body,
+		arg.Words,
 		arg.Internal,
 		arg.CreatedAt,
 	)
@@ -300,56 +302,58 @@ assignee as (
     select u.id, u.name, u.email from users u where u.id = (select user_id from picked)
 ),
 ticket as (
-    insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
-    select $1::uuid, $2::text, $3::text, $4::ticket_priority, $5::uuid, p.user_id,
-           case when p.user_id is null then $6::timestamptz end, $6::timestamptz, $6::timestamptz
+    insert into tickets (id, title, description, search, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
+    select $1::uuid, $2::text, $3::text,
+           setweight(to_tsvector('simple', $4::text), 'A') || setweight(to_tsvector('simple', $5::text), 'B'),
+           $6::ticket_priority, $7::uuid, p.user_id,
+           case when p.user_id is null then $8::timestamptz end, $8::timestamptz, $8::timestamptz
     from (select (select user_id from picked) as user_id) p
     where p.user_id is not null or not exists (select from candidates)
     returning id, number, assignee_id
 ),
 created_event as (
     insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
-    select $7::uuid, t.id, 'created', $5, $8::jsonb, $6
+    select $9::uuid, t.id, 'created', $7, $10::jsonb, $8
     from ticket t
 ),
 assigned_event as (
     insert into ticket_events (id, ticket_id, kind, changes, created_at)
-    select $9::uuid, t.id, 'assigned',
+    select $11::uuid, t.id, 'assigned',
            jsonb_build_object(
                'assignee', jsonb_build_object('from', null, 'to', jsonb_build_object('id', a.id, 'name', a.name)),
-               'why', jsonb_build_object('cause', 'created', 'rule', $10::text, 'candidates', (
+               'why', jsonb_build_object('cause', 'created', 'rule', $12::text, 'candidates', (
                    select jsonb_agg(jsonb_build_object('id', n.user_id, 'name', u.name, 'active_tickets', n.active_tickets)
                                     order by n.active_tickets, n.last_assigned_at, n.user_id)
                    from (select user_id, active_tickets, last_assigned_at, least from candidates order by active_tickets, last_assigned_at, user_id limit 10) n
                    join users u on u.id = n.user_id))),
-           $6
+           $8
     from ticket t, assignee a
 ),
 receipt as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $11::uuid, $12::text, t.id,
-           $13::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
-           $14::text, $6
+    select $13::uuid, $14::text, t.id,
+           $15::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
+           $16::text, $8
     from ticket t
 ),
 assigned_notice as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $15::uuid, $16::text, t.id,
-           $17::jsonb || jsonb_build_object('number', t.number,
+    select $17::uuid, $18::text, t.id,
+           $19::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
-           $14, $6
+           $16, $8
     from ticket t, assignee a
-    where a.id <> $5
+    where a.id <> $7
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select $5, $18::text, $19::bytea, t.id,
-           jsonb_build_object('number', t.number, 'reporter_name', $13::jsonb #>> '{to,name}',
-                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $6),
-           $6
+    select $7, $20::text, $21::bytea, t.id,
+           jsonb_build_object('number', t.number, 'reporter_name', $15::jsonb #>> '{to,name}',
+                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $8),
+           $8
     from ticket t
     left join assignee a on true
-    where $18::text is not null
+    where $20::text is not null
 )
 select t.number, t.assignee_id, coalesce((select name from assignee), '')::text as assignee_name
 from ticket t
@@ -359,6 +363,8 @@ type TicketCreateParams struct {
 	ID                 uuid.UUID
 	Title              string
 	Description        string
+	TitleWords         string
+	DescriptionWords   string
 	Priority           TicketPriority
 	ReporterID         uuid.UUID
 	Now                time.Time
@@ -393,6 +399,8 @@ func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (Tic
 		arg.ID,
 		arg.Title,
 		arg.Description,
+		arg.TitleWords,
+		arg.DescriptionWords,
 		arg.Priority,
 		arg.ReporterID,
 		arg.Now,
@@ -633,25 +641,29 @@ func (q *Queries) TicketTouch(ctx context.Context, arg TicketTouchParams) error 
 
 const ticketUpdate = `-- name: TicketUpdate :execrows
 update tickets
-set title = $1, description = $2, priority = $3, status = $4::ticket_status,
-    resolution = $5, accepted_at = $6, resolved_at = $7, closed_at = $8,
-    waiting_since = case when $4::ticket_status in ('resolved', 'closed') then null else waiting_since end,
-    version = version + 1, updated_at = $9
-where id = $10 and version = $11
+set title = $1, description = $2,
+    search = setweight(to_tsvector('simple', $3::text), 'A') || setweight(to_tsvector('simple', $4::text), 'B'),
+    priority = $5, status = $6::ticket_status,
+    resolution = $7, accepted_at = $8, resolved_at = $9, closed_at = $10,
+    waiting_since = case when $6::ticket_status in ('resolved', 'closed') then null else waiting_since end,
+    version = version + 1, updated_at = $11
+where id = $12 and version = $13
 `
 
 type TicketUpdateParams struct {
-	Title       string
-	Description string
-	Priority    TicketPriority
-	Status      TicketStatus
-	Resolution  *string
-	AcceptedAt  *time.Time
-	ResolvedAt  *time.Time
-	ClosedAt    *time.Time
-	UpdatedAt   time.Time
-	ID          uuid.UUID
-	Version     int32
+	Title            string
+	Description      string
+	TitleWords       string
+	DescriptionWords string
+	Priority         TicketPriority
+	Status           TicketStatus
+	Resolution       *string
+	AcceptedAt       *time.Time
+	ResolvedAt       *time.Time
+	ClosedAt         *time.Time
+	UpdatedAt        time.Time
+	ID               uuid.UUID
+	Version          int32
 }
 
 // Compare-and-set on the version.
@@ -659,6 +671,8 @@ func (q *Queries) TicketUpdate(ctx context.Context, arg TicketUpdateParams) (int
 	result, err := q.db.Exec(ctx, ticketUpdate,
 		arg.Title,
 		arg.Description,
+		arg.TitleWords,
+		arg.DescriptionWords,
 		arg.Priority,
 		arg.Status,
 		arg.Resolution,

@@ -77,7 +77,7 @@ func remember(ctx context.Context, q *crmdb.Queries, v Viewer, c Comment, once *
 
 func writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c Comment) error {
 	if err := q.CommentAdd(ctx, crmdb.CommentAddParams{
-		ID: c.ID, TicketID: t.ID, AuthorID: v.ID, Body: c.Body, Internal: c.Internal, CreatedAt: c.CreatedAt,
+		ID: c.ID, TicketID: t.ID, AuthorID: v.ID, Body: c.Body, Words: words(c.Body), Internal: c.Internal, CreatedAt: c.CreatedAt,
 	}); err != nil {
 		return fmt.Errorf("add comment: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
 )
 
 // statement builds the SQL of a filtered list by hand: which index serves a
@@ -99,7 +98,7 @@ func (b *statement) find(query string) {
 		return
 	}
 	digits, hash := strings.CutPrefix(query, "#")
-	if n, err := strconv.ParseInt(digits, 10, 64); err == nil && n > 0 {
+	if n, err := strconv.ParseInt(digits, 10, 64); err == nil && n > 0 && strconv.FormatInt(n, 10) == digits {
 		b.number = b.arg(n)
 		if hash {
 			return
@@ -109,21 +108,6 @@ func (b *statement) find(query string) {
 		b.search = b.arg(words)
 	}
 	b.impossible = b.search == "" && b.number == ""
-}
-
-// prefixes turns typed text into a tsquery of word beginnings (PostgreSQL
-// chapter 12.3.2). Each word is quoted, so nothing in it is an operator; a word
-// without a letter or digit is left out.
-func prefixes(query string) string {
-	var terms []string
-	for _, word := range strings.Fields(query) {
-		if !strings.ContainsFunc(word, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) {
-			continue
-		}
-		word = strings.ReplaceAll(strings.ReplaceAll(word, `\`, `\\`), `'`, `''`)
-		terms = append(terms, "'"+word+"':*")
-	}
-	return strings.Join(terms, " & ")
 }
 
 // conditions joins the filters with more of them.
@@ -205,14 +189,23 @@ func (b *statement) ranked(limit int, from *Mark) (string, error) {
 	}
 	matches := fmt.Sprintf(`with matches as (
 	select id, max(rank) as rank from (
-		(select t.id, round(ts_rank(t.search, to_tsquery('simple', %s))::numeric, 6) as rank
+		(select t.id, round(ts_rank(t.search, to_tsquery('simple', %s))::numeric, 6)%s as rank
 		from tickets t where %s %s)
 		union all
 		(select t.id, 0.01 from tickets t where %s %s)
 	) found group by id)
-`, b.search, b.conditions(b.inText()), newest, b.conditions(b.inComments()), newest)
+`, b.search, b.firstByNumber(), b.conditions(b.inText()), newest, b.conditions(b.inComments()), newest)
 	return matches + "select " + ticketColumns + ", m.rank::text\nfrom matches m join tickets t on t.id = m.id" + people +
 		"\nwhere " + beyond + fmt.Sprintf("\norder by m.rank desc, t.id desc\nlimit %d", limit), nil
+}
+
+// firstByNumber lets the ticket of the number asked for come before those that
+// have it among their words; a text's rank is below 1.
+func (b *statement) firstByNumber() string {
+	if b.number == "" {
+		return ""
+	}
+	return " + case when t.number = " + b.number + " then 1 else 0 end"
 }
 
 func (k SortKey) sqlType() string {

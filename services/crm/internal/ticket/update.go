@@ -76,7 +76,8 @@ func (s *Service) write(ctx context.Context, q *crmdb.Queries, v Viewer, before,
 func save(ctx context.Context, q *crmdb.Queries, version int, t Ticket) error {
 	n, err := q.TicketUpdate(ctx, crmdb.TicketUpdateParams{
 		ID: t.ID, Version: int32(version), //nolint:gosec // a version is far below 2^31
-		Title: t.Title, Description: t.Description, Priority: crmdb.TicketPriority(t.Priority),
+		Title: t.Title, Description: t.Description,
+		TitleWords: words(t.Title), DescriptionWords: words(t.Description), Priority: crmdb.TicketPriority(t.Priority),
 		Status: crmdb.TicketStatus(t.Status), Resolution: t.Resolution,
 		AcceptedAt: t.AcceptedAt, ResolvedAt: t.ResolvedAt, ClosedAt: t.ClosedAt, UpdatedAt: t.UpdatedAt,
 	})
