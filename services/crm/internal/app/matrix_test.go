@@ -85,6 +85,7 @@ const matrixPassword = "a lamp in the hallway"
 // world is the whole service with one of each persona and the reporter's things.
 type world struct {
 	t      *testing.T
+	app    *app.App
 	url    string
 	sql    *pgx.Conn
 	emails map[string]string
@@ -112,19 +113,14 @@ func newWorld(t *testing.T) *world {
 	server.Start()
 	t.Cleanup(server.Close)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-	w := &world{t: t, url: server.URL, emails: map[string]string{}, ids: map[string]string{}}
+	w := &world{t: t, app: a, url: server.URL, emails: map[string]string{}, ids: map[string]string{}}
 	if w.sql, err = pgx.Connect(ctx, url); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.sql.Close(context.Background()) })
-	if _, err := a.Users().CreateAdmin(ctx, "admin@desk.test", matrixPassword, "Admin"); err != nil {
-		t.Fatal(err)
-	}
-	w.emails["admin"] = "admin@desk.test"
+	w.newAdmin()
 	admin := w.login("admin")
-	for persona, role := range map[string]string{
-		"suspended": "customer", "reporter": "customer", "stranger": "customer", "assignee": "engineer", "engineer": "engineer",
-	} {
+	for persona, role := range roles {
 		w.emails[persona] = persona + "@desk.test"
 		w.ids[persona] = w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(
 			`{"name":"Canary %s","email":%q,"password":%q,"role":%q}`, persona, w.emails[persona], matrixPassword, role)).str("id")
@@ -133,6 +129,19 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	return w
+}
+
+// roles are those of the personas who register.
+var roles = map[string]string{
+	"suspended": "customer", "reporter": "customer", "stranger": "customer", "assignee": "engineer", "engineer": "engineer",
+}
+
+func (w *world) newAdmin() {
+	w.t.Helper()
+	w.emails["admin"] = fmt.Sprintf("admin-%d@desk.test", w.cell)
+	if _, err := w.app.Users().CreateAdmin(context.Background(), w.emails["admin"], matrixPassword, "Admin"); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 type reply struct {

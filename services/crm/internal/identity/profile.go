@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 )
@@ -30,6 +32,9 @@ func profile(ctx context.Context, q *crmdb.Queries, p Principal) (Profile, error
 	own := Profile{User: userOf(row)}
 	if own.isApproved(RoleEngineer) {
 		engineer, err := q.EngineerGet(ctx, p.UserID)
+		if errors.Is(err, pgx.ErrNoRows) { // suspended since the user was read
+			return own, nil
+		}
 		if err != nil {
 			return Profile{}, fmt.Errorf("read engineer: %w", err)
 		}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fixdesk/db"
+	"fixdesk/pkg/jwtauth"
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/pkg/obs"
+	"fixdesk/pkg/pgtest"
+	"fixdesk/services/crm/internal/app"
+)
+
+// asCommand makes this test binary the command itself, so that exit codes are
+// those of a real process.
+const asCommand = "FIXDESK_TEST_AS_CRM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		os.Exit(0)
+	}
+	pgtest.Main(m)
+}
+
+// crm runs the command and gives what it printed and its exit code.
+func crm(t *testing.T, in string, env []string, args ...string) (out, errOut string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = append([]string{asCommand + "=1"}, env...)
+	cmd.Stdin = strings.NewReader(in)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestEachCommandHasHelpAndExitCodes(t *testing.T) {
+	keysFile := filepath.Join(t.TempDir(), "keys")
+	for _, c := range []struct {
+		args  string
+		code  int
+		says  string
+		where string
+	}{
+		{"help", 0, "CRM_ADMIN_EMAIL", "out"},
+		{"admin create -h", 0, "--email ADDRESS", "err"},
+		{"keys rotate -h", 0, "--file PATH", "err"},
+		{"token -h", 0, "--scope SCOPES", "err"},
+		{"nonsense", 2, `no command "nonsense"`, "err"},
+		{"serve now", 2, `unexpected "now"`, "err"},
+		{"admin", 2, "crm admin create", "err"},
+		{"admin delete", 2, "crm admin create", "err"},
+		{"admin create", 2, "--email is needed", "err"},
+		{"admin create --email x@desk.test extra", 2, `unexpected "extra"`, "err"},
+		{"keys", 2, "crm keys rotate", "err"},
+		{"keys rotate", 2, "--file is needed", "err"},
+		{"token --file " + keysFile, 2, "--scope is needed", "err"},
+		{"token --scope everything --file " + keysFile, 2, `no scope "everything"`, "err"},
+		{"token --scope notifications:read", 2, "CRM_KEYS_FILE", "err"},
+		{"token --scope notifications:read --ttl 0s --file " + keysFile, 2, "--ttl must be", "err"},
+		{"token --scope notifications:read --ttl soon --file " + keysFile, 2, "invalid value", "err"},
+		{"token --scope notifications:read --file " + keysFile, 1, keysFile, "err"},
+	} {
+		out, errOut, code := crm(t, "", nil, strings.Fields(c.args)...)
+		text := errOut
+		if c.where == "out" {
+			text = out
+		}
+		if code != c.code || !strings.Contains(text, c.says) {
+			t.Errorf("crm %s: exit code %d, want %d: %s%s", c.args, code, c.code, out, errOut)
+		}
+	}
+}
+
+func TestAdminCreateMakesAnAdminWhoCanSignIn(t *testing.T) {
+	url := pgtest.NewURL(t, db.CRM, "crm/migrations")
+	env := []string{"CRM_DATABASE_URL=" + url}
+	const password = "canary in the coal mine"
+	out, errOut, code := crm(t, password+"\n", env, "admin", "create", "--email", "Boss@desk.test", "--name", "The Boss")
+	if code != 0 || !strings.Contains(out, "boss@desk.test") || strings.Contains(out+errOut, password) {
+		t.Fatalf("exit code %d: %s%s", code, out, errOut)
+	}
+	t.Setenv("CRM_DATABASE_URL", url)
+	c, err := app.LoadConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(t.Context(), c, obs.NewLogger(io.Discard, slog.LevelError, obs.JSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	grant, err := a.Users().Login(context.Background(), "boss@desk.test", password, "")
+	if err != nil || grant.User.Role != "admin" || grant.User.Name != "The Boss" {
+		t.Errorf("%+v, %v", grant.User, err)
+	}
+	for name, refused := range map[string]struct{ email, password, says string }{
+		"again":           {"boss@desk.test", "another canary in the mine", "email_taken"},
+		"common password": {"other@desk.test", "password1", "the admin's password must be"},
+		"no password":     {"other@desk.test", "", "the admin's password must be"},
+		"no address":      {"nobody", password, "the admin's email must be"},
+	} {
+		out, errOut, code := crm(t, refused.password+"\n", env, "admin", "create", "--email", refused.email)
+		if code != 1 || !strings.Contains(errOut, refused.says) || refused.password != "" && strings.Contains(out+errOut, refused.password) {
+			t.Errorf("%s: exit code %d: %s%s", name, code, out, errOut)
+		}
+	}
+	unreachable := []string{"CRM_DATABASE_URL=postgres://nobody:" + "canaryword" + "@127.0.0.1:1/none?connect_timeout=2"}
+	if out, errOut, code := crm(t, password, unreachable, "admin", "create", "--email", "x@desk.test"); code != 1 || errOut == "" || strings.Contains(out+errOut, "canaryword") {
+		t.Errorf("without a database: exit code %d: %s%s", code, out, errOut)
+	}
+}
+
+func TestKeysRotateKeepsTheOldKeyAndTokensAreSignedByTheNew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	rotate := func(want string) *jwtauth.KeySet {
+		t.Helper()
+		out, errOut, code := crm(t, "", nil, "keys", "rotate", "--file", path)
+		if code != 0 || !strings.Contains(out, want) {
+			t.Fatalf("exit code %d: %s%s", code, out, errOut)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Fatalf("%v, %v", info.Mode(), err)
+		}
+		set, err := jwtauth.LoadKeySet(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	rotate("made")
+	token := func() string {
+		t.Helper()
+		out, errOut, code := crm(t, "", []string{"CRM_KEYS_FILE=" + path}, "token", "--scope", "notifications:read,notifications:write", "--ttl", "720h", "--subject", "ops")
+		if code != 0 {
+			t.Fatalf("exit code %d: %s", code, errOut)
+		}
+		return strings.TrimSpace(out)
+	}
+	verify := func(set *jwtauth.KeySet, token string) error {
+		claims, err := jwtauth.NewVerifier(set, "fixdesk", notifyapi.Audience, time.Now).Verify(token)
+		if err == nil && (claims.Subject != "ops" || !claims.HasScope(notifyapi.ScopeRead) || claims.HasScope(notifyapi.ScopeManage)) {
+			t.Errorf("claims: %+v", claims)
+		}
+		return err
+	}
+	before := token()
+	once := rotate("rotated")
+	after := token()
+	if err := errors.Join(verify(once, before), verify(once, after)); err != nil {
+		t.Error(err)
+	}
+	twice := rotate("rotated")
+	if err := verify(twice, after); err != nil {
+		t.Error(err)
+	}
+	if err := verify(twice, before); err == nil { // the control: its key is gone
+		t.Error("a token outlives two rotations")
+	}
+}
