@@ -72,6 +72,9 @@ func NewFeed(c FeedConfig) *Feed {
 // Wake makes the feed look for news now. It never blocks; call it after a
 // commit.
 func (f *Feed) Wake() {
+	if f.streams.Load() == 0 {
+		return
+	}
 	select {
 	case f.wake <- struct{}{}:
 	default:
