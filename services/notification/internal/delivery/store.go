@@ -39,6 +39,19 @@ type settlement struct {
 
 type store struct{ db *pgxpool.Pool }
 
+// byIndex runs fn in a transaction whose statements find rows by index. A
+// connection keeps the plan it made when the tables were still small, and by
+// that one every claim and settlement would read all recipients.
+func (s store) byIndex(ctx context.Context, fn func(*notificationdb.Queries) error) error {
+	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		q := notificationdb.New(tx)
+		if err := q.DeliveryPlanByIndex(ctx); err != nil {
+			return err
+		}
+		return fn(q)
+	})
+}
+
 func interval(d time.Duration) pgtype.Interval {
 	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
 }
@@ -50,12 +63,7 @@ func (s store) claim(ctx context.Context, max int, lease time.Duration) ([]task,
 		return nil, fmt.Errorf("make a lease token: %w", err)
 	}
 	var rows []notificationdb.DeliveryClaimRow
-	err = pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		q := notificationdb.New(tx)
-		if err := q.DeliveryPlanByIndex(ctx); err != nil {
-			return err
-		}
-		var err error
+	err = s.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
 		rows, err = q.DeliveryClaim(ctx, notificationdb.DeliveryClaimParams{
 			Token: &token, Lease: interval(lease), InlineBytes: inlineBytes, Max: int32(max),
 		})
@@ -120,9 +128,11 @@ func (s store) settle(ctx context.Context, policy Policy, batch []settlement) (l
 		p.Outcomes = append(p.Outcomes, string(outcome))
 	}
 	var settled []uuid.UUID
-	err = pg.Retry(ctx, func() (err error) {
-		settled, err = notificationdb.New(s.db).DeliverySettle(ctx, p)
-		return err
+	err = pg.Retry(ctx, func() error {
+		return s.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
+			settled, err = q.DeliverySettle(ctx, p)
+			return err
+		})
 	})
 	if err != nil {
 		return 0, fmt.Errorf("settle recipients: %w", err)
@@ -141,8 +151,10 @@ func (s store) release(ctx context.Context, now time.Time, batch []settlement) e
 		p.Tokens = append(p.Tokens, b.token)
 	}
 	err := pg.Retry(ctx, func() error {
-		_, err := notificationdb.New(s.db).DeliveryRelease(ctx, p)
-		return err
+		return s.byIndex(ctx, func(q *notificationdb.Queries) error {
+			_, err := q.DeliveryRelease(ctx, p)
+			return err
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("release recipients: %w", err)
