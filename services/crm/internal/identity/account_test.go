@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -213,5 +214,39 @@ func TestTheKeysThatVerifyTokensArePublished(t *testing.T) {
 	keys := a.body["keys"].([]any)
 	if len(keys) != 2 || strings.Contains(a.text, `"d"`) {
 		t.Errorf("JWKS: %s", a.text)
+	}
+}
+
+func TestALoginOvertakenByAPasswordChangeOpensNoSession(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	ctx := context.Background()
+	checked, err := d.service.q.UserByEmail(ctx, c.email)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := guessing{account: c.email, network: freshAddress()}
+	if _, err := d.service.openSession(ctx, limits, checked, ""); err != nil {
+		t.Fatal(err) // the control: not overtaken
+	}
+	c.call("POST", "/v1/me/password", map[string]any{"current_password": goodPassword, "new_password": "another lamp in the hallway"}).want(t, 204)
+	if _, err := d.service.openSession(ctx, limits, checked, ""); codeOf(err) != "invalid_credentials" {
+		t.Errorf("a session was opened with the old password: %v", err)
+	}
+	if n := len(c.call("GET", "/v1/me/sessions", nil).want(t, 200).items(t)); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
+func TestOverLongPasswordsNeverReachTheHash(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	for range cap(d.service.hasher.turns) { // whoever hashes now waits for 5 s and gets 503
+		d.service.hasher.turns <- struct{}{}
+	}
+	for _, long := range []string{strings.Repeat("a", 129), strings.Repeat("é", 500_000)} {
+		d.tryLogin(c.email, long).want(t, 422, "validation_failed")
+		d.reset(newSecret().text(), long).want(t, 422, "validation_failed")
+		c.call("POST", "/v1/me/password", map[string]any{"current_password": long, "new_password": goodPassword}).want(t, 422, "validation_failed")
 	}
 }

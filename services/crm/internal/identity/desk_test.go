@@ -40,9 +40,8 @@ const (
 // clock is the time of day of a test.
 type clock struct{ offset atomic.Int64 }
 
-func (c *clock) now() time.Time           { return time.Now().Add(time.Duration(c.offset.Load())) }
-func (c *clock) advance(d time.Duration)  { c.offset.Add(int64(d)) }
-func (c *clock) source() func() time.Time { return c.now }
+func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
 // lockedBuffer is a log that may be read while it is written.
 type lockedBuffer struct {

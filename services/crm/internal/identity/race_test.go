@@ -272,3 +272,43 @@ func (d *desk) accessFor(t testing.TB, userID uuid.UUID) string {
 	}
 	return g.AccessToken
 }
+
+func TestOfFiftyAtOnceThroughTheDoorOneWins(t *testing.T) {
+	d := newDesk(t)
+	_, _, other := d.replica(cheap)
+	second := d.approved(RoleAdmin)
+	id, _ := d.register(RoleEngineer)
+	won := map[int]int{}
+	for _, a := range atOnce(50, func(i int) answer {
+		url, token := []string{d.url, other}[i%2], []string{d.admin.access, second.access}[i/2%2]
+		return d.callAt(url, "POST", "/v1/registrations/"+id+"/"+[]string{"approve", "reject"}[i%2], token, nil)
+	}) {
+		won[a.status]++
+	}
+	if won[200] != 1 || won[409] != 49 {
+		t.Errorf("decisions by status: %v", won)
+	}
+	clear(won)
+	for _, a := range atOnce(50, func(i int) answer {
+		return d.callAt([]string{d.url, other}[i%2], "POST", "/v1/auth/register", "",
+			map[string]any{"name": "Ada", "email": "the-same@desk.test", "password": goodPassword})
+	}) {
+		won[a.status]++
+	}
+	if won[201] != 1 || won[409] != 49 {
+		t.Errorf("registrations by status: %v", won)
+	}
+	clear(won)
+	for _, a := range atOnce(50, func(i int) answer {
+		by, whom := d.admin, second
+		if i%2 == 1 {
+			by, whom = second, d.admin
+		}
+		return d.callAt([]string{d.url, other}[i/2%2], "PATCH", "/v1/users/"+whom.id, by.access, map[string]any{"role": "engineer"})
+	}) {
+		won[a.status]++
+	}
+	if n := d.count("select count(*) from users where role = 'admin' and status = 'approved'"); n != 1 {
+		t.Errorf("%d admins are left; by status: %v", n, won)
+	}
+}
