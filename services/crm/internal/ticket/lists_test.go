@@ -1,0 +1,324 @@
+package ticket
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// pages gives the tickets of all pages; between is called after each.
+func (d *desk) pages(who somebody, query string, between func()) []ticketBody {
+	d.Helper()
+	var all []ticketBody
+	cursor := ""
+	for {
+		p := parse[page[ticketBody]](d.call(who, "GET", "/v1/tickets?"+query+cursor, nil).want(200))
+		all = append(all, p.Items...)
+		if p.NextCursor == "" {
+			return all
+		}
+		cursor = "&cursor=" + url.QueryEscape(p.NextCursor)
+		between()
+	}
+}
+
+// archive is a desk with tickets in every state, whose times differ by hours.
+type archive struct {
+	*desk
+	customers, engineers []somebody
+	admin                somebody
+	tickets              []ticketBody
+	start                time.Time
+}
+
+func newArchive(t *testing.T, n int) *archive {
+	d := newDesk(t)
+	a := &archive{desk: d, admin: d.user("admin"), start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	for range 3 {
+		a.customers = append(a.customers, d.user("customer"))
+		a.engineers = append(a.engineers, d.engineer())
+	}
+	r := rand.New(rand.NewPCG(7, 7))
+	for i := range n {
+		created := a.start.Add(time.Duration(i) * time.Hour)
+		status, priority := statusOrder[i%5], []Priority{Low, Normal, High, Urgent}[r.IntN(4)]
+		var assignee *uuid.UUID
+		if status == InProgress || status == Blocked || r.IntN(3) > 0 {
+			assignee = &a.engineers[r.IntN(3)].ID
+		}
+		title := fmt.Sprintf("%s %d", []string{"Printer", "Screen", "Mouse"}[r.IntN(3)], i)
+		d.exec(`insert into tickets (id, title, description, search, status, priority, reporter_id, assignee_id, resolution, created_at, updated_at, accepted_at, resolved_at, closed_at)
+			values ($1, $2, 'It smokes', to_tsvector('simple', lower($2)), $3, $4, $5, $6, 'Done', $7, $8, $7, $7, case when $3 = 'closed'::ticket_status then $7::timestamptz end)`,
+			uuid.Must(uuid.NewV7()), title, status, priority, a.customers[r.IntN(3)].ID, assignee, created, created.Add(time.Duration(r.IntN(5))*time.Hour))
+	}
+	a.tickets = a.pages(a.admin, "limit=100&sort=created_at", func() {})
+	if len(a.tickets) != n {
+		t.Fatalf("%d tickets", len(a.tickets))
+	}
+	return a
+}
+
+// filter is a query parameter with what it lets pass.
+type filter struct {
+	query string
+	pass  func(ticketBody) bool
+}
+
+func (a *archive) filters(viewer somebody) [][]filter {
+	in := func(field func(ticketBody) string, values ...string) func(ticketBody) bool {
+		return func(t ticketBody) bool { return slices.Contains(values, field(t)) }
+	}
+	status := func(t ticketBody) string { return t.Status }
+	priority := func(t ticketBody) string { return t.Priority }
+	middle := a.start.Add(20*time.Hour + time.Minute)
+	when := url.QueryEscape(middle.Format(time.RFC3339))
+	active := func(t ticketBody) bool { return Status(t.Status).Active() }
+	return [][]filter{
+		{{"status=open", in(status, "open")}, {"status=blocked,closed", in(status, "blocked", "closed")}, {"status=open,open", in(status, "open")}},
+		{{"active=true", active}, {"active=false", func(t ticketBody) bool { return !active(t) }}},
+		{{"priority=urgent", in(priority, "urgent")}, {"priority=low,normal", in(priority, "low", "normal")}},
+		{
+			{"assignee=none", func(t ticketBody) bool { return t.Assignee == nil }}, {"assignee=me", func(t ticketBody) bool { return t.of(viewer) }},
+			{"assignee=" + a.engineers[1].ID.String(), func(t ticketBody) bool { return t.of(a.engineers[1]) }},
+		},
+		{
+			{"reporter=me", func(t ticketBody) bool { return t.Reporter.ID == viewer.ID }},
+			{"reporter=" + a.customers[1].ID.String(), func(t ticketBody) bool { return t.Reporter.ID == a.customers[1].ID }},
+		},
+		{{"q=prin", func(t ticketBody) bool { return strings.HasPrefix(t.Title, "Printer") }}, {"q=%2317", func(t ticketBody) bool { return t.Number == 17 }}},
+		{{"created_after=" + when, func(t ticketBody) bool { return t.CreatedAt.After(middle) }}, {"created_before=" + when, func(t ticketBody) bool { return t.CreatedAt.Before(middle) }}},
+		{{"updated_after=" + when, func(t ticketBody) bool { return t.UpdatedAt.After(middle) }}},
+	}
+}
+
+var sorts = map[string]func(a, b ticketBody) int{
+	"created_at": func(a, b ticketBody) int { return a.CreatedAt.Compare(b.CreatedAt) },
+	"updated_at": func(a, b ticketBody) int { return a.UpdatedAt.Compare(b.UpdatedAt) },
+	"priority": func(a, b ticketBody) int {
+		order := []string{"low", "normal", "high", "urgent"}
+		return cmp.Compare(slices.Index(order, a.Priority), slices.Index(order, b.Priority))
+	},
+}
+
+// want is what a list must show, by a plain walk over all tickets.
+func (a *archive) want(viewer somebody, filters []filter, sort string) []int64 {
+	key, descending := strings.CutPrefix(sort, "-")
+	tickets := slices.Clone(a.tickets)
+	slices.SortFunc(tickets, func(x, y ticketBody) int {
+		c := cmp.Or(sorts[key](x, y), bytes.Compare(x.ID[:], y.ID[:]))
+		if descending {
+			return -c
+		}
+		return c
+	})
+	numbers := []int64{}
+	for _, t := range tickets {
+		pass := viewer.Role != "customer" || t.Reporter.ID == viewer.ID
+		for _, f := range filters {
+			pass = pass && f.pass(t)
+		}
+		if pass {
+			numbers = append(numbers, t.Number)
+		}
+	}
+	return numbers
+}
+
+func numbers(tickets []ticketBody) []int64 {
+	list := []int64{}
+	for _, t := range tickets {
+		list = append(list, t.Number)
+	}
+	return list
+}
+
+// check compares list and totals with a plain walk.
+func (a *archive) check(viewer somebody, filters []filter, sort string, limit int) {
+	a.Helper()
+	query := ""
+	for _, f := range filters {
+		query += f.query + "&"
+	}
+	want := a.want(viewer, filters, sort)
+	got := numbers(a.pages(viewer, fmt.Sprintf("%slimit=%d&sort=%s", query, limit, sort), func() {}))
+	if !slices.Equal(got, want) {
+		a.Errorf("%s, %ssort=%s&limit=%d: %v, want %v", viewer.Role, query, sort, limit, got, want)
+	}
+	counts := parse[countsView](a.call(viewer, "GET", "/v1/tickets/counts?"+strings.TrimSuffix(query, "&"), nil).want(200))
+	byStatus, byPriority, byAssignee := 0, 0, 0
+	for _, n := range counts.Status {
+		byStatus += n
+	}
+	for _, n := range counts.Priority {
+		byPriority += n
+	}
+	for _, n := range counts.Assignee {
+		byAssignee += n.Count
+	}
+	if counts.Total != len(want) || byStatus != len(want) || byPriority != len(want) || byAssignee != len(want) {
+		a.Errorf("%s, %s: counts %+v, want %d", viewer.Role, query, counts, len(want))
+	}
+}
+
+func TestEachFilterAndSortAndTheirCombinations(t *testing.T) {
+	a := newArchive(t, 60)
+	viewers := []somebody{a.customers[0], a.engineers[0], a.admin}
+	for _, viewer := range viewers {
+		for _, group := range a.filters(viewer) {
+			for _, f := range group {
+				a.check(viewer, []filter{f}, "-created_at", 7)
+			}
+		}
+		for key := range sorts {
+			a.check(viewer, nil, key, 7)
+			a.check(viewer, nil, "-"+key, 100)
+		}
+	}
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 60 {
+		viewer := viewers[r.IntN(3)]
+		var chosen []filter
+		for _, group := range a.filters(viewer) {
+			if r.IntN(4) == 0 {
+				chosen = append(chosen, group[r.IntN(len(group))])
+			}
+		}
+		sort := []string{"created_at", "-created_at", "updated_at", "-updated_at", "priority", "-priority"}[r.IntN(6)]
+		a.check(viewer, chosen, sort, 1+r.IntN(20))
+	}
+	if t.Failed() {
+		t.Logf("seed %d", seed)
+	}
+}
+
+func TestWrongFiltersAreRefused(t *testing.T) {
+	d := newDesk(t)
+	customer := d.user("customer")
+	for _, query := range []string{
+		"status=new", "status=open,new", "status=", "status=OPEN", "priority=none", "active=yes", "active=1", "assignee=you", "assignee=" + strings.Repeat("a", 36), "reporter=none", "reporter=x",
+		"sort=title", "sort=+created_at", "sort=-relevance", "sort=created_at;drop", "limit=0", "limit=101", "limit=-1", "limit=a", "created_after=yesterday", "created_after=2026-13-01T00:00:00Z",
+		"unknown=1", "q=a&q=b", "sort=relevance", "Status=open", "assignee=%00",
+	} {
+		d.call(customer, "GET", "/v1/tickets?"+query, nil).refused(422, "validation_failed")
+	}
+	for _, query := range []string{"created_after=0000-01-01T00:00:00Z", "created_before=9999-12-31T23:59:59Z", "updated_after=2026-01-01T00:00:00.123456789%2B14:00", "assignee=me&reporter=me", "q="} {
+		d.call(customer, "GET", "/v1/tickets?"+query, nil).want(200)
+	}
+	if body := string(d.call(customer, "GET", "/v1/tickets", nil).want(200).Body); strings.TrimSpace(body) != `{"items":[]}` {
+		t.Errorf("an empty list is %s", body)
+	}
+}
+
+func TestPagesShowWhatDoesntChangeExactlyOnceWhileTheRestDoes(t *testing.T) {
+	for _, sort := range []string{"created_at", "-created_at", "updated_at", "-updated_at", "priority", "-priority"} {
+		t.Run(sort, func(t *testing.T) {
+			a := newArchive(t, 40)
+			steady := map[int64]int{}
+			for _, ticket := range a.tickets {
+				if ticket.Number%4 != 0 {
+					steady[ticket.Number] = 0
+				}
+			}
+			r := rand.New(rand.NewPCG(1, 2))
+			for _, ticket := range a.pages(a.admin, "limit=3&sort="+sort, func() {
+				a.raise(a.customers[0], "New", "Nothing")
+				a.exec(`update tickets set updated_at = $2, priority = $3, version = version + 1 where number = $1`,
+					4+4*r.IntN(10), a.start.Add(time.Duration(r.IntN(100))*time.Hour), []Priority{Low, Normal, High, Urgent}[r.IntN(4)])
+				a.exec(`update tickets set title = title || '!' where number % 4 = 1`)
+				if r.IntN(3) == 0 {
+					a.exec(`delete from tickets where number = $1 and number % 4 = 0`, 4*r.IntN(10))
+				}
+			}) {
+				if _, ok := steady[ticket.Number]; ok {
+					steady[ticket.Number]++
+				}
+			}
+			for number, times := range steady {
+				if times != 1 {
+					t.Errorf("#%d seen %d times", number, times)
+				}
+			}
+		})
+	}
+}
+
+func TestCommentsAndEventsArePagedWithoutGapsOrDoubles(t *testing.T) {
+	d := newDesk(t)
+	customer := d.user("customer")
+	engineer := d.engineer()
+	ticket := d.raise(customer, "Printer", "It smokes")
+	for i := range 9 {
+		d.call(engineer, "POST", ticket.path("/comments"), object{"body": fmt.Sprint(i), "internal": i%3 == 0}).want(201)
+	}
+	for who, want := range map[somebody]string{customer: "875421", engineer: "876543210"} {
+		got, cursor := "", ""
+		for {
+			p := parse[page[struct{ Body string }]](d.call(who, "GET", ticket.path("/comments?limit=2"+cursor), nil).want(200))
+			for _, c := range p.Items {
+				got += c.Body
+			}
+			if p.NextCursor == "" {
+				break
+			}
+			cursor = "&cursor=" + p.NextCursor
+			d.call(engineer, "POST", ticket.path("/comments"), object{"body": "9"}).want(201)
+		}
+		if got != want {
+			t.Errorf("%s reads %s, want %s", who.Role, got, want)
+		}
+		d.exec(`delete from ticket_comments where body = '9'`)
+	}
+	all, cursor := []uuid.UUID{}, ""
+	for {
+		p := parse[page[eventBody]](d.call(customer, "GET", ticket.path("/events?limit=3"+cursor), nil).want(200))
+		for _, e := range p.Items {
+			all = append(all, e.ID)
+		}
+		if p.NextCursor == "" {
+			break
+		}
+		cursor = "&cursor=" + p.NextCursor
+	}
+	want := list[uuid.UUID](d, `select id from ticket_events where ticket_id = $1 and not internal order by created_at, id`, ticket.ID)
+	if !slices.Equal(all, want) {
+		t.Errorf("%d events of %d", len(all), len(want))
+	}
+}
+
+func TestTotalsNameEachStatusAndPriorityAndWhoHasMost(t *testing.T) {
+	a := newArchive(t, 30)
+	raw := a.call(a.admin, "GET", "/v1/tickets/counts?status=open,closed", nil).want(200)
+	var counts struct {
+		Total            int
+		Status, Priority map[string]int
+		Assignee         []struct {
+			Assignee *struct{ Name string }
+			Count    int
+		}
+	}
+	if err := json.Unmarshal(raw.Body, &counts); err != nil {
+		t.Fatal(err)
+	}
+	if counts.Total != 12 || len(counts.Status) != 5 || len(counts.Priority) != 4 || counts.Status["open"] != 6 || counts.Status["blocked"] != 0 {
+		t.Errorf("%s", raw.Body)
+	}
+	for i, c := range counts.Assignee[1:] {
+		if c.Count > counts.Assignee[i].Count {
+			t.Errorf("not the most first: %s", raw.Body)
+		}
+	}
+	if got, err := a.service.Count(context.Background(), a.admin.viewer(), Filter{Query: "!!"}); err != nil || got.Total != 0 {
+		t.Errorf("%+v %v", got, err)
+	}
+}
