@@ -1,0 +1,179 @@
+// Package apitest holds a service to its own OpenAPI document: it makes
+// requests out of the document, right ones and broken ones, and compares every
+// answer with what is described. It is for tests, and knows nothing of any
+// service but the document and what all errors have in common.
+package apitest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// Document is an OpenAPI 3.1 document, whose schemas are JSON Schema 2020-12.
+type Document struct {
+	root       map[string]any
+	compiler   *jsonschema.Compiler
+	operations []*operation
+}
+
+// operation is one method on one path, as described.
+type operation struct {
+	id, method, path string
+	pointer          string // of the operation within the document
+	described        map[string]any
+	parameters       []parameter
+	body             map[string]any     // schema; nil if it takes none
+	bodySchema       *jsonschema.Schema // of body
+	bodyRequired     bool
+	answers          map[string]*jsonschema.Schema // by status and media type
+}
+
+type parameter struct {
+	name, in string
+	required bool
+	schema   map[string]any
+	compiled *jsonschema.Schema
+}
+
+const documentURL = "mem:///openapi.json"
+
+// Load reads /openapi.json of the service at url.
+func Load(ctx context.Context, url string) (*Document, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/openapi.json", nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	return Read(response.Body)
+}
+
+// Read reads a document.
+func Read(r io.Reader) (*Document, error) {
+	value, err := jsonschema.UnmarshalJSON(r)
+	if err != nil {
+		return nil, fmt.Errorf("read the OpenAPI document: %w", err)
+	}
+	root, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("the OpenAPI document is no object")
+	}
+	d := &Document{root: root, compiler: jsonschema.NewCompiler()}
+	d.compiler.DefaultDraft(jsonschema.Draft2020)
+	d.compiler.AssertFormat()
+	if err := d.compiler.AddResource(documentURL, root); err != nil {
+		return nil, fmt.Errorf("read the OpenAPI document: %w", err)
+	}
+	for path, item := range object(root["paths"]) {
+		for method, described := range object(item) {
+			op, err := d.operation(path, method, object(described))
+			if err != nil {
+				return nil, fmt.Errorf("%s %s: %w", strings.ToUpper(method), path, err)
+			}
+			d.operations = append(d.operations, op)
+		}
+	}
+	slices.SortFunc(d.operations, func(a, b *operation) int { return strings.Compare(a.path+" "+a.method, b.path+" "+b.method) })
+	return d, nil
+}
+
+func (d *Document) operation(path, method string, described map[string]any) (_ *operation, err error) {
+	op := &operation{
+		method: strings.ToUpper(method), path: path, described: described,
+		pointer: "/paths/" + escape(path) + "/" + method, answers: map[string]*jsonschema.Schema{},
+	}
+	op.id, _ = described["operationId"].(string)
+	list, _ := described["parameters"].([]any)
+	for i, item := range list {
+		p := parameter{schema: d.resolve(object(object(item)["schema"]))}
+		p.name, _ = object(item)["name"].(string)
+		p.in, _ = object(item)["in"].(string)
+		p.required, _ = object(item)["required"].(bool)
+		if p.compiled, err = d.compile(fmt.Sprintf("%s/parameters/%d/schema", op.pointer, i)); err != nil {
+			return nil, err
+		}
+		op.parameters = append(op.parameters, p)
+	}
+	if body := object(described["requestBody"]); body != nil {
+		const media = "application/json"
+		op.body = d.resolve(object(object(object(body["content"])[media])["schema"]))
+		op.bodyRequired, _ = body["required"].(bool)
+		if op.bodySchema, err = d.compile(op.pointer + "/requestBody/content/" + escape(media) + "/schema"); err != nil {
+			return nil, err
+		}
+	}
+	for status, response := range object(described["responses"]) {
+		for media := range object(object(response)["content"]) {
+			schema, err := d.compile(op.pointer + "/responses/" + status + "/content/" + escape(media) + "/schema")
+			if err != nil {
+				return nil, err
+			}
+			op.answers[status+" "+media] = schema
+		}
+	}
+	return op, nil
+}
+
+// compile compiles the schema at a JSON Pointer (RFC 6901) of the document.
+func (d *Document) compile(pointer string) (*jsonschema.Schema, error) {
+	return d.compiler.Compile(documentURL + "#" + strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D").Replace(pointer))
+}
+
+func escape(token string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(token) }
+
+// resolve follows a reference.
+func (d *Document) resolve(schema map[string]any) map[string]any {
+	for {
+		ref, ok := schema["$ref"].(string)
+		if !ok {
+			return schema
+		}
+		schema = object(object(object(d.root["components"])["schemas"])[strings.TrimPrefix(ref, "#/components/schemas/")])
+	}
+}
+
+// public tells whether the operation needs no token.
+func (op *operation) public() bool {
+	security, _ := op.described["security"].([]any)
+	return len(security) == 0
+}
+
+// Incomplete lists what the document lacks for people, and operations that are
+// public although they are not among those that may be, which are given as
+// method and path. One that may be public and isn't, or isn't there, is listed
+// too, so that the list stays true.
+func (d *Document) Incomplete(public ...string) (defects []string) {
+	ids := map[string]bool{}
+	for _, op := range d.operations {
+		name := op.method + " " + op.path
+		tags, _ := op.described["tags"].([]any)
+		summary, _ := op.described["summary"].(string)
+		if op.id == "" || ids[op.id] || summary == "" || len(tags) == 0 {
+			defects = append(defects, name+" needs an operationId of its own, a summary and a tag")
+		}
+		ids[op.id] = true
+		may := slices.Index(public, name)
+		if may >= 0 {
+			public = slices.Delete(slices.Clone(public), may, may+1)
+		}
+		if op.public() != (may >= 0) {
+			defects = append(defects, fmt.Sprintf("%s: public is %v and may be %v", name, op.public(), may >= 0))
+		}
+	}
+	for _, name := range public {
+		defects = append(defects, name+" is not there")
+	}
+	return defects
+}
+
+func object(v any) map[string]any { m, _ := v.(map[string]any); return m }

@@ -1,0 +1,97 @@
+package apitest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// judge lists what is wrong with an answer.
+func (g *generator) judge(c Config, r *request, a answer) (defects []string) {
+	if a.status == http.StatusRequestHeaderFieldsTooLarge {
+		return nil // net/http's own answer: the service never saw the request
+	}
+	note := func(format string, values ...any) { defects = append(defects, fmt.Sprintf(format, values...)) }
+	status := strconv.Itoa(a.status)
+	response := object(object(r.op.described["responses"])[status])
+	away := a.status == http.StatusServiceUnavailable && c.Away != nil && c.Away(r.op.id)
+	switch {
+	case a.status >= 500 && !away:
+		note("the service failed")
+	case response == nil && !(a.status == http.StatusBadRequest && r.sent && r.op.body == nil):
+		note("this status is not described")
+	}
+	if a.status < 300 && r.invalid != "" {
+		note("%s was accepted", r.invalid)
+	}
+	if a.header.Get("X-Request-Id") == "" || a.header.Get("X-Content-Type-Options") != "nosniff" {
+		note("headers that every answer has are missing")
+	}
+	content := object(response["content"])
+	schema := r.op.answers[status+" "+a.media]
+	switch {
+	case a.body == "":
+		if len(content) > 0 && a.media != "text/event-stream" {
+			note("a body is described and there is none")
+		}
+	case response != nil && schema == nil:
+		note("media type %q is not described", a.media)
+	case strings.HasSuffix(a.media, "json"):
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(a.body))
+		if err != nil {
+			note("the body is no JSON: %v", err)
+		} else if schema != nil {
+			if err := schema.Validate(value); err != nil {
+				note("the body is not as described: %v", err)
+			}
+		}
+	}
+	if a.status >= http.StatusBadRequest {
+		defects = append(defects, g.problem(a)...)
+	}
+	return defects
+}
+
+// codes is the catalogue of the wire contract.
+var codes = strings.Fields(`malformed_json validation_failed unsupported_media_type body_too_large not_found
+	method_not_allowed not_acceptable invalid_token invalid_credentials account_pending account_rejected account_suspended
+	forbidden email_taken already_decided already_accepted invalid_transition last_admin conflict version_mismatch
+	invalid_cursor idempotency_missing idempotency_mismatch idempotency_in_flight rate_limited unavailable internal`)
+
+// problem lists what is wrong with an error (RFC 9457).
+func (g *generator) problem(a answer) (defects []string) {
+	var p struct {
+		Type, Title, Detail, Code string
+		Status                    int
+		RequestID                 string `json:"request_id"`
+		Errors                    []struct{ Location, Message string }
+	}
+	if a.media != "application/problem+json" {
+		defects = append(defects, "an error is not application/problem+json")
+	} else if err := json.Unmarshal([]byte(a.body), &p); err != nil {
+		defects = append(defects, "the problem can't be read: "+err.Error())
+	}
+	if p.Status != a.status || p.Title == "" || p.Detail == "" || !strings.HasSuffix(p.Type, ":"+p.Code) || !slices.Contains(codes, p.Code) {
+		defects = append(defects, "the problem is not one of the catalogue")
+	}
+	if p.RequestID != a.header.Get("X-Request-Id") {
+		defects = append(defects, "the problem has another request id than the header")
+	}
+	if a.status == http.StatusUnprocessableEntity && p.Code == "validation_failed" && len(p.Errors) == 0 {
+		defects = append(defects, "the problem doesn't say what is invalid")
+	}
+	if strings.Contains(a.body, g.canary) {
+		defects = append(defects, "the problem repeats what was sent")
+	}
+	for status, name := range map[int]string{401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"} {
+		if a.status == status && a.header.Get(name) == "" {
+			defects = append(defects, name+" is missing")
+		}
+	}
+	return defects
+}

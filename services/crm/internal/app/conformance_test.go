@@ -1,0 +1,115 @@
+package app_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"fixdesk/pkg/apitest"
+)
+
+// requests is how many are generated: 3,000, times FIXDESK_TRIALS.
+func requests() int {
+	if factor, err := strconv.Atoi(os.Getenv("FIXDESK_TRIALS")); err == nil && factor > 0 {
+		return 3000 * factor
+	}
+	return 3000
+}
+
+func TestEveryOperationSaysWhatItIsAndOnlyTheseArePublic(t *testing.T) {
+	d, err := apitest.Load(t.Context(), newWorld(t).url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, defect := range d.Incomplete(
+		"POST /v1/auth/register", "POST /v1/auth/login", "POST /v1/auth/refresh",
+		"POST /v1/auth/password/forgot", "POST /v1/auth/password/reset", "GET /.well-known/jwks.json",
+	) {
+		t.Error(defect)
+	}
+}
+
+func TestGeneratedRequestsAreAnsweredAsTheDocumentSays(t *testing.T) {
+	w := newWorld(t)
+	d, err := apitest.Load(t.Context(), w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := d.Run(t.Context(), apitest.Config{
+		URL: w.url, Requests: requests(), Seed: 1,
+		Tokens: w.everybody, Known: w.known,
+		Header: func(i int, h http.Header) {
+			h.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255))
+		},
+		Away: func(id string) bool { return id == "list-ticket-notifications" }, // the notification service isn't there
+		Rare: func(id string) bool { return id == "logout" || id == "change-password" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, defect := range report.Defects {
+		if t.Error(defect); n == 20 {
+			break
+		}
+	}
+	unreached := slices.DeleteFunc(d.Unreached(report), func(id string) bool { return id == "list-ticket-notifications" })
+	if len(unreached) > 0 {
+		t.Errorf("no generated request succeeded with %v", unreached)
+	}
+	t.Logf("%d requests, %d defects, by status %v", report.Requests, len(report.Defects), report.Statuses)
+}
+
+// everybody lets the personas in again, whatever was done to them, and gives
+// their tokens.
+func (w *world) everybody() []string {
+	w.t.Helper()
+	w.newAdmin()
+	for sql, argument := range map[string]any{
+		`delete from rate_limits where $1`: true,
+		`update users set password_hash = (select password_hash from users where email = $1) where email like '%@desk.test'`: w.emails["admin"],
+	} {
+		if _, err := w.sql.Exec(w.t.Context(), sql, argument); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	admin := w.login("admin")
+	tokens := []string{"", admin, admin}
+	for persona, role := range roles {
+		w.ask("PATCH", "/v1/users/"+w.ids[persona], admin, `{"status":"approved"}`)
+		w.ask("PATCH", "/v1/users/"+w.ids[persona], admin, `{"role":"`+role+`"}`)
+		tokens = append(tokens, w.login(persona))
+	}
+	return tokens
+}
+
+// known is what exists, by the names under which operations ask for it.
+func (w *world) known() map[string][]string {
+	w.t.Helper()
+	things := w.prepare()
+	admin := w.login("admin")
+	session := w.ask("POST", "/v1/auth/login", "", fmt.Sprintf(`{"email":%q,"password":%q}`, w.emails["stranger"], matrixPassword)).want(w.t, 200)
+	w.ask("POST", "/v1/auth/password/forgot", "", fmt.Sprintf(`{"email":%q}`, w.emails["stranger"])).want(w.t, 202)
+	var reset string
+	if err := w.sql.QueryRow(w.t.Context(), `select data->>'token' from outbox where kind = 'password_reset' and data ? 'token' order by id desc limit 1`).Scan(&reset); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.sql.Exec(w.t.Context(), `update outbox set dead_at = now() where id = $1 and done_at is null`, things["outbox"]); err != nil {
+		w.t.Fatal(err)
+	}
+	more := w.ask("GET", "/v1/users?limit=1", admin, "").want(w.t, 200)
+	return map[string][]string{
+		"id":          {things["ticket"], things["ticket"], things["ticket"], things["user"], missingID},
+		"get-user id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["stranger"], w.ids["engineer"], missingID},
+		"end-session id": {things["session"], missingID}, "retry-outbox-entry id": {things["outbox"], missingID},
+		"user_id":  {things["user_id"], things["user"], missingID},
+		"assignee": {"me", "none", w.ids["assignee"]}, "reporter": {"me", w.ids["reporter"]}, "engineer_id": {w.ids["assignee"], w.ids["engineer"], things["user"]},
+		"email":    {"new" + things["fresh"], w.emails["stranger"], w.emails["reporter"]},
+		"password": {matrixPassword}, "current_password": {matrixPassword}, "new_password": {matrixPassword},
+		"refresh_token": {session.str("refresh_token")}, "token": {reset}, "cursor": {more.str("next_cursor")},
+		"actor": {w.ids["reporter"]}, "object": {w.ids["reporter"]}, "q": {"canarytitle", "#" + things["number"]},
+		"from": {"2026-01-01"}, "to": {"2026-01-02"},
+	}
+}

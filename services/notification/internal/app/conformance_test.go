@@ -1,0 +1,100 @@
+package app_test
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/apitest"
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/services/notification/internal/app"
+	"fixdesk/services/notification/internal/smtptest"
+)
+
+// requests is how many are generated: 3,000, times FIXDESK_TRIALS.
+func requests() int {
+	if factor, err := strconv.Atoi(os.Getenv("FIXDESK_TRIALS")); err == nil && factor > 0 {
+		return 3000 * factor
+	}
+	return 3000
+}
+
+func TestEveryOperationSaysWhatItIsAndOnlyTheseArePublic(t *testing.T) {
+	i := newIssuer(t)
+	s := start(t, i, testConfig(newDatabase(t), i.url, startSMTP(t, nil).Addr()))
+	d, err := apitest.Load(t.Context(), s.BaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, defect := range d.Incomplete() {
+		t.Error(defect)
+	}
+}
+
+func TestGeneratedRequestsAreAnsweredAsTheDocumentSays(t *testing.T) {
+	i := newIssuer(t)
+	smtp := startSMTP(t, func(e smtptest.Event) string {
+		if e.Verb == "RCPT" && strings.Contains(e.Arg, "refused") {
+			return "550 5.1.1 nobody here"
+		}
+		return ""
+	})
+	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))
+	d, err := apitest.Load(t.Context(), s.BaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := []string{
+		"", i.token(t, "fixdesk", "user"), i.token(t, notifyapi.Audience, "reader", notifyapi.ScopeRead),
+		i.token(t, notifyapi.Audience, "one", allScopes...), i.token(t, notifyapi.Audience, "two", allScopes...),
+		i.token(t, notifyapi.Audience, "three", allScopes...), i.token(t, notifyapi.Audience, "four", allScopes...),
+	}
+	report, err := d.Run(t.Context(), apitest.Config{
+		URL: s.BaseURL, Requests: requests(), Seed: 1,
+		Tokens: func() []string { return tokens },
+		Known:  func() map[string][]string { return known(t, s) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, defect := range report.Defects {
+		if t.Error(defect); n == 20 {
+			break
+		}
+	}
+	if unreached := d.Unreached(report); len(unreached) > 0 {
+		t.Errorf("no generated request succeeded with %v", unreached)
+	}
+	t.Logf("%d requests, %d defects, by status %v", report.Requests, len(report.Defects), report.Statuses)
+}
+
+// known raises a notification that has been sent and one that can be canceled.
+func known(t *testing.T, s *service) map[string][]string {
+	t.Helper()
+	ctx := context.Background()
+	later := newMail(numbered("later", 3)...)
+	at := app.Clock().AddDate(0, 1, 0)
+	later.NotBefore = &at
+	key := uuid.NewString()
+	values := map[string][]string{
+		"recipients": {"anna@example.org", "Bert@Example.org"}, "Idempotency-Key": {key, uuid.NewString(), uuid.NewString(), uuid.NewString()},
+		"not_before": {"2020-01-01T00:00:00Z", at.Format("2006-01-02T15:04:05Z")},
+	}
+	for i, request := range []notifyapi.Request{newMail("anna@example.org"), newMail("refused@example.org"), later, later} {
+		n, err := s.Create(ctx, key+strconv.Itoa(i), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err = s.Get(ctx, n.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values["id"] = append(values["id"], n.ID.String())
+		values["recipient_id"] = append(values["recipient_id"], n.Recipients[0].ID.String())
+	}
+	return values
+}
