@@ -10,16 +10,15 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// medianRatio times two things in turn, so that noise falls on both, and gives
-// the ratio of their medians.
+// medianRatio times two things in turn, either first, so that noise falls on
+// both, and gives the ratio of their medians.
 func medianRatio(n int, a, b func()) float64 {
 	took := [2][]time.Duration{}
-	for range n {
-		for i, f := range []func(){a, b} {
-			start := time.Now()
-			f()
-			took[i] = append(took[i], time.Since(start))
-		}
+	for i := range 2 * n {
+		which := (i + i/2) % 2 // a b b a a b b a ...
+		start := time.Now()
+		[]func(){a, b}[which]()
+		took[which] = append(took[which], time.Since(start))
 	}
 	slices.Sort(took[0])
 	slices.Sort(took[1])
@@ -40,14 +39,22 @@ func TestUnknownAddressesTakeAsLongAsKnownOnes(t *testing.T) {
 			}
 		}
 	}
-	ratio := medianRatio(tries, login(c.email), login("nobody@desk.test"))
-	t.Logf("known/unknown, ratio of %d medians: %.3f", tries, ratio)
-	if ratio < 0.8 || ratio > 1.25 {
-		t.Errorf("known addresses take %.3f times as long as unknown ones", ratio)
+	// A machine that is busy with something else can spoil a round, not three; a
+	// difference that is there is there in each.
+	alike := false
+	for range 3 {
+		ratio := medianRatio(tries, login(c.email), login("nobody@desk.test"))
+		t.Logf("known/unknown, ratio of the medians of %d: %.3f", tries, ratio)
+		if alike = ratio > 0.8 && ratio < 1.25; alike {
+			break
+		}
+	}
+	if !alike {
+		t.Error("known and unknown addresses can be told apart by time")
 	}
 	control := medianRatio(5, login(c.email), func() { d.loginWithoutDummy(t, "nobody@desk.test") })
 	t.Logf("without the dummy hash: %.3f", control)
-	if control < 1.25 {
+	if control < 2 {
 		t.Errorf("the control can't be told apart: %.3f", control)
 	}
 }
