@@ -37,6 +37,9 @@ const (
 	aheadPerWorker = 10
 	// settleAtOnce bounds one settlement.
 	settleAtOnce = 500
+	// settlers is how many settlements are under way at a time: while one waits
+	// for the disk, the next comes together, and PostgreSQL writes both at once.
+	settlers = 2
 	// pauseAfterError is how long the loop leaves a failing database alone.
 	pauseAfterError = 500 * time.Millisecond
 	// finishTimeout bounds the last settlement after the end was asked for.
@@ -91,16 +94,18 @@ func signal(c chan struct{}) {
 // gives back what was not begun, and returns nil. That takes no longer than
 // one conversation and the last settlement.
 func (l *Loop) Run(ctx context.Context) error {
-	var workers, settler sync.WaitGroup
+	var workers, settling sync.WaitGroup
 	for range l.Workers {
 		workers.Go(func() { l.work(ctx) })
 	}
-	settler.Go(func() { l.settle(ctx) })
+	for range settlers {
+		settling.Go(func() { l.settle(ctx) })
+	}
 	l.claim(ctx)
 	close(l.tasks)
 	workers.Wait()
 	close(l.settled)
-	settler.Wait()
+	settling.Wait()
 	return nil
 }
 
