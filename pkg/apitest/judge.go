@@ -19,7 +19,7 @@ func (g *generator) judge(c Config, r *request, a answer) (defects []string) {
 	note := func(format string, values ...any) { defects = append(defects, fmt.Sprintf(format, values...)) }
 	status := strconv.Itoa(a.status)
 	response := object(object(r.op.described["responses"])[status])
-	away := a.status == http.StatusServiceUnavailable && c.Away != nil && c.Away(r.op.id)
+	away := a.status == http.StatusServiceUnavailable && c.away(r.op.id)
 	switch {
 	case a.status >= 500 && !away:
 		note("the service failed")

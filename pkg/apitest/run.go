@@ -20,7 +20,7 @@ type Config struct {
 
 	// Tokens are tried by chance; an empty one sends none. Known gives good
 	// values by the name of a field or parameter, or by operationId, a space and
-	// the parameter's name. Both are asked for again every hundred requests, since
+	// the parameter's name. Both are asked for again every 250 requests, since
 	// requests change what there is.
 	Tokens func() []string
 	Known  func() map[string][]string
@@ -32,10 +32,12 @@ type Config struct {
 	// that it may answer 503.
 	Away func(operationID string) bool
 
-	// Rare tells that an operation should be asked one time in ten only, for
-	// example because it ends the session of a token.
+	// Rare tells that an operation should be asked one time in ten only, because
+	// it takes long or ends the session of a token.
 	Rare func(operationID string) bool
 }
+
+func (c Config) away(operationID string) bool { return c.Away != nil && c.Away(operationID) }
 
 // Report is what came of a run.
 type Report struct {
@@ -46,7 +48,7 @@ type Report struct {
 }
 
 // refresh is after how many requests tokens and known values are asked for.
-const refresh = 100
+const refresh = 250
 
 // Run asks and compares. It fails only when it can't ask at all.
 func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
@@ -60,7 +62,7 @@ func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 			tokens, g.known = c.Tokens(), c.Known()
 		}
 		op := d.next(g, c, report)
-		if c.Rare != nil && c.Rare(op.id) && report.Succeeded[op.id] > 0 && g.IntN(10) > 0 {
+		if c.Rare != nil && c.Rare(op.id) && (report.Succeeded[op.id] > 0 || c.away(op.id)) && g.IntN(10) > 0 {
 			continue
 		}
 		r := g.request(op)
@@ -94,7 +96,7 @@ func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 func (d *Document) next(g *generator, c Config, r Report) *operation {
 	if g.IntN(4) == 0 {
 		missing := slices.DeleteFunc(slices.Clone(d.operations), func(op *operation) bool {
-			return r.Succeeded[op.id] > 0 || c.Away != nil && c.Away(op.id)
+			return r.Succeeded[op.id] > 0 || c.away(op.id)
 		})
 		if len(missing) > 0 {
 			return missing[g.IntN(len(missing))]
