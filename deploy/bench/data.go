@@ -175,26 +175,27 @@ const someTickets = `set session_replication_role = replica;
 insert into tickets (id, title, description, search, status, priority, reporter_id, assignee_id, resolution,
     created_at, updated_at, accepted_at, resolved_at, closed_at)
 select ('00000000-0000-0000-0003-' || lpad(n::text, 12, '0'))::uuid, title, description,
-    setweight(to_tsvector('simple', title), 'A') || setweight(to_tsvector('simple', description), 'B'),
+    setweight(to_tsvector('simple', lower(title)), 'A') || setweight(to_tsvector('simple', lower(description)), 'B'),
     status::ticket_status, (array['low', 'normal', 'normal', 'high', 'urgent'])[1 + n %% 5]::ticket_priority,
     ('00000000-0000-0000-0001-' || lpad((1 + n %% 200)::text, 12, '0'))::uuid,
     ('00000000-0000-0000-0001-' || lpad((201 + n / 100 %% 40)::text, 12, '0'))::uuid,
     case when status in ('resolved', 'closed') then 'Done.' end, at, at, at,
     case when status in ('resolved', 'closed') then at end, case when status = 'closed' then at end
 from (select n, now() - (%[3]d - n) * interval '1 second' as at,
-    'Ticket ' || n || case when n %% 2 = 0 then ' about a printer' else ' about a screen' end as title,
-    concat_ws(' ', 'It', 'word' || n * 31 %% 5003, 'and then', 'word' || n * 17 %% 4999, 'while the', 'word' || n * 7 %% 997,
-        'smells of', 'word' || n * 3 %% 101, 'which nobody', 'word' || n * 13 %% 7919, 'has ever seen before the',
-        'word' || n * 11 %% 31, 'unicum' || lpad((n %% greatest(%[3]d / 10, 1))::text, 8, '0')) as description,
-    case when n * 7919 %% 100 < 3 then 'open' when n * 7919 %% 100 < 5 then 'in_progress'
-        when n * 7919 %% 100 < 6 then 'blocked' when n * 7919 %% 100 < 12 then 'resolved' else 'closed' end as status
-    from generate_series(%[1]d::bigint, %[2]d) n) t`
+        'Ticket ' || n || case when n %% 2 = 0 then ' about a printer' else ' about a screen' end as title,
+        concat_ws(' ', 'It', 'word' || n * 31 %% 5003, 'and then', 'word' || n * 17 %% 4999, 'while the', 'word' || n * 7 %% 997,
+            'smells of', 'word' || n * 3 %% 101, 'which nobody', 'word' || n * 13 %% 7919, 'has ever seen before the',
+            'word' || n * 11 %% 31, 'unicum' || lpad((n %% greatest(%[3]d / 10, 1))::text, 8, '0')) as description,
+        case when n * 7919 %% 100 < 3 then 'open' when n * 7919 %% 100 < 5 then 'in_progress'
+            when n * 7919 %% 100 < 6 then 'blocked' when n * 7919 %% 100 < 12 then 'resolved' else 'closed' end as status
+    from generate_series(%[1]d::bigint, %[2]d) n offset 0) t`
 
 // someComments are one for each tenth ticket, and an event for each.
 const someComments = `set session_replication_role = replica;
 insert into ticket_comments (id, ticket_id, author_id, body, search, created_at)
-select gen_random_uuid(), t.id, t.reporter_id, c.body, to_tsvector('simple', c.body), t.created_at
-from tickets t, lateral (select 'Still word' || t.number %% 5003 || ', and the printer too' as body) c where t.number %% 10 = 0;
+select gen_random_uuid(), t.id, t.reporter_id, c.body, to_tsvector('simple', lower(c.body)), t.created_at
+from tickets t cross join lateral (select 'Still word' || t.number %% 5003 || ', and the printer too' as body) c
+where t.number %% 10 = 0;
 insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
 select gen_random_uuid(), t.id, 'created', t.reporter_id, '{"title": {"from": null, "to": "Ticket"}}', t.created_at
 from tickets t -- of %[1]d`
