@@ -153,7 +153,7 @@ var poison = []raw{
 func (g *generator) wrong() any {
 	list := []any{
 		nil, true, raw("0"), raw("-1"), raw("1.5"), raw("9223372036854775808"), raw("-9223372036854775809"), "", " ", "\u200b", "\x01", "a\r\nBcc: x@y.test",
-		g.canary, []any{}, []member{}, []any{nil}, []any{[]any{}}, []member{{g.canary, 1}}, strings.Repeat("é", 30000), strings.Repeat(g.canary, 2000),
+		g.canary, []any{}, []member{}, []any{nil}, []any{[]any{}}, []member{{"unknown", g.canary}}, strings.Repeat("é", 30000), strings.Repeat(g.canary, 2000),
 		"0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "2026-02-30T00:00:00Z", "294277-01-01T00:00:00Z", "00000000-0000-0000-0000-000000000000",
 	}
 	return list[g.IntN(len(list))]

@@ -17,10 +17,9 @@ import (
 // mailServer takes every mail and remembers each that it answered with 250.
 type mailServer struct {
 	addr string
-	// user and secret are asked for when they are set.
-	user, secret string
 
 	mu       sync.Mutex
+	secret   string         // asked for when it is set, whoever the user
 	accepted map[string]int // by recipient and Message-ID
 	total    int
 }
@@ -45,26 +44,39 @@ func startMail(t *testing.T) *mailServer {
 type mailSession struct {
 	server *mailServer
 	to     []string
-	known  bool
+	known  string // the secret that was given
 }
 
 func (s *mailSession) AuthMechanisms() []string { return []string{sasl.Plain} }
 
 func (s *mailSession) Auth(string) (sasl.Server, error) {
-	return sasl.NewPlainServer(func(_, user, secret string) error {
-		if user != s.server.user || secret != s.server.secret {
+	return sasl.NewPlainServer(func(_, _, secret string) error {
+		if s.known = secret; !s.welcome() {
 			return errors.New("wrong credentials")
 		}
-		s.known = true
 		return nil
 	}), nil
+}
+
+// welcome tells whether the session gave the secret of now.
+func (s *mailSession) welcome() bool {
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	return s.server.secret == "" || s.known == s.server.secret
+}
+
+// ask changes the secret, for connections that are open too.
+func (m *mailServer) ask(secret string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.secret = secret
 }
 
 func (s *mailSession) Reset()        { s.to = nil }
 func (s *mailSession) Logout() error { return nil }
 
 func (s *mailSession) Mail(string, *smtp.MailOptions) error {
-	if s.server.secret != "" && !s.known {
+	if !s.welcome() {
 		return smtp.ErrAuthRequired
 	}
 	return nil

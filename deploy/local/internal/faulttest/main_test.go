@@ -28,11 +28,11 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	os.Exit(func() int {
+		defer func() { os.RemoveAll(shared.dir) }()
 		if err := prepare(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer os.RemoveAll(shared.dir)
 		code := m.Run()
 		stopServer(shared.server)
 		if err := goleak.Find(); code == 0 && err != nil {

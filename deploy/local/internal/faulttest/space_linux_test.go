@@ -46,7 +46,7 @@ func TestADatabaseWithoutRoomIsWaitedForAndStaysWhole(t *testing.T) {
 	c := newCast(t, crm, 3)
 	var o outage
 	stop := load(4, func(ctx context.Context, _, n int) { o.ask(ctx, c.customer, n) })
-	for range trials(2) {
+	for range trials(1) {
 		created, refused := o.counts()
 		eventually(t, 30*time.Second, "tickets are raised", func() bool { n, _ := o.counts(); return n > created+30 })
 		fill(t, filepath.Join(disk, "ballast"))
