@@ -76,11 +76,13 @@ func handOver(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID, 
 	if err := q.EngineerLockAll(ctx); err != nil {
 		return fmt.Errorf("lock engineers: %w", err)
 	}
-	engineer, err := q.EngineerGet(ctx, engineerID)
+	// Once more by name: an engineer who left and came back meanwhile has a new
+	// row, which the statement above has not seen.
+	engineer, err := q.EngineerLock(ctx, engineerID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	} else if err != nil {
-		return fmt.Errorf("read engineer: %w", err)
+		return fmt.Errorf("lock engineer: %w", err)
 	}
 	rows, err := q.AssignmentTicketsFree(ctx, engineerID)
 	if err != nil {
