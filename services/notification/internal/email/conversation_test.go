@@ -422,3 +422,39 @@ func TestConcurrentSendersShareThePool(t *testing.T) {
 		t.Errorf("%d connections at a time", srv.MostConnections())
 	}
 }
+
+func TestServerThatTakesFewConnectionsIsServedOverThose(t *testing.T) {
+	const allowed = 3
+	srv := &smtptest.Server{}
+	srv.Hook = func(e smtptest.Event) string {
+		if e.Verb == "CONNECT" && srv.Connections() > allowed {
+			return "421 4.7.0 Too many connections from you"
+		}
+		return ""
+	}
+	srv.Start(t, "")
+	pool := newPool(t, func(c *Config) { c.CircuitBase, c.CircuitCap = time.Hour, time.Hour }, serverAt(t, srv))
+	if r := pool.Send(t.Context(), aMail("first@example.org")); r.Verdict != Sent {
+		t.Fatalf("%+v", r)
+	}
+	done := make(chan Result)
+	const senders, each = 8, 20
+	for range senders {
+		go func() {
+			for range each {
+				done <- pool.Send(context.Background(), aMail("anna@example.org"))
+			}
+		}()
+	}
+	for range senders * each {
+		if r := <-done; r.Verdict != Sent {
+			t.Errorf("%+v", r)
+		}
+	}
+	if pool.Status()[0].Open {
+		t.Errorf("the circuit opened: %+v", pool.Status())
+	}
+	if refused := len(srv.Verbs("CONNECT")) - allowed; refused > senders {
+		t.Errorf("%d connections were refused: the limit was not learnt", refused)
+	}
+}

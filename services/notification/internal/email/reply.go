@@ -58,6 +58,7 @@ type failure struct {
 	code    int
 	reply   string
 	timeout bool
+	late    bool // never begun: its time was over
 }
 
 var phases = map[gomail.SendErrReason]phase{
@@ -95,7 +96,7 @@ func readFailure(err error) failure {
 // dialFailure reads what go-mail's dialling returns: errors that wrap the
 // server's reply, if there was one.
 func dialFailure(err error) failure {
-	f := failure{phase: phaseDial, reply: oneLine(err.Error())}
+	f := failure{phase: phaseDial, reply: oneLine(err.Error()), late: errors.Is(err, errNoTime)}
 	var netErr net.Error
 	f.timeout = errors.As(err, &netErr) && netErr.Timeout()
 	var reply *textproto.Error

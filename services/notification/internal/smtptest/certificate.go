@@ -1,9 +1,8 @@
 package smtptest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"math/big"
@@ -12,10 +11,11 @@ import (
 	"time"
 )
 
-// Certificate makes one for 127.0.0.1 and localhost, and the pool that trusts it.
+// Certificate makes one for 127.0.0.1 and localhost, and the pool that trusts
+// it. The key is RSA: Debian's OpenSMTPD can't sign with any other.
 func Certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,6 +133,13 @@ func (s *Server) Verbs(verb string) []Event {
 	return events
 }
 
+// Connections is how many are open.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
 // MostConnections is the most connections that were open at a time.
 func (s *Server) MostConnections() int {
 	s.mu.Lock()

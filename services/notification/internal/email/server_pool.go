@@ -1,0 +1,178 @@
+package email
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// limitTime is how long a server is spared more connections than it took.
+const limitTime = time.Minute
+
+// errNoTime says that no connection came free in time.
+var errNoTime = errors.New("no connection came free in time")
+
+// serverPool holds one server's connections: those in use and the idle ones,
+// the latest used on top, so that few stay open when there is little to do. A
+// server that refuses one more connection while it serves others is not in
+// trouble: the number of connections is kept to what it takes.
+type serverPool struct {
+	Server
+	config  *Config
+	circuit circuit
+
+	mu         sync.Mutex
+	closed     bool
+	idle       []*connection
+	live       int // in use, idle, or being dialled
+	limit      int // 0: none
+	limitUntil time.Time
+	waiting    int
+	changed    chan struct{} // closed and renewed when a connection came free
+}
+
+// acquire gives an idle connection or a new one, or waits for one to come free
+// where the server takes no more.
+func (s *serverPool) acquire(ctx context.Context) (conn *connection, reused bool, err error) {
+	for {
+		conn, changed := s.takeOrReserve()
+		if conn != nil {
+			return conn, true, nil
+		}
+		if changed != nil {
+			if err := s.await(ctx, changed); err != nil {
+				return nil, false, err
+			}
+			continue
+		}
+		if conn, err = dial(ctx, s.Server, s.config.HELO, s.config.Timeout); err == nil {
+			return conn, false, nil
+		}
+		if !s.full(dialFailure(err)) || !s.config.hasTime(ctx) {
+			return nil, false, err
+		}
+	}
+}
+
+// takeOrReserve gives an idle connection; or neither, and the caller may dial;
+// or what to wait for.
+func (s *serverPool) takeOrReserve() (*connection, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := len(s.idle); n > 0; n = len(s.idle) {
+		conn := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		if conn.idle.Stop() { // else its time is up, and it is being closed
+			return conn, nil
+		}
+	}
+	if s.limit > 0 && s.live >= s.limit && s.config.Now().Before(s.limitUntil) {
+		s.waiting++
+		return nil, s.changed
+	}
+	s.live++
+	return nil, nil
+}
+
+// await waits until a connection came free, and leaves time to use it.
+func (s *serverPool) await(ctx context.Context, changed <-chan struct{}) error {
+	defer func() {
+		s.mu.Lock()
+		s.waiting--
+		s.mu.Unlock()
+	}()
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-s.config.LongestConversation()))
+		defer cancel()
+	}
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return errNoTime
+	}
+}
+
+// full takes note of a failed dial, and tells whether it only means that the
+// server has connections enough.
+func (s *serverPool) full(f failure) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lostLocked()
+	if f.code/100 != 4 || s.live == 0 {
+		return false
+	}
+	s.limit, s.limitUntil = s.live, s.config.Now().Add(limitTime)
+	return true
+}
+
+func (s *serverPool) lostLocked() {
+	s.live--
+	s.wakeLocked()
+}
+
+func (s *serverPool) wakeLocked() {
+	if s.waiting > 0 {
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+}
+
+// giveBack keeps the connection for the next mail, or ends it.
+func (s *serverPool) giveBack(conn *connection, usable bool) {
+	s.mu.Lock()
+	keep := usable && !s.closed && conn.sent < s.config.MessagesPerConnection
+	if keep {
+		conn.idle = time.AfterFunc(s.config.IdleTime, func() { s.expire(conn) })
+		s.idle = append(s.idle, conn)
+		s.wakeLocked()
+	}
+	s.mu.Unlock()
+	switch {
+	case keep:
+		return
+	case usable:
+		conn.quit()
+	default:
+		conn.drop()
+	}
+	s.lost()
+}
+
+func (s *serverPool) lost() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lostLocked()
+}
+
+// expire ends a connection that was idle for too long.
+func (s *serverPool) expire(conn *connection) {
+	s.mu.Lock()
+	s.idle = slices.DeleteFunc(s.idle, func(c *connection) bool { return c == conn })
+	s.mu.Unlock()
+	conn.quit()
+	s.lost()
+}
+
+// endIdle ends the idle connections.
+func (s *serverPool) endIdle(end func(*connection)) {
+	s.mu.Lock()
+	idle := slices.DeleteFunc(s.idle, func(c *connection) bool { return !c.idle.Stop() })
+	s.idle = nil
+	s.mu.Unlock()
+	for _, conn := range idle {
+		end(conn)
+		s.lost()
+	}
+}
+
+// close ends the idle connections; those in use end with their mail.
+func (s *serverPool) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.endIdle((*connection).quit)
+}
