@@ -251,3 +251,59 @@ func TestAnActiveTicketCantBelongToWhoIsNoEngineer(t *testing.T) {
 		t.Errorf("the database let it pass: %v", err)
 	}
 }
+
+func TestWhoIsNoEngineerIsNeverAway(t *testing.T) {
+	d := newDesk(t)
+	customer := d.user("customer")
+	for _, handsOver := range []bool{false, true} {
+		if err := d.try(func(q *crmdb.Queries) error {
+			return assignment.SetAvailable(context.Background(), q, d.now, customer, false, handsOver)
+		}); err != assignment.ErrNoEngineer {
+			t.Errorf("got %v", err)
+		}
+	}
+	d.do(func(q *crmdb.Queries) error {
+		return assignment.Leave(context.Background(), q, d.now, customer, customer)
+	})
+}
+
+func TestToJoinTwiceIsToJoinOnce(t *testing.T) {
+	d := newDesk(t)
+	engineer := d.engineer()
+	d.offer(d.ticket(d.user("customer")))
+	d.do(func(q *crmdb.Queries) error { return assignment.Join(context.Background(), q, d.now, engineer) })
+	if n := get[int](d, `select sum(active_tickets) from engineers`); n != 1 {
+		t.Errorf("load %d", n)
+	}
+}
+
+func TestAnEngineerJoinsWithoutWaitingForTheOthersAndTheSweepBringsTheRest(t *testing.T) {
+	d := newDesk(t)
+	customer := d.user("customer")
+	busy := d.engineer()
+	for range 4 {
+		d.ticket(customer)
+	}
+	tx, err := d.pool.Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background()) //nolint:errcheck // what is left of a failed test
+	if _, err := crmdb.New(tx).EngineerLock(context.Background(), busy); err != nil {
+		t.Fatal(err)
+	}
+	joined := d.engineer()
+	if n := get[int](d, `select active_tickets from engineers where user_id = $1`, joined); n != 2 {
+		t.Errorf("took %d while the other was locked at none", n)
+	}
+	if err := tx.Commit(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	sweeper := assignment.NewSweeper(d.pool, func() time.Time { return d.now }, time.Second, slog.New(slog.NewTextHandler(io.Discard, nil)), func() {})
+	if n, err := sweeper.Sweep(context.Background()); n != 2 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	if n := get[int](d, `select active_tickets from engineers where user_id = $1`, busy); n != 2 {
+		t.Errorf("the other has %d", n)
+	}
+}

@@ -1,0 +1,131 @@
+package ticket
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// fill writes n tickets: 6 in 100 active, of 200 reporters and 20 engineers,
+// the word printer in each second one and each word rare… in ten; a comment on
+// each tenth.
+func (d *desk) fill(n int) {
+	d.Helper()
+	ctx := context.Background()
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer conn.Release()
+	indexes := list[string](d, `select indexdef from pg_indexes where tablename in ('tickets', 'ticket_comments') and indexname not like '%key'`)
+	for _, name := range list[string](d, `select indexname from pg_indexes where tablename in ('tickets', 'ticket_comments') and indexname not like '%key'`) {
+		d.exec(`drop index ` + name)
+	}
+	for _, sql := range slices.Concat([]string{
+		`set statement_timeout = 0`,
+		`set session_replication_role = replica`,
+		`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
+			select ('00000000-0000-0000-0001-' || lpad(n::text, 12, '0'))::uuid, 'Person ' || n, 'p' || n || '@example.com', '', 'x',
+				case when n <= 200 then 'customer' else 'engineer' end::user_role, 'approved', now(), now() from generate_series(1, 220) n`,
+		`insert into tickets (id, title, description, search, status, priority, reporter_id, assignee_id, resolution, created_at, updated_at, accepted_at, resolved_at, closed_at)
+			select gen_random_uuid(), title, description, setweight(to_tsvector('simple', title), 'A') || setweight(to_tsvector('simple', description), 'B'),
+				status, (array['low', 'normal', 'normal', 'high', 'urgent'])[1 + n * 6271 % 8887 % 5]::ticket_priority,
+				('00000000-0000-0000-0001-' || lpad((1 + n % 200)::text, 12, '0'))::uuid,
+				case when n % 50 > 0 then ('00000000-0000-0000-0001-' || lpad((201 + n / 100 % 20)::text, 12, '0'))::uuid end,
+				'Done', at, at + interval '1 minute' * (n % 1000), at, at, case when status = 'closed' then at end
+			from (select n, now() - (` + strconv.Itoa(n) + ` - n) * interval '1 second' as at,
+				'Ticket ' || n || case when n % 2 = 0 then ' about a printer' else ' about a screen' end as title,
+				concat_ws(' ', 'It word' || n * 31 % 5003, 'smells of word' || n * 17 % 499, 'rare' || n % (` + strconv.Itoa(n) + ` / 10)) as description,
+				case when n * 7919 % 100 < 3 then 'open' when n * 7919 % 100 < 5 then 'in_progress' when n * 7919 % 100 < 6 then 'blocked'
+					when n * 7919 % 100 < 12 then 'resolved' else 'closed' end::ticket_status as status
+				from generate_series(1, ` + strconv.Itoa(n) + `) n) t`,
+		`insert into ticket_comments (id, ticket_id, author_id, body, search, internal, created_at)
+			select gen_random_uuid(), id, reporter_id, 'Still', to_tsvector('simple', 'still word' || number % 499 || ' talk' || number % 1000), number % 20 = 0, created_at from tickets where number % 10 = 0`,
+	}, indexes, []string{`set session_replication_role = origin`, `vacuum analyze`, `reset statement_timeout`}) {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			d.Fatal(err)
+		}
+	}
+}
+
+// variants are the lists that people ask for most.
+func variants() (names []string, filters map[string]Filter) {
+	yes, engineer, customer := true, uuid.MustParse("00000000-0000-0000-0001-000000000205"), uuid.MustParse("00000000-0000-0000-0001-000000000007")
+	since := time.Now().Add(-time.Hour)
+	filters = map[string]Filter{}
+	for _, v := range []struct {
+		name string
+		Filter
+	}{
+		{"first page", Filter{}}, {"status=open", Filter{Statuses: []Status{Open}}}, {"status=blocked,resolved", Filter{Statuses: []Status{Blocked, Resolved}}}, {"active=true", Filter{Active: &yes}},
+		{"priority=urgent", Filter{Priorities: []Priority{Urgent}}}, {"assignee", Filter{Assignee: &engineer}}, {"assignee, active", Filter{Assignee: &engineer, Active: &yes}},
+		{"assignee=none, active", Filter{NoAssignee: true, Active: &yes}}, {"reporter", Filter{Reporter: &customer}}, {"reporter, open", Filter{Reporter: &customer, Statuses: []Status{Open}}},
+		{"created_after", Filter{CreatedAfter: &since}}, {"q rare", Filter{Query: "rare77"}}, {"q number", Filter{Query: "#4711"}}, {"q number or word", Filter{Query: "4711"}},
+		{"q common", Filter{Query: "printer"}}, {"q common prefix", Filter{Query: "wor"}}, {"q two words", Filter{Query: "printer rare77"}}, {"q in comments", Filter{Query: "talk55"}},
+		{"q common, active", Filter{Query: "printer", Active: &yes}}, {"q nowhere", Filter{Query: "zebra"}},
+	} {
+		names = append(names, v.name)
+		filters[v.name] = v.Filter
+	}
+	return names, filters
+}
+
+var (
+	asAdmin    = Viewer{ID: uuid.MustParse("00000000-0000-0000-0001-000000000201"), Role: "admin"}
+	asCustomer = Viewer{ID: uuid.MustParse("00000000-0000-0000-0001-000000000007"), Role: "customer"}
+)
+
+func TestListsOfManyTicketsGoByAnIndex(t *testing.T) {
+	d := newDesk(t)
+	start := time.Now()
+	d.fill(50_000)
+	t.Logf("filled in %s", time.Since(start).Round(time.Millisecond))
+	names, filters := variants()
+	for _, name := range names {
+		for _, v := range []Viewer{asAdmin, asCustomer} {
+			for _, by := range []Sort{{ByCreated, true}, {ByCreated, false}, {ByUpdated, true}, {ByPriority, true}} {
+				if slow := d.plan(v, filters[name], by, nil); slow != "" {
+					t.Errorf("%s for %s by %+v reads all tickets:\n%s", name, v.Role, by, slow)
+				}
+			}
+			if filters[name].Query != "" {
+				if slow := d.plan(v, filters[name], Sort{ByRelevance, true}, nil); slow != "" && name != "q common" && name != "q common prefix" {
+					t.Errorf("%s for %s by relevance reads all tickets:\n%s", name, v.Role, slow)
+				}
+			}
+		}
+	}
+	// The control: what no index serves is seen to be read in full.
+	d.exec(`drop index tickets_created`)
+	if d.plan(asAdmin, Filter{}, Sort{ByCreated, true}, nil) == "" {
+		t.Error("without the index the plan reads no table: the test can't fail")
+	}
+}
+
+// plan gives the plan of a page if it reads all tickets, else nothing.
+func (d *desk) plan(v Viewer, f Filter, by Sort, from *Mark) string {
+	d.Helper()
+	b := newStatement(v, f)
+	sql, err := b.page(by, 21, from)
+	if err != nil {
+		d.Fatal(err)
+	}
+	rows, err := d.pool.Query(context.Background(), "explain "+sql, b.args...)
+	if err != nil {
+		d.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		d.Fatal(err)
+	}
+	if plan := strings.Join(lines, "\n"); strings.Contains(plan, "Seq Scan on tickets") {
+		return plan
+	}
+	return ""
+}
