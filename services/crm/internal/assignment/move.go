@@ -50,36 +50,48 @@ type Move struct {
 // assignee, and to nobody who declined it while others remain. It returns who
 // got it; nil when there is nobody, and then the ticket waits (see Sweep).
 //
-// The caller has locked no engineer, or all of them. When whoever is next has
-// changed while this waited for them, it returns pg.ErrRetry: the transaction
-// starts again.
+// The caller has locked no engineer. When whoever is next has changed while this
+// waited for them, it returns pg.ErrRetry: the transaction starts again.
 func Offer(ctx context.Context, q *crmdb.Queries, m Move) (*notice.Person, error) {
+	return offer(ctx, q, m, func(ctx context.Context, q *crmdb.Queries, excluded []uuid.UUID) (*notice.Person, Why, error) {
+		return pickWaiting(ctx, q, m.Ticket.Assignee, excluded)
+	})
+}
+
+// offer is Offer with the way to pick the next engineer outside of excluded.
+func offer(ctx context.Context, q *crmdb.Queries, m Move, pick func(context.Context, *crmdb.Queries, []uuid.UUID) (*notice.Person, Why, error)) (*notice.Person, error) {
 	decliners, err := q.AssignmentDecliners(ctx, m.Ticket.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list decliners: %w", err)
 	}
 	for _, excluded := range exclusions(personID(m.Ticket.Assignee), decliners) {
-		next, err := next(ctx, q, excluded)
-		if err != nil {
-			return nil, err
-		}
-		if next == nil {
-			continue
-		}
-		if err := lock(ctx, q, m.Ticket.Assignee, next); err != nil {
-			return nil, err
-		}
 		to, why, err := pick(ctx, q, excluded)
 		if err != nil {
 			return nil, err
 		}
-		if to == nil {
-			return nil, fmt.Errorf("whoever was next is no more: %w", pg.ErrRetry)
+		if to != nil {
+			why.Cause, why.Reason = m.Cause, m.Reason
+			return to, give(ctx, q, m, to, why, keepNothing)
 		}
-		why.Cause, why.Reason = m.Cause, m.Reason
-		return to, give(ctx, q, m, to, why, keepNothing)
 	}
 	return nil, give(ctx, q, m, nil, Why{Cause: m.Cause, Rule: Rule, Reason: m.Reason}, wantsEngineer)
+}
+
+// pickWaiting picks as pick does, after it has waited for the present assignee
+// and for somebody who could be next; nil when nobody is left.
+func pickWaiting(ctx context.Context, q *crmdb.Queries, assignee *notice.Person, excluded []uuid.UUID) (*notice.Person, Why, error) {
+	next, err := next(ctx, q, excluded)
+	if next == nil || err != nil {
+		return nil, Why{}, err
+	}
+	if err := lock(ctx, q, assignee, next); err != nil {
+		return nil, Why{}, err
+	}
+	to, why, err := pick(ctx, q, excluded)
+	if to == nil && err == nil {
+		err = fmt.Errorf("whoever was next is no more: %w", pg.ErrRetry)
+	}
+	return to, why, err
 }
 
 // next names somebody to wait for, who may be locked; nil when nobody is left.

@@ -102,7 +102,7 @@ func handOver(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID, 
 	for _, row := range rows {
 		t := ticketOf(crmdb.AssignmentTicketsWaitingRow(row))
 		t.Assignee = &from
-		if _, err := Offer(ctx, q, Move{Ticket: t, Cause: cause, Actor: &actor, Now: now}); err != nil {
+		if _, err := offer(ctx, q, Move{Ticket: t, Cause: cause, Actor: &actor, Now: now}, pick); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,25 @@ func (s somebody) viewer() Viewer { return Viewer(s) }
 
 func newDesk(t testing.TB) *desk {
 	t.Helper()
-	d := &desk{TB: t, pool: pgtest.New(t, db.CRM, "crm/migrations"), log: &bytes.Buffer{}}
+	return deskOn(t, pgtest.New(t, db.CRM, "crm/migrations"))
+}
+
+// newPatientDesk waits long for locks, so that a slow machine makes a storm
+// slow and not different.
+func newPatientDesk(t testing.TB) *desk {
+	t.Helper()
+	pool, err := pg.Open(context.Background(), pgtest.NewURL(t, db.CRM, "crm/migrations"),
+		pg.Config{MaxConns: 20, LockTimeout: time.Minute, StatementTimeout: time.Minute, IdleInTransactionTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return deskOn(t, pool)
+}
+
+func deskOn(t testing.TB, pool *pgxpool.Pool) *desk {
+	t.Helper()
+	d := &desk{TB: t, pool: pool, log: &bytes.Buffer{}}
 	d.service = NewService(d.pool, nil, d.now, func() {})
 	api := httpapi.New(httpapi.Config{
 		Title: "test", Version: "1", Registry: prometheus.NewRegistry(), Now: time.Now,

@@ -215,7 +215,7 @@ const deserted = `select count(*) from tickets t where t.assignee_id is null and
 		and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))`
 
 func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
-	d := newDesk(t)
+	d := newPatientDesk(t)
 	s := d.storm(5, 6)
 	n, seed, start := trials(t, 2000), rand.Uint64(), time.Now()
 	s.blow(n, 40, seed)
@@ -258,7 +258,7 @@ const spread = `select max(active_tickets) - min(active_tickets) from engineers`
 func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 	for _, engineers := range []int{1, 3, 7, 30} {
 		t.Run(strconv.Itoa(engineers), func(t *testing.T) {
-			d := newDesk(t)
+			d := newPatientDesk(t)
 			s := d.storm(5, engineers)
 			n, start := trials(t, 400), time.Now()
 			together(40, func(h int) bool {
@@ -291,7 +291,7 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 
 // The control: whoever chooses without a lock chooses what the others choose.
 func TestChoosingWithoutALockSpreadsUnevenly(t *testing.T) {
-	d := newDesk(t)
+	d := newPatientDesk(t)
 	s := d.storm(1, 7)
 	for range 10 {
 		chosen := together(10, func(int) uuid.UUID {
@@ -310,7 +310,7 @@ func TestChoosingWithoutALockSpreadsUnevenly(t *testing.T) {
 
 // A decline needs another engineer while creations keep each of them locked.
 func TestADeclineSucceedsWhileTicketsAreBeingRaised(t *testing.T) {
-	d := newDesk(t)
+	d := newPatientDesk(t)
 	s := d.storm(5, 2)
 	stop := make(chan struct{})
 	var all sync.WaitGroup
