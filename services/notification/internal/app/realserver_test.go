@@ -157,14 +157,16 @@ smtpd_client_event_limit_exceptions =
 smtpd_tls_auth_only = yes
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_local_domain = mail.example.org
-cyrus_sasl_config_path = %[1]s/conf
 `, dir, mailbox)
-	logins := filepath.Join(dir, "data/logins")
-	write(t, filepath.Join(dir, "conf/smtpd.conf"), 0o644, "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: %s\n"+
-		"mech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256\n", logins)
+	// Debian's Cyrus SASL looks for logins in this one place.
+	const logins = "/etc/sasldb2"
 	add := exec.Command("saslpasswd2", "-p", "-c", "-f", logins, "-u", "mail.example.org", "joe")
 	add.Stdin = strings.NewReader("s3cret")
 	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	t.Cleanup(func() { _ = os.Remove(logins) })
+	if out, err := exec.Command("chown", "postfix", logins).CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
 	if out, err := exec.Command("chown", "-R", "postfix", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
@@ -333,6 +335,11 @@ func TestRealServerPostfixAcceptsEachLogin(t *testing.T) {
 			c := testConfig(newDatabase(t), i.url)
 			c.SMTPURL, c.SMTPCAFile = config.NewSecret(url), s.caFile
 			svc := start(t, i, c)
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Log(svc.log)
+				}
+			})
 			svc.until(t, raise(t, svc, mailbox+"@example.org"), notifyapi.StatusCompleted, 20*time.Second)
 		})
 	}
