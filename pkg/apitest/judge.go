@@ -23,7 +23,7 @@ func (g *generator) judge(c Config, r *request, a answer) (defects []string) {
 	switch {
 	case a.status >= 500 && !away:
 		note("the service failed")
-	case response == nil && !(a.status == http.StatusBadRequest && r.sent && r.op.body == nil):
+	case response == nil:
 		note("this status is not described")
 	}
 	if a.status < 300 && r.invalid != "" {
@@ -32,29 +32,39 @@ func (g *generator) judge(c Config, r *request, a answer) (defects []string) {
 	if a.header.Get("X-Request-Id") == "" || a.header.Get("X-Content-Type-Options") != "nosniff" {
 		note("headers that every answer has are missing")
 	}
-	content := object(response["content"])
-	schema := r.op.answers[status+" "+a.media]
-	switch {
-	case a.body == "":
-		if len(content) > 0 && a.media != "text/event-stream" {
-			note("a body is described and there is none")
-		}
-	case response != nil && schema == nil:
-		note("media type %q is not described", a.media)
-	case strings.HasSuffix(a.media, "json"):
-		value, err := jsonschema.UnmarshalJSON(strings.NewReader(a.body))
-		if err != nil {
-			note("the body is no JSON: %v", err)
-		} else if schema != nil {
-			if err := schema.Validate(value); err != nil {
-				note("the body is not as described: %v", err)
-			}
-		}
+	if response != nil {
+		defects = append(defects, r.op.undescribed(status, object(response["content"]), a)...)
 	}
 	if a.status >= http.StatusBadRequest {
 		defects = append(defects, g.problem(a)...)
 	}
 	return defects
+}
+
+// undescribed lists where media type and body differ from the description.
+func (op *operation) undescribed(status string, content map[string]any, a answer) []string {
+	if a.media == "text/event-stream" && content[a.media] != nil {
+		return nil // it would never end
+	}
+	schema := op.answers[status+" "+a.media]
+	switch {
+	case a.body == "" && len(content) > 0:
+		return []string{"a body is described and there is none"}
+	case a.body == "":
+		return nil
+	case schema == nil:
+		return []string{fmt.Sprintf("media type %q is not described", a.media)}
+	case !strings.HasSuffix(a.media, "json"):
+		return nil
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(a.body))
+	if err != nil {
+		return []string{"the body is no JSON: " + err.Error()}
+	}
+	if err := schema.Validate(value); err != nil {
+		return []string{"the body is not as described: " + err.Error()}
+	}
+	return nil
 }
 
 // codes is the catalogue of the wire contract.

@@ -1,7 +1,6 @@
 package faulttest
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -83,6 +82,6 @@ func TestAThousandSlowConnectionsHoldNobodyUp(t *testing.T) {
 	}
 	begin := time.Now()
 	eventually(t, 20*time.Second, "slow connections are let go of", func() bool { return open.Load() == 0 })
-	t.Log(fmt.Sprintf("p99 %v alone, %v besides %d slow connections, which were let go of after another %v",
-		alone, besides, held, time.Since(begin).Round(time.Millisecond)))
+	t.Logf("p99 %v alone, %v besides %d slow connections, which were let go of after another %v",
+		alone, besides, held, time.Since(begin).Round(time.Millisecond))
 }
