@@ -81,8 +81,11 @@ func known(t *testing.T, s *service) map[string][]string {
 	later.NotBefore = &at
 	key := uuid.NewString()
 	values := map[string][]string{
-		"recipients": {"anna@example.org", "Bert@Example.org"}, "Idempotency-Key": {key, uuid.NewString(), uuid.NewString(), uuid.NewString()},
+		"recipients": {"anna@example.org", "Bert@Example.org"}, "Idempotency-Key": {key + "0"},
 		"not_before": {"2020-01-01T00:00:00Z", at.Format("2006-01-02T15:04:05Z")},
+	}
+	for range 50 {
+		values["Idempotency-Key"] = append(values["Idempotency-Key"], uuid.NewString())
 	}
 	for i, request := range []notifyapi.Request{newMail("anna@example.org"), newMail("refused@example.org"), later, later} {
 		n, err := s.Create(ctx, key+strconv.Itoa(i), request)
