@@ -173,20 +173,52 @@ func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 		}
 		after = []string{fmt.Sprintf("(%s, t.id) %s (%s::%s, %s)", column, beyond, b.arg(value), by.Key.sqlType(), b.arg(from.ID))}
 	}
-	order := fmt.Sprintf("\norder by %s %s, t.id %s\nlimit %d", column, direction, direction, limit)
 	head := "select " + ticketColumns + ", " + by.Key.mark(column) + "\nfrom tickets t" + people
+	order := fmt.Sprintf("\norder by %s %s, t.id %s", column, direction, direction)
+	if b.search != "" && !b.reported {
+		return b.near(after, order, limit) + head + "\nwhere t.id in (select id from near union all select id from far)" +
+			order + "\nlimit " + strconv.Itoa(limit), nil
+	}
+	order += "\nlimit " + strconv.Itoa(limit)
 	if b.search == "" && b.number == "" {
 		return head + "\nwhere " + b.conditions(after...) + order, nil
 	}
 	if b.search == "" {
 		return head + "\nwhere " + b.conditions(append(after, b.inText())...) + order, nil
 	}
-	// Each branch is planned by itself: a rare word by its index, a common one
-	// along the order.
+	// Each branch is planned by itself.
 	branch := func(match string) string {
 		return "(select t.id from tickets t where " + b.conditions(append(after, match)...) + order + ")"
 	}
 	return head + "\nwhere t.id in (" + branch(b.inText()) + "\nunion " + branch(b.inComments()) + ")" + order, nil
+}
+
+// nearby is how many tickets a search looks through one by one.
+const nearby = 1000
+
+// near is the start of a search's SQL: the ids of the first matches in the
+// list's order. The planner can't tell a rare word from a common one, and by
+// the wrong plan either takes seconds among a million tickets. So the beginning
+// of the list is looked through, where a common word fills the page at once;
+// only when it doesn't, all that the index has of the word is taken and sorted.
+func (b *statement) near(after []string, order string, limit int) string {
+	inComments := b.matches("c.search")
+	if !b.internal {
+		inComments += " and not c.internal"
+	}
+	first := func(n int) string { return order + "\nlimit " + strconv.Itoa(n) }
+	// offset 0 keeps these from being planned as a walk along the order.
+	far := func(match string) string {
+		unfilled := fmt.Sprintf("(select count(*) from near) < %d", limit)
+		return "(select t.id from (select * from tickets t\nwhere " + b.conditions(append(after, unfilled, match)...) + "\noffset 0) t" + first(limit) + ")"
+	}
+	beginning := "(select * from tickets t\nwhere " + b.conditions(after...) + first(nearby) + ")"
+	return fmt.Sprintf(`with near as materialized (
+	select t.id from %s t
+	where %s or exists (select from ticket_comments c where c.ticket_id = t.id and %s offset 0)%s),
+far as materialized (%s
+	union all %s)
+`, beginning, b.inText(), inComments, first(limit), far(b.inText()), far(b.inComments()))
 }
 
 // rankedMatches bounds how many matches are ranked.
