@@ -145,6 +145,11 @@ func (s *stack) startService(ctx context.Context, name string, variables map[str
 	cmd.Stdout, cmd.Stderr = log, log
 	prefix := strings.ToUpper(name) + "_"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), prefix + "ADDR=" + addr}
+	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"} { // to try them out
+		if value, set := os.LookupEnv(name); set {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
 	for variable, value := range variables {
 		cmd.Env = append(cmd.Env, prefix+variable+"="+value)
 	}
