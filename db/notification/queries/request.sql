@@ -43,6 +43,39 @@ where n.id < @before_id and n.id >= @after_id
 order by n.id desc
 limit @max::integer;
 
+-- name: NotificationListOpen :many
+-- Those with something still to come, found by the partial indexes of the
+-- recipients that are queued, leased or waiting.
+select sqlc.embed(n), c.*
+from notifications n
+cross join lateral (select * from notification_counts where notification_id = n.id) c
+where n.id < @before_id and n.id >= @after_id
+    and n.created_at > @created_after and n.created_at < @created_before
+    and (sqlc.narg(reference)::text is null or n.reference = sqlc.narg(reference)::text)
+    and (sqlc.narg(requester)::text is null or n.requester = sqlc.narg(requester)::text)
+    and n.id in (
+        select r.notification_id from recipients r
+        where r.queue_at is not null or r.lease_token is not null
+            or (r.queue_at is null and r.lease_token is null and r.finished_at is null))
+    and c.status = @status::text
+order by n.id desc
+limit @max::integer;
+
+-- name: NotificationListNotSent :many
+-- Those with a recipient that came to a bad end.
+select sqlc.embed(n), c.*
+from notifications n
+cross join lateral (select * from notification_counts where notification_id = n.id) c
+where n.id < @before_id and n.id >= @after_id
+    and n.created_at > @created_after and n.created_at < @created_before
+    and (sqlc.narg(reference)::text is null or n.reference = sqlc.narg(reference)::text)
+    and (sqlc.narg(requester)::text is null or n.requester = sqlc.narg(requester)::text)
+    and n.id in (
+        select r.notification_id from recipients r where r.status in ('failed', 'uncertain', 'canceled'))
+    and c.status = @status::text
+order by n.id desc
+limit @max::integer;
+
 -- name: NotificationExists :one
 select exists(select 1 from notifications where id = @id);
 

@@ -392,6 +392,15 @@ func TestCancelEndsWhatWaitsAndRetryQueuesWhatFailed(t *testing.T) {
 	if _, err := s.Retry(ctx, waiting.ID); !isConflict(err) {
 		t.Errorf("retry of what waits: %v", err)
 	}
+	byStatus := func(status notifyapi.Status, want uuid.UUID) {
+		t.Helper()
+		page, err := s.List(ctx, notifyapi.ListParams{Status: status})
+		if err != nil || len(page.Items) != 1 || page.Items[0].ID != want || page.Items[0].Status != status {
+			t.Errorf("%s: %+v, %v", status, page.Items, err)
+		}
+	}
+	byStatus(notifyapi.StatusQueued, waiting.ID)
+	byStatus(notifyapi.StatusFailed, failed.ID)
 	canceled, err := s.Cancel(ctx, waiting.ID)
 	if err != nil || canceled.Status != notifyapi.StatusCanceled || canceled.Counts.Canceled != 1 || canceled.CompletedAt == nil {
 		t.Errorf("canceled: %+v, %v", canceled, err)
@@ -401,6 +410,7 @@ func TestCancelEndsWhatWaitsAndRetryQueuesWhatFailed(t *testing.T) {
 			t.Errorf("cancel of what is over: %v", err)
 		}
 	}
+	byStatus(notifyapi.StatusCanceled, waiting.ID)
 	bad.Delete("x")
 	if _, err := s.Retry(ctx, failed.ID); err != nil {
 		t.Fatal(err)

@@ -48,6 +48,11 @@ func TestNotificationIsAcceptedStoredMailedAndItsResultTold(t *testing.T) {
 	if err != nil || again.ID != n.ID || again.Status != n.Status {
 		t.Errorf("repeated: %+v, %v", again, err)
 	}
+	for _, secret := range []string{"Hello", "anna@", "Ticket #1"} {
+		if strings.Contains(s.log.String(), secret) {
+			t.Errorf("the log says %q", secret)
+		}
+	}
 	stats, err := s.Stats(ctx)
 	if err != nil || stats.Recipients.Sent != 2 || stats.SentPerMinute != 2 || stats.OldestDueAgeSeconds != 0 {
 		t.Errorf("stats %+v, %v", stats, err)

@@ -360,6 +360,203 @@ func (q *Queries) NotificationList(ctx context.Context, arg NotificationListPara
 	return items, nil
 }
 
+const notificationListNotSent = `-- name: NotificationListNotSent :many
+select n.id, n.caller, n.idempotency_key, n.body_hash, n.subject, n.text, n.html, n.bytes, n.requester, n.reference, n.thread, n.request_id, n.message_domain, n.not_before, n.recipient_count, n.created_at, c.notification_id, c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+from notifications n
+cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status from notification_counts where notification_id = n.id) c
+where n.id < $1 and n.id >= $2
+    and n.created_at > $3 and n.created_at < $4
+    and ($5::text is null or n.reference = $5::text)
+    and ($6::text is null or n.requester = $6::text)
+    and n.id in (
+        select r.notification_id from recipients r where r.status in ('failed', 'uncertain', 'canceled'))
+    and c.status = $7::text
+order by n.id desc
+limit $8::integer
+`
+
+type NotificationListNotSentParams struct {
+	BeforeID      uuid.UUID
+	AfterID       uuid.UUID
+	CreatedAfter  time.Time
+	CreatedBefore time.Time
+	Reference     *string
+	Requester     *string
+	Status        string
+	Max           int32
+}
+
+type NotificationListNotSentRow struct {
+	Notification   Notification
+	NotificationID uuid.UUID
+	Queued         int32
+	Sending        int32
+	Delayed        int32
+	Sent           int32
+	Failed         int32
+	Canceled       int32
+	Uncertain      int32
+	LastFinishedAt time.Time
+	Status         string
+}
+
+// Those with a recipient that came to a bad end.
+func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationListNotSentParams) ([]NotificationListNotSentRow, error) {
+	rows, err := q.db.Query(ctx, notificationListNotSent,
+		arg.BeforeID,
+		arg.AfterID,
+		arg.CreatedAfter,
+		arg.CreatedBefore,
+		arg.Reference,
+		arg.Requester,
+		arg.Status,
+		arg.Max,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []NotificationListNotSentRow{}
+	for rows.Next() {
+		var i NotificationListNotSentRow
+		if err := rows.Scan(
+			&i.Notification.ID,
+			&i.Notification.Caller,
+			&i.Notification.IdempotencyKey,
+			&i.Notification.BodyHash,
+			&i.Notification.Subject,
+			&i.Notification.Text,
+			&i.Notification.Html,
+			&i.Notification.Bytes,
+			&i.Notification.Requester,
+			&i.Notification.Reference,
+			&i.Notification.Thread,
+			&i.Notification.RequestID,
+			&i.Notification.MessageDomain,
+			&i.Notification.NotBefore,
+			&i.Notification.RecipientCount,
+			&i.Notification.CreatedAt,
+			&i.NotificationID,
+			&i.Queued,
+			&i.Sending,
+			&i.Delayed,
+			&i.Sent,
+			&i.Failed,
+			&i.Canceled,
+			&i.Uncertain,
+			&i.LastFinishedAt,
+			&i.Status,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const notificationListOpen = `-- name: NotificationListOpen :many
+select n.id, n.caller, n.idempotency_key, n.body_hash, n.subject, n.text, n.html, n.bytes, n.requester, n.reference, n.thread, n.request_id, n.message_domain, n.not_before, n.recipient_count, n.created_at, c.notification_id, c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+from notifications n
+cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status from notification_counts where notification_id = n.id) c
+where n.id < $1 and n.id >= $2
+    and n.created_at > $3 and n.created_at < $4
+    and ($5::text is null or n.reference = $5::text)
+    and ($6::text is null or n.requester = $6::text)
+    and n.id in (
+        select r.notification_id from recipients r
+        where r.queue_at is not null or r.lease_token is not null
+            or (r.queue_at is null and r.lease_token is null and r.finished_at is null))
+    and c.status = $7::text
+order by n.id desc
+limit $8::integer
+`
+
+type NotificationListOpenParams struct {
+	BeforeID      uuid.UUID
+	AfterID       uuid.UUID
+	CreatedAfter  time.Time
+	CreatedBefore time.Time
+	Reference     *string
+	Requester     *string
+	Status        string
+	Max           int32
+}
+
+type NotificationListOpenRow struct {
+	Notification   Notification
+	NotificationID uuid.UUID
+	Queued         int32
+	Sending        int32
+	Delayed        int32
+	Sent           int32
+	Failed         int32
+	Canceled       int32
+	Uncertain      int32
+	LastFinishedAt time.Time
+	Status         string
+}
+
+// Those with something still to come, found by the partial indexes of the
+// recipients that are queued, leased or waiting.
+func (q *Queries) NotificationListOpen(ctx context.Context, arg NotificationListOpenParams) ([]NotificationListOpenRow, error) {
+	rows, err := q.db.Query(ctx, notificationListOpen,
+		arg.BeforeID,
+		arg.AfterID,
+		arg.CreatedAfter,
+		arg.CreatedBefore,
+		arg.Reference,
+		arg.Requester,
+		arg.Status,
+		arg.Max,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []NotificationListOpenRow{}
+	for rows.Next() {
+		var i NotificationListOpenRow
+		if err := rows.Scan(
+			&i.Notification.ID,
+			&i.Notification.Caller,
+			&i.Notification.IdempotencyKey,
+			&i.Notification.BodyHash,
+			&i.Notification.Subject,
+			&i.Notification.Text,
+			&i.Notification.Html,
+			&i.Notification.Bytes,
+			&i.Notification.Requester,
+			&i.Notification.Reference,
+			&i.Notification.Thread,
+			&i.Notification.RequestID,
+			&i.Notification.MessageDomain,
+			&i.Notification.NotBefore,
+			&i.Notification.RecipientCount,
+			&i.Notification.CreatedAt,
+			&i.NotificationID,
+			&i.Queued,
+			&i.Sending,
+			&i.Delayed,
+			&i.Sent,
+			&i.Failed,
+			&i.Canceled,
+			&i.Uncertain,
+			&i.LastFinishedAt,
+			&i.Status,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const notificationRetry = `-- name: NotificationRetry :execrows
 update recipients r
 set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,

@@ -65,7 +65,7 @@ func (s *Service) List(ctx context.Context, f Filter, before uuid.UUID, max int)
 	if before != uuid.Nil {
 		p.BeforeID = before
 	}
-	rows, err := notificationdb.New(s.db).NotificationList(ctx, p)
+	rows, err := s.rows(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("list notifications: %w", err)
 	}
@@ -74,6 +74,37 @@ func (s *Service) List(ctx context.Context, f Filter, before uuid.UUID, max int)
 		notifications = append(notifications, withResult(row))
 	}
 	return notifications, nil
+}
+
+// rows chooses the way to the rows: statuses that are rare among millions are
+// found by the recipients that make them so.
+func (s *Service) rows(ctx context.Context, p notificationdb.NotificationListParams) ([]notificationdb.NotificationListRow, error) {
+	q := notificationdb.New(s.db)
+	if p.Status == nil || *p.Status == "completed" {
+		return q.NotificationList(ctx, p)
+	}
+	narrow := notificationdb.NotificationListOpenParams{
+		BeforeID: p.BeforeID, AfterID: p.AfterID, CreatedAfter: p.CreatedAfter, CreatedBefore: p.CreatedBefore,
+		Reference: p.Reference, Requester: p.Requester, Status: *p.Status, Max: p.Max,
+	}
+	if Status(*p.Status).isOver() {
+		rows, err := q.NotificationListNotSent(ctx, notificationdb.NotificationListNotSentParams(narrow))
+		return convert(rows, func(r notificationdb.NotificationListNotSentRow) notificationdb.NotificationListRow {
+			return notificationdb.NotificationListRow(r)
+		}), err
+	}
+	rows, err := q.NotificationListOpen(ctx, narrow)
+	return convert(rows, func(r notificationdb.NotificationListOpenRow) notificationdb.NotificationListRow {
+		return notificationdb.NotificationListRow(r)
+	}), err
+}
+
+func convert[A, B any](list []A, to func(A) B) []B {
+	converted := make([]B, 0, len(list))
+	for _, a := range list {
+		converted = append(converted, to(a))
+	}
+	return converted
 }
 
 // Recipients gives up to max recipients after the given place (-1: from the
