@@ -44,7 +44,15 @@ func NullTime(t *time.Time) Nullable[Time] {
 }
 
 // MarshalJSON writes the value or null.
-func (n Nullable[T]) MarshalJSON() ([]byte, error) { return json.Marshal(n.Value) }
+func (n Nullable[T]) MarshalJSON() ([]byte, error) {
+	if n.Value == nil {
+		return []byte("null"), nil
+	}
+	if value, ok := any(n.Value).(json.Marshaler); ok { // spares a second encoder
+		return value.MarshalJSON()
+	}
+	return json.Marshal(n.Value)
+}
 
 // UnmarshalJSON reads the value or null.
 func (n *Nullable[T]) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &n.Value) }

@@ -67,26 +67,31 @@ func (s *Service) List(ctx context.Context, v Viewer, f Filter, by Sort, limit i
 	if err != nil {
 		return nil, nil, fmt.Errorf("list tickets: %w", err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[listRow])
+	var (
+		row     crmdb.TicketLockRow
+		mark    string
+		last    Mark
+		next    *Mark
+		tickets = make([]Ticket, 0, min(limit, 100))
+	)
+	// Scanned by hand: by reflection it costs as much as all else here.
+	_, err = pgx.ForEachRow(rows, []any{
+		&row.ID, &row.Number, &row.Title, &row.Description, &row.Status, &row.Priority,
+		&row.ReporterID, &row.ReporterName, &row.AssigneeID, &row.AssigneeName,
+		&row.Resolution, &row.Version, &row.CreatedAt, &row.UpdatedAt, &row.AcceptedAt, &row.ResolvedAt, &row.ClosedAt, &mark,
+	}, func() error {
+		if len(tickets) == limit {
+			next = &last
+			return nil
+		}
+		tickets = append(tickets, fromRow(row))
+		last = Mark{Value: mark, ID: row.ID}
+		return nil
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("list tickets: %w", err)
 	}
-	var next *Mark
-	if len(found) > limit {
-		found = found[:limit]
-		last := found[limit-1]
-		next = &Mark{Value: last.Mark, ID: last.ID}
-	}
-	tickets := make([]Ticket, len(found))
-	for i, r := range found {
-		tickets[i] = fromRow(r.TicketLockRow)
-	}
 	return tickets, next, nil
-}
-
-type listRow struct {
-	crmdb.TicketLockRow
-	Mark string
 }
 
 // Counts are the totals of a filtered list. Assignees counts each engineer's
