@@ -62,18 +62,21 @@ order by n.id desc
 limit @max::integer;
 
 -- name: NotificationListNotSent :many
--- Those with a recipient that came to a bad end.
+-- Those with a recipient that came to a bad end, in the order of their index.
 select sqlc.embed(n), c.*
-from notifications n
-cross join lateral (select * from notification_counts where notification_id = n.id) c
-where n.id < @before_id and n.id >= @after_id
-    and n.created_at > @created_after and n.created_at < @created_before
+from (
+    select distinct r.notification_id from recipients r
+    where r.status in ('failed', 'uncertain', 'canceled')
+        and r.notification_id < @before_id and r.notification_id >= @after_id
+    order by r.notification_id desc
+) ended
+join notifications n on n.id = ended.notification_id
+cross join lateral (select * from notification_counts where notification_id = ended.notification_id) c
+where n.created_at > @created_after and n.created_at < @created_before
     and (sqlc.narg(reference)::text is null or n.reference = sqlc.narg(reference)::text)
     and (sqlc.narg(requester)::text is null or n.requester = sqlc.narg(requester)::text)
-    and n.id in (
-        select r.notification_id from recipients r where r.status in ('failed', 'uncertain', 'canceled'))
     and c.status = @status::text
-order by n.id desc
+order by ended.notification_id desc
 limit @max::integer;
 
 -- name: NotificationExists :one

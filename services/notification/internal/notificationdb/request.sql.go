@@ -362,16 +362,19 @@ func (q *Queries) NotificationList(ctx context.Context, arg NotificationListPara
 
 const notificationListNotSent = `-- name: NotificationListNotSent :many
 select n.id, n.caller, n.idempotency_key, n.body_hash, n.subject, n.text, n.html, n.bytes, n.requester, n.reference, n.thread, n.request_id, n.message_domain, n.not_before, n.recipient_count, n.created_at, c.notification_id, c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
-from notifications n
-cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status from notification_counts where notification_id = n.id) c
-where n.id < $1 and n.id >= $2
-    and n.created_at > $3 and n.created_at < $4
+from (
+    select distinct r.notification_id from recipients r
+    where r.status in ('failed', 'uncertain', 'canceled')
+        and r.notification_id < $1 and r.notification_id >= $2
+    order by r.notification_id desc
+) ended
+join notifications n on n.id = ended.notification_id
+cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status from notification_counts where notification_id = ended.notification_id) c
+where n.created_at > $3 and n.created_at < $4
     and ($5::text is null or n.reference = $5::text)
     and ($6::text is null or n.requester = $6::text)
-    and n.id in (
-        select r.notification_id from recipients r where r.status in ('failed', 'uncertain', 'canceled'))
     and c.status = $7::text
-order by n.id desc
+order by ended.notification_id desc
 limit $8::integer
 `
 
@@ -400,7 +403,7 @@ type NotificationListNotSentRow struct {
 	Status         string
 }
 
-// Those with a recipient that came to a bad end.
+// Those with a recipient that came to a bad end, in the order of their index.
 func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationListNotSentParams) ([]NotificationListNotSentRow, error) {
 	rows, err := q.db.Query(ctx, notificationListNotSent,
 		arg.BeforeID,

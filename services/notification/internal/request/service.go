@@ -79,7 +79,7 @@ func (s *Service) List(ctx context.Context, f Filter, before uuid.UUID, max int)
 // rows chooses the way to the rows: statuses that are rare among millions are
 // found by the recipients that make them so.
 func (s *Service) rows(ctx context.Context, p notificationdb.NotificationListParams) ([]notificationdb.NotificationListRow, error) {
-	q := notificationdb.New(s.db)
+	q := notificationdb.New(plannedAnew{s.db})
 	if p.Status == nil || *p.Status == "completed" {
 		return q.NotificationList(ctx, p)
 	}
@@ -97,6 +97,15 @@ func (s *Service) rows(ctx context.Context, p notificationdb.NotificationListPar
 	return convert(rows, func(r notificationdb.NotificationListOpenRow) notificationdb.NotificationListRow {
 		return notificationdb.NotificationListRow(r)
 	}), err
+}
+
+// plannedAnew has each query planned for its own parameters: one plan can't fit
+// both a list of everything and one by reference.
+type plannedAnew struct{ *pgxpool.Pool }
+
+// Query is the pool's, without a prepared statement.
+func (p plannedAnew) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return p.Pool.Query(ctx, sql, append([]any{pgx.QueryExecModeCacheDescribe}, args...)...)
 }
 
 func convert[A, B any](list []A, to func(A) B) []B {
