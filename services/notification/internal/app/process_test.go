@@ -16,27 +16,32 @@ import (
 	"fixdesk/services/notification/internal/app"
 )
 
-// binary builds the real program, once for all tests.
+// binary gives the real program, built once for all tests.
 func binary(t testing.TB) string {
 	t.Helper()
-	path, err := build()
+	program, err := build()
 	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "notification")
+	if err := os.WriteFile(path, program, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-var build = sync.OnceValues(func() (string, error) {
+var build = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "fixdesk-notification-")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "notification")
 	out, err := exec.Command("go", "build", "-o", path, "fixdesk/services/notification/cmd/notification").CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
+		return nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return path, nil
+	return os.ReadFile(path)
 })
 
 // process is the real program, running.

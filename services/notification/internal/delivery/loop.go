@@ -39,7 +39,7 @@ const (
 	settleAtOnce = 500
 	// settlers is how many settlements are under way at a time: while one waits
 	// for the disk, the next comes together, and PostgreSQL writes both at once.
-	settlers = 4
+	settlers = 2
 	// pauseAfterError is how long the loop leaves a failing database alone.
 	pauseAfterError = 500 * time.Millisecond
 	// finishTimeout bounds the last settlement after the end was asked for.
@@ -75,7 +75,7 @@ func NewLoop(c Config) (*Loop, error) {
 		ahead: ahead, wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		tasks: make(chan task, ahead),
 		// What a crash can repeat is what was on the wire and what waits here.
-		settled: make(chan settlement, 4*c.Workers),
+		settled: make(chan settlement, c.Workers),
 	}, nil
 }
 
