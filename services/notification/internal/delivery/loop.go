@@ -75,7 +75,7 @@ func NewLoop(c Config) (*Loop, error) {
 		ahead: ahead, wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		tasks: make(chan task, ahead),
 		// What a crash can repeat is what was on the wire and what waits here.
-		settled: make(chan settlement, c.Workers),
+		settled: make(chan settlement, 2*c.Workers),
 	}, nil
 }
 
