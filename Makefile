@@ -5,7 +5,7 @@ LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 MODULES := db deploy/bench deploy/local pkg services/crm services/notification
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test race check gen lint fuzz test-smtp build bench
+.PHONY: help run token test race check gen lint build bench test-smtp
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,3 +39,6 @@ build: ## build both services into bin/
 
 bench: ## measure speed against pgbench and smtp-source; prints a table, never fails a build
 	@go run ./deploy/bench
+
+test-smtp: ## try the notification service against Debian's Postfix and OpenSMTPD (root, on a throwaway machine)
+	services/notification/test-smtp.sh
