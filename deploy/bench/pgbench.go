@@ -33,10 +33,14 @@ func (s *stack) newPgbench(name, database, text string, variables map[string]str
 	return &pgbench{program: program, script: path, url: s.postgres.URL(database), variables: variables}, nil
 }
 
-var perSecond = regexp.MustCompile(`(?m)^tps = ([0-9.]+)`)
+var (
+	perSecond = regexp.MustCompile(`(?m)^tps = ([0-9.]+)`)
+	processed = regexp.MustCompile(`(?m)^number of transactions actually processed: ([0-9]+)`)
+)
 
-// run gives the transactions a second over so many connections.
-func (p *pgbench) run(ctx context.Context, conns int, d time.Duration) (float64, error) {
+// run gives the transactions a second over so many connections, and how many
+// there were.
+func (p *pgbench) run(ctx context.Context, conns int, d time.Duration) (rate, transactions float64, err error) {
 	args := []string{
 		"-n", "-M", "prepared", "-c", strconv.Itoa(conns), "-j", "2", "-T", strconv.Itoa(max(1, int(d.Seconds()))),
 		"-f", p.script, "-D", "seq=" + strconv.FormatInt(time.Now().UnixMicro(), 10),
@@ -45,9 +49,13 @@ func (p *pgbench) run(ctx context.Context, conns int, d time.Duration) (float64,
 		args = append(args, "-D", name+"="+value)
 	}
 	output, err := exec.CommandContext(ctx, p.program, append(args, p.url)...).CombinedOutput()
-	found := perSecond.FindSubmatch(output)
-	if err != nil || found == nil {
-		return 0, fmt.Errorf("pgbench: %w: %s", err, strings.TrimSpace(string(output[:min(len(output), 2000)])))
+	found, all := perSecond.FindSubmatch(output), processed.FindSubmatch(output)
+	if err != nil || found == nil || all == nil {
+		return 0, 0, fmt.Errorf("pgbench: %w: %s", err, strings.TrimSpace(string(output[:min(len(output), 2000)])))
 	}
-	return strconv.ParseFloat(string(found[1]), 64)
+	if transactions, err = strconv.ParseFloat(string(all[1]), 64); err != nil {
+		return 0, 0, err
+	}
+	rate, err = strconv.ParseFloat(string(found[1]), 64)
+	return rate, transactions, err
 }
