@@ -19,37 +19,22 @@ const Prefix = "CRM"
 
 // Config is everything that can be set, by environment variables alone.
 type Config struct {
-	Env              Environment    `default:"development" desc:"development, or production, which refuses what is only safe on one's own machine"`
-	Addr             string         `default:":8080" desc:"address to listen on, host:port"`
-	DatabaseURL      config.Secret  `split_words:"true" default:"postgres://localhost:5432/crm" desc:"the CRM's own PostgreSQL database, postgres://user:password@host:5432/crm"`
-	DatabasePoolSize int32          `split_words:"true" default:"16" desc:"connections to the database, at most"`
-	NotificationURL  string         `split_words:"true" default:"http://localhost:8081" desc:"where the notification service is"`
-	PublicURL        string         `split_words:"true" default:"http://localhost:8080" desc:"where this API is reached from outside, for links in mails"`
-	KeysFile         string         `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are made up and sessions end with the process"`
-	Issuer           string         `default:"fixdesk" desc:"iss of the tokens; the notification service must be told the same"`
-	AdminEmail       string         `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
-	AdminPassword    config.Secret  `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
-	RelayInterval    time.Duration  `split_words:"true" default:"5s" desc:"how often the outbox is looked at without being woken, a positive duration"`
-	TrustedProxies   []netip.Prefix `split_words:"true" desc:"networks whose X-Forwarded-For is believed, separated by commas, as in 10.0.0.0/8"`
-	CORSOrigins      []string       `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
-	LogLevel         slog.Level     `split_words:"true" default:"info" desc:"debug, info, warn or error"`
-	LogFormat        obs.Format     `split_words:"true" default:"json" desc:"json or text"`
-	ShutdownTimeout  time.Duration  `split_words:"true" default:"15s" desc:"how long requests in flight may take once the service is told to stop, a positive duration"`
-}
-
-// Environment is where the service runs.
-type Environment string
-
-const production Environment = "production"
-
-// UnmarshalText reads development or production.
-func (e *Environment) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case "development", "production":
-		*e = Environment(text)
-		return nil
-	}
-	return errors.New("want development or production")
+	Env              config.Environment `default:"development" desc:"development, or production, which refuses what is only safe on one's own machine"`
+	Addr             string             `default:":8080" desc:"address to listen on, host:port"`
+	DatabaseURL      config.Secret      `split_words:"true" default:"postgres://localhost:5432/crm" desc:"the CRM's own PostgreSQL database, postgres://user:password@host:5432/crm"`
+	DatabasePoolSize int32              `split_words:"true" default:"16" desc:"connections to the database, at most"`
+	NotificationURL  string             `split_words:"true" default:"http://localhost:8081" desc:"where the notification service is"`
+	PublicURL        string             `split_words:"true" default:"http://localhost:8080" desc:"where this API is reached from outside, for links in mails"`
+	KeysFile         string             `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are made up and sessions end with the process"`
+	Issuer           string             `default:"fixdesk" desc:"iss of the tokens; the notification service must be told the same"`
+	AdminEmail       string             `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
+	AdminPassword    config.Secret      `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
+	RelayInterval    time.Duration      `split_words:"true" default:"5s" desc:"how often the outbox is looked at without being woken, a positive duration"`
+	TrustedProxies   []netip.Prefix     `split_words:"true" desc:"networks whose X-Forwarded-For is believed, separated by commas, as in 10.0.0.0/8"`
+	CORSOrigins      []string           `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
+	LogLevel         slog.Level         `split_words:"true" default:"info" desc:"debug, info, warn or error"`
+	LogFormat        obs.Format         `split_words:"true" default:"json" desc:"json or text"`
+	ShutdownTimeout  time.Duration      `split_words:"true" default:"15s" desc:"how long requests in flight may take once the service is told to stop, a positive duration"`
 }
 
 // LoadConfig reads the environment and refuses what can't work, naming the
@@ -82,7 +67,7 @@ func (c Config) check() error {
 	if (c.AdminEmail == "") != !c.AdminPassword.IsSet() {
 		return errors.New("CRM_ADMIN_EMAIL and CRM_ADMIN_PASSWORD go together: set both or neither")
 	}
-	if c.Env != production {
+	if c.Env != config.Production {
 		return nil
 	}
 	return c.checkProduction()

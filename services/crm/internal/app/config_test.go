@@ -1,0 +1,74 @@
+package app_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fixdesk/pkg/jwtauth"
+	"fixdesk/services/crm/internal/app"
+)
+
+func TestDefaultsWorkLocally(t *testing.T) {
+	if _, err := app.LoadConfig(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASettingThatCantWorkIsRefusedByNameAndNeverShown(t *testing.T) {
+	for variable, value := range map[string]string{
+		"CRM_ENV":                "staging-canary",
+		"CRM_RELAY_INTERVAL":     "canary",
+		"CRM_SHUTDOWN_TIMEOUT":   "0s",
+		"CRM_DATABASE_POOL_SIZE": "1",
+		"CRM_NOTIFICATION_URL":   "canary",
+		"CRM_PUBLIC_URL":         "ftp://canary",
+		"CRM_TRUSTED_PROXIES":    "canary",
+		"CRM_LOG_LEVEL":          "canary",
+		"CRM_ADMIN_EMAIL":        "canary@example.com", // without its password
+	} {
+		t.Run(variable, func(t *testing.T) {
+			t.Setenv(variable, value)
+			_, err := app.LoadConfig()
+			if err == nil || !strings.Contains(err.Error(), variable) || strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s is answered: %v", variable, err)
+			}
+		})
+	}
+}
+
+func TestProductionRefusesWhatIsOnlySafeAtHome(t *testing.T) {
+	keys, err := jwtauth.NewKeySet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "keys.json")
+	if err := keys.Save(file); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CRM_ENV", "production")
+	refused := func(variable string) {
+		t.Helper()
+		if _, err := app.LoadConfig(); err == nil || !strings.Contains(err.Error(), variable) {
+			t.Errorf("%s is answered: %v", variable, err)
+		}
+	}
+	refused("CRM_KEYS_FILE")
+	t.Setenv("CRM_KEYS_FILE", file)
+	if _, err := app.LoadConfig(); err != nil {
+		t.Fatalf("a sound production is refused: %v", err)
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused("CRM_KEYS_FILE")
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CRM_CORS_ORIGINS", "*")
+	refused("CRM_CORS_ORIGINS")
+	t.Setenv("CRM_CORS_ORIGINS", "https://desk.example.com")
+	t.Setenv("CRM_TRUSTED_PROXIES", "0.0.0.0/0")
+	refused("CRM_TRUSTED_PROXIES")
+}
