@@ -135,7 +135,7 @@ func (e *edge) record(res *response, r *http.Request, info *requestInfo, start t
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs,
 		slog.String("method", method), slog.String("route", route), slog.Int("status", res.status),
-		slog.Int64("bytes", res.bytes), slog.Duration("duration", took), slog.String("client", info.client.String()))
+		slog.Int64("bytes", res.bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("client", info.client.String()))
 	if info.principal != "" {
 		attrs = append(attrs, slog.String("principal", info.principal))
 	}

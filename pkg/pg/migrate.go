@@ -46,7 +46,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, files fs.FS, dir string, l
 		err = fmt.Errorf("%s: %w", partial.Failed.Source.Path, partial.Err)
 	}
 	for _, result := range applied {
-		log.InfoContext(ctx, "migration applied", "version", result.Source.Version, "duration", result.Duration)
+		log.InfoContext(ctx, "migration applied", "version", result.Source.Version, "duration_ms", result.Duration.Milliseconds())
 	}
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
