@@ -147,8 +147,8 @@ func TestAccessLogHasOneLineWithoutPathOrQueryOrToken(t *testing.T) {
 			t.Errorf("%s = %v, want %v", name, line[name], value)
 		}
 	}
-	if line["duration"].(float64) <= 0 {
-		t.Errorf("duration = %v", line["duration"])
+	if line["duration_ms"].(float64) <= 0 {
+		t.Errorf("duration = %v", line["duration_ms"])
 	}
 }
 
