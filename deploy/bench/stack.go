@@ -167,7 +167,7 @@ func (svc *service) waitReady(ctx context.Context) error {
 		select {
 		case <-svc.process.Done():
 			text, _ := os.ReadFile(svc.log)
-			return fmt.Errorf("%s ended by itself: %v\n%s", svc.name, svc.process.Err(), text[max(0, len(text)-1000):])
+			return errors.Join(fmt.Errorf("%s ended by itself:\n%s", svc.name, text[max(0, len(text)-1000):]), svc.process.Err())
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(10 * time.Millisecond):
