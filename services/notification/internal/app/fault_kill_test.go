@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -163,20 +160,8 @@ func killTrial(t *testing.T, i *issuer, sabotage string) (acked, lost, doubled, 
 			unexplained++
 		}
 	}
-	checkRepeats(t, smtp.Messages())
+	report(t, differingRepeats(smtp.Messages()))
 	return len(l.acked), lost, doubled, unexplained
-}
-
-// checkRepeats holds that a mail that came twice is the same to the byte.
-func checkRepeats(t *testing.T, messages []smtptest.Message) {
-	t.Helper()
-	first := map[string]string{}
-	for _, m := range messages {
-		if data, seen := first[m.To]; seen && data != m.Data {
-			t.Errorf("the repeat for %s differs:\n%s\n%s", m.To, data, m.Data)
-		}
-		first[m.To] = m.Data
-	}
 }
 
 func TestKillUnderLoadLosesNothingAndRepeatsOnlyWhatWasOnTheWire(t *testing.T) {
@@ -211,46 +196,6 @@ func TestControlWithoutALeaseAKillLosesMails(t *testing.T) {
 		}
 	}
 	t.Error("nothing was lost without the safeguard: the trial can't fail")
-}
-
-func TestTerminationUnderLoadFailsNoRequestAndNeitherLosesNorDoublesAMail(t *testing.T) {
-	i := newIssuer(t)
-	for range trials(t, 1) {
-		smtp := startSMTP(t, nil)
-		url := newDatabase(t)
-		c := testConfig(url, i.url, smtp.Addr())
-		p := run(t, i, c)
-		l := startLoad(4, "term", p.Client)
-		smtp.Wait(t, 100, 30*time.Second)
-		if err := p.terminate(t); err != nil {
-			t.Errorf("ended with %v\n%s", err, p.log)
-		}
-		l.stop()
-		for _, err := range l.broken {
-			if !isRefused(err) {
-				t.Errorf("a request broke: %v", err)
-			}
-		}
-		if len(l.refused) > 0 {
-			t.Errorf("%d requests failed, the first: %v", len(l.refused), l.refused[0])
-		}
-		run(t, i, c)
-		drained(t, url, 30*time.Second)
-		got := counts(smtp.Messages())
-		for email := range l.acked {
-			if got[email] != 1 {
-				t.Errorf("%s got %d mails", email, got[email])
-			}
-		}
-	}
-}
-
-// isRefused tells whether the connection was never taken, or was an idle one
-// that closed before the request was sent.
-func isRefused(err error) bool {
-	var op *net.OpError
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &op) && op.Op == "dial" ||
-		strings.Contains(err.Error(), "server closed idle connection")
 }
 
 // replicas sends n notifications of one recipient through two processes, and

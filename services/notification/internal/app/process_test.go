@@ -47,9 +47,10 @@ var build = sync.OnceValues(func() ([]byte, error) {
 // process is the real program, running.
 type process struct {
 	*notifyapi.Client
-	log  *lines
-	cmd  *exec.Cmd
-	read sync.WaitGroup
+	config app.Config
+	log    *lines
+	cmd    *exec.Cmd
+	read   sync.WaitGroup
 }
 
 func environment(c app.Config) []string {
@@ -70,7 +71,7 @@ func environment(c app.Config) []string {
 
 func run(t testing.TB, i *issuer, c app.Config) *process {
 	t.Helper()
-	p := &process{log: newLines(), cmd: exec.Command(binary(t))}
+	p := &process{config: c, log: newLines(), cmd: exec.Command(binary(t))}
 	p.cmd.Env = environment(c)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -95,9 +96,20 @@ func (p *process) kill() {
 // terminate asks it to end and gives how it did.
 func (p *process) terminate(t testing.TB) error {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	p.signal(t, syscall.SIGTERM)
+	return p.wait(t)
+}
+
+func (p *process) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// wait gives how the process ended after a signal.
+func (p *process) wait(t testing.TB) error {
+	t.Helper()
 	ended := make(chan error, 1)
 	go func() {
 		p.read.Wait()

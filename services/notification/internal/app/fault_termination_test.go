@@ -1,0 +1,147 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/services/notification/internal/smtptest"
+)
+
+// sentOnce hides from Go's transport that a request can be repeated: it would
+// repeat one that was cut off, and only tell that the repeat found nobody.
+type sentOnce struct{ http.RoundTripper }
+
+func (s sentOnce) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.GetBody = nil
+	return s.RoundTripper.RoundTrip(r)
+}
+
+// heldMails gives a hook that keeps the server from answering mails once it
+// took so many, and how many it keeps now.
+func heldMails(after int32) (hook func(smtptest.Event) string, held func() int, release func()) {
+	var dots, waiting atomic.Int32
+	open := make(chan struct{})
+	return func(e smtptest.Event) string {
+		if e.Verb == "DOT" && dots.Add(1) > after {
+			waiting.Add(1)
+			<-open
+		}
+		return ""
+	}, func() int { return int(waiting.Load()) }, sync.OnceFunc(func() { close(open) })
+}
+
+// heldRequests keeps every request from being stored until it is released.
+func heldRequests(t *testing.T, url string) (release func()) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() { _ = conn.Close(context.Background()) })
+	t.Cleanup(release)
+	if _, err := conn.PgConn().Exec(t.Context(), "begin; lock table notifications in share mode").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	return release
+}
+
+// number is the answer to a query for one.
+func number(t testing.TB, url, sql string) int {
+	t.Helper()
+	n, err := strconv.Atoi(query(t, url, sql)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// terminationTrial ends the program while mails are on the wire, recipients
+// claimed, and requests in flight, starts it again, and gives what went wrong.
+// With a sabotage, it is done to the database first.
+func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, sabotage string) (wrong []string) {
+	t.Helper()
+	const clients, taken = 4, 100
+	hook, held, releaseMails := heldMails(taken)
+	smtp := startSMTP(t, hook)
+	t.Cleanup(releaseMails)
+	url := newDatabase(t) + "&lock_timeout=4s"
+	execute(t, url, sabotage)
+	c := testConfig(url, i.url, smtp.Addr())
+	c.SMTPTimeout, c.Lease = 5*time.Second, 15*time.Second
+	p := run(t, i, c)
+	p.HTTPClient.Transport = sentOnce{p.HTTPClient.Transport}
+	l := startLoad(clients, "term", p.Client)
+	eventually(t, "mails are on the wire and more are claimed", func() bool {
+		return held() == c.SMTPConnections &&
+			number(t, url, "select count(*)::text from recipients where queue_at is null") > taken+c.SMTPConnections
+	})
+	releaseRequests := heldRequests(t, url)
+	eventually(t, "every client's request is in flight", func() bool {
+		return number(t, url, "select count(*)::text from pg_locks where not granted and relation = 'notifications'::regclass") == clients
+	})
+	p.signal(t, signal)
+	eventually(t, "no connection is taken", func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.BaseURL, "http://"))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	releaseRequests()
+	releaseMails()
+	if err := p.wait(t); err != nil {
+		wrong = append(wrong, fmt.Sprintf("ended with %v\n%s", err, p.log))
+	}
+	l.stop()
+	return append(wrong, afterTermination(t, i, l, smtp, p)...)
+}
+
+// afterTermination starts the program again and checks what became of the load.
+func afterTermination(t *testing.T, i *issuer, l *load, smtp *smtptest.Server, ended *process) (wrong []string) {
+	t.Helper()
+	for _, err := range l.broken {
+		if !isRefused(err) {
+			wrong = append(wrong, fmt.Sprintf("a request broke: %v", err))
+		}
+	}
+	for _, err := range l.refused {
+		wrong = append(wrong, fmt.Sprintf("a request failed: %v", err))
+	}
+	url := ended.config.DatabaseURL.Reveal()
+	if n := number(t, url, "select count(*)::text from recipients where lease_token is not null"); n > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d recipients are still leased", n))
+	}
+	// Nobody is left to use them: the trial need not wait until they run out.
+	execute(t, url, "update recipients set leased_until = clock_timestamp() where lease_token is not null")
+	run(t, i, ended.config)
+	drained(t, url, 30*time.Second)
+	return append(wrong, notOnceEach(l.acked, smtp.Messages())...)
+}
+
+func TestTerminationUnderLoadFailsNoRequestAndNeitherLosesNorDoublesAMail(t *testing.T) {
+	i := newIssuer(t)
+	for range trials(t, 1) {
+		report(t, terminationTrial(t, i, syscall.SIGTERM, ""))
+	}
+}
+
+func TestControlKilledInsteadOfTerminatedBreaksRequestsAndDoublesMails(t *testing.T) {
+	wrong := terminationTrial(t, newIssuer(t), syscall.SIGKILL, "")
+	mustFind(t, wrong, "ended with signal: killed", "a request broke", "recipients are still leased", "got 2 mails")
+}
+
+func TestControlKilledWithoutALeaseInsteadOfTerminatedLosesMails(t *testing.T) {
+	mustFind(t, terminationTrial(t, newIssuer(t), syscall.SIGKILL, settledAtClaim), "lost its mail")
+}
