@@ -1,10 +1,12 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -177,6 +179,42 @@ func TestBodyOverOneMebibyteIsRefusedHoweverItIsSent(t *testing.T) {
 		t.Fatalf("%v, length %d", err, req.ContentLength)
 	}
 	wantProblem(t, res, body, 413, errs.CodeBodyTooLarge)
+}
+
+// A client that sends all before it listens must not find its connection reset.
+func TestRefusalIsHeardByAClientThatSendsItsWholeBodyFirst(t *testing.T) {
+	f := newFixture(t, nil)
+	tests := []struct {
+		name, header string
+		size, status int
+	}{
+		{"too large", "Authorization: Bearer admin-token\r\n", 8 << 20, 413},
+		{"no token", "", 900 << 10, 401},
+		{"too large, no token", "", 8 << 20, 401},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for range 10 {
+				conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", f.Listener.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = conn.Close() }()
+				_, err = fmt.Fprintf(conn, "POST /v1/things HTTP/1.1\r\nHost: a\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+					tt.header, tt.size, strings.Repeat(" ", tt.size))
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != tt.status {
+					t.Fatalf("%d %s, %v", res.StatusCode, body, err)
+				}
+			}
+		})
+	}
 }
 
 func TestQueryIsStrict(t *testing.T) {

@@ -29,6 +29,7 @@ type requestInfo struct {
 	principal string
 	produces  string
 	sentToken bool
+	unread    bool // a refused body is still to be read
 	client    netip.Addr
 	response  *response
 }
@@ -72,6 +73,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, value := range securityHeaders {
 		h[name] = value
 	}
+	defer info.discard(r)
 	defer e.finish(res, r, info, start)
 	if e.cors.handle(res, r) {
 		return

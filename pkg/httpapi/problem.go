@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -94,9 +95,17 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	for name, values := range p.headers {
 		w.Header()[name] = values
 	}
+	var body bytes.Buffer
+	_ = jsonFormat.Marshal(&body, p) // a Problem always can be
 	w.Header()["Content-Type"] = []string{problemType}
+	w.Header()["Content-Length"] = []string{strconv.Itoa(body.Len())}
+	info := infoOf(r.Context())
+	info.hear(w, r)
 	w.WriteHeader(p.Status)
-	_ = jsonFormat.Marshal(w, p)
+	_, _ = w.Write(body.Bytes())
+	if info.unread {
+		_ = http.NewResponseController(w).Flush()
+	}
 }
 
 // problem is the one mapping from errors to answers. What is not an *errs.Error
