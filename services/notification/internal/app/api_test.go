@@ -340,7 +340,7 @@ func TestListsArePagedCompletelyAndFiltered(t *testing.T) {
 		t.Errorf("a cursor of another list: %v", err)
 	}
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
-	for _, path := range []string{"/v1/notifications?cursor=forged", "/v1/notifications?limit=0", "/v1/notifications?status=sent", "/v1/notifications?unknown=1"} {
+	for _, path := range []string{"/v1/notifications?cursor=forged", "/v1/notifications?limit=0", "/v1/notifications?status=sent", "/v1/notifications?unknown=1", "/v1/notifications?reference=", "/v1/notifications?requester="} {
 		if status, _, answer := call(t, s, token, "GET", path, "", ""); status != 400 && status != 422 {
 			t.Errorf("%s: %d %v", path, status, answer)
 		}

@@ -71,8 +71,8 @@ type idInput struct {
 
 type listInput struct {
 	httpapi.PageParams
-	Reference     string    `query:"reference" maxLength:"200"`
-	Requester     string    `query:"requester" maxLength:"200"`
+	Reference     string    `query:"reference" minLength:"1" maxLength:"200"`
+	Requester     string    `query:"requester" minLength:"1" maxLength:"200"`
 	Status        string    `query:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
 	CreatedAfter  time.Time `query:"created_after"`
 	CreatedBefore time.Time `query:"created_before"`
