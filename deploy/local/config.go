@@ -161,7 +161,7 @@ func environment(prefix string, decided map[string]string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if slices.Contains(inherited, name) || strings.HasPrefix(name, prefix) || strings.HasPrefix(name, "OTEL_") {
+		if slices.Contains(inherited, name) || strings.HasPrefix(name, prefix) {
 			if _, ours := decided[name]; !ours {
 				env = append(env, entry)
 			}

@@ -15,7 +15,6 @@ import (
 const (
 	foreignKeyViolation  = "23503"
 	uniqueViolation      = "23505"
-	checkViolation       = "23514"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 )
@@ -30,11 +29,6 @@ func IsUnique(err error, constraint string) bool {
 // name.
 func IsForeignKey(err error, constraint string) bool {
 	return violates(err, foreignKeyViolation, constraint)
-}
-
-// IsCheck tells whether err is the violation of the check of that name.
-func IsCheck(err error, constraint string) bool {
-	return violates(err, checkViolation, constraint)
 }
 
 func violates(err error, code, constraint string) bool {

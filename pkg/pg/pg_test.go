@@ -115,16 +115,15 @@ func TestUUIDsAndTimesComeBackAsTheyWent(t *testing.T) {
 
 func TestConstraintsAreToldApartByName(t *testing.T) {
 	pool := pgtest.New(t, none, "m")
-	mustExec(t, pool, `create table parent (id int constraint parent_pkey primary key, n int constraint parent_n check (n > 0));
+	mustExec(t, pool, `create table parent (id int constraint parent_pkey primary key);
 		create table child (parent_id int constraint child_parent_fkey references parent);
-		insert into parent values (1, 1)`)
+		insert into parent values (1)`)
 	for _, test := range []struct {
 		sql, constraint string
 		is              func(error, string) bool
 	}{
-		{"insert into parent values (1, 1)", "parent_pkey", pg.IsUnique},
+		{"insert into parent values (1)", "parent_pkey", pg.IsUnique},
 		{"insert into child values (7)", "child_parent_fkey", pg.IsForeignKey},
-		{"insert into parent values (2, -1)", "parent_n", pg.IsCheck},
 	} {
 		_, err := pool.Exec(t.Context(), test.sql)
 		err = fmt.Errorf("wrapped: %w", err)

@@ -1,7 +1,6 @@
 package email
 
 import (
-	"bytes"
 	"fmt"
 	"net/mail"
 	"strings"
@@ -46,19 +45,6 @@ func (s Sender) message(m Mail) (*gomail.Msg, error) {
 		msg.SetDKIM(s.DKIM.signer(m.Date))
 	}
 	return msg, nil
-}
-
-// Render gives the bytes of the mail as they go over the wire.
-func (s Sender) Render(m Mail) ([]byte, error) {
-	msg, err := s.message(m)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	if _, err := msg.WriteTo(&b); err != nil {
-		return nil, fmt.Errorf("render mail: %w", err)
-	}
-	return b.Bytes(), nil
 }
 
 // wireAddress spells an international domain in ASCII where that is all the

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"flag"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -54,7 +55,7 @@ func TestMailsAreWrittenAsTheGoldenFilesSay(t *testing.T) {
 	sender := Sender{From: mail.Address{Name: "Fixdesk Störungsdienst", Address: "fixdesk@example.com"}}
 	for name, m := range goldenMails {
 		t.Run(name, func(t *testing.T) {
-			got, err := sender.Render(m)
+			got, err := sender.render(m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +80,7 @@ func TestMailReadsBackAsItWasMeant(t *testing.T) {
 	sender := Sender{From: mail.Address{Address: "fixdesk@example.com"}}
 	m := goldenMails["languages"]
 	m.HTML = "<p>Grüße &amp; 你好</p>"
-	raw, err := sender.Render(m)
+	raw, err := sender.render(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func TestRepeatIsTheSameMailToTheByteAndNoTwoMailsShareAnIdentity(t *testing.T) 
 	m.Thread = "ticket-1"
 	sender := Sender{From: mail.Address{Address: "fixdesk@example.com"}, DKIM: ed25519DKIM(t)}
 	render := func(m Mail) string {
-		b, err := sender.Render(m)
+		b, err := sender.render(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +147,7 @@ func TestMailGivesNothingAwayAboutItsMaker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := (Sender{From: mail.Address{Address: "fixdesk@example.com"}}).Render(goldenMails["html"])
+	raw, err := (Sender{From: mail.Address{Address: "fixdesk@example.com"}}).render(goldenMails["html"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func TestControlCharactersCantAddAHeader(t *testing.T) {
 		m.RequestID = "req\r\nX-Evil: 1"
 		m.Thread = "t\r\nX-Evil: 1"
 	})
-	raw, err := (Sender{From: mail.Address{Address: "fixdesk@example.com"}}).Render(m)
+	raw, err := (Sender{From: mail.Address{Address: "fixdesk@example.com"}}).render(m)
 	if err != nil {
 		return // refusing is as good
 	}
@@ -230,7 +231,7 @@ func TestSignatureIsGoodForAnotherImplementation(t *testing.T) {
 			}
 			sender := Sender{From: mail.Address{Address: "fixdesk@example.com"}, DKIM: d}
 			for name, m := range goldenMails {
-				raw, err := sender.Render(m)
+				raw, err := sender.render(m)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -264,4 +265,17 @@ func TestDKIMKeyThatCantSignIsRefusedAtStart(t *testing.T) {
 			t.Errorf("LoadDKIM(%q) = %v", tc, err)
 		}
 	}
+}
+
+// render gives the bytes of the mail as they go over the wire.
+func (s Sender) render(m Mail) ([]byte, error) {
+	msg, err := s.message(m)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if _, err := msg.WriteTo(&b); err != nil {
+		return nil, fmt.Errorf("render mail: %w", err)
+	}
+	return b.Bytes(), nil
 }
