@@ -121,7 +121,8 @@ func (l *Loop) claim(ctx context.Context) {
 			n = 1 // a probe: the rest would only be given back
 		}
 		claimedAt := l.Now()
-		tasks, err := l.store.claim(ctx, n, l.Lease)
+		// Not canceled with ctx: a claim that is committed unseen would stay leased.
+		tasks, err := l.store.claim(context.WithoutCancel(ctx), n, l.Lease)
 		if err != nil {
 			if ctx.Err() == nil {
 				l.Logger.ErrorContext(ctx, "claim failed", "error", err)
