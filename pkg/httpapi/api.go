@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,19 +103,22 @@ func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	if path == "" {
 		path = r.URL.Path
 	}
+	var allowed []string
 	for _, method := range probedMethods {
 		if !a.router.Match(chi.NewRouteContext(), method, path) {
 			continue
 		}
-		w.Header().Add("Allow", method)
+		allowed = append(allowed, method)
 		if method == http.MethodGet {
-			w.Header().Add("Allow", http.MethodHead)
+			allowed = append(allowed, http.MethodHead)
 		}
 	}
-	if len(w.Header().Values("Allow")) == 0 {
+	if len(allowed) == 0 {
 		a.fail(w, r, errNoSuchPath)
 		return
 	}
+	// In one line: most clients look at the first alone.
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	a.fail(w, r, errMethodNotAllowed)
 }
 

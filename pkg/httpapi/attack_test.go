@@ -259,6 +259,13 @@ func TestPathAndHeadersAreStrict(t *testing.T) {
 			t.Errorf("%s: %s", name, body)
 		}
 	}
+	for _, id := range []string{"42", canary, strings.Repeat("z", 36)} {
+		res, body := f.send(t, "GET", "/v1/things/"+id, "")
+		p := wantProblem(t, res, body, 422, errs.CodeValidationFailed)
+		if len(p.Errors) != 1 || p.Errors[0].Location != "path.id" || p.Errors[0].Message != "must be a UUID" || bytes.Contains(body, []byte(canary)) {
+			t.Errorf("%s: %s", id, body)
+		}
+	}
 	for _, name := range []string{"a%2Fb", "%25", "a%20b", "é"} {
 		want, _ := url.PathUnescape(name)
 		if _, body := f.send(t, "GET", "/v1/named/"+name, ""); !strings.Contains(string(body), `"name":"`+want+`"`) {

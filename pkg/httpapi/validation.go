@@ -123,6 +123,8 @@ func field(location, message string) errs.Field {
 		message = validation.MsgExpectedRFC3339DateTime
 	case strings.HasPrefix(message, "json: "):
 		message = "has a value of the wrong type or out of range"
+	case strings.HasPrefix(message, "invalid value: ") && strings.Contains(message, "UUID"):
+		message = validation.MsgExpectedRFC4122UUID
 	case strings.HasPrefix(message, "invalid value: "):
 		message = "is not valid"
 	}
