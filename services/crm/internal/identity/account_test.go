@@ -254,3 +254,21 @@ func TestOverLongPasswordsNeverReachTheHash(t *testing.T) {
 		c.call("POST", "/v1/me/password", map[string]any{"current_password": long, "new_password": goodPassword}).want(t, 422, "validation_failed")
 	}
 }
+
+func TestRegistrationSaysOfEachFieldWhatWouldBeRight(t *testing.T) {
+	d := newDesk(t)
+	a := d.call("POST", "/v1/auth/register", "", map[string]any{"name": "A\nB", "email": "ada@nowhere", "password": "12345678"}).want(t, 422, "validation_failed")
+	list, _ := a.body["errors"].([]any)
+	var locations []string
+	for _, e := range list {
+		field, _ := e.(map[string]any)
+		location, _ := field["location"].(string)
+		locations = append(locations, location)
+		if message, _ := field["message"].(string); !strings.HasPrefix(message, "must ") {
+			t.Errorf("%s: %q", location, message)
+		}
+	}
+	if got := strings.Join(locations, " "); got != "body.name body.email body.password" {
+		t.Errorf("told of %q", got)
+	}
+}

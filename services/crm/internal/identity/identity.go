@@ -136,7 +136,7 @@ func isDecision(before, after User) bool {
 
 const maxNameLength = 200 // characters
 
-var errName = errors.New("1 to 200 characters on one line, without control characters")
+var errName = errors.New("must have 1 to 200 characters on one line, without control characters")
 
 // cleanName trims a name and refuses one that could pass for something else
 // where it is shown: line breaks (which also end a mail's header), control

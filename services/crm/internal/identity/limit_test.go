@@ -137,7 +137,10 @@ func TestAWrongCurrentPasswordCountsLikeAFailedLogin(t *testing.T) {
 	c := d.approved(RoleCustomer)
 	body := map[string]any{"current_password": "not the password", "new_password": "another lamp in the hallway"}
 	for range 5 {
-		c.call("POST", "/v1/me/password", body).want(t, 401, "invalid_credentials")
+		a := c.call("POST", "/v1/me/password", body).want(t, 401, "invalid_credentials")
+		if got := a.str("detail"); got != "The current password is wrong." {
+			t.Errorf("told %q", got)
+		}
 	}
 	c.call("POST", "/v1/me/password", body).want(t, 429, "rate_limited")
 	body["current_password"] = goodPassword

@@ -17,10 +17,10 @@ const (
 )
 
 var (
-	errPasswordLength  = errors.New("8 to 128 characters")
-	errPasswordControl = errors.New("without control characters")
-	errPasswordCommon  = errors.New("not one of the passwords that are tried first")
-	errPasswordOwn     = errors.New("not your own name or address")
+	errPasswordLength  = errors.New("must have 8 to 128 characters")
+	errPasswordControl = errors.New("must have no control characters")
+	errPasswordCommon  = errors.New("must not be one of the passwords that are tried first")
+	errPasswordOwn     = errors.New("must not be your own name or address")
 )
 
 //go:embed common_passwords.txt

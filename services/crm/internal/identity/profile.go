@@ -52,8 +52,8 @@ type ProfileChange struct {
 }
 
 var (
-	errNotEngineer = errors.New("only engineers are available or away")
-	errHandOver    = errors.New("only with available false")
+	errNotEngineer = errors.New("is for engineers alone")
+	errHandOver    = errors.New("goes with available false")
 )
 
 // ChangeMe changes the caller's own profile.
@@ -115,7 +115,11 @@ func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next
 		return err
 	}
 	if !ok {
-		return s.guessedWrong(ctx, limits, p.UserID)
+		err := s.guessedWrong(ctx, limits, p.UserID)
+		if errors.Is(err, errCredentials) {
+			return errCurrentPassword
+		}
+		return err
 	}
 	hash, err := s.hasher.hash(ctx, next)
 	if err != nil {
@@ -131,7 +135,7 @@ func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next
 			return fmt.Errorf("set password: %w", err)
 		}
 		if n == 0 { // changed by another request meanwhile
-			return errCredentials
+			return errCurrentPassword
 		}
 		return endOthers(ctx, q, p, now)
 	})

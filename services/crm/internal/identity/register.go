@@ -27,16 +27,19 @@ type NewUser struct {
 // clean gives the user as it will be stored, or says field by field what is
 // wrong with it.
 func (n NewUser) clean() (NewUser, error) {
+	var wrong []errs.Field
+	note := func(location string, err error) {
+		if err != nil {
+			wrong = append(wrong, errs.Field{Location: location, Message: err.Error()})
+		}
+	}
 	name, err := cleanName(n.Name)
-	if err != nil {
-		return NewUser{}, invalid("body.name", err)
-	}
+	note("body.name", err)
 	email, err := address.Parse(n.Email)
-	if err != nil {
-		return NewUser{}, invalid("body.email", err)
-	}
-	if err := checkPassword(n.Password, name, email); err != nil {
-		return NewUser{}, invalid("body.password", err)
+	note("body.email", err)
+	note("body.password", checkPassword(n.Password, name, email))
+	if len(wrong) > 0 {
+		return NewUser{}, errs.Validation(wrong...)
 	}
 	return NewUser{Name: name, Email: email, Password: n.Password, Role: n.Role}, nil
 }
@@ -73,7 +76,7 @@ func (s *Service) Register(ctx context.Context, n NewUser) (User, error) {
 func (s *Service) CreateAdmin(ctx context.Context, email, password, name string) (User, error) {
 	n, err := NewUser{Name: name, Email: email, Password: password, Role: RoleAdmin}.clean()
 	if e := errs.As(err); e != nil { // there is no body on a command line
-		return User{}, fmt.Errorf("the admin's %s must be: %s", strings.TrimPrefix(e.Fields[0].Location, "body."), e.Fields[0].Message)
+		return User{}, fmt.Errorf("the admin's %s %s", strings.TrimPrefix(e.Fields[0].Location, "body."), e.Fields[0].Message)
 	}
 	now := s.now()
 	u := User{

@@ -54,7 +54,7 @@ func registrationOf(r crmdb.RegistrationGetRow) Registration {
 
 const maxReasonLength = 1000 // characters
 
-var errReason = errors.New("at most 1000 characters, without control characters")
+var errReason = errors.New("must have at most 1000 characters, none of them control characters but line breaks and tabs")
 
 // cleanReason trims a reason; it may have several lines.
 func cleanReason(s string) (string, error) {

@@ -83,13 +83,14 @@ func (p *Position) args() (*time.Time, uuid.UUID) {
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 var (
-	errInvalidToken = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid, or is valid no more. Sign in again.")
-	errResetToken   = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "This token is unknown, used or expired. Ask for another one.")
-	errCredentials  = errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "The address or the password is wrong.")
-	errForbidden    = errs.New(errs.Forbidden, errs.CodeForbidden, "Your role does not allow this.")
-	errEmailTaken   = errs.New(errs.Conflict, errs.CodeEmailTaken, "There is an account with this address already.")
-	errLastAdmin    = errs.New(errs.Conflict, errs.CodeLastAdmin, "This is the last approved admin; approve another one first.")
-	errDecided      = errs.New(errs.Conflict, errs.CodeAlreadyDecided, "This registration is decided already.")
+	errInvalidToken    = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid, or is valid no more. Sign in again.")
+	errResetToken      = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "This token is unknown, used or expired. Ask for another one.")
+	errCredentials     = errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "The address or the password is wrong.")
+	errCurrentPassword = errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "The current password is wrong.")
+	errForbidden       = errs.New(errs.Forbidden, errs.CodeForbidden, "Your role does not allow this.")
+	errEmailTaken      = errs.New(errs.Conflict, errs.CodeEmailTaken, "There is an account with this address already.")
+	errLastAdmin       = errs.New(errs.Conflict, errs.CodeLastAdmin, "This is the last approved admin; approve another one first.")
+	errDecided         = errs.New(errs.Conflict, errs.CodeAlreadyDecided, "This registration is decided already.")
 )
 
 func invalid(location string, err error) error {
