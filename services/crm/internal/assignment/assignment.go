@@ -19,15 +19,18 @@ type Cause string
 
 // The causes, as they stand in an event's changes under why.cause.
 const (
-	Created   Cause = "created"                               // a new ticket
-	Reopened  Cause = "reopened"                              // its assignee is gone
-	Waiting   Cause = "waiting"                               // it waited, and an engineer became available
-	Declined  Cause = "declined"                              // its assignee declined it
-	Left      Cause = "engineer_left"                         // its assignee was suspended or has another role now
-	Away      Cause = "engineer_away"                         // its assignee went away and handed it over
-	Requested Cause = "requested"                             // an admin asked for it
-	Rule            = "fewest_active_then_longest_unassigned" // how the automatic choice is made
+	Created   Cause = "created"       // a new ticket
+	Reopened  Cause = "reopened"      // it was done, and nobody has it or its assignee is gone
+	Waiting   Cause = "waiting"       // it waited, and an engineer became available
+	Declined  Cause = "declined"      // its assignee declined it
+	Left      Cause = "engineer_left" // its assignee was suspended or has another role now
+	Away      Cause = "engineer_away" // its assignee went away and handed it over
+	Requested Cause = "requested"     // an admin asked for it
 )
+
+// Rule is how the automatic choice is made, as it stands in an event's changes
+// under why.rule.
+const Rule = "fewest_active_then_longest_unassigned"
 
 // Candidate is an engineer who was considered, with their active tickets at
 // that moment.

@@ -70,7 +70,6 @@ type Party uint8
 const (
 	AsReporter Party = 1 << iota
 	AsAssignee
-	AsEngineer
 	AsAdmin
 )
 
@@ -95,13 +94,10 @@ func partyOf(v Viewer, t Ticket) Party {
 	if t.Reporter.ID == v.ID {
 		p |= AsReporter
 	}
-	switch v.Role {
-	case "engineer":
-		p |= AsEngineer
-		if t.Assignee != nil && t.Assignee.ID == v.ID {
-			p |= AsAssignee
-		}
-	case "admin":
+	if v.Role == "engineer" && t.Assignee != nil && t.Assignee.ID == v.ID {
+		p |= AsAssignee
+	}
+	if v.Role == "admin" {
 		p |= AsAdmin
 	}
 	return p
