@@ -35,8 +35,6 @@ const (
 	// one in its hands included: enough to keep it busy between two claims,
 	// few enough that what comes later need not wait long behind them.
 	aheadPerWorker = 10
-	// settleAtOnce bounds one settlement.
-	settleAtOnce = 500
 	// settlers is how many settlements are under way at a time: while one waits
 	// for the disk, the next comes together, and PostgreSQL writes both at once.
 	settlers = 2
@@ -74,7 +72,8 @@ func NewLoop(c Config) (*Loop, error) {
 		Config: c, store: store{c.DB}, metrics: newMetrics(c.Registry, c.Mailer), startWithin: within,
 		ahead: ahead, wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		tasks: make(chan task, ahead),
-		// What a crash can repeat is what was on the wire and what waits here.
+		// What a crash can repeat is what was on the wire, what waits here, and
+		// what is being settled: seven mails for each worker at most.
 		settled: make(chan settlement, 2*c.Workers),
 	}, nil
 }
@@ -227,11 +226,12 @@ func (l *Loop) send(ctx context.Context, t task) (result email.Result) {
 	return result
 }
 
-// settle writes results down in batches of what has come together meanwhile.
+// settle writes results down in batches of what has come together meanwhile,
+// at most two for each worker.
 func (l *Loop) settle(ctx context.Context) {
 	for first := range l.settled {
 		batch := []settlement{first}
-		for len(batch) < settleAtOnce {
+		for len(batch) < 2*l.Workers {
 			select {
 			case s, open := <-l.settled:
 				if open {
