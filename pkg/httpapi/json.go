@@ -54,9 +54,6 @@ func (n Nullable[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(n.Value)
 }
 
-// UnmarshalJSON reads the value or null.
-func (n *Nullable[T]) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &n.Value) }
-
 // Schema describes it to OpenAPI.
 func (Nullable[T]) Schema(r huma.Registry) *huma.Schema {
 	value := r.Schema(reflect.TypeFor[T](), true, "")

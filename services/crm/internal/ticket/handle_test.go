@@ -119,7 +119,12 @@ func TestAnAdminGivesAndTakesTickets(t *testing.T) {
 	for _, wrong := range []any{customer.ID, admin.ID, uuid.Must(uuid.NewV7())} {
 		assign(wrong).refused(422, "validation_failed")
 	}
-	assign("me").refused(422, "validation_failed")
+	for wrong, says := range map[any]string{"me": "must be a UUID", strings.Repeat("z", 36): "must be a UUID", 5: "must be a string"} {
+		p := assign(wrong).refused(422, "validation_failed")
+		if len(p.Errors) != 1 || p.Errors[0].Location != "body.engineer_id" || p.Errors[0].Message != says {
+			t.Errorf("%v: %+v", wrong, p.Errors)
+		}
+	}
 	d.call(admin, "POST", ticket.path("/assign"), object{}).refused(422, "validation_failed")
 	d.told()
 	if got := parse[ticketBody](d.call(third, "POST", ticket.path("/accept"), nil).want(200)); !got.of(third) || got.Status != "in_progress" {

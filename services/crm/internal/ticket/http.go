@@ -172,12 +172,12 @@ func (h handlers) decline(ctx context.Context, in *declineInput) (*ticketAnswer,
 type assignInput struct {
 	TicketPath
 	Body struct {
-		EngineerID httpapi.Nullable[uuid.UUID] `json:"engineer_id" doc:"An approved engineer, or null."`
+		EngineerID *uuid.UUID `json:"engineer_id" format:"uuid" nullable:"true" doc:"An approved engineer, or null."`
 	}
 }
 
 func (h handlers) assign(ctx context.Context, in *assignInput) (*ticketAnswer, error) {
-	return answer(h.s.Assign(ctx, viewer(ctx), in.ID, in.Body.EngineerID.Value))
+	return answer(h.s.Assign(ctx, viewer(ctx), in.ID, in.Body.EngineerID))
 }
 
 // validate gathers what is wrong with texts into one error.
