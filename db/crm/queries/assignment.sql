@@ -35,7 +35,7 @@ limit 1;
 -- name: EngineerJoin :exec
 insert into engineers (user_id) values ($1) on conflict do nothing;
 
--- name: EngineerLeave :execrows
+-- name: EngineerLeave :exec
 delete from engineers where user_id = $1;
 
 -- name: EngineerLock :one
@@ -103,4 +103,4 @@ insert into ticket_events (id, ticket_id, kind, actor_id, internal, changes, cre
 values (@id, @ticket_id, @kind, sqlc.narg('actor_id'), @internal, @changes, @created_at);
 
 -- name: AssignmentPeople :many
-select id, name, email from users where id = any (@ids::uuid[]);
+select id, name, email, (status = 'approved' and role <> 'customer')::boolean as is_staff from users where id = any (@ids::uuid[]);

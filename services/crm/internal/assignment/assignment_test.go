@@ -216,6 +216,7 @@ func TestTheTicketsOfWhoLeavesGoToOthersAndTheyAreTold(t *testing.T) {
 	}
 	d.exec(`update tickets set status = 'in_progress', accepted_at = created_at where number = 1`)
 	stayer := d.engineer()
+	d.exec(`update users set status = 'suspended' where id = $1`, leaver)
 	d.do(func(q *crmdb.Queries) error { return assignment.Leave(context.Background(), q, d.now, leaver, admin) })
 
 	if n := get[int](d, `select count(*) from tickets where assignee_id = $1 and status = 'open'`, stayer); n != 5 {
@@ -305,5 +306,17 @@ func TestAnEngineerJoinsWithoutWaitingForTheOthersAndTheSweepBringsTheRest(t *te
 	}
 	if n := get[int](d, `select active_tickets from engineers where user_id = $1`, busy); n != 2 {
 		t.Errorf("the other has %d", n)
+	}
+}
+
+func TestAnEngineerWhoBecomesAnAdminIsToldWhatIsNoLongerTheirs(t *testing.T) {
+	d := newDesk(t)
+	customer, admin, engineer := d.user("customer"), d.user("admin"), d.engineer()
+	d.offer(d.ticket(customer))
+	d.exec(`update users set role = 'admin' where id = $1`, engineer)
+	d.do(func(q *crmdb.Queries) error { return assignment.Leave(context.Background(), q, d.now, engineer, admin) })
+
+	if n := get[int](d, `select count(*) from outbox where kind = 'ticket_unassigned' and data->'to'->>'id' = $1`, engineer.String()); n != 1 {
+		t.Errorf("%d notices to who may still see the ticket", n)
 	}
 }

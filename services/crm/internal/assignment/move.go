@@ -44,6 +44,10 @@ type Move struct {
 	Reason string         // why it was declined, if it was
 	Actor  *notice.Person // who made it move; nil for the system itself
 	Now    time.Time
+
+	// FormerGone: the present assignee may not see tickets any more, or has had
+	// nothing to do with this one for long. They are told nothing.
+	FormerGone bool
 }
 
 // Offer gives the ticket to the engineer who is next: never to its present
@@ -238,7 +242,7 @@ func tell(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) erro
 		}
 	}
 	from := m.Ticket.Assignee
-	if from == nil || same(from, m.Actor) || m.Cause == Left || m.Cause == Reopened {
+	if from == nil || same(from, m.Actor) || m.FormerGone {
 		return nil
 	}
 	return outbox.Add(ctx, q, m.Now, m.Ticket.ID, notice.TicketUnassigned{

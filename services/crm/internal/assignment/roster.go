@@ -36,7 +36,7 @@ func Leave(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID, act
 	if err := handOver(ctx, q, now, engineerID, actorID, Left); err != nil {
 		return err
 	}
-	if _, err := q.EngineerLeave(ctx, engineerID); err != nil {
+	if err := q.EngineerLeave(ctx, engineerID); err != nil {
 		return fmt.Errorf("engineer leaves: %w", err)
 	}
 	return nil
@@ -94,15 +94,25 @@ func handOver(ctx context.Context, q *crmdb.Queries, now time.Time, engineerID, 
 	if len(rows) == 0 {
 		return nil
 	}
-	people, err := peopleByID(ctx, q, engineerID, actorID)
+	people, err := q.AssignmentPeople(ctx, []uuid.UUID{engineerID, actorID})
 	if err != nil {
-		return err
+		return fmt.Errorf("read people: %w", err)
 	}
-	from, actor := people[engineerID], people[actorID]
+	var from, actor notice.Person
+	gone := false
+	for _, p := range people {
+		person := notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}
+		if p.ID == engineerID {
+			from, gone = person, !p.IsStaff
+		}
+		if p.ID == actorID {
+			actor = person
+		}
+	}
 	for _, row := range rows {
 		t := ticketOf(crmdb.AssignmentTicketsWaitingRow(row))
 		t.Assignee = &from
-		if _, err := offer(ctx, q, Move{Ticket: t, Cause: cause, Actor: &actor, Now: now}, pick); err != nil {
+		if _, err := offer(ctx, q, Move{Ticket: t, Cause: cause, Actor: &actor, Now: now, FormerGone: gone}, pick); err != nil {
 			return err
 		}
 	}
@@ -149,16 +159,4 @@ func ticketOf(row crmdb.AssignmentTicketsWaitingRow) Ticket {
 		ID: row.ID, Number: row.Number, Title: row.Title, Description: row.Description,
 		Status: string(row.Status), Priority: string(row.Priority), ReporterName: row.ReporterName,
 	}
-}
-
-func peopleByID(ctx context.Context, q *crmdb.Queries, ids ...uuid.UUID) (map[uuid.UUID]notice.Person, error) {
-	rows, err := q.AssignmentPeople(ctx, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read people: %w", err)
-	}
-	people := make(map[uuid.UUID]notice.Person, len(rows))
-	for _, r := range rows {
-		people[r.ID] = notice.Person{ID: r.ID, Name: r.Name, Email: r.Email}
-	}
-	return people, nil
 }

@@ -56,13 +56,14 @@ func (q *Queries) AssignmentNext(ctx context.Context, excluded []uuid.UUID) (uui
 }
 
 const assignmentPeople = `-- name: AssignmentPeople :many
-select id, name, email from users where id = any ($1::uuid[])
+select id, name, email, (status = 'approved' and role <> 'customer')::boolean as is_staff from users where id = any ($1::uuid[])
 `
 
 type AssignmentPeopleRow struct {
-	ID    uuid.UUID
-	Name  string
-	Email string
+	ID      uuid.UUID
+	Name    string
+	Email   string
+	IsStaff bool
 }
 
 func (q *Queries) AssignmentPeople(ctx context.Context, ids []uuid.UUID) ([]AssignmentPeopleRow, error) {
@@ -74,7 +75,12 @@ func (q *Queries) AssignmentPeople(ctx context.Context, ids []uuid.UUID) ([]Assi
 	items := []AssignmentPeopleRow{}
 	for rows.Next() {
 		var i AssignmentPeopleRow
-		if err := rows.Scan(&i.ID, &i.Name, &i.Email); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.Email,
+			&i.IsStaff,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -272,16 +278,13 @@ func (q *Queries) EngineerJoin(ctx context.Context, userID uuid.UUID) error {
 	return err
 }
 
-const engineerLeave = `-- name: EngineerLeave :execrows
+const engineerLeave = `-- name: EngineerLeave :exec
 delete from engineers where user_id = $1
 `
 
-func (q *Queries) EngineerLeave(ctx context.Context, userID uuid.UUID) (int64, error) {
-	result, err := q.db.Exec(ctx, engineerLeave, userID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) EngineerLeave(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, engineerLeave, userID)
+	return err
 }
 
 const engineerLock = `-- name: EngineerLock :one

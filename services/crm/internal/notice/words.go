@@ -51,11 +51,11 @@ func (n TicketUnassigned) Message(links Links) Message {
 	case by != "" && to != "":
 		l.Lead += fmt.Sprintf(" %s handed it to %s.", by, to)
 	case by != "":
-		l.Lead += fmt.Sprintf(" %s took it off your list; it waits for another engineer.", by)
+		l.Lead += fmt.Sprintf(" %s took it off your list; nobody has it now.", by)
 	case to != "":
 		l.Lead += fmt.Sprintf(" It was handed to %s.", to)
 	default:
-		l.Lead += " It waits for another engineer."
+		l.Lead += " Nobody has it now."
 	}
 	l = l.quoted("Reason", n.Why)
 	l.Closing = []string{fmt.Sprintf("There is nothing you need to do. The ticket: GET %s", n.address(links))}

@@ -115,6 +115,7 @@ func withoutEngineer(ctx context.Context, q *crmdb.Queries, t Ticket) (bool, err
 
 func offerReopened(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket, now time.Time) (*notice.Person, error) {
 	m := move(after, v, assignment.Reopened, "", now)
+	m.FormerGone = true
 	if before.Assignee != nil {
 		m.Ticket.Assignee = &notice.Person{ID: before.Assignee.ID, Name: before.Assignee.Name}
 	}
