@@ -64,11 +64,7 @@ func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writ
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the password: %w", err)
 	}
-	c, log, err := load(errOut)
-	if err != nil {
-		return err
-	}
-	a, err := app.New(ctx, c, log)
+	a, err := open(ctx, errOut)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -81,11 +80,7 @@ func withoutArguments(rest []string, fn func() error) error {
 }
 
 func serve(ctx context.Context, errOut io.Writer) error {
-	c, log, err := load(errOut)
-	if err != nil {
-		return err
-	}
-	a, err := app.New(ctx, c, log)
+	a, err := open(ctx, errOut)
 	if err != nil {
 		return err
 	}
@@ -93,11 +88,7 @@ func serve(ctx context.Context, errOut io.Writer) error {
 }
 
 func migrate(ctx context.Context, errOut io.Writer) error {
-	c, log, err := load(errOut)
-	if err != nil {
-		return err
-	}
-	a, err := app.New(ctx, c, log)
+	a, err := open(ctx, errOut)
 	if err != nil {
 		return err
 	}
@@ -105,16 +96,16 @@ func migrate(ctx context.Context, errOut io.Writer) error {
 	return a.Migrate(ctx)
 }
 
-// load reads the configuration and warns of variables that look like the
-// service's and mean nothing.
-func load(errOut io.Writer) (app.Config, *slog.Logger, error) {
+// open puts the service together from the environment, and warns of variables
+// that look like the service's and mean nothing.
+func open(ctx context.Context, errOut io.Writer) (*app.App, error) {
 	c, err := app.LoadConfig()
 	if err != nil {
-		return app.Config{}, nil, err
+		return nil, err
 	}
 	log := obs.NewLogger(errOut, c.LogLevel, c.LogFormat)
 	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
 		log.Warn("unknown variable; see crm help", "variable", name)
 	}
-	return c, log, nil
+	return app.New(ctx, c, log)
 }

@@ -111,6 +111,16 @@ func (in listInput) sort() (Sort, error) {
 	return Sort{Key: SortKey(key), Descending: descending}, nil
 }
 
+// wanted is which tickets are asked for, in which order.
+func (in listInput) wanted(v Viewer) (Filter, Sort, error) {
+	f, err := in.filter(v)
+	if err != nil {
+		return Filter{}, Sort{}, err
+	}
+	by, err := in.sort()
+	return f, by, err
+}
+
 // scope is what a cursor is bound to: all that chooses and orders the rows.
 func (in listInput) scope(v Viewer) any {
 	return []any{"tickets", v.ID, v.Role, in.Sort, in.FilterParams}
@@ -122,11 +132,7 @@ type listAnswer struct {
 
 func (h handlers) list(ctx context.Context, in *listInput) (*listAnswer, error) {
 	v := viewer(ctx)
-	f, err := in.filter(v)
-	if err != nil {
-		return nil, err
-	}
-	by, err := in.sort()
+	f, by, err := in.wanted(v)
 	if err != nil {
 		return nil, err
 	}
@@ -160,11 +166,7 @@ const tableStall = 30 * time.Second
 
 func (h handlers) table(ctx context.Context, in *listInput) (httpapi.Stream, error) {
 	v := viewer(ctx)
-	f, err := in.filter(v)
-	if err != nil {
-		return nil, err
-	}
-	by, err := in.sort()
+	f, by, err := in.wanted(v)
 	if err != nil {
 		return nil, err
 	}
