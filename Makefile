@@ -17,10 +17,10 @@ token: ## print a service token for the running stack: make token SCOPE="notific
 	@go run ./deploy/local token --scope "$(SCOPE)"
 
 test: ## run every test on a real PostgreSQL that is started for it
-	go run ./pkg/pgtest/withpg go test -shuffle=on work
+	go run ./pkg/dev/pgtest/withpg go test -shuffle=on work
 
 race: ## the same under the race detector (needs a C compiler)
-	go run ./pkg/pgtest/withpg go test -race -shuffle=on work
+	go run ./pkg/dev/pgtest/withpg go test -race -shuffle=on work
 
 check: ## what must not drift: formatting, vet, go.mod files, generated code
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "not formatted:"; gofmt -l $(MODULES); exit 1; }

@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"fixdesk/pkg/dev/subprocess"
 	"fixdesk/pkg/jwtauth"
 	"fixdesk/pkg/notifyapi"
-	"fixdesk/pkg/subprocess"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"

@@ -14,9 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/dev/subprocess"
 	"fixdesk/pkg/jwtauth"
-	"fixdesk/pkg/pgserver"
-	"fixdesk/pkg/subprocess"
 
 	"github.com/jackc/pgx/v5"
 )

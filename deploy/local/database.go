@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/dev/pgserver"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"fixdesk/pkg/subprocess"
+	"fixdesk/pkg/dev/subprocess"
 )
 
 // maxLogBytes is the size above which a log is put aside at the next start.

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fixdesk/deploy/local/internal/mailcatcher"
-	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/dev/pgserver"
 )
 
 const (

@@ -17,8 +17,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/pg"
-	"fixdesk/pkg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

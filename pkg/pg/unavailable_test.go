@@ -11,9 +11,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/pg"
-	"fixdesk/pkg/pgserver"
-	"fixdesk/pkg/pgtest"
 )
 
 func TestWhatPassesIsUnavailableAndWhatDoesNotIsNot(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/dev/pgserver"
 )
 
 // ownServer starts a server that the test may harm.

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/dev/pgserver"
 )
 
 // shared is what all tests use: the folder, the binaries, and a server for

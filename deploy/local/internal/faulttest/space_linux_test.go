@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"fixdesk/pkg/pgserver"
-	"fixdesk/pkg/subprocess"
+	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/dev/subprocess"
 )
 
 // insideNamespace makes the test binary run the test below in a mount namespace

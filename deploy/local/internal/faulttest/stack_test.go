@@ -19,8 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"fixdesk/pkg/pgserver"
-	"fixdesk/pkg/subprocess"
+	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/dev/subprocess"
 )
 
 const (

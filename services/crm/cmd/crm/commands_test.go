@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"fixdesk/db"
+	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/jwtauth"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
-	"fixdesk/pkg/pgtest"
 	"fixdesk/services/crm/internal/app"
 )
 

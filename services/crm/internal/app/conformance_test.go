@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"testing"
 
-	"fixdesk/pkg/apitest"
+	"fixdesk/pkg/dev/apitest"
 )
 
 // requests is how many are generated: 3,000, times FIXDESK_TRIALS.

@@ -17,9 +17,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/db"
+	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/obs"
-	"fixdesk/pkg/pgtest"
 	"fixdesk/services/crm/internal/app"
 	"fixdesk/services/crm/internal/identity"
 )

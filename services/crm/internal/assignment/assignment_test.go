@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/db"
+	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/pg"
-	"fixdesk/pkg/pgtest"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"

@@ -19,11 +19,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/db"
+	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/jwtauth"
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
-	"fixdesk/pkg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

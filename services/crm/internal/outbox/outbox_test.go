@@ -18,9 +18,9 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"fixdesk/db"
+	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
-	"fixdesk/pkg/pgtest"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 )

@@ -21,10 +21,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fixdesk/db"
+	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/pg"
-	"fixdesk/pkg/pgtest"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/identity"

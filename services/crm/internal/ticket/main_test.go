@@ -3,7 +3,7 @@ package ticket
 import (
 	"testing"
 
-	"fixdesk/pkg/pgtest"
+	"fixdesk/pkg/dev/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

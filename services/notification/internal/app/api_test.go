@@ -17,8 +17,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/notifyapi"
-	"fixdesk/services/notification/internal/smtptest"
 )
 
 // call does a raw request.

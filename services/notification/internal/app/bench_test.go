@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"fixdesk/services/notification/internal/smtptest"
+	"fixdesk/pkg/dev/smtptest"
 )
 
 // startSink runs Postfix's smtp-sink on a free port.

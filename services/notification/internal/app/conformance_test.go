@@ -9,10 +9,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"fixdesk/pkg/apitest"
+	"fixdesk/pkg/dev/apitest"
+	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/notification/internal/app"
-	"fixdesk/services/notification/internal/smtptest"
 )
 
 // requests is how many are generated: 3,000, times FIXDESK_TRIALS.

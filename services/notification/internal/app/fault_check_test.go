@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/notifyapi"
-	"fixdesk/services/notification/internal/smtptest"
 )
 
 // report fails the test with what a check found wrong.

@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/notifyapi"
-	"fixdesk/services/notification/internal/smtptest"
 )
 
 // load raises notifications from several clients until it is stopped, and

@@ -15,7 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"fixdesk/services/notification/internal/smtptest"
+	"fixdesk/pkg/dev/smtptest"
 )
 
 // sentOnce hides from Go's transport that a request can be repeated: it would

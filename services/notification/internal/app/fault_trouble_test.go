@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"fixdesk/pkg/config"
+	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/notifyapi"
-	"fixdesk/services/notification/internal/smtptest"
 )
 
 // switched gives a hook that answers verb with reply until it is switched off.

@@ -18,12 +18,12 @@ import (
 
 	"fixdesk/db"
 	"fixdesk/pkg/config"
+	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/jwtauth"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
-	"fixdesk/pkg/pgtest"
 	"fixdesk/services/notification/internal/app"
-	"fixdesk/services/notification/internal/smtptest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

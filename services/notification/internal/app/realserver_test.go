@@ -22,8 +22,8 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/config"
+	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/notifyapi"
-	"fixdesk/services/notification/internal/smtptest"
 )
 
 // realServer is a mail server that nobody here wrote. It delivers to the

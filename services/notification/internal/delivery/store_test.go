@@ -16,10 +16,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fixdesk/db"
-	"fixdesk/pkg/pgtest"
+	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/services/notification/internal/email"
 	"fixdesk/services/notification/internal/notificationdb"
-	"fixdesk/services/notification/internal/smtptest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

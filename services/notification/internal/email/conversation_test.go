@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
-	"fixdesk/services/notification/internal/smtptest"
+	"fixdesk/pkg/dev/smtptest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -3,7 +3,7 @@ package main
 import (
 	"testing"
 
-	"fixdesk/pkg/pgtest"
+	"fixdesk/pkg/dev/pgtest"
 )
 
 func TestTheCommandGetsAServerAndItsExitCodeIsKept(t *testing.T) {

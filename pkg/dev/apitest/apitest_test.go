@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"fixdesk/pkg/apitest"
+	"fixdesk/pkg/dev/apitest"
 )
 
 // document describes one operation that takes {"name": string} and answers it.

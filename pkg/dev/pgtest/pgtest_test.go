@@ -5,7 +5,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"fixdesk/pkg/pgtest"
+	"fixdesk/pkg/dev/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

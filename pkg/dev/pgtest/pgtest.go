@@ -2,10 +2,10 @@
 // few milliseconds: a clone of a template that the migrations made once.
 //
 // The server is the one that FIXDESK_TEST_DATABASE_URL names, which
-// fixdesk/pkg/pgtest/withpg sets for a whole run of tests, or else one that
+// fixdesk/pkg/dev/pgtest/withpg sets for a whole run of tests, or else one that
 // the test binary starts at the first need and throws away at the end. It
 // keeps its data in memory where there is room and loses it in a crash, so
-// tests of crashes start their own with fixdesk/pkg/pgserver.
+// tests of crashes start their own with fixdesk/pkg/dev/pgserver.
 package pgtest
 
 import (

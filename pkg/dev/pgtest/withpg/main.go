@@ -1,7 +1,7 @@
 // Command withpg runs a command, such as go test, with a PostgreSQL server for
 // tests that all its test binaries share, and throws the server away.
 //
-//	go run fixdesk/pkg/pgtest/withpg go test -race work
+//	go run fixdesk/pkg/dev/pgtest/withpg go test -race work
 //
 // Its exit code is the command's. A server that FIXDESK_TEST_DATABASE_URL
 // already names is used instead.
@@ -16,7 +16,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"fixdesk/pkg/pgtest"
+	"fixdesk/pkg/dev/pgtest"
 )
 
 func main() {

@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"fixdesk/pkg/subprocess"
+	"fixdesk/pkg/dev/subprocess"
 )
 
 // startTimeout bounds recovery after a crash, which replays the log.

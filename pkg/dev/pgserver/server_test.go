@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
-	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/dev/pgserver"
 )
 
 // launcherDir, set, turns this test binary into a program that starts a server

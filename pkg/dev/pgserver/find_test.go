@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/dev/pgserver"
 )
 
 func postgresAccount(t *testing.T) *syscall.Credential {

@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"fixdesk/pkg/subprocess"
+	"fixdesk/pkg/dev/subprocess"
 )
 
 // parent, set, turns this test binary into a program that starts a child,

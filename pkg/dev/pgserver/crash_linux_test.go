@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/dev/pgserver"
 )
 
 func eventually(t *testing.T, what string, holds func() bool) {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"fixdesk/pkg/pgserver"
+	"fixdesk/pkg/dev/pgserver"
 )
 
 // folderPattern names the data folders, so that the next run finds what a
