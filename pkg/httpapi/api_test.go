@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -173,7 +174,37 @@ func (f *fixture) register() {
 			"name": in.Name, "client": httpapi.ClientAddr(ctx).String(), "request_id": obs.RequestID(ctx),
 		}}, f.fail
 	})
+	numbers := op("GET", "/v1/numbers", "list-numbers")
+	numbers.Errors = []string{errs.CodeInvalidCursor}
+	httpapi.Register(f.api, numbers, f.numbers)
 	f.api.Panics()
+}
+
+type numbersInput struct {
+	httpapi.PageParams
+	Kind []string `query:"kind" enum:"odd,even"`
+}
+
+// numbers lists 1 to 5, those of the wanted kinds.
+func (f *fixture) numbers(ctx context.Context, in *numbersInput) (*httpapi.PageOutput[string], error) {
+	return httpapi.Pager[int, int, string]{
+		Filters: in.Kind,
+		Fetch: func(after *int, n int) ([]int, error) {
+			first := 1
+			if after != nil {
+				first = *after + 1
+			}
+			var rows []int
+			for number := first; number <= 5 && len(rows) < n; number++ {
+				if kind := []string{"even", "odd"}[number%2]; len(in.Kind) == 0 || slices.Contains(in.Kind, kind) {
+					rows = append(rows, number)
+				}
+			}
+			return rows, f.fail
+		},
+		Position: func(number int) int { return number },
+		View:     strconv.Itoa,
+	}.Page(ctx, in.PageParams)
 }
 
 // send makes one request; a header is "Name: value".

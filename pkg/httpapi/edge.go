@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -31,6 +32,7 @@ type requestInfo struct {
 	sentToken bool
 	unread    bool // a refused body is still to be read
 	client    netip.Addr
+	url       *url.URL
 	response  *response
 }
 
@@ -64,7 +66,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := e.api.cfg.Now()
 	res := &response{ResponseWriter: w}
 	id := requestID(r.Header["X-Request-Id"])
-	info := &requestInfo{method: r.Method, client: clientAddr(r, e.api.cfg.TrustedProxies), response: res}
+	info := &requestInfo{method: r.Method, client: clientAddr(r, e.api.cfg.TrustedProxies), url: r.URL, response: res}
 	ctx := context.WithValue(obs.WithRequestID(r.Context(), id), requestInfoKey{}, info)
 	r = r.WithContext(ctx)
 

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -17,7 +18,8 @@ type PageParams struct {
 	Cursor string `query:"cursor" maxLength:"1024" doc:"next_cursor of the page before; keep the other parameters as they were."`
 }
 
-// Page is the answer of every list. Make it with NewPage.
+// Page is the body of every list. Make it with Pager, or with NewPage where the
+// rows don't come one by one.
 type Page[T any] struct {
 	Items      []T    `json:"items"`
 	NextCursor string `json:"next_cursor,omitempty" doc:"Absent on the last page."`
@@ -29,6 +31,72 @@ func NewPage[T any](items []T, next string) Page[T] {
 		items = []T{}
 	}
 	return Page[T]{Items: items, NextCursor: next}
+}
+
+// PageOutput is the output of every list's handler. Pager.Page makes it.
+type PageOutput[T any] struct {
+	Link string `header:"Link" doc:"The next page, with rel=\"next\" (RFC 8288); absent on the last page."`
+	Body Page[T]
+}
+
+// Pager pages one list: it reads rows of type Row, orders them by positions of
+// type Position, and answers items of type Item.
+type Pager[Row, Position, Item any] struct {
+	// Filters is everything that chooses and orders the rows, with the name of
+	// the list. It is marshalled as JSON; a cursor made for other filters is
+	// refused with invalid_cursor.
+	Filters any
+
+	// Fetch reads at most n rows that follow the position; nil is the beginning.
+	Fetch func(after *Position, n int) ([]Row, error)
+
+	// Position gives a row's position in the order of the list. JSON must keep
+	// it unchanged, since the cursor carries it in that form.
+	Position func(Row) Position
+
+	// View gives the form that a row has in the answer.
+	View func(Row) Item
+}
+
+// Page reads one page. It fetches one row more than params.Limit, which shows
+// whether another page follows.
+func (p Pager[Row, Position, Item]) Page(ctx context.Context, params PageParams) (*PageOutput[Item], error) {
+	var after *Position
+	if params.Cursor != "" {
+		position, err := DecodeCursor[Position](params.Cursor, p.Filters)
+		if err != nil {
+			return nil, err
+		}
+		after = &position
+	}
+	rows, err := p.Fetch(after, params.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if len(rows) > params.Limit {
+		rows = rows[:params.Limit]
+		if next, err = EncodeCursor(p.Position(rows[len(rows)-1]), p.Filters); err != nil {
+			return nil, err
+		}
+	}
+	items := make([]Item, len(rows))
+	for i, row := range rows {
+		items[i] = p.View(row)
+	}
+	return &PageOutput[Item]{Link: linkNext(ctx, next), Body: NewPage(items, next)}, nil
+}
+
+// linkNext is the Link header (RFC 8288) of the page after this one: the same
+// request with another cursor. It is "" on the last page and outside a request.
+func linkNext(ctx context.Context, cursor string) string {
+	info := infoOf(ctx)
+	if info == nil || info.url == nil || cursor == "" {
+		return ""
+	}
+	query := info.url.Query()
+	query.Set("cursor", cursor)
+	return "<" + info.url.EscapedPath() + "?" + query.Encode() + `>; rel="next"`
 }
 
 var errInvalidCursor = errs.New(errs.BadRequest, errs.CodeInvalidCursor,

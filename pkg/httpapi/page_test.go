@@ -2,6 +2,9 @@ package httpapi_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +71,59 @@ func TestForgedOrForeignCursorIsRefused(t *testing.T) {
 		if p, err := httpapi.DecodeCursor[position](cursor, f); !errs.HasCode(err, errs.CodeInvalidCursor) || p != (position{}) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
+	}
+}
+
+func TestPagerGivesEachRowOnce(t *testing.T) {
+	f := newFixture(t, nil)
+	for limit, pages := range map[int]int{1: 5, 2: 3, 3: 2, 4: 2, 5: 1, 6: 1} {
+		var items []string
+		count := 0
+		for next := "/v1/numbers?limit=" + strconv.Itoa(limit); next != ""; count++ {
+			res, body := f.send(t, "GET", next, "")
+			var page httpapi.Page[string]
+			if err := json.Unmarshal(body, &page); err != nil || res.StatusCode != 200 {
+				t.Fatalf("%d %s", res.StatusCode, body)
+			}
+			items = append(items, page.Items...)
+			link := res.Header.Get("Link")
+			if (link == "") != (page.NextCursor == "") {
+				t.Errorf("Link is %q and next_cursor %q", link, page.NextCursor)
+			}
+			next = strings.TrimSuffix(strings.TrimPrefix(link, "<"), `>; rel="next"`)
+		}
+		if !slices.Equal(items, []string{"1", "2", "3", "4", "5"}) || count != pages {
+			t.Errorf("limit %d: %v in %d pages", limit, items, count)
+		}
+	}
+	res, body := f.send(t, "GET", "/v1/numbers?limit=1", "")
+	var page httpapi.Page[string]
+	if err := json.Unmarshal(body, &page); err != nil {
+		t.Fatal(err)
+	}
+	if link := res.Header.Get("Link"); link != "</v1/numbers?cursor="+page.NextCursor+`&limit=1>; rel="next"` {
+		t.Errorf("Link = %s", link)
+	}
+	res, body = f.send(t, "GET", "/v1/numbers?limit=1&kind=odd&cursor="+page.NextCursor, "")
+	wantProblem(t, res, body, 400, errs.CodeInvalidCursor)
+}
+
+func TestListParameterIsRepeatedOrSeparatedByCommas(t *testing.T) {
+	f := newFixture(t, nil)
+	for query, want := range map[string]string{
+		"":                     `["1","2","3","4","5"]`,
+		"?kind=odd":            `["1","3","5"]`,
+		"?kind=odd,even":       `["1","2","3","4","5"]`,
+		"?kind=odd&kind=even":  `["1","2","3","4","5"]`,
+		"?kind=even&kind=even": `["2","4"]`,
+	} {
+		if _, body := f.send(t, "GET", "/v1/numbers"+query, ""); string(body) != `{"items":`+want+"}\n" {
+			t.Errorf("%s: %s", query, body)
+		}
+	}
+	for _, query := range []string{"kind=odd&kind=", "kind=odd,", "kind=", "kind=odd&kind=prime", "kind=odd,prime", "limit=1&limit=2", "cursor=a&cursor=b"} {
+		res, body := f.send(t, "GET", "/v1/numbers?"+query, "")
+		wantProblem(t, res, body, 422, errs.CodeValidationFailed)
 	}
 }
 

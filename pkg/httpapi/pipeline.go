@@ -111,7 +111,7 @@ func isToken(s string) bool {
 }
 
 // checkText refuses text that is not UTF-8 or has NUL, and parameters that
-// are unknown, repeated or empty.
+// are unknown, empty, or repeated without being a list.
 func (p *pipeline) checkText(r *http.Request) (bad []errs.Field) {
 	for _, name := range p.path {
 		value := r.PathValue(name)
@@ -149,6 +149,9 @@ func (p *pipeline) checkQuery(r *http.Request) (bad []errs.Field) {
 		if message := p.checkParam(name, list); message != "" {
 			bad = append(bad, errs.Field{Location: saneLocation("query." + name), Message: message})
 		}
+		if len(list) > 1 { // a list: huma reads only the form with commas
+			values[name] = []string{strings.Join(list, ",")}
+		}
 	}
 	// huma reads the raw query by rules of its own: "a" alone is "true" to it.
 	r.URL.RawQuery = values.Encode()
@@ -161,7 +164,7 @@ func (p *pipeline) checkParam(name string, list []string) string {
 	switch {
 	case !known:
 		return "is not a known parameter"
-	case len(list) > 1 && (param.Explode == nil || !*param.Explode):
+	case len(list) > 1 && param.Schema.Type != huma.TypeArray:
 		return "must not be repeated"
 	}
 	for _, value := range list {

@@ -29,8 +29,6 @@ type listInput struct {
 	State string `query:"state" enum:"pending,dead" default:"pending" doc:"Still to be posted, or refused for good."`
 }
 
-type listOutput struct{ Body httpapi.Page[entryBody] }
-
 type retryInput struct {
 	ID string `path:"id" format:"uuid"`
 }
@@ -56,31 +54,15 @@ func Mount(api *httpapi.API, r *Relay) {
 	}, r.retry)
 }
 
-func (r *Relay) list(ctx context.Context, in *listInput) (*listOutput, error) {
-	var before *uuid.UUID
-	if in.Cursor != "" {
-		id, err := httpapi.DecodeCursor[uuid.UUID](in.Cursor, in.State)
-		if err != nil {
-			return nil, err
-		}
-		before = &id
-	}
-	entries, err := list(ctx, r.queries, in.State, before, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	next := ""
-	if len(entries) > in.Limit {
-		entries = entries[:in.Limit]
-		if next, err = httpapi.EncodeCursor(entries[in.Limit-1].ID, in.State); err != nil {
-			return nil, err
-		}
-	}
-	items := make([]entryBody, len(entries))
-	for i, e := range entries {
-		items[i] = body(e)
-	}
-	return &listOutput{httpapi.NewPage(items, next)}, nil
+func (r *Relay) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[entryBody], error) {
+	return httpapi.Pager[Entry, uuid.UUID, entryBody]{
+		Filters: in.State,
+		Fetch: func(before *uuid.UUID, n int) ([]Entry, error) {
+			return list(ctx, r.queries, in.State, before, n)
+		},
+		Position: func(e Entry) uuid.UUID { return e.ID },
+		View:     body,
+	}.Page(ctx, in.PageParams)
 }
 
 func (r *Relay) retry(ctx context.Context, in *retryInput) (*retryOutput, error) {
