@@ -164,7 +164,7 @@ func lostAnswer(t *testing.T, reply, sabotage string) (wrong []string) {
 	if a := attempts.Items; a[0].Outcome != notifyapi.OutcomeSent || a[1].Outcome != notifyapi.OutcomeUncertain || a[1].Code != nil || a[0].Number != 2 {
 		wrong = append(wrong, fmt.Sprintf("the attempts are %+v", a))
 	}
-	if !strings.Contains(body(t, s, "/metrics"), `notification_mails_total{verdict="uncertain"} 1`) {
+	if !strings.Contains(body(t, s, "/metrics"), `notification_mails_total{outcome="uncertain"} 1`) {
 		wrong = append(wrong, "the uncertain mail is not counted")
 	}
 	return wrong

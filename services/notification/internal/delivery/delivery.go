@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"fixdesk/pkg/notifyapi"
 )
 
 // Quantum is how far each further recipient of one notification stands behind
@@ -20,17 +22,6 @@ import (
 // So a notification with a thousand recipients lets a later small one pass,
 // and is itself held up for no longer than its own length.
 const Quantum = 100 * time.Millisecond
-
-// Outcome is how one try ended; the words are email's verdicts.
-type Outcome string
-
-// The outcomes that are written down.
-const (
-	Sent      Outcome = "sent"
-	Temporary Outcome = "temporary"
-	Permanent Outcome = "permanent"
-	Uncertain Outcome = "uncertain"
-)
 
 // Policy says when a failed try is followed by another.
 type Policy struct {
@@ -41,29 +32,29 @@ type Policy struct {
 
 // Step is what a recipient becomes after a try.
 type Step struct {
-	Status        string // as in the database's enum
+	Status        notifyapi.RecipientStatus
 	Finished      bool
 	NextAttemptAt time.Time
 }
 
 // After gives the step that follows a try that ended at the given time.
 // failures counts this one and those before it since the recipient was due.
-func (p Policy) After(o Outcome, failures int, dueAt, at time.Time) Step {
+func (p Policy) After(o notifyapi.Outcome, failures int, dueAt, at time.Time) Step {
 	switch o {
-	case Sent:
-		return Step{Status: "sent", Finished: true, NextAttemptAt: at}
-	case Permanent:
-		return Step{Status: "failed", Finished: true, NextAttemptAt: at}
+	case notifyapi.OutcomeSent:
+		return Step{Status: notifyapi.RecipientSent, Finished: true, NextAttemptAt: at}
+	case notifyapi.OutcomePermanent:
+		return Step{Status: notifyapi.RecipientFailed, Finished: true, NextAttemptAt: at}
 	}
 	next := at.Add(p.backoff(failures))
 	givenUp := next.After(dueAt.Add(p.GiveUpAfter))
 	switch {
-	case o == Uncertain:
-		return Step{Status: "uncertain", Finished: givenUp, NextAttemptAt: next}
+	case o == notifyapi.OutcomeUncertain:
+		return Step{Status: notifyapi.RecipientUncertain, Finished: givenUp, NextAttemptAt: next}
 	case givenUp:
-		return Step{Status: "failed", Finished: true, NextAttemptAt: at}
+		return Step{Status: notifyapi.RecipientFailed, Finished: true, NextAttemptAt: at}
 	}
-	return Step{Status: "delayed", NextAttemptAt: next}
+	return Step{Status: notifyapi.RecipientDelayed, NextAttemptAt: next}
 }
 
 // backoff is a random time up to a limit that doubles with each failure, so

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"fixdesk/pkg/notifyapi"
 )
 
 var policy = Policy{RetryBase: 30 * time.Second, RetryCap: time.Hour, GiveUpAfter: 48 * time.Hour}
@@ -14,19 +16,19 @@ func TestStepAfterEachOutcome(t *testing.T) {
 	due := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	tests := []struct {
 		name     string
-		outcome  Outcome
+		outcome  notifyapi.Outcome
 		after    time.Duration // since it was due
-		status   string
+		status   notifyapi.RecipientStatus
 		finished bool
 	}{
-		{"sent", Sent, 0, "sent", true},
-		{"refused for good", Permanent, 0, "failed", true},
-		{"refused for now", Temporary, 0, "delayed", false},
-		{"refused for now, near the end", Temporary, 46 * time.Hour, "delayed", false},
-		{"refused for now, too late", Temporary, 48 * time.Hour, "failed", true},
-		{"uncertain", Uncertain, 0, "uncertain", false},
-		{"uncertain, too late", Uncertain, 49 * time.Hour, "uncertain", true},
-		{"sent, very late", Sent, 100 * time.Hour, "sent", true},
+		{"sent", notifyapi.OutcomeSent, 0, "sent", true},
+		{"refused for good", notifyapi.OutcomePermanent, 0, "failed", true},
+		{"refused for now", notifyapi.OutcomeTemporary, 0, "delayed", false},
+		{"refused for now, near the end", notifyapi.OutcomeTemporary, 46 * time.Hour, "delayed", false},
+		{"refused for now, too late", notifyapi.OutcomeTemporary, 48 * time.Hour, "failed", true},
+		{"uncertain", notifyapi.OutcomeUncertain, 0, "uncertain", false},
+		{"uncertain, too late", notifyapi.OutcomeUncertain, 49 * time.Hour, "uncertain", true},
+		{"sent, very late", notifyapi.OutcomeSent, 100 * time.Hour, "sent", true},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/notification/internal/email"
 	"fixdesk/services/notification/internal/notificationdb"
 )
@@ -189,7 +190,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // not begun is given back.
 func (l *Loop) work(ctx context.Context) {
 	for t := range l.tasks {
-		s := settlement{task: t, result: email.Result{Verdict: email.NotTried}}
+		s := settlement{task: t, result: email.Result{Outcome: email.NotTried}}
 		if ctx.Err() == nil {
 			s.result = l.send(ctx, t)
 		}
@@ -207,7 +208,7 @@ func (l *Loop) send(ctx context.Context, t task) (result email.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.Logger.ErrorContext(ctx, "sending panicked", "recipient_id", t.mail.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			result = email.Result{Verdict: email.Temporary, Reply: "internal error"}
+			result = email.Result{Outcome: notifyapi.OutcomeTemporary, Reply: "internal error"}
 		}
 	}()
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), t.startBy)
@@ -216,7 +217,7 @@ func (l *Loop) send(ctx context.Context, t task) (result email.Result) {
 		text, html, err := l.store.content(ctx, t.notificationID)
 		if err != nil {
 			l.Logger.ErrorContext(ctx, "content not available", "recipient_id", t.mail.ID, "error", err)
-			return email.Result{Verdict: email.NotTried}
+			return email.Result{Outcome: email.NotTried}
 		}
 		t.mail.Text, t.mail.HTML = text, html
 	}
@@ -250,8 +251,8 @@ func (l *Loop) settle(ctx context.Context) {
 // workers wait, so that nothing is sent that can't be written down. After the
 // end was asked for it gives up within finishTimeout, and the leases run out.
 func (l *Loop) settleBatch(ctx context.Context, batch []settlement) {
-	tried := slices.DeleteFunc(slices.Clone(batch), func(s settlement) bool { return s.result.Verdict == email.NotTried })
-	untried := slices.DeleteFunc(slices.Clone(batch), func(s settlement) bool { return s.result.Verdict != email.NotTried })
+	tried := slices.DeleteFunc(slices.Clone(batch), func(s settlement) bool { return s.result.Outcome == email.NotTried })
+	untried := slices.DeleteFunc(slices.Clone(batch), func(s settlement) bool { return s.result.Outcome != email.NotTried })
 	write := context.WithoutCancel(ctx)
 	var giveUp <-chan struct{}
 	for {

@@ -22,7 +22,7 @@ func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
 	m := &metrics{
 		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notification_mails_total", Help: "Tries to send a mail, by how they ended.",
-		}, []string{"verdict"}),
+		}, []string{"outcome"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "notification_mail_duration_seconds", Help: "How long the mail server took for a mail.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
@@ -48,8 +48,8 @@ func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
 }
 
 func (m *metrics) observe(r email.Result, took time.Duration) {
-	m.mails.WithLabelValues(string(r.Verdict)).Inc()
-	if r.Verdict != email.NotTried {
+	m.mails.WithLabelValues(string(r.Outcome)).Inc()
+	if r.Outcome != email.NotTried {
 		m.duration.Observe(took.Seconds())
 	}
 }

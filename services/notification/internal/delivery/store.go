@@ -114,18 +114,17 @@ func (s store) settle(ctx context.Context, policy Policy, batch []settlement) (l
 	}
 	var p notificationdb.DeliverySettleParams
 	for _, b := range batch {
-		outcome := Outcome(b.result.Verdict)
-		step := policy.After(outcome, b.failures+1, b.dueAt, b.at)
+		step := policy.After(b.result.Outcome, b.failures+1, b.dueAt, b.at)
 		p.Ids = append(p.Ids, b.mail.ID)
 		p.Tokens = append(p.Tokens, b.token)
-		p.Statuses = append(p.Statuses, step.Status)
+		p.Statuses = append(p.Statuses, string(step.Status))
 		p.Finished = append(p.Finished, step.Finished)
 		p.NextAttemptsAt = append(p.NextAttemptsAt, step.NextAttemptAt)
 		p.Ats = append(p.Ats, b.at)
 		p.Servers = append(p.Servers, b.result.Server)
 		p.Codes = append(p.Codes, int16(b.result.Code))
 		p.Replies = append(p.Replies, b.result.Reply)
-		p.Outcomes = append(p.Outcomes, string(outcome))
+		p.Outcomes = append(p.Outcomes, string(b.result.Outcome))
 	}
 	var settled []uuid.UUID
 	err = pg.Retry(ctx, func() error {

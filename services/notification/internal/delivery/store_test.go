@@ -18,6 +18,7 @@ import (
 	"fixdesk/db"
 	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/dev/smtptest"
+	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/notification/internal/email"
 	"fixdesk/services/notification/internal/notificationdb"
 )
@@ -97,10 +98,10 @@ func text(t testing.TB, db *pgxpool.Pool, sql string, args ...any) string {
 	return value
 }
 
-func result(tasks []task, v email.Verdict, code int, at time.Time) []settlement {
+func result(tasks []task, v notifyapi.Outcome, code int, at time.Time) []settlement {
 	var batch []settlement
 	for _, t := range tasks {
-		batch = append(batch, settlement{task: t, at: at, result: email.Result{Verdict: v, Server: "mx:25", Code: code, Reply: "said so"}})
+		batch = append(batch, settlement{task: t, at: at, result: email.Result{Outcome: v, Server: "mx:25", Code: code, Reply: "said so"}})
 	}
 	return batch
 }
@@ -148,7 +149,7 @@ func TestSettlementByAWorkerThatLostItsLeaseChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	current := mustClaim(t, l, 1, 1)
-	lost, err := l.store.settle(t.Context(), l.Policy, result(old, email.Permanent, 550, c.now))
+	lost, err := l.store.settle(t.Context(), l.Policy, result(old, notifyapi.OutcomePermanent, 550, c.now))
 	if err != nil || lost != 1 {
 		t.Errorf("lost %d, %v", lost, err)
 	}
@@ -158,7 +159,7 @@ func TestSettlementByAWorkerThatLostItsLeaseChangesNothing(t *testing.T) {
 	if n := text(t, l.DB, "select count(*)::text from attempts"); n != "0" {
 		t.Errorf("%s attempts were recorded", n)
 	}
-	lost, err = l.store.settle(t.Context(), l.Policy, result(current, email.Sent, 250, c.now))
+	lost, err = l.store.settle(t.Context(), l.Policy, result(current, notifyapi.OutcomeSent, 250, c.now))
 	if err != nil || lost != 0 || text(t, l.DB, "select status::text || attempts from recipients") != "sent1" {
 		t.Errorf("the holder can't settle: %d, %v", lost, err)
 	}
@@ -197,7 +198,7 @@ func TestDelayedRecipientComesBackWhenItsTimeHasCome(t *testing.T) {
 		if tasks[0].failures != attempt-1 {
 			t.Errorf("attempt %d knows of %d failures", attempt, tasks[0].failures)
 		}
-		if _, err := l.store.settle(t.Context(), l.Policy, result(tasks, email.Temporary, 450, c.now)); err != nil {
+		if _, err := l.store.settle(t.Context(), l.Policy, result(tasks, notifyapi.OutcomeTemporary, 450, c.now)); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.sweepDue(t.Context()); err != nil {
@@ -216,20 +217,20 @@ func TestDelayedRecipientComesBackWhenItsTimeHasCome(t *testing.T) {
 
 func TestRecipientThatWasCanceledOnItsWayIsNotTriedAgain(t *testing.T) {
 	for _, tc := range []struct {
-		verdict email.Verdict
+		outcome notifyapi.Outcome
 		want    string
 	}{
-		{email.Sent, "sent"}, {email.Temporary, "canceled"}, {email.Permanent, "failed"},
-		{email.Uncertain, "uncertain"}, {email.NotTried, "canceled"},
+		{notifyapi.OutcomeSent, "sent"}, {notifyapi.OutcomeTemporary, "canceled"}, {notifyapi.OutcomePermanent, "failed"},
+		{notifyapi.OutcomeUncertain, "uncertain"}, {email.NotTried, "canceled"},
 	} {
-		t.Run(string(tc.verdict), func(t *testing.T) {
+		t.Run(string(tc.outcome), func(t *testing.T) {
 			l, c := newLoop(t)
 			seed(t, l.DB, c.now, c.now, 1)
 			tasks := mustClaim(t, l, 1, 1)
 			if _, err := l.DB.Exec(t.Context(), "update recipients set canceled = true"); err != nil {
 				t.Fatal(err)
 			}
-			l.settleBatch(t.Context(), result(tasks, tc.verdict, 0, c.now))
+			l.settleBatch(t.Context(), result(tasks, tc.outcome, 0, c.now))
 			if got := text(t, l.DB, "select status::text || (finished_at is not null) || (queue_at is null) from recipients"); got != tc.want+"truetrue" {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
@@ -243,7 +244,7 @@ func TestPurgeDeletesOnlyWhatIsOldAndOver(t *testing.T) {
 	old := now.Add(-100 * 24 * time.Hour)
 	seed(t, l.DB, old, old, 3)
 	tasks := mustClaim(t, l, 3, 3)
-	if _, err := l.store.settle(t.Context(), l.Policy, result(tasks, email.Sent, 250, old)); err != nil {
+	if _, err := l.store.settle(t.Context(), l.Policy, result(tasks, notifyapi.OutcomeSent, 250, old)); err != nil {
 		t.Fatal(err)
 	}
 	unfinished := seed(t, l.DB, old, now.Add(time.Hour), 1)

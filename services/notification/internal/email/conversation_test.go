@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fixdesk/pkg/dev/smtptest"
+	"fixdesk/pkg/notifyapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -66,25 +67,25 @@ func at(verb, to, reply string) func(smtptest.Event) string {
 	}
 }
 
-func TestVerdictOfEachReplyThatAServerCanGive(t *testing.T) {
+func TestOutcomeOfEachReplyThatAServerCanGive(t *testing.T) {
 	tests := []struct {
 		name    string
 		hook    func(smtptest.Event) string
-		verdict Verdict
+		outcome notifyapi.Outcome
 		code    int
 		reply   string
 		open    bool // the circuit afterwards
 		taken   int
 	}{
-		{"taken", nil, Sent, 250, "2.0.0 Ok: taken", false, 1},
-		{"taken with another 2xx", at("DOT", "", "252 2.0.0 Queued"), Sent, 252, "2.0.0 Queued", false, 1},
-		{"unknown address", at("RCPT", "", "550 5.1.1 No such user"), Permanent, 550, "5.1.1 No such user", false, 0},
-		{"mailbox busy", at("RCPT", "", "450 4.2.0 Greylisted"), Temporary, 450, "4.2.0 Greylisted", false, 0},
-		{"several lines", at("RCPT", "", "450-4.2.0 First\r\n450 4.2.0 Second"), Temporary, 450, "4.2.0 First 4.2.0 Second", false, 0},
-		{"DATA refused", at("DATA", "", "451 4.3.0 Try later"), Temporary, 451, "4.3.0 Try later", false, 0},
-		{"DATA refused for good", at("DATA", "", "554 5.5.1 No valid recipients"), Permanent, 554, "5.5.1 No valid recipients", false, 0},
-		{"content refused", at("DOT", "", "554 5.6.0 Looks like spam"), Permanent, 554, "5.6.0 Looks like spam", false, 0},
-		{"content refused for now", at("DOT", "", "452 4.3.1 No room"), Temporary, 452, "4.3.1 No room", false, 0},
+		{"taken", nil, notifyapi.OutcomeSent, 250, "2.0.0 Ok: taken", false, 1},
+		{"taken with another 2xx", at("DOT", "", "252 2.0.0 Queued"), notifyapi.OutcomeSent, 252, "2.0.0 Queued", false, 1},
+		{"unknown address", at("RCPT", "", "550 5.1.1 No such user"), notifyapi.OutcomePermanent, 550, "5.1.1 No such user", false, 0},
+		{"mailbox busy", at("RCPT", "", "450 4.2.0 Greylisted"), notifyapi.OutcomeTemporary, 450, "4.2.0 Greylisted", false, 0},
+		{"several lines", at("RCPT", "", "450-4.2.0 First\r\n450 4.2.0 Second"), notifyapi.OutcomeTemporary, 450, "4.2.0 First 4.2.0 Second", false, 0},
+		{"DATA refused", at("DATA", "", "451 4.3.0 Try later"), notifyapi.OutcomeTemporary, 451, "4.3.0 Try later", false, 0},
+		{"DATA refused for good", at("DATA", "", "554 5.5.1 No valid recipients"), notifyapi.OutcomePermanent, 554, "5.5.1 No valid recipients", false, 0},
+		{"content refused", at("DOT", "", "554 5.6.0 Looks like spam"), notifyapi.OutcomePermanent, 554, "5.6.0 Looks like spam", false, 0},
+		{"content refused for now", at("DOT", "", "452 4.3.1 No room"), notifyapi.OutcomeTemporary, 452, "4.3.1 No room", false, 0},
 		{"sender refused", at("MAIL", "", "550 5.7.1 Not you"), NotTried, 550, "5.7.1 Not you", true, 0},
 		{"sender refused for now", at("MAIL", "", "451 4.7.1 Slow down"), NotTried, 451, "4.7.1 Slow down", true, 0},
 		{"closing at greeting", at("CONNECT", "", "421 4.3.2 Shutting down"), NotTried, 421, "", true, 0},
@@ -100,18 +101,18 @@ func TestVerdictOfEachReplyThatAServerCanGive(t *testing.T) {
 		{"authentication wanted", at("RCPT", "", "530 5.7.0 Must authenticate"), NotTried, 530, "5.7.0 Must authenticate", true, 0},
 		{"broken at greeting", at("CONNECT", "", smtptest.Drop), NotTried, 0, "", true, 0},
 		{"broken at MAIL", at("MAIL", "", smtptest.Drop), NotTried, 0, "", true, 0},
-		{"broken at RCPT", at("RCPT", "", smtptest.Drop), Temporary, 0, "", false, 0},
-		{"broken at DATA", at("DATA", "", smtptest.Drop), Temporary, 0, "", false, 0},
-		{"broken after the message", at("DOT", "", smtptest.Drop), Uncertain, 0, "", false, 0},
-		{"no reply after the message", at("DOT", "", "what?"), Uncertain, 0, "", false, 0},
+		{"broken at RCPT", at("RCPT", "", smtptest.Drop), notifyapi.OutcomeTemporary, 0, "", false, 0},
+		{"broken at DATA", at("DATA", "", smtptest.Drop), notifyapi.OutcomeTemporary, 0, "", false, 0},
+		{"broken after the message", at("DOT", "", smtptest.Drop), notifyapi.OutcomeUncertain, 0, "", false, 0},
+		{"no reply after the message", at("DOT", "", "what?"), notifyapi.OutcomeUncertain, 0, "", false, 0},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			srv := (&smtptest.Server{Hook: tc.hook}).Start(t, "")
 			pool := newPool(t, func(c *Config) { c.CircuitBase, c.CircuitCap = time.Hour, time.Hour }, serverAt(t, srv))
 			got := pool.Send(t.Context(), aMail("anna@example.org"))
-			if got.Verdict != tc.verdict || got.Code != tc.code || tc.reply != "" && got.Reply != tc.reply {
-				t.Errorf("got %+v, want %s %d %q", got, tc.verdict, tc.code, tc.reply)
+			if got.Outcome != tc.outcome || got.Code != tc.code || tc.reply != "" && got.Reply != tc.reply {
+				t.Errorf("got %+v, want %s %d %q", got, tc.outcome, tc.code, tc.reply)
 			}
 			if got.Reply == "" {
 				t.Error("the reply is empty: nobody learns why")
@@ -131,10 +132,10 @@ func TestConnectionServesTheNextMailAfterARefusal(t *testing.T) {
 		t.Run(verb, func(t *testing.T) {
 			srv := (&smtptest.Server{Hook: at(verb, "bad@example.org", "550 5.1.1 No")}).Start(t, "")
 			pool := newPool(t, nil, serverAt(t, srv))
-			if r := pool.Send(t.Context(), aMail("bad@example.org")); r.Verdict != Permanent {
+			if r := pool.Send(t.Context(), aMail("bad@example.org")); r.Outcome != notifyapi.OutcomePermanent {
 				t.Fatalf("bad: %+v", r)
 			}
-			if r := pool.Send(t.Context(), aMail("good@example.org")); r.Verdict != Sent {
+			if r := pool.Send(t.Context(), aMail("good@example.org")); r.Outcome != notifyapi.OutcomeSent {
 				t.Fatalf("good: %+v", r)
 			}
 			if n := len(srv.Verbs("CONNECT")); n != 1 {
@@ -148,7 +149,7 @@ func TestOneConversationCarriesManyMailsInFourStepsEach(t *testing.T) {
 	srv := (&smtptest.Server{}).Start(t, "")
 	pool := newPool(t, func(c *Config) { c.MessagesPerConnection = 3 }, serverAt(t, srv))
 	for range 7 {
-		if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Verdict != Sent {
+		if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent {
 			t.Fatalf("%+v", r)
 		}
 	}
@@ -174,7 +175,7 @@ func TestConnectionThatTheServerClosedMeanwhileIsReplaced(t *testing.T) {
 			}}).Start(t, "")
 			pool := newPool(t, nil, serverAt(t, srv))
 			for range 2 {
-				if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Verdict != Sent {
+				if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent {
 					t.Fatalf("%+v", r)
 				}
 			}
@@ -221,8 +222,8 @@ func TestSilentServerHoldsAMailNoLongerThanItsTime(t *testing.T) {
 			if took := time.Since(start); took > pool.config.LongestConversation()+500*time.Millisecond {
 				t.Errorf("took %v", took)
 			}
-			want := map[string]Verdict{"CONNECT": NotTried, "EHLO": NotTried, "MAIL": NotTried, "RCPT": Temporary, "DATA": Temporary, "DOT": Uncertain}
-			if r.Verdict != want[verb] {
+			want := map[string]notifyapi.Outcome{"CONNECT": NotTried, "EHLO": NotTried, "MAIL": NotTried, "RCPT": notifyapi.OutcomeTemporary, "DATA": notifyapi.OutcomeTemporary, "DOT": notifyapi.OutcomeUncertain}
+			if r.Outcome != want[verb] {
 				t.Errorf("got %+v, want %s", r, want[verb])
 			}
 		})
@@ -234,7 +235,7 @@ func TestNoConversationStartsThatCouldOutlastItsDeadline(t *testing.T) {
 	pool := newPool(t, nil, serverAt(t, srv))
 	ctx, cancel := context.WithTimeout(t.Context(), pool.config.LongestConversation()-time.Millisecond)
 	defer cancel()
-	if r := pool.Send(ctx, aMail("anna@example.org")); r.Verdict != NotTried {
+	if r := pool.Send(ctx, aMail("anna@example.org")); r.Outcome != NotTried {
 		t.Errorf("got %+v", r)
 	}
 	if srv.Count("") != 0 || pool.Status()[0].Open {
@@ -242,7 +243,7 @@ func TestNoConversationStartsThatCouldOutlastItsDeadline(t *testing.T) {
 	}
 	roomy, cancelRoomy := context.WithTimeout(t.Context(), pool.config.LongestConversation()+time.Minute)
 	defer cancelRoomy()
-	if r := pool.Send(roomy, aMail("anna@example.org")); r.Verdict != Sent { // the control
+	if r := pool.Send(roomy, aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent { // the control
 		t.Errorf("with time enough: %+v", r)
 	}
 }
@@ -265,7 +266,7 @@ func TestFailsOverByPriorityAndComesBackByItself(t *testing.T) {
 	}, serverAt(t, first), serverAt(t, second))
 	send := func() {
 		t.Helper()
-		if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Verdict != Sent {
+		if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent {
 			t.Fatalf("%+v", r)
 		}
 	}
@@ -313,13 +314,13 @@ func TestAuthenticatesByEachMechanism(t *testing.T) {
 			s := serverAt(t, srv)
 			s.TLS, s.RootCAs, s.User, s.Password, s.Auth = TLSRequired, pool, "joe", "s3cret", authTypes[mechanism]
 			good := newPool(t, nil, s)
-			if r := good.Send(t.Context(), aMail("anna@example.org")); r.Verdict != Sent {
+			if r := good.Send(t.Context(), aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent {
 				t.Errorf("got %+v", r)
 			}
 			s.Password = "wrong-canary"
 			bad := newPool(t, nil, s)
 			r := bad.Send(t.Context(), aMail("anna@example.org"))
-			if r.Verdict != NotTried || r.Code != 535 || strings.Contains(r.Reply, "canary") || !bad.Status()[0].Open {
+			if r.Outcome != NotTried || r.Code != 535 || strings.Contains(r.Reply, "canary") || !bad.Status()[0].Open {
 				t.Errorf("with a wrong password: %+v, %+v", r, bad.Status())
 			}
 		})
@@ -334,15 +335,15 @@ func TestProtectionIsInsistedOn(t *testing.T) {
 		server *smtptest.Server
 		policy TLSPolicy
 		trust  bool
-		want   Verdict
+		want   notifyapi.Outcome
 	}{
-		{"STARTTLS required and offered", &smtptest.Server{TLS: config}, TLSRequired, true, Sent},
+		{"STARTTLS required and offered", &smtptest.Server{TLS: config}, TLSRequired, true, notifyapi.OutcomeSent},
 		{"STARTTLS required, not offered", &smtptest.Server{}, TLSRequired, true, NotTried},
 		{"STARTTLS with an unknown certificate", &smtptest.Server{TLS: config}, TLSRequired, false, NotTried},
 		{"STARTTLS refused", &smtptest.Server{TLS: config, Hook: at("STARTTLS", "", "454 4.7.0 Not now")}, TLSRequired, true, NotTried},
-		{"implicit TLS", &smtptest.Server{TLS: config, Implicit: true}, TLSImplicit, true, Sent},
+		{"implicit TLS", &smtptest.Server{TLS: config, Implicit: true}, TLSImplicit, true, notifyapi.OutcomeSent},
 		{"implicit TLS with an unknown certificate", &smtptest.Server{TLS: config, Implicit: true}, TLSImplicit, false, NotTried},
-		{"opportunistic, not offered", &smtptest.Server{}, TLSOpportunistic, true, Sent},
+		{"opportunistic, not offered", &smtptest.Server{}, TLSOpportunistic, true, notifyapi.OutcomeSent},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -353,7 +354,7 @@ func TestProtectionIsInsistedOn(t *testing.T) {
 			}
 			pool := newPool(t, nil, s)
 			r := pool.Send(t.Context(), aMail("anna@example.org"))
-			if r.Verdict != tc.want || pool.Status()[0].Open != (tc.want == NotTried) {
+			if r.Outcome != tc.want || pool.Status()[0].Open != (tc.want == NotTried) {
 				t.Errorf("got %+v, want %s", r, tc.want)
 			}
 		})
@@ -367,23 +368,23 @@ func TestAddressBeyondASCIINeedsSMTPUTF8(t *testing.T) {
 		name   string
 		server *smtptest.Server
 		to     string
-		want   Verdict
+		want   notifyapi.Outcome
 		wire   string
 		asked  bool
 	}{
-		{"offered", with, "jürgen@example.org", Sent, "jürgen@example.org", true},
-		{"not offered", without, "jürgen@example.org", Permanent, "", false},
-		{"an ASCII address does not ask for it", with, "anna@example.org", Sent, "anna@example.org", false},
-		{"only the domain is international", without, "anna@bücher.example", Sent, "anna@xn--bcher-kva.example", false},
+		{"offered", with, "jürgen@example.org", notifyapi.OutcomeSent, "jürgen@example.org", true},
+		{"not offered", without, "jürgen@example.org", notifyapi.OutcomePermanent, "", false},
+		{"an ASCII address does not ask for it", with, "anna@example.org", notifyapi.OutcomeSent, "anna@example.org", false},
+		{"only the domain is international", without, "anna@bücher.example", notifyapi.OutcomeSent, "anna@xn--bcher-kva.example", false},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			pool := newPool(t, nil, serverAt(t, tc.server))
 			r := pool.Send(t.Context(), aMail(tc.to))
-			if r.Verdict != tc.want {
+			if r.Outcome != tc.want {
 				t.Fatalf("got %+v, want %s", r, tc.want)
 			}
-			if tc.want == Permanent {
+			if tc.want == notifyapi.OutcomePermanent {
 				if !strings.Contains(r.Reply, "SMTPUTF8") || pool.Status()[0].Open {
 					t.Errorf("unclear: %+v", r)
 				}
@@ -411,7 +412,7 @@ func TestConcurrentSendersShareThePool(t *testing.T) {
 		}()
 	}
 	for range senders * each {
-		if r := <-done; r.Verdict != Sent {
+		if r := <-done; r.Outcome != notifyapi.OutcomeSent {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -434,7 +435,7 @@ func TestServerThatTakesFewConnectionsIsServedOverThose(t *testing.T) {
 	}
 	srv.Start(t, "")
 	pool := newPool(t, func(c *Config) { c.CircuitBase, c.CircuitCap = time.Hour, time.Hour }, serverAt(t, srv))
-	if r := pool.Send(t.Context(), aMail("first@example.org")); r.Verdict != Sent {
+	if r := pool.Send(t.Context(), aMail("first@example.org")); r.Outcome != notifyapi.OutcomeSent {
 		t.Fatalf("%+v", r)
 	}
 	done := make(chan Result)
@@ -447,7 +448,7 @@ func TestServerThatTakesFewConnectionsIsServedOverThose(t *testing.T) {
 		}()
 	}
 	for range senders * each {
-		if r := <-done; r.Verdict != Sent {
+		if r := <-done; r.Outcome != notifyapi.OutcomeSent {
 			t.Errorf("%+v", r)
 		}
 	}

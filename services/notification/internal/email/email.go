@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"fixdesk/pkg/notifyapi"
 )
 
 // Mail is what one recipient is sent. Every byte of the message follows from
@@ -58,21 +60,13 @@ func needsSMTPUTF8(addresses ...string) bool {
 	return false
 }
 
-// Verdict is what a try means for its recipient.
-type Verdict string
-
-// The verdicts.
-const (
-	Sent      Verdict = "sent"      // a server took responsibility
-	Temporary Verdict = "temporary" // not now; the same mail may pass later
-	Permanent Verdict = "permanent" // never; this recipient alone is concerned
-	Uncertain Verdict = "uncertain" // broke after the message and before the answer
-	NotTried  Verdict = "not_tried" // no server could be used: nobody's fault, no attempt
-)
+// NotTried is the outcome of a try that cost the recipient nothing, since no
+// server could be used. It is never stored and never answered by the API.
+const NotTried notifyapi.Outcome = "not_tried"
 
 // Result is how a try ended.
 type Result struct {
-	Verdict Verdict
+	Outcome notifyapi.Outcome
 	Server  string // host:port
 	Code    int    // the server's reply code; 0 when it gave none
 	Reply   string // the server's own text on one line, or what broke

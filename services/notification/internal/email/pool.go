@@ -3,6 +3,8 @@ package email
 import (
 	"context"
 	"time"
+
+	"fixdesk/pkg/notifyapi"
 )
 
 // Config is how mails are sent.
@@ -58,20 +60,20 @@ func NewPool(config Config) *Pool {
 	return p
 }
 
-// Send tries the servers by priority until one gives a verdict on this mail.
+// Send tries the servers by priority until one gives an outcome for this mail.
 // No conversation starts that could outlast ctx's deadline: then, as when no
-// server can be used, the verdict is NotTried.
+// server can be used, the outcome is NotTried.
 func (p *Pool) Send(ctx context.Context, m Mail) Result {
-	result := Result{Verdict: NotTried, Reply: "no mail server can be used"}
+	result := Result{Outcome: NotTried, Reply: "no mail server can be used"}
 	for _, s := range p.servers {
 		if !p.config.hasTime(ctx) {
-			return Result{Verdict: NotTried, Server: s.Name(), Reply: "no time left for a conversation"}
+			return Result{Outcome: NotTried, Server: s.Name(), Reply: "no time left for a conversation"}
 		}
 		permit, ok := s.circuit.allow(p.config.Now())
 		if !ok {
 			continue
 		}
-		if result = p.sendVia(ctx, s, permit, m); result.Verdict != NotTried {
+		if result = p.sendVia(ctx, s, permit, m); result.Outcome != NotTried {
 			return result
 		}
 	}
@@ -93,7 +95,7 @@ func (p *Pool) sendVia(ctx context.Context, s *serverPool, leave permit, m Mail)
 		s.giveBack(conn, usable)
 		if f == nil {
 			leave.success()
-			return Result{Verdict: Sent, Server: s.Name(), Code: 250, Reply: reply}
+			return Result{Outcome: notifyapi.OutcomeSent, Server: s.Name(), Code: 250, Reply: reply}
 		}
 		stale := reused && f.phase == phaseMail && (f.code == 0 || f.code == 421)
 		broke := f.code == 0 && f.phase < phaseDot && !f.timeout
@@ -105,13 +107,13 @@ func (p *Pool) sendVia(ctx context.Context, s *serverPool, leave permit, m Mail)
 	}
 }
 
-// judge turns a failure into a verdict and tells the circuit.
+// judge turns a failure into an outcome and reports it to the circuit.
 func (p *Pool) judge(ctx context.Context, s *serverPool, leave permit, m Mail, f failure) Result {
 	smtputf8 := needsSMTPUTF8(p.config.Sender.From.Address, m.To)
-	verdict, trouble := meaning(f.phase, f.code, smtputf8)
+	outcome, trouble := meaning(f.phase, f.code, smtputf8)
 	switch {
 	case f.code == 0 && f.phase < phaseDot && ctx.Err() != nil || f.late: // our own haste
-		verdict = NotTried
+		outcome = NotTried
 		leave.unused()
 	case trouble:
 		leave.trouble(p.config.Now(), f.reply)
@@ -125,7 +127,7 @@ func (p *Pool) judge(ctx context.Context, s *serverPool, leave permit, m Mail, f
 	default:
 		leave.success()
 	}
-	return Result{Verdict: verdict, Server: s.Name(), Code: f.code, Reply: f.reply}
+	return Result{Outcome: outcome, Server: s.Name(), Code: f.code, Reply: f.reply}
 }
 
 // UsableAt is when some server may be used again: the zero time when one is in

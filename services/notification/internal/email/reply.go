@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	gomail "github.com/wneessen/go-mail"
+
+	"fixdesk/pkg/notifyapi"
 )
 
 // phase is how far a conversation had come when it ended.
@@ -26,30 +28,30 @@ const (
 
 // meaning is the one place that says what a reply (RFC 5321 section 4.2)
 // means. code 0 is a conversation that broke without a reply. trouble says
-// that the server, not the recipient, is the problem: then the verdict is
+// that the server, not the recipient, is the problem: then the outcome is
 // NotTried, and nobody's attempt is burnt.
-func meaning(p phase, code int, smtputf8 bool) (v Verdict, trouble bool) {
+func meaning(p phase, code int, smtputf8 bool) (v notifyapi.Outcome, trouble bool) {
 	switch {
 	case p == phaseMessage:
-		return Permanent, false
+		return notifyapi.OutcomePermanent, false
 	case p == phaseDot && code/100 == 2:
-		return Sent, false
+		return notifyapi.OutcomeSent, false
 	case code == 421: // the service closes, RFC 5321 section 3.8
 		return NotTried, true
 	case code == 530: // authentication or TLS required, RFC 4954 and RFC 3207
 		return NotTried, true
 	case p == phaseMail && smtputf8 && code/100 == 5: // refused because of this recipient's spelling
-		return Permanent, false
+		return notifyapi.OutcomePermanent, false
 	case p == phaseDial, p == phaseMail:
 		return NotTried, true
 	case code/100 == 4:
-		return Temporary, false
+		return notifyapi.OutcomeTemporary, false
 	case code/100 == 5:
-		return Permanent, false
+		return notifyapi.OutcomePermanent, false
 	case p == phaseDot:
-		return Uncertain, false
+		return notifyapi.OutcomeUncertain, false
 	}
-	return Temporary, false // broke before the final dot: certainly not delivered
+	return notifyapi.OutcomeTemporary, false // broke before the final dot: certainly not delivered
 }
 
 // failure is a conversation that did not end in a delivered message.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"fixdesk/pkg/notifyapi"
 )
 
 func FuzzServersTextIsAlwaysFitToBeStored(f *testing.F) {
@@ -28,7 +30,7 @@ func TestEveryReplyHasExactlyOneMeaning(t *testing.T) {
 			if trouble != (v == NotTried) {
 				t.Errorf("phase %d code %d: %s, trouble %v", p, code, v, trouble)
 			}
-			if v == Uncertain && p != phaseDot || v == Sent && (p != phaseDot || code/100 != 2) {
+			if v == notifyapi.OutcomeUncertain && p != phaseDot || v == notifyapi.OutcomeSent && (p != phaseDot || code/100 != 2) {
 				t.Errorf("phase %d code %d: %s", p, code, v)
 			}
 		}

@@ -5,112 +5,10 @@
 package notificationdb
 
 import (
-	"database/sql/driver"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 )
-
-type AttemptOutcome string
-
-const (
-	AttemptOutcomeSent      AttemptOutcome = "sent"
-	AttemptOutcomeTemporary AttemptOutcome = "temporary"
-	AttemptOutcomePermanent AttemptOutcome = "permanent"
-	AttemptOutcomeUncertain AttemptOutcome = "uncertain"
-)
-
-func (e *AttemptOutcome) Scan(src interface{}) error {
-	switch s := src.(type) {
-	case []byte:
-		*e = AttemptOutcome(s)
-	case string:
-		*e = AttemptOutcome(s)
-	default:
-		return fmt.Errorf("unsupported scan type for AttemptOutcome: %T", src)
-	}
-	return nil
-}
-
-type NullAttemptOutcome struct {
-	AttemptOutcome AttemptOutcome
-	Valid          bool // Valid is true if AttemptOutcome is not NULL
-}
-
-// Scan implements the Scanner interface.
-func (ns *NullAttemptOutcome) Scan(value interface{}) error {
-	if value == nil {
-		ns.AttemptOutcome, ns.Valid = "", false
-		return nil
-	}
-	ns.Valid = true
-	return ns.AttemptOutcome.Scan(value)
-}
-
-// Value implements the driver Valuer interface.
-func (ns NullAttemptOutcome) Value() (driver.Value, error) {
-	if !ns.Valid {
-		return nil, nil
-	}
-	return string(ns.AttemptOutcome), nil
-}
-
-type RecipientStatus string
-
-const (
-	RecipientStatusQueued    RecipientStatus = "queued"
-	RecipientStatusDelayed   RecipientStatus = "delayed"
-	RecipientStatusSent      RecipientStatus = "sent"
-	RecipientStatusFailed    RecipientStatus = "failed"
-	RecipientStatusCanceled  RecipientStatus = "canceled"
-	RecipientStatusUncertain RecipientStatus = "uncertain"
-)
-
-func (e *RecipientStatus) Scan(src interface{}) error {
-	switch s := src.(type) {
-	case []byte:
-		*e = RecipientStatus(s)
-	case string:
-		*e = RecipientStatus(s)
-	default:
-		return fmt.Errorf("unsupported scan type for RecipientStatus: %T", src)
-	}
-	return nil
-}
-
-type NullRecipientStatus struct {
-	RecipientStatus RecipientStatus
-	Valid           bool // Valid is true if RecipientStatus is not NULL
-}
-
-// Scan implements the Scanner interface.
-func (ns *NullRecipientStatus) Scan(value interface{}) error {
-	if value == nil {
-		ns.RecipientStatus, ns.Valid = "", false
-		return nil
-	}
-	ns.Valid = true
-	return ns.RecipientStatus.Scan(value)
-}
-
-// Value implements the driver Valuer interface.
-func (ns NullRecipientStatus) Value() (driver.Value, error) {
-	if !ns.Valid {
-		return nil, nil
-	}
-	return string(ns.RecipientStatus), nil
-}
-
-type Attempt struct {
-	RecipientID uuid.UUID
-	Number      int32
-	At          time.Time
-	Server      string
-	Code        *int16
-	Reply       string
-	Outcome     AttemptOutcome
-}
 
 type Notification struct {
 	ID             uuid.UUID
@@ -129,37 +27,4 @@ type Notification struct {
 	NotBefore      *time.Time
 	RecipientCount int32
 	CreatedAt      time.Time
-}
-
-type NotificationCount struct {
-	NotificationID uuid.UUID
-	Queued         int32
-	Sending        int32
-	Delayed        int32
-	Sent           int32
-	Failed         int32
-	Canceled       int32
-	Uncertain      int32
-	LastFinishedAt time.Time
-	Status         string
-}
-
-type Recipient struct {
-	ID             uuid.UUID
-	NotificationID uuid.UUID
-	Ordinal        int16
-	Email          string
-	Status         RecipientStatus
-	Canceled       bool
-	Attempts       int32
-	// attempts made before the last manual retry: the backoff starts again from there
-	AttemptsBefore int32
-	// when it was first due, or due again by a manual retry: giving up counts from there
-	EnqueuedAt    time.Time
-	NextAttemptAt time.Time
-	QueueAt       *time.Time
-	LeaseToken    *uuid.UUID
-	LeasedUntil   *time.Time
-	FinishedAt    *time.Time
-	LastError     *string
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"time"
 
+	"fixdesk/pkg/notifyapi"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -33,7 +34,7 @@ type AttemptListRow struct {
 	Server  string
 	Code    *int16
 	Reply   string
-	Outcome AttemptOutcome
+	Outcome notifyapi.Outcome
 }
 
 func (q *Queries) AttemptList(ctx context.Context, arg AttemptListParams) ([]AttemptListRow, error) {
@@ -619,7 +620,7 @@ type RecipientListRow struct {
 	ID            uuid.UUID
 	Ordinal       int16
 	Email         string
-	Status        RecipientStatus
+	Status        notifyapi.RecipientStatus
 	Sending       bool
 	Attempts      int32
 	LastError     *string

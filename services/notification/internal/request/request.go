@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"fixdesk/pkg/notifyapi"
 )
 
 // Status is a notification's state; the words are the wire contract's.
@@ -41,7 +43,7 @@ type Recipient struct {
 	ID            uuid.UUID
 	Ordinal       int16 // its place in the request, from 0
 	Email         string
-	Status        string
+	Status        notifyapi.RecipientStatus
 	Attempts      int
 	LastError     *string
 	NextAttemptAt *time.Time // nil when there will be none
@@ -55,7 +57,7 @@ type Attempt struct {
 	Server  string
 	Code    *int
 	Reply   string
-	Outcome string
+	Outcome notifyapi.Outcome
 }
 
 // Stats is the state of the whole queue.

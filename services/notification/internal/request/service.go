@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/notificationdb"
@@ -158,7 +159,7 @@ func (s *Service) Attempts(ctx context.Context, id, recipient uuid.UUID, before 
 	}
 	attempts := make([]Attempt, 0, len(rows))
 	for _, row := range rows {
-		a := Attempt{Number: int(row.Number), At: row.At, Server: row.Server, Reply: row.Reply, Outcome: string(row.Outcome)}
+		a := Attempt{Number: int(row.Number), At: row.At, Server: row.Server, Reply: row.Reply, Outcome: row.Outcome}
 		if row.Code != nil {
 			code := int(*row.Code)
 			a.Code = &code
@@ -256,15 +257,15 @@ func withResult(row notificationdb.NotificationListRow) Notification {
 
 func viewRecipient(row notificationdb.RecipientListRow) Recipient {
 	r := Recipient{
-		ID: row.ID, Ordinal: row.Ordinal, Email: row.Email, Status: string(row.Status),
+		ID: row.ID, Ordinal: row.Ordinal, Email: row.Email, Status: row.Status,
 		Attempts: int(row.Attempts), LastError: row.LastError,
 	}
 	switch {
 	case row.Sending:
-		r.Status = "sending"
+		r.Status = notifyapi.RecipientSending
 	case row.FinishedAt == nil:
 		r.NextAttemptAt = &row.NextAttemptAt
-	case r.Status == "sent":
+	case r.Status == notifyapi.RecipientSent:
 		r.SentAt = row.FinishedAt
 	}
 	return r

@@ -30,7 +30,7 @@ type notificationBody struct {
 type recipientBody struct {
 	ID            uuid.UUID                      `json:"id" format:"uuid"`
 	Email         string                         `json:"email"`
-	Status        string                         `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain"`
+	Status        notifyapi.RecipientStatus      `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain"`
 	Attempts      int                            `json:"attempts"`
 	LastError     *string                        `json:"last_error" nullable:"true" doc:"The mail server's own text, or what broke."`
 	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
@@ -38,12 +38,12 @@ type recipientBody struct {
 }
 
 type attemptBody struct {
-	Number  int          `json:"number" doc:"1 is the first try."`
-	At      httpapi.Time `json:"at"`
-	Server  string       `json:"server" doc:"The mail server, host and port."`
-	Code    *int         `json:"code" nullable:"true" doc:"The server's reply code (RFC 5321 section 4.2); null when it gave none."`
-	Reply   string       `json:"reply" doc:"The server's own text, or what broke."`
-	Outcome string       `json:"outcome" enum:"sent,temporary,permanent,uncertain"`
+	Number  int               `json:"number" doc:"1 is the first try."`
+	At      httpapi.Time      `json:"at"`
+	Server  string            `json:"server" doc:"The mail server, host and port."`
+	Code    *int              `json:"code" nullable:"true" doc:"The server's reply code (RFC 5321 section 4.2); null when it gave none."`
+	Reply   string            `json:"reply" doc:"The server's own text, or what broke."`
+	Outcome notifyapi.Outcome `json:"outcome" enum:"sent,temporary,permanent,uncertain"`
 }
 
 type statsOutput struct{ Body notifyapi.Stats }
