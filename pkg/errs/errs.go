@@ -101,6 +101,11 @@ func Missing() *Error {
 	return New(NotFound, CodeNotFound, "There is nothing here, or nothing that you may see.")
 }
 
+// VersionMismatch is the answer when If-Match does not allow a change.
+func VersionMismatch() *Error {
+	return New(PreconditionFailed, CodeVersionMismatch, "It was changed since you read it. Read it again, then decide.")
+}
+
 // Because returns a copy that carries cause for the log.
 func (e *Error) Because(cause error) *Error {
 	c := *e

@@ -33,8 +33,13 @@ type Config struct {
 	// Authenticate is called for each operation that is not public, before its
 	// body is read, with the bearer token and Operation.Allow. It returns the
 	// context with the principal, or an *errs.Error: Unauthenticated for a token
-	// that is refused, Forbidden for a principal who is not among allow.
+	// that is refused, Forbidden for a principal who is not among allow. With
+	// Forbidden the context may be given too, for the access log.
 	Authenticate func(ctx context.Context, bearer string, allow []string) (context.Context, error)
+
+	// Principal reads the principal's id from a context that Authenticate gave,
+	// for the access log: never a name or an address. Nil logs none.
+	Principal func(ctx context.Context) string
 
 	// Ready tells whether the service can do its work now. The details are
 	// answered to whoever asks, so they must not hold an error's text; the error

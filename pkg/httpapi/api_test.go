@@ -102,6 +102,8 @@ func (b *lockedBuffer) String() string {
 
 var errDown = errors.New("dial tcp canary: connection refused")
 
+type principalKey struct{}
+
 func authenticate(ctx context.Context, bearer string, allow []string) (context.Context, error) {
 	switch {
 	case bearer != "customer-token" && bearer != "admin-token":
@@ -109,8 +111,7 @@ func authenticate(ctx context.Context, bearer string, allow []string) (context.C
 	case !slices.Contains(allow, strings.TrimSuffix(bearer, "-token")):
 		return nil, errs.New(errs.Forbidden, errs.CodeForbidden, "You may not do this.")
 	}
-	httpapi.SetPrincipal(ctx, "principal-"+bearer[:5])
-	return ctx, nil
+	return context.WithValue(ctx, principalKey{}, "principal-"+bearer[:5]), nil
 }
 
 func newFixture(t testing.TB, change func(*httpapi.Config)) *fixture {
@@ -119,6 +120,7 @@ func newFixture(t testing.TB, change func(*httpapi.Config)) *fixture {
 	cfg := httpapi.Config{
 		Title: "Test", Version: "1", Logger: obs.NewLogger(f.log, slog.LevelInfo, obs.JSON),
 		Registry: obs.NewRegistry("test", "1"), Now: time.Now, Authenticate: authenticate,
+		Principal:   func(ctx context.Context) string { return ctx.Value(principalKey{}).(string) },
 		Unavailable: func(err error) bool { return errors.Is(err, errDown) },
 	}
 	if change != nil {
@@ -171,7 +173,7 @@ func (f *fixture) register() {
 	named.Public, named.Allow = true, nil
 	httpapi.Register(f.api, named, func(ctx context.Context, in *nameInput) (*struct{ Body map[string]string }, error) {
 		return &struct{ Body map[string]string }{map[string]string{
-			"name": in.Name, "client": httpapi.ClientAddr(ctx).String(), "request_id": obs.RequestID(ctx),
+			"name": in.Name, "client": obs.Client(ctx).String(), "request_id": obs.RequestID(ctx),
 		}}, f.fail
 	})
 	numbers := op("GET", "/v1/numbers", "list-numbers")

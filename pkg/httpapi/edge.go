@@ -43,31 +43,14 @@ func infoOf(ctx context.Context) *requestInfo {
 	return info
 }
 
-// SetPrincipal tells the access log who asks: an id, never a name or an
-// address. Config.Authenticate calls it.
-func SetPrincipal(ctx context.Context, id string) {
-	if info := infoOf(ctx); info != nil {
-		info.principal = id
-	}
-}
-
-// ClientAddr gives the address of who asks: that of the connection, or the
-// right-most one in X-Forwarded-For that is not a trusted proxy's. The zero
-// Addr outside a request.
-func ClientAddr(ctx context.Context) netip.Addr {
-	if info := infoOf(ctx); info != nil {
-		return info.client
-	}
-	return netip.Addr{}
-}
-
 // ServeHTTP serves one request.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := e.api.cfg.Now()
 	res := &response{ResponseWriter: w}
 	id := requestID(r.Header["X-Request-Id"])
 	info := &requestInfo{method: r.Method, client: clientAddr(r, e.api.cfg.TrustedProxies), url: r.URL, response: res}
-	ctx := context.WithValue(obs.WithRequestID(r.Context(), id), requestInfoKey{}, info)
+	ctx := obs.WithClient(obs.WithRequestID(r.Context(), id), info.client)
+	ctx = context.WithValue(ctx, requestInfoKey{}, info)
 	r = r.WithContext(ctx)
 
 	h := w.Header()

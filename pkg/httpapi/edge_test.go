@@ -43,7 +43,7 @@ func TestErrorsAreMappedInOnePlace(t *testing.T) {
 		{"missing", errs.Missing(), 404, errs.CodeNotFound, "", false},
 		{"idempotency", errs.New(errs.BadRequest, errs.CodeIdempotencyMissing, "Add it."), 400, errs.CodeIdempotencyMissing, "", false},
 		{"mismatch", errs.New(errs.Invalid, errs.CodeIdempotencyMismatch, "Other body."), 422, errs.CodeIdempotencyMismatch, "", false},
-		{"version", httpapi.ErrVersionMismatch, 412, errs.CodeVersionMismatch, "", false},
+		{"version", errs.VersionMismatch(), 412, errs.CodeVersionMismatch, "", false},
 		{"fields", errs.Validation(errs.Field{Location: "body.title", Message: "no"}), 422, errs.CodeValidationFailed, "", false},
 		{"login", errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "No."), 401, errs.CodeInvalidCredentials, "", false},
 		{"pending", errs.New(errs.Forbidden, errs.CodeAccountPending, "Wait."), 403, errs.CodeAccountPending, "", false},

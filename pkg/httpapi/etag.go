@@ -20,10 +20,6 @@ var errIfMatch = errs.Validation(errs.Field{
 	Location: "header.If-Match", Message: `must be * or a list of entity tags such as "3"`,
 })
 
-// ErrVersionMismatch is the answer when If-Match does not allow a change.
-var ErrVersionMismatch = errs.New(errs.PreconditionFailed, errs.CodeVersionMismatch,
-	"It was changed since you read it. Read it again, then decide.")
-
 // ParseIfMatch reads an If-Match header (RFC 9110, section 13.1.1); "" allows
 // everything. Weak tags are read and never match.
 func ParseIfMatch(header string) (IfMatch, error) {

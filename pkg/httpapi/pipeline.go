@@ -92,7 +92,11 @@ func (p *pipeline) authenticate(r *http.Request, info *requestInfo) (context.Con
 	if len(sent) > 1 || !strings.EqualFold(scheme, "Bearer") || !isToken(token) {
 		return nil, errBadHeader
 	}
-	return p.api.cfg.Authenticate(r.Context(), token, p.details.Allow)
+	ctx, err := p.api.cfg.Authenticate(r.Context(), token, p.details.Allow)
+	if ctx != nil && p.api.cfg.Principal != nil {
+		info.principal = p.api.cfg.Principal(ctx)
+	}
+	return ctx, err
 }
 
 // isToken tells whether s has the syntax b64token of RFC 6750, section 2.1.

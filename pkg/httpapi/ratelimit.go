@@ -18,11 +18,11 @@ type RateLimit struct {
 }
 
 // SetRateLimits puts the fields RateLimit-Policy and RateLimit (IETF draft
-// ratelimit-headers-10) into the answer to come, whatever its status. A later
-// call replaces an earlier one. Outside a request it does nothing.
+// ratelimit-headers-10) into the answer that the handler of ctx gives, whatever
+// its status. Without limits, and outside a request, it does nothing.
 func SetRateLimits(ctx context.Context, limits ...RateLimit) {
 	info := infoOf(ctx)
-	if info == nil {
+	if info == nil || len(limits) == 0 {
 		return
 	}
 	policies, states := make([]string, 0, len(limits)), make([]string, 0, len(limits))

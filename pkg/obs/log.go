@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 )
 
 // Format is how a log line is written.
@@ -55,6 +56,20 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
+}
+
+type clientKey struct{}
+
+// WithClient returns a context that carries the address of the client whose
+// request is being served.
+func WithClient(ctx context.Context, addr netip.Addr) context.Context {
+	return context.WithValue(ctx, clientKey{}, addr)
+}
+
+// Client gives the client's address that ctx carries, the zero Addr if none.
+func Client(ctx context.Context) netip.Addr {
+	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
+	return addr
 }
 
 // requestIDHandler adds the context's request id to each line.

@@ -105,7 +105,7 @@ func TestAdminCreateMakesAnAdminWhoCanSignIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	grant, err := a.Users().Login(context.Background(), "boss@desk.test", password, "")
+	grant, _, err := a.Users().Login(context.Background(), "boss@desk.test", password, "")
 	if err != nil || grant.User.Role != "admin" || grant.User.Name != "The Boss" {
 		t.Errorf("%+v, %v", grant.User, err)
 	}

@@ -120,6 +120,7 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		Description: "Customers raise tickets, engineers fix them, admins see the whole life of each.",
 		Logger:      a.log, Registry: registry, Now: p.now,
 		Authenticate: a.users.Authenticate,
+		Principal:    func(ctx context.Context) string { return identity.PrincipalFrom(ctx).UserID.String() },
 		Ready: func(ctx context.Context) (map[string]string, error) {
 			return nil, pg.Ping(ctx, a.pool)
 		},

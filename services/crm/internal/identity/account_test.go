@@ -229,7 +229,7 @@ func TestALoginOvertakenByAPasswordChangeOpensNoSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits := guessing{account: c.email, network: freshAddress()}
+	limits := &guessing{account: c.email, network: freshAddress()}
 	if _, err := d.service.openSession(ctx, limits, checked, ""); err != nil {
 		t.Fatal(err) // the control: not overtaken
 	}

@@ -54,7 +54,7 @@ func record(ctx context.Context, q *crmdb.Queries, now time.Time, a audit) error
 	}
 	if err := q.AuditInsert(ctx, crmdb.AuditInsertParams{
 		ID: newID(), Kind: a.kind, ActorID: idOrNil(a.actor), ObjectID: idOrNil(a.object),
-		Before: before, After: after, Address: originOrNil(ctx), RequestID: obs.RequestID(ctx), Now: now,
+		Before: before, After: after, Address: clientOf(ctx), RequestID: obs.RequestID(ctx), Now: now,
 	}); err != nil {
 		return fmt.Errorf("record %s: %w", a.kind, err)
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"fixdesk/pkg/httpapi"
 	"fixdesk/services/crm/internal/crmdb"
 )
 
@@ -29,7 +28,7 @@ func WithPrincipal(ctx context.Context, p Principal) context.Context {
 // user, role and status as the database has them now, so that an admin's
 // decision holds on the very next request on every replica.
 // errs.CodeInvalidToken for who isn't let in, errs.CodeForbidden for a role
-// that isn't in allow.
+// that isn't in allow, with the principal in the context all the same.
 func (s *Service) Authenticate(ctx context.Context, bearer string, allow []string) (context.Context, error) {
 	claims, err := s.Verifier.Verify(bearer)
 	if err != nil {
@@ -47,12 +46,12 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, allow []strin
 	if err != nil {
 		return nil, fmt.Errorf("read session: %w", err)
 	}
-	httpapi.SetPrincipal(ctx, row.ID.String())
 	p := Principal{UserID: row.ID, SessionID: sessionID, Name: row.Name, Email: row.Email, Role: Role(row.Role)}
+	ctx = WithPrincipal(ctx, p)
 	if !slices.Contains(allow, string(p.Role)) {
-		return nil, s.refuse(ctx, p)
+		return ctx, s.refuse(ctx, p)
 	}
-	return WithPrincipal(ctx, p), nil
+	return ctx, nil
 }
 
 // refuse records that somebody tried what their role may not, a few times a

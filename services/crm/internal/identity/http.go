@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,23 +27,11 @@ func Register(api *httpapi.API, s *Service) {
 	registerAudit(api, s)
 }
 
-// origin is the client's address, as far as it can be trusted.
-func origin(ctx context.Context) netip.Addr { return httpapi.ClientAddr(ctx) }
-
-func originOrNil(ctx context.Context) *netip.Addr {
-	if a := origin(ctx); a.IsValid() {
-		return &a
-	}
-	return nil
-}
-
-// tellQuotas answers with what is left of each limit.
-func tellQuotas(ctx context.Context, now time.Time, quotas ...quota) {
+// setQuotas answers with what is left of each limit.
+func setQuotas(ctx context.Context, quotas []Quota) {
 	limits := make([]httpapi.RateLimit, 0, len(quotas))
-	for _, u := range quotas {
-		limits = append(limits, httpapi.RateLimit{
-			Policy: u.name, Limit: u.max, Remaining: u.max - len(u.hits), Window: u.span, Reset: u.freeIn(now),
-		})
+	for _, q := range quotas {
+		limits = append(limits, httpapi.RateLimit(q))
 	}
 	httpapi.SetRateLimits(ctx, limits...)
 }

@@ -62,7 +62,8 @@ func registerAuth(api *httpapi.API, s *Service) {
 		Summary: "Register an account",
 		Errors:  []string{errs.CodeEmailTaken, errs.CodeRateLimited},
 	}, func(ctx context.Context, in *registerInput) (*struct{ Body UserBody }, error) {
-		u, err := s.Register(ctx, NewUser{Name: in.Body.Name, Email: in.Body.Email, Password: in.Body.Password, Role: in.Body.Role})
+		u, quotas, err := s.Register(ctx, NewUser{Name: in.Body.Name, Email: in.Body.Email, Password: in.Body.Password, Role: in.Body.Role})
+		setQuotas(ctx, quotas)
 		if err != nil {
 			return nil, err
 		}
@@ -75,7 +76,9 @@ func registerAuth(api *httpapi.API, s *Service) {
 			errs.CodeInvalidCredentials, errs.CodeAccountPending, errs.CodeAccountRejected, errs.CodeAccountSuspended, errs.CodeRateLimited,
 		},
 	}, func(ctx context.Context, in *loginInput) (*grantOutput, error) {
-		return answerGrant(s.Login(ctx, in.Body.Email, in.Body.Password, in.UserAgent))
+		grant, quotas, err := s.Login(ctx, in.Body.Email, in.Body.Password, in.UserAgent)
+		setQuotas(ctx, quotas)
+		return answerGrant(grant, err)
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/auth/refresh", ID: "refresh", Tag: tagAuth, Status: http.StatusOK, Public: true,

@@ -69,7 +69,9 @@ func registerMe(api *httpapi.API, s *Service) {
 		Summary: "Change one's password; all other sessions end",
 		Errors:  []string{errs.CodeInvalidCredentials, errs.CodeRateLimited},
 	}, func(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
-		return nil, s.ChangePassword(ctx, PrincipalFrom(ctx), in.Body.CurrentPassword, in.Body.NewPassword)
+		quotas, err := s.ChangePassword(ctx, PrincipalFrom(ctx), in.Body.CurrentPassword, in.Body.NewPassword)
+		setQuotas(ctx, quotas)
+		return nil, err
 	})
 	registerSessions(api, s)
 }

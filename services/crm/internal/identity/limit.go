@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/pkg/obs"
 	"fixdesk/services/crm/internal/crmdb"
 )
 
@@ -36,6 +37,18 @@ var (
 type quota struct {
 	limit
 	hits []time.Time // oldest first
+}
+
+// Quota is what a client is told of one limit: Limit times in any Window, of
+// which Remaining are left, more of them after Reset.
+type Quota struct {
+	Policy           string
+	Limit, Remaining int
+	Window, Reset    time.Duration
+}
+
+func (u quota) at(now time.Time) Quota {
+	return Quota{Policy: u.name, Limit: u.max, Remaining: u.max - len(u.hits), Window: u.span, Reset: u.freeIn(now)}
 }
 
 func (u quota) exhausted() bool { return len(u.hits) >= u.max }
@@ -98,6 +111,14 @@ func (l limit) forget(ctx context.Context, q *crmdb.Queries, who string) error {
 	return nil
 }
 
+// clientOf is the client's address, nil where none is known.
+func clientOf(ctx context.Context) *netip.Addr {
+	if a := obs.Client(ctx); a.IsValid() {
+		return &a
+	}
+	return nil
+}
+
 // network is what one client can be held to: an IPv4 address, or the /64 that
 // an IPv6 client has to itself.
 func network(a netip.Addr) string {
@@ -111,33 +132,36 @@ func network(a netip.Addr) string {
 }
 
 // guessing is the pair of limits against guessing a password: whose account,
-// from which network.
-type guessing struct{ account, network string }
+// from which network. quotas is what was left of each when it was last read.
+type guessing struct {
+	account, network string
+	quotas           []Quota
+}
 
 type subject struct {
 	limit
 	who string
 }
 
-func (g guessing) subjects() [2]subject {
+func (g *guessing) subjects() [2]subject {
 	return [2]subject{{loginPerAccount, g.account}, {loginPerAddress, g.network}}
 }
 
 // check refuses where either limit is reached.
-func (g guessing) check(ctx context.Context, q *crmdb.Queries, now time.Time) error {
+func (g *guessing) check(ctx context.Context, q *crmdb.Queries, now time.Time) error {
 	return g.checkBy(ctx, q, now, limit.look)
 }
 
 // checkLocked is check, and nobody's failure is counted until the end of the
 // transaction.
-func (g guessing) checkLocked(ctx context.Context, q *crmdb.Queries, now time.Time) error {
+func (g *guessing) checkLocked(ctx context.Context, q *crmdb.Queries, now time.Time) error {
 	return g.checkBy(ctx, q, now, limit.lock)
 }
 
-func (g guessing) checkBy(ctx context.Context, q *crmdb.Queries, now time.Time,
+func (g *guessing) checkBy(ctx context.Context, q *crmdb.Queries, now time.Time,
 	look func(limit, context.Context, *crmdb.Queries, string, time.Time) (quota, error),
 ) error {
-	var quotas []quota
+	g.quotas = nil
 	var refusal error
 	for _, s := range g.subjects() {
 		u, err := look(s.limit, ctx, q, s.who, now)
@@ -147,17 +171,16 @@ func (g guessing) checkBy(ctx context.Context, q *crmdb.Queries, now time.Time,
 		if u.exhausted() && refusal == nil {
 			refusal = u.refusal(now)
 		}
-		quotas = append(quotas, u)
+		g.quotas = append(g.quotas, u.at(now))
 	}
-	tellQuotas(ctx, now, quotas...)
 	return refusal
 }
 
 // fail counts a wrong password towards both limits. Who fails beyond a limit
 // isn't told that the password was wrong: of many guesses at the same time no
 // more than the limit get an answer.
-func (g guessing) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (refusal, err error) {
-	var quotas []quota
+func (g *guessing) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (refusal, err error) {
+	g.quotas = nil
 	for _, s := range g.subjects() {
 		u, ok, err := s.hit(ctx, q, s.who, now)
 		if err != nil {
@@ -166,15 +189,14 @@ func (g guessing) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (re
 		if !ok && refusal == nil {
 			refusal = u.refusal(now)
 		}
-		quotas = append(quotas, u)
+		g.quotas = append(g.quotas, u.at(now))
 	}
-	tellQuotas(ctx, now, quotas...)
 	return refusal, nil
 }
 
 // succeed forgets the account's failures, unless a limit was reached while the
 // password was being checked.
-func (g guessing) succeed(ctx context.Context, q *crmdb.Queries, now time.Time) error {
+func (g *guessing) succeed(ctx context.Context, q *crmdb.Queries, now time.Time) error {
 	if err := g.checkLocked(ctx, q, now); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"fixdesk/pkg/address"
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/jwtauth"
+	"fixdesk/pkg/obs"
 	"fixdesk/services/crm/internal/crmdb"
 )
 
@@ -26,10 +27,15 @@ type Grant struct {
 // Login checks address and password and opens a session of 24 hours. A wrong
 // password and an unknown address get the same errs.CodeInvalidCredentials in
 // the same time; only who knows the password learns that the account isn't
-// approved.
-func (s *Service) Login(ctx context.Context, email, password, userAgent string) (Grant, error) {
+// approved. The quotas are those against guessing, with an error too.
+func (s *Service) Login(ctx context.Context, email, password, userAgent string) (Grant, []Quota, error) {
 	email = normalAddress(email)
-	limits := guessing{account: email, network: network(origin(ctx))}
+	limits := &guessing{account: email, network: network(obs.Client(ctx))}
+	g, err := s.login(ctx, limits, email, password, userAgent)
+	return g, limits.quotas, err
+}
+
+func (s *Service) login(ctx context.Context, limits *guessing, email, password, userAgent string) (Grant, error) {
 	if err := limits.check(ctx, s.q, s.now()); err != nil {
 		return Grant{}, err
 	}
@@ -60,7 +66,7 @@ func normalAddress(email string) string {
 }
 
 // guessedWrong counts and records a wrong password or an unknown address.
-func (s *Service) guessedWrong(ctx context.Context, limits guessing, userID uuid.UUID) error {
+func (s *Service) guessedWrong(ctx context.Context, limits *guessing, userID uuid.UUID) error {
 	var refusal error
 	err := s.inTx(ctx, func(q *crmdb.Queries) (err error) {
 		now := s.now()
@@ -80,7 +86,7 @@ func (s *Service) guessedWrong(ctx context.Context, limits guessing, userID uuid
 
 // openSession turns a right password into a session, unless the limits were
 // reached or the password changed while it was being checked.
-func (s *Service) openSession(ctx context.Context, limits guessing, row crmdb.UserByEmailRow, userAgent string) (Grant, error) {
+func (s *Service) openSession(ctx context.Context, limits *guessing, row crmdb.UserByEmailRow, userAgent string) (Grant, error) {
 	now := s.now()
 	u := User{
 		ID: row.ID, Name: row.Name, Email: row.Email, Role: Role(row.Role), Status: Status(row.Status),
@@ -137,7 +143,7 @@ func refuseStatus(status Status, reason *string) error {
 
 func insertSession(ctx context.Context, q *crmdb.Queries, userID, id uuid.UUID, refresh secret, userAgent string, now time.Time) error {
 	if err := q.SessionInsert(ctx, crmdb.SessionInsertParams{
-		ID: id, UserID: userID, Now: now, ExpiresAt: now.Add(sessionTTL), Address: originOrNil(ctx), UserAgent: cleanUserAgent(userAgent),
+		ID: id, UserID: userID, Now: now, ExpiresAt: now.Add(sessionTTL), Address: clientOf(ctx), UserAgent: cleanUserAgent(userAgent),
 	}); err != nil {
 		return err
 	}

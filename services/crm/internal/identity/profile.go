@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"fixdesk/pkg/obs"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 )
@@ -97,12 +98,18 @@ func (s *Service) ChangeMe(ctx context.Context, p Principal, c ProfileChange) (P
 
 // ChangePassword sets a new password for who knows the present one. All other
 // sessions end, and tokens for a reset are void. A wrong present password is
-// counted like a failed login.
-func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next string) error {
+// counted like a failed login; the quotas are those against guessing, with an
+// error too.
+func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next string) ([]Quota, error) {
 	if err := checkPassword(next, p.Name, p.Email); err != nil {
-		return invalid("body.new_password", err)
+		return nil, invalid("body.new_password", err)
 	}
-	limits := guessing{account: p.Email, network: network(origin(ctx))}
+	limits := &guessing{account: p.Email, network: network(obs.Client(ctx))}
+	err := s.changePassword(ctx, limits, p, current, next)
+	return limits.quotas, err
+}
+
+func (s *Service) changePassword(ctx context.Context, limits *guessing, p Principal, current, next string) error {
 	if err := limits.check(ctx, s.q, s.now()); err != nil {
 		return err
 	}

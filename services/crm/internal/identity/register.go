@@ -12,6 +12,7 @@ import (
 
 	"fixdesk/pkg/address"
 	"fixdesk/pkg/errs"
+	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -46,29 +47,30 @@ func (n NewUser) clean() (NewUser, error) {
 
 // Register makes an account: approved at once for a customer, pending for an
 // engineer or admin, of which the approved admins are told. Of many for one
-// address one wins, the others get errs.CodeEmailTaken.
-func (s *Service) Register(ctx context.Context, n NewUser) (User, error) {
+// address one wins, the others get errs.CodeEmailTaken. The quota is that of
+// the client's network, with an error too.
+func (s *Service) Register(ctx context.Context, n NewUser) (User, []Quota, error) {
 	n, err := n.clean()
 	if err != nil {
-		return User{}, err
+		return User{}, nil, err
 	}
 	now := s.now()
-	quota, ok, err := registerPerAddress.hit(ctx, s.q, network(origin(ctx)), now)
+	quota, ok, err := registerPerAddress.hit(ctx, s.q, network(obs.Client(ctx)), now)
 	if err != nil {
-		return User{}, err
+		return User{}, nil, err
 	}
-	tellQuotas(ctx, now, quota)
+	quotas := []Quota{quota.at(now)}
 	if !ok {
-		return User{}, quota.refusal(now)
+		return User{}, quotas, quota.refusal(now)
 	}
 	u := User{
 		ID: newID(), Name: n.Name, Email: n.Email, Role: n.Role, Status: initialStatus(n.Role),
 		Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := s.create(ctx, u, n.Password, auditRegistered); err != nil {
-		return User{}, err
+		return User{}, quotas, err
 	}
-	return u, nil
+	return u, quotas, nil
 }
 
 // CreateAdmin makes an approved admin, for the command line: who may run that

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"fixdesk/pkg/obs"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/outbox"
@@ -32,7 +33,7 @@ func (s *Service) ForgotPassword(ctx context.Context, email string) error {
 
 func (s *Service) sendReset(ctx context.Context, email string) error {
 	now := s.now()
-	if _, ok, err := forgotPerAddress.hit(ctx, s.q, network(origin(ctx)), now); err != nil || !ok {
+	if _, ok, err := forgotPerAddress.hit(ctx, s.q, network(obs.Client(ctx)), now); err != nil || !ok {
 		return err
 	}
 	if _, ok, err := resetPerAccount.hit(ctx, s.q, email, now); err != nil || !ok {

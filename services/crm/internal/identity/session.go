@@ -65,7 +65,7 @@ func (s *Service) rotate(ctx context.Context, q *crmdb.Queries, presented secret
 		return Grant{}, errInvalidToken.Because(errors.New("refresh token reused, session ended")), endReused(ctx, q, session.UserID, stored.SessionID, now)
 	}
 	if err := q.SessionUse(ctx, crmdb.SessionUseParams{
-		ID: stored.SessionID, Now: now, Address: originOrNil(ctx), UserAgent: cleanUserAgent(userAgent),
+		ID: stored.SessionID, Now: now, Address: clientOf(ctx), UserAgent: cleanUserAgent(userAgent),
 	}); err != nil {
 		return Grant{}, nil, fmt.Errorf("mark session used: %w", err)
 	}

@@ -61,7 +61,7 @@ func TestUnknownAddressesTakeAsLongAsKnownOnes(t *testing.T) {
 
 // loginWithoutDummy is Login as it must not be: it goes home early.
 func (d *desk) loginWithoutDummy(t testing.TB, email string) {
-	ctx, limits := context.Background(), guessing{account: email, network: freshAddress()}
+	ctx, limits := context.Background(), &guessing{account: email, network: freshAddress()}
 	if err := limits.check(ctx, d.service.q, d.service.now()); err != nil {
 		t.Fatal(err)
 	}

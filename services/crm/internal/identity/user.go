@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/errs"
-	"fixdesk/pkg/httpapi"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -80,7 +79,7 @@ func (s *Service) ChangeUser(ctx context.Context, actor Principal, id uuid.UUID,
 			return err
 		}
 		if !allows(before.Version) {
-			return httpapi.ErrVersionMismatch
+			return errs.VersionMismatch()
 		}
 		if after, err = before.apply(c); err != nil {
 			return explain(err)

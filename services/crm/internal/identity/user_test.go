@@ -94,7 +94,7 @@ func TestUsersAreListedFilteredAndSearchedLiterally(t *testing.T) {
 	names := []string{"Zoë Müller", "100% Real", "under_score", `back\slash`, `O'Brien "Bob"`, "ZOË again", "a & b | !c"}
 	for i, name := range names {
 		role := []Role{RoleCustomer, RoleEngineer}[i%2]
-		if _, err := d.service.Register(ctx, NewUser{Name: name, Email: fmt.Sprintf("user-%d@desk.test", i), Password: goodPassword, Role: role}); err != nil {
+		if _, _, err := d.service.Register(ctx, NewUser{Name: name, Email: fmt.Sprintf("user-%d@desk.test", i), Password: goodPassword, Role: role}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -112,7 +112,8 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 		Authenticate: func(ctx context.Context, bearer string, allow []string) (context.Context, error) {
 			return authenticate(ctx, verifier, bearer, allow)
 		},
-		Ready: a.ready, Unavailable: pg.Unavailable, TrustedProxies: a.config.TrustedProxies,
+		Principal: request.Caller,
+		Ready:     a.ready, Unavailable: pg.Unavailable, TrustedProxies: a.config.TrustedProxies,
 	})
 }
 
@@ -124,11 +125,11 @@ func authenticate(ctx context.Context, verifier *jwtauth.Verifier, bearer string
 	if err != nil {
 		return nil, err
 	}
-	httpapi.SetPrincipal(ctx, claims.Subject)
+	ctx = request.WithCaller(ctx, claims.Subject)
 	if !slices.ContainsFunc(allow, claims.HasScope) {
-		return nil, errScope
+		return ctx, errScope
 	}
-	return request.WithCaller(ctx, claims.Subject), nil
+	return ctx, nil
 }
 
 // ready is about the database alone: without a mail server the service still

@@ -27,7 +27,8 @@ func WithCaller(ctx context.Context, subject string) context.Context {
 	return context.WithValue(ctx, callerKey{}, subject)
 }
 
-func caller(ctx context.Context) string {
+// Caller is the subject that WithCaller put into ctx, "" if none.
+func Caller(ctx context.Context) string {
 	subject, _ := ctx.Value(callerKey{}).(string)
 	return subject
 }
@@ -57,7 +58,7 @@ func registerWrite(api *httpapi.API, s *Service) {
 			"The same key and body give the same answer again: the notification as it was accepted.",
 		Errors: []string{errs.CodeIdempotencyMissing, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
 	}, func(ctx context.Context, in *createInput) (*createOutput, error) {
-		n, err := s.Create(ctx, caller(ctx), in.Key, in.Body)
+		n, err := s.Create(ctx, Caller(ctx), in.Key, in.Body)
 		if err != nil {
 			return nil, err
 		}
