@@ -50,7 +50,8 @@ update refresh_tokens set spent_at = @now::timestamptz, successor_sealed = @succ
 where token_hash = @token_hash;
 
 -- name: SessionWithUser :one
-select s.user_id, s.expires_at, s.revoked_at, u.name, u.email, u.role, u.status, u.version, u.created_at, u.updated_at
+select s.user_id, s.expires_at, s.revoked_at, u.name, u.email, u.role, u.status, u.version,
+       u.email_verified_at, u.created_at, u.updated_at
 from sessions s join users u on u.id = s.user_id
 where s.id = @id;
 

@@ -1,14 +1,25 @@
 -- name: UserInsert :exec
-insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
-values (@id, @name, @email, @search, @password_hash, @role, @status, @now, @now);
+insert into users (id, name, email, search, password_hash, role, status, email_verified_at, created_at, updated_at)
+values (@id, @name, @email, @search, sqlc.narg(password_hash), @role, @status, sqlc.narg(email_verified_at), @now, @now);
+
+-- name: CustomerEnsure :one
+-- Makes a customer without a password, and gives no row where the address is taken.
+insert into users (id, name, email, search, role, status, created_at, updated_at)
+values (@id, @name, @email, @search, 'customer', 'approved', @now, @now)
+on conflict (email) do nothing
+returning id;
+
+-- name: UserIDByEmail :one
+select id from users where email = @email;
 
 -- name: UserGet :one
-select id, name, email, role, status, version, created_at, updated_at
-from users where id = @id;
+select id, name, email, role, status, version, email_verified_at, created_at, updated_at
+from users where id = @id and erased_at is null;
 
 -- name: UserByEmail :one
 -- With what a login needs: the hash, and why a registration was rejected.
-select u.id, u.name, u.email, u.password_hash, u.role, u.status, u.version, u.created_at, u.updated_at, r.reason
+select u.id, u.name, u.email, u.password_hash, u.role, u.status, u.version,
+       u.email_verified_at, u.created_at, u.updated_at, r.reason
 from users u left join registrations r on r.user_id = u.id
 where u.email = @email;
 
@@ -18,8 +29,8 @@ select password_hash, status from users where id = @id for share;
 
 -- name: UserLock :one
 -- Held to the end of the transaction; foreign keys to the user are not held up.
-select id, name, email, role, status, version, created_at, updated_at
-from users where id = @id for no key update;
+select id, name, email, role, status, version, email_verified_at, created_at, updated_at
+from users where id = @id and erased_at is null for no key update;
 
 -- name: UserUpdate :exec
 update users set name = @name, search = @search, role = @role, status = @status, version = version + 1, updated_at = @now
@@ -35,9 +46,10 @@ update users set password_hash = @password_hash, version = version + 1, updated_
 where id = @id;
 
 -- name: UserList :many
-select id, name, email, role, status, version, created_at, updated_at
+select id, name, email, role, status, version, email_verified_at, created_at, updated_at
 from users
-where (sqlc.narg(role)::user_role is null or role = sqlc.narg(role))
+where erased_at is null
+  and (sqlc.narg(role)::user_role is null or role = sqlc.narg(role))
   and (sqlc.narg(status)::user_status is null or status = sqlc.narg(status))
   and (@q::text = '' or strpos(search, @q) > 0)
   and (sqlc.narg(before_at)::timestamptz is null

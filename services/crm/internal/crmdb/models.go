@@ -324,14 +324,16 @@ type TicketEvent struct {
 }
 
 type User struct {
-	ID           uuid.UUID
-	Name         string
-	Email        string
-	Search       string
-	PasswordHash string
-	Role         UserRole
-	Status       UserStatus
-	Version      int32
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+	ID              uuid.UUID
+	Name            string
+	Email           string
+	Search          string
+	PasswordHash    *string
+	Role            UserRole
+	Status          UserStatus
+	Version         int32
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	EmailVerifiedAt *time.Time
+	ErasedAt        *time.Time
 }

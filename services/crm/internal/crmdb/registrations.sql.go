@@ -39,24 +39,26 @@ func (q *Queries) RegistrationDecide(ctx context.Context, arg RegistrationDecide
 }
 
 const registrationGet = `-- name: RegistrationGet :one
-select u.id, u.name, u.email, u.role, u.status, u.version, u.created_at, u.updated_at,
+select u.id, u.name, u.email, u.role, u.status, u.version,
+       u.email_verified_at, u.created_at, u.updated_at,
        r.decided_by, r.decided_at, r.reason
 from registrations r join users u on u.id = r.user_id
-where r.user_id = $1
+where r.user_id = $1 and u.erased_at is null
 `
 
 type RegistrationGetRow struct {
-	ID        uuid.UUID
-	Name      string
-	Email     string
-	Role      UserRole
-	Status    UserStatus
-	Version   int32
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	DecidedBy *uuid.UUID
-	DecidedAt *time.Time
-	Reason    *string
+	ID              uuid.UUID
+	Name            string
+	Email           string
+	Role            UserRole
+	Status          UserStatus
+	Version         int32
+	EmailVerifiedAt *time.Time
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	DecidedBy       *uuid.UUID
+	DecidedAt       *time.Time
+	Reason          *string
 }
 
 func (q *Queries) RegistrationGet(ctx context.Context, userID uuid.UUID) (RegistrationGetRow, error) {
@@ -69,6 +71,7 @@ func (q *Queries) RegistrationGet(ctx context.Context, userID uuid.UUID) (Regist
 		&i.Role,
 		&i.Status,
 		&i.Version,
+		&i.EmailVerifiedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.DecidedBy,
@@ -93,10 +96,12 @@ func (q *Queries) RegistrationInsert(ctx context.Context, arg RegistrationInsert
 }
 
 const registrationList = `-- name: RegistrationList :many
-select u.id, u.name, u.email, u.role, u.status, u.version, u.created_at, u.updated_at,
+select u.id, u.name, u.email, u.role, u.status, u.version,
+       u.email_verified_at, u.created_at, u.updated_at,
        r.decided_by, r.decided_at, r.reason
 from registrations r join users u on u.id = r.user_id
-where ($1::user_role is null or u.role = $1)
+where u.erased_at is null
+  and ($1::user_role is null or u.role = $1)
   and ($2::user_status is null or u.status = $2)
   and ($3::timestamptz is null
        or (r.created_at, r.user_id) < ($3, $4::uuid))
@@ -113,17 +118,18 @@ type RegistrationListParams struct {
 }
 
 type RegistrationListRow struct {
-	ID        uuid.UUID
-	Name      string
-	Email     string
-	Role      UserRole
-	Status    UserStatus
-	Version   int32
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	DecidedBy *uuid.UUID
-	DecidedAt *time.Time
-	Reason    *string
+	ID              uuid.UUID
+	Name            string
+	Email           string
+	Role            UserRole
+	Status          UserStatus
+	Version         int32
+	EmailVerifiedAt *time.Time
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	DecidedBy       *uuid.UUID
+	DecidedAt       *time.Time
+	Reason          *string
 }
 
 func (q *Queries) RegistrationList(ctx context.Context, arg RegistrationListParams) ([]RegistrationListRow, error) {
@@ -148,6 +154,7 @@ func (q *Queries) RegistrationList(ctx context.Context, arg RegistrationListPara
 			&i.Role,
 			&i.Status,
 			&i.Version,
+			&i.EmailVerifiedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.DecidedBy,

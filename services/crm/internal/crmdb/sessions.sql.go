@@ -363,22 +363,24 @@ func (q *Queries) SessionUse(ctx context.Context, arg SessionUseParams) error {
 }
 
 const sessionWithUser = `-- name: SessionWithUser :one
-select s.user_id, s.expires_at, s.revoked_at, u.name, u.email, u.role, u.status, u.version, u.created_at, u.updated_at
+select s.user_id, s.expires_at, s.revoked_at, u.name, u.email, u.role, u.status, u.version,
+       u.email_verified_at, u.created_at, u.updated_at
 from sessions s join users u on u.id = s.user_id
 where s.id = $1
 `
 
 type SessionWithUserRow struct {
-	UserID    uuid.UUID
-	ExpiresAt time.Time
-	RevokedAt *time.Time
-	Name      string
-	Email     string
-	Role      UserRole
-	Status    UserStatus
-	Version   int32
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	UserID          uuid.UUID
+	ExpiresAt       time.Time
+	RevokedAt       *time.Time
+	Name            string
+	Email           string
+	Role            UserRole
+	Status          UserStatus
+	Version         int32
+	EmailVerifiedAt *time.Time
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
 }
 
 func (q *Queries) SessionWithUser(ctx context.Context, id uuid.UUID) (SessionWithUserRow, error) {
@@ -393,6 +395,7 @@ func (q *Queries) SessionWithUser(ctx context.Context, id uuid.UUID) (SessionWit
 		&i.Role,
 		&i.Status,
 		&i.Version,
+		&i.EmailVerifiedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 	)

@@ -64,23 +64,54 @@ func (q *Queries) AdminList(ctx context.Context) ([]AdminListRow, error) {
 	return items, nil
 }
 
+const customerEnsure = `-- name: CustomerEnsure :one
+insert into users (id, name, email, search, role, status, created_at, updated_at)
+values ($1, $2, $3, $4, 'customer', 'approved', $5, $5)
+on conflict (email) do nothing
+returning id
+`
+
+type CustomerEnsureParams struct {
+	ID     uuid.UUID
+	Name   string
+	Email  string
+	Search string
+	Now    time.Time
+}
+
+// Makes a customer without a password, and gives no row where the address is taken.
+func (q *Queries) CustomerEnsure(ctx context.Context, arg CustomerEnsureParams) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, customerEnsure,
+		arg.ID,
+		arg.Name,
+		arg.Email,
+		arg.Search,
+		arg.Now,
+	)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const userByEmail = `-- name: UserByEmail :one
-select u.id, u.name, u.email, u.password_hash, u.role, u.status, u.version, u.created_at, u.updated_at, r.reason
+select u.id, u.name, u.email, u.password_hash, u.role, u.status, u.version,
+       u.email_verified_at, u.created_at, u.updated_at, r.reason
 from users u left join registrations r on r.user_id = u.id
 where u.email = $1
 `
 
 type UserByEmailRow struct {
-	ID           uuid.UUID
-	Name         string
-	Email        string
-	PasswordHash string
-	Role         UserRole
-	Status       UserStatus
-	Version      int32
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	Reason       *string
+	ID              uuid.UUID
+	Name            string
+	Email           string
+	PasswordHash    *string
+	Role            UserRole
+	Status          UserStatus
+	Version         int32
+	EmailVerifiedAt *time.Time
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	Reason          *string
 }
 
 // With what a login needs: the hash, and why a registration was rejected.
@@ -95,6 +126,7 @@ func (q *Queries) UserByEmail(ctx context.Context, email string) (UserByEmailRow
 		&i.Role,
 		&i.Status,
 		&i.Version,
+		&i.EmailVerifiedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.Reason,
@@ -108,10 +140,10 @@ where id = $3 and password_hash = $4
 `
 
 type UserChangePasswordParams struct {
-	NewHash string
+	NewHash *string
 	Now     time.Time
 	ID      uuid.UUID
-	OldHash string
+	OldHash *string
 }
 
 // Only while the password is the one that was checked.
@@ -133,7 +165,7 @@ select password_hash, status from users where id = $1 for share
 `
 
 type UserCredentialsRow struct {
-	PasswordHash string
+	PasswordHash *string
 	Status       UserStatus
 }
 
@@ -146,19 +178,20 @@ func (q *Queries) UserCredentials(ctx context.Context, id uuid.UUID) (UserCreden
 }
 
 const userGet = `-- name: UserGet :one
-select id, name, email, role, status, version, created_at, updated_at
-from users where id = $1
+select id, name, email, role, status, version, email_verified_at, created_at, updated_at
+from users where id = $1 and erased_at is null
 `
 
 type UserGetRow struct {
-	ID        uuid.UUID
-	Name      string
-	Email     string
-	Role      UserRole
-	Status    UserStatus
-	Version   int32
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID              uuid.UUID
+	Name            string
+	Email           string
+	Role            UserRole
+	Status          UserStatus
+	Version         int32
+	EmailVerifiedAt *time.Time
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
 }
 
 func (q *Queries) UserGet(ctx context.Context, id uuid.UUID) (UserGetRow, error) {
@@ -171,26 +204,39 @@ func (q *Queries) UserGet(ctx context.Context, id uuid.UUID) (UserGetRow, error)
 		&i.Role,
 		&i.Status,
 		&i.Version,
+		&i.EmailVerifiedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 	)
 	return i, err
 }
 
+const userIDByEmail = `-- name: UserIDByEmail :one
+select id from users where email = $1
+`
+
+func (q *Queries) UserIDByEmail(ctx context.Context, email string) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, userIDByEmail, email)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const userInsert = `-- name: UserInsert :exec
-insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+insert into users (id, name, email, search, password_hash, role, status, email_verified_at, created_at, updated_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
 `
 
 type UserInsertParams struct {
-	ID           uuid.UUID
-	Name         string
-	Email        string
-	Search       string
-	PasswordHash string
-	Role         UserRole
-	Status       UserStatus
-	Now          time.Time
+	ID              uuid.UUID
+	Name            string
+	Email           string
+	Search          string
+	PasswordHash    *string
+	Role            UserRole
+	Status          UserStatus
+	EmailVerifiedAt *time.Time
+	Now             time.Time
 }
 
 func (q *Queries) UserInsert(ctx context.Context, arg UserInsertParams) error {
@@ -202,15 +248,17 @@ func (q *Queries) UserInsert(ctx context.Context, arg UserInsertParams) error {
 		arg.PasswordHash,
 		arg.Role,
 		arg.Status,
+		arg.EmailVerifiedAt,
 		arg.Now,
 	)
 	return err
 }
 
 const userList = `-- name: UserList :many
-select id, name, email, role, status, version, created_at, updated_at
+select id, name, email, role, status, version, email_verified_at, created_at, updated_at
 from users
-where ($1::user_role is null or role = $1)
+where erased_at is null
+  and ($1::user_role is null or role = $1)
   and ($2::user_status is null or status = $2)
   and ($3::text = '' or strpos(search, $3) > 0)
   and ($4::timestamptz is null
@@ -229,14 +277,15 @@ type UserListParams struct {
 }
 
 type UserListRow struct {
-	ID        uuid.UUID
-	Name      string
-	Email     string
-	Role      UserRole
-	Status    UserStatus
-	Version   int32
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID              uuid.UUID
+	Name            string
+	Email           string
+	Role            UserRole
+	Status          UserStatus
+	Version         int32
+	EmailVerifiedAt *time.Time
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
 }
 
 func (q *Queries) UserList(ctx context.Context, arg UserListParams) ([]UserListRow, error) {
@@ -262,6 +311,7 @@ func (q *Queries) UserList(ctx context.Context, arg UserListParams) ([]UserListR
 			&i.Role,
 			&i.Status,
 			&i.Version,
+			&i.EmailVerifiedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
 		); err != nil {
@@ -276,19 +326,20 @@ func (q *Queries) UserList(ctx context.Context, arg UserListParams) ([]UserListR
 }
 
 const userLock = `-- name: UserLock :one
-select id, name, email, role, status, version, created_at, updated_at
-from users where id = $1 for no key update
+select id, name, email, role, status, version, email_verified_at, created_at, updated_at
+from users where id = $1 and erased_at is null for no key update
 `
 
 type UserLockRow struct {
-	ID        uuid.UUID
-	Name      string
-	Email     string
-	Role      UserRole
-	Status    UserStatus
-	Version   int32
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID              uuid.UUID
+	Name            string
+	Email           string
+	Role            UserRole
+	Status          UserStatus
+	Version         int32
+	EmailVerifiedAt *time.Time
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
 }
 
 // Held to the end of the transaction; foreign keys to the user are not held up.
@@ -302,6 +353,7 @@ func (q *Queries) UserLock(ctx context.Context, id uuid.UUID) (UserLockRow, erro
 		&i.Role,
 		&i.Status,
 		&i.Version,
+		&i.EmailVerifiedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 	)
@@ -314,7 +366,7 @@ where id = $3
 `
 
 type UserSetPasswordParams struct {
-	PasswordHash string
+	PasswordHash *string
 	Now          time.Time
 	ID           uuid.UUID
 }

@@ -38,16 +38,19 @@ const (
 	StatusSuspended Status = "suspended"
 )
 
-// User is somebody with an account. Email is in lower case.
+// User is a person with an account. Email is in the canonical form of
+// address.Parse; EmailVerifiedAt is nil until the person has proved to read mail
+// there.
 type User struct {
-	ID        uuid.UUID
-	Name      string
-	Email     string
-	Role      Role
-	Status    Status
-	Version   int32
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID              uuid.UUID
+	Name            string
+	Email           string
+	Role            Role
+	Status          Status
+	Version         int32
+	EmailVerifiedAt *time.Time
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
 }
 
 // Principal is who makes a request, as the database had it when the request

@@ -42,11 +42,10 @@ func (s *Service) login(ctx context.Context, limits *guessing, email, password, 
 	row, err := s.q.UserByEmail(ctx, email)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		row.PasswordHash = s.hasher.dummy
 	case err != nil:
 		return Grant{}, fmt.Errorf("look for the address: %w", err)
 	}
-	ok, err := s.hasher.verify(ctx, password, row.PasswordHash)
+	ok, err := s.checkCurrent(ctx, password, row.PasswordHash)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -54,6 +53,16 @@ func (s *Service) login(ctx context.Context, limits *guessing, email, password, 
 		return Grant{}, s.guessedWrong(ctx, limits, row.ID)
 	}
 	return s.openSession(ctx, limits, row, userAgent)
+}
+
+// checkCurrent compares a password with the stored hash. An account without a
+// password and an unknown address (nil) are refused after the same work.
+func (s *Service) checkCurrent(ctx context.Context, password string, hash *string) (bool, error) {
+	if hash == nil {
+		_, err := s.hasher.verify(ctx, password, s.hasher.dummy)
+		return false, err
+	}
+	return s.hasher.verify(ctx, password, *hash)
 }
 
 // normalAddress is the spelling under which an address is stored; what is no
@@ -90,7 +99,7 @@ func (s *Service) openSession(ctx context.Context, limits *guessing, row crmdb.U
 	now := s.now()
 	u := User{
 		ID: row.ID, Name: row.Name, Email: row.Email, Role: Role(row.Role), Status: Status(row.Status),
-		Version: row.Version, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
+		Version: row.Version, EmailVerifiedAt: row.EmailVerifiedAt, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
 	sessionID, refresh := newID(), newSecret()
 	grant, err := s.grant(u, sessionID, now.Add(sessionTTL), refresh, now)
@@ -106,7 +115,7 @@ func (s *Service) openSession(ctx context.Context, limits *guessing, row crmdb.U
 		if err != nil {
 			return fmt.Errorf("read credentials: %w", err)
 		}
-		if current.PasswordHash != row.PasswordHash {
+		if current.PasswordHash == nil || *current.PasswordHash != *row.PasswordHash {
 			return errCredentials
 		}
 		if refusal = refuseStatus(Status(current.Status), row.Reason); refusal != nil {

@@ -117,7 +117,7 @@ func (s *Service) changePassword(ctx context.Context, limits *guessing, p Princi
 	if err != nil {
 		return fmt.Errorf("read credentials: %w", err)
 	}
-	ok, err := s.hasher.verify(ctx, current, row.PasswordHash)
+	ok, err := s.checkCurrent(ctx, current, row.PasswordHash)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (s *Service) changePassword(ctx context.Context, limits *guessing, p Princi
 		if err := limits.succeed(ctx, q, now); err != nil {
 			return err
 		}
-		n, err := q.UserChangePassword(ctx, crmdb.UserChangePasswordParams{ID: p.UserID, NewHash: hash, OldHash: row.PasswordHash, Now: now})
+		n, err := q.UserChangePassword(ctx, crmdb.UserChangePasswordParams{ID: p.UserID, NewHash: &hash, OldHash: row.PasswordHash, Now: now})
 		if err != nil {
 			return fmt.Errorf("set password: %w", err)
 		}

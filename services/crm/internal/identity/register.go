@@ -83,7 +83,7 @@ func (s *Service) CreateAdmin(ctx context.Context, email, password, name string)
 	now := s.now()
 	u := User{
 		ID: newID(), Name: n.Name, Email: n.Email, Role: RoleAdmin, Status: StatusApproved,
-		Version: 1, CreatedAt: now, UpdatedAt: now,
+		Version: 1, EmailVerifiedAt: &now, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := s.create(ctx, u, password, auditAdminCreated); err != nil {
 		return User{}, err
@@ -134,7 +134,8 @@ func (s *Service) create(ctx context.Context, u User, password, auditKind string
 
 func insertUser(ctx context.Context, q *crmdb.Queries, u User, hash, auditKind string) error {
 	if err := q.UserInsert(ctx, crmdb.UserInsertParams{
-		ID: u.ID, Name: u.Name, Email: u.Email, Search: searchText(u.Name, u.Email), PasswordHash: hash,
+		ID: u.ID, Name: u.Name, Email: u.Email, Search: searchText(u.Name, u.Email), PasswordHash: &hash,
+		EmailVerifiedAt: u.EmailVerifiedAt,
 		Role: crmdb.UserRole(u.Role), Status: crmdb.UserStatus(u.Status), Now: u.CreatedAt,
 	}); err != nil {
 		return err
@@ -157,7 +158,7 @@ func tellAdmins(ctx context.Context, q *crmdb.Queries, applicant User, now time.
 	}
 	to := make([]notice.Person, 0, len(admins))
 	for _, a := range admins {
-		to = append(to, notice.Person(a))
+		to = append(to, notice.Person{ID: a.ID, Name: a.Name, Email: a.Email})
 	}
 	return outbox.Add(ctx, q, now, applicant.ID, notice.RegistrationWaiting{
 		To: to, Applicant: person(applicant), Role: string(applicant.Role),
@@ -169,7 +170,7 @@ func person(u User) notice.Person { return notice.Person{ID: u.ID, Name: u.Name,
 func userOf(r crmdb.UserGetRow) User {
 	return User{
 		ID: r.ID, Name: r.Name, Email: r.Email, Role: Role(r.Role), Status: Status(r.Status),
-		Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+		Version: r.Version, EmailVerifiedAt: r.EmailVerifiedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 }
 

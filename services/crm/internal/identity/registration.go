@@ -46,7 +46,7 @@ func registrationOf(r crmdb.RegistrationGetRow) Registration {
 	return Registration{
 		User: userOf(crmdb.UserGetRow{
 			ID: r.ID, Name: r.Name, Email: r.Email, Role: r.Role, Status: r.Status,
-			Version: r.Version, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+			Version: r.Version, EmailVerifiedAt: r.EmailVerifiedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 		}),
 		DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt, Reason: r.Reason,
 	}

@@ -110,7 +110,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 }
 
 func setPassword(ctx context.Context, q *crmdb.Queries, userID uuid.UUID, hash string, now time.Time) error {
-	if err := q.UserSetPassword(ctx, crmdb.UserSetPasswordParams{ID: userID, PasswordHash: hash, Now: now}); err != nil {
+	if err := q.UserSetPassword(ctx, crmdb.UserSetPasswordParams{ID: userID, PasswordHash: &hash, Now: now}); err != nil {
 		return fmt.Errorf("set password: %w", err)
 	}
 	if err := q.PasswordResetVoidAll(ctx, crmdb.PasswordResetVoidAllParams{UserID: userID, Now: now}); err != nil {

@@ -71,7 +71,7 @@ func (s *Service) rotate(ctx context.Context, q *crmdb.Queries, presented secret
 	}
 	u := User{
 		ID: session.UserID, Name: session.Name, Email: session.Email, Role: Role(session.Role), Status: Status(session.Status),
-		Version: session.Version, CreatedAt: session.CreatedAt, UpdatedAt: session.UpdatedAt,
+		Version: session.Version, EmailVerifiedAt: session.EmailVerifiedAt, CreatedAt: session.CreatedAt, UpdatedAt: session.UpdatedAt,
 	}
 	grant, err := s.grant(u, stored.SessionID, session.ExpiresAt, next, now)
 	return grant, nil, err

@@ -52,16 +52,22 @@ type Message struct {
 	Thread  string
 }
 
-// Links says where the API is reached from outside, without a trailing slash.
+// Links says where the service is reached from outside, without a trailing
+// slash. With VerifiedOnly a recipient whose address is not verified gets the
+// number and the link of a ticket, and no text that another person wrote.
 type Links struct {
-	PublicURL string
+	PublicURL    string
+	VerifiedOnly bool
 }
 
-// Person is somebody who is written to or about.
+// Person is a recipient, or a person that a notice is about. Unverified is set
+// by the database when the notice is written (trigger outbox_recipient): nobody
+// has shown yet that the address belongs to the person.
 type Person struct {
-	ID    uuid.UUID `json:"id"`
-	Name  string    `json:"name"`
-	Email string    `json:"email"`
+	ID         uuid.UUID `json:"id"`
+	Name       string    `json:"name"`
+	Email      string    `json:"email"`
+	Unverified bool      `json:"unverified,omitempty"`
 }
 
 // Ticket names the ticket a notice is about. Its JSON is flat: ticket_id,

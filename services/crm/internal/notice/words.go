@@ -26,7 +26,7 @@ func (n TicketReceived) Message(links Links) Message {
 	}
 	l = l.quoted("You wrote", n.Description)
 	l.Closing = []string{n.howToAnswer(links)}
-	return n.mail(n.To, "received", l)
+	return n.mail(links, n.To, "received", l)
 }
 
 // Message hands a ticket to its new assignee.
@@ -41,7 +41,7 @@ func (n TicketAssigned) Message(links Links) Message {
 		fmt.Sprintf("To accept it: POST %s/accept\nTo pass it on: POST %[1]s/decline, with a reason", n.address(links)),
 		n.howToAnswer(links),
 	}
-	return n.mail(n.To, "assigned to you", l)
+	return n.mail(links, n.To, "assigned to you", l)
 }
 
 // Message tells the former assignee that the ticket is in other hands.
@@ -59,7 +59,7 @@ func (n TicketUnassigned) Message(links Links) Message {
 	}
 	l = l.quoted("Reason", n.Why)
 	l.Closing = []string{fmt.Sprintf("There is nothing you need to do. The ticket: GET %s", n.address(links))}
-	return n.mail(n.To, "no longer yours", l)
+	return n.mail(links, n.To, "no longer yours", l)
 }
 
 // Message tells what changed, from what to what, and by whom.
@@ -88,7 +88,7 @@ func (n TicketChanged) Message(links Links) Message {
 			"Not solved? Open it again: PATCH %[1]s with {\"status\": \"open\"}", n.address(links)))
 	}
 	l.Closing = append(l.Closing, n.howToAnswer(links))
-	return n.mail(n.To, or(status, "changed"), l)
+	return n.mail(links, n.To, or(status, "changed"), l)
 }
 
 // Message brings a new comment.
@@ -103,7 +103,7 @@ func (n TicketCommented) Message(links Links) Message {
 	}
 	l = l.quoted(by+" wrote", n.Body)
 	l.Closing = []string{n.howToAnswer(links)}
-	return n.mail(n.To, "new "+kind, l)
+	return n.mail(links, n.To, "new "+kind, l)
 }
 
 // Message asks the admins to decide.
@@ -158,7 +158,10 @@ func (t Ticket) howToAnswer(links Links) string {
 
 // mail addresses a letter about a ticket. Subject and thread let a mail client
 // show all mails of one ticket together.
-func (t Ticket) mail(to Person, what string, l letter) Message {
+func (t Ticket) mail(links Links, to Person, what string, l letter) Message {
+	if to.Unverified && links.VerifiedOnly {
+		return t.unverified(links, to)
+	}
 	m := l.mail([]Person{to}, fmt.Sprintf("[Fixdesk #%d] %s: %s", t.Number, shorten(line(t.Title), subjectTitleLimit), what))
 	m.Thread = "ticket-" + t.ID.String()
 	return m
