@@ -92,7 +92,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	signer := jwtauth.NewSigner(keys.set)
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
 	relay := outbox.NewRelay(outbox.Config{
-		Queries: crmdb.New(a.pool), Client: client, Links: notice.Links{PublicURL: a.config.PublicURL},
+		Queries: crmdb.New(a.pool), Client: client, Links: notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()},
 		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry,
 	})
 	feed := ticket.NewFeed(ticket.FeedConfig{

@@ -29,6 +29,7 @@ type Config struct {
 	Issuer           string             `default:"fixdesk" desc:"iss of the tokens; the notification service must be told the same"`
 	AdminEmail       string             `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
 	AdminPassword    config.Secret      `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
+	VerifyEmail      string             `split_words:"true" desc:"required (the default in production): an address that nobody verified gets no text of tickets by mail; off (the default in development): it does"`
 	RelayInterval    time.Duration      `split_words:"true" default:"5s" desc:"how often the outbox is looked at without being woken, a positive duration"`
 	TrustedProxies   []netip.Prefix     `split_words:"true" desc:"networks whose X-Forwarded-For is believed, separated by commas, as in 10.0.0.0/8"`
 	CORSOrigins      []string           `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
@@ -47,7 +48,16 @@ func LoadConfig() (Config, error) {
 	return c, c.check()
 }
 
+// requiresVerifiedEmail tells whether texts of tickets go to verified addresses
+// alone.
+func (c Config) requiresVerifiedEmail() bool {
+	return c.VerifyEmail == "required" || c.VerifyEmail == "" && c.Env == config.Production
+}
+
 func (c Config) check() error {
+	if c.VerifyEmail != "" && c.VerifyEmail != "required" && c.VerifyEmail != "off" {
+		return errors.New("CRM_VERIFY_EMAIL must be required or off")
+	}
 	for _, v := range []struct {
 		name  string
 		value time.Duration

@@ -274,6 +274,13 @@ func (d *desk) count(query string, args ...any) int {
 	return n
 }
 
+func (d *desk) exec(statement string, args ...any) {
+	d.t.Helper()
+	if _, err := d.pool.Exec(context.Background(), statement, args...); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // atOnce runs f n times at the same time and gives the answers.
 func atOnce[T any](n int, f func(i int) T) []T {
 	results := make([]T, n)

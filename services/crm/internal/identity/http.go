@@ -55,19 +55,20 @@ func cleanUserAgent(s string) string {
 // UserBody is a user in an answer. It is exported because huma describes only
 // exported embedded fields.
 type UserBody struct {
-	ID        uuid.UUID    `json:"id" format:"uuid"`
-	Name      string       `json:"name"`
-	Email     string       `json:"email" format:"email"`
-	Role      Role         `json:"role" enum:"customer,engineer,admin"`
-	Status    Status       `json:"status" enum:"pending,approved,rejected,suspended"`
-	CreatedAt httpapi.Time `json:"created_at"`
-	UpdatedAt httpapi.Time `json:"updated_at"`
+	ID              uuid.UUID                      `json:"id" format:"uuid"`
+	Name            string                         `json:"name"`
+	Email           string                         `json:"email" format:"email"`
+	Role            Role                           `json:"role" enum:"customer,engineer,admin"`
+	Status          Status                         `json:"status" enum:"pending,approved,rejected,suspended"`
+	EmailVerifiedAt httpapi.Nullable[httpapi.Time] `json:"email_verified_at" doc:"When the person proved to read mail at the address; null until then."`
+	CreatedAt       httpapi.Time                   `json:"created_at"`
+	UpdatedAt       httpapi.Time                   `json:"updated_at"`
 }
 
 func viewUser(u User) UserBody {
 	return UserBody{
 		ID: u.ID, Name: u.Name, Email: u.Email, Role: u.Role, Status: u.Status,
-		CreatedAt: httpapi.NewTime(u.CreatedAt), UpdatedAt: httpapi.NewTime(u.UpdatedAt),
+		EmailVerifiedAt: httpapi.NullTime(u.EmailVerifiedAt), CreatedAt: httpapi.NewTime(u.CreatedAt), UpdatedAt: httpapi.NewTime(u.UpdatedAt),
 	}
 }
 

@@ -136,7 +136,7 @@ func insertUser(ctx context.Context, q *crmdb.Queries, u User, hash, auditKind s
 	if err := q.UserInsert(ctx, crmdb.UserInsertParams{
 		ID: u.ID, Name: u.Name, Email: u.Email, Search: searchText(u.Name, u.Email), PasswordHash: &hash,
 		EmailVerifiedAt: u.EmailVerifiedAt,
-		Role: crmdb.UserRole(u.Role), Status: crmdb.UserStatus(u.Status), Now: u.CreatedAt,
+		Role:            crmdb.UserRole(u.Role), Status: crmdb.UserStatus(u.Status), Now: u.CreatedAt,
 	}); err != nil {
 		return err
 	}
