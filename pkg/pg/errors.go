@@ -17,6 +17,8 @@ const (
 	uniqueViolation      = "23505"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	queryCanceled        = "57014" // statement_timeout
+	lockNotAvailable     = "55P03" // lock_timeout
 )
 
 // IsUnique tells whether err is the violation of the unique constraint or

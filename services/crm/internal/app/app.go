@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fixdesk/db"
+	"fixdesk/pkg/background"
 	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/jwtauth"
 	"fixdesk/pkg/notifyapi"
@@ -89,6 +90,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*A
 
 func (a *App) assemble(p parts, keys keySource) {
 	registry := obs.NewRegistry("crm", Version)
+	jobs := background.NewMetrics(registry)
 	signer := jwtauth.NewSigner(keys.set)
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
 	relay := outbox.NewRelay(outbox.Config{
@@ -106,7 +108,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	})
 	a.tickets = ticket.NewService(a.pool, client, p.now, wake)
 	sweeper := assignment.NewSweeper(a.pool, p.now, sweepInterval, a.log, wake)
-	a.loops = []func(context.Context) error{relay.Run, sweeper.Run, feed.Run, a.users.Run, a.purge}
+	a.loops = []func(context.Context) error{relay.Run, sweeper.Run, feed.Run, a.users.Run, a.keyPurge(jobs).Run}
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	ticket.Register(a.api, a.tickets)
@@ -182,20 +184,17 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// purge forgets old idempotency keys until ctx ends.
-func (a *App) purge(ctx context.Context) error {
-	tick := time.NewTicker(purgeInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if _, err := a.tickets.PurgeKeys(ctx); err != nil && ctx.Err() == nil {
-			a.log.ErrorContext(ctx, "purge of idempotency keys failed", "error", err)
-		}
-	}
+// keyPurge deletes expired idempotency keys, on one replica at a time.
+func (a *App) keyPurge(metrics *background.Metrics) *background.Loop {
+	return background.New(background.Config{
+		Name: "idempotency key purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeInterval,
+		RunOnce: func(ctx context.Context) (bool, error) {
+			_, err := a.tickets.PurgeKeys(ctx)
+			return false, err
+		},
+		Exclusive: pg.Exclusive(a.pool, "idempotency key purge"),
+		Log:       a.log, Metrics: metrics,
+	})
 }
 
 // serviceToken mints the CRM's own tokens for the notification service, each

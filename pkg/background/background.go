@@ -1,0 +1,245 @@
+// Package background runs the work of a service that no request waits for:
+// dispatchers, backlog jobs, purges. A Loop calls one function again and again
+// and takes care of what all of them need: interval and wake-up, jitter, time
+// limit, recovery from panics, one replica at a time, log and metrics.
+//
+// It must not know PostgreSQL, HTTP or any package of a service.
+package background
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	retryBase = time.Second
+	retryCap  = time.Minute
+)
+
+// Config describes one loop. Name, Interval, RunOnce and Log are required.
+type Config struct {
+	// Name is the label job of the metrics and the attribute job of the log,
+	// for example "outbox purge".
+	Name string
+	// Interval is the pause between a run that found no more work and the next
+	// one, unless Wake ends it.
+	Interval time.Duration
+	// Jitter is the most that is added to each Interval, at random, and waited
+	// before the first run, so that replicas started together don't run together.
+	Jitter time.Duration
+	// MinInterval is the pause after a successful run that neither Wake nor
+	// remaining work ends; 0 is none.
+	MinInterval time.Duration
+	// Timeout limits one run by its context; 0 is no limit.
+	Timeout time.Duration
+	// RunOnce does one batch. again tells that more work is waiting: the next
+	// run follows at once. It may return an error made by RetryAfter.
+	RunOnce func(ctx context.Context) (again bool, err error)
+	// Exclusive, when set, calls run unless another replica is running the same
+	// job, and reports whether it called it. See pg.Exclusive.
+	Exclusive func(ctx context.Context, run func(context.Context) error) (ran bool, err error)
+	// Log receives one line when the job begins to fail and one when it works
+	// again.
+	Log *slog.Logger
+	// Metrics are the process's; nil measures nothing.
+	Metrics *Metrics
+}
+
+// Loop is one job that runs in the background. Make it with New.
+type Loop struct {
+	Config
+	wake     chan struct{}
+	failures int // in a row; owned by Run
+}
+
+// New makes a loop; it starts with Run.
+func New(c Config) *Loop {
+	l := &Loop{Config: c, wake: make(chan struct{}, 1)}
+	if c.Metrics != nil {
+		c.Metrics.declare(c.Name)
+	}
+	return l
+}
+
+// Wake makes the loop run now, or once more if it is running. It never blocks.
+// It doesn't end a pause after a failure.
+func (l *Loop) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run calls RunOnce until ctx ends, first at once (within Jitter), and returns
+// nil. After a failure it pauses 1 s, doubling with each further one up to
+// Interval or 1 minute, whichever is shorter, or as long as RetryAfter says.
+// The context of a running RunOnce ends with ctx: work that must finish
+// detaches itself with context.WithoutCancel and a limit of its own.
+func (l *Loop) Run(ctx context.Context) error {
+	pause(ctx, upTo(l.Jitter), nil)
+	for ctx.Err() == nil {
+		again, err := l.runOnce(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		l.report(ctx, err)
+		if err != nil {
+			pause(ctx, l.retryPause(err), nil)
+			continue
+		}
+		pause(ctx, l.MinInterval, nil)
+		if !again {
+			pause(ctx, l.Interval-l.MinInterval+upTo(l.Jitter), l.wake)
+		}
+	}
+	return nil
+}
+
+// runOnce runs the job once, unless another replica does.
+func (l *Loop) runOnce(ctx context.Context) (again bool, err error) {
+	if l.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.Timeout)
+		defer cancel()
+	}
+	run := func(ctx context.Context) error {
+		return l.Metrics.Observe(ctx, l.Name, func(ctx context.Context) (err error) {
+			again, err = l.RunOnce(ctx)
+			return err
+		})
+	}
+	if l.Exclusive == nil {
+		err = run(ctx)
+	} else {
+		_, err = l.Exclusive(ctx, run)
+	}
+	return again, err
+}
+
+// report logs the first failure of a row and its end.
+func (l *Loop) report(ctx context.Context, err error) {
+	if err == nil {
+		if l.failures > 0 {
+			l.Log.InfoContext(ctx, "background job works again", "job", l.Name, "failures", l.failures)
+		}
+		l.failures = 0
+		return
+	}
+	l.failures++
+	if l.failures > 1 {
+		return
+	}
+	attributes := []any{"job", l.Name, "error", err}
+	if p := (*panicError)(nil); errors.As(err, &p) {
+		attributes = append(attributes, "stack", string(p.stack))
+	}
+	l.Log.ErrorContext(ctx, "background job fails", attributes...)
+}
+
+func (l *Loop) retryPause(err error) time.Duration {
+	if r := (*retryAfterError)(nil); errors.As(err, &r) {
+		return r.after
+	}
+	d := min(retryCap, l.Interval)
+	if shift := l.failures - 1; shift < 10 {
+		d = min(d, retryBase<<shift)
+	}
+	return d + upTo(l.Jitter)
+}
+
+// RetryAfter wraps err so that the loop pauses for d instead of the time that
+// it would choose by itself.
+func RetryAfter(err error, d time.Duration) error { return &retryAfterError{err, d} }
+
+type retryAfterError struct {
+	error
+	after time.Duration
+}
+
+func (e *retryAfterError) Unwrap() error { return e.error }
+
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprint("panic: ", e.value) }
+
+func upTo(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return rand.N(d)
+}
+
+// pause returns after d, when wake receives, or when ctx ends.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-wake:
+	case <-timer.C:
+	}
+}
+
+// Metrics are the metrics of all loops of a process.
+type Metrics struct {
+	lastSuccess *prometheus.GaugeVec
+	duration    *prometheus.HistogramVec
+}
+
+// NewMetrics registers background_last_success_timestamp_seconds{job} and
+// background_duration_seconds{job}; once for each registry.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		lastSuccess: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "background_last_success_timestamp_seconds",
+			Help: "When this replica last ran the job without an error, as Unix time; 0 before that. " +
+				"For a job that runs on one replica at a time, the largest value over all replicas counts.",
+		}, []string{"job"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "background_duration_seconds",
+			Help:    "How long the runs of the job took, failed ones included.",
+			Buckets: []float64{.001, .005, .025, .1, .5, 1, 5, 15, 60, 300},
+		}, []string{"job"}),
+	}
+	r.MustRegister(m.lastSuccess, m.duration)
+	return m
+}
+
+func (m *Metrics) declare(job string) {
+	m.lastSuccess.WithLabelValues(job)
+	m.duration.WithLabelValues(job)
+}
+
+// Observe measures one run of a job and turns its panic into an error. Loop
+// calls it; a job that another scheduler starts calls it by itself. A nil
+// Metrics measures nothing.
+func (m *Metrics) Observe(ctx context.Context, job string, run func(context.Context) error) (err error) {
+	if m != nil {
+		timer := prometheus.NewTimer(m.duration.WithLabelValues(job))
+		defer func() {
+			timer.ObserveDuration()
+			if err == nil {
+				m.lastSuccess.WithLabelValues(job).SetToCurrentTime()
+			}
+		}()
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{value: p, stack: debug.Stack()}
+		}
+	}()
+	return run(ctx)
+}

@@ -1,0 +1,309 @@
+package background_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"fixdesk/pkg/background"
+)
+
+var errAway = errors.New("database away")
+
+// run starts a loop inside a synctest bubble and stops it when the test ends.
+func run(t *testing.T, c background.Config) *background.Loop {
+	t.Helper()
+	if c.Name == "" {
+		c.Name = "job"
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	l := background.New(c)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- l.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run returned %v", err)
+		}
+	})
+	return l
+}
+
+// step is when a run started, and what it returns.
+type step struct {
+	again bool
+	err   error
+}
+
+// recorder returns one step after the other, then no work, and notes when.
+type recorder struct {
+	start time.Time
+	steps []step
+	runs  []time.Duration // since start
+}
+
+func newRecorder(steps ...step) *recorder { return &recorder{start: time.Now(), steps: steps} }
+
+func (r *recorder) runOnce(context.Context) (bool, error) {
+	r.runs = append(r.runs, time.Since(r.start))
+	if n := len(r.runs); n <= len(r.steps) {
+		return r.steps[n-1].again, r.steps[n-1].err
+	}
+	return false, nil
+}
+
+func (r *recorder) wantRuns(t *testing.T, want ...time.Duration) {
+	t.Helper()
+	synctest.Wait()
+	if len(r.runs) != len(want) {
+		t.Fatalf("ran at %v, want %v", r.runs, want)
+	}
+	for i := range want {
+		if r.runs[i] != want[i] {
+			t.Fatalf("ran at %v, want %v", r.runs, want)
+		}
+	}
+}
+
+func TestLoopRunsAtOnceAndThenOnceAnInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		run(t, background.Config{Interval: time.Minute, RunOnce: r.runOnce})
+		time.Sleep(150 * time.Second)
+		r.wantRuns(t, 0, time.Minute, 2*time.Minute)
+	})
+}
+
+func TestLoopGoesOnAtOnceWhileMoreWorkIsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(step{again: true}, step{again: true}, step{})
+		run(t, background.Config{Interval: time.Minute, RunOnce: r.runOnce})
+		time.Sleep(90 * time.Second)
+		r.wantRuns(t, 0, 0, 0, time.Minute)
+	})
+}
+
+func TestWakeEndsThePauseAndNeverBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		l := run(t, background.Config{Interval: time.Hour, RunOnce: r.runOnce})
+		time.Sleep(time.Second)
+		l.Wake()
+		r.wantRuns(t, 0, time.Second)
+		for range 100 { // at most one more than the run that the first one starts
+			l.Wake()
+		}
+		synctest.Wait()
+		if n := len(r.runs); n != 3 && n != 4 {
+			t.Errorf("%d runs", n)
+		}
+	})
+}
+
+func TestWakeDuringARunCausesAnotherOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l *background.Loop
+		runs := 0
+		l = run(t, background.Config{Interval: time.Hour, RunOnce: func(context.Context) (bool, error) {
+			time.Sleep(time.Second)
+			runs++
+			if runs == 1 {
+				l.Wake()
+			}
+			return false, nil
+		}})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if runs != 2 {
+			t.Errorf("%d runs, want 2", runs)
+		}
+	})
+}
+
+func TestMinIntervalJoinsManyWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		l := run(t, background.Config{Interval: time.Hour, MinInterval: time.Second, RunOnce: r.runOnce})
+		for range 15 {
+			l.Wake()
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		r.wantRuns(t, 0, time.Second, 2*time.Second)
+	})
+}
+
+func TestFailingLoopPausesLongerEachTimeAndIsNotWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failed := step{err: errAway}
+		r := newRecorder(failed, failed, failed, failed, failed, step{err: background.RetryAfter(errAway, 30*time.Second)})
+		l := run(t, background.Config{Interval: 5 * time.Second, RunOnce: r.runOnce})
+		for range 14 {
+			time.Sleep(500 * time.Millisecond)
+			l.Wake()
+		}
+		time.Sleep(44 * time.Second)
+		// Pauses of 1, 2 and 4 s, twice the interval of 5 s, then RetryAfter's. What
+		// woke it meanwhile makes one more run.
+		r.wantRuns(t, 0, 1*time.Second, 3*time.Second, 7*time.Second, 12*time.Second, 17*time.Second, 47*time.Second, 47*time.Second)
+	})
+}
+
+func TestFailureAndRecoveryAreLoggedOnceEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		failed := step{err: errAway}
+		r := newRecorder(failed, failed, failed, step{})
+		run(t, background.Config{
+			Name: "outbox", Interval: time.Second, RunOnce: r.runOnce, Log: slog.New(slog.NewTextHandler(&out, nil)),
+		})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if strings.Count(out.String(), "\n") != 2 ||
+			!strings.Contains(out.String(), `level=ERROR msg="background job fails" job=outbox error="database away"`) ||
+			!strings.Contains(out.String(), `level=INFO msg="background job works again" job=outbox failures=3`) {
+			t.Errorf("log:\n%s", out.String())
+		}
+	})
+}
+
+func TestPanicIsLoggedWithItsStackAndTheLoopGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		runs := 0
+		run(t, background.Config{
+			Interval: time.Second, Log: slog.New(slog.NewTextHandler(&out, nil)),
+			RunOnce: func(context.Context) (bool, error) {
+				runs++
+				if runs == 1 {
+					panic("nil map")
+				}
+				return false, nil
+			},
+		})
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		if runs != 2 || !strings.Contains(out.String(), `error="panic: nil map"`) || !strings.Contains(out.String(), "background_test.go") {
+			t.Errorf("%d runs, log:\n%s", runs, out.String())
+		}
+	})
+}
+
+func TestTimeoutEndsOneRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended []error
+		run(t, background.Config{Interval: time.Hour, Timeout: time.Minute, RunOnce: func(ctx context.Context) (bool, error) {
+			<-ctx.Done()
+			ended = append(ended, ctx.Err())
+			return false, nil
+		}})
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if len(ended) != 1 || !errors.Is(ended[0], context.DeadlineExceeded) {
+			t.Errorf("ended %v", ended)
+		}
+	})
+}
+
+func TestStopEndsTheRunUnderWayWithoutALogLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := background.New(background.Config{
+			Name: "job", Interval: time.Hour, Log: slog.New(slog.NewTextHandler(&out, nil)),
+			RunOnce: func(ctx context.Context) (bool, error) { <-ctx.Done(); return true, ctx.Err() },
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := l.Run(ctx); err != nil || out.Len() > 0 {
+			t.Errorf("Run returned %v and logged %s", err, out.String())
+		}
+	})
+}
+
+func TestExclusiveLoopsOfTwoReplicasNeverRunAtTheSameTime(t *testing.T) {
+	for name, test := range map[string]struct {
+		exclusive bool
+		together  int
+	}{"exclusive": {true, 1}, "control: not exclusive": {false, 2}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var lock, count sync.Mutex
+				running, most, total := 0, 0, 0
+				c := background.Config{Interval: time.Second, RunOnce: func(context.Context) (bool, error) {
+					count.Lock()
+					running++
+					total++
+					most = max(most, running)
+					count.Unlock()
+					time.Sleep(1500 * time.Millisecond)
+					count.Lock()
+					running--
+					count.Unlock()
+					return false, nil
+				}}
+				if test.exclusive {
+					c.Exclusive = func(ctx context.Context, run func(context.Context) error) (bool, error) {
+						if !lock.TryLock() {
+							return false, nil
+						}
+						defer lock.Unlock()
+						return true, run(ctx)
+					}
+				}
+				run(t, c)
+				run(t, c)
+				time.Sleep(time.Minute)
+				if most != test.together || total < 20 {
+					t.Errorf("%d at the same time in %d runs, want %d", most, total, test.together)
+				}
+			})
+		})
+	}
+}
+
+func TestMetricsTellLastSuccessAndDurationOfEachJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewPedanticRegistry()
+		metrics := background.NewMetrics(registry)
+		r := newRecorder(step{}, step{err: errAway})
+		run(t, background.Config{Name: "purge", Interval: time.Hour, RunOnce: r.runOnce, Metrics: metrics})
+		run(t, background.Config{Name: "broken", Interval: time.Hour, RunOnce: newRecorder(step{err: errAway}).runOnce, Metrics: metrics})
+		first := time.Now().Unix()
+		time.Sleep(time.Hour + time.Millisecond)
+		synctest.Wait()
+		gauges := map[string]float64{}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				job := m.GetLabel()[0].GetValue()
+				if f.GetName() == "background_last_success_timestamp_seconds" {
+					gauges[job] = m.GetGauge().GetValue()
+				} else if job == "purge" && m.GetHistogram().GetSampleCount() != 2 {
+					t.Errorf("%d runs measured, want 2", m.GetHistogram().GetSampleCount())
+				}
+			}
+		}
+		// The second run failed, so the first one stays the last success.
+		if int64(gauges["purge"]) != first || gauges["broken"] == gauges["purge"] {
+			t.Errorf("last success %v, want purge at %d", gauges, first)
+		}
+		if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+			t.Errorf("%v, %v", problems, err)
+		}
+	})
+}
