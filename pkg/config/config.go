@@ -3,7 +3,7 @@
 // and the type Secret; only a service's app room may import it.
 //
 // The settings are a struct. Each field has the tags of envconfig
-// (split_words:"true", default, required, or envconfig for a name of its own)
+// (split_words:"true", default, or envconfig for a name of its own)
 // and desc, its meaning in one line.
 package config
 
@@ -15,56 +15,98 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"text/template"
 
 	"github.com/kelseyhightower/envconfig"
 )
 
 // Load fills cfg, a pointer to a struct, from the variables that start with
-// prefix and an underscore. Its error names the variable and says what would
-// be right; it never repeats a value, since that could be a secret.
+// prefix and an underscore. Its error has a line for each bad value, which
+// names the variable and says what would be right; it never repeats a value,
+// since that could be a secret. A setting with a bad value has its default.
 func Load(prefix string, cfg any) error {
 	vars, err := variables(prefix, cfg)
 	if err != nil {
 		return err
 	}
-	defer shieldFromBareNames(vars)()
-	err = envconfig.Process(prefix, cfg)
-	var parse *envconfig.ParseError
-	if errors.As(err, &parse) {
-		return parseError(vars, parse)
-	}
-	if err != nil { // a required one is missing: the message names it, no value
-		for _, v := range vars {
-			if v.required && strings.Contains(err.Error(), " "+v.name()+" ") {
-				return fmt.Errorf("%s must be set: %s (%s)", v.Key, v.desc, v.kind)
-			}
+	hidden := hiddenVariables{}
+	defer hidden.restore()
+	for _, v := range vars {
+		if v.alt != v.Key {
+			hidden.hide(v.alt)
 		}
-		return fmt.Errorf("read configuration: %w", err)
 	}
-	return nil
+	var bad []error
+	for {
+		err := envconfig.Process(prefix, cfg)
+		var parse *envconfig.ParseError
+		if !errors.As(err, &parse) {
+			return errors.Join(append(bad, err)...)
+		}
+		bad = append(bad, parseError(vars, parse))
+		if !hidden.hide(parse.KeyName) { // its default is bad
+			return errors.Join(bad...)
+		}
+	}
 }
 
-// Usage prints each variable with its type, default and meaning, aligned.
+// Usage prints each variable with its default, and below it its meaning and
+// type, in lines of at most 80 columns.
 func Usage(w io.Writer, prefix string, cfg any) error {
 	vars, err := variables(prefix, cfg)
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "VARIABLE\tTYPE\tDEFAULT\tMEANING")
 	for _, v := range vars {
-		def := v.def
-		switch {
-		case v.required:
-			def = "(required)"
-		case def == "":
-			def = "-"
+		head := "  " + v.Key
+		if v.def != "" {
+			head += "=" + v.def
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", v.Key, v.kind, def, v.desc)
+		if _, err := fmt.Fprintln(w, head); err != nil {
+			return err
+		}
+		for _, line := range wrap(v.desc+" ("+v.kind+")", usageWidth-len(usageIndent)) {
+			if _, err := fmt.Fprintln(w, usageIndent+line); err != nil {
+				return err
+			}
+		}
 	}
-	return table.Flush()
+	return nil
+}
+
+const (
+	usageWidth  = 80
+	usageIndent = "        "
+)
+
+// wrap breaks text into lines of at most width bytes, at spaces and, in words
+// that are longer than that, after "|".
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	add := func(word, separator string) {
+		if line != "" && len(line)+len(separator)+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += separator
+		}
+		line += word
+	}
+	for _, word := range strings.Fields(text) {
+		if len(word) <= width {
+			add(word, " ")
+			continue
+		}
+		for i, part := range strings.SplitAfter(word, "|") {
+			if i == 0 {
+				add(part, " ")
+			} else {
+				add(part, "")
+			}
+		}
+	}
+	return append(lines, line)
 }
 
 // Unknown lists, sorted, the variables of the environment that start with
@@ -92,16 +134,7 @@ func Unknown(prefix string, cfg any, others ...string) []string {
 type variable struct {
 	Key, alt        string
 	kind, def, desc string
-	required        bool
 	secret, decodes bool
-}
-
-// name is what envconfig calls a missing variable: its own name if it has one.
-func (v variable) name() string {
-	if v.alt != "" {
-		return v.alt
-	}
-	return v.Key
 }
 
 // variables asks envconfig for the names it will look for, so that there is
@@ -117,7 +150,6 @@ func variables(prefix string, cfg any) ([]variable, error) {
 			Key: s.FieldByName("Key").String(), alt: s.FieldByName("Alt").String(),
 			kind: kind, decodes: decodes, secret: typ == reflect.TypeFor[Secret](),
 			def: tags.Get("default"), desc: tags.Get("desc"),
-			required: tags.Get("required") == "true",
 		})
 		return ""
 	}
@@ -133,24 +165,25 @@ func variables(prefix string, cfg any) ([]variable, error) {
 	return vars, nil
 }
 
-// shieldFromBareNames hides variables such as DATABASE_URL while
-// CRM_DATABASE_URL is looked for: envconfig falls back to the name without the
-// prefix, and what another program's variable says is not our setting.
-func shieldFromBareNames(vars []variable) (restore func()) {
-	hidden := map[string]string{}
-	for _, v := range vars {
-		if v.alt == "" || v.alt == v.Key {
-			continue
-		}
-		if value, ok := os.LookupEnv(v.alt); ok {
-			hidden[v.alt] = value
-			_ = os.Unsetenv(v.alt)
-		}
+// hiddenVariables are taken out of the environment for a while, with their
+// values. envconfig falls back to a name without the prefix, and DATABASE_URL
+// of another program is not CRM_DATABASE_URL; and it stops at the first bad
+// value, so that the second is found only without the first.
+type hiddenVariables map[string]string
+
+// hide reports whether the variable was set.
+func (h hiddenVariables) hide(name string) bool {
+	value, ok := os.LookupEnv(name)
+	if ok {
+		h[name] = value
+		_ = os.Unsetenv(name)
 	}
-	return func() {
-		for name, value := range hidden {
-			_ = os.Setenv(name, value)
-		}
+	return ok
+}
+
+func (h hiddenVariables) restore() {
+	for name, value := range h {
+		_ = os.Setenv(name, value)
 	}
 }
 

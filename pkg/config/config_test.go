@@ -71,35 +71,58 @@ func TestBadValueIsNamedWithWhatWouldBeRightAndNotRepeated(t *testing.T) {
 	}
 }
 
-func TestMissingRequiredVariableIsNamed(t *testing.T) {
-	var s struct {
-		Key   config.Secret `required:"true" desc:"signs tokens"`
-		Other string        `envconfig:"OTHER_NAME" required:"true" desc:"something"`
+func TestBadValuesAreAllNamedAtOnce(t *testing.T) {
+	t.Setenv("T_RETRY_BASE", "canary")
+	t.Setenv("T_CONNECTIONS", "canary")
+	t.Setenv("T_LOG_FORMAT", "canary")
+	t.Setenv("T_ADDR", "127.0.0.1:9")
+	var s settings
+	err := config.Load("T", &s)
+	if err == nil {
+		t.Fatal("bad values were accepted")
 	}
-	if err := config.Load("T", &s); err == nil || !strings.HasPrefix(err.Error(), "T_KEY must be set: signs tokens") {
-		t.Errorf("got %v", err)
+	lines := strings.Split(err.Error(), "\n")
+	for _, name := range []string{"T_RETRY_BASE", "T_CONNECTIONS", "T_LOG_FORMAT"} {
+		if !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, name+" has a bad value: want ") }) {
+			t.Errorf("%s is not named in: %v", name, err)
+		}
+		if os.Getenv(name) != "canary" {
+			t.Errorf("%s was not restored", name)
+		}
 	}
-	t.Setenv("T_KEY", "k")
-	if err := config.Load("T", &s); err == nil || !strings.HasPrefix(err.Error(), "T_OTHER_NAME must be set: something") {
-		t.Errorf("got %v", err)
+	if len(lines) != 3 || s.Addr != "127.0.0.1:9" {
+		t.Errorf("%d lines; the good value is %q", len(lines), s.Addr)
 	}
 }
 
-func TestUsageListsEachVariableAligned(t *testing.T) {
+func TestUsageListsEachVariableWithDefaultMeaningAndTypeIn80Columns(t *testing.T) {
 	var out bytes.Buffer
 	if err := config.Usage(&out, "T", &settings{}); err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 10 {
-		t.Fatalf("%d lines:\n%s", len(lines), out.String())
-	}
-	column := strings.Index(lines[0], "MEANING")
-	for _, want := range []string{"T_SMTP_URL", "T_RETRY_BASE", "T_PATH"} {
-		i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, want+" ") })
-		if i < 0 || lines[i][column-1] != ' ' || lines[i][column] == ' ' {
-			t.Errorf("%s is missing or not aligned:\n%s", want, out.String())
+	for _, want := range []string{
+		"  T_RETRY_BASE=30s\n        first pause between tries (a duration such as 500ms, 30s or 1h)\n",
+		"  T_SMTP_URL\n        the mail server (a secret)\n",
+		"  T_PATH=/srv\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in:\n%s", want, out.String())
 		}
+	}
+	out.Reset()
+	var wide struct {
+		Long string `desc:"servers by priority, separated by commas: smtp://[user:password@]host[:port] with options ?tls=required|opportunistic|none&auth=plain|login|cram-md5|scram-sha-1|scram-sha-256|xoauth2"`
+	}
+	if err := config.Usage(&out, "T", &wide); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if len(strings.TrimSuffix(line, "\n")) > 80 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+	if !strings.Contains(strings.Join(strings.Fields(out.String()), ""), "scram-sha-256|xoauth2") {
+		t.Errorf("text is lost in:\n%s", out.String())
 	}
 }
 

@@ -77,6 +77,11 @@ func New(cfg Config) *API {
 		stopping: make(chan struct{}),
 	}
 	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			w.Header().Add("Vary", "Accept")
+			http.Redirect(w, r, "/docs", http.StatusFound) // a browser; other clients get the problem
+			return
+		}
 		a.fail(w, r, errNoSuchPath)
 	})
 	a.router.MethodNotAllowed(a.methodNotAllowed)

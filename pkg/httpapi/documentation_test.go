@@ -103,6 +103,20 @@ func TestBrowserLoadsNothingFromElsewhere(t *testing.T) {
 	}
 }
 
+func TestTheRootSendsABrowserToTheDocumentationAndAnswersOthersWithAProblem(t *testing.T) {
+	f := newFixture(t, nil)
+	const browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	if res, _ := f.send(t, "GET", "/", "", "Authorization: -", browser); res.StatusCode != 302 || res.Header.Get("Location") != "/docs" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+	for _, request := range [][2]string{{"GET", "Accept: */*"}, {"GET", "Accept: application/json"}, {"POST", browser}} {
+		res, body := f.send(t, request[0], "/", "", "Authorization: -", request[1])
+		if res.StatusCode != 404 || !strings.Contains(string(body), `"code":"not_found"`) {
+			t.Errorf("%v: %d %s", request, res.StatusCode, body)
+		}
+	}
+}
+
 func TestMistakeInADeclarationStopsTheService(t *testing.T) {
 	ok := httpapi.Operation{Method: "GET", Path: "/v1/x", ID: "x", Summary: "x", Tag: "x", Allow: []string{"admin"}}
 	tests := map[string]func(*httpapi.Operation){

@@ -51,7 +51,7 @@ func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writ
 	email := flags.String("email", "", "the admin's address (required)")
 	name := flags.String("name", "Admin", "the admin's name")
 	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, "Usage: crm admin create --email ADDRESS [--name NAME] <password-file\nMakes an approved admin in the database of CRM_DATABASE_URL. The password is the first line of standard input.")
+		_, _ = fmt.Fprintln(errOut, "Usage: crm admin create --email ADDRESS [--name NAME] <password-file\nMakes an approved admin in the database of CRM_DATABASE_URL.\nThe password is the first line of standard input.")
 		flags.PrintDefaults()
 	}
 	if err := parse(flags, args, errOut); err != nil {
@@ -97,7 +97,7 @@ func keys(args []string, out, errOut io.Writer) error {
 	flags := flag.NewFlagSet("crm keys rotate", flag.ContinueOnError)
 	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file; made when it doesn't exist")
 	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, "Usage: crm keys rotate --file PATH\nMakes the signing keys, or replaces the current key by the next one. Running services follow within a second. Wait 10 minutes, the life of an access token, before you rotate again.")
+		_, _ = fmt.Fprintln(errOut, "Usage: crm keys rotate --file PATH\nMakes the signing keys, or replaces the current key by the next one. Running\nservices follow within a second. Wait 10 minutes, the life of an access token,\nbefore you rotate again.")
 		flags.PrintDefaults()
 	}
 	if err := parse(flags, args, errOut); err != nil {
@@ -128,12 +128,12 @@ func keys(args []string, out, errOut io.Writer) error {
 // token prints a service token, signed with the key file's current key.
 func token(args []string, out, errOut io.Writer) error {
 	flags := flag.NewFlagSet("crm token", flag.ContinueOnError)
-	scope := flags.String("scope", "", "one or more of notifications:write, notifications:read, notifications:manage, separated by spaces or commas (required)")
+	scope := flags.String("scope", "", "scopes of the token (required)")
 	ttl := flags.Duration("ttl", time.Hour, "how long the token is good, at most 8760h")
 	subject := flags.String("subject", "ops", "who will use it; stands in the logs")
 	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file")
 	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, "Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]\nPrints a service token for the notification API. It can't be revoked but by rotating the keys twice: keep it short-lived.")
+		_, _ = fmt.Fprintln(errOut, "Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]\nPrints a service token for the notification API. Only rotating the keys twice\nrevokes it: keep it short-lived. Scopes, separated by spaces or commas:\n  notifications:write    send notifications\n  notifications:read     read notifications and their results\n  notifications:manage   cancel and retry")
 		flags.PrintDefaults()
 	}
 	if err := parse(flags, args, errOut); err != nil {
@@ -163,10 +163,13 @@ func token(args []string, out, errOut io.Writer) error {
 	return nil
 }
 
+// allScopes lists the scopes for messages.
+const allScopes = notifyapi.ScopeWrite + ", " + notifyapi.ScopeRead + ", " + notifyapi.ScopeManage
+
 func checkToken(scopes []string, ttl time.Duration, subject, path string) error {
 	switch {
 	case len(scopes) == 0:
-		return fmt.Errorf("%w: --scope is needed", errUsage)
+		return fmt.Errorf("%w: --scope is needed, for example --scope %q; the scopes are %s", errUsage, notifyapi.ScopeRead, allScopes)
 	case path == "":
 		return fmt.Errorf("%w: --file, or CRM_KEYS_FILE, must name the key file", errUsage)
 	case ttl < time.Second || ttl > 365*24*time.Hour:
@@ -176,7 +179,7 @@ func checkToken(scopes []string, ttl time.Duration, subject, path string) error 
 	}
 	for _, s := range scopes {
 		if s != notifyapi.ScopeWrite && s != notifyapi.ScopeRead && s != notifyapi.ScopeManage {
-			return fmt.Errorf("%w: there is no scope %q", errUsage, s)
+			return fmt.Errorf("%w: there is no scope %q; the scopes are %s", errUsage, s, allScopes)
 		}
 	}
 	return nil

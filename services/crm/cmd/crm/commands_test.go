@@ -70,6 +70,9 @@ func TestEachCommandHasHelpAndExitCodes(t *testing.T) {
 		{"keys", 2, "crm keys rotate", "err"},
 		{"keys rotate", 2, "--file is needed", "err"},
 		{"token --file " + keysFile, 2, "--scope is needed", "err"},
+		{"token --file " + keysFile, 2, "notifications:write, notifications:read, notifications:manage", "err"},
+		{"check", 0, "", "out"},
+		{"check now", 2, `unexpected "now"`, "err"},
 		{"token --scope everything --file " + keysFile, 2, `no scope "everything"`, "err"},
 		{"token --scope notifications:read", 2, "CRM_KEYS_FILE", "err"},
 		{"token --scope notifications:read --ttl 0s --file " + keysFile, 2, "--ttl must be", "err"},
@@ -83,6 +86,23 @@ func TestEachCommandHasHelpAndExitCodes(t *testing.T) {
 		}
 		if code != c.code || !strings.Contains(text, c.says) {
 			t.Errorf("crm %s: exit code %d, want %d: %s%s", c.args, code, c.code, out, errOut)
+		}
+		for line := range strings.Lines(out + errOut) {
+			if c.code == 0 && len(strings.TrimSuffix(line, "\n")) > 80 {
+				t.Errorf("crm %s prints more than 80 columns: %s", c.args, line)
+			}
+		}
+	}
+}
+
+func TestCheckNamesEveryBadVariable(t *testing.T) {
+	out, errOut, code := crm(t, "", []string{"CRM_RELAY_INTERVAL=soon", "CRM_LOG_FORMAT=xml", "CRM_RELAY_INTERVALL=1s"}, "check")
+	if code != 1 || out != "" {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	for _, want := range []string{"CRM_RELAY_INTERVAL has a bad value", "CRM_LOG_FORMAT has a bad value", "There is no variable CRM_RELAY_INTERVALL"} {
+		if !strings.Contains(errOut, want) {
+			t.Errorf("%q is missing in: %s", want, errOut)
 		}
 	}
 }

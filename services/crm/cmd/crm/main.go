@@ -15,16 +15,18 @@ import (
 	"fixdesk/services/crm/internal/app"
 )
 
-const usage = `crm is Fixdesk's CRM service: who people are, and what becomes of their tickets.
+const usage = `crm is Fixdesk's CRM service: people and their tickets.
 
   crm [serve]                   run the service
-  crm migrate                   bring the database to this version's schema and exit
+  crm check                     check the variables and exit
+  crm migrate                   bring the database to this version's schema
   crm admin create [flags]      make an approved admin
-  crm keys rotate --file PATH   make the signing keys, or replace the current one
+  crm keys rotate --file PATH   make the signing keys, or rotate them
   crm token [flags]             print a service token for the notification API
   crm help                      this, and every variable
 
-Each command tells its flags with -h. Exit codes: 0 done, 1 failed, 2 not understood.
+Each command lists its flags with -h.
+Exit codes: 0 done, 1 failed, 2 not understood.
 
 It is configured by environment variables:
 
@@ -57,6 +59,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	switch command {
 	case "serve":
 		return withoutArguments(rest, func() error { return serve(ctx, errOut) })
+	case "check":
+		return withoutArguments(rest, func() error { return check(errOut) })
 	case "migrate":
 		return withoutArguments(rest, func() error { return migrate(ctx, errOut) })
 	case "admin":
@@ -77,6 +81,16 @@ func withoutArguments(rest []string, fn func() error) error {
 		return fmt.Errorf("%w: unexpected %q", errUsage, rest[0])
 	}
 	return fn()
+}
+
+// check reads the configuration, so that bad values are found before anything
+// is started.
+func check(errOut io.Writer) error {
+	_, err := app.LoadConfig()
+	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
+		_, _ = fmt.Fprintf(errOut, "There is no variable %s; see crm help.\n", name)
+	}
+	return err
 }
 
 func serve(ctx context.Context, errOut io.Writer) error {

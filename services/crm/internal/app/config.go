@@ -38,14 +38,14 @@ type Config struct {
 	ShutdownTimeout  time.Duration      `split_words:"true" default:"15s" desc:"how long requests in flight may take once the service is told to stop, a positive duration"`
 }
 
-// LoadConfig reads the environment and refuses what can't work, naming the
-// variable and what would be right.
+// LoadConfig reads the environment and refuses what can't work. Its error has
+// a line for each bad value, with the variable's name and what would be right.
 func LoadConfig() (Config, error) {
 	var c Config
-	if err := config.Load(Prefix, &c); err != nil {
+	if err := errors.Join(config.Load(Prefix, &c), c.check()); err != nil {
 		return Config{}, err
 	}
-	return c, c.check()
+	return c, nil
 }
 
 // requiresVerifiedEmail tells whether texts of tickets go to verified addresses
@@ -55,51 +55,53 @@ func (c Config) requiresVerifiedEmail() bool {
 }
 
 func (c Config) check() error {
+	var bad []error
+	refuse := func(format string, values ...any) { bad = append(bad, fmt.Errorf(format, values...)) }
 	if c.VerifyEmail != "" && c.VerifyEmail != "required" && c.VerifyEmail != "off" {
-		return errors.New("CRM_VERIFY_EMAIL must be required or off")
+		refuse("CRM_VERIFY_EMAIL must be required or off")
 	}
 	for _, v := range []struct {
 		name  string
 		value time.Duration
 	}{{"CRM_RELAY_INTERVAL", c.RelayInterval}, {"CRM_SHUTDOWN_TIMEOUT", c.ShutdownTimeout}} {
 		if v.value <= 0 {
-			return fmt.Errorf("%s must be a positive duration, as in 5s", v.name)
+			refuse("%s must be a positive duration, as in 5s", v.name)
 		}
 	}
 	if c.DatabasePoolSize < 2 {
-		return errors.New("CRM_DATABASE_POOL_SIZE must be at least 2")
+		refuse("CRM_DATABASE_POOL_SIZE must be at least 2")
 	}
-	for name, value := range map[string]string{"CRM_NOTIFICATION_URL": c.NotificationURL, "CRM_PUBLIC_URL": c.PublicURL} {
-		if u, err := url.Parse(value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("%s must be an address such as http://host:8080", name)
+	for _, v := range []struct{ name, value string }{{"CRM_NOTIFICATION_URL", c.NotificationURL}, {"CRM_PUBLIC_URL", c.PublicURL}} {
+		if u, err := url.Parse(v.value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			refuse("%s must be an address such as http://host:8080", v.name)
 		}
 	}
 	if (c.AdminEmail == "") != !c.AdminPassword.IsSet() {
-		return errors.New("CRM_ADMIN_EMAIL and CRM_ADMIN_PASSWORD go together: set both or neither")
+		refuse("CRM_ADMIN_EMAIL and CRM_ADMIN_PASSWORD go together: set both or neither")
 	}
-	if c.Env != config.Production {
-		return nil
+	if c.Env == config.Production {
+		bad = append(bad, c.checkProduction())
 	}
-	return c.checkProduction()
+	return errors.Join(bad...)
 }
 
 func (c Config) checkProduction() error {
+	var bad []error
+	refuse := func(text string) { bad = append(bad, errors.New(text)) }
 	if c.KeysFile == "" {
-		return errors.New("CRM_KEYS_FILE must name a key file in production (make one with 'crm keys rotate --file PATH'): made-up keys would end every session at each restart")
-	}
-	info, err := os.Stat(c.KeysFile)
-	if err == nil && info.Mode().Perm()&0o077 != 0 {
-		return errors.New("CRM_KEYS_FILE must be readable by its owner alone in production (chmod 600)")
+		refuse("CRM_KEYS_FILE must name a key file in production (make one with 'crm keys rotate --file PATH'): made-up keys would end every session at each restart")
+	} else if info, err := os.Stat(c.KeysFile); err == nil && info.Mode().Perm()&0o077 != 0 {
+		refuse("CRM_KEYS_FILE must be readable by its owner alone in production (chmod 600)")
 	}
 	for _, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
-			return errors.New("CRM_TRUSTED_PROXIES must not trust every address in production: name your proxies' networks")
+			refuse("CRM_TRUSTED_PROXIES must not trust every address in production: name your proxies' networks")
 		}
 	}
 	for _, o := range c.CORSOrigins {
 		if strings.Contains(o, "*") {
-			return errors.New("CRM_CORS_ORIGINS must name each origin; a wildcard is not understood")
+			refuse("CRM_CORS_ORIGINS must name each origin; a wildcard is not understood")
 		}
 	}
-	return nil
+	return errors.Join(bad...)
 }

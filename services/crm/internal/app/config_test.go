@@ -38,6 +38,22 @@ func TestASettingThatCantWorkIsRefusedByNameAndNeverShown(t *testing.T) {
 	}
 }
 
+func TestBadSettingsAreAllNamedAtOnce(t *testing.T) {
+	bad := map[string]string{"CRM_RELAY_INTERVAL": "canary", "CRM_DATABASE_POOL_SIZE": "1", "CRM_PUBLIC_URL": "canary"}
+	for name, value := range bad {
+		t.Setenv(name, value)
+	}
+	_, err := app.LoadConfig()
+	if err == nil || strings.Contains(err.Error(), "canary") || strings.Count(err.Error(), "\n") != len(bad)-1 {
+		t.Fatalf("want %d lines: %v", len(bad), err)
+	}
+	for name := range bad {
+		if !strings.Contains("\n"+err.Error(), "\n"+name+" ") {
+			t.Errorf("%s is not named in: %v", name, err)
+		}
+	}
+}
+
 func TestProductionRefusesWhatIsOnlySafeAtHome(t *testing.T) {
 	keys, err := jwtauth.NewKeySet()
 	if err != nil {

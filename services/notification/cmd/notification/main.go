@@ -17,10 +17,12 @@ import (
 	"fixdesk/services/notification/internal/app"
 )
 
-const usage = `notification is Fixdesk's notification service: it mails people, and tells what became of each mail.
+const usage = `notification is Fixdesk's notification service: it mails people, and reports
+the result of each mail.
 
   notification [serve]    run the service
-  notification migrate    bring the database to this version's schema and exit
+  notification check      check the variables and exit
+  notification migrate    bring the database to this version's schema
   notification help       this, and every variable
 
 Exit codes: 0 done, 1 failed, 2 not understood.
@@ -59,6 +61,8 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	switch command {
 	case "serve":
 		return with(ctx, errOut, func(a *app.App) error { return a.Run(ctx) })
+	case "check":
+		return check(errOut)
 	case "migrate":
 		return with(ctx, errOut, func(a *app.App) error {
 			defer a.Close()
@@ -69,6 +73,16 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return config.Usage(out, app.Prefix, &app.Config{})
 	}
 	return fmt.Errorf("%w: there is no command %q", errUsage, command)
+}
+
+// check reads the configuration, so that bad values are found before anything
+// is started.
+func check(errOut io.Writer) error {
+	_, err := app.LoadConfig()
+	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
+		_, _ = fmt.Fprintf(errOut, "There is no variable %s; see notification help.\n", name)
+	}
+	return err
 }
 
 // with reads the configuration, warns of variables that look like the

@@ -54,17 +54,19 @@ type Config struct {
 	ShutdownTimeout  time.Duration      `split_words:"true" default:"15s" desc:"how long requests in flight may take once the service is told to stop, a positive duration"`
 }
 
-// LoadConfig reads the environment and refuses what can't work, naming the
-// variable and what would be right.
+// LoadConfig reads the environment and refuses what can't work. Its error has
+// a line for each bad value, with the variable's name and what would be right.
 func LoadConfig() (Config, error) {
 	var c Config
-	if err := config.Load(Prefix, &c); err != nil {
+	if err := errors.Join(config.Load(Prefix, &c), c.check()); err != nil {
 		return Config{}, err
 	}
-	return c, c.check()
+	return c, nil
 }
 
 func (c Config) check() error {
+	var bad []error
+	refuse := func(format string, values ...any) { bad = append(bad, fmt.Errorf(format, values...)) }
 	for _, v := range []struct {
 		name  string
 		value time.Duration
@@ -73,54 +75,60 @@ func (c Config) check() error {
 		{"GIVE_UP_AFTER", c.GiveUpAfter}, {"POLL_INTERVAL", c.PollInterval}, {"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},
 	} {
 		if v.value <= 0 {
-			return fmt.Errorf("NOTIFICATION_%s must be a positive duration, as in 5s", v.name)
+			refuse("NOTIFICATION_%s must be a positive duration, as in 5s", v.name)
 		}
 	}
-	switch {
-	case c.RetryCap < c.RetryBase:
-		return errors.New("NOTIFICATION_RETRY_CAP must not be shorter than NOTIFICATION_RETRY_BASE")
-	case c.Retention < 0:
-		return errors.New("NOTIFICATION_RETENTION must be 0 or a positive duration")
-	case c.SMTPConnections < 1 || c.SMTPConnections > 200:
-		return errors.New("NOTIFICATION_SMTP_CONNECTIONS must be from 1 to 200")
-	case c.SMTPMaxMessages < 1:
-		return errors.New("NOTIFICATION_SMTP_MAX_MESSAGES must be at least 1")
-	case c.DatabasePoolSize < 4:
-		return errors.New("NOTIFICATION_DATABASE_POOL_SIZE must be at least 4")
-	case c.Lease <= 2*c.SMTPTimeout:
-		return fmt.Errorf("NOTIFICATION_LEASE must be longer than twice NOTIFICATION_SMTP_TIMEOUT: %w", delivery.ErrLease)
+	if c.RetryCap < c.RetryBase {
+		refuse("NOTIFICATION_RETRY_CAP must not be shorter than NOTIFICATION_RETRY_BASE")
+	}
+	if c.Retention < 0 {
+		refuse("NOTIFICATION_RETENTION must be 0 or a positive duration")
+	}
+	if c.SMTPConnections < 1 || c.SMTPConnections > 200 {
+		refuse("NOTIFICATION_SMTP_CONNECTIONS must be from 1 to 200")
+	}
+	if c.SMTPMaxMessages < 1 {
+		refuse("NOTIFICATION_SMTP_MAX_MESSAGES must be at least 1")
+	}
+	if c.DatabasePoolSize < 4 {
+		refuse("NOTIFICATION_DATABASE_POOL_SIZE must be at least 4")
+	}
+	if c.Lease <= 2*c.SMTPTimeout {
+		refuse("NOTIFICATION_LEASE must be longer than twice NOTIFICATION_SMTP_TIMEOUT: %w", delivery.ErrLease)
 	}
 	if u, err := url.Parse(c.JWKSURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return errors.New("NOTIFICATION_JWKS_URL must be an address such as http://host:8080/.well-known/jwks.json")
+		refuse("NOTIFICATION_JWKS_URL must be an address such as http://host:8080/.well-known/jwks.json")
 	}
-	return c.checkMail()
+	return errors.Join(append(bad, c.checkMail())...)
 }
 
 func (c Config) checkMail() error {
+	var bad []error
+	refuse := func(format string, values ...any) { bad = append(bad, fmt.Errorf(format, values...)) }
 	servers, err := c.servers()
 	if err != nil {
-		return err
+		bad = append(bad, err)
 	}
 	if _, err := c.sender(); err != nil {
-		return err
+		bad = append(bad, err)
 	}
 	if c.Env != config.Production {
-		return nil
+		return errors.Join(bad...)
 	}
 	for _, s := range servers {
 		if s.MayBePlainText() {
-			return fmt.Errorf("NOTIFICATION_SMTP_URL must not speak plain text to %s in production: use smtps:// or leave out tls=", s.Name())
+			refuse("NOTIFICATION_SMTP_URL must not speak plain text to %s in production: use smtps:// or leave out tls=", s.Name())
 		}
 	}
 	if from, _ := c.from(); strings.HasSuffix(from.Address, "@localhost.localdomain") {
-		return errors.New("NOTIFICATION_MAIL_FROM must be an address of yours in production")
+		refuse("NOTIFICATION_MAIL_FROM must be an address of yours in production")
 	}
 	for _, p := range c.TrustedProxies {
 		if p.Bits() == 0 {
-			return errors.New("NOTIFICATION_TRUSTED_PROXIES must not trust every address in production: name your proxies' networks")
+			refuse("NOTIFICATION_TRUSTED_PROXIES must not trust every address in production: name your proxies' networks")
 		}
 	}
-	return nil
+	return errors.Join(bad...)
 }
 
 // servers reads the mail servers by priority.

@@ -44,6 +44,22 @@ func TestSettingThatCantWorkIsRefusedByNameAndNeverShown(t *testing.T) {
 	}
 }
 
+func TestBadSettingsAreAllNamedAtOnce(t *testing.T) {
+	bad := map[string]string{"NOTIFICATION_RETRY_BASE": "canary", "NOTIFICATION_DATABASE_POOL_SIZE": "1", "NOTIFICATION_JWKS_URL": "canary"}
+	for name, value := range bad {
+		t.Setenv(name, value)
+	}
+	_, err := app.LoadConfig()
+	if err == nil || strings.Contains(err.Error(), "canary") || strings.Count(err.Error(), "\n") != len(bad)-1 {
+		t.Fatalf("want %d lines: %v", len(bad), err)
+	}
+	for name := range bad {
+		if !strings.Contains("\n"+err.Error(), "\n"+name+" ") {
+			t.Errorf("%s is not named in: %v", name, err)
+		}
+	}
+}
+
 func TestProductionRefusesWhatIsOnlySafeAtHome(t *testing.T) {
 	t.Setenv("NOTIFICATION_ENV", "production")
 	t.Setenv("NOTIFICATION_MAIL_FROM", "desk@example.com")

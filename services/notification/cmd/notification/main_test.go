@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestHelpFits80ColumnsAndNamesEveryCommand(t *testing.T) {
+	var out, errOut bytes.Buffer
+	if err := run(t.Context(), []string{"help"}, &out, &errOut); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"notification check", "notification migrate", "NOTIFICATION_LEASE=60s"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in:\n%s", want, out.String())
+		}
+	}
+	for line := range strings.Lines(out.String()) {
+		if len(strings.TrimSuffix(line, "\n")) > 80 {
+			t.Errorf("more than 80 columns: %s", line)
+		}
+	}
+}
+
+func TestUnknownCommandsAndArgumentsAreRefused(t *testing.T) {
+	for _, args := range [][]string{{"nonsense"}, {"serve", "now"}, {"check", "now"}} {
+		if err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, errUsage) {
+			t.Errorf("%v is answered: %v", args, err)
+		}
+	}
+}
+
+func TestCheckNamesEveryBadVariable(t *testing.T) {
+	t.Setenv("NOTIFICATION_RETRY_BASE", "soon")
+	t.Setenv("NOTIFICATION_JWKS_URL", "nowhere")
+	t.Setenv("NOTIFICATION_RETRY_BAES", "1s")
+	var errOut bytes.Buffer
+	err := run(t.Context(), []string{"check"}, &bytes.Buffer{}, &errOut)
+	if err == nil {
+		t.Fatal("bad values were accepted")
+	}
+	for _, want := range []string{"NOTIFICATION_RETRY_BASE has a bad value", "NOTIFICATION_JWKS_URL must be", "There is no variable NOTIFICATION_RETRY_BAES"} {
+		if !strings.Contains(err.Error()+errOut.String(), want) {
+			t.Errorf("%q is missing in: %v %s", want, err, &errOut)
+		}
+	}
+}
