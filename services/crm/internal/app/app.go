@@ -24,10 +24,13 @@ import (
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/eventstream"
 	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/outbox"
+	"fixdesk/services/crm/internal/reports"
 	"fixdesk/services/crm/internal/ticket"
+	"fixdesk/services/crm/internal/ticketlist"
 )
 
 // Version is set when a release is built.
@@ -97,7 +100,7 @@ func (a *App) assemble(p parts, keys keySource) {
 		Queries: crmdb.New(a.pool), Client: client, Links: notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()},
 		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry,
 	})
-	feed := ticket.NewFeed(ticket.FeedConfig{
+	feed := eventstream.NewFeed(eventstream.FeedConfig{
 		Pool: a.pool, Now: p.now, Log: a.log, Registry: registry,
 		StillIn: func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) },
 	})
@@ -112,7 +115,9 @@ func (a *App) assemble(p parts, keys keySource) {
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	ticket.Register(a.api, a.tickets)
-	ticket.RegisterFeed(a.api, feed)
+	ticketlist.Register(a.api, ticketlist.NewService(a.pool, p.now))
+	reports.Register(a.api, reports.NewService(a.pool, p.now))
+	eventstream.Register(a.api, feed)
 	outbox.Mount(a.api, relay)
 }
 

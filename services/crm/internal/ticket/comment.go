@@ -77,7 +77,7 @@ func remember(ctx context.Context, q *crmdb.Queries, v Viewer, c Comment, once *
 
 func writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c Comment) error {
 	if err := q.CommentAdd(ctx, crmdb.CommentAddParams{
-		ID: c.ID, TicketID: t.ID, AuthorID: v.ID, Body: c.Body, Words: words(c.Body), Internal: c.Internal, CreatedAt: c.CreatedAt,
+		ID: c.ID, TicketID: t.ID, AuthorID: v.ID, Body: c.Body, Words: SearchWords(c.Body), Internal: c.Internal, CreatedAt: c.CreatedAt,
 	}); err != nil {
 		return fmt.Errorf("add comment: %w", err)
 	}
@@ -177,7 +177,7 @@ func (s *Service) Events(ctx context.Context, v Viewer, id uuid.UUID, limit int,
 		if r.ActorID != nil {
 			e.Actor = &Person{ID: *r.ActorID, Name: r.ActorName}
 		}
-		if e, err = e.asSeenBy(v); err != nil {
+		if e, err = e.ForViewer(v); err != nil {
 			return nil, nil, err
 		}
 		events = append(events, e)
@@ -189,9 +189,9 @@ func (s *Service) Events(ctx context.Context, v Viewer, id uuid.UUID, limit int,
 	return events[:limit], &Position{At: last.CreatedAt, ID: last.ID}, nil
 }
 
-// asSeenBy takes out what is for engineers and admins alone: why an engineer
+// ForViewer takes out what is for engineers and admins alone: why an engineer
 // was chosen, or declined.
-func (e Event) asSeenBy(v Viewer) (Event, error) {
+func (e Event) ForViewer(v Viewer) (Event, error) {
 	if v.Staff() {
 		return e, nil
 	}

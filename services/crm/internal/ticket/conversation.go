@@ -10,17 +10,17 @@ import (
 
 func registerConversation(api *httpapi.API, h handlers) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets/{id}/comments", ID: "create-comment", Tag: "tickets", Status: http.StatusCreated, Allow: everybody,
+		Method: http.MethodPost, Path: "/v1/tickets/{id}/comments", ID: "create-comment", Tag: "tickets", Status: http.StatusCreated, Allow: Everybody,
 		Summary:     "Comment on a ticket",
 		Description: "Internal comments are for engineers and admins alone, in every list, search, event and mail. With an Idempotency-Key the same request again gives the first answer for 24 hours.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
 	}, h.comment)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}/comments", ID: "list-comments", Tag: "tickets", Allow: everybody,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}/comments", ID: "list-comments", Tag: "tickets", Allow: Everybody,
 		Summary: "Comments on a ticket, newest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, h.comments)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}/events", ID: "list-events", Tag: "tickets", Allow: everybody,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}/events", ID: "list-events", Tag: "tickets", Allow: Everybody,
 		Summary: "The life of a ticket, oldest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, h.events)
 }
@@ -46,7 +46,7 @@ func (h handlers) comment(ctx context.Context, in *commentInput) (*commentAnswer
 	if err != nil {
 		return nil, err
 	}
-	c, err := h.s.AddComment(ctx, viewer(ctx), in.ID, in.Body.Body, in.Body.Internal, once)
+	c, err := h.s.AddComment(ctx, ViewerFrom(ctx), in.ID, in.Body.Body, in.Body.Internal, once)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (h handlers) comments(ctx context.Context, in *conversationInput) (*comment
 	if err != nil {
 		return nil, err
 	}
-	comments, at, err := h.s.Comments(ctx, viewer(ctx), in.ID, in.Limit, from)
+	comments, at, err := h.s.Comments(ctx, ViewerFrom(ctx), in.ID, in.Limit, from)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (h handlers) comments(ctx context.Context, in *conversationInput) (*comment
 }
 
 type eventsAnswer struct {
-	Body httpapi.Page[eventView]
+	Body httpapi.Page[EventView]
 }
 
 func (h handlers) events(ctx context.Context, in *conversationInput) (*eventsAnswer, error) {
@@ -107,13 +107,13 @@ func (h handlers) events(ctx context.Context, in *conversationInput) (*eventsAns
 	if err != nil {
 		return nil, err
 	}
-	events, at, err := h.s.Events(ctx, viewer(ctx), in.ID, in.Limit, from)
+	events, at, err := h.s.Events(ctx, ViewerFrom(ctx), in.ID, in.Limit, from)
 	if err != nil {
 		return nil, err
 	}
-	items := make([]eventView, len(events))
+	items := make([]EventView, len(events))
 	for i, e := range events {
-		if items[i], err = viewEvent(e); err != nil {
+		if items[i], err = ViewEvent(e); err != nil {
 			return nil, err
 		}
 	}

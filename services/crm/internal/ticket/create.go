@@ -113,7 +113,7 @@ func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.Ti
 	}
 	arg := crmdb.TicketCreateParams{
 		ID: t.ID, Title: t.Title, Description: t.Description,
-		TitleWords: words(t.Title), DescriptionWords: words(t.Description), Priority: crmdb.TicketPriority(t.Priority),
+		TitleWords: SearchWords(t.Title), DescriptionWords: SearchWords(t.Description), Priority: crmdb.TicketPriority(t.Priority),
 		ReporterID: v.ID, Now: t.CreatedAt,
 		CreatedEventID: uuid.Must(uuid.NewV7()), CreatedChanges: created,
 		AssignedEventID: uuid.Must(uuid.NewV7()), Rule: assignment.Rule,

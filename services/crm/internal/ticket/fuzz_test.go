@@ -3,6 +3,8 @@ package ticket
 import (
 	"strings"
 	"testing"
+
+	"fixdesk/services/crm/internal/crmtest"
 )
 
 // FuzzCreate sends anything as the body of a new ticket: the answer is a ticket
@@ -17,20 +19,20 @@ func FuzzCreate(f *testing.F) {
 	} {
 		f.Add(body)
 	}
-	d := newDesk(f)
-	customer := d.user("customer")
-	d.engineer()
+	d := newTestEnv(f)
+	customer := d.User("customer")
+	d.Engineer()
 	f.Fuzz(func(t *testing.T, body string) {
 		d.TB = t
-		answer := d.call(customer, "POST", "/v1/tickets", body)
+		answer := d.Call(customer, "POST", "/v1/tickets", body)
 		if answer.Code >= 500 || answer.Code < 200 {
 			t.Errorf("%d for %q: %s", answer.Code, body, answer.Body)
 		}
 		if answer.Code != 201 {
 			return
 		}
-		ticket := parse[ticketBody](answer)
-		if read := d.read(customer, ticket); read.Title != ticket.Title || read.Description != ticket.Description {
+		ticket := crmtest.Parse[crmtest.Ticket](answer)
+		if read := d.Read(customer, ticket); read.Title != ticket.Title || read.Description != ticket.Description {
 			t.Errorf("raised %+v, read %+v", ticket, read)
 		}
 	})

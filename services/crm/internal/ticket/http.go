@@ -13,28 +13,29 @@ import (
 	"fixdesk/services/crm/internal/identity"
 )
 
+// The roles that operations of tickets are for.
 var (
-	everybody = []string{string(identity.RoleCustomer), string(identity.RoleEngineer), string(identity.RoleAdmin)}
+	Everybody = []string{string(identity.RoleCustomer), string(identity.RoleEngineer), string(identity.RoleAdmin)}
 	staff     = []string{string(identity.RoleEngineer), string(identity.RoleAdmin)}
 	engineers = []string{string(identity.RoleEngineer)}
-	admins    = []string{string(identity.RoleAdmin)}
+	Admins    = []string{string(identity.RoleAdmin)}
 )
 
 // Register mounts the routes below /v1/tickets.
 func Register(api *httpapi.API, s *Service) {
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: everybody,
+		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: Everybody,
 		Summary:     "Raise a ticket",
 		Description: "An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned as soon as an engineer is available. With an Idempotency-Key the same request again gives the first answer for 24 hours.",
 		Errors:      []string{errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
 	}, h.create)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: everybody,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: Everybody,
 		Summary: "Read a ticket", Errors: []string{errs.CodeNotFound},
 	}, h.get)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: everybody,
+		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: Everybody,
 		Summary:     "Edit a ticket or take it to another status",
 		Description: "Its reporter edits title and description while it is active, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing answers with the ticket as it is.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeVersionMismatch, errs.CodeInvalidTransition, errs.CodeConflict},
@@ -51,20 +52,19 @@ func Register(api *httpapi.API, s *Service) {
 		Errors:      []string{errs.CodeNotFound, errs.CodeInvalidTransition},
 	}, h.decline)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets/{id}/assign", ID: "assign-ticket", Tag: "tickets", Allow: admins,
+		Method: http.MethodPost, Path: "/v1/tickets/{id}/assign", ID: "assign-ticket", Tag: "tickets", Allow: Admins,
 		Summary:     "Give a ticket to an engineer, or take it from one",
 		Description: "null takes the ticket from its assignee; it then stays without one until an engineer accepts it or is given it.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeConflict},
 	}, h.assign)
 	registerConversation(api, h)
-	registerLists(api, h)
 	registerNotifications(api, h)
-	registerReports(api, h)
 }
 
 type handlers struct{ s *Service }
 
-func viewer(ctx context.Context) Viewer {
+// ViewerFrom makes the viewer of a request from its principal.
+func ViewerFrom(ctx context.Context) Viewer {
 	p := identity.PrincipalFrom(ctx)
 	return Viewer{ID: p.UserID, Name: p.Name, Email: p.Email, Role: string(p.Role)}
 }
@@ -76,14 +76,14 @@ type TicketPath struct {
 
 type ticketAnswer struct {
 	ETag string `header:"ETag"`
-	Body ticketView
+	Body TicketView
 }
 
 func answer(t Ticket, err error) (*ticketAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ticketAnswer{ETag: httpapi.ETag(int64(t.Version)), Body: viewTicket(t)}, nil
+	return &ticketAnswer{ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(t)}, nil
 }
 
 type createInput struct {
@@ -98,7 +98,7 @@ type createInput struct {
 type createAnswer struct {
 	Location string `header:"Location"`
 	ETag     string `header:"ETag"`
-	Body     ticketView
+	Body     TicketView
 }
 
 func (h handlers) create(ctx context.Context, in *createInput) (*createAnswer, error) {
@@ -109,19 +109,19 @@ func (h handlers) create(ctx context.Context, in *createInput) (*createAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.s.Create(ctx, viewer(ctx), New{
+	t, err := h.s.Create(ctx, ViewerFrom(ctx), New{
 		Title: in.Body.Title, Description: in.Body.Description, Priority: Priority(in.Body.Priority),
 	}, once)
 	if err != nil {
 		return nil, err
 	}
 	return &createAnswer{
-		Location: "/v1/tickets/" + t.ID.String(), ETag: httpapi.ETag(int64(t.Version)), Body: viewTicket(t),
+		Location: "/v1/tickets/" + t.ID.String(), ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(t),
 	}, nil
 }
 
 func (h handlers) get(ctx context.Context, in *TicketPath) (*ticketAnswer, error) {
-	return answer(h.s.Get(ctx, viewer(ctx), in.ID))
+	return answer(h.s.Get(ctx, ViewerFrom(ctx), in.ID))
 }
 
 type updateInput struct {
@@ -145,14 +145,14 @@ func (h handlers) update(ctx context.Context, in *updateInput) (*ticketAnswer, e
 	if err := validate(line("body.title", b.Title), prose("body.description", b.Description), prose("body.resolution", b.Resolution)); err != nil {
 		return nil, err
 	}
-	return answer(h.s.Update(ctx, viewer(ctx), in.ID, Edit{
+	return answer(h.s.Update(ctx, ViewerFrom(ctx), in.ID, Edit{
 		Title: b.Title, Description: b.Description, Priority: (*Priority)(b.Priority),
 		Status: (*Status)(b.Status), Resolution: b.Resolution,
 	}, func(version int) bool { return match.Allows(int64(version)) }))
 }
 
 func (h handlers) accept(ctx context.Context, in *TicketPath) (*ticketAnswer, error) {
-	return answer(h.s.Accept(ctx, viewer(ctx), in.ID))
+	return answer(h.s.Accept(ctx, ViewerFrom(ctx), in.ID))
 }
 
 type declineInput struct {
@@ -166,7 +166,7 @@ func (h handlers) decline(ctx context.Context, in *declineInput) (*ticketAnswer,
 	if err := validate(prose("body.reason", &in.Body.Reason)); err != nil {
 		return nil, err
 	}
-	return answer(h.s.Decline(ctx, viewer(ctx), in.ID, in.Body.Reason))
+	return answer(h.s.Decline(ctx, ViewerFrom(ctx), in.ID, in.Body.Reason))
 }
 
 type assignInput struct {
@@ -177,7 +177,7 @@ type assignInput struct {
 }
 
 func (h handlers) assign(ctx context.Context, in *assignInput) (*ticketAnswer, error) {
-	return answer(h.s.Assign(ctx, viewer(ctx), in.ID, in.Body.EngineerID))
+	return answer(h.s.Assign(ctx, ViewerFrom(ctx), in.ID, in.Body.EngineerID))
 }
 
 // validate gathers what is wrong with texts into one error.

@@ -13,6 +13,7 @@ import (
 
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/crmtest"
 )
 
 // model is what the tickets and engineers must look like, without a database:
@@ -30,8 +31,8 @@ type modelEngineer struct {
 }
 
 type modelTicket struct {
-	body     ticketBody
-	reporter somebody
+	body     crmtest.Ticket
+	reporter crmtest.User
 	status   string
 	assignee uuid.UUID // Nil for none
 	declined []uuid.UUID
@@ -101,7 +102,7 @@ func (m *model) handOver(id uuid.UUID) {
 
 // step moves the status as the contract says, if it may; it gives the status of
 // the answer.
-func (m *model) step(t *modelTicket, who somebody, to string) int {
+func (m *model) step(t *modelTicket, who crmtest.User, to string) int {
 	s := situation{role: who.Role, reporter: who.ID == t.reporter.ID, assignee: who.ID == t.assignee, from: Status(t.status)}
 	switch {
 	case !s.reporter && !s.works() && s.role != "admin":
@@ -130,7 +131,7 @@ func (m *model) step(t *modelTicket, who somebody, to string) int {
 	return 200
 }
 
-func (m *model) accept(t *modelTicket, e somebody) int {
+func (m *model) accept(t *modelTicket, e crmtest.User) int {
 	switch {
 	case t.status != "open":
 		return 409
@@ -144,7 +145,7 @@ func (m *model) accept(t *modelTicket, e somebody) int {
 	return 200
 }
 
-func (m *model) decline(t *modelTicket, e somebody) int {
+func (m *model) decline(t *modelTicket, e crmtest.User) int {
 	switch {
 	case t.assignee != e.ID:
 		return 403
@@ -177,11 +178,11 @@ func (m *model) assign(t *modelTicket, to uuid.UUID) int {
 
 // experiment is the desk and the model side by side.
 type experiment struct {
-	*desk
+	*testEnv
 	model
 	r                *rand.Rand
-	admin            somebody
-	customers, staff []somebody
+	admin            crmtest.User
+	customers, staff []crmtest.User
 	log              []string
 }
 
@@ -192,10 +193,10 @@ func (x *experiment) one() {
 	}
 	t := x.tickets[x.r.IntN(len(x.tickets))]
 	e := x.staff[x.r.IntN(len(x.staff))]
-	if i := slices.IndexFunc(x.staff, func(s somebody) bool { return s.ID == t.assignee }); i >= 0 && x.r.IntN(3) > 0 {
+	if i := slices.IndexFunc(x.staff, func(s crmtest.User) bool { return s.ID == t.assignee }); i >= 0 && x.r.IntN(3) > 0 {
 		e = x.staff[i]
 	}
-	suspended := get[string](x.desk, `select status from users where id = $1`, e.ID) != "approved"
+	suspended := crmtest.Get[string](x.Env, `select status from users where id = $1`, e.ID) != "approved"
 	got, want := 0, 0
 	what := fmt.Sprintf("#%d (%s of %.8s) by %s: ", t.body.Number, t.status, t.assignee, e.Name)
 	switch n := x.r.IntN(10); {
@@ -203,29 +204,29 @@ func (x *experiment) one() {
 		return
 	case n < 2:
 		what += "accept"
-		want, got = x.accept(t, e), x.call(e, "POST", t.body.path("/accept"), nil).Code
+		want, got = x.accept(t, e), x.Call(e, "POST", t.body.Path("/accept"), nil).Code
 	case n < 4:
 		what += "decline"
-		want, got = x.decline(t, e), x.call(e, "POST", t.body.path("/decline"), object{"reason": "No"}).Code
+		want, got = x.decline(t, e), x.Call(e, "POST", t.body.Path("/decline"), crmtest.Object{"reason": "No"}).Code
 	case n < 8:
-		who := []somebody{e, t.reporter, x.admin, x.customers[0]}[x.r.IntN(4)]
+		who := []crmtest.User{e, t.reporter, x.admin, x.customers[0]}[x.r.IntN(4)]
 		if suspended && who.ID == e.ID {
 			return
 		}
-		to := string(statusOrder[x.r.IntN(5)])
-		edit := object{"status": to}
+		to := string(Statuses[x.r.IntN(5)])
+		edit := crmtest.Object{"status": to}
 		if to == "resolved" && who.ID != t.reporter.ID {
 			edit["resolution"] = "Fixed"
 		}
 		what += who.Name + " takes it to " + to
-		want, got = x.step(t, who, to), x.patch(who, t.body, edit).Code
+		want, got = x.step(t, who, to), x.Patch(who, t.body, edit).Code
 	case n == 8:
 		to, id := any(nil), uuid.Nil
 		if x.r.IntN(3) > 0 {
 			to, id = e.ID, e.ID
 		}
 		what += fmt.Sprintf("assign %v", to)
-		want, got = x.assign(t, id), x.call(x.admin, "POST", t.body.path("/assign"), object{"engineer_id": to}).Code
+		want, got = x.assign(t, id), x.Call(x.admin, "POST", t.body.Path("/assign"), crmtest.Object{"engineer_id": to}).Code
 	default:
 		what += x.comesOrGoes(e)
 	}
@@ -237,32 +238,32 @@ func (x *experiment) one() {
 
 func (x *experiment) create() {
 	reporter := x.customers[x.r.IntN(len(x.customers))]
-	t := &modelTicket{body: x.raise(reporter, "Printer", "It smokes"), reporter: reporter, status: "open", version: 1}
+	t := &modelTicket{body: x.Raise(reporter, "Printer", "It smokes"), reporter: reporter, status: "open", version: 1}
 	t.waiting = !x.give(t)
 	x.tickets = append(x.tickets, t)
 	x.log = append(x.log, fmt.Sprintf("create #%d", t.body.Number))
 }
 
 // comesOrGoes moves an engineer in or out, or away and back.
-func (x *experiment) comesOrGoes(e somebody) string {
+func (x *experiment) comesOrGoes(e crmtest.User) string {
 	ctx := context.Background()
 	known := x.engineers[e.ID]
 	switch {
 	case known == nil:
-		x.exec(`update users set status = 'approved' where id = $1`, e.ID)
-		x.do(func(q *crmdb.Queries) error { return assignment.Join(ctx, q, x.now(), e.ID) })
+		x.Exec(`update users set status = 'approved' where id = $1`, e.ID)
+		x.Do(func(q *crmdb.Queries) error { return assignment.Join(ctx, q, x.Now(), e.ID) })
 		x.engineers[e.ID] = &modelEngineer{id: e.ID, available: true}
 		x.drain()
 		return "joins"
 	case x.r.IntN(3) == 0:
-		x.suspend(e, x.admin)
+		x.Suspend(e, x.admin)
 		x.handOver(e.ID)
 		delete(x.engineers, e.ID)
 		return "leaves"
 	}
 	available, handsOver := !known.available, x.r.IntN(2) == 0
-	x.do(func(q *crmdb.Queries) error {
-		return assignment.SetAvailable(ctx, q, x.now(), e.ID, available, handsOver)
+	x.Do(func(q *crmdb.Queries) error {
+		return assignment.SetAvailable(ctx, q, x.Now(), e.ID, available, handsOver)
 	})
 	if !available && handsOver {
 		x.handOver(e.ID)
@@ -277,7 +278,7 @@ func (x *experiment) comesOrGoes(e somebody) string {
 func (x *experiment) compare() {
 	x.Helper()
 	for _, t := range x.tickets {
-		got, has := x.read(x.admin, t.body), uuid.Nil
+		got, has := x.Read(x.admin, t.body), uuid.Nil
 		if got.Assignee != nil {
 			has = got.Assignee.ID
 		}
@@ -286,11 +287,11 @@ func (x *experiment) compare() {
 		}
 	}
 	for id := range x.engineers {
-		if got := get[int](x.desk, `select active_tickets from engineers where user_id = $1`, id); got != x.load(id) {
+		if got := crmtest.Get[int](x.Env, `select active_tickets from engineers where user_id = $1`, id); got != x.load(id) {
 			x.Errorf("load of %s %d, the model says %d", id, got, x.load(id))
 		}
 	}
-	if n := get[int](x.desk, `select count(*) from engineers`); n != len(x.engineers) {
+	if n := crmtest.Get[int](x.Env, `select count(*) from engineers`); n != len(x.engineers) {
 		x.Errorf("%d engineers, the model has %d", n, len(x.engineers))
 	}
 	if x.Failed() {
@@ -302,13 +303,13 @@ func TestRandomLivesMatchAModelWorkedOutByHand(t *testing.T) {
 	for range trials(t, 2) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			d := newDesk(t)
-			x := &experiment{desk: d, model: model{engineers: map[uuid.UUID]*modelEngineer{}}, r: rand.New(rand.NewPCG(seed, 0)), admin: d.user("admin")}
+			d := newTestEnv(t)
+			x := &experiment{testEnv: d, model: model{engineers: map[uuid.UUID]*modelEngineer{}}, r: rand.New(rand.NewPCG(seed, 0)), admin: d.User("admin")}
 			for range 3 {
-				x.customers = append(x.customers, d.user("customer"))
+				x.customers = append(x.customers, d.User("customer"))
 			}
 			for range 4 {
-				e := d.engineer()
+				e := d.Engineer()
 				x.staff = append(x.staff, e)
 				x.engineers[e.ID] = &modelEngineer{id: e.ID, available: true}
 			}

@@ -69,7 +69,7 @@ func (h handlers) notifications(ctx context.Context, in *conversationInput) (*no
 		}
 		from = &mark
 	}
-	mails, mark, err := h.s.Mails(ctx, viewer(ctx), in.ID, in.Limit, from)
+	mails, mark, err := h.s.Mails(ctx, ViewerFrom(ctx), in.ID, in.Limit, from)
 	if err != nil {
 		return nil, err
 	}

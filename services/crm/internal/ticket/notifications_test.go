@@ -16,6 +16,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/notifyapi"
+	"fixdesk/services/crm/internal/crmtest"
 )
 
 // mailRoom answers as the notification service would: lists by reference in
@@ -28,7 +29,7 @@ type mailRoom struct {
 	most   atomic.Int64
 }
 
-func newMailRoom(d *desk) *mailRoom {
+func newMailRoom(d *testEnv) *mailRoom {
 	d.Helper()
 	m := &mailRoom{fail: func(string) int { return 0 }}
 	m.Server = httptest.NewServer(http.HandlerFunc(m.serve))
@@ -89,7 +90,7 @@ func (m *mailRoom) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // add makes the service know one more mail about a ticket.
-func (m *mailRoom) add(t ticketBody, subject string, status notifyapi.Status, recipients ...notifyapi.Recipient) {
+func (m *mailRoom) add(t crmtest.Ticket, subject string, status notifyapi.Status, recipients ...notifyapi.Recipient) {
 	reference := t.ID.String()
 	m.mails = slices.Insert(m.mails, 0, notifyapi.Notification{
 		ID: uuid.Must(uuid.NewV7()), Subject: subject, Text: "canary text", Reference: &reference,
@@ -120,11 +121,11 @@ func subjects(mails []mailBody) []string {
 }
 
 func TestStaffSeeWhatBecameOfATicketsMailsRecipientByRecipient(t *testing.T) {
-	d := newDesk(t)
+	d := newTestEnv(t)
 	room := newMailRoom(d)
-	customer, engineer, admin := d.user("customer"), d.engineer(), d.user("admin")
-	ticket, another := d.raise(customer, "Printer", "It smokes"), d.raise(customer, "Lamp", "It flickers")
-	d.exec(`update outbox set dead_at = now(), attempts = 1, last_error = 'refused: 422' where reference = $1 and kind = 'ticket_assigned'`, ticket.ID)
+	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
+	ticket, another := d.Raise(customer, "Printer", "It smokes"), d.Raise(customer, "Lamp", "It flickers")
+	d.Exec(`update outbox set dead_at = now(), attempts = 1, last_error = 'refused: 422' where reference = $1 and kind = 'ticket_assigned'`, ticket.ID)
 	sent, refusal := time.Now(), "550 no such user"
 	room.add(ticket, "Old", notifyapi.StatusPartiallyFailed,
 		notifyapi.Recipient{ID: uuid.New(), Email: "a@example.com", Status: notifyapi.RecipientSent, Attempts: 2, SentAt: &sent},
@@ -132,9 +133,9 @@ func TestStaffSeeWhatBecameOfATicketsMailsRecipientByRecipient(t *testing.T) {
 	room.add(another, "Of another ticket", notifyapi.StatusCompleted)
 	room.add(ticket, "New", notifyapi.StatusQueued, notifyapi.Recipient{ID: uuid.New(), Email: "a@example.com", Status: notifyapi.RecipientQueued})
 
-	for _, who := range []somebody{engineer, admin} {
-		answer := d.call(who, "GET", ticket.path("/notifications"), nil).want(200)
-		mails := parse[page[mailBody]](answer).Items
+	for _, who := range []crmtest.User{engineer, admin} {
+		answer := d.Call(who, "GET", ticket.Path("/notifications"), nil).Want(200)
+		mails := crmtest.Parse[crmtest.Page[mailBody]](answer).Items
 		if len(mails) != 4 || strings.Contains(string(answer.Body), "canary") {
 			t.Fatalf("%s", answer.Body)
 		}
@@ -161,19 +162,19 @@ func TestStaffSeeWhatBecameOfATicketsMailsRecipientByRecipient(t *testing.T) {
 			t.Errorf("old: %+v", old)
 		}
 	}
-	d.call(customer, "GET", ticket.path("/notifications"), nil).refused(403, errs.CodeForbidden)
-	d.call(admin, "GET", "/v1/tickets/"+uuid.NewString()+"/notifications", nil).refused(404, errs.CodeNotFound)
+	d.Call(customer, "GET", ticket.Path("/notifications"), nil).Refused(403, errs.CodeForbidden)
+	d.Call(admin, "GET", "/v1/tickets/"+uuid.NewString()+"/notifications", nil).Refused(404, errs.CodeNotFound)
 }
 
 func TestMailsComeInPagesEachOnceWhereverThePageEnds(t *testing.T) {
-	d := newDesk(t)
+	d := newTestEnv(t)
 	room := newMailRoom(d)
-	customer, _, admin := d.user("customer"), d.engineer(), d.user("admin")
-	ticket := d.raise(customer, "Printer", "It smokes")
+	customer, _, admin := d.User("customer"), d.Engineer(), d.User("admin")
+	ticket := d.Raise(customer, "Printer", "It smokes")
 	for i := range 40 {
 		room.add(ticket, "Mail "+strconv.Itoa(i), notifyapi.StatusCompleted)
 	}
-	all := parse[page[mailBody]](d.call(admin, "GET", ticket.path("/notifications?limit=100"), nil).want(200))
+	all := crmtest.Parse[crmtest.Page[mailBody]](d.Call(admin, "GET", ticket.Path("/notifications?limit=100"), nil).Want(200))
 	if len(all.Items) != 42 || all.NextCursor != "" {
 		t.Fatalf("%d mails, next %q", len(all.Items), all.NextCursor)
 	}
@@ -184,7 +185,7 @@ func TestMailsComeInPagesEachOnceWhereverThePageEnds(t *testing.T) {
 		var walked []mailBody
 		cursor := ""
 		for {
-			p := parse[page[mailBody]](d.call(admin, "GET", ticket.path("/notifications?limit="+strconv.Itoa(limit)+cursor), nil).want(200))
+			p := crmtest.Parse[crmtest.Page[mailBody]](d.Call(admin, "GET", ticket.Path("/notifications?limit="+strconv.Itoa(limit)+cursor), nil).Want(200))
 			walked = append(walked, p.Items...)
 			if len(p.Items) > limit {
 				t.Errorf("limit %d: %d items", limit, len(p.Items))
@@ -198,22 +199,22 @@ func TestMailsComeInPagesEachOnceWhereverThePageEnds(t *testing.T) {
 			t.Errorf("limit %d: %v", limit, subjects(walked))
 		}
 	}
-	first := parse[page[mailBody]](d.call(admin, "GET", ticket.path("/notifications?limit=5"), nil).want(200))
-	another := d.raise(customer, "Lamp", "It flickers")
+	first := crmtest.Parse[crmtest.Page[mailBody]](d.Call(admin, "GET", ticket.Path("/notifications?limit=5"), nil).Want(200))
+	another := d.Raise(customer, "Lamp", "It flickers")
 	for _, cursor := range []string{"x", first.NextCursor + "A"} {
-		d.call(admin, "GET", ticket.path("/notifications?cursor="+cursor), nil).refused(400, errs.CodeInvalidCursor)
+		d.Call(admin, "GET", ticket.Path("/notifications?cursor="+cursor), nil).Refused(400, errs.CodeInvalidCursor)
 	}
-	d.call(admin, "GET", another.path("/notifications?cursor="+first.NextCursor), nil).refused(400, errs.CodeInvalidCursor)
+	d.Call(admin, "GET", another.Path("/notifications?cursor="+first.NextCursor), nil).Refused(400, errs.CodeInvalidCursor)
 	if err := mailsUnknown(&notifyapi.Error{Status: http.StatusBadRequest, Code: errs.CodeInvalidCursor}); !errs.HasCode(err, errs.CodeInvalidCursor) {
 		t.Errorf("a cursor that the notification service refuses: %v", err)
 	}
 }
 
 func TestMailsAreUnavailableRatherThanWrongWithoutTheNotificationService(t *testing.T) {
-	d := newDesk(t)
+	d := newTestEnv(t)
 	room := newMailRoom(d)
-	customer, admin := d.user("customer"), d.user("admin")
-	ticket := d.raise(customer, "Printer", "It smokes")
+	customer, admin := d.User("customer"), d.User("admin")
+	ticket := d.Raise(customer, "Printer", "It smokes")
 	room.add(ticket, "Mail", notifyapi.StatusCompleted)
 	down := &notifyapi.Client{BaseURL: "http://127.0.0.1:1", Token: room.client().Token}
 	for name, arrange := range map[string]func(){
@@ -224,14 +225,14 @@ func TestMailsAreUnavailableRatherThanWrongWithoutTheNotificationService(t *test
 	} {
 		d.service.mails = room.client()
 		room.fail = func(string) int { return 0 }
-		d.call(admin, "GET", ticket.path("/notifications"), nil).want(200)
+		d.Call(admin, "GET", ticket.Path("/notifications"), nil).Want(200)
 		arrange()
-		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, ticket.path("/notifications"), nil)
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, ticket.Path("/notifications"), nil)
 		r.Header.Set("Authorization", "Bearer "+admin.ID.String())
 		w := httptest.NewRecorder()
-		d.handler.ServeHTTP(w, r)
-		answer := reply{d, w.Code, w.Header(), w.Body.Bytes()}
-		p := answer.refused(http.StatusServiceUnavailable, errs.CodeUnavailable)
+		d.Handler.ServeHTTP(w, r)
+		answer := crmtest.Response{Env: d.Env, Code: w.Code, Header: w.Header(), Body: w.Body.Bytes()}
+		p := answer.Refused(http.StatusServiceUnavailable, errs.CodeUnavailable)
 		if w.Header().Get("Retry-After") == "" || !strings.Contains(p.Detail, "notification service") || strings.Contains(w.Body.String(), "canary") {
 			t.Errorf("%s: Retry-After %q, %s", name, w.Header().Get("Retry-After"), w.Body)
 		}

@@ -41,7 +41,7 @@ func (s *Service) Get(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, erro
 	if err != nil {
 		return Ticket{}, missing("get ticket", err)
 	}
-	t := fromRow(crmdb.TicketLockRow(row))
+	t := FromRow(crmdb.TicketLockRow(row))
 	if !v.CanSee(t) {
 		return Ticket{}, errs.Missing()
 	}
@@ -59,7 +59,7 @@ func (s *Service) change(ctx context.Context, v Viewer, id uuid.UUID, fn func(q 
 			if err != nil {
 				return missing("lock ticket", err)
 			}
-			t := fromRow(row)
+			t := FromRow(row)
 			if !v.CanSee(t) {
 				return errs.Missing()
 			}
@@ -80,7 +80,7 @@ func read(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (Ticket, error) {
 	if err != nil {
 		return Ticket{}, fmt.Errorf("read ticket: %w", err)
 	}
-	return fromRow(crmdb.TicketLockRow(row)), nil
+	return FromRow(crmdb.TicketLockRow(row)), nil
 }
 
 func missing(operation string, err error) error {
@@ -90,7 +90,8 @@ func missing(operation string, err error) error {
 	return fmt.Errorf("%s: %w", operation, err)
 }
 
-func fromRow(r crmdb.TicketLockRow) Ticket {
+// FromRow makes a ticket of its row with the names of its people.
+func FromRow(r crmdb.TicketLockRow) Ticket {
 	t := Ticket{
 		ID: r.ID, Number: r.Number, Title: r.Title, Description: r.Description,
 		Status: Status(r.Status), Priority: Priority(r.Priority),

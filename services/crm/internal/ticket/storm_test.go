@@ -19,6 +19,7 @@ import (
 	"fixdesk/pkg/errs"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/crmtest"
 )
 
 // trials multiplies the size of a storm by FIXDESK_TRIALS.
@@ -36,23 +37,23 @@ func trials(t *testing.T, n int) int {
 
 // deadlocks counts those of the test's database so far. The server learns of
 // a connection's count when the connection ends.
-func (d *desk) deadlocks() int {
+func (d *testEnv) deadlocks() int {
 	d.Helper()
-	d.pool.Reset()
+	d.Pool.Reset()
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		if get[int](d, `select count(*) from pg_stat_activity where datname = current_database()`) == 1 {
+		if crmtest.Get[int](d.Env, `select count(*) from pg_stat_activity where datname = current_database()`) == 1 {
 			break
 		}
 		if time.Now().After(deadline) {
 			d.Fatal("connections don't end")
 		}
 	}
-	return get[int](d, `select deadlocks from pg_stat_database where datname = current_database()`)
+	return crmtest.Get[int](d.Env, `select deadlocks from pg_stat_database where datname = current_database()`)
 }
 
-func (d *desk) sweep() int {
+func (d *testEnv) sweep() int {
 	d.Helper()
-	n, err := assignment.NewSweeper(d.pool, d.now, time.Hour, slog.New(slog.NewTextHandler(io.Discard, nil)), func() {}).Sweep(context.Background())
+	n, err := assignment.NewSweeper(d.Pool, d.Now, time.Hour, slog.New(slog.NewTextHandler(io.Discard, nil)), func() {}).Sweep(context.Background())
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -61,7 +62,7 @@ func (d *desk) sweep() int {
 
 // storm is many people doing everything at once.
 type storm struct {
-	*desk
+	*testEnv
 	admin     Viewer
 	customers []Viewer
 	engineers []Viewer // the first stays, the others come and go
@@ -144,15 +145,15 @@ func (s *storm) staff(r *rand.Rand) (string, error) {
 	e := s.engineers[1+r.IntN(len(s.engineers)-1)]
 	switch r.IntN(5) {
 	case 0:
-		return "suspend", s.try(func(q *crmdb.Queries) error { return assignment.Leave(ctx, q, s.now(), e.ID, s.admin.ID) })
+		return "suspend", s.Try(func(q *crmdb.Queries) error { return assignment.Leave(ctx, q, s.Now(), e.ID, s.admin.ID) })
 	case 1, 2:
-		return "approve", s.try(func(q *crmdb.Queries) error { return assignment.Join(ctx, q, s.now(), e.ID) })
+		return "approve", s.Try(func(q *crmdb.Queries) error { return assignment.Join(ctx, q, s.Now(), e.ID) })
 	case 3:
-		return "away", s.try(func(q *crmdb.Queries) error {
-			return assignment.SetAvailable(ctx, q, s.now(), e.ID, false, r.IntN(2) == 0)
+		return "away", s.Try(func(q *crmdb.Queries) error {
+			return assignment.SetAvailable(ctx, q, s.Now(), e.ID, false, r.IntN(2) == 0)
 		})
 	default:
-		return "back", s.try(func(q *crmdb.Queries) error { return assignment.SetAvailable(ctx, q, s.now(), e.ID, true, false) })
+		return "back", s.Try(func(q *crmdb.Queries) error { return assignment.SetAvailable(ctx, q, s.Now(), e.ID, true, false) })
 	}
 }
 
@@ -185,13 +186,13 @@ func (s *storm) one(r *rand.Rand) {
 	}
 }
 
-func (d *desk) storm(customers, engineers int) *storm {
-	s := &storm{desk: d, admin: d.user("admin").viewer(), outcomes: map[string]int{}}
+func (d *testEnv) storm(customers, engineers int) *storm {
+	s := &storm{testEnv: d, admin: Viewer(d.User("admin")), outcomes: map[string]int{}}
 	for range customers {
-		s.customers = append(s.customers, d.user("customer").viewer())
+		s.customers = append(s.customers, Viewer(d.User("customer")))
 	}
 	for range engineers {
-		s.engineers = append(s.engineers, d.engineer().viewer())
+		s.engineers = append(s.engineers, Viewer(d.Engineer()))
 	}
 	return s
 }
@@ -215,7 +216,7 @@ const deserted = `select count(*) from tickets t where t.assignee_id is null and
 		and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))`
 
 func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
-	d := newPatientDesk(t)
+	d := newPatientTestEnv(t)
 	s := d.storm(5, 6)
 	n, seed, start := trials(t, 2000), rand.Uint64(), time.Now()
 	s.blow(n, 40, seed)
@@ -226,15 +227,15 @@ func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
 	}
 	t.Logf("the sweep gave out %d", d.sweep())
 	for what, sql := range map[string]string{
-		"loads that differ from the recount":          wrongLoads,
+		"loads that differ from the recount":          crmtest.WrongLoads,
 		"tickets without an engineer who could":       deserted,
 		"active tickets of who is no engineer":        `select count(*) from tickets where status in ('open', 'in_progress', 'blocked') and assignee_id not in (select user_id from engineers)`,
 		"tickets without their creation told":         `select count(*) from tickets t where 1 <> (select count(*) from ticket_events e where e.ticket_id = t.id and e.kind = 'created')`,
 		"tickets without their receipt":               `select count(*) from tickets t where 1 <> (select count(*) from outbox o where o.reference = t.id and o.kind = 'ticket_received')`,
-		"tickets that wait and have somebody":         `select count(*) from tickets where waiting_since is not null and (assignee_id is not null or status not in ('open', 'in_progress', 'blocked'))`,
+		"tickets that wait and have crmtest.User":     `select count(*) from tickets where waiting_since is not null and (assignee_id is not null or status not in ('open', 'in_progress', 'blocked'))`,
 		"tickets whose last assignment isn't in them": lastAssignment,
 	} {
-		if n := get[int](d, sql); n != 0 {
+		if n := crmtest.Get[int](d.Env, sql); n != 0 {
 			t.Errorf("seed %d: %d %s", seed, n, what)
 		}
 	}
@@ -246,7 +247,7 @@ func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
 }
 
 // lastAssignment counts tickets whose latest event about the assignee names
-// somebody else than the ticket.
+// crmtest.User else than the ticket.
 const lastAssignment = `select count(*) from tickets t
 	join lateral (select e.changes->'assignee'->'to'->>'id' as engineer from ticket_events e
 		where e.ticket_id = t.id and e.changes ? 'assignee' order by e.id desc limit 1) last on true
@@ -258,7 +259,7 @@ const spread = `select max(active_tickets) - min(active_tickets) from engineers`
 func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 	for _, engineers := range []int{1, 3, 7, 30} {
 		t.Run(strconv.Itoa(engineers), func(t *testing.T) {
-			d := newPatientDesk(t)
+			d := newPatientTestEnv(t)
 			s := d.storm(5, engineers)
 			n, start := trials(t, 400), time.Now()
 			together(40, func(h int) bool {
@@ -278,11 +279,11 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 			for _, err := range s.failures {
 				t.Error(err)
 			}
-			loads := list[int](d, `select active_tickets from engineers`)
+			loads := crmtest.List[int](d.Env, `select active_tickets from engineers`)
 			if got := slices.Max(loads) - slices.Min(loads); got > 1 {
 				t.Errorf("spread %d: %v", got, loads)
 			}
-			if get[int](d, wrongLoads) != 0 || get[int](d, `select count(*) from tickets where assignee_id is null`) != 0 {
+			if crmtest.Get[int](d.Env, crmtest.WrongLoads) != 0 || crmtest.Get[int](d.Env, `select count(*) from tickets where assignee_id is null`) != 0 {
 				t.Error("wrong loads, or tickets without an engineer")
 			}
 		})
@@ -291,26 +292,26 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 
 // The control: whoever chooses without a lock chooses what the others choose.
 func TestChoosingWithoutALockSpreadsUnevenly(t *testing.T) {
-	d := newPatientDesk(t)
+	d := newPatientTestEnv(t)
 	s := d.storm(1, 7)
 	for range 10 {
 		chosen := together(10, func(int) uuid.UUID {
-			return get[uuid.UUID](d, `select user_id from engineers order by active_tickets, last_assigned_at, user_id limit 1`)
+			return crmtest.Get[uuid.UUID](d.Env, `select user_id from engineers order by active_tickets, last_assigned_at, user_id limit 1`)
 		})
 		together(10, func(i int) bool {
-			d.exec(`insert into tickets (id, title, description, reporter_id, assignee_id, created_at, updated_at)
+			d.Exec(`insert into tickets (id, title, description, reporter_id, assignee_id, created_at, updated_at)
 				values (gen_random_uuid(), 'Storm', 'Wind', $1, $2, now(), now())`, s.customers[0].ID, chosen[i])
 			return true
 		})
 	}
-	if got := get[int](d, spread); got <= 1 {
+	if got := crmtest.Get[int](d.Env, spread); got <= 1 {
 		t.Errorf("spread %d without a lock: the test above can't fail", got)
 	}
 }
 
 // A decline needs another engineer while creations keep each of them locked.
 func TestADeclineSucceedsWhileTicketsAreBeingRaised(t *testing.T) {
-	d := newPatientDesk(t)
+	d := newPatientTestEnv(t)
 	s := d.storm(5, 2)
 	stop := make(chan struct{})
 	var all sync.WaitGroup
@@ -349,11 +350,11 @@ func TestADeclineSucceedsWhileTicketsAreBeingRaised(t *testing.T) {
 	e := s.engineers[1]
 	for range trials(t, 5) {
 		began := time.Now()
-		d.do(func(q *crmdb.Queries) error {
-			return assignment.SetAvailable(context.Background(), q, d.now(), e.ID, false, true)
+		d.Do(func(q *crmdb.Queries) error {
+			return assignment.SetAvailable(context.Background(), q, d.Now(), e.ID, false, true)
 		})
-		d.do(func(q *crmdb.Queries) error {
-			return assignment.SetAvailable(context.Background(), q, d.now(), e.ID, true, false)
+		d.Do(func(q *crmdb.Queries) error {
+			return assignment.SetAvailable(context.Background(), q, d.Now(), e.ID, true, false)
 		})
 		slowest = max(slowest, time.Since(began))
 	}
@@ -363,7 +364,7 @@ func TestADeclineSucceedsWhileTicketsAreBeingRaised(t *testing.T) {
 	if !maps.Equal(outcomes, map[string]int{"<nil>": trials(t, 40)}) {
 		t.Errorf("declines: %v", outcomes)
 	}
-	if n := get[int](d, wrongLoads); n != 0 {
+	if n := crmtest.Get[int](d.Env, crmtest.WrongLoads); n != 0 {
 		t.Errorf("%d loads differ from the recount", n)
 	}
 }

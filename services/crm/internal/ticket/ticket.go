@@ -113,13 +113,14 @@ var steps = map[Status]map[Status]Party{
 	Closed:     {Open: AsReporter},
 }
 
-var statusOrder = []Status{Open, InProgress, Blocked, Resolved, Closed}
+// Statuses lists all statuses in the order of a ticket's life.
+var Statuses = []Status{Open, InProgress, Blocked, Resolved, Closed}
 
 // possible lists where the party may take a ticket from here, in the order of
 // a ticket's life.
 func possible(from Status, p Party) []Status {
 	var to []Status
-	for _, s := range statusOrder {
+	for _, s := range Statuses {
 		if allowed, ok := steps[from][s]; ok && (p&allowed != 0 || p&AsAdmin != 0) {
 			to = append(to, s)
 		}

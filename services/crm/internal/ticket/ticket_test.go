@@ -75,7 +75,7 @@ func eachSituation(do func(situation)) {
 	for _, role := range []string{"customer", "engineer", "admin"} {
 		for _, reporter := range []bool{false, true} {
 			for _, assignee := range []bool{false, true} {
-				for _, from := range statusOrder {
+				for _, from := range Statuses {
 					do(situation{role, reporter, assignee, from})
 				}
 			}
@@ -88,7 +88,7 @@ func TestEachPartyTakesExactlyTheStepsOfTheContract(t *testing.T) {
 	eachSituation(func(s situation) {
 		ticket, p := s.ticket(), partyOf(s.viewer(), s.ticket())
 		var want []Status
-		for _, to := range statusOrder {
+		for _, to := range Statuses {
 			if s.may(to) {
 				want = append(want, to)
 			}
@@ -204,7 +204,7 @@ func TestNobodyWorksOnATicketThatNobodyHas(t *testing.T) {
 }
 
 func TestAcceptAndDeclineForEachStatusAndOwner(t *testing.T) {
-	for _, from := range statusOrder {
+	for _, from := range Statuses {
 		for owner, assignee := range map[string]*Person{"me": {ID: me.ID}, "another": {ID: another.ID}, "nobody": nil} {
 			ticket := Ticket{Status: from, Assignee: assignee}
 			accept, decline := NoSuchStep, NotYours

@@ -77,7 +77,7 @@ func save(ctx context.Context, q *crmdb.Queries, version int, t Ticket) error {
 	n, err := q.TicketUpdate(ctx, crmdb.TicketUpdateParams{
 		ID: t.ID, Version: int32(version), //nolint:gosec // a version is far below 2^31
 		Title: t.Title, Description: t.Description,
-		TitleWords: words(t.Title), DescriptionWords: words(t.Description), Priority: crmdb.TicketPriority(t.Priority),
+		TitleWords: SearchWords(t.Title), DescriptionWords: SearchWords(t.Description), Priority: crmdb.TicketPriority(t.Priority),
 		Status: crmdb.TicketStatus(t.Status), Resolution: t.Resolution,
 		AcceptedAt: t.AcceptedAt, ResolvedAt: t.ResolvedAt, ClosedAt: t.ClosedAt, UpdatedAt: t.UpdatedAt,
 	})

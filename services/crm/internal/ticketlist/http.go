@@ -1,4 +1,4 @@
-package ticket
+package ticketlist
 
 import (
 	"context"
@@ -13,20 +13,25 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/ticket"
 )
 
-func registerLists(api *httpapi.API, h handlers) {
+// Register mounts the lists of tickets.
+func Register(api *httpapi.API, s *Service) {
+	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: everybody,
+		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.Everybody,
 		Summary:     "List and search tickets",
 		Description: "Customers see the tickets they reported, engineers and admins all. With Accept: text/csv the whole filtered list comes as one table; limit and cursor then mean nothing.",
 		Errors:      []string{errs.CodeInvalidCursor},
 	}, h.list, httpapi.Alternative[listInput]{ContentType: "text/csv", Handler: h.table})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: everybody,
+		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: ticket.Everybody,
 		Summary: "Totals of a filtered list, by status, priority and assignee",
 	}, h.counts)
 }
+
+type handlers struct{ s *Service }
 
 // FilterParams are the filters of lists and totals. It is exported for huma,
 // which reads the fields of an embedded struct only then.
@@ -48,10 +53,10 @@ type listInput struct {
 	httpapi.PageParams
 }
 
-func (p FilterParams) filter(v Viewer) (Filter, error) {
+func (p FilterParams) filter(v ticket.Viewer) (Filter, error) {
 	f := Filter{
 		Query: p.Q, CreatedAfter: given(p.CreatedAfter), CreatedBefore: given(p.CreatedBefore), UpdatedAfter: given(p.UpdatedAfter),
-		Statuses: distinct[Status](p.Status), Priorities: distinct[Priority](p.Priority),
+		Statuses: distinct[ticket.Status](p.Status), Priorities: distinct[ticket.Priority](p.Priority),
 	}
 	if p.Active != "" {
 		active := p.Active == "true"
@@ -73,7 +78,7 @@ func (p FilterParams) filter(v Viewer) (Filter, error) {
 }
 
 // who reads an id or me; nil for neither.
-func who(s string, v Viewer) *uuid.UUID {
+func who(s string, v ticket.Viewer) *uuid.UUID {
 	if s == "me" {
 		return &v.ID
 	}
@@ -112,7 +117,7 @@ func (in listInput) sort() (Sort, error) {
 }
 
 // wanted is which tickets are asked for, in which order.
-func (in listInput) wanted(v Viewer) (Filter, Sort, error) {
+func (in listInput) wanted(v ticket.Viewer) (Filter, Sort, error) {
 	f, err := in.filter(v)
 	if err != nil {
 		return Filter{}, Sort{}, err
@@ -122,16 +127,16 @@ func (in listInput) wanted(v Viewer) (Filter, Sort, error) {
 }
 
 // scope is what a cursor is bound to: all that chooses and orders the rows.
-func (in listInput) scope(v Viewer) any {
+func (in listInput) scope(v ticket.Viewer) any {
 	return []any{"tickets", v.ID, v.Role, in.Sort, in.FilterParams}
 }
 
 type listAnswer struct {
-	Body httpapi.Page[ticketView]
+	Body httpapi.Page[ticket.TicketView]
 }
 
 func (h handlers) list(ctx context.Context, in *listInput) (*listAnswer, error) {
-	v := viewer(ctx)
+	v := ticket.ViewerFrom(ctx)
 	f, by, err := in.wanted(v)
 	if err != nil {
 		return nil, err
@@ -154,9 +159,9 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listAnswer, error) 
 			return nil, err
 		}
 	}
-	items := make([]ticketView, len(tickets))
+	items := make([]ticket.TicketView, len(tickets))
 	for i, t := range tickets {
-		items[i] = viewTicket(t)
+		items[i] = ticket.ViewTicket(t)
 	}
 	return &listAnswer{Body: httpapi.NewPage(items, next)}, nil
 }
@@ -165,7 +170,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listAnswer, error) 
 const tableStall = 30 * time.Second
 
 func (h handlers) table(ctx context.Context, in *listInput) (httpapi.Stream, error) {
-	v := viewer(ctx)
+	v := ticket.ViewerFrom(ctx)
 	f, by, err := in.wanted(v)
 	if err != nil {
 		return nil, err
@@ -178,7 +183,7 @@ func (h handlers) table(ctx context.Context, in *listInput) (httpapi.Stream, err
 			return fmt.Errorf("write table: %w", err)
 		}
 		n := 0
-		err := h.s.Each(ctx, v, f, by, func(t Ticket) error {
+		err := h.s.Each(ctx, v, f, by, func(t ticket.Ticket) error {
 			if n++; n%500 == 1 {
 				if err := w.SetWriteDeadline(h.s.now().Add(tableStall)); err != nil {
 					return fmt.Errorf("bound the client: %w", err)
@@ -199,7 +204,7 @@ type countsAnswer struct {
 }
 
 func (h handlers) counts(ctx context.Context, in *FilterParams) (*countsAnswer, error) {
-	v := viewer(ctx)
+	v := ticket.ViewerFrom(ctx)
 	f, err := in.filter(v)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,6 @@
-package ticket
+// Package ticketlist finds tickets: filters, search, totals, and tables for
+// spreadsheets.
+package ticketlist
 
 import (
 	"context"
@@ -9,16 +11,29 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/errs"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/ticket"
 )
+
+// Service reads lists of tickets.
+type Service struct {
+	pool *pgxpool.Pool
+	now  func() time.Time
+}
+
+// NewService makes the service.
+func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
+	return &Service{pool: pool, now: now}
+}
 
 // Filter says which tickets are wanted; a zero field filters nothing.
 type Filter struct {
-	Statuses      []Status
+	Statuses      []ticket.Status
 	Active        *bool
-	Priorities    []Priority
+	Priorities    []ticket.Priority
 	Assignee      *uuid.UUID
 	NoAssignee    bool
 	Reporter      *uuid.UUID
@@ -54,10 +69,10 @@ type Mark struct {
 
 // List returns the tickets that the viewer may see and that pass the filter, at
 // most limit, and the mark of the next page; nil on the last.
-func (s *Service) List(ctx context.Context, v Viewer, f Filter, by Sort, limit int, from *Mark) ([]Ticket, *Mark, error) {
+func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, limit int, from *Mark) ([]ticket.Ticket, *Mark, error) {
 	b := newStatement(v, f)
 	if b.impossible {
-		return []Ticket{}, nil, nil
+		return []ticket.Ticket{}, nil, nil
 	}
 	sql, err := b.page(by, limit+1, from)
 	if err != nil {
@@ -72,7 +87,7 @@ func (s *Service) List(ctx context.Context, v Viewer, f Filter, by Sort, limit i
 		mark    string
 		last    Mark
 		next    *Mark
-		tickets = make([]Ticket, 0, min(limit, 100))
+		tickets = make([]ticket.Ticket, 0, min(limit, 100))
 	)
 	// Scanned by hand: by reflection it costs as much as all else here.
 	_, err = pgx.ForEachRow(rows, []any{
@@ -84,7 +99,7 @@ func (s *Service) List(ctx context.Context, v Viewer, f Filter, by Sort, limit i
 			next = &last
 			return nil
 		}
-		tickets = append(tickets, fromRow(row))
+		tickets = append(tickets, ticket.FromRow(row))
 		last = Mark{Value: mark, ID: row.ID}
 		return nil
 	})
@@ -98,20 +113,20 @@ func (s *Service) List(ctx context.Context, v Viewer, f Filter, by Sort, limit i
 // tickets; the entry without an engineer counts those that nobody has.
 type Counts struct {
 	Total      int
-	Statuses   map[Status]int
-	Priorities map[Priority]int
+	Statuses   map[ticket.Status]int
+	Priorities map[ticket.Priority]int
 	Assignees  []AssigneeCount
 }
 
 // AssigneeCount is how many of the tickets somebody has; nil is nobody.
 type AssigneeCount struct {
-	Assignee *Person
+	Assignee *ticket.Person
 	Count    int
 }
 
 // Count totals the tickets that List would return over all pages.
-func (s *Service) Count(ctx context.Context, v Viewer, f Filter) (Counts, error) {
-	counts := Counts{Statuses: map[Status]int{}, Priorities: map[Priority]int{}, Assignees: []AssigneeCount{}}
+func (s *Service) Count(ctx context.Context, v ticket.Viewer, f Filter) (Counts, error) {
+	counts := Counts{Statuses: map[ticket.Status]int{}, Priorities: map[ticket.Priority]int{}, Assignees: []AssigneeCount{}}
 	b := newStatement(v, f)
 	if b.impossible {
 		return counts, nil
@@ -128,14 +143,14 @@ func (s *Service) Count(ctx context.Context, v Viewer, f Filter) (Counts, error)
 	_, err = pgx.ForEachRow(rows, []any{&status, &priority, &assignee, &name, &group, &n}, func() error {
 		switch group {
 		case groupedByStatus:
-			counts.Statuses[Status(*status)] = n
+			counts.Statuses[ticket.Status(*status)] = n
 			counts.Total += n
 		case groupedByPriority:
-			counts.Priorities[Priority(*priority)] = n
+			counts.Priorities[ticket.Priority(*priority)] = n
 		case groupedByAssignee:
 			c := AssigneeCount{Count: n}
 			if assignee != nil && name != nil {
-				c.Assignee = &Person{ID: *assignee, Name: *name}
+				c.Assignee = &ticket.Person{ID: *assignee, Name: *name}
 			}
 			counts.Assignees = append(counts.Assignees, c)
 		}
@@ -149,7 +164,7 @@ func (s *Service) Count(ctx context.Context, v Viewer, f Filter) (Counts, error)
 
 // Each calls fn for every ticket of the filtered list, in order, reading them
 // in pages so that neither memory nor a transaction grows with the list.
-func (s *Service) Each(ctx context.Context, v Viewer, f Filter, by Sort, fn func(Ticket) error) error {
+func (s *Service) Each(ctx context.Context, v ticket.Viewer, f Filter, by Sort, fn func(ticket.Ticket) error) error {
 	const page = 500
 	var from *Mark
 	for {
@@ -178,8 +193,8 @@ func (k SortKey) decodeValue(value string) (any, error) {
 			return at, nil
 		}
 	case ByPriority:
-		switch Priority(value) {
-		case Low, Normal, High, Urgent:
+		switch ticket.Priority(value) {
+		case ticket.Low, ticket.Normal, ticket.High, ticket.Urgent:
 			return value, nil
 		}
 	case ByRelevance:

@@ -1,4 +1,4 @@
-package ticket
+package eventstream
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/identity"
+	"fixdesk/services/crm/internal/ticket"
 )
 
 // maxStreams is how many streams one replica serves.
@@ -28,10 +29,10 @@ type pace struct {
 
 var defaultPace = pace{heartbeat: 15 * time.Second, check: 4 * time.Second, stall: 10 * time.Second, retry: 2 * time.Second}
 
-// RegisterFeed mounts the stream of events.
-func RegisterFeed(api *httpapi.API, f *Feed) {
+// Register mounts the stream of events.
+func Register(api *httpapi.API, f *Feed) {
 	httpapi.RegisterStream(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/events", ID: "stream-events", Tag: "tickets", Allow: everybody,
+		Method: http.MethodGet, Path: "/v1/events", ID: "stream-events", Tag: "tickets", Allow: ticket.Everybody,
 		Summary: "Changes of all tickets you may see, as they happen",
 		Description: "Server-sent events (WHATWG HTML): id is the place in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. " +
 			"Customers are told of the tickets they reported, without what is internal; engineers and admins of all. " +
@@ -75,7 +76,7 @@ func (f *Feed) open(ctx context.Context, in *feedInput) (httpapi.Stream, error) 
 		f.streams.Add(1)
 		defer f.streams.Add(-1)
 		f.Wake()
-		s := &stream{feed: f, writer: w, principal: p, viewer: viewer(ctx), at: at, admitted: true}
+		s := &stream{feed: f, writer: w, principal: p, viewer: ticket.ViewerFrom(ctx), at: at, admitted: true}
 		return s.run(ctx)
 	}, nil
 }
@@ -85,7 +86,7 @@ type stream struct {
 	feed      *Feed
 	writer    *httpapi.StreamWriter
 	principal identity.Principal
-	viewer    Viewer
+	viewer    ticket.Viewer
 	at        FeedPosition // everything up to here was told
 	told      FeedPosition // the id that the client has
 	admitted  bool         // at the last check; nothing is told without

@@ -1,4 +1,5 @@
-package ticket
+// Package reports counts what happened to tickets over time.
+package reports
 
 import (
 	"context"
@@ -6,9 +7,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"fixdesk/pkg/errs"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/ticket"
 )
+
+// Service makes reports.
+type Service struct {
+	pool *pgxpool.Pool
+	now  func() time.Time
+}
+
+// NewService makes the service.
+func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
+	return &Service{pool: pool, now: now}
+}
 
 // Report is what happened to tickets in a period. Everything counts on the day
 // (UTC) it happened, and for the person who did it:
@@ -36,7 +51,7 @@ type DayReport struct {
 
 // PersonReport is the figures of one engineer, or admin who worked as one.
 type PersonReport struct {
-	Person Person
+	Person ticket.Person
 	Figures
 }
 
@@ -67,7 +82,7 @@ func (s *Service) Report(ctx context.Context, from, to time.Time) (Report, error
 		case row.PerDay:
 			days[row.Day] = f
 		case row.PerPerson:
-			r.People = append(r.People, PersonReport{Person: Person{ID: row.PersonID, Name: row.PersonName}, Figures: f})
+			r.People = append(r.People, PersonReport{Person: ticket.Person{ID: row.PersonID, Name: row.PersonName}, Figures: f})
 		default:
 			r.Total = f
 		}

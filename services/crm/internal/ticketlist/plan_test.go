@@ -1,4 +1,4 @@
-package ticket
+package ticketlist
 
 import (
 	"context"
@@ -10,22 +10,25 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"fixdesk/services/crm/internal/crmtest"
+	"fixdesk/services/crm/internal/ticket"
 )
 
 // fill writes n tickets: 6 in 100 active, of 200 reporters and 20 engineers,
 // the word printer in each second one and each word rare… in ten; a comment on
 // each tenth.
-func (d *desk) fill(n int) {
+func (d *testEnv) fill(n int) {
 	d.Helper()
 	ctx := context.Background()
-	conn, err := d.pool.Acquire(ctx)
+	conn, err := d.Pool.Acquire(ctx)
 	if err != nil {
 		d.Fatal(err)
 	}
 	defer conn.Release()
-	indexes := list[string](d, `select indexdef from pg_indexes where tablename in ('tickets', 'ticket_comments') and indexname not like '%key'`)
-	for _, name := range list[string](d, `select indexname from pg_indexes where tablename in ('tickets', 'ticket_comments') and indexname not like '%key'`) {
-		d.exec(`drop index ` + name)
+	indexes := crmtest.List[string](d.Env, `select indexdef from pg_indexes where tablename in ('tickets', 'ticket_comments') and indexname not like '%key'`)
+	for _, name := range crmtest.List[string](d.Env, `select indexname from pg_indexes where tablename in ('tickets', 'ticket_comments') and indexname not like '%key'`) {
+		d.Exec(`drop index ` + name)
 	}
 	for _, sql := range slices.Concat([]string{
 		`set statement_timeout = 0`,
@@ -63,9 +66,9 @@ func variants() (names []string, filters map[string]Filter) {
 		name string
 		Filter
 	}{
-		{"first page", Filter{}}, {"status=open", Filter{Statuses: []Status{Open}}}, {"status=blocked,resolved", Filter{Statuses: []Status{Blocked, Resolved}}}, {"active=true", Filter{Active: &yes}},
-		{"priority=urgent", Filter{Priorities: []Priority{Urgent}}}, {"assignee", Filter{Assignee: &engineer}}, {"assignee, active", Filter{Assignee: &engineer, Active: &yes}},
-		{"assignee=none, active", Filter{NoAssignee: true, Active: &yes}}, {"reporter", Filter{Reporter: &customer}}, {"reporter, open", Filter{Reporter: &customer, Statuses: []Status{Open}}},
+		{"first page", Filter{}}, {"status=open", Filter{Statuses: []ticket.Status{ticket.Open}}}, {"status=blocked,resolved", Filter{Statuses: []ticket.Status{ticket.Blocked, ticket.Resolved}}}, {"active=true", Filter{Active: &yes}},
+		{"priority=urgent", Filter{Priorities: []ticket.Priority{ticket.Urgent}}}, {"assignee", Filter{Assignee: &engineer}}, {"assignee, active", Filter{Assignee: &engineer, Active: &yes}},
+		{"assignee=none, active", Filter{NoAssignee: true, Active: &yes}}, {"reporter", Filter{Reporter: &customer}}, {"reporter, open", Filter{Reporter: &customer, Statuses: []ticket.Status{ticket.Open}}},
 		{"created_after", Filter{CreatedAfter: &since}}, {"q rare", Filter{Query: "rare77"}}, {"q number", Filter{Query: "#4711"}}, {"q number or word", Filter{Query: "4711"}},
 		{"q common", Filter{Query: "printer"}}, {"q common prefix", Filter{Query: "wor"}}, {"q two words", Filter{Query: "printer rare77"}}, {"q in comments", Filter{Query: "talk55"}},
 		{"q common, active", Filter{Query: "printer", Active: &yes}}, {"q nowhere", Filter{Query: "zebra"}},
@@ -77,18 +80,18 @@ func variants() (names []string, filters map[string]Filter) {
 }
 
 var (
-	asAdmin    = Viewer{ID: uuid.MustParse("00000000-0000-0000-0001-000000000201"), Role: "admin"}
-	asCustomer = Viewer{ID: uuid.MustParse("00000000-0000-0000-0001-000000000007"), Role: "customer"}
+	asAdmin    = ticket.Viewer{ID: uuid.MustParse("00000000-0000-0000-0001-000000000201"), Role: "admin"}
+	asCustomer = ticket.Viewer{ID: uuid.MustParse("00000000-0000-0000-0001-000000000007"), Role: "customer"}
 )
 
 func TestListsOfManyTicketsGoByAnIndex(t *testing.T) {
-	d := newDesk(t)
+	d := newTestEnv(t)
 	start := time.Now()
 	d.fill(50_000)
 	t.Logf("filled in %s", time.Since(start).Round(time.Millisecond))
 	names, filters := variants()
 	for _, name := range names {
-		for _, v := range []Viewer{asAdmin, asCustomer} {
+		for _, v := range []ticket.Viewer{asAdmin, asCustomer} {
 			for _, by := range []Sort{{ByCreated, true}, {ByCreated, false}, {ByUpdated, true}, {ByPriority, true}} {
 				if slow := d.plan(v, filters[name], by, nil); slow != "" {
 					t.Errorf("%s for %s by %+v reads all tickets:\n%s", name, v.Role, by, slow)
@@ -102,21 +105,21 @@ func TestListsOfManyTicketsGoByAnIndex(t *testing.T) {
 		}
 	}
 	// The control: what no index serves is seen to be read in full.
-	d.exec(`drop index tickets_created`)
+	d.Exec(`drop index tickets_created`)
 	if d.plan(asAdmin, Filter{}, Sort{ByCreated, true}, nil) == "" {
 		t.Error("without the index the plan reads no table: the test can't fail")
 	}
 }
 
 // plan gives the plan of a page if that reads all tickets, else nothing.
-func (d *desk) plan(v Viewer, f Filter, by Sort, from *Mark) string {
+func (d *testEnv) plan(v ticket.Viewer, f Filter, by Sort, from *Mark) string {
 	d.Helper()
 	b := newStatement(v, f)
 	sql, err := b.page(by, 21, from)
 	if err != nil {
 		d.Fatal(err)
 	}
-	rows, err := d.pool.Query(context.Background(), "explain (analyze, timing off) "+sql, b.args...)
+	rows, err := d.Pool.Query(context.Background(), "explain (analyze, timing off) "+sql, b.args...)
 	if err != nil {
 		d.Fatal(err)
 	}

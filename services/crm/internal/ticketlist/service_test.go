@@ -1,4 +1,4 @@
-package ticket
+package ticketlist
 
 import (
 	"bytes"
@@ -14,15 +14,18 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"fixdesk/services/crm/internal/crmtest"
+	"fixdesk/services/crm/internal/ticket"
 )
 
 // pages gives the tickets of all pages; between is called after each.
-func (d *desk) pages(who somebody, query string, between func()) []ticketBody {
+func (d *testEnv) pages(who crmtest.User, query string, between func()) []crmtest.Ticket {
 	d.Helper()
-	var all []ticketBody
+	var all []crmtest.Ticket
 	cursor := ""
 	for {
-		p := parse[page[ticketBody]](d.call(who, "GET", "/v1/tickets?"+query+cursor, nil).want(200))
+		p := crmtest.Parse[crmtest.Page[crmtest.Ticket]](d.Call(who, "GET", "/v1/tickets?"+query+cursor, nil).Want(200))
 		all = append(all, p.Items...)
 		if p.NextCursor == "" {
 			return all
@@ -34,30 +37,30 @@ func (d *desk) pages(who somebody, query string, between func()) []ticketBody {
 
 // archive is a desk with tickets in every state, whose times differ by hours.
 type archive struct {
-	*desk
-	customers, engineers []somebody
-	admin                somebody
-	tickets              []ticketBody
+	*testEnv
+	customers, engineers []crmtest.User
+	admin                crmtest.User
+	tickets              []crmtest.Ticket
 	start                time.Time
 }
 
 func newArchive(t *testing.T, n int) *archive {
-	d := newDesk(t)
-	a := &archive{desk: d, admin: d.user("admin"), start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	d := newTestEnv(t)
+	a := &archive{testEnv: d, admin: d.User("admin"), start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	for range 3 {
-		a.customers = append(a.customers, d.user("customer"))
-		a.engineers = append(a.engineers, d.engineer())
+		a.customers = append(a.customers, d.User("customer"))
+		a.engineers = append(a.engineers, d.Engineer())
 	}
 	r := rand.New(rand.NewPCG(7, 7))
 	for i := range n {
 		created := a.start.Add(time.Duration(i) * time.Hour)
-		status, priority := statusOrder[i%5], []Priority{Low, Normal, High, Urgent}[r.IntN(4)]
+		status, priority := ticket.Statuses[i%5], []ticket.Priority{ticket.Low, ticket.Normal, ticket.High, ticket.Urgent}[r.IntN(4)]
 		var assignee *uuid.UUID
-		if status == InProgress || status == Blocked || r.IntN(3) > 0 {
+		if status == ticket.InProgress || status == ticket.Blocked || r.IntN(3) > 0 {
 			assignee = &a.engineers[r.IntN(3)].ID
 		}
 		title := fmt.Sprintf("%s %d", []string{"Printer", "Screen", "Mouse"}[r.IntN(3)], i)
-		d.exec(`insert into tickets (id, title, description, search, status, priority, reporter_id, assignee_id, resolution, created_at, updated_at, accepted_at, resolved_at, closed_at)
+		d.Exec(`insert into tickets (id, title, description, search, status, priority, reporter_id, assignee_id, resolution, created_at, updated_at, accepted_at, resolved_at, closed_at)
 			values ($1, $2, 'It smokes', to_tsvector('simple', lower($2)), $3, $4, $5, $6, 'Done', $7, $8, $7, $7, case when $3 = 'closed'::ticket_status then $7::timestamptz end)`,
 			uuid.Must(uuid.NewV7()), title, status, priority, a.customers[r.IntN(3)].ID, assignee, created, created.Add(time.Duration(r.IntN(5))*time.Hour))
 	}
@@ -71,50 +74,50 @@ func newArchive(t *testing.T, n int) *archive {
 // filter is a query parameter with what it lets pass.
 type filter struct {
 	query string
-	pass  func(ticketBody) bool
+	pass  func(crmtest.Ticket) bool
 }
 
-func (a *archive) filters(viewer somebody) [][]filter {
-	in := func(field func(ticketBody) string, values ...string) func(ticketBody) bool {
-		return func(t ticketBody) bool { return slices.Contains(values, field(t)) }
+func (a *archive) filters(viewer crmtest.User) [][]filter {
+	in := func(field func(crmtest.Ticket) string, values ...string) func(crmtest.Ticket) bool {
+		return func(t crmtest.Ticket) bool { return slices.Contains(values, field(t)) }
 	}
-	status := func(t ticketBody) string { return t.Status }
-	priority := func(t ticketBody) string { return t.Priority }
+	status := func(t crmtest.Ticket) string { return t.Status }
+	priority := func(t crmtest.Ticket) string { return t.Priority }
 	middle := a.start.Add(20*time.Hour + time.Minute)
 	when := url.QueryEscape(middle.Format(time.RFC3339))
-	active := func(t ticketBody) bool { return Status(t.Status).Active() }
+	active := func(t crmtest.Ticket) bool { return ticket.Status(t.Status).Active() }
 	return [][]filter{
 		{{"status=open", in(status, "open")}, {"status=blocked,closed", in(status, "blocked", "closed")}, {"status=open,open", in(status, "open")}},
-		{{"active=true", active}, {"active=false", func(t ticketBody) bool { return !active(t) }}},
+		{{"active=true", active}, {"active=false", func(t crmtest.Ticket) bool { return !active(t) }}},
 		{{"priority=urgent", in(priority, "urgent")}, {"priority=low,normal", in(priority, "low", "normal")}},
 		{
-			{"assignee=none", func(t ticketBody) bool { return t.Assignee == nil }}, {"assignee=me", func(t ticketBody) bool { return t.of(viewer) }},
-			{"assignee=" + a.engineers[1].ID.String(), func(t ticketBody) bool { return t.of(a.engineers[1]) }},
+			{"assignee=none", func(t crmtest.Ticket) bool { return t.Assignee == nil }}, {"assignee=me", func(t crmtest.Ticket) bool { return t.AssignedTo(viewer) }},
+			{"assignee=" + a.engineers[1].ID.String(), func(t crmtest.Ticket) bool { return t.AssignedTo(a.engineers[1]) }},
 		},
 		{
-			{"reporter=me", func(t ticketBody) bool { return t.Reporter.ID == viewer.ID }},
-			{"reporter=" + a.customers[1].ID.String(), func(t ticketBody) bool { return t.Reporter.ID == a.customers[1].ID }},
+			{"reporter=me", func(t crmtest.Ticket) bool { return t.Reporter.ID == viewer.ID }},
+			{"reporter=" + a.customers[1].ID.String(), func(t crmtest.Ticket) bool { return t.Reporter.ID == a.customers[1].ID }},
 		},
-		{{"q=prin", func(t ticketBody) bool { return strings.HasPrefix(t.Title, "Printer") }}, {"q=%2317", func(t ticketBody) bool { return t.Number == 17 }}},
-		{{"created_after=" + when, func(t ticketBody) bool { return t.CreatedAt.After(middle) }}, {"created_before=" + when, func(t ticketBody) bool { return t.CreatedAt.Before(middle) }}},
-		{{"updated_after=" + when, func(t ticketBody) bool { return t.UpdatedAt.After(middle) }}},
+		{{"q=prin", func(t crmtest.Ticket) bool { return strings.HasPrefix(t.Title, "Printer") }}, {"q=%2317", func(t crmtest.Ticket) bool { return t.Number == 17 }}},
+		{{"created_after=" + when, func(t crmtest.Ticket) bool { return t.CreatedAt.After(middle) }}, {"created_before=" + when, func(t crmtest.Ticket) bool { return t.CreatedAt.Before(middle) }}},
+		{{"updated_after=" + when, func(t crmtest.Ticket) bool { return t.UpdatedAt.After(middle) }}},
 	}
 }
 
-var sorts = map[string]func(a, b ticketBody) int{
-	"created_at": func(a, b ticketBody) int { return a.CreatedAt.Compare(b.CreatedAt) },
-	"updated_at": func(a, b ticketBody) int { return a.UpdatedAt.Compare(b.UpdatedAt) },
-	"priority": func(a, b ticketBody) int {
+var sorts = map[string]func(a, b crmtest.Ticket) int{
+	"created_at": func(a, b crmtest.Ticket) int { return a.CreatedAt.Compare(b.CreatedAt) },
+	"updated_at": func(a, b crmtest.Ticket) int { return a.UpdatedAt.Compare(b.UpdatedAt) },
+	"priority": func(a, b crmtest.Ticket) int {
 		order := []string{"low", "normal", "high", "urgent"}
 		return cmp.Compare(slices.Index(order, a.Priority), slices.Index(order, b.Priority))
 	},
 }
 
 // want is what a list must show, by a plain walk over all tickets.
-func (a *archive) want(viewer somebody, filters []filter, sort string) []int64 {
+func (a *archive) want(viewer crmtest.User, filters []filter, sort string) []int64 {
 	key, descending := strings.CutPrefix(sort, "-")
 	tickets := slices.Clone(a.tickets)
-	slices.SortFunc(tickets, func(x, y ticketBody) int {
+	slices.SortFunc(tickets, func(x, y crmtest.Ticket) int {
 		c := cmp.Or(sorts[key](x, y), bytes.Compare(x.ID[:], y.ID[:]))
 		if descending {
 			return -c
@@ -134,7 +137,7 @@ func (a *archive) want(viewer somebody, filters []filter, sort string) []int64 {
 	return numbers
 }
 
-func numbers(tickets []ticketBody) []int64 {
+func numbers(tickets []crmtest.Ticket) []int64 {
 	list := []int64{}
 	for _, t := range tickets {
 		list = append(list, t.Number)
@@ -143,7 +146,7 @@ func numbers(tickets []ticketBody) []int64 {
 }
 
 // check compares list and totals with a plain walk.
-func (a *archive) check(viewer somebody, filters []filter, sort string, limit int) {
+func (a *archive) check(viewer crmtest.User, filters []filter, sort string, limit int) {
 	a.Helper()
 	query := ""
 	for _, f := range filters {
@@ -154,7 +157,7 @@ func (a *archive) check(viewer somebody, filters []filter, sort string, limit in
 	if !slices.Equal(got, want) {
 		a.Errorf("%s, %ssort=%s&limit=%d: %v, want %v", viewer.Role, query, sort, limit, got, want)
 	}
-	counts := parse[countsView](a.call(viewer, "GET", "/v1/tickets/counts?"+strings.TrimSuffix(query, "&"), nil).want(200))
+	counts := crmtest.Parse[countsView](a.Call(viewer, "GET", "/v1/tickets/counts?"+strings.TrimSuffix(query, "&"), nil).Want(200))
 	byStatus, byPriority, byAssignee := 0, 0, 0
 	for _, n := range counts.Status {
 		byStatus += n
@@ -172,7 +175,7 @@ func (a *archive) check(viewer somebody, filters []filter, sort string, limit in
 
 func TestEachFilterAndSortAndTheirCombinations(t *testing.T) {
 	a := newArchive(t, 60)
-	viewers := []somebody{a.customers[0], a.engineers[0], a.admin}
+	viewers := []crmtest.User{a.customers[0], a.engineers[0], a.admin}
 	for _, viewer := range viewers {
 		for _, group := range a.filters(viewer) {
 			for _, f := range group {
@@ -203,19 +206,19 @@ func TestEachFilterAndSortAndTheirCombinations(t *testing.T) {
 }
 
 func TestWrongFiltersAreRefused(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
+	d := newTestEnv(t)
+	customer := d.User("customer")
 	for _, query := range []string{
 		"status=new", "status=open,new", "status=", "status=OPEN", "priority=none", "active=yes", "active=1", "assignee=you", "assignee=" + strings.Repeat("a", 36), "reporter=none", "reporter=x",
 		"sort=title", "sort=+created_at", "sort=-relevance", "sort=created_at;drop", "limit=0", "limit=101", "limit=-1", "limit=a", "created_after=yesterday", "created_after=2026-13-01T00:00:00Z",
 		"unknown=1", "q=a&q=b", "sort=relevance", "Status=open", "assignee=%00",
 	} {
-		d.call(customer, "GET", "/v1/tickets?"+query, nil).refused(422, "validation_failed")
+		d.Call(customer, "GET", "/v1/tickets?"+query, nil).Refused(422, "validation_failed")
 	}
 	for _, query := range []string{"created_after=0000-01-01T00:00:00Z", "created_before=9999-12-31T23:59:59Z", "updated_after=2026-01-01T00:00:00.123456789%2B14:00", "assignee=me&reporter=me", "q="} {
-		d.call(customer, "GET", "/v1/tickets?"+query, nil).want(200)
+		d.Call(customer, "GET", "/v1/tickets?"+query, nil).Want(200)
 	}
-	if body := string(d.call(customer, "GET", "/v1/tickets", nil).want(200).Body); strings.TrimSpace(body) != `{"items":[]}` {
+	if body := string(d.Call(customer, "GET", "/v1/tickets", nil).Want(200).Body); strings.TrimSpace(body) != `{"items":[]}` {
 		t.Errorf("an empty list is %s", body)
 	}
 }
@@ -225,23 +228,23 @@ func TestPagesShowWhatDoesntChangeExactlyOnceWhileTheRestDoes(t *testing.T) {
 		t.Run(sort, func(t *testing.T) {
 			a := newArchive(t, 40)
 			steady := map[int64]int{}
-			for _, ticket := range a.tickets {
-				if ticket.Number%4 != 0 {
-					steady[ticket.Number] = 0
+			for _, raised := range a.tickets {
+				if raised.Number%4 != 0 {
+					steady[raised.Number] = 0
 				}
 			}
 			r := rand.New(rand.NewPCG(1, 2))
-			for _, ticket := range a.pages(a.admin, "limit=3&sort="+sort, func() {
-				a.raise(a.customers[0], "New", "Nothing")
-				a.exec(`update tickets set updated_at = $2, priority = $3, version = version + 1 where number = $1`,
-					4+4*r.IntN(10), a.start.Add(time.Duration(r.IntN(100))*time.Hour), []Priority{Low, Normal, High, Urgent}[r.IntN(4)])
-				a.exec(`update tickets set title = title || '!' where number % 4 = 1`)
+			for _, raised := range a.pages(a.admin, "limit=3&sort="+sort, func() {
+				a.Raise(a.customers[0], "New", "Nothing")
+				a.Exec(`update tickets set updated_at = $2, priority = $3, version = version + 1 where number = $1`,
+					4+4*r.IntN(10), a.start.Add(time.Duration(r.IntN(100))*time.Hour), []ticket.Priority{ticket.Low, ticket.Normal, ticket.High, ticket.Urgent}[r.IntN(4)])
+				a.Exec(`update tickets set title = title || '!' where number % 4 = 1`)
 				if r.IntN(3) == 0 {
-					a.exec(`delete from tickets where number = $1 and number % 4 = 0`, 4*r.IntN(10))
+					a.Exec(`delete from tickets where number = $1 and number % 4 = 0`, 4*r.IntN(10))
 				}
 			}) {
-				if _, ok := steady[ticket.Number]; ok {
-					steady[ticket.Number]++
+				if _, ok := steady[raised.Number]; ok {
+					steady[raised.Number]++
 				}
 			}
 			for number, times := range steady {
@@ -254,17 +257,17 @@ func TestPagesShowWhatDoesntChangeExactlyOnceWhileTheRestDoes(t *testing.T) {
 }
 
 func TestCommentsAndEventsArePagedWithoutGapsOrDoubles(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	engineer := d.engineer()
-	ticket := d.raise(customer, "Printer", "It smokes")
+	d := newTestEnv(t)
+	customer := d.User("customer")
+	engineer := d.Engineer()
+	raised := d.Raise(customer, "Printer", "It smokes")
 	for i := range 9 {
-		d.call(engineer, "POST", ticket.path("/comments"), object{"body": fmt.Sprint(i), "internal": i%3 == 0}).want(201)
+		d.Call(engineer, "POST", raised.Path("/comments"), crmtest.Object{"body": fmt.Sprint(i), "internal": i%3 == 0}).Want(201)
 	}
-	for who, want := range map[somebody]string{customer: "875421", engineer: "876543210"} {
+	for who, want := range map[crmtest.User]string{customer: "875421", engineer: "876543210"} {
 		got, cursor := "", ""
 		for {
-			p := parse[page[struct{ Body string }]](d.call(who, "GET", ticket.path("/comments?limit=2"+cursor), nil).want(200))
+			p := crmtest.Parse[crmtest.Page[struct{ Body string }]](d.Call(who, "GET", raised.Path("/comments?limit=2"+cursor), nil).Want(200))
 			for _, c := range p.Items {
 				got += c.Body
 			}
@@ -272,16 +275,16 @@ func TestCommentsAndEventsArePagedWithoutGapsOrDoubles(t *testing.T) {
 				break
 			}
 			cursor = "&cursor=" + p.NextCursor
-			d.call(engineer, "POST", ticket.path("/comments"), object{"body": "9"}).want(201)
+			d.Call(engineer, "POST", raised.Path("/comments"), crmtest.Object{"body": "9"}).Want(201)
 		}
 		if got != want {
 			t.Errorf("%s reads %s, want %s", who.Role, got, want)
 		}
-		d.exec(`delete from ticket_comments where body = '9'`)
+		d.Exec(`delete from ticket_comments where body = '9'`)
 	}
 	all, cursor := []uuid.UUID{}, ""
 	for {
-		p := parse[page[eventBody]](d.call(customer, "GET", ticket.path("/events?limit=3"+cursor), nil).want(200))
+		p := crmtest.Parse[crmtest.Page[crmtest.Event]](d.Call(customer, "GET", raised.Path("/events?limit=3"+cursor), nil).Want(200))
 		for _, e := range p.Items {
 			all = append(all, e.ID)
 		}
@@ -290,7 +293,7 @@ func TestCommentsAndEventsArePagedWithoutGapsOrDoubles(t *testing.T) {
 		}
 		cursor = "&cursor=" + p.NextCursor
 	}
-	want := list[uuid.UUID](d, `select id from ticket_events where ticket_id = $1 and not internal order by created_at, id`, ticket.ID)
+	want := crmtest.List[uuid.UUID](d.Env, `select id from ticket_events where ticket_id = $1 and not internal order by created_at, id`, raised.ID)
 	if !slices.Equal(all, want) {
 		t.Errorf("%d events of %d", len(all), len(want))
 	}
@@ -298,7 +301,7 @@ func TestCommentsAndEventsArePagedWithoutGapsOrDoubles(t *testing.T) {
 
 func TestTotalsNameEachStatusAndPriorityAndWhoHasMost(t *testing.T) {
 	a := newArchive(t, 30)
-	raw := a.call(a.admin, "GET", "/v1/tickets/counts?status=open,closed", nil).want(200)
+	raw := a.Call(a.admin, "GET", "/v1/tickets/counts?status=open,closed", nil).Want(200)
 	var counts struct {
 		Total            int
 		Status, Priority map[string]int
@@ -318,7 +321,7 @@ func TestTotalsNameEachStatusAndPriorityAndWhoHasMost(t *testing.T) {
 			t.Errorf("not the most first: %s", raw.Body)
 		}
 	}
-	if got, err := a.service.Count(context.Background(), a.admin.viewer(), Filter{Query: "!!"}); err != nil || got.Total != 0 {
+	if got, err := a.service.Count(context.Background(), ticket.Viewer(a.admin), Filter{Query: "!!"}); err != nil || got.Total != 0 {
 		t.Errorf("%+v %v", got, err)
 	}
 }

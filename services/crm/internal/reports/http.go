@@ -1,4 +1,4 @@
-package ticket
+package reports
 
 import (
 	"context"
@@ -6,11 +6,14 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/ticket"
 )
 
-func registerReports(api *httpapi.API, h handlers) {
+// Register mounts the reports.
+func Register(api *httpapi.API, s *Service) {
+	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/reports/tickets", ID: "report-tickets", Tag: "reports", Allow: admins,
+		Method: http.MethodGet, Path: "/v1/reports/tickets", ID: "report-tickets", Tag: "reports", Allow: ticket.Admins,
 		Summary: "What happened to tickets, per day and per engineer",
 		Description: "Everything counts on the day (UTC) it happened and for the person who did it. " +
 			"created: a ticket was raised. accepted: it went from open to in_progress. resolved: it became resolved. " +
@@ -20,6 +23,8 @@ func registerReports(api *httpapi.API, h handlers) {
 			"Days on which nothing happened are listed with zeros. engineers lists those who did any of this, admins who worked as engineers included.",
 	}, h.report)
 }
+
+type handlers struct{ s *Service }
 
 type reportInput struct {
 	From string `query:"from" maxLength:"40" doc:"A date (from its first moment, UTC) or an RFC 3339 time. Default: 30 days with the last one. At most 366 days before the end."`
@@ -44,7 +49,7 @@ type dayReportView struct {
 }
 
 type engineerReportView struct {
-	Engineer personView `json:"engineer"`
+	Engineer ticket.PersonView `json:"engineer"`
 	FiguresView
 }
 
@@ -96,7 +101,7 @@ func (h handlers) report(ctx context.Context, in *reportInput) (*reportAnswer, e
 		v.Days[i] = dayReportView{Date: d.Date, FiguresView: viewFigures(d.Figures)}
 	}
 	for i, p := range r.People {
-		v.Engineers[i] = engineerReportView{Engineer: viewPerson(p.Person), FiguresView: viewFigures(p.Figures)}
+		v.Engineers[i] = engineerReportView{Engineer: ticket.ViewPerson(p.Person), FiguresView: viewFigures(p.Figures)}
 	}
 	return &reportAnswer{Body: v}, nil
 }

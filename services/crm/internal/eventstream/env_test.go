@@ -1,4 +1,4 @@
-package ticket
+package eventstream
 
 import (
 	"bufio"
@@ -18,13 +18,24 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
-	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/crmtest"
 	"fixdesk/services/crm/internal/identity"
+	"fixdesk/services/crm/internal/ticket"
 )
+
+// testEnv is the shared environment with the routes of tickets.
+type testEnv struct{ *crmtest.Env }
+
+func newTestEnv(t testing.TB) *testEnv {
+	t.Helper()
+	return &testEnv{crmtest.New(t, func(e *crmtest.Env, api *httpapi.API) {
+		ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
+	})}
+}
 
 // replica is a feed with its loop running, behind a real server.
 type replica struct {
-	*desk
+	*testEnv
 	feed     *Feed
 	registry *prometheus.Registry
 	url      string
@@ -33,28 +44,25 @@ type replica struct {
 
 // newReplica starts one more replica on the desk's database. adjust may change
 // the feed before it runs.
-func (d *desk) newReplica(adjust func(*Feed)) *replica {
+func (d *testEnv) newReplica(adjust func(*Feed)) *replica {
 	d.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	registry := prometheus.NewRegistry()
-	feed := NewFeed(FeedConfig{Pool: d.pool, Now: d.now, Log: log, Registry: registry, StillIn: d.stillIn})
+	feed := NewFeed(FeedConfig{Pool: d.Pool, Now: d.Now, Log: log, Registry: registry, StillIn: d.stillIn})
 	if adjust != nil {
 		adjust(feed)
 	}
-	api := httpapi.New(httpapi.Config{
-		Title: "test", Version: "1", Registry: prometheus.NewRegistry(), Now: time.Now, Logger: log,
-		Authenticate: d.authenticate, Unavailable: pg.Unavailable,
+	handler := d.NewHandler(log, func(e *crmtest.Env, api *httpapi.API) {
+		ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, feed.Wake))
+		Register(api, feed)
 	})
-	service := NewService(d.pool, nil, d.now, feed.Wake)
-	Register(api, service)
-	RegisterFeed(api, feed)
-	r := &replica{desk: d, feed: feed, registry: registry}
-	r.url, r.stop = serve(d, api.Handler(), feed)
+	r := &replica{testEnv: d, feed: feed, registry: registry}
+	r.url, r.stop = serve(d, handler, feed)
 	return r
 }
 
 // serve runs a handler and a feed until the test ends, or stop is called.
-func serve(d *desk, handler http.Handler, feed *Feed) (url string, stop func()) {
+func serve(d *testEnv, handler http.Handler, feed *Feed) (url string, stop func()) {
 	d.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -83,8 +91,8 @@ func serve(d *desk, handler http.Handler, feed *Feed) (url string, stop func()) 
 }
 
 // stillIn is desk's own door again: the bearer token is the caller's id.
-func (d *desk) stillIn(ctx context.Context, p identity.Principal) error {
-	ctx, err := d.authenticate(ctx, p.UserID.String(), everybody)
+func (d *testEnv) stillIn(ctx context.Context, p identity.Principal) error {
+	ctx, err := d.Authenticate(ctx, p.UserID.String(), ticket.Everybody)
 	if err == nil && identity.PrincipalFrom(ctx).Role != p.Role {
 		return errs.New(errs.Forbidden, errs.CodeForbidden, "No.")
 	}
@@ -96,7 +104,7 @@ type toldEvent struct {
 	id, kind string
 	data     string
 	body     struct {
-		eventBody
+		crmtest.Event
 		TicketID     uuid.UUID `json:"ticket_id"`
 		TicketNumber int64     `json:"ticket_number"`
 	}
@@ -105,7 +113,7 @@ type toldEvent struct {
 
 // listener is a client with an open stream.
 type listener struct {
-	*desk
+	*testEnv
 	events chan toldEvent // closed when the stream has ended
 	close  func()
 	err    error // why it ended; io.EOF after a clean end. Read it after events is closed
@@ -117,7 +125,7 @@ type listener struct {
 
 // listen opens a stream of a replica, or at a whole address, as the bearer of a token, behind an event id if one is
 // given, and waits until it is open.
-func (d *desk) listen(url, token, last string) *listener {
+func (d *testEnv) listen(url, token, last string) *listener {
 	d.Helper()
 	l, answer := d.open(url, token, last)
 	if answer.StatusCode != http.StatusOK {
@@ -128,7 +136,7 @@ func (d *desk) listen(url, token, last string) *listener {
 
 var feedTransport = &http.Transport{DisableCompression: true}
 
-func (d *desk) open(url, token, last string) (*listener, *http.Response) {
+func (d *testEnv) open(url, token, last string) (*listener, *http.Response) {
 	d.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	if !strings.Contains(url, "/v1/") {
@@ -148,7 +156,7 @@ func (d *desk) open(url, token, last string) (*listener, *http.Response) {
 		cancel()
 		d.Fatal(err)
 	}
-	l := &listener{desk: d, events: make(chan toldEvent, 1000)}
+	l := &listener{testEnv: d, events: make(chan toldEvent, 1000)}
 	done := make(chan struct{})
 	var once sync.Once
 	l.close = func() { once.Do(func() { cancel(); <-done }) }
@@ -258,26 +266,11 @@ func (l *listener) ends(within time.Duration) error {
 	}
 }
 
-// eventually waits for a condition within 20 s.
-func (d *desk) eventually(what string, is func() bool) {
-	d.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			d.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
 // comment writes a comment through the replica, whose feed is woken by it.
-func (r *replica) comment(who somebody, t ticketBody, text string, internal bool) {
+func (r *replica) comment(who crmtest.User, t crmtest.Ticket, text string, internal bool) {
 	r.Helper()
-	s := NewService(r.pool, nil, r.now, r.feed.Wake)
-	if _, err := s.AddComment(context.Background(), who.viewer(), t.ID, text, internal, nil); err != nil {
+	s := ticket.NewService(r.Pool, nil, r.Now, r.feed.Wake)
+	if _, err := s.AddComment(context.Background(), ticket.Viewer(who), t.ID, text, internal, nil); err != nil {
 		r.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-package ticket
+package eventstream
 
 import (
 	"context"
@@ -16,15 +16,16 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/services/crm/internal/crmtest"
 	"fixdesk/services/crm/internal/identity"
 )
 
 func TestAThousandStreamsAreToldWithinASecond(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	customer, admin := d.user("customer"), d.user("admin")
+	d := newTestEnv(t)
+	customer, admin := d.User("customer"), d.User("admin")
 	r := d.newReplica(nil)
-	ticket := d.raise(customer, "Printer", "It smokes")
+	raised := d.Raise(customer, "Printer", "It smokes")
 
 	const streams = 1000
 	listeners := make([]*listener, streams)
@@ -42,13 +43,13 @@ func TestAThousandStreamsAreToldWithinASecond(t *testing.T) {
 		})
 	}
 	opening.Wait()
-	d.eventually("all streams are counted", func() bool { return r.openStreams() == streams })
+	d.Eventually("all streams are counted", func() bool { return r.openStreams() == streams })
 
 	started := time.Now()
-	r.comment(admin, ticket, "To all", false)
+	r.comment(admin, raised, "To all", false)
 	slowest := time.Duration(0)
 	for _, l := range listeners {
-		events := l.until(lastComment(ticket))
+		events := l.until(lastComment(raised))
 		slowest = max(slowest, events[len(events)-1].at.Sub(started))
 	}
 	t.Logf("the last of %d streams was told after %s", streams, slowest)
@@ -60,7 +61,7 @@ func TestAThousandStreamsAreToldWithinASecond(t *testing.T) {
 		closing.Go(l.close)
 	}
 	closing.Wait()
-	d.eventually("the streams are gone", func() bool { return r.openStreams() == 0 })
+	d.Eventually("the streams are gone", func() bool { return r.openStreams() == 0 })
 }
 
 // openStreams is how many streams the metrics say are open.
@@ -81,13 +82,13 @@ func (r *replica) openStreams() int {
 
 func TestStreamsBeyondWhatAReplicaServesAreRefused(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	admin := d.user("admin")
+	d := newTestEnv(t)
+	admin := d.User("admin")
 	r := d.newReplica(nil)
 	d.listen(r.url, admin.ID.String(), "")
-	d.eventually("the stream is open", func() bool { return r.openStreams() == 1 })
+	d.Eventually("the stream is open", func() bool { return r.openStreams() == 1 })
 	r.feed.streams.Add(maxStreams - 1)
-	if p := d.request(r.url+"/v1/events", admin, "").refused(503, errs.CodeUnavailable); !strings.Contains(p.Detail, "streams") {
+	if p := d.request(r.url+"/v1/events", admin, "").Refused(503, errs.CodeUnavailable); !strings.Contains(p.Detail, "streams") {
 		t.Errorf("%+v", p)
 	}
 	r.feed.streams.Add(1 - maxStreams)
@@ -98,17 +99,17 @@ func quick(f *Feed) { f.pace.check = 20 * time.Millisecond }
 
 func TestWhoIsShownOutLosesTheStreamAndOthersKeepTheirs(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
+	d := newTestEnv(t)
 	r := d.newReplica(quick)
-	admin := d.user("admin")
+	admin := d.User("admin")
 	control := d.listen(r.url, admin.ID.String(), "")
 	for name, change := range map[string]string{
 		"suspended": `update users set status = 'suspended' where id = $1`,
 		"demoted":   `update users set role = 'customer' where id = $1`,
 	} {
-		engineer := d.user("engineer")
+		engineer := d.User("engineer")
 		l := d.listen(r.url, engineer.ID.String(), "")
-		d.exec(change, engineer.ID)
+		d.Exec(change, engineer.ID)
 		if err := l.ends(5 * time.Second); err != io.EOF {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -116,8 +117,8 @@ func TestWhoIsShownOutLosesTheStreamAndOthersKeepTheirs(t *testing.T) {
 			t.Errorf("%s: connected again with %d", name, answer.Code)
 		}
 	}
-	ticket := d.raise(d.user("customer"), "Printer", "It smokes")
-	if e := control.next(); e.body.TicketID != ticket.ID {
+	raised := d.Raise(d.User("customer"), "Printer", "It smokes")
+	if e := control.next(); e.body.TicketID != raised.ID {
 		t.Errorf("the other stream is told %s", e.data)
 	}
 }
@@ -133,8 +134,8 @@ func TestTheCheckIsDueWithinFiveSeconds(t *testing.T) {
 
 func TestNothingIsToldWhileItIsUnknownWhetherTheCallerMayListen(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	admin := d.user("admin")
+	d := newTestEnv(t)
+	admin := d.User("admin")
 	var away atomic.Bool
 	var asked atomic.Int64
 	r := d.newReplica(func(f *Feed) {
@@ -150,41 +151,41 @@ func TestNothingIsToldWhileItIsUnknownWhetherTheCallerMayListen(t *testing.T) {
 	l := d.listen(r.url, admin.ID.String(), "")
 	away.Store(true)
 	n := asked.Load()
-	d.eventually("it was asked in vain", func() bool { return asked.Load() > n+1 })
-	ticket := d.raise(d.user("customer"), "Printer", "It smokes")
+	d.Eventually("it was asked in vain", func() bool { return asked.Load() > n+1 })
+	raised := d.Raise(d.User("customer"), "Printer", "It smokes")
 	r.feed.Wake()
-	d.eventually("the feed has the news", func() bool { return len(r.feed.window.Load().news) > 0 })
+	d.Eventually("the feed has the news", func() bool { return len(r.feed.window.Load().news) > 0 })
 	n = asked.Load()
-	d.eventually("it was asked in vain again", func() bool { return asked.Load() > n+1 })
+	d.Eventually("it was asked in vain again", func() bool { return asked.Load() > n+1 })
 	if len(l.events) > 0 {
 		t.Fatal("an event was told")
 	}
 	away.Store(false)
-	if e := l.next(); e.body.TicketID != ticket.ID {
+	if e := l.next(); e.body.TicketID != raised.ID {
 		t.Errorf("told %s", e.data)
 	}
 }
 
 func TestAQuietStreamShowsThatItIsAliveAndMovesOn(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	customer, other := d.user("customer"), d.user("customer")
+	d := newTestEnv(t)
+	customer, other := d.User("customer"), d.User("customer")
 	r := d.newReplica(func(f *Feed) { f.pace.heartbeat = 20 * time.Millisecond })
 	l := d.listen(r.url, customer.ID.String(), "")
-	d.eventually("the first id", func() bool { return l.lastID() != "" })
+	d.Eventually("the first id", func() bool { return l.lastID() != "" })
 	began := l.lastID()
-	foreign := d.raise(other, "Lamp", "It flickers")
+	foreign := d.Raise(other, "Lamp", "It flickers")
 	r.comment(other, foreign, "Still", false)
-	d.eventually("the place moves past what is not theirs", func() bool {
+	d.Eventually("the place moves past what is not theirs", func() bool {
 		p, ok := ParseFeedPosition(l.lastID())
-		return ok && p.ID == uuid.Nil && p.Transaction > get[uint64](d, `select max(transaction_id::text::bigint) from ticket_events`)
+		return ok && p.ID == uuid.Nil && p.Transaction > crmtest.Get[uint64](d.Env, `select max(transaction_id::text::bigint) from ticket_events`)
 	})
 	if l.beats() < 2 || len(l.events) > 0 {
 		t.Errorf("%d heartbeats, %d events", l.beats(), len(l.events))
 	}
 	l.close()
 	// What came meanwhile is told to who comes back with such an id, or the first.
-	own := d.raise(customer, "Printer", "It smokes")
+	own := d.Raise(customer, "Printer", "It smokes")
 	for _, last := range []string{l.lastID(), began} {
 		if e := d.listen(r.url, customer.ID.String(), last).next(); e.body.TicketID != own.ID {
 			t.Errorf("told %s", e.data)
@@ -194,12 +195,12 @@ func TestAQuietStreamShowsThatItIsAliveAndMovesOn(t *testing.T) {
 
 func TestAClientThatDoesntReadIsLetGo(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	customer, admin := d.user("customer"), d.user("admin")
+	d := newTestEnv(t)
+	customer, admin := d.User("customer"), d.User("admin")
 	r := d.newReplica(func(f *Feed) { f.pace.stall = 100 * time.Millisecond })
-	ticket := d.raise(customer, "Printer", "It smokes")
-	d.exec(`insert into ticket_events (id, ticket_id, kind, changes, created_at)
-		select gen_random_uuid(), $1, 'updated', jsonb_build_object('description', repeat('x', 20000)), now() from generate_series(1, 1000)`, ticket.ID)
+	raised := d.Raise(customer, "Printer", "It smokes")
+	d.Exec(`insert into ticket_events (id, ticket_id, kind, changes, created_at)
+		select gen_random_uuid(), $1, 'updated', jsonb_build_object('description', repeat('x', 20000)), now() from generate_series(1, 1000)`, raised.ID)
 
 	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", strings.TrimPrefix(r.url, "http://"))
 	if err != nil {
@@ -211,16 +212,16 @@ func TestAClientThatDoesntReadIsLetGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	reading := d.listen(r.url, admin.ID.String(), "")
-	d.eventually("both streams are open", func() bool { return r.feed.streams.Load() == 2 })
-	d.eventually("the one that doesn't read is gone", func() bool { return r.feed.streams.Load() == 1 })
-	r.comment(admin, ticket, "Still there?", false)
-	reading.until(lastComment(ticket))
+	d.Eventually("both streams are open", func() bool { return r.feed.streams.Load() == 2 })
+	d.Eventually("the one that doesn't read is gone", func() bool { return r.feed.streams.Load() == 1 })
+	r.comment(admin, raised, "Still there?", false)
+	reading.until(lastComment(raised))
 }
 
 func TestStreamsEndCleanlyWhenTheServiceStops(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	admin := d.user("admin")
+	d := newTestEnv(t)
+	admin := d.User("admin")
 	r := d.newReplica(nil)
 	var streams []*listener
 	for range 20 {

@@ -1,4 +1,6 @@
-package ticket
+// Package eventstream sends the changes of tickets to clients as server-sent
+// events.
+package eventstream
 
 import (
 	"context"
@@ -15,6 +17,7 @@ import (
 
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/identity"
+	"fixdesk/services/crm/internal/ticket"
 )
 
 const (
@@ -197,7 +200,7 @@ func xid(p FeedPosition) pgtype.Uint64 { return pgtype.Uint64{Uint64: p.Transact
 
 // catchUp gives a page of what a viewer missed, and the position up to which
 // it is complete.
-func (f *Feed) catchUp(ctx context.Context, v Viewer, from FeedPosition) ([]*news, FeedPosition, error) {
+func (f *Feed) catchUp(ctx context.Context, v ticket.Viewer, from FeedPosition) ([]*news, FeedPosition, error) {
 	select {
 	case <-ctx.Done():
 		return nil, from, ctx.Err()
@@ -219,21 +222,21 @@ func (f *Feed) catchUp(ctx context.Context, v Viewer, from FeedPosition) ([]*new
 
 // feedView is an event as a stream tells it.
 type feedView struct {
-	eventView
+	ticket.EventView
 	TicketNumber int64 `json:"ticket_number"`
 }
 
 func newsOf(r crmdb.FeedPageRow) (*news, error) {
-	e := Event{ID: r.ID, TicketID: r.TicketID, Kind: r.Kind, Internal: r.Internal, Changes: r.Changes, CreatedAt: r.CreatedAt}
+	e := ticket.Event{ID: r.ID, TicketID: r.TicketID, Kind: r.Kind, Internal: r.Internal, Changes: r.Changes, CreatedAt: r.CreatedAt}
 	if r.ActorID != nil {
-		e.Actor = &Person{ID: *r.ActorID, Name: r.ActorName}
+		e.Actor = &ticket.Person{ID: *r.ActorID, Name: r.ActorName}
 	}
 	n := &news{at: FeedPosition{Transaction: r.TransactionID.Uint64, ID: r.ID}, reporter: r.ReporterID}
 	var err error
 	if n.staff, err = feedFrame(n.at, e, r.Number); err != nil || e.Internal {
 		return n, err
 	}
-	if e, err = e.asSeenBy(Viewer{Role: string(identity.RoleCustomer)}); err != nil {
+	if e, err = e.ForViewer(ticket.Viewer{Role: string(identity.RoleCustomer)}); err != nil {
 		return n, err
 	}
 	n.customer, err = feedFrame(n.at, e, r.Number)
@@ -242,12 +245,12 @@ func newsOf(r crmdb.FeedPageRow) (*news, error) {
 
 // feedFrame is an event in the form of a stream (WHATWG HTML, section
 // server-sent events). JSON has no line break, so its data is one line.
-func feedFrame(at FeedPosition, e Event, number int64) ([]byte, error) {
-	v, err := viewEvent(e)
+func feedFrame(at FeedPosition, e ticket.Event, number int64) ([]byte, error) {
+	v, err := ticket.ViewEvent(e)
 	if err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
-	data, err := json.Marshal(feedView{eventView: v, TicketNumber: number})
+	data, err := json.Marshal(feedView{EventView: v, TicketNumber: number})
 	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)
 	}

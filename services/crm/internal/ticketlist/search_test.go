@@ -1,4 +1,4 @@
-package ticket
+package ticketlist
 
 import (
 	"context"
@@ -7,13 +7,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"fixdesk/services/crm/internal/crmtest"
+	"fixdesk/services/crm/internal/ticket"
 )
 
 // find gives the titles that a query finds, sorted by name.
-func (d *desk) find(who somebody, q string, more ...string) []string {
+func (d *testEnv) find(who crmtest.User, q string, more ...string) []string {
 	d.Helper()
 	titles := []string{}
-	for _, t := range parse[page[ticketBody]](d.call(who, "GET", "/v1/tickets?limit=100&q="+url.QueryEscape(q)+strings.Join(more, ""), nil).want(200)).Items {
+	for _, t := range crmtest.Parse[crmtest.Page[crmtest.Ticket]](d.Call(who, "GET", "/v1/tickets?limit=100&q="+url.QueryEscape(q)+strings.Join(more, ""), nil).Want(200)).Items {
 		titles = append(titles, t.Title)
 	}
 	slices.Sort(titles)
@@ -21,8 +24,8 @@ func (d *desk) find(who somebody, q string, more ...string) []string {
 }
 
 func TestASearchFindsWordsFromTheirBeginningWhereverTheyStand(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
+	d := newTestEnv(t)
+	customer := d.User("customer")
 	for title, description := range map[string]string{
 		"printer": "The printer/scanner on floor 2 smokes, see https://wiki.example.com/Devices/laser-jet?id=77#top",
 		"login":   "user.name+tag@example.org can't log in since v2.10.3-beta; error E_AUTH_0042 in C:\\logs\\auth.log",
@@ -30,7 +33,7 @@ func TestASearchFindsWordsFromTheirBeginningWhereverTheyStand(t *testing.T) {
 		"日本":      "打印机冒烟了。プリンター",
 		"odd":     "100% of <b>bold</b> claims, INV-2024-001, snake_case, a&b, it's 🎉party🎉 time, back\\slash, 5:*",
 	} {
-		d.raise(customer, title, description)
+		d.Raise(customer, title, description)
 	}
 	for q, want := range map[string]string{
 		"smok": "printer", "SMOKES": "printer", "mokes": "", "smokes floor": "printer", "smokes login": "",
@@ -45,7 +48,7 @@ func TestASearchFindsWordsFromTheirBeginningWhereverTheyStand(t *testing.T) {
 		if got := strings.Join(d.find(customer, q), ","); got != want {
 			t.Errorf("%q finds %q, want %q", q, got, want)
 		}
-		count := parse[countsView](d.call(customer, "GET", "/v1/tickets/counts?q="+url.QueryEscape(q), nil).want(200)).Total
+		count := crmtest.Parse[countsView](d.Call(customer, "GET", "/v1/tickets/counts?q="+url.QueryEscape(q), nil).Want(200)).Total
 		if strings.TrimSpace(q) != "" && count != len(d.find(customer, q)) {
 			t.Errorf("%q counts %d", q, count)
 		}
@@ -53,23 +56,23 @@ func TestASearchFindsWordsFromTheirBeginningWhereverTheyStand(t *testing.T) {
 }
 
 func TestAnEditedTicketIsFoundByItsNewWordsAlone(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	ticket := d.raise(customer, "Printer", "It smokes")
-	d.patch(customer, ticket, object{"title": "Screen"}).want(200)
+	d := newTestEnv(t)
+	customer := d.User("customer")
+	raised := d.Raise(customer, "Printer", "It smokes")
+	d.Patch(customer, raised, crmtest.Object{"title": "Screen"}).Want(200)
 	if got := fmt.Sprint(d.find(customer, "printer"), d.find(customer, "screen"), d.find(customer, "smokes")); got != "[] [Screen] [Screen]" {
 		t.Error(got)
 	}
 }
 
 func TestATicketIsFoundByItsNumber(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	var tickets []ticketBody
+	d := newTestEnv(t)
+	customer := d.User("customer")
+	var tickets []crmtest.Ticket
 	for i := range 12 {
-		tickets = append(tickets, d.raise(customer, fmt.Sprintf("Title %c", 'a'+i), "Nothing"))
+		tickets = append(tickets, d.Raise(customer, fmt.Sprintf("Title %c", 'a'+i), "Nothing"))
 	}
-	d.raise(customer, "Room", "Room 2 has no light, 2 2 2")
+	d.Raise(customer, "Room", "Room 2 has no light, 2 2 2")
 	for q, want := range map[string]string{
 		"#2": "Title b", "#12": "Title l", " #2 ": "Title b", "#99": "", "#0": "", "#-1": "", "#": "",
 		"2": "Room,Title b", "12": "Title l", "#99999999999999999999": "", "99999999999999999999": "", "9223372036854775807": "", "#2 light": "Room", "＃2": "Room,Title b",
@@ -78,25 +81,25 @@ func TestATicketIsFoundByItsNumber(t *testing.T) {
 			t.Errorf("%q finds %q, want %q", q, got, want)
 		}
 	}
-	best := parse[page[ticketBody]](d.call(customer, "GET", "/v1/tickets?q=2&sort=relevance", nil).want(200)).Items
+	best := crmtest.Parse[crmtest.Page[crmtest.Ticket]](d.Call(customer, "GET", "/v1/tickets?q=2&sort=relevance", nil).Want(200)).Items
 	if len(best) != 2 || best[0].ID != tickets[1].ID {
 		t.Errorf("the best match of 2 is %+v", best)
 	}
-	stranger := d.user("customer")
+	stranger := d.User("customer")
 	if got := d.find(stranger, "#2"); len(got) != 0 {
 		t.Errorf("a stranger finds %v by number", got)
 	}
 }
 
 func TestInternalCommentsAreSearchedForStaffAlone(t *testing.T) {
-	d := newDesk(t)
-	customer, stranger, engineer, admin := d.user("customer"), d.user("customer"), d.engineer(), d.user("admin")
-	ticket := d.raise(customer, "Printer", "It smokes")
-	d.call(engineer, "POST", ticket.path("/comments"), object{"body": "fraudster suspected", "internal": true}).want(201)
-	d.call(engineer, "POST", ticket.path("/comments"), object{"body": "toner ordered"}).want(201)
+	d := newTestEnv(t)
+	customer, stranger, engineer, admin := d.User("customer"), d.User("customer"), d.Engineer(), d.User("admin")
+	raised := d.Raise(customer, "Printer", "It smokes")
+	d.Call(engineer, "POST", raised.Path("/comments"), crmtest.Object{"body": "fraudster suspected", "internal": true}).Want(201)
+	d.Call(engineer, "POST", raised.Path("/comments"), crmtest.Object{"body": "toner ordered"}).Want(201)
 	for _, sort := range []string{"", "&sort=relevance", "&sort=-priority"} {
 		for _, c := range []struct {
-			who   somebody
+			who   crmtest.User
 			q     string
 			found int
 		}{
@@ -108,24 +111,24 @@ func TestInternalCommentsAreSearchedForStaffAlone(t *testing.T) {
 			}
 		}
 	}
-	for who, want := range map[somebody]int{customer: 0, engineer: 1} {
-		if got := parse[countsView](d.call(who, "GET", "/v1/tickets/counts?q=fraud", nil).want(200)).Total; got != want {
+	for who, want := range map[crmtest.User]int{customer: 0, engineer: 1} {
+		if got := crmtest.Parse[countsView](d.Call(who, "GET", "/v1/tickets/counts?q=fraud", nil).Want(200)).Total; got != want {
 			t.Errorf("%s counts %d", who.Role, got)
 		}
 	}
 }
 
 func TestByRelevanceATitleComesBeforeADescriptionAndThatBeforeAComment(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	comment := d.raise(customer, "C", "Nothing")
-	d.raise(customer, "Toner low", "Order more")
-	d.raise(customer, "B", "The toner is low")
-	d.call(customer, "POST", comment.path("/comments"), object{"body": "toner"}).want(201)
+	d := newTestEnv(t)
+	customer := d.User("customer")
+	comment := d.Raise(customer, "C", "Nothing")
+	d.Raise(customer, "Toner low", "Order more")
+	d.Raise(customer, "B", "The toner is low")
+	d.Call(customer, "POST", comment.Path("/comments"), crmtest.Object{"body": "toner"}).Want(201)
 	var got []string
 	cursor := ""
 	for {
-		p := parse[page[ticketBody]](d.call(customer, "GET", "/v1/tickets?q=toner&sort=relevance&limit=1"+cursor, nil).want(200))
+		p := crmtest.Parse[crmtest.Page[crmtest.Ticket]](d.Call(customer, "GET", "/v1/tickets?q=toner&sort=relevance&limit=1"+cursor, nil).Want(200))
 		for _, item := range p.Items {
 			got = append(got, item.Title)
 		}
@@ -137,41 +140,41 @@ func TestByRelevanceATitleComesBeforeADescriptionAndThatBeforeAComment(t *testin
 	if want := []string{"Toner low", "B", "C"}; !slices.Equal(got, want) {
 		t.Errorf("order %q", got)
 	}
-	d.call(customer, "GET", "/v1/tickets?sort=relevance", nil).refused(422, "validation_failed")
+	d.Call(customer, "GET", "/v1/tickets?sort=relevance", nil).Refused(422, "validation_failed")
 }
 
 func TestWhatIsTypedNeverBreaksTheSearch(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	d.raise(customer, "Printer", "It smokes")
+	d := newTestEnv(t)
+	customer := d.User("customer")
+	d.Raise(customer, "Printer", "It smokes")
 	for _, q := range []string{
 		"'", "''", `\`, `\\`, `\'`, `'\`, `a\`, `a'`, "a:*", ":*", "a:", "a:b:c", "a&", "&", "|", "!", "()", "(", ")", "<->", "<2>", "a <-> b", "!!a", "a!", "a:ABCD*",
 		"%", "_", "a%b", "🎉", "🎉🎉 a", "👩‍👩‍👧", "\u202e", "\u0301", "e\u0301", "½", "²", "٣", "Ⅷ", "ǅ", "ß", "<script>", "&amp;", "--", ";", "$1", "$$", "/*", "NaN", "null",
 		strings.Repeat("a", 200), strings.Repeat("日", 200), strings.Repeat("a-", 100), strings.Repeat("' ", 100), strings.Repeat("ǆ", 200),
 	} {
 		for _, sort := range []string{"", "&sort=relevance"} {
-			d.call(customer, "GET", "/v1/tickets?q="+url.QueryEscape(q)+sort, nil).want(200)
+			d.Call(customer, "GET", "/v1/tickets?q="+url.QueryEscape(q)+sort, nil).Want(200)
 		}
-		d.call(customer, "GET", "/v1/tickets/counts?q="+url.QueryEscape(q), nil).want(200)
+		d.Call(customer, "GET", "/v1/tickets/counts?q="+url.QueryEscape(q), nil).Want(200)
 	}
 	for _, q := range []string{"%00", "a%00b", "%ff", "%ed%a0%80"} {
-		d.call(customer, "GET", "/v1/tickets?q="+q, nil).refused(422, "validation_failed")
+		d.Call(customer, "GET", "/v1/tickets?q="+q, nil).Refused(422, "validation_failed")
 	}
-	d.call(customer, "GET", "/v1/tickets?q="+strings.Repeat("a", 201), nil).refused(422, "validation_failed")
+	d.Call(customer, "GET", "/v1/tickets?q="+strings.Repeat("a", 201), nil).Refused(422, "validation_failed")
 }
 
 func FuzzPrefixesAreAlwaysATsquery(f *testing.F) {
 	for _, q := range []string{"printer", "a-b c_d", "' \\ :* & | ! ( ) <->", "日本 über", "#42", "e\u0301 🎉", "1e5 -2 0x1f 1.2.3 12abc"} {
 		f.Add(q)
 	}
-	d := newDesk(f)
+	d := newTestEnv(f)
 	f.Fuzz(func(t *testing.T, q string) {
 		if strings.ContainsRune(q, 0) || len(q) > 800 {
 			return
 		}
-		text := words(q)
+		text := ticket.SearchWords(q)
 		var found bool
-		err := d.pool.QueryRow(context.Background(), `select $1 = '' or to_tsvector('simple', $2) @@ to_tsquery('simple', $1)`, prefixes(q), text).Scan(&found)
+		err := d.Pool.QueryRow(context.Background(), `select $1 = '' or to_tsvector('simple', $2) @@ to_tsquery('simple', $1)`, prefixes(q), text).Scan(&found)
 		if err != nil {
 			t.Errorf("%q becomes %q: %v", q, prefixes(q), err)
 		}

@@ -1,4 +1,4 @@
-package ticket
+package ticketlist
 
 import (
 	"bytes"
@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fixdesk/services/crm/internal/crmtest"
 )
 
 // table asks a listening server for the list as CSV: a stream needs a real
 // connection.
-func (d *desk) table(ctx context.Context, server *httptest.Server, who somebody, query string) *http.Response {
+func (d *testEnv) table(ctx context.Context, server *httptest.Server, who crmtest.User, query string) *http.Response {
 	d.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/tickets?"+query, nil)
 	if err != nil {
@@ -29,7 +31,7 @@ func (d *desk) table(ctx context.Context, server *httptest.Server, who somebody,
 	return response
 }
 
-func (d *desk) rows(server *httptest.Server, who somebody, query string) ([][]string, []byte) {
+func (d *testEnv) rows(server *httptest.Server, who crmtest.User, query string) ([][]string, []byte) {
 	d.Helper()
 	response := d.table(context.Background(), server, who, query)
 	defer response.Body.Close()
@@ -44,20 +46,20 @@ func (d *desk) rows(server *httptest.Server, who somebody, query string) ([][]st
 	return rows, data
 }
 
-func (d *desk) server() *httptest.Server {
-	server := httptest.NewServer(d.handler)
+func (d *testEnv) server() *httptest.Server {
+	server := httptest.NewServer(d.Handler)
 	d.Cleanup(server.Close)
 	return server
 }
 
 func TestTheTableHasEveryRowOfTheFilteredListInItsOrder(t *testing.T) {
-	d := newDesk(t)
-	server, admin, customer, other := d.server(), d.user("admin"), d.user("customer"), d.user("customer")
-	d.exec(`insert into tickets (id, title, description, status, reporter_id, created_at, updated_at, closed_at)
+	d := newTestEnv(t)
+	server, admin, customer, other := d.server(), d.User("admin"), d.User("customer"), d.User("customer")
+	d.Exec(`insert into tickets (id, title, description, status, reporter_id, created_at, updated_at, closed_at)
 		select gen_random_uuid(), 'Title ' || n, 'It smokes', case when n % 2 = 0 then 'open' else 'closed' end::ticket_status, case when n % 3 = 0 then $1 else $2 end::uuid,
 			now() - n * interval '1 second', now(), case when n % 2 = 1 then now() end from generate_series(1, 1203) n`, customer.ID, other.ID)
 	for _, c := range []struct {
-		who   somebody
+		who   crmtest.User
 		query string
 		rows  int
 		first string
@@ -77,14 +79,14 @@ func TestTheTableHasEveryRowOfTheFilteredListInItsOrder(t *testing.T) {
 }
 
 func TestTheTableQuotesAndDisarmsWhatPeopleWrote(t *testing.T) {
-	d := newDesk(t)
-	server, customer := d.server(), d.user("customer")
+	d := newTestEnv(t)
+	server, customer := d.server(), d.User("customer")
 	hostile := map[string]string{
 		`=HYPERLINK("http://evil")`: `'=HYPERLINK("http://evil")`, "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "＝1": "'＝1",
 		`say "hi", she said`: `say "hi", she said`, "plain": "plain", "a=b": "a=b",
 	}
 	for title := range hostile {
-		d.raise(customer, title, "\t=1+1\nline two, \"quoted\"")
+		d.Raise(customer, title, "\t=1+1\nline two, \"quoted\"")
 	}
 	rows, data := d.rows(server, customer, "")
 	for _, row := range rows[1:] {
@@ -105,9 +107,9 @@ func TestTheTableQuotesAndDisarmsWhatPeopleWrote(t *testing.T) {
 }
 
 func TestAClientThatGoesAwayEndsItsTable(t *testing.T) {
-	d := newDesk(t)
-	server, admin := d.server(), d.user("admin")
-	d.exec(`insert into tickets (id, title, description, reporter_id, created_at, updated_at)
+	d := newTestEnv(t)
+	server, admin := d.server(), d.User("admin")
+	d.Exec(`insert into tickets (id, title, description, reporter_id, created_at, updated_at)
 		select gen_random_uuid(), 'Title ' || n, repeat('It smokes. ', 1500), $1, now(), now() from generate_series(1, 3000) n`, admin.ID)
 	ctx, leave := context.WithCancel(context.Background())
 	defer leave()
@@ -124,7 +126,7 @@ func TestAClientThatGoesAwayEndsItsTable(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the table is still being written")
 	}
-	if n := d.pool.Stat().AcquiredConns(); n != 0 {
+	if n := d.Pool.Stat().AcquiredConns(); n != 0 {
 		t.Errorf("%d connections still in use", n)
 	}
 }

@@ -1,4 +1,4 @@
-package ticket
+package eventstream
 
 import (
 	"context"
@@ -22,13 +22,13 @@ import (
 
 // frontDoor is identity's own routes and rules before a feed at its own pace.
 type frontDoor struct {
-	*desk
+	*testEnv
 	users   *identity.Service
 	handler http.Handler
 	url     string
 }
 
-func newFrontDoor(d *desk) *frontDoor {
+func newFrontDoor(d *testEnv) *frontDoor {
 	d.Helper()
 	keys, err := jwtauth.NewKeySet()
 	if err != nil {
@@ -36,18 +36,18 @@ func newFrontDoor(d *desk) *frontDoor {
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	users := identity.New(identity.Config{
-		Pool: d.pool, Keys: func() *jwtauth.KeySet { return keys }, Signer: jwtauth.NewSigner(func() *jwtauth.KeySet { return keys }),
-		Verifier: jwtauth.NewVerifier(keys, "test", identity.Audience, d.now), Issuer: "test",
-		HashCost: identity.HashCost{Passes: 1, MemoryKiB: 64, Threads: 1}, Now: d.now, Wake: func() {}, Log: log,
+		Pool: d.Pool, Keys: func() *jwtauth.KeySet { return keys }, Signer: jwtauth.NewSigner(func() *jwtauth.KeySet { return keys }),
+		Verifier: jwtauth.NewVerifier(keys, "test", identity.Audience, d.Now), Issuer: "test",
+		HashCost: identity.HashCost{Passes: 1, MemoryKiB: 64, Threads: 1}, Now: d.Now, Wake: func() {}, Log: log,
 	})
-	feed := NewFeed(FeedConfig{Pool: d.pool, Now: d.now, Log: log, Registry: prometheus.NewRegistry(), StillIn: users.Check})
+	feed := NewFeed(FeedConfig{Pool: d.Pool, Now: d.Now, Log: log, Registry: prometheus.NewRegistry(), StillIn: users.Check})
 	api := httpapi.New(httpapi.Config{
 		Title: "test", Version: "1", Registry: prometheus.NewRegistry(), Now: time.Now, Logger: log,
 		Authenticate: users.Authenticate, Unavailable: pg.Unavailable,
 	})
 	identity.Register(api, users)
-	RegisterFeed(api, feed)
-	f := &frontDoor{desk: d, users: users, handler: api.Handler()}
+	Register(api, feed)
+	f := &frontDoor{testEnv: d, users: users, handler: api.Handler()}
 	f.url, _ = serve(d, f.handler, feed)
 	return f
 }
@@ -73,7 +73,7 @@ func (f *frontDoor) post(path, token, body string, want int) map[string]any {
 	return answer
 }
 
-// signIn registers somebody and gives their access token and id.
+// signIn registers a customer and gives their access token and id.
 func (f *frontDoor) signIn(name string) (token string, id uuid.UUID) {
 	f.Helper()
 	credentials := `"email":"` + name + `@desk.test","password":"a lamp in the hallway"`
@@ -84,7 +84,7 @@ func (f *frontDoor) signIn(name string) (token string, id uuid.UUID) {
 
 func TestASessionThatEndsTakesItsStreamsAlong(t *testing.T) {
 	releaseFeedConnections(t)
-	f := newFrontDoor(newDesk(t))
+	f := newFrontDoor(newTestEnv(t))
 	ada, _ := f.signIn("ada")
 	bob, bobID := f.signIn("bob")
 	eve, eveID := f.signIn("eve")

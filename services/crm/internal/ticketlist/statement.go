@@ -1,9 +1,11 @@
-package ticket
+package ticketlist
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"fixdesk/services/crm/internal/ticket"
 )
 
 // statement builds the SQL of a filtered list by hand: which index serves a
@@ -35,7 +37,7 @@ func (b *statement) arg(value any) string {
 
 func (b *statement) and(condition string) { b.where = append(b.where, condition) }
 
-func newStatement(v Viewer, f Filter) *statement {
+func newStatement(v ticket.Viewer, f Filter) *statement {
 	b := &statement{internal: v.Staff(), reported: !v.Staff() || f.Reporter != nil}
 	if !v.Staff() {
 		b.and("t.reporter_id = " + b.arg(v.ID))
@@ -48,7 +50,7 @@ func newStatement(v Viewer, f Filter) *statement {
 		if !*f.Active {
 			not = "not "
 		}
-		b.and("t.status " + not + "in (" + literals([]Status{Open, InProgress, Blocked}) + ")")
+		b.and("t.status " + not + "in (" + literals([]ticket.Status{ticket.Open, ticket.InProgress, ticket.Blocked}) + ")")
 	}
 	if len(f.Priorities) > 0 {
 		b.and("t.priority in (" + literals(f.Priorities) + ")")
@@ -77,14 +79,14 @@ func newStatement(v Viewer, f Filter) *statement {
 
 // literals writes statuses or priorities into the text, where the planner can
 // see that a partial index covers them. Only this package's constants pass.
-func literals[T Status | Priority](values []T) string {
+func literals[T ticket.Status | ticket.Priority](values []T) string {
 	var quoted []string
 	for _, v := range values {
 		switch string(v) {
 		case "open", "in_progress", "blocked", "resolved", "closed", "low", "normal", "high", "urgent":
 			quoted = append(quoted, "'"+string(v)+"'")
 		default:
-			panic("ticket: a status or priority that was not validated")
+			panic("ticketlist: a status or priority that was not validated")
 		}
 	}
 	return strings.Join(quoted, ", ")
@@ -132,7 +134,7 @@ func (b *statement) inText() string {
 }
 
 // matches compares words. One reporter's tickets are few: to compare each is
-// quicker than what the index has of a common beginning in everybody's, which
+// quicker than what the index has of a common beginning in Everybody's, which
 // is hidden from the planner because it can't tell how common one is.
 func (b *statement) matches(column string) string {
 	if b.reported {
@@ -147,7 +149,7 @@ func (b *statement) inComments() string {
 		which += " and not c.internal"
 	}
 	if b.reported {
-		// offset 0 keeps it a look at each ticket's comments, never at everybody's.
+		// offset 0 keeps it a look at each ticket's comments, never at Everybody's.
 		return "exists (select from ticket_comments c where c.ticket_id = t.id and " + which + " offset 0)"
 	}
 	return "t.id in (select c.ticket_id from ticket_comments c where " + which + ")"

@@ -1,4 +1,4 @@
-package ticket
+package eventstream
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"fixdesk/services/crm/internal/ticket"
 )
 
 // FeedPosition is a place in the order in which the feed tells events: by the
@@ -54,7 +56,7 @@ type news struct {
 }
 
 // seenBy gives the event as the viewer may see it; nil if they may not.
-func (n *news) seenBy(v Viewer) []byte {
+func (n *news) seenBy(v ticket.Viewer) []byte {
 	switch {
 	case v.Staff():
 		return n.staff

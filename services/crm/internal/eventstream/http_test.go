@@ -1,4 +1,4 @@
-package ticket
+package eventstream
 
 import (
 	"context"
@@ -16,11 +16,13 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/services/crm/internal/crmtest"
+	"fixdesk/services/crm/internal/ticket"
 )
 
 // lastComment is a condition for listener.until.
-func lastComment(t ticketBody) func(toldEvent) bool {
-	return func(e toldEvent) bool { return e.kind == EventCommented && e.body.TicketID == t.ID }
+func lastComment(t crmtest.Ticket) func(toldEvent) bool {
+	return func(e toldEvent) bool { return e.kind == ticket.EventCommented && e.body.TicketID == t.ID }
 }
 
 // kinds names the events, save for who was given a ticket.
@@ -36,19 +38,19 @@ func kinds(events []toldEvent) []string {
 
 func TestEachIsToldOfWhatTheyMaySeeWithinASecondAndOfNothingElse(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	customer, other, engineer, admin := d.user("customer"), d.user("customer"), d.engineer(), d.user("admin")
+	d := newTestEnv(t)
+	customer, other, engineer, admin := d.User("customer"), d.User("customer"), d.Engineer(), d.User("admin")
 	r := d.newReplica(nil)
 	streams := map[string]*listener{}
-	for name, who := range map[string]somebody{"customer": customer, "other": other, "engineer": engineer, "admin": admin} {
+	for name, who := range map[string]crmtest.User{"customer": customer, "other": other, "engineer": engineer, "admin": admin} {
 		streams[name] = d.listen(r.url, who.ID.String(), "")
 	}
-	ticket := d.raise(customer, "Printer", "It smokes")
-	d.call(engineer, "POST", ticket.path("/decline"), object{"reason": "canary reason"}).want(200)
-	r.comment(admin, ticket, "canary internal", true)
-	theirs := d.raise(other, "Lamp", "canary of the other")
+	raised := d.Raise(customer, "Printer", "It smokes")
+	d.Call(engineer, "POST", raised.Path("/decline"), crmtest.Object{"reason": "canary reason"}).Want(200)
+	r.comment(admin, raised, "canary internal", true)
+	theirs := d.Raise(other, "Lamp", "canary of the other")
 	r.comment(engineer, theirs, "About the lamp", false)
-	r.comment(engineer, ticket, "About the printer", false)
+	r.comment(engineer, raised, "About the printer", false)
 	started := time.Now()
 
 	both := []string{"created", "declined"}
@@ -58,12 +60,12 @@ func TestEachIsToldOfWhatTheyMaySeeWithinASecondAndOfNothingElse(t *testing.T) {
 		"engineer": append(slices.Clone(both), "commented", "created", "commented", "commented"),
 		"admin":    append(slices.Clone(both), "commented", "created", "commented", "commented"),
 	} {
-		mine := ticket
+		mine := raised
 		if name == "other" {
 			mine = theirs
 		}
 		events := streams[name].until(func(e toldEvent) bool {
-			return e.kind == EventCommented && e.body.TicketID == mine.ID && !strings.Contains(e.data, `"internal":true`)
+			return e.kind == ticket.EventCommented && e.body.TicketID == mine.ID && !strings.Contains(e.data, `"internal":true`)
 		})
 		if name == "other" || name == "customer" {
 			for _, e := range events {
@@ -85,42 +87,42 @@ func TestEachIsToldOfWhatTheyMaySeeWithinASecondAndOfNothingElse(t *testing.T) {
 		}
 	}
 	// The control: what customers don't read is there to be read.
-	if data, err := json.Marshal(d.events(admin, ticket)); err != nil || !strings.Contains(string(data), "canary reason") {
+	if data, err := json.Marshal(d.Events(admin, raised)); err != nil || !strings.Contains(string(data), "canary reason") {
 		t.Errorf("the admin reads %s, %v", data, err)
 	}
 }
 
 func TestWhatCommitsLateIsNotMissedAndTheHorizonIsWhy(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	customer, admin := d.user("customer"), d.user("admin")
-	ticket := d.raise(customer, "Printer", "It smokes")
+	d := newTestEnv(t)
+	customer, admin := d.User("customer"), d.User("admin")
+	raised := d.Raise(customer, "Printer", "It smokes")
 	r := d.newReplica(nil)
 	l := d.listen(r.url, admin.ID.String(), "")
 
 	const insert = `insert into ticket_events (id, ticket_id, kind, created_at) values ($1, $2, 'updated', now())`
 	early, late := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
 	ctx := context.Background()
-	slow, err := d.pool.Begin(ctx)
+	slow, err := d.Pool.Begin(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = slow.Rollback(ctx) }()
-	if _, err := slow.Exec(ctx, insert, early, ticket.ID); err != nil {
+	if _, err := slow.Exec(ctx, insert, early, raised.ID); err != nil {
 		t.Fatal(err)
 	}
-	d.exec(insert, late, ticket.ID)
+	d.Exec(insert, late, raised.ID)
 
 	// The control reads whatever is behind the last id it saw.
 	seen := map[uuid.UUID]bool{}
 	var last uuid.UUID
 	naive := func() {
-		for _, id := range list[uuid.UUID](d, `select id from ticket_events where id > $1 order by id`, last) {
+		for _, id := range crmtest.List[uuid.UUID](d.Env, `select id from ticket_events where id > $1 order by id`, last) {
 			seen[id], last = true, id
 		}
 	}
 	naive()
-	missed, _, err := r.feed.catchUp(ctx, admin.viewer(), FeedPosition{Transaction: 1})
+	missed, _, err := r.feed.catchUp(ctx, ticket.Viewer(admin), FeedPosition{Transaction: 1})
 	if err != nil || slices.ContainsFunc(missed, func(n *news) bool { return n.at.ID == late }) {
 		t.Fatalf("the feed reads beyond the horizon: %d news, %v", len(missed), err)
 	}
@@ -139,11 +141,11 @@ func TestWhatCommitsLateIsNotMissedAndTheHorizonIsWhy(t *testing.T) {
 
 func TestEveryEventIsToldOnceUnderWritersAndDisconnects(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	customer, other, admin := d.user("customer"), d.user("customer"), d.user("admin")
+	d := newTestEnv(t)
+	customer, other, admin := d.User("customer"), d.User("customer"), d.User("admin")
 	replicas := []*replica{d.newReplica(nil), d.newReplica(nil)}
-	tickets := []ticketBody{d.raise(customer, "Printer", "It smokes"), d.raise(other, "Lamp", "It flickers")}
-	first := FeedPosition{Transaction: get[uint64](d, `select pg_current_xact_id()::text::bigint`)}.String()
+	tickets := []crmtest.Ticket{d.Raise(customer, "Printer", "It smokes"), d.Raise(other, "Lamp", "It flickers")}
+	first := FeedPosition{Transaction: crmtest.Get[uint64](d.Env, `select pg_current_xact_id()::text::bigint`)}.String()
 
 	const writers, each = 20, 25
 	var writing sync.WaitGroup
@@ -156,7 +158,7 @@ func TestEveryEventIsToldOnceUnderWritersAndDisconnects(t *testing.T) {
 		})
 	}
 	collected := make(chan []string, 2)
-	for _, who := range []somebody{customer, admin} {
+	for _, who := range []crmtest.User{customer, admin} {
 		want := writers * each
 		if who.Role == "customer" {
 			want /= 2
@@ -171,8 +173,8 @@ func TestEveryEventIsToldOnceUnderWritersAndDisconnects(t *testing.T) {
 	lists := [][]string{<-collected, <-collected}
 	slices.SortFunc(lists, func(a, b []string) int { return len(a) - len(b) })
 
-	all := list[string](d, `select transaction_id || '-' || id from ticket_events where kind = 'commented' order by transaction_id, id`)
-	own := list[string](d, `select transaction_id || '-' || id from ticket_events where kind = 'commented' and ticket_id = $1
+	all := crmtest.List[string](d.Env, `select transaction_id || '-' || id from ticket_events where kind = 'commented' order by transaction_id, id`)
+	own := crmtest.List[string](d.Env, `select transaction_id || '-' || id from ticket_events where kind = 'commented' and ticket_id = $1
 		order by transaction_id, id`, tickets[0].ID)
 	if len(all) != writers*each || !slices.Equal(lists[1], all) {
 		t.Errorf("the admin was told %d of %d events, or in another order", len(lists[1]), len(all))
@@ -184,7 +186,7 @@ func TestEveryEventIsToldOnceUnderWritersAndDisconnects(t *testing.T) {
 
 // collect listens until it has been told so many events, now at one replica
 // and now at another, breaking off at random.
-func (d *desk) collect(replicas []*replica, who somebody, last string, want int, ids *[]string) {
+func (d *testEnv) collect(replicas []*replica, who crmtest.User, last string, want int, ids *[]string) {
 	for len(*ids) < want {
 		l := d.listen(replicas[rand.IntN(2)].url, who.ID.String(), last)
 		for range 1 + rand.IntN(30) {
@@ -200,16 +202,16 @@ func (d *desk) collect(replicas []*replica, who somebody, last string, want int,
 
 func TestAStreamResumesFromLongAgoAndGoesOn(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	customer, admin := d.user("customer"), d.user("admin")
+	d := newTestEnv(t)
+	customer, admin := d.User("customer"), d.User("admin")
 	r := d.newReplica(nil)
-	ticket := d.raise(customer, "Printer", "It smokes")
-	d.exec(`insert into ticket_events (id, ticket_id, kind, created_at)
-		select gen_random_uuid(), $1, 'updated', now() from generate_series(1, $2)`, ticket.ID, 3*feedPage+7)
-	r.comment(admin, ticket, "canary", true)
-	d.exec(`insert into ticket_events (id, ticket_id, kind, created_at)
-		select gen_random_uuid(), $1, 'updated', now() from generate_series(1, $2)`, ticket.ID, feedPage)
-	for _, who := range []somebody{customer, admin} {
+	raised := d.Raise(customer, "Printer", "It smokes")
+	d.Exec(`insert into ticket_events (id, ticket_id, kind, created_at)
+		select gen_random_uuid(), $1, 'updated', now() from generate_series(1, $2)`, raised.ID, 3*feedPage+7)
+	r.comment(admin, raised, "canary", true)
+	d.Exec(`insert into ticket_events (id, ticket_id, kind, created_at)
+		select gen_random_uuid(), $1, 'updated', now() from generate_series(1, $2)`, raised.ID, feedPage)
+	for _, who := range []crmtest.User{customer, admin} {
 		l := d.listen(r.url, who.ID.String(), FeedPosition{Transaction: 1}.String())
 		n := 1 + 4*feedPage + 7
 		if who == admin {
@@ -219,8 +221,8 @@ func TestAStreamResumesFromLongAgoAndGoesOn(t *testing.T) {
 		for range n {
 			seen[l.next().id] = true
 		}
-		r.comment(admin, ticket, "Once more", false)
-		if e := l.next(); len(seen) != n || e.kind != EventCommented || seen[e.id] {
+		r.comment(admin, raised, "Once more", false)
+		if e := l.next(); len(seen) != n || e.kind != ticket.EventCommented || seen[e.id] {
 			t.Errorf("%s was told %d events of %d, then %s", who.Role, len(seen), n, e.kind)
 		}
 	}
@@ -228,27 +230,27 @@ func TestAStreamResumesFromLongAgoAndGoesOn(t *testing.T) {
 
 func TestAPositionThatIsNoneOfTheFeedsIsRefused(t *testing.T) {
 	releaseFeedConnections(t)
-	d := newDesk(t)
-	admin := d.user("admin")
+	d := newTestEnv(t)
+	admin := d.User("admin")
 	r := d.newReplica(nil)
 	ahead := FeedPosition{Transaction: 1 << 60, ID: admin.ID}.String()
 	for _, bad := range []string{"x", "1", ahead, "1-" + strings.ToUpper(uuid.NewString()), "18446744073709551616-" + uuid.NewString()} {
-		d.request(r.url+"/v1/events", admin, bad).refused(400, errs.CodeInvalidCursor)
-		d.request(r.url+"/v1/events?last_event_id="+bad, admin, "").refused(400, errs.CodeInvalidCursor)
+		d.request(r.url+"/v1/events", admin, bad).Refused(400, errs.CodeInvalidCursor)
+		d.request(r.url+"/v1/events?last_event_id="+bad, admin, "").Refused(400, errs.CodeInvalidCursor)
 	}
-	d.request(r.url+"/v1/events?last=1", admin, "").refused(422, errs.CodeValidationFailed)
+	d.request(r.url+"/v1/events?last=1", admin, "").Refused(422, errs.CodeValidationFailed)
 
-	ticket := d.raise(d.user("customer"), "Printer", "It smokes")
+	raised := d.Raise(d.User("customer"), "Printer", "It smokes")
 	// The header is what a client sets when it comes back to the same address.
 	begin := FeedPosition{Transaction: 1}.String()
 	l := d.listen(r.url+"/v1/events?last_event_id="+ahead, admin.ID.String(), begin)
-	if e := l.next(); e.body.TicketID != ticket.ID || e.kind != EventCreated {
+	if e := l.next(); e.body.TicketID != raised.ID || e.kind != ticket.EventCreated {
 		t.Errorf("told %s", e.data)
 	}
 }
 
 // request reads the answer to a request that opens no stream.
-func (d *desk) request(url string, who somebody, last string) reply {
+func (d *testEnv) request(url string, who crmtest.User, last string) crmtest.Response {
 	d.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -269,5 +271,5 @@ func (d *desk) request(url string, who somebody, last string) reply {
 	if err != nil {
 		d.Fatal(err)
 	}
-	return reply{d, answer.StatusCode, answer.Header, body}
+	return crmtest.Response{Env: d.Env, Code: answer.StatusCode, Header: answer.Header, Body: body}
 }

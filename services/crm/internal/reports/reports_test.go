@@ -1,4 +1,4 @@
-package ticket
+package reports
 
 import (
 	"encoding/json"
@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/services/crm/internal/crmtest"
+	"fixdesk/services/crm/internal/ticket"
 )
 
 type spreadBody struct {
@@ -41,7 +43,7 @@ type reportBody struct {
 	Total figuresBody
 }
 
-func (d *desk) report(who somebody, from, to string) reply {
+func (d *testEnv) report(who crmtest.User, from, to string) crmtest.Response {
 	d.Helper()
 	q := url.Values{}
 	for name, value := range map[string]string{"from": from, "to": to} {
@@ -49,7 +51,7 @@ func (d *desk) report(who somebody, from, to string) reply {
 			q.Set(name, value)
 		}
 	}
-	return d.call(who, "GET", "/v1/reports/tickets?"+q.Encode(), nil)
+	return d.Call(who, "GET", "/v1/reports/tickets?"+q.Encode(), nil)
 }
 
 func times(count int, median, p90 float64) spreadBody {
@@ -60,65 +62,64 @@ func times(count int, median, p90 float64) spreadBody {
 }
 
 // happened writes an event of the past; from and to are statuses, if any.
-func (d *desk) happened(ticket uuid.UUID, when, kind string, who somebody, from, to Status) {
+func (d *testEnv) happened(raised uuid.UUID, when, kind string, who crmtest.User, from, to ticket.Status) {
 	d.Helper()
 	changes := []byte("{}")
 	if to != "" {
 		var err error
-		f, t := string(from), string(to)
-		if changes, err = json.Marshal(changesJSON([]Change{{Field: "status", From: &f, To: &t}})); err != nil {
+		if changes, err = json.Marshal(crmtest.Object{"status": crmtest.Object{"from": from, "to": to}}); err != nil {
 			d.Fatal(err)
 		}
 	}
-	d.exec(`insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at) values ($1, $2, $3, $4, $5, $6)`,
-		uuid.Must(uuid.NewV7()), ticket, kind, who.ID, changes, when)
+	d.Exec(`insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at) values ($1, $2, $3, $4, $5, $6)`,
+		uuid.Must(uuid.NewV7()), raised, kind, who.ID, changes, when)
 }
 
 // past makes a ticket of the past with the event of its creation.
-func (d *desk) past(when string, who somebody) uuid.UUID {
+func (d *testEnv) past(when string, who crmtest.User) uuid.UUID {
 	d.Helper()
 	id := uuid.Must(uuid.NewV7())
-	d.exec(`insert into tickets (id, title, description, reporter_id, created_at, updated_at) values ($1, 'Printer', 'It smokes', $2, $3, $3)`,
+	d.Exec(`insert into tickets (id, title, description, reporter_id, created_at, updated_at) values ($1, 'Printer', 'It smokes', $2, $3, $3)`,
 		id, who.ID, when)
-	d.happened(id, when, EventCreated, who, "", "")
+	d.happened(id, when, ticket.EventCreated, who, "", "")
 	return id
 }
 
 // story is four tickets whose figures were worked out by hand.
-func story(d *desk) (ada, bob, admin somebody) {
-	customer := d.user("customer")
-	ada, bob, admin = d.user("engineer"), d.user("engineer"), d.user("admin")
+func story(d *testEnv) (ada, bob, admin crmtest.User) {
+	customer := d.User("customer")
+	ada, bob, admin = d.User("engineer"), d.User("engineer"), d.User("admin")
 
 	reopened := d.past("2026-03-01T10:00:00Z", customer)
-	d.happened(reopened, "2026-03-01T10:10:00Z", EventAccepted, ada, Open, InProgress) // 600 s
-	d.happened(reopened, "2026-03-01T10:20:00Z", EventStatusChanged, ada, InProgress, Blocked)
-	d.happened(reopened, "2026-03-01T10:20:00Z", EventCommented, ada, "", "")
-	d.happened(reopened, "2026-03-01T12:00:00Z", EventStatusChanged, ada, Blocked, Resolved) // 7,200 s
-	d.happened(reopened, "2026-03-02T09:00:00Z", EventReopened, customer, Resolved, Open)    // ada's
-	d.happened(reopened, "2026-03-02T09:30:00Z", EventAccepted, bob, Open, InProgress)       // not the first
-	d.happened(reopened, "2026-03-02T10:00:00Z", EventStatusChanged, bob, InProgress, Resolved)
-	d.happened(reopened, "2026-03-02T11:00:00Z", EventStatusChanged, customer, Resolved, Closed)
+	d.happened(reopened, "2026-03-01T10:10:00Z", ticket.EventAccepted, ada, ticket.Open, ticket.InProgress) // 600 s
+	d.happened(reopened, "2026-03-01T10:20:00Z", ticket.EventStatusChanged, ada, ticket.InProgress, ticket.Blocked)
+	d.happened(reopened, "2026-03-01T10:20:00Z", ticket.EventCommented, ada, "", "")
+	d.happened(reopened, "2026-03-01T12:00:00Z", ticket.EventStatusChanged, ada, ticket.Blocked, ticket.Resolved) // 7,200 s
+	d.happened(reopened, "2026-03-02T09:00:00Z", ticket.EventReopened, customer, ticket.Resolved, ticket.Open)    // ada's
+	d.happened(reopened, "2026-03-02T09:30:00Z", ticket.EventAccepted, bob, ticket.Open, ticket.InProgress)       // not the first
+	d.happened(reopened, "2026-03-02T10:00:00Z", ticket.EventStatusChanged, bob, ticket.InProgress, ticket.Resolved)
+	d.happened(reopened, "2026-03-02T11:00:00Z", ticket.EventStatusChanged, customer, ticket.Resolved, ticket.Closed)
 
 	overnight := d.past("2026-03-01T23:59:59Z", customer)
-	d.happened(overnight, "2026-03-02T00:29:59Z", EventAccepted, ada, Open, InProgress)          // 1,800 s
-	d.happened(overnight, "2026-03-03T00:00:00Z", EventStatusChanged, ada, InProgress, Resolved) // 86,401 s
+	d.happened(overnight, "2026-03-02T00:29:59Z", ticket.EventAccepted, ada, ticket.Open, ticket.InProgress)          // 1,800 s
+	d.happened(overnight, "2026-03-03T00:00:00Z", ticket.EventStatusChanged, ada, ticket.InProgress, ticket.Resolved) // 86,401 s
 
 	neverResolved := d.past("2026-03-03T08:00:00Z", ada)
-	d.happened(neverResolved, "2026-03-03T08:01:00Z", EventStatusChanged, ada, Open, Closed)
-	d.happened(neverResolved, "2026-03-03T08:02:00Z", EventReopened, admin, Closed, Open) // nobody's
+	d.happened(neverResolved, "2026-03-03T08:01:00Z", ticket.EventStatusChanged, ada, ticket.Open, ticket.Closed)
+	d.happened(neverResolved, "2026-03-03T08:02:00Z", ticket.EventReopened, admin, ticket.Closed, ticket.Open) // nobody's
 
 	old := d.past("2026-02-01T01:00:00Z", customer)
-	d.happened(old, "2026-02-28T23:59:59Z", EventAccepted, bob, Open, InProgress)
-	d.happened(old, "2026-03-03T01:00:00Z", EventStatusChanged, admin, InProgress, Resolved) // 30 days
-	d.happened(old, "2026-03-03T02:00:00Z", EventStatusChanged, admin, Resolved, InProgress) // the admin's
-	d.happened(old, "2026-03-03T03:00:00Z", EventStatusChanged, admin, InProgress, Resolved) // 3,600 s
+	d.happened(old, "2026-02-28T23:59:59Z", ticket.EventAccepted, bob, ticket.Open, ticket.InProgress)
+	d.happened(old, "2026-03-03T01:00:00Z", ticket.EventStatusChanged, admin, ticket.InProgress, ticket.Resolved) // 30 days
+	d.happened(old, "2026-03-03T02:00:00Z", ticket.EventStatusChanged, admin, ticket.Resolved, ticket.InProgress) // the admin's
+	d.happened(old, "2026-03-03T03:00:00Z", ticket.EventStatusChanged, admin, ticket.InProgress, ticket.Resolved) // 3,600 s
 	return ada, bob, admin
 }
 
 func TestAReportCountsWhatWasDoneOnWhichDayAndByWhom(t *testing.T) {
-	d := newDesk(t)
+	d := newTestEnv(t)
 	ada, bob, admin := story(d)
-	r := parse[reportBody](d.report(admin, "2026-03-01", "2026-03-04").want(200))
+	r := crmtest.Parse[reportBody](d.report(admin, "2026-03-01", "2026-03-04").Want(200))
 
 	if !r.From.Equal(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)) || !r.To.Equal(time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("from %s to %s", r.From, r.To)
@@ -169,13 +170,13 @@ func wantFigures(t *testing.T, what string, got, want figuresBody) {
 }
 
 func TestAReportsPeriodBeginsWithItsFirstMomentAndEndsBeforeItsLast(t *testing.T) {
-	d := newDesk(t)
+	d := newTestEnv(t)
 	_, bob, admin := story(d)
-	r := parse[reportBody](d.report(admin, "2026-03-02T09:00:00Z", "2026-03-02T11:00:00+01:00").want(200))
+	r := crmtest.Parse[reportBody](d.report(admin, "2026-03-02T09:00:00Z", "2026-03-02T11:00:00+01:00").Want(200))
 	if len(r.Days) != 1 || r.Total.Reopened != 1 || r.Total.Accepted != 1 || r.Total.Resolved != 0 {
 		t.Errorf("%+v", r)
 	}
-	r = parse[reportBody](d.report(admin, "2026-03-02T09:00:00.000001Z", "2026-03-02T10:00:00.000001Z").want(200))
+	r = crmtest.Parse[reportBody](d.report(admin, "2026-03-02T09:00:00.000001Z", "2026-03-02T10:00:00.000001Z").Want(200))
 	if r.Total.Reopened != 0 || r.Total.Resolved != 1 || len(r.Engineers) != 1 || r.Engineers[0].Engineer.ID != bob.ID {
 		t.Errorf("%+v", r)
 	}
@@ -183,14 +184,14 @@ func TestAReportsPeriodBeginsWithItsFirstMomentAndEndsBeforeItsLast(t *testing.T
 }
 
 func TestAReportWithoutAPeriodTellsTheLastThirtyDays(t *testing.T) {
-	d := newDesk(t)
-	customer, engineer, admin := d.user("customer"), d.engineer(), d.user("admin")
-	ticket := d.raise(customer, "Printer", "It smokes")
-	d.call(engineer, "POST", ticket.path("/accept"), nil).want(200)
-	d.patch(engineer, ticket, object{"status": "resolved", "resolution": "Water"}).want(200)
-	d.patch(customer, ticket, object{"status": "open"}).want(200)
-	r := parse[reportBody](d.report(admin, "", "").want(200))
-	if len(r.Days) != 30 || r.Days[29].Date != d.now().UTC().Format(time.DateOnly) {
+	d := newTestEnv(t)
+	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
+	raised := d.Raise(customer, "Printer", "It smokes")
+	d.Call(engineer, "POST", raised.Path("/accept"), nil).Want(200)
+	d.Patch(engineer, raised, crmtest.Object{"status": "resolved", "resolution": "Water"}).Want(200)
+	d.Patch(customer, raised, crmtest.Object{"status": "open"}).Want(200)
+	r := crmtest.Parse[reportBody](d.report(admin, "", "").Want(200))
+	if len(r.Days) != 30 || r.Days[29].Date != d.Now().UTC().Format(time.DateOnly) {
 		t.Errorf("%d days, the last %s", len(r.Days), r.Days[len(r.Days)-1].Date)
 	}
 	today := r.Days[29].figuresBody
@@ -200,13 +201,13 @@ func TestAReportWithoutAPeriodTellsTheLastThirtyDays(t *testing.T) {
 	if len(r.Engineers) != 1 || r.Engineers[0].Engineer.ID != engineer.ID || r.Engineers[0].Reopened != 1 {
 		t.Errorf("engineers %+v", r.Engineers)
 	}
-	d.report(customer, "", "").refused(403, errs.CodeForbidden)
-	d.report(engineer, "", "").refused(403, errs.CodeForbidden)
+	d.report(customer, "", "").Refused(403, errs.CodeForbidden)
+	d.report(engineer, "", "").Refused(403, errs.CodeForbidden)
 }
 
 func TestAReportsPeriodIsCheckedAndNeverEchoed(t *testing.T) {
-	d := newDesk(t)
-	admin := d.user("admin")
+	d := newTestEnv(t)
+	admin := d.User("admin")
 	for _, tc := range []struct {
 		from, to string
 		days     int // 0 is refused
@@ -237,12 +238,12 @@ func TestAReportsPeriodIsCheckedAndNeverEchoed(t *testing.T) {
 	} {
 		answer := d.report(admin, tc.from, tc.to)
 		if tc.days == 0 {
-			if p := answer.refused(422, errs.CodeValidationFailed); len(p.Errors) == 0 {
+			if p := answer.Refused(422, errs.CodeValidationFailed); len(p.Errors) == 0 {
 				t.Errorf("%q to %q: %+v", tc.from, tc.to, p)
 			}
 			continue
 		}
-		if r := parse[reportBody](answer.want(200)); len(r.Days) != tc.days {
+		if r := crmtest.Parse[reportBody](answer.Want(200)); len(r.Days) != tc.days {
 			t.Errorf("%q to %q: %d days", tc.from, tc.to, len(r.Days))
 		}
 	}

@@ -1,0 +1,429 @@
+// Package crmtest is what the tests of the CRM's packages share: a database with
+// users, the real router, and requests to it. Only tests import it.
+package crmtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fixdesk/db"
+	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/httpapi"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/identity"
+	"fixdesk/services/crm/internal/notice"
+)
+
+// Env is a database and the real router in front of it. The bearer token of a
+// request is the caller's id.
+type Env struct {
+	testing.TB
+	Pool    *pgxpool.Pool
+	Handler http.Handler
+	Log     *bytes.Buffer
+	offset  atomic.Int64 // of the clock, ahead of the real time
+	users   int
+	seen    uuid.UUID // the last outbox entry that Messages has returned
+}
+
+// User is a user of an Env.
+type User struct {
+	ID    uuid.UUID
+	Name  string
+	Email string
+	Role  string
+}
+
+// Mount adds the routes under test to the API of an Env.
+type Mount func(*Env, *httpapi.API)
+
+// New makes an Env on a new database of the current schema.
+func New(t testing.TB, mount Mount) *Env {
+	t.Helper()
+	return On(t, pgtest.New(t, db.CRM, "crm/migrations"), mount)
+}
+
+// NewPatient makes an Env whose locks and statements have a minute, so that a
+// slow machine makes a concurrent test slow and not different.
+func NewPatient(t testing.TB, mount Mount) *Env {
+	t.Helper()
+	pool, err := pg.Open(context.Background(), pgtest.NewURL(t, db.CRM, "crm/migrations"),
+		pg.Config{MaxConns: 20, LockTimeout: time.Minute, StatementTimeout: time.Minute, IdleInTransactionTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return On(t, pool, mount)
+}
+
+// On makes an Env on a database.
+func On(t testing.TB, pool *pgxpool.Pool, mount Mount) *Env {
+	t.Helper()
+	d := &Env{TB: t, Pool: pool, Log: &bytes.Buffer{}}
+	d.Handler = d.NewHandler(slog.New(slog.NewTextHandler(d.Log, &slog.HandlerOptions{Level: slog.LevelWarn})), mount)
+	return d
+}
+
+// NewHandler makes a router with the routes that mount adds.
+func (d *Env) NewHandler(log *slog.Logger, mount Mount) http.Handler {
+	api := httpapi.New(httpapi.Config{
+		Title: "test", Version: "1", Registry: prometheus.NewRegistry(), Now: time.Now, Logger: log,
+		Authenticate: d.Authenticate, Unavailable: pg.Unavailable,
+	})
+	mount(d, api)
+	return api.Handler()
+}
+
+// Now is the clock of the Env.
+func (d *Env) Now() time.Time { return time.Now().Add(time.Duration(d.offset.Load())) }
+
+// Advance moves the clock of the Env forward.
+func (d *Env) Advance(by time.Duration) { d.offset.Add(int64(by)) }
+
+// Authenticate accepts the id of an approved user as their bearer token.
+func (d *Env) Authenticate(ctx context.Context, bearer string, allow []string) (context.Context, error) {
+	var p identity.Principal
+	row := d.Pool.QueryRow(ctx, `select id, name, email, role from users where id = $1 and status = 'approved'`, bearer)
+	if err := row.Scan(&p.UserID, &p.Name, &p.Email, &p.Role); err != nil {
+		return nil, errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "Who?").Because(err)
+	}
+	if !slices.Contains(allow, string(p.Role)) {
+		return nil, errs.New(errs.Forbidden, errs.CodeForbidden, "No.")
+	}
+	return identity.WithPrincipal(ctx, p), nil
+}
+
+// Exec runs a statement.
+func (d *Env) Exec(sql string, args ...any) {
+	d.Helper()
+	if _, err := d.Pool.Exec(context.Background(), sql, args...); err != nil {
+		d.Fatal(err)
+	}
+}
+
+// Get reads one value.
+func Get[T any](d *Env, sql string, args ...any) T {
+	d.Helper()
+	var v T
+	if err := d.Pool.QueryRow(context.Background(), sql, args...).Scan(&v); err != nil {
+		d.Fatal(err)
+	}
+	return v
+}
+
+// List reads one column.
+func List[T any](d *Env, sql string, args ...any) []T {
+	d.Helper()
+	rows, err := d.Pool.Query(context.Background(), sql, args...)
+	if err != nil {
+		d.Fatal(err)
+	}
+	v, err := pgx.CollectRows(rows, pgx.RowTo[T])
+	if err != nil {
+		d.Fatal(err)
+	}
+	return v
+}
+
+// User makes an approved user.
+func (d *Env) User(role string) User {
+	d.Helper()
+	d.users++
+	s := User{ID: uuid.Must(uuid.NewV7()), Role: role}
+	s.Name, s.Email = fmt.Sprintf("%s %d", strings.ToUpper(role[:1])+role[1:], d.users), fmt.Sprintf("%s%d@example.com", role, d.users)
+	d.Exec(`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
+		values ($1, $2, $3, $3, 'x', $4, 'approved', $5, $5)`, s.ID, s.Name, s.Email, role, d.Now())
+	return s
+}
+
+// Engineer makes an approved engineer, who gets tickets.
+func (d *Env) Engineer() User {
+	d.Helper()
+	s := d.User("engineer")
+	d.Do(func(q *crmdb.Queries) error { return assignment.Join(context.Background(), q, d.Now(), s.ID) })
+	return s
+}
+
+// Try runs fn in a transaction, again after a lost race.
+func (d *Env) Try(fn func(q *crmdb.Queries) error) error {
+	ctx := context.Background()
+	return pg.Retry(ctx, func() error {
+		return pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error { return fn(crmdb.New(tx)) })
+	})
+}
+
+// Do is Try that must succeed.
+func (d *Env) Do(fn func(q *crmdb.Queries) error) {
+	d.Helper()
+	if err := d.Try(fn); err != nil {
+		d.Fatal(err)
+	}
+}
+
+// Suspend does what identity does when an admin suspends an engineer.
+func (d *Env) Suspend(s, admin User) {
+	d.Helper()
+	d.Do(func(q *crmdb.Queries) error { return d.Leave(q, s, admin, "engineer", "suspended") })
+}
+
+// Leave ends an engineer's work with another role or status, as identity does.
+func (d *Env) Leave(q *crmdb.Queries, s, admin User, role, status string) error {
+	d.Exec(`update users set role = $2, status = $3 where id = $1`, s.ID, role, status)
+	return assignment.Leave(context.Background(), q, d.Now(), s.ID, admin.ID)
+}
+
+// Response is the answer to a request.
+type Response struct {
+	*Env
+	Code   int
+	Header http.Header
+	Body   []byte
+}
+
+// Call sends a request to the router; body is a string or becomes JSON, and
+// headers come in pairs. An answer of 5xx fails the test.
+func (d *Env) Call(who User, method, path string, body any, headers ...string) Response {
+	d.Helper()
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(b)
+	default:
+		data, err := json.Marshal(b)
+		if err != nil {
+			d.Fatal(err)
+		}
+		reader = bytes.NewReader(data)
+	}
+	r := httptest.NewRequestWithContext(context.Background(), method, path, reader)
+	r.Header.Set("Authorization", "Bearer "+who.ID.String())
+	if reader != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	d.Handler.ServeHTTP(w, r)
+	if w.Code >= 500 {
+		d.Errorf("%s %s: %d %s\n%s", method, path, w.Code, w.Body, d.Log)
+	}
+	return Response{d, w.Code, w.Header(), w.Body.Bytes()}
+}
+
+// Want fails the test unless the answer has this status.
+func (a Response) Want(code int) Response {
+	a.Helper()
+	if a.Code != code {
+		a.Fatalf("answered %d, want %d: %s", a.Code, code, a.Body)
+	}
+	return a
+}
+
+// Refused wants a Problem with this status and code.
+func (a Response) Refused(status int, code string) Problem {
+	a.Helper()
+	a.Want(status)
+	p := Parse[Problem](a)
+	if p.Code != code || a.Header.Get("Content-Type") != "application/problem+json" {
+		a.Fatalf("code %q as %q, want %q: %s", p.Code, a.Header.Get("Content-Type"), code, a.Body)
+	}
+	return p
+}
+
+// Problem is an error as the API answers it (RFC 9457).
+type Problem struct {
+	Code   string
+	Detail string
+	Errors []struct{ Location, Message string }
+}
+
+// Parse reads the body of an answer.
+func Parse[T any](a Response) T {
+	a.Helper()
+	var v T
+	if err := json.Unmarshal(a.Body, &v); err != nil {
+		a.Fatalf("%v in %s", err, a.Body)
+	}
+	return v
+}
+
+// Ticket is a ticket as the API answers it.
+type Ticket struct {
+	ID          uuid.UUID
+	Number      int64
+	Title       string
+	Description string
+	Status      string
+	Priority    string
+	Reporter    struct {
+		ID   uuid.UUID
+		Name string
+	}
+	Assignee *struct {
+		ID   uuid.UUID
+		Name string
+	}
+	Resolution *string
+	Version    int
+	CreatedAt  time.Time  `json:"created_at"`
+	UpdatedAt  time.Time  `json:"updated_at"`
+	AcceptedAt *time.Time `json:"accepted_at"`
+	ResolvedAt *time.Time `json:"resolved_at"`
+	ClosedAt   *time.Time `json:"closed_at"`
+}
+
+// Path is the ticket's path, with more behind it.
+func (t Ticket) Path(more string) string { return "/v1/tickets/" + t.ID.String() + more }
+
+// AssignedTo reports whether a user is the assignee.
+func (t Ticket) AssignedTo(s User) bool { return t.Assignee != nil && t.Assignee.ID == s.ID }
+
+// Raise creates a ticket.
+func (d *Env) Raise(who User, title, description string) Ticket {
+	d.Helper()
+	return Parse[Ticket](d.Call(who, "POST", "/v1/tickets", Object{"title": title, "description": description}).Want(201))
+}
+
+// Read gives the ticket as the user sees it now.
+func (d *Env) Read(who User, t Ticket) Ticket {
+	d.Helper()
+	return Parse[Ticket](d.Call(who, "GET", t.Path(""), nil).Want(200))
+}
+
+// Patch sends an edit of the ticket.
+func (d *Env) Patch(who User, t Ticket, edit Object, headers ...string) Response {
+	d.Helper()
+	return d.Call(who, "PATCH", t.Path(""), edit, headers...)
+}
+
+// Object is a JSON object.
+type Object map[string]any
+
+// Page is a page of a list.
+type Page[T any] struct {
+	Items      []T
+	NextCursor string `json:"next_cursor"`
+}
+
+// Event is an event as the API answers it.
+type Event struct {
+	ID    uuid.UUID
+	Kind  string
+	Actor *struct {
+		ID   uuid.UUID
+		Name string
+	}
+	Changes map[string]json.RawMessage
+}
+
+// Events gives the events of a ticket that the user may see.
+func (d *Env) Events(who User, t Ticket) []Event {
+	d.Helper()
+	return Parse[Page[Event]](d.Call(who, "GET", t.Path("/events?limit=100"), nil).Want(200)).Items
+}
+
+// Message is a notice with its kind, recipients and text.
+type Message struct {
+	Kind string
+	notice.Message
+	Notice notice.Notice
+}
+
+func (l Message) String() string { return l.Kind + " > " + strings.Join(l.To, ", ") }
+
+// Messages gives the notices since the last call, oldest first.
+func (d *Env) Messages() []Message {
+	d.Helper()
+	rows, err := d.Pool.Query(context.Background(), `select id, kind, data from outbox where id > $1 order by id`, d.seen)
+	if err != nil {
+		d.Fatal(err)
+	}
+	var messages []Message
+	var kind string
+	var data []byte
+	_, err = pgx.ForEachRow(rows, []any{&d.seen, &kind, &data}, func() error {
+		n, err := notice.Decode(kind, data)
+		if err == nil {
+			messages = append(messages, Message{kind, n.Message(notice.Links{PublicURL: "http://crm.test"}), n})
+		}
+		return err
+	})
+	if err != nil {
+		d.Fatal(err)
+	}
+	return messages
+}
+
+// Notices names the notices since the last call, sorted.
+func (d *Env) Notices() []string {
+	d.Helper()
+	names := []string{}
+	for _, l := range d.Messages() {
+		names = append(names, l.String())
+	}
+	slices.Sort(names)
+	return names
+}
+
+// WantNotices compares Notices with "kind > address" lines.
+func (d *Env) WantNotices(what string, want ...string) {
+	d.Helper()
+	slices.Sort(want)
+	if got := d.Notices(); !slices.Equal(got, want) {
+		d.Errorf("%s notifies\n\t%s\nwant\n\t%s", what, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+// WrongLoads counts engineers whose load is not what a recount gives.
+const WrongLoads = `select count(*) from engineers e where e.active_tickets <>
+	(select count(*) from tickets t where t.assignee_id = e.user_id and t.status in ('open', 'in_progress', 'blocked'))`
+
+// Eventually waits for a condition within 20 s.
+func (d *Env) Eventually(what string, is func() bool) {
+	d.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			d.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// Pair raises a ticket and says which of two engineers has it.
+func (d *Env) Pair(reporter, a, b User) (ticket Ticket, has, other User) {
+	d.Helper()
+	ticket = d.Raise(reporter, "Printer", "It smokes")
+	switch {
+	case ticket.AssignedTo(a):
+		return ticket, a, b
+	case ticket.AssignedTo(b):
+		return ticket, b, a
+	}
+	d.Fatalf("assigned to %+v", ticket.Assignee)
+	return
+}

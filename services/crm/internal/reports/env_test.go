@@ -1,0 +1,20 @@
+package reports
+
+import (
+	"testing"
+
+	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/crmtest"
+	"fixdesk/services/crm/internal/ticket"
+)
+
+// testEnv is the shared environment with the routes of tickets and reports.
+type testEnv struct{ *crmtest.Env }
+
+func newTestEnv(t testing.TB) *testEnv {
+	t.Helper()
+	return &testEnv{crmtest.New(t, func(e *crmtest.Env, api *httpapi.API) {
+		ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
+		Register(api, NewService(e.Pool, e.Now))
+	})}
+}

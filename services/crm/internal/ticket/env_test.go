@@ -1,0 +1,33 @@
+package ticket
+
+import (
+	"testing"
+
+	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/crmtest"
+)
+
+// testEnv is the shared environment with the routes of tickets.
+type testEnv struct {
+	*crmtest.Env
+	service *Service
+}
+
+func newTestEnv(t testing.TB) *testEnv {
+	t.Helper()
+	d := &testEnv{}
+	d.Env = crmtest.New(t, d.mount)
+	return d
+}
+
+func newPatientTestEnv(t testing.TB) *testEnv {
+	t.Helper()
+	d := &testEnv{}
+	d.Env = crmtest.NewPatient(t, d.mount)
+	return d
+}
+
+func (d *testEnv) mount(e *crmtest.Env, api *httpapi.API) {
+	d.service = NewService(e.Pool, nil, e.Now, func() {})
+	Register(api, d.service)
+}

@@ -1,0 +1,21 @@
+package ticketlist
+
+import (
+	"strings"
+
+	"fixdesk/services/crm/internal/ticket"
+)
+
+// prefixes turns typed text into a tsquery (PostgreSQL chapter 12.3.2): each
+// typed word must be there, beginning as typed; where ticket.SearchWords cuts it into
+// several, one behind the other. Quoted words are never operators. It is empty
+// for a text without a letter or digit.
+func prefixes(query string) string {
+	var terms []string
+	for typed := range strings.FieldsSeq(query) {
+		if parts := strings.Fields(ticket.SearchWords(typed)); len(parts) > 0 {
+			terms = append(terms, "('"+strings.Join(parts, "' <-> '")+"':*)")
+		}
+	}
+	return strings.Join(terms, " & ")
+}

@@ -1,0 +1,32 @@
+package ticketlist
+
+import (
+	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/ticket"
+)
+
+type countsView struct {
+	Total    int            `json:"total"`
+	Status   map[string]int `json:"status" doc:"Tickets per status; statuses without a ticket are 0."`
+	Priority map[string]int `json:"priority" doc:"Tickets per priority; priorities without a ticket are 0."`
+	Assignee []assigneeView `json:"assignee" doc:"Tickets per engineer, most first."`
+}
+
+type assigneeView struct {
+	Assignee httpapi.Nullable[ticket.PersonView] `json:"assignee" doc:"null for tickets that nobody has"`
+	Count    int                                 `json:"count"`
+}
+
+func viewCounts(c Counts) countsView {
+	v := countsView{Total: c.Total, Status: map[string]int{}, Priority: map[string]int{}, Assignee: []assigneeView{}}
+	for _, s := range ticket.Statuses {
+		v.Status[string(s)] = c.Statuses[s]
+	}
+	for _, p := range []ticket.Priority{ticket.Low, ticket.Normal, ticket.High, ticket.Urgent} {
+		v.Priority[string(p)] = c.Priorities[p]
+	}
+	for _, a := range c.Assignees {
+		v.Assignee = append(v.Assignee, assigneeView{Assignee: ticket.ViewPersonOrNull(a.Assignee), Count: a.Count})
+	}
+	return v
+}
