@@ -107,7 +107,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	wake := func() { relay.Wake(); feed.Wake() }
 	a.users = identity.New(identity.Config{
 		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
-		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, Wake: wake, Log: a.log,
+		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(), Wake: wake, Log: a.log,
 	})
 	a.tickets = ticket.NewService(a.pool, client, p.now, wake)
 	sweeper := assignment.NewSweeper(a.pool, p.now, sweepInterval, a.log, wake)

@@ -26,7 +26,7 @@ func TestEveryOperationSaysWhatItIsAndOnlyTheseArePublic(t *testing.T) {
 	}
 	for _, defect := range d.Incomplete(
 		"POST /v1/auth/register", "POST /v1/auth/login", "POST /v1/auth/refresh",
-		"POST /v1/auth/password/forgot", "POST /v1/auth/password/reset", "GET /.well-known/jwks.json",
+		"POST /v1/auth/password/forgot", "POST /v1/auth/password/reset", "POST /v1/auth/verify", "GET /.well-known/jwks.json",
 	) {
 		t.Error(defect)
 	}
@@ -94,6 +94,11 @@ func (w *world) known() map[string][]string {
 	admin := w.login("admin")
 	session := w.ask("POST", "/v1/auth/login", "", fmt.Sprintf(`{"email":%q,"password":%q}`, w.emails["stranger"], matrixPassword)).want(w.t, 200)
 	w.ask("POST", "/v1/auth/password/forgot", "", fmt.Sprintf(`{"email":%q}`, w.emails["stranger"])).want(w.t, 202)
+	w.ask("POST", "/v1/auth/verify/resend", w.login("reporter"), "").want(w.t, 202)
+	var verification string
+	if err := w.sql.QueryRow(w.t.Context(), `select data->>'token' from outbox where kind = 'email_verification' and data ? 'token' order by id desc limit 1`).Scan(&verification); err != nil {
+		w.t.Fatal(err)
+	}
 	var reset string
 	if err := w.sql.QueryRow(w.t.Context(), `select data->>'token' from outbox where kind = 'password_reset' and data ? 'token' order by id desc limit 1`).Scan(&reset); err != nil {
 		w.t.Fatal(err)
@@ -110,7 +115,7 @@ func (w *world) known() map[string][]string {
 		"assignee": {"me", "none", w.ids["assignee"]}, "reporter": {"me", w.ids["reporter"]}, "engineer_id": {w.ids["assignee"], w.ids["engineer"], things["user"]},
 		"email":    {"new" + things["fresh"], w.emails["stranger"], w.emails["reporter"]},
 		"password": {matrixPassword}, "current_password": {matrixPassword}, "new_password": {matrixPassword},
-		"refresh_token": {session.str("refresh_token")}, "token": {reset}, "cursor": {more.str("next_cursor")},
+		"refresh_token": {session.str("refresh_token")}, "token": {reset, verification}, "cursor": {more.str("next_cursor")},
 		"actor": {w.ids["reporter"]}, "object": {w.ids["reporter"]}, "q": {"canarytitle", "#" + things["number"]},
 		"from": {"2026-01-01"}, "to": {"2026-01-02"},
 	}

@@ -45,6 +45,8 @@ var matrix = map[string]door{
 	"POST /v1/auth/refresh":                    {want: "401", body: `{"refresh_token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`},
 	"POST /v1/auth/password/forgot":            {want: "202", body: `{"email":"<fresh>"}`},
 	"POST /v1/auth/password/reset":             {want: "401", body: `{"token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","password":"<password>"}`},
+	"POST /v1/auth/verify":                     {want: "401", body: `{"token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`},
+	"POST /v1/auth/verify/resend":              {want: "401 401 202 202 202 202 202"},
 	"POST /v1/auth/logout":                     {want: "401 401 204 204 204 204 204"},
 	"GET /v1/me":                               {want: "401 401 200 200 200 200 200"},
 	"PATCH /v1/me":                             {want: "401 401 200 200 200 200 200", body: `{"name":"Renamed"}`},

@@ -202,6 +202,15 @@ type AuditEvent struct {
 	CreatedAt time.Time
 }
 
+type EmailVerification struct {
+	TokenHash []byte
+	UserID    uuid.UUID
+	Email     string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	UsedAt    *time.Time
+}
+
 type Engineer struct {
 	UserID         uuid.UUID
 	Available      bool

@@ -27,6 +27,7 @@ const (
 	auditPasswordSet    = "password_changed"
 	auditResetRequested = "password_reset_requested"
 	auditReset          = "password_reset"
+	auditVerified       = "email_verified"
 	auditUserChanged    = "user_changed"
 	auditApproved       = "registration_approved"
 	auditRejected       = "registration_rejected"

@@ -21,6 +21,7 @@ func Register(api *httpapi.API, s *Service) {
 	registerKeys(api, s)
 	registerAuth(api, s)
 	registerPassword(api, s)
+	registerVerification(api, s)
 	registerMe(api, s)
 	registerUsers(api, s)
 	registerRegistrations(api, s)

@@ -119,6 +119,32 @@ func registerKeys(api *httpapi.API, s *Service) {
 	})
 }
 
+type verifyInput struct {
+	Body struct {
+		Token string `json:"token" minLength:"1" maxLength:"200" doc:"From the mail."`
+	}
+}
+
+func registerVerification(api *httpapi.API, s *Service) {
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodPost, Path: "/v1/auth/verify", ID: "verify-email", Tag: tagAuth, Status: http.StatusNoContent, Public: true,
+		Summary: "Verify an address with the token that was mailed to it",
+		Errors:  []string{errs.CodeInvalidToken},
+	}, func(ctx context.Context, in *verifyInput) (*struct{}, error) {
+		return nil, s.VerifyEmail(ctx, in.Body.Token)
+	})
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodPost, Path: "/v1/auth/verify/resend", ID: "resend-verification", Tag: tagAuth, Status: http.StatusAccepted, Allow: anyRole,
+		Summary:     "Ask for another mail that verifies one's address",
+		Description: "At most 3 an hour. Nothing is sent to an address that is verified.",
+		Errors:      []string{errs.CodeRateLimited},
+	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
+		quotas, err := s.ResendVerification(ctx, PrincipalFrom(ctx))
+		setQuotas(ctx, quotas)
+		return nil, err
+	})
+}
+
 type forgotInput struct {
 	Body struct {
 		Email string `json:"email" minLength:"1" maxLength:"254"`

@@ -29,8 +29,15 @@ var (
 	loginPerAddress    = limit{"login-address", 20, time.Minute}     // failures
 	registerPerAddress = limit{"register-address", 100, time.Hour}
 	forgotPerAddress   = limit{"forgot-address", 100, time.Hour}
-	resetPerAccount    = limit{"reset-account", 3, time.Hour}
-	refusalsRecorded   = limit{"refusal-recorded", 10, time.Minute} // per user, in the audit
+	// The quota of one account belongs to each client network, so that requests
+	// of strangers leave the person's own. The second limit bounds what all
+	// networks together send to one mailbox; where it is reached, the newest
+	// token in the mailbox is good for 5 more minutes at least.
+	resetPerAccount        = limit{"reset-account", 3, time.Hour}
+	resetPerMailbox        = limit{"reset-mailbox", 5, resetTTL / 2}
+	verificationPerAddress = limit{"verification-address", 3, time.Hour} // address of the mail
+	verificationPerNetwork = limit{"verification-network", 100, time.Hour}
+	refusalsRecorded       = limit{"refusal-recorded", 10, time.Minute} // per user, in the audit
 )
 
 // quota is a limit for one subject at one moment: which moments count.
@@ -109,6 +116,18 @@ func (l limit) forget(ctx context.Context, q *crmdb.Queries, who string) error {
 		return fmt.Errorf("forget %s: %w", l.name, err)
 	}
 	return nil
+}
+
+// CountTowards counts one of something that a user or network may do max times
+// in any span of time, in the transaction of q, across replicas. name names the
+// limit to clients, in lower case with hyphens; who is the user or network.
+// errs.CodeRateLimited, with the quota, where the limit is reached.
+func CountTowards(ctx context.Context, q *crmdb.Queries, name string, maximum int, span time.Duration, who string, now time.Time) (Quota, error) {
+	u, ok, err := limit{name, maximum, span}.hit(ctx, q, who, now)
+	if err == nil && !ok {
+		err = u.refusal(now)
+	}
+	return u.at(now), err
 }
 
 // clientOf is the client's address, nil where none is known.

@@ -119,16 +119,21 @@ func (s *Service) create(ctx context.Context, u User, password, auditKind string
 	if err != nil {
 		return err
 	}
-	err = s.inTx(ctx, func(q *crmdb.Queries) error { return insertUser(ctx, q, u, hash, auditKind) })
+	err = s.inTx(ctx, func(q *crmdb.Queries) error {
+		if err := insertUser(ctx, q, u, hash, auditKind); err != nil || !s.SendVerification || u.EmailVerifiedAt != nil {
+			return err
+		}
+		var quotas []Quota
+		_, err := sendVerification(ctx, q, u, u.CreatedAt, &quotas)
+		return err
+	})
 	if pg.IsUnique(err, "users_email_key") {
 		return errEmailTaken
 	}
 	if err != nil {
 		return fmt.Errorf("create user: %w", err)
 	}
-	if u.Status == StatusPending {
-		s.Wake()
-	}
+	s.Wake()
 	return nil
 }
 

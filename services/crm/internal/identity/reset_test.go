@@ -7,20 +7,22 @@ import (
 	"time"
 )
 
-// mailedToken is the token in the latest mail to the user.
-func (d *desk) mailedToken(userID string) string {
+// mailedToken is the token in the latest reset mail to the user.
+func (d *desk) mailedToken(userID string) string { return d.tokenIn("password_reset", userID) }
+
+func (d *desk) tokenIn(kind, userID string) string {
 	d.t.Helper()
 	var token string
 	if err := d.pool.QueryRow(context.Background(),
-		"select data->>'token' from outbox where kind = 'password_reset' and reference = $1 order by id desc limit 1", userID).Scan(&token); err != nil {
+		"select data->>'token' from outbox where kind = $1 and reference = $2 order by id desc limit 1", kind, userID).Scan(&token); err != nil {
 		d.t.Fatal(err)
 	}
 	return token
 }
 
-func (d *desk) forgot(email string) answer {
+func (d *desk) forgot(email string, headers ...string) answer {
 	d.t.Helper()
-	return d.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": email})
+	return d.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": email}, headers...)
 }
 
 func (d *desk) reset(token, password string) answer {
@@ -90,9 +92,10 @@ func TestAResetSpentTwiceAtTheSameTimeIsSpentOnce(t *testing.T) {
 func TestForgotSaysNothingAndMailsAnAccountThreeTimesAnHour(t *testing.T) {
 	d := newDesk(t)
 	c := d.approved(RoleCustomer)
-	known := d.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": c.email}).want(t, 202)
+	from := []string{"X-Forwarded-For", freshAddress()}
+	known := d.forgot(c.email, from...).want(t, 202)
 	for _, email := range []string{"nobody@desk.test", "not an address", c.email, c.email, c.email, c.email} {
-		a := d.forgot(email).want(t, 202)
+		a := d.forgot(email, from...).want(t, 202)
 		if a.text != known.text || a.header.Get("RateLimit") != "" {
 			t.Errorf("%s can be told apart: %s", email, a.text)
 		}
@@ -102,10 +105,51 @@ func TestForgotSaysNothingAndMailsAnAccountThreeTimesAnHour(t *testing.T) {
 		t.Errorf("%d mails", n)
 	}
 	d.clock.advance(time.Hour + time.Second)
-	d.forgot(c.email).want(t, 202)
+	d.forgot(c.email, from...).want(t, 202)
 	if n := d.count(mails); n != 4 {
 		t.Errorf("%d mails an hour later", n)
 	}
+}
+
+func TestForgotRequestsOfOthersLeaveOnesOwn(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	mails := "select count(*) from outbox where kind = 'password_reset'"
+	stranger := []string{"X-Forwarded-For", freshAddress()}
+	for range 4 {
+		d.forgot(c.email, stranger...).want(t, 202)
+	}
+	if n := d.count(mails); n != 3 { // the control: the stranger's own quota ends
+		t.Errorf("%d mails for the stranger", n)
+	}
+	first := d.mailedToken(c.id)
+	d.forgot(c.email).want(t, 202)
+	own := d.mailedToken(c.id)
+	if n := d.count(mails); n != 4 || own == first {
+		t.Errorf("%d mails after the person's own request", n)
+	}
+	// All networks together send 5 mails in 5 minutes; then the newest token is good for 5 minutes.
+	for range 4 {
+		d.forgot(c.email).want(t, 202)
+	}
+	if n := d.count(mails); n != 5 {
+		t.Errorf("%d mails from many networks", n)
+	}
+	d.clock.advance(5*time.Minute - 5*time.Second)
+	d.reset(d.mailedToken(c.id), "another lamp in the hallway").want(t, 204)
+}
+
+func TestEachMailedResetTokenIsGoodUntilOneIsUsed(t *testing.T) {
+	d := newDesk(t)
+	c := d.approved(RoleCustomer)
+	var tokens []string
+	for range 3 {
+		d.forgot(c.email).want(t, 202)
+		tokens = append(tokens, d.mailedToken(c.id))
+	}
+	d.reset(tokens[1], "another lamp in the hallway").want(t, 204)
+	d.reset(tokens[0], "a third lamp in the hallway").want(t, 401, "invalid_token")
+	d.reset(tokens[2], "a third lamp in the hallway").want(t, 401, "invalid_token")
 }
 
 func TestForgotTakesTheSameTimeAtLeast(t *testing.T) {

@@ -21,12 +21,15 @@ const (
 	sessionTTL   = 24 * time.Hour
 	refreshGrace = 10 * time.Second // for a client that lost the answer
 	resetTTL     = 10 * time.Minute
+	// verificationTTL is long, since nobody waits for that mail.
+	verificationTTL = 24 * time.Hour
 )
 
 // Audience is the aud of a user's access token (RFC 9068).
 const Audience = "fixdesk"
 
-// Config is what the service is made of. Everything is required.
+// Config is what the service is made of. Everything but SendVerification is
+// required.
 type Config struct {
 	Pool     *pgxpool.Pool
 	Keys     func() *jwtauth.KeySet // published as JWKS
@@ -35,8 +38,10 @@ type Config struct {
 	Issuer   string            // iss of access tokens
 	HashCost HashCost
 	Now      func() time.Time
-	Wake     func() // tells the relay that the outbox has something
-	Log      *slog.Logger
+	// SendVerification sends each new account the mail that verifies its address.
+	SendVerification bool
+	Wake             func() // tells the relay that the outbox has something
+	Log              *slog.Logger
 }
 
 // Service is the use cases of this room. It is safe for concurrent use, by any
@@ -85,6 +90,7 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 var (
 	errInvalidToken    = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid, or is valid no more. Sign in again.")
 	errResetToken      = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "This token is unknown, used or expired. Ask for another one.")
+	errVerifyToken     = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "This token is unknown, used or expired, or the address has changed. Ask for another one.")
 	errCredentials     = errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "The address or the password is wrong.")
 	errCurrentPassword = errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "The current password is wrong.")
 	errForbidden       = errs.New(errs.Forbidden, errs.CodeForbidden, "Your role does not allow this.")

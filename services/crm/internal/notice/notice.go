@@ -18,14 +18,11 @@ import (
 
 // The kinds of notice, as stored.
 const (
-	KindTicketReceived      = "ticket_received"
-	KindTicketAssigned      = "ticket_assigned"
-	KindTicketUnassigned    = "ticket_unassigned"
-	KindTicketChanged       = "ticket_changed"
-	KindTicketCommented     = "ticket_commented"
-	KindRegistrationWaiting = "registration_waiting"
-	KindRegistrationDecided = "registration_decided"
-	KindPasswordReset       = "password_reset"
+	KindTicketReceived   = "ticket_received"
+	KindTicketAssigned   = "ticket_assigned"
+	KindTicketUnassigned = "ticket_unassigned"
+	KindTicketChanged    = "ticket_changed"
+	KindTicketCommented  = "ticket_commented"
 )
 
 // ErrUnknownKind is returned by Decode for a kind that this version of the
@@ -139,28 +136,6 @@ type TicketCommented struct {
 	Internal  bool   `json:"internal"`
 }
 
-// RegistrationWaiting tells the admins that somebody waits for approval.
-type RegistrationWaiting struct {
-	To        []Person `json:"to"`
-	Applicant Person   `json:"applicant"`
-	Role      string   `json:"role"`
-}
-
-// RegistrationDecided tells an applicant the decision. Reason may be empty.
-type RegistrationDecided struct {
-	To       Person `json:"to"`
-	Approved bool   `json:"approved"`
-	Role     string `json:"role"`
-	Reason   string `json:"reason"`
-}
-
-// PasswordReset brings the single-use token to whoever asked for it.
-type PasswordReset struct {
-	To           Person `json:"to"`
-	Token        string `json:"token"`
-	ValidMinutes int    `json:"valid_minutes"`
-}
-
 // Kind is "ticket_received".
 func (TicketReceived) Kind() string { return KindTicketReceived }
 
@@ -175,15 +150,6 @@ func (TicketChanged) Kind() string { return KindTicketChanged }
 
 // Kind is "ticket_commented".
 func (TicketCommented) Kind() string { return KindTicketCommented }
-
-// Kind is "registration_waiting".
-func (RegistrationWaiting) Kind() string { return KindRegistrationWaiting }
-
-// Kind is "registration_decided".
-func (RegistrationDecided) Kind() string { return KindRegistrationDecided }
-
-// Kind is "password_reset".
-func (PasswordReset) Kind() string { return KindPasswordReset }
 
 // Decode reads a stored notice back. It returns ErrUnknownKind for a kind that
 // it doesn't know, and an error that doesn't quote the data for data that is no
@@ -200,14 +166,8 @@ func Decode(kind string, data []byte) (Notice, error) {
 		return decode[TicketChanged](kind, data)
 	case KindTicketCommented:
 		return decode[TicketCommented](kind, data)
-	case KindRegistrationWaiting:
-		return decode[RegistrationWaiting](kind, data)
-	case KindRegistrationDecided:
-		return decode[RegistrationDecided](kind, data)
-	case KindPasswordReset:
-		return decode[PasswordReset](kind, data)
 	}
-	return nil, fmt.Errorf("decode %q: %w", kind, ErrUnknownKind)
+	return decodeAccount(kind, data)
 }
 
 func decode[N Notice](kind string, data []byte) (Notice, error) {

@@ -66,6 +66,13 @@ var mails = map[string]notice.Notice{
 	"registration_approved":                notice.RegistrationDecided{To: ada, Approved: true, Role: "engineer"},
 	"registration_rejected":                notice.RegistrationDecided{To: ada, Role: "admin", Reason: "We have enough admins."},
 	"registration_rejected_without_reason": notice.RegistrationDecided{To: ada, Role: "engineer"},
+	"email_verification":                   notice.EmailVerification{To: ada, Token: "c2VjcmV0LXRva2VuLW9mLTI1Ni1iaXRz", ValidHours: 24},
+	"invitation":                           notice.Invitation{To: ada, Role: "engineer", Token: "c2VjcmV0LXRva2VuLW9mLTI1Ni1iaXRz", ValidDays: 7},
+	"account_password_changed":             notice.AccountChanged{To: ada, Event: notice.PasswordChanged},
+	"account_address_changed":              notice.AccountChanged{To: ada, Event: notice.AddressChanged},
+	"account_suspended":                    notice.AccountChanged{To: ada, Event: notice.AccountSuspended, Reason: "You left."},
+	"account_rejected":                     notice.AccountChanged{To: ada, Event: notice.AccountRejected},
+	"account_approved":                     notice.AccountChanged{To: ada, Event: notice.AccountApproved},
 	"password_reset":                       notice.PasswordReset{To: ada, Token: "c2VjcmV0LXRva2VuLW9mLTI1Ni1iaXRz", ValidMinutes: 10},
 }
 

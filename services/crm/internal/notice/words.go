@@ -106,44 +106,6 @@ func (n TicketCommented) Message(links Links) Message {
 	return n.mail(links, n.To, "new "+kind, l)
 }
 
-// Message asks the admins to decide.
-func (n RegistrationWaiting) Message(links Links) Message {
-	name, role := line(n.Applicant.Name), words(n.Role)
-	address := links.PublicURL + "/v1/registrations/" + n.Applicant.ID.String()
-	l := letter{Lead: fmt.Sprintf("%s has registered as %s and waits for approval.", name, withArticle(role))}
-	l = l.row("Name", name).row("Address", line(n.Applicant.Email)).row("Role", role)
-	l.Closing = []string{fmt.Sprintf("To approve: POST %s/approve\nTo reject: POST %[1]s/reject, with a reason", address), noReplies}
-	return l.mail(n.To, "[Fixdesk] "+shorten(name, nameLimit)+" waits for approval as "+role)
-}
-
-// Message tells the applicant the decision.
-func (n RegistrationDecided) Message(links Links) Message {
-	l, subject := letter{Name: line(n.To.Name)}, "[Fixdesk] Your registration was rejected"
-	l.Lead = fmt.Sprintf("Your registration as %s was rejected.", withArticle(words(n.Role)))
-	if n.Approved {
-		subject = "[Fixdesk] Your registration was approved"
-		l.Lead = fmt.Sprintf("Your registration as %s was approved. You can log in now.", withArticle(words(n.Role)))
-		l.Closing = []string{fmt.Sprintf("To log in: POST %s/v1/auth/login", links.PublicURL)}
-	}
-	l = l.quoted("Reason", n.Reason)
-	l.Closing = append(l.Closing, noReplies)
-	return l.mail([]Person{n.To}, subject)
-}
-
-// Message brings the token and says what to do with it.
-func (n PasswordReset) Message(links Links) Message {
-	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf(
-		"Somebody, probably you, asked to set a new password for this address. "+
-			"This token does it once, within %d minutes:", n.ValidMinutes)}
-	l = l.row("Token", line(n.Token))
-	l.Closing = []string{
-		fmt.Sprintf("To set a new password: POST %s/v1/auth/password/reset with the token and the password", links.PublicURL),
-		"If it wasn't you, ignore this mail: without the token nothing happens. Nobody at Fixdesk will ask you for it.",
-		noReplies,
-	}
-	return l.mail([]Person{n.To}, "[Fixdesk] Set a new password")
-}
-
 const noReplies = "Please don't reply to this mail: nobody reads what is sent to its address."
 
 func (t Ticket) quoted() string {
@@ -202,11 +164,4 @@ func inQuotes(s string) string {
 		return ""
 	}
 	return "“" + s + "”"
-}
-
-func withArticle(role string) string {
-	if role == "engineer" || role == "admin" {
-		return "an " + role
-	}
-	return "a " + role
 }

@@ -1,0 +1,112 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/pkg/obs"
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+	"fixdesk/services/crm/internal/outbox"
+)
+
+// VerifyEmail marks an address as verified with the token that was mailed to it,
+// once within 24 hours; the user's other tokens for that are void.
+// errs.CodeInvalidToken for a token that is unknown, used or expired, or whose
+// address is the user's no more.
+func (s *Service) VerifyEmail(ctx context.Context, token string) error {
+	presented, err := parseSecret(token)
+	if err != nil {
+		return errVerifyToken.Because(err)
+	}
+	err = s.inTx(ctx, func(q *crmdb.Queries) error {
+		now := s.now()
+		used, err := q.EmailVerificationUse(ctx, crmdb.EmailVerificationUseParams{TokenHash: presented.hash(), Now: now})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errVerifyToken
+		}
+		if err != nil {
+			return fmt.Errorf("use token: %w", err)
+		}
+		verified, err := markVerified(ctx, q, used.UserID, used.Email, now)
+		if err == nil && !verified {
+			return errVerifyToken
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("verify address: %w", err)
+	}
+	return nil
+}
+
+// markVerified is false where the address is not the user's or is verified
+// already.
+func markVerified(ctx context.Context, q *crmdb.Queries, userID uuid.UUID, email string, now time.Time) (bool, error) {
+	n, err := q.UserVerifyEmail(ctx, crmdb.UserVerifyEmailParams{ID: userID, Email: email, Now: now})
+	if err != nil {
+		return false, fmt.Errorf("mark the address verified: %w", err)
+	}
+	if n == 0 {
+		return false, nil
+	}
+	if err := q.EmailVerificationVoidAll(ctx, crmdb.EmailVerificationVoidAllParams{UserID: userID, Now: now}); err != nil {
+		return false, fmt.Errorf("void other tokens: %w", err)
+	}
+	return true, record(ctx, q, now, audit{kind: auditVerified, actor: userID, object: userID})
+}
+
+// ResendVerification mails another token to the caller's address. Nothing is
+// sent to an address that is verified. errs.CodeRateLimited beyond 3 mails an
+// hour to one address and 100 for one client network.
+func (s *Service) ResendVerification(ctx context.Context, p Principal) ([]Quota, error) {
+	var quotas []Quota
+	err := s.inTx(ctx, func(q *crmdb.Queries) error {
+		u, err := lockUser(ctx, q, p.UserID)
+		if err != nil || u.EmailVerifiedAt != nil {
+			return err
+		}
+		refusal, err := sendVerification(ctx, q, u, s.now(), &quotas)
+		if err != nil {
+			return err
+		}
+		return refusal
+	})
+	if err != nil {
+		return quotas, fmt.Errorf("resend verification: %w", err)
+	}
+	s.Wake()
+	return quotas, nil
+}
+
+// sendVerification writes the mail unless a limit is reached: then it gives the
+// refusal.
+func sendVerification(ctx context.Context, q *crmdb.Queries, u User, now time.Time, quotas *[]Quota) (refusal, err error) {
+	for _, s := range []subject{
+		{verificationPerNetwork, network(obs.Client(ctx))},
+		{verificationPerAddress, u.Email},
+	} {
+		quota, ok, err := s.hit(ctx, q, s.who, now)
+		if err != nil {
+			return nil, err
+		}
+		*quotas = append(*quotas, quota.at(now))
+		if !ok {
+			return quota.refusal(now), nil
+		}
+	}
+	token := newSecret()
+	if err := q.EmailVerificationInsert(ctx, crmdb.EmailVerificationInsertParams{
+		TokenHash: token.hash(), UserID: u.ID, Email: u.Email, Now: now, ExpiresAt: now.Add(verificationTTL),
+	}); err != nil {
+		return nil, fmt.Errorf("store token: %w", err)
+	}
+	return nil, outbox.Add(ctx, q, now, u.ID, notice.EmailVerification{
+		To: person(u), Token: token.text(), ValidHours: int(verificationTTL / time.Hour),
+	})
+}
