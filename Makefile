@@ -2,6 +2,9 @@
 SQLC := go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
 LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# The programs of make run.
+BIN := $(or $(FIXDESK_BIN),bin)
+
 MODULES := db deploy/bench deploy/local pkg services/crm services/notification
 
 .DEFAULT_GOAL := help
@@ -10,11 +13,12 @@ MODULES := db deploy/bench deploy/local pkg services/crm services/notification
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## start PostgreSQL, a mail catcher and both services on this machine; ctrl-C stops all
-	@go build -buildvcs=false -o bin/local ./deploy/local && exec bin/local
+run: ## start Fixdesk on this machine; ctrl-C stops it
+	@deploy/local/build.sh && exec $(BIN)/local
 
-token: ## print a service token for the running stack: make token SCOPE="notifications:read"
-	@go run ./deploy/local token --scope "$(SCOPE)"
+token: ## print a service token: make token SCOPE="notifications:read" [SUBJECT=ops] [TTL=1h]
+	@test -x $(BIN)/local || { echo "Start Fixdesk with make run first." >&2; exit 1; }
+	@$(BIN)/local token $(if $(SCOPE),--scope "$(SCOPE)") $(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(TTL),--ttl "$(TTL)")
 
 test: ## run every test on a real PostgreSQL that is started for it
 	go run ./pkg/dev/pgtest/withpg go test -shuffle=on work

@@ -15,7 +15,7 @@ import (
 )
 
 // settings are the variables that the launcher itself understands. Variables
-// of the services are handed on to them as they are.
+// of the services are passed on to them as they are.
 type settings struct {
 	State            string        `envconfig:"FIXDESK_STATE" desc:"folder for data, logs, keys and caught mail; default .state in the repository"`
 	CRMAddr          string        `envconfig:"CRM_ADDR" default:"127.0.0.1:8080" desc:"where the CRM listens"`
@@ -28,7 +28,7 @@ type settings struct {
 	AdminEmail       string        `envconfig:"CRM_ADMIN_EMAIL" desc:"e-mail address of the first admin; made up and kept when unset"`
 	AdminPassword    config.Secret `envconfig:"CRM_ADMIN_PASSWORD" desc:"password of the first admin; made up and kept when unset"`
 
-	root string // of the repository
+	bin string // folder of the programs
 }
 
 func readSettings() (*settings, error) {
@@ -36,12 +36,17 @@ func readSettings() (*settings, error) {
 	if err := config.Load("", s); err != nil {
 		return nil, err
 	}
-	var err error
-	if s.root, err = repository(); err != nil {
+	program, err := os.Executable()
+	if err != nil {
 		return nil, err
 	}
+	s.bin = filepath.Dir(program)
 	if s.State == "" {
-		s.State = filepath.Join(s.root, ".state")
+		root, err := repository()
+		if err != nil {
+			return nil, err
+		}
+		s.State = filepath.Join(root, ".state")
 	}
 	if s.State, err = filepath.Abs(s.State); err != nil {
 		return nil, err
@@ -60,7 +65,7 @@ func repository() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside the Fixdesk repository: there is no go.work in this folder or above it")
+			return "", errors.New("run this inside the Fixdesk repository (there is no go.work in this folder or above it), or set FIXDESK_STATE")
 		}
 	}
 }
@@ -174,18 +179,30 @@ func environment(prefix string, decided map[string]string) []string {
 	return env
 }
 
+// givenOr is the user's value of a variable, or what the stack would set.
+func givenOr(name, value string) string {
+	if given := os.Getenv(name); given != "" {
+		return given
+	}
+	return value
+}
+
 func printHelp(w io.Writer) {
 	fmt.Fprint(w, `Fixdesk on one machine: PostgreSQL, a mail catcher, the CRM and the
-notification service, wired with made-up secrets.
+notification service, with keys and a first admin of its own.
 
-  local          starts all of it and stops it on ctrl-C or SIGTERM
-  local token    prints a service token for the stack: the scopes first, then
-                 flags of "crm token", for example
-                 "notifications:read notifications:write" --ttl 720h --subject ops
-  local help     this text
+  make run      builds and starts all of it; ctrl-C or SIGTERM stops it
+  make token    prints a service token for it:
+                make token SCOPE="notifications:read" [SUBJECT=ops] [TTL=1h]
 
-Variables starting with CRM_ or NOTIFICATION_ are handed on to that service;
-"crm help" and "notification help" list them. The launcher's own:
+Without make: deploy/local/build.sh builds the programs into bin/, then
+
+  bin/local                    starts all of it
+  bin/local token --scope …    prints a token, with the flags of "crm token"
+  bin/local help               this text
+
+Variables that start with CRM_ or NOTIFICATION_ are passed on to that service;
+"bin/crm help" and "bin/notification help" list them. The launcher's own:
 
 `)
 	_ = config.Usage(w, "", &settings{}) // fails for a bad struct only, which a test would show

@@ -69,7 +69,7 @@ func (r *running) child(t *testing.T, name string) int {
 func expectGone(t *testing.T, gone []process) {
 	t.Helper()
 	var left []process
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		left = nil
 		for _, p := range processes() {
 			if !p.zombie && slices.ContainsFunc(gone, func(g process) bool { return g.pid == p.pid && g.command == p.command }) {
@@ -84,9 +84,10 @@ func expectGone(t *testing.T, gone []process) {
 }
 
 func TestAKilledLauncherLeavesNothingRunningAndTheNextStartRecovers(t *testing.T) {
+	t.Parallel()
 	state := stateFolder(t)
 	var tickets []string
-	for round := range 3 {
+	for round := range 2 {
 		r := started(t, state)
 		email := fmt.Sprintf("ann%d@customer.example", round)
 		token := r.customer(t, email)
@@ -116,18 +117,21 @@ func TestAKilledLauncherLeavesNothingRunningAndTheNextStartRecovers(t *testing.T
 }
 
 func TestCtrlCDuringTheStartLeavesNothing(t *testing.T) {
+	t.Parallel()
 	r := begin(t, stateFolder(t))
-	if !r.output.waitFor(t, "Building the services") {
+	if !r.output.waitFor("Starting PostgreSQL") {
 		t.Fatal(r.output)
 	}
-	for deadline := time.Now().Add(time.Minute); len(r.descendants()) == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	var family []process
+	for deadline := time.Now().Add(patience); len(family) == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		family = r.descendants()
 	}
-	family := r.descendants()
 	r.stop(t, syscall.SIGINT)
 	expectGone(t, family)
 }
 
 func TestTicketsAreRaisedWhileTheNotificationServiceIsAway(t *testing.T) {
+	t.Parallel()
 	r := started(t, stateFolder(t))
 	token := r.customer(t, "ann@customer.example")
 	service := r.child(t, "notification")
@@ -153,6 +157,7 @@ func TestTicketsAreRaisedWhileTheNotificationServiceIsAway(t *testing.T) {
 func TestAServiceThatDiesStopsTheStackWithItsReason(t *testing.T) {
 	for name, said := range map[string]string{"crm": "crm", "notification": "notification", "postgres": "PostgreSQL"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := started(t, stateFolder(t))
 			all := r.descendants()
 			if err := syscall.Kill(r.child(t, name), syscall.SIGKILL); err != nil {

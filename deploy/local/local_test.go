@@ -5,17 +5,22 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/notifyapi"
 )
 
 func TestASecondStartFindsTicketsMailAndAdmin(t *testing.T) {
+	t.Parallel()
 	state := stateFolder(t)
 	first := started(t, state)
 	token := first.customer(t, "ann@customer.example")
@@ -41,6 +46,7 @@ func TestASecondStartFindsTicketsMailAndAdmin(t *testing.T) {
 }
 
 func TestAStateFolderClosedToOthersWorksAndCanBeDeletedToBeginAnew(t *testing.T) {
+	t.Parallel()
 	home := t.TempDir() // closed to others
 	state := filepath.Join(home, "state")
 	var folders []string
@@ -70,12 +76,13 @@ func TestAStateFolderClosedToOthersWorksAndCanBeDeletedToBeginAnew(t *testing.T)
 }
 
 func TestSecretsOfTheStateFolderAreItsOwnersAndInNoLog(t *testing.T) {
+	t.Parallel()
 	r := started(t, stateFolder(t), "CRM_ADMIN_EMAIL=boss@fixdesk.example", "CRM_ADMIN_PASSWORD=canary-it's-a-secret")
 	if a := r.admin(t); a.email != "boss@fixdesk.example" || a.password != "canary-it's-a-secret" {
 		t.Errorf("the admin of the environment was kept as %q", a.email)
 	}
 	r.login(t, "boss@fixdesk.example", "canary-it's-a-secret")
-	for _, name := range []string{keysFile, adminFile, "crm.log", "notification.log"} {
+	for _, name := range []string{"keys.json", adminFile, "crm.log", "notification.log"} {
 		info, err := os.Stat(filepath.Join(r.state, name))
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +111,8 @@ func TestSecretsOfTheStateFolderAreItsOwnersAndInNoLog(t *testing.T) {
 }
 
 func TestAServiceTokenOpensTheNotificationService(t *testing.T) {
-	r := started(t, stateFolder(t))
+	t.Parallel()
+	r := commonStack(t)
 	url := r.notify + "/v1/notifications"
 	call(t, http.MethodGet, url, "", nil, http.StatusUnauthorized)
 	for _, arguments := range [][]string{
@@ -125,13 +133,15 @@ func TestAServiceTokenOpensTheNotificationService(t *testing.T) {
 }
 
 func TestPortsInUseAreNamedWithTheirVariablesBeforeAnythingStarts(t *testing.T) {
+	t.Parallel()
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer busy.Close()
+	t.Cleanup(func() { busy.Close() })
 	for _, variable := range []string{"CRM_ADDR", "NOTIFICATION_ADDR", "MAIL_SMTP_ADDR", "MAIL_HTTP_ADDR"} {
 		t.Run(variable, func(t *testing.T) {
+			t.Parallel()
 			r := begin(t, stateFolder(t), variable+"="+busy.Addr().String())
 			if code := r.exit(t); code != 1 {
 				t.Errorf("exit code %d", code)
@@ -150,7 +160,8 @@ func TestPortsInUseAreNamedWithTheirVariablesBeforeAnythingStarts(t *testing.T) 
 }
 
 func TestASecondStackOnTheSameStateFolderIsRefused(t *testing.T) {
-	first := started(t, stateFolder(t))
+	t.Parallel()
+	first := commonStack(t)
 	second := begin(t, first.state)
 	if code := second.exit(t); code != 1 || !strings.Contains(second.output.String(), "another stack is running with the state folder "+first.state) {
 		t.Errorf("exit code %d: %s", code, second.output)
@@ -158,26 +169,100 @@ func TestASecondStackOnTheSameStateFolderIsRefused(t *testing.T) {
 	call(t, http.MethodGet, first.crm+"/readyz", "", nil, http.StatusOK)
 }
 
-func TestAServiceThatCanNotStartIsNamedWithItsReason(t *testing.T) {
-	r := begin(t, stateFolder(t), "NOTIFICATION_RETRY_BASE=nonsense")
+func TestBadValuesAreAllNamedBeforeAnythingStarts(t *testing.T) {
+	t.Parallel()
+	r := begin(t, stateFolder(t), "NOTIFICATION_RETRY_BASE=nonsense", "NOTIFICATION_POLL_INTERVAL=0s", "CRM_RELAY_INTERVAL=nonsense", "CRM_RELAY_INTERVALL=1s")
 	if code := r.exit(t); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
-	for _, want := range []string{"notification ended by itself", "notification.log", "NOTIFICATION_RETRY_BASE"} {
+	for _, want := range []string{
+		"NOTIFICATION_RETRY_BASE has a bad value", "NOTIFICATION_POLL_INTERVAL must be", "CRM_RELAY_INTERVAL has a bad value", "There is no variable CRM_RELAY_INTERVALL",
+	} {
+		if !strings.Contains(r.output.String(), want) {
+			t.Errorf("%q is missing in: %s", want, r.output)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(r.state, "postgres")); err == nil {
+		t.Error("PostgreSQL was started first")
+	}
+}
+
+func TestAServiceThatCanNotStartIsNamedWithItsReason(t *testing.T) {
+	t.Parallel()
+	r := begin(t, stateFolder(t), "CRM_ADMIN_EMAIL=boss@fixdesk.example", "CRM_ADMIN_PASSWORD=password1")
+	if code := r.exit(t); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{"crm ended by itself", "crm.log", "CRM_ADMIN_EMAIL"} {
 		if !strings.Contains(r.output.String(), want) {
 			t.Errorf("%q is missing in: %s", want, r.output)
 		}
 	}
 }
 
+func TestAnAdminWhoExistsKeepsThePasswordAndNoOtherIsSaved(t *testing.T) {
+	t.Parallel()
+	const right, wrong = "right horse battery staple", "wrong horse battery staple"
+	state := stateFolder(t)
+	first := started(t, state, "CRM_ADMIN_EMAIL=boss@fixdesk.example", "CRM_ADMIN_PASSWORD="+right)
+	if text := first.output.String(); !strings.Contains(text, "the one in CRM_ADMIN_PASSWORD") || strings.Contains(text, "unchanged") {
+		t.Errorf("control: the right password is explained by:\n%s", text)
+	}
+	first.stop(t, syscall.SIGTERM)
+
+	second := started(t, state, "CRM_ADMIN_EMAIL=boss@fixdesk.example", "CRM_ADMIN_PASSWORD="+wrong)
+	if text := second.output.String(); !strings.Contains(text, "the account exists and its password is unchanged: not the one in CRM_ADMIN_PASSWORD") {
+		t.Errorf("the wrong password is explained by:\n%s", text)
+	}
+	a := second.admin(t)
+	if a.password != right {
+		t.Error("a password that does not work was saved")
+	}
+	second.login(t, a.email, a.password)
+	call(t, http.MethodPost, second.crm+"/v1/auth/login", "", object{"email": a.email, "password": wrong}, http.StatusUnauthorized)
+
+	// Without the file of the first start nothing is known but that it is wrong.
+	second.stop(t, syscall.SIGTERM)
+	if err := os.Remove(filepath.Join(state, adminFile)); err != nil {
+		t.Fatal(err)
+	}
+	third := started(t, state, "CRM_ADMIN_EMAIL=boss@fixdesk.example", "CRM_ADMIN_PASSWORD="+wrong)
+	if text := third.output.String(); !strings.Contains(text, "the account exists and its password is unchanged: not the one in CRM_ADMIN_PASSWORD") {
+		t.Errorf("the wrong password is explained by:\n%s", text)
+	}
+	if kept, err := readAdmin(filepath.Join(state, adminFile)); err != nil || kept != (admin{}) {
+		t.Errorf("%q was saved (%v)", kept.email, err)
+	}
+}
+
+func TestAMadeUpPasswordOutlivesAStartThatEndedEarly(t *testing.T) {
+	t.Parallel()
+	s := &settings{State: t.TempDir()}
+	first, err := chooseAdmin(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := readAdmin(s.path(adminFile)); err != nil || kept != (admin{}) {
+		t.Errorf("it was saved as if it worked (%v)", err)
+	}
+	second, err := chooseAdmin(s)
+	if err != nil || second.admin != first.admin || first.password == "" {
+		t.Errorf("another one was made up (%v)", err)
+	}
+}
+
 func TestAServerOfOnesOwnIsUsedInstead(t *testing.T) {
+	t.Parallel()
 	server, err := pgserver.Start(t.Context(), pgserver.Options{Dir: filepath.Join(stateFolder(t), "pg"), Test: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Stop(context.Background()) }()
-	for range 2 { // the second start finds the databases
+	for start := range 2 { // the second start finds the databases
 		r := started(t, stateFolder(t), "DATABASE_URL="+server.URL("postgres"))
+		if unknown := strings.Contains(r.output.String(), "its password is unchanged; it is not known here"); unknown != (start == 1) {
+			t.Errorf("start %d with an empty state folder explains the admin's password by:\n%s", start, r.output)
+		}
 		if _, err := os.Stat(filepath.Join(r.state, "postgres")); err == nil {
 			t.Error("a server was started all the same")
 		}
@@ -201,6 +286,7 @@ func TestAServerOfOnesOwnIsUsedInstead(t *testing.T) {
 }
 
 func TestADatabaseURLThatLeadsNowhereIsSaidPlainly(t *testing.T) {
+	t.Parallel()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +303,8 @@ func TestADatabaseURLThatLeadsNowhereIsSaidPlainly(t *testing.T) {
 	}
 }
 
-func TestHelpNamesEveryVariableAndWrongUseIsRefused(t *testing.T) {
+func TestHelpNamesEveryVariableIn80ColumnsAndWrongUseIsRefused(t *testing.T) {
+	t.Parallel()
 	out, err := command(t.TempDir(), nil, "help").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -230,8 +317,110 @@ func TestHelpNamesEveryVariableAndWrongUseIsRefused(t *testing.T) {
 			t.Errorf("help does not name %s", variable)
 		}
 	}
+	for line := range strings.Lines(string(out)) {
+		if len([]rune(strings.TrimSuffix(line, "\n"))) > 80 {
+			t.Errorf("more than 80 columns: %s", line)
+		}
+	}
 	cmd := command(t.TempDir(), nil, "nonsense")
 	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 2 {
 		t.Errorf("an unknown sub-command: %v", err)
+	}
+}
+
+func TestTokenWithoutScopeSaysHowToCallItAndListsTheScopes(t *testing.T) {
+	t.Parallel()
+	cmd := command(t.TempDir(), nil, "token")
+	output, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.ExitCode() != 2 {
+		t.Errorf("%v", err)
+	}
+	for _, want := range []string{"make token SCOPE=", "SUBJECT=", notifyapi.ScopeRead, notifyapi.ScopeWrite, notifyapi.ScopeManage} {
+		if !strings.Contains(string(output), want) {
+			t.Errorf("%q is missing in: %s", want, output)
+		}
+	}
+}
+
+func TestVariablesOfTheServicesArePassedOnAndGoBeforeTheStacksOwn(t *testing.T) {
+	given := map[string][]string{
+		"CRM_": {"CRM_DATABASE_URL=postgres://elsewhere/crm", "CRM_NOTIFICATION_URL=http://elsewhere", "CRM_PUBLIC_URL=https://desk.example",
+			"CRM_KEYS_FILE=/elsewhere/keys.json", "CRM_ANYTHING=x"},
+		"NOTIFICATION_": {"NOTIFICATION_DATABASE_URL=postgres://elsewhere/notification", "NOTIFICATION_JWKS_URL=http://elsewhere/jwks", "NOTIFICATION_ANYTHING=x"},
+	}
+	for _, variables := range given {
+		for _, variable := range variables {
+			name, value, _ := strings.Cut(variable, "=")
+			t.Setenv(name, value)
+		}
+	}
+	st := &stack{settings: &settings{State: "/state", CRMAddr: "127.0.0.1:1", NotificationAddr: "127.0.0.1:2"}, admin: &firstAdmin{}, serverURL: "postgres://own/postgres"}
+	for prefix, environment := range map[string][]string{"CRM_": st.crmEnvironment(), "NOTIFICATION_": st.notificationEnvironment()} {
+		for _, variable := range given[prefix] {
+			if !slices.Contains(environment, variable) {
+				t.Errorf("%s is missing in %v", variable, environment)
+			}
+		}
+	}
+	if missing := missingDatabases(); len(missing) != 0 {
+		t.Errorf("the databases %v would be created", missing)
+	}
+}
+
+func TestAServiceGetsTheTimeToStopThatItsOwnTimeoutNeeds(t *testing.T) {
+	if got := serviceStopTime("CRM_SHUTDOWN_TIMEOUT"); got != stopTime {
+		t.Errorf("%v by default", got)
+	}
+	for timeout, want := range map[string]time.Duration{"1s": stopTime, "2m": 2*time.Minute + 15*time.Second} {
+		t.Setenv("CRM_SHUTDOWN_TIMEOUT", timeout)
+		if got := serviceStopTime("CRM_SHUTDOWN_TIMEOUT"); got != want {
+			t.Errorf("%v for %s, want %v", got, timeout, want)
+		}
+	}
+}
+
+func TestABuildThatTakesLongReportsItsProgress(t *testing.T) {
+	t.Parallel()
+	tools, bin := t.TempDir(), t.TempDir()
+	fake := "#!/bin/sh\necho 'go: downloading example.com/x v1.0.0' >&2\necho fmt >&2\necho net/http >&2\nsleep 3\n"
+	if err := os.WriteFile(filepath.Join(tools, "go"), []byte(fake), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run := func() string {
+		cmd := exec.Command("./build.sh")
+		cmd.Env = []string{"PATH=" + tools + ":" + os.Getenv("PATH"), "FIXDESK_BIN=" + bin, "BUILD_REPORT_SECONDS=1"}
+		output, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, output)
+		}
+		return string(output)
+	}
+	for _, want := range []string{"The first build", "2 of about 370 packages compiled, 1 modules downloaded"} {
+		if output := run(); !strings.Contains(output, want) {
+			t.Errorf("%q is missing in: %s", want, output)
+		}
+	}
+	for _, name := range []string{"local", "crm", "notification"} {
+		if err := os.WriteFile(filepath.Join(bin, name), nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if output := run(); strings.Contains(output, "first build") {
+		t.Errorf("a later build prints: %s", output)
+	}
+}
+
+func TestABuildThatFailsPrintsTheCompilersReason(t *testing.T) {
+	t.Parallel()
+	tools := t.TempDir()
+	fake := "#!/bin/sh\necho fmt >&2\necho '# fixdesk/pkg' >&2\necho 'x.go:1:2: undefined: y' >&2\nexit 1\n"
+	if err := os.WriteFile(filepath.Join(tools, "go"), []byte(fake), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("./build.sh")
+	cmd.Env = []string{"PATH=" + tools + ":" + os.Getenv("PATH"), "FIXDESK_BIN=" + t.TempDir()}
+	output, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "undefined: y") || strings.Contains(string(output), "fmt\n") {
+		t.Errorf("%v: %s", err, output)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -57,7 +58,7 @@ func up(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	st := &stack{settings: s, out: out}
+	st := &stack{settings: s, out: out, began: time.Now()}
 	defer func() { err = errors.Join(err, st.stop()) }()
 	if err := st.start(ctx); err != nil {
 		return fmt.Errorf("it can't start: %w", err)

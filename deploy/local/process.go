@@ -7,33 +7,42 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"fixdesk/pkg/dev/subprocess"
+	"fixdesk/pkg/notifyapi"
 )
 
 // maxLogBytes is the size above which a log is put aside at the next start.
 const maxLogBytes = 16 << 20
 
-// build makes the services' binaries; Go's cache makes that quick when nothing
-// has changed. They aren't stamped with the commit: git refuses to tell it to
-// another user than the clone's owner.
-func build(ctx context.Context, s *settings) error {
-	if _, err := exec.LookPath("go"); err != nil {
-		return errors.New("the go command is not in PATH; it is needed to build the services")
-	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", s.path("bin")+"/",
-		"fixdesk/services/crm/cmd/crm", "fixdesk/services/notification/cmd/notification")
-	cmd.Dir = s.root
-	if output, err := cmd.CombinedOutput(); err != nil {
-		if ctx.Err() != nil {
+// checkServices has both services check the variables that they would get, so
+// that every bad value is reported before anything is started.
+func (st *stack) checkServices(ctx context.Context) error {
+	var bad []error
+	for _, check := range []struct {
+		name        string
+		environment []string
+	}{{"crm", st.crmEnvironment()}, {"notification", st.notificationEnvironment()}} {
+		cmd := exec.CommandContext(ctx, filepath.Join(st.bin, check.name), "check")
+		cmd.Env = check.environment
+		output, err := cmd.CombinedOutput()
+		text := strings.TrimPrefix(strings.TrimSpace(string(output)), check.name+": ")
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return fmt.Errorf("there is no program %s in %s; start Fixdesk with make run", check.name, st.bin)
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case err != nil:
+			bad = append(bad, errors.New(text))
+		case text != "":
+			st.say(text)
 		}
-		return fmt.Errorf("the services can't be built: %w\n%s", err, output)
 	}
-	return nil
+	return errors.Join(bad...)
 }
 
 // service is one of the two, running.
@@ -61,7 +70,7 @@ func startService(s *settings, name string, environment []string) (*service, err
 	if info, err := log.Stat(); err == nil {
 		svc.start = info.Size()
 	}
-	cmd := exec.Command(s.path("bin", name), "serve")
+	cmd := exec.Command(filepath.Join(s.bin, name), "serve")
 	cmd.Dir = s.State
 	cmd.Env = environment
 	cmd.Stdout, cmd.Stderr = log, log
@@ -97,6 +106,14 @@ func (svc *service) waitReady(ctx context.Context, address string) error {
 	}
 }
 
+// stop has the service finish its work until ctx ends, then kills it.
+func (svc *service) stop(ctx context.Context) error {
+	if err := svc.process.Stop(ctx, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stop %s: %w", svc.name, err)
+	}
+	return nil
+}
+
 // ended is the error of a service that ended by itself.
 func (svc *service) ended() error {
 	how := "exit status 0"
@@ -120,6 +137,19 @@ func lastLines(path string, start int64) string {
 	return "  " + strings.Join(lines[max(0, len(lines)-10):], "\n  ")
 }
 
+const tokenUsage = `A token needs a scope:
+
+  make token SCOPE="notifications:read notifications:write" [SUBJECT=ops] [TTL=1h]
+
+Scopes:
+  %-22s send notifications
+  %-22s read notifications and their results
+  %-22s cancel and retry
+
+SUBJECT is the name of the client that will use the token, TTL how long it is
+good (1h without it).
+`
+
 // token runs "crm token" with the stack's keys. A first argument that is no
 // flag is the scope.
 func token(ctx context.Context, arguments []string, out, errOut *os.File) int {
@@ -128,16 +158,20 @@ func token(ctx context.Context, arguments []string, out, errOut *os.File) int {
 		fmt.Fprintln(errOut, err)
 		return 1
 	}
-	binary := s.path("bin", "crm")
-	if _, err := os.Stat(binary); err != nil {
+	if len(arguments) == 0 {
+		fmt.Fprintf(errOut, tokenUsage, notifyapi.ScopeWrite, notifyapi.ScopeRead, notifyapi.ScopeManage)
+		return 2
+	}
+	keys := s.keysFile()
+	if _, err := os.Stat(keys); err != nil {
 		fmt.Fprintf(errOut, "There is no stack in %s yet: start it with make run first.\n", s.State)
 		return 1
 	}
-	if len(arguments) > 0 && !strings.HasPrefix(arguments[0], "-") {
+	if !strings.HasPrefix(arguments[0], "-") {
 		arguments = append([]string{"--scope"}, arguments...)
 	}
-	cmd := exec.CommandContext(ctx, binary, append([]string{"token"}, arguments...)...)
-	cmd.Env = environment("CRM_", map[string]string{"CRM_KEYS_FILE": s.path(keysFile)})
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "crm"), append([]string{"token"}, arguments...)...)
+	cmd.Env = environment("CRM_", map[string]string{"CRM_KEYS_FILE": keys})
 	cmd.Stdout, cmd.Stderr = out, errOut
 	err = cmd.Run()
 	var exit *exec.ExitError

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,15 +18,30 @@ import (
 )
 
 const (
-	stopGrace    = 20 * time.Second // for each part, then it is stopped hard
-	readyTimeout = 60 * time.Second
+	// stopTime is what each part may take to stop; then it is killed. A service
+	// needs at most 25 s with its defaults.
+	stopTime = 30 * time.Second
+	// readyTimeout allows for a busy machine: nothing is wrong with a service
+	// that takes a minute to migrate.
+	readyTimeout = 3 * time.Minute
 )
+
+// serviceStopTime is stopTime, or more when the service's own shutdown timeout
+// is set to more.
+func serviceStopTime(variable string) time.Duration {
+	timeout, err := time.ParseDuration(os.Getenv(variable))
+	if err != nil { // unset; the service has refused anything else
+		return stopTime
+	}
+	return max(stopTime, timeout+15*time.Second)
+}
 
 // stack is everything that runs. Its parts are started in the order of the
 // fields and stopped in reverse.
 type stack struct {
 	*settings
-	out io.Writer
+	out   io.Writer
+	began time.Time
 
 	lock         *os.File
 	listeners    map[string]net.Listener // reserved and not yet handed over
@@ -37,7 +51,7 @@ type stack struct {
 	crm          *service
 
 	serverURL string // of a database on the server, for administration
-	admin     admin
+	admin     *firstAdmin
 }
 
 func (st *stack) start(ctx context.Context) error {
@@ -48,31 +62,56 @@ func (st *stack) start(ctx context.Context) error {
 	if st.listeners, err = st.reserve(); err != nil {
 		return err
 	}
-	if st.admin, err = firstAdmin(st.settings); err != nil {
+	if st.admin, err = chooseAdmin(st.settings); err != nil {
 		return err
 	}
-	st.say("Building the services and starting PostgreSQL …")
-	together, both := errgroup.WithContext(ctx)
-	together.Go(func() error { return build(both, st.settings) })
-	together.Go(func() error { return st.startPostgres(ctx) })
-	if err := together.Wait(); err != nil {
+	if err := st.checkServices(ctx); err != nil {
 		return err
 	}
 	if err := ensureKeys(ctx, st.settings); err != nil {
 		return err
 	}
+	if err := st.startPostgres(ctx); err != nil {
+		return err
+	}
 	if err := st.startCatcher(); err != nil {
 		return err
 	}
+	st.say("Starting the services …")
 	if err := st.startServices(); err != nil {
 		return err
 	}
-	return st.waitReady(ctx)
+	if err := st.waitReady(ctx); err != nil {
+		return err
+	}
+	return st.admin.verify(ctx, st.settings, "http://"+dialable(st.CRMAddr, "127.0.0.1"))
+}
+
+// Variables with the URL of a database that exists already. With both, no
+// server is needed.
+const (
+	crmDatabase          = "CRM_DATABASE_URL"
+	notificationDatabase = "NOTIFICATION_DATABASE_URL"
+)
+
+// missingDatabases are those that the user has given no URL for.
+func missingDatabases() (names []string) {
+	for variable, name := range map[string]string{crmDatabase: "crm", notificationDatabase: "notification"} {
+		if os.Getenv(variable) == "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (st *stack) startPostgres(ctx context.Context) error {
+	missing := missingDatabases()
+	if len(missing) == 0 {
+		return nil
+	}
 	st.serverURL = st.DatabaseURL.Reveal()
 	if !st.DatabaseURL.IsSet() {
+		st.say("Starting PostgreSQL …")
 		server, err := startPostgres(ctx, st.settings)
 		if err != nil {
 			return err
@@ -80,7 +119,7 @@ func (st *stack) startPostgres(ctx context.Context) error {
 		st.postgres = server
 		st.serverURL = server.URL("postgres")
 	}
-	return createDatabases(ctx, st.serverURL, "crm", "notification")
+	return createDatabases(ctx, st.serverURL, missing...)
 }
 
 func (st *stack) startCatcher() error {
@@ -112,16 +151,12 @@ func (st *stack) startServices() error {
 }
 
 func (st *stack) crmEnvironment() []string {
-	publicURL := os.Getenv("CRM_PUBLIC_URL") // for links in mails
-	if publicURL == "" {
-		publicURL = webURL(st.CRMAddr)
-	}
 	return environment("CRM_", map[string]string{
-		"CRM_PUBLIC_URL":       publicURL,
+		"CRM_PUBLIC_URL":       givenOr("CRM_PUBLIC_URL", webURL(st.CRMAddr)), // for links in mails
 		"CRM_ADDR":             st.CRMAddr,
-		"CRM_DATABASE_URL":     databaseURL(st.serverURL, "crm"),
-		"CRM_NOTIFICATION_URL": "http://" + dialable(st.NotificationAddr, "127.0.0.1"),
-		"CRM_KEYS_FILE":        st.path(keysFile),
+		"CRM_DATABASE_URL":     givenOr(crmDatabase, databaseURL(st.serverURL, "crm")),
+		"CRM_NOTIFICATION_URL": givenOr("CRM_NOTIFICATION_URL", "http://"+dialable(st.NotificationAddr, "127.0.0.1")),
+		"CRM_KEYS_FILE":        st.keysFile(),
 		"CRM_ADMIN_EMAIL":      st.admin.email,
 		"CRM_ADMIN_PASSWORD":   st.admin.password,
 	})
@@ -134,8 +169,8 @@ func (st *stack) notificationEnvironment() []string {
 	}
 	return environment("NOTIFICATION_", map[string]string{
 		"NOTIFICATION_ADDR":         st.NotificationAddr,
-		"NOTIFICATION_DATABASE_URL": databaseURL(st.serverURL, "notification"),
-		"NOTIFICATION_JWKS_URL":     "http://" + dialable(st.CRMAddr, "127.0.0.1") + "/.well-known/jwks.json",
+		"NOTIFICATION_DATABASE_URL": givenOr(notificationDatabase, databaseURL(st.serverURL, "notification")),
+		"NOTIFICATION_JWKS_URL":     givenOr("NOTIFICATION_JWKS_URL", "http://"+dialable(st.CRMAddr, "127.0.0.1")+"/.well-known/jwks.json"),
 		"NOTIFICATION_SMTP_URL":     smtpURL,
 	})
 }
@@ -175,24 +210,25 @@ func (st *stack) wait(ctx context.Context) error {
 	}
 }
 
-// stop ends what runs, last started first, each part within stopGrace.
+// stop ends what runs, last started first.
 func (st *stack) stop() error {
 	var failed []error
-	within := func(stop func(context.Context) error) {
-		ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	within := func(limit time.Duration, stop func(context.Context) error) {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		failed = append(failed, stop(ctx))
 	}
-	for _, service := range []*service{st.crm, st.notification} {
-		if service != nil {
-			within(func(ctx context.Context) error { return service.process.Stop(ctx, syscall.SIGTERM) })
-		}
+	if st.crm != nil {
+		within(serviceStopTime("CRM_SHUTDOWN_TIMEOUT"), st.crm.stop)
+	}
+	if st.notification != nil {
+		within(serviceStopTime("NOTIFICATION_SHUTDOWN_TIMEOUT"), st.notification.stop)
 	}
 	if st.catcher != nil {
-		within(st.catcher.Stop)
+		within(stopTime, st.catcher.Stop)
 	}
 	if st.postgres != nil {
-		within(st.postgres.Stop)
+		within(stopTime, st.postgres.Stop)
 	}
 	for _, listener := range st.listeners {
 		listener.Close()
@@ -212,7 +248,7 @@ func (st *stack) announce() {
 		fmt.Fprintf(&text, "  %-15s %s\n", name, fmt.Sprintf(format, values...))
 	}
 	crm := webURL(st.CRMAddr)
-	text.WriteString("\nFixdesk is ready.\n\n")
+	fmt.Fprintf(&text, "\nFixdesk is ready after %.1f s.\n\n", time.Since(st.began).Seconds())
 	line("CRM", "%s  (API pages: %[1]s/docs)", crm)
 	line("Notification", "%s  (API pages: %[1]s/docs)", webURL(st.NotificationAddr))
 	if st.catcher != nil {
@@ -228,26 +264,25 @@ func (st *stack) announce() {
 		line("Databases", "%s '%s'", psql, st.postgres.URL("crm"))
 		line("", "%s '%s'", psql, st.postgres.URL("notification"))
 	} else {
-		line("Databases", "crm and notification on the server of DATABASE_URL")
+		line("Databases", "on the server of your database variables")
 	}
 	line("State and logs", "%s", st.State)
 	if folder := st.postgresFolder(); st.postgres != nil && folder != st.path("postgres") {
 		line("Data", "%s  (the state folder is closed to PostgreSQL's account)", folder)
 	}
 	line("First admin", "%s", st.admin.email)
-	if st.AdminPassword.IsSet() {
-		line("Password", "the one in CRM_ADMIN_PASSWORD")
-	} else {
-		line("Password", "%s", st.admin.password)
-	}
-	fmt.Fprintf(&text, `
-Try this in another terminal, then follow the walkthrough in the README:
+	line("Password", "%s", st.admin.explain(st.settings))
+	if st.admin.verified {
+		fmt.Fprintf(&text, `
+Try this in another terminal, then follow docs/walkthrough.md:
 
   . %s
   curl -s %s/v1/auth/login -H 'Content-Type: application/json' \
     -d "{\"email\":\"$CRM_ADMIN_EMAIL\",\"password\":\"$CRM_ADMIN_PASSWORD\"}"
-
-Ctrl-C stops all of it; the next start finds the same data.
 `, shellWord(st.path(adminFile)), crm)
+	}
+	text.WriteString(`
+Ctrl-C stops all of it; the next start finds the same data.
+`)
 	st.say(text.String())
 }

@@ -21,7 +21,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// launcher is this command's binary, built once for all tests.
+// launcher is this command's program, built once with the services for all
+// tests.
 var launcher string
 
 func TestMain(m *testing.M) {
@@ -33,11 +34,20 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		launcher = filepath.Join(dir, "local")
-		if output, err := exec.Command("go", "build", "-o", launcher, ".").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build the launcher: %v\n%s", err, output)
+		build := exec.Command("./build.sh")
+		build.Env = append(os.Environ(), "FIXDESK_BIN="+dir)
+		if output, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, output)
 			return 1
 		}
 		code := m.Run()
+		if common.running != nil {
+			if err := common.running.end(); code == 0 && err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+			os.RemoveAll(common.running.state)
+		}
 		http.DefaultClient.CloseIdleConnections()
 		if err := goleak.Find(); code == 0 && err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -47,19 +57,56 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// common is one stack for the tests that do not change how it runs.
+var common struct {
+	sync.Once
+	running *running
+}
+
+func commonStack(t *testing.T) *running {
+	t.Helper()
+	common.Do(func() {
+		state, err := newStateFolder()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := launch(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.waitReady(); err != nil {
+			t.Error(err)
+		}
+		common.running = r
+	})
+	if common.running == nil || common.running.crm == "" {
+		t.Fatal("the common stack did not start")
+	}
+	return common.running
+}
+
 // stateFolder is one that PostgreSQL's account can reach, unlike t.TempDir.
 func stateFolder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "fixdesk-state-")
+	dir, err := newStateFolder()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
+
+func newStateFolder() (string, error) {
+	dir, err := os.MkdirTemp("", "fixdesk-state-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
+}
+
+// patience is the limit of every wait: far above what anything takes, so that
+// a busy machine fails no test.
+const patience = 4 * time.Minute
 
 // running is the launcher as a user runs it.
 type running struct {
@@ -81,20 +128,29 @@ func command(state string, variables []string, arguments ...string) *exec.Cmd {
 	return cmd
 }
 
-// begin starts the launcher without waiting for the stack to be ready.
-func begin(t *testing.T, state string, variables ...string) *running {
-	t.Helper()
+// launch starts the launcher without waiting for the stack to be ready.
+func launch(state string, variables ...string) (*running, error) {
 	r := &running{cmd: command(state, variables), state: state, output: newOutput(), ended: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
 	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	go func() { r.err = r.cmd.Wait(); r.output.end(); close(r.ended) }()
+	return r, nil
+}
+
+// begin is launch for one test, which stops the stack.
+func begin(t *testing.T, state string, variables ...string) *running {
+	t.Helper()
+	r, err := launch(state, variables...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		_ = r.cmd.Process.Signal(syscall.SIGTERM)
 		<-r.ended
 		if t.Failed() {
-			t.Logf("the launcher said:\n%s", r.output)
+			t.Logf("the launcher printed:\n%s", r.output)
 		}
 	})
 	return r
@@ -104,14 +160,30 @@ func begin(t *testing.T, state string, variables ...string) *running {
 func started(t *testing.T, state string, variables ...string) *running {
 	t.Helper()
 	r := begin(t, state, variables...)
-	if !r.output.waitFor(t, "Ctrl-C stops all of it") {
-		t.Fatalf("the stack did not get ready:\n%s\n%s", r.output, r.logs())
+	if err := r.waitReady(); err != nil {
+		t.Fatal(err)
 	}
-	r.crm, r.notify, r.web = r.output.url("CRM"), r.output.url("Notification"), r.output.url("Caught mail")
 	return r
 }
 
-// stop stops the stack as a user does, and expects exit code 0.
+func (r *running) waitReady() error {
+	if !r.output.waitFor("Ctrl-C stops all of it") {
+		return fmt.Errorf("the stack did not get ready:\n%s\n%s", r.output, r.logs())
+	}
+	r.crm, r.notify, r.web = r.output.url("CRM"), r.output.url("Notification"), r.output.url("Caught mail")
+	return nil
+}
+
+// end stops the stack as a user does.
+func (r *running) end() error {
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	<-r.ended
+	return r.err
+}
+
+// stop stops the stack with a signal, and expects exit code 0.
 func (r *running) stop(t *testing.T, signal syscall.Signal) {
 	t.Helper()
 	if err := r.cmd.Process.Signal(signal); err != nil {
@@ -122,7 +194,7 @@ func (r *running) stop(t *testing.T, signal syscall.Signal) {
 		if r.err != nil {
 			t.Errorf("stopped with %v:\n%s", r.err, r.output)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatal("does not stop")
 	}
 }
@@ -133,7 +205,7 @@ func (r *running) exit(t *testing.T) int {
 	select {
 	case <-r.ended:
 		return r.cmd.ProcessState.ExitCode()
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatal("does not end")
 		return 0
 	}
@@ -179,10 +251,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// waitFor tells whether the text was printed before the program ended.
-func (o *output) waitFor(t *testing.T, text string) bool {
-	t.Helper()
-	deadline := time.After(2 * time.Minute)
+// waitFor reports whether the text was printed before the program ended.
+func (o *output) waitFor(text string) bool {
+	deadline := time.After(patience)
 	for {
 		o.mu.Lock()
 		found, ended, changed := strings.Contains(o.text.String(), text), o.ended, o.changed
@@ -215,7 +286,7 @@ type object map[string]any
 // call makes a JSON request and expects the given status.
 func call(t *testing.T, method, url, token string, body object, want int) object {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var reader io.Reader
 	if body != nil {
@@ -283,12 +354,12 @@ func (r *running) admin(t *testing.T) admin {
 // mailTo waits for mail to the address and gives its subjects.
 func (r *running) mailTo(t *testing.T, email string) string {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		items := call(t, http.MethodGet, r.web+"/api/messages?to="+email, "", nil, http.StatusOK)["items"].([]any)
 		if len(items) > 0 {
 			return items[0].(map[string]any)["subject"].(string)
 		}
 	}
-	t.Fatalf("no mail to %s within a minute\n%s", email, r.logs())
+	t.Fatalf("no mail to %s\n%s", email, r.logs())
 	return ""
 }

@@ -9,24 +9,20 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
-// step is one block of commands of the README's walkthrough and the lines that
-// the README shows as its output.
+// step is one block of commands of docs/walkthrough.md and the lines that the
+// page shows as its output.
 type step struct {
 	commands string
 	expected []string
 }
 
-// walkthrough reads the section "Walkthrough": blocks fenced as sh are
-// commands; a block fenced as text after one shows its output, line by line,
-// where … stands for anything.
-func walkthrough(readme string) []step {
-	_, section, _ := strings.Cut(readme, "\n## Walkthrough\n")
-	section, _, _ = strings.Cut(section, "\n## ")
+// walkthrough reads the page: blocks fenced as sh are commands; a block fenced
+// as text after one shows its output, line by line, where … matches anything.
+func walkthrough(page string) []step {
 	var steps []step
-	for _, block := range regexp.MustCompile("(?ms)^```(sh|text)\n(.*?)^```").FindAllStringSubmatch(section, -1) {
+	for _, block := range regexp.MustCompile("(?ms)^```(sh|text)\n(.*?)^```").FindAllStringSubmatch(page, -1) {
 		switch {
 		case block[1] == "sh":
 			steps = append(steps, step{commands: block[2]})
@@ -38,8 +34,8 @@ func walkthrough(readme string) []step {
 	return steps
 }
 
-// missing gives the first expected line that the output doesn't have, in the
-// README's order.
+// missing is the first expected line that the output doesn't have, in the
+// page's order.
 func (s step) missing(output string) string {
 	for _, line := range s.expected {
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.TrimSpace(line)), "…", ".*")
@@ -52,20 +48,21 @@ func (s step) missing(output string) string {
 	return ""
 }
 
-func TestTheREADMEsWalkthroughWorksAsPrinted(t *testing.T) {
+func TestTheWalkthroughWorksAsPrinted(t *testing.T) {
+	t.Parallel()
 	root, err := repository()
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs", "walkthrough.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps := walkthrough(string(readme))
+	steps := walkthrough(string(page))
 	if len(steps) < 3 {
-		t.Fatalf("the README's walkthrough has %d blocks of commands", len(steps))
+		t.Fatalf("the walkthrough has %d blocks of commands", len(steps))
 	}
-	r := started(t, stateFolder(t))
+	r := commonStack(t)
 	const boundary = "=== next step ==="
 	script := "set -euo pipefail\n"
 	for _, s := range steps {
@@ -75,11 +72,11 @@ func TestTheREADMEsWalkthroughWorksAsPrinted(t *testing.T) {
 		"http://localhost:8080", r.crm, "http://localhost:8081", r.notify, "http://localhost:8025", r.web,
 	).Replace(script)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash")
 	cmd.Dir = root
-	cmd.Env = []string{"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH"), "FIXDESK_STATE=" + r.state}
+	cmd.Env = []string{"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH"), "FIXDESK_STATE=" + r.state, "FIXDESK_BIN=" + filepath.Dir(launcher)}
 	cmd.Stdin = strings.NewReader(script)
 	output, err := cmd.CombinedOutput()
 	outputs := strings.Split(string(output), boundary)
@@ -93,9 +90,9 @@ func TestTheREADMEsWalkthroughWorksAsPrinted(t *testing.T) {
 	}
 }
 
-func TestAWalkthroughThatRotsIsNoticed(t *testing.T) {
-	readme := "# x\n## Walkthrough\ntext\n```sh\necho one\necho '{\"id\":\"7\"}'\n```\nprints\n```text\none\n{\"id\":\"…\"}\n```\n## Next\n```sh\nfalse\n```\n"
-	steps := walkthrough(readme)
+func TestAWalkthroughThatIsOutOfDateIsNoticed(t *testing.T) {
+	page := "# x\ntext\n```sh\necho one\necho '{\"id\":\"7\"}'\n```\nprints\n```text\none\n{\"id\":\"…\"}\n```\n"
+	steps := walkthrough(page)
 	if len(steps) != 1 || len(steps[0].expected) != 2 {
 		t.Fatalf("read %+v", steps)
 	}
