@@ -1,14 +1,27 @@
-# Tools that nothing needs for running or testing; pinned here, built on demand.
-SQLC := go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1
-LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+# Tools that running and testing need not: built once into the cache folder,
+# by version.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fixdesk
+SQLC := $(TOOLS)/sqlc-v1.31.1
+LINT := $(TOOLS)/golangci-lint-v2.15.0
 
-# The programs of make run.
+# The folder of the programs of make run.
 BIN := $(or $(FIXDESK_BIN),bin)
 
 MODULES := db deploy/bench deploy/local pkg services/crm services/notification
 
+# Runs a command with a PostgreSQL server that is thrown away afterwards.
+WITHPG := go run ./pkg/dev/pgtest/withpg
+
+# Packages whose tests repeat their faults FIXDESK_TRIALS times.
+LONG := fixdesk/deploy/local/internal/faulttest fixdesk/services/crm/internal/app fixdesk/services/notification/internal/app
+
+# Packages with goroutines of their own that share memory. The other packages
+# are concurrent in the database alone, where the race detector sees nothing.
+RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notification/internal/delivery \
+	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
+
 .DEFAULT_GOAL := help
-.PHONY: help run token test race check gen lint build bench test-smtp
+.PHONY: help run token test test-long cover race race-all check lint gen build bench test-smtp
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,33 +29,59 @@ help: ## list what can be made
 run: ## start Fixdesk on this machine; ctrl-C stops it
 	@deploy/local/build.sh && exec $(BIN)/local
 
-token: ## print a service token: make token SCOPE="notifications:read" [SUBJECT=ops] [TTL=1h]
+token: ## print a service token: SCOPE="notifications:read" [SUBJECT=ops]
 	@test -x $(BIN)/local || { echo "Start Fixdesk with make run first." >&2; exit 1; }
 	@$(BIN)/local token $(if $(SCOPE),--scope "$(SCOPE)") $(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(TTL),--ttl "$(TTL)")
 
-test: ## run every test on a real PostgreSQL that is started for it
-	go run ./pkg/dev/pgtest/withpg go test -shuffle=on work
+test: ## run every test on a PostgreSQL that is started for it
+	$(WITHPG) go test -shuffle=on -timeout=30m work
 
-race: ## the same under the race detector (needs a C compiler)
-	go run ./pkg/dev/pgtest/withpg go test -race -shuffle=on work
+test-long: ## repeat faults and generated requests FIXDESK_TRIALS times (5)
+	FIXDESK_TRIALS=$(or $(FIXDESK_TRIALS),5) $(WITHPG) go test -shuffle=on -timeout=60m -count=1 $(LONG)
 
-check: ## what must not drift: formatting, vet, go.mod files, generated code
+cover: ## run every test and print the coverage of each package
+	$(WITHPG) go test -shuffle=on -timeout=30m -coverpkg=fixdesk/... -coverprofile=coverage.out work
+	@.ci/coverage coverage.out
+
+race: ## test under the race detector what shares memory (needs gcc)
+	$(WITHPG) go test -race -shuffle=on -timeout=30m $(RACE)
+
+race-all: ## run every test under the race detector
+	$(WITHPG) go test -race -shuffle=on -timeout=60m work
+
+check: $(SQLC) ## formatting, vet, go.mod files, generated code and pages
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "not formatted:"; gofmt -l $(MODULES); exit 1; }
 	go vet work
 	@for m in $(MODULES); do (cd $$m && go mod tidy -diff) || exit 1; done
 	cd db && $(SQLC) diff
+	@docs/configuration.sh | diff docs/configuration.md - || { echo "docs/configuration.md is out of date: make gen"; exit 1; }
 
-gen: ## generate the Go of the SQL in db/
+lint: $(LINT) ## golangci-lint with .golangci.yml
+	@for m in $(MODULES); do echo "$$m" && (cd $$m && $(LINT) run --allow-parallel-runners ./...) || exit 1; done
+
+gen: $(SQLC) ## generate the Go of the SQL in db/, and docs/configuration.md
 	cd db && $(SQLC) generate
+	docs/configuration.sh >docs/configuration.md.part && mv docs/configuration.md.part docs/configuration.md
 
-lint: ## golangci-lint with .golangci.yml
-	@for m in $(MODULES); do echo "$$m" && (cd $$m && $(LINT) run ./...) || exit 1; done
+build: ## build the programs into bin/
+	deploy/local/build.sh
 
-build: ## build both services into bin/
-	go build -o bin/ ./services/crm/cmd/crm ./services/notification/cmd/notification
-
-bench: ## measure speed against pgbench and smtp-source; prints a table, never fails a build
+bench: ## measure speed against pgbench and smtp-source; prints a table
 	@go run ./deploy/bench
 
-test-smtp: ## try the notification service against Debian's Postfix and OpenSMTPD (root, on a throwaway machine)
+test-smtp: ## try Debian's Postfix and OpenSMTPD (root, throwaway machine)
 	services/notification/test-smtp.sh
+
+# install PACKAGE@VERSION builds a tool for the target, which is named after it
+# and its version.
+define install
+@echo "Building $(notdir $@), once."
+@mkdir -p $(TOOLS) && GOBIN=$(TOOLS)/$(notdir $@).part GOWORK=off go install $(1) && \
+	mv $(TOOLS)/$(notdir $@).part/* $@ && rmdir $(TOOLS)/$(notdir $@).part
+endef
+
+$(SQLC):
+	$(call install,github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1)
+
+$(LINT):
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0)

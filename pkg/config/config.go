@@ -51,7 +51,7 @@ func Load(prefix string, cfg any) error {
 }
 
 // Usage prints each variable with its default, and below it its meaning and
-// type, in lines of at most 80 columns.
+// the type of its value unless that is text, in lines of at most 80 columns.
 func Usage(w io.Writer, prefix string, cfg any) error {
 	vars, err := variables(prefix, cfg)
 	if err != nil {
@@ -65,7 +65,11 @@ func Usage(w io.Writer, prefix string, cfg any) error {
 		if _, err := fmt.Fprintln(w, head); err != nil {
 			return err
 		}
-		for _, line := range wrap(v.desc+" ("+v.kind+")", usageWidth-len(usageIndent)) {
+		meaning := v.desc
+		if v.kind != "text" {
+			meaning += " (" + v.kind + ")"
+		}
+		for _, line := range wrap(meaning, usageWidth-len(usageIndent)) {
 			if _, err := fmt.Fprintln(w, usageIndent+line); err != nil {
 				return err
 			}
