@@ -15,11 +15,14 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"fixdesk/pkg/errs"
 )
 
 // Config is what a service gives to its edge.
@@ -67,6 +70,7 @@ type API struct {
 	metrics  *metrics
 	stopping chan struct{}
 	stop     sync.Once
+	starting atomic.Pointer[errs.Error]
 }
 
 // New makes an API with the probes, the metrics and the documentation and no
@@ -76,6 +80,7 @@ func New(cfg Config) *API {
 		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry),
 		stopping: make(chan struct{}),
 	}
+	a.router.Use(a.refuseWhileStarting)
 	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
 			w.Header().Add("Vary", "Accept")

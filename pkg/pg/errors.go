@@ -19,6 +19,7 @@ const (
 	deadlockDetected     = "40P01"
 	queryCanceled        = "57014" // statement_timeout
 	lockNotAvailable     = "55P03" // lock_timeout
+	undefinedTable       = "42P01"
 )
 
 // IsUnique tells whether err is the violation of the unique constraint or

@@ -147,7 +147,7 @@ func TestConcurrentMigratesApplyEachMigrationOnce(t *testing.T) {
 	var output lockedBuffer
 	log := slog.New(slog.NewTextHandler(&output, nil))
 	var wait sync.WaitGroup
-	for range 20 {
+	for range 6 {
 		wait.Go(func() {
 			pool := open(t, url, pg.Config{MaxConns: 1, StatementTimeout: 100 * time.Millisecond})
 			if err := pg.Migrate(t.Context(), pool, files, "m", log); err != nil {

@@ -150,7 +150,8 @@ func (a *App) Users() *identity.Service { return a.users }
 // Close gives the database connections back.
 func (a *App) Close() { a.pool.Close() }
 
-// Run migrates, makes the first admin, and serves until ctx ends. It stops in
+// Run serves until ctx ends. Before the database is migrated and the first admin
+// made, the process is alive and not ready (see SetStarting). It stops in
 // order: requests in flight are answered, then the loops end, then the pool.
 func (a *App) Run(ctx context.Context) error {
 	defer a.Close()
@@ -159,20 +160,27 @@ func (a *App) Run(ctx context.Context) error {
 		return fmt.Errorf("CRM_ADDR: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
-	if err := a.Migrate(ctx); err != nil {
+	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	a.api.SetStarting("The database is being migrated.")
+	server := httpapi.NewServer(a.config.Addr, a.Handler())
+	served := make(chan error, 1)
+	go func() {
+		defer stopServing()
+		served <- httpapi.Serve(serving, server, listener, a.config.ShutdownTimeout)
+	}()
+	if err := a.prepare(serving); err != nil {
+		stopServing()
+		if serveErr := <-served; serveErr != nil || ctx.Err() != nil {
+			return serveErr
+		}
 		return err
 	}
-	if a.config.AdminEmail != "" {
-		if err := a.users.EnsureAdmin(ctx, a.config.AdminEmail, a.config.AdminPassword.Reveal(), "Admin"); err != nil {
-			return fmt.Errorf("CRM_ADMIN_EMAIL: %w", err)
-		}
-	}
+	a.api.SetStarting("")
 	a.log.InfoContext(ctx, "crm started", "version", Version, "address", listener.Addr().String())
 
 	looping, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLoops()
-	serving, stopServing := context.WithCancel(ctx)
-	defer stopServing()
 	var loops errgroup.Group
 	for _, run := range a.loops {
 		loops.Go(func() error {
@@ -180,13 +188,24 @@ func (a *App) Run(ctx context.Context) error {
 			return run(looping)
 		})
 	}
-	err = httpapi.Serve(serving, httpapi.NewServer(a.config.Addr, a.Handler()), listener, a.config.ShutdownTimeout)
+	err = <-served
 	stopLoops()
 	if loopErr := loops.Wait(); err == nil {
 		err = loopErr
 	}
 	a.log.InfoContext(ctx, "crm stopped")
 	return err
+}
+
+// prepare migrates the database and makes the first admin.
+func (a *App) prepare(ctx context.Context) error {
+	if err := a.Migrate(ctx); err != nil || a.config.AdminEmail == "" {
+		return err
+	}
+	if err := a.users.EnsureAdmin(ctx, a.config.AdminEmail, a.config.AdminPassword.Reveal(), "Admin"); err != nil {
+		return fmt.Errorf("CRM_ADMIN_EMAIL: %w", err)
+	}
+	return nil
 }
 
 // keyPurge deletes expired idempotency keys, on one replica at a time.

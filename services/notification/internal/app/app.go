@@ -165,7 +165,8 @@ func (a *App) Close() {
 	a.pool.Close()
 }
 
-// Run migrates and serves until ctx ends. It stops in order: requests in
+// Run serves until ctx ends. Before the database is migrated, the process is
+// alive and not ready (see SetStarting). It stops in order: requests in
 // flight are answered, the loops end with the mails on the wire, then the
 // pools.
 func (a *App) Run(ctx context.Context) error {
@@ -175,15 +176,27 @@ func (a *App) Run(ctx context.Context) error {
 		return fmt.Errorf("NOTIFICATION_ADDR: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
-	if err := a.Migrate(ctx); err != nil {
+	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	a.api.SetStarting("The database is being migrated.")
+	server := httpapi.NewServer(a.config.Addr, a.Handler())
+	served := make(chan error, 1)
+	go func() {
+		defer stopServing()
+		served <- httpapi.Serve(serving, server, listener, a.config.ShutdownTimeout)
+	}()
+	if err := a.Migrate(serving); err != nil {
+		stopServing()
+		if serveErr := <-served; serveErr != nil || ctx.Err() != nil {
+			return serveErr
+		}
 		return err
 	}
+	a.api.SetStarting("")
 	a.log.InfoContext(ctx, "notification started", "version", Version, "address", listener.Addr().String())
 
 	looping, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLoops()
-	serving, stopServing := context.WithCancel(ctx)
-	defer stopServing()
 	schedule := delivery.Schedule{PollInterval: a.config.PollInterval, Retention: a.config.Retention}
 	var loops errgroup.Group
 	for _, run := range []func(context.Context) error{
@@ -195,7 +208,7 @@ func (a *App) Run(ctx context.Context) error {
 			return run(looping)
 		})
 	}
-	err = httpapi.Serve(serving, httpapi.NewServer(a.config.Addr, a.Handler()), listener, a.config.ShutdownTimeout)
+	err = <-served
 	stopLoops()
 	if loopErr := loops.Wait(); err == nil {
 		err = loopErr

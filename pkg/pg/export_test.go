@@ -1,0 +1,4 @@
+package pg
+
+// RetryLocked is retryLocked.
+var RetryLocked = retryLocked

@@ -1,0 +1,91 @@
+package app_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3/lock"
+
+	"fixdesk/pkg/obs"
+	"fixdesk/services/notification/internal/app"
+)
+
+func TestNotificationServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
+	c := testConfig(newDatabase(t), "http://127.0.0.1:1", "127.0.0.1:1")
+	c.Addr = freeAddress(t)
+	replica, err := pgx.Connect(t.Context(), c.DatabaseURL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer replica.Close(context.Background())
+	if _, err := replica.Exec(t.Context(), "select pg_advisory_lock($1)", lock.DefaultLockID); err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(t.Context(), c, obs.NewLogger(io.Discard, slog.LevelError, obs.JSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	base := "http://" + c.Addr
+	waitForStatus(t, base+"/healthz", http.StatusOK)
+	for _, path := range []string{"/readyz", "/v1/stats"} {
+		if status := statusOf(base + path); status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	if _, err := replica.Exec(t.Context(), "select pg_advisory_unlock($1)", lock.DefaultLockID); err != nil {
+		t.Fatal(err)
+	}
+	waitForStatus(t, base+"/readyz", http.StatusOK)
+	if status := statusOf(base + "/v1/stats"); status != http.StatusUnauthorized {
+		t.Errorf("control: afterwards /v1/stats: %d", status)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// statusOf is 0 while nothing answers.
+func statusOf(url string) int {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	res, err := client.Get(url)
+	if err != nil {
+		return 0
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
+
+func waitForStatus(t *testing.T, url string, want int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; pause() {
+		status := statusOf(url)
+		if status == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %d, want %d", url, status, want)
+		}
+	}
+}
