@@ -164,7 +164,7 @@ func start(t testing.TB, i *issuer, c app.Config) *service {
 }
 
 func newDatabase(t testing.TB) string {
-	return pgtest.NewURL(t, db.Notification, "notification/migrations")
+	return pgtest.NewPatientURL(t, db.Notification, "notification/migrations")
 }
 
 func newMail(recipients ...string) notifyapi.Request {
