@@ -21,7 +21,7 @@ type Service struct {
 	LogFormat       obs.Format     `split_words:"true" default:"json" desc:"json or text"`
 	RequestTimeout  time.Duration  `split_words:"true" default:"10s" desc:"how long a request may take, streams aside, before it is canceled and answered 503"`
 	MaxRequests     int            `split_words:"true" default:"64" desc:"requests served at the same time, streams aside, at least 1; others wait half a second and are answered 503"`
-	ShutdownTimeout time.Duration  `split_words:"true" default:"8s" desc:"how long the whole stop may take, at least 1s: requests and jobs finish within three quarters of it and are canceled after"`
+	ShutdownTimeout time.Duration  `split_words:"true" default:"8s" desc:"how long the whole stop may take, at least 1s; requests that are not done in half of it are canceled and answered 503"`
 }
 
 // Check refuses what can't work. Its error has a line for each bad value.
@@ -44,6 +44,10 @@ func (s Service) Check(prefix string) error {
 	}
 	return errors.Join(bad...)
 }
+
+// CloseTimeout is the part of ShutdownTimeout that is for closing the database's
+// connections at last.
+func (s Service) CloseTimeout() time.Duration { return s.ShutdownTimeout / 4 }
 
 // IsOrigin tells whether text is an origin as browsers send it (RFC 6454,
 // section 6.2): http or https, a host, and a port unless it is the scheme's own.

@@ -40,7 +40,7 @@ func NewServer(addr string, handler http.Handler) *http.Server {
 var errStopping = errors.New("the service stops")
 
 // Serve answers requests from l until ctx ends, then lets those in flight
-// finish within drain. Those that still run after three quarters of it are
+// finish within drain. Those that still run after two thirds of it are
 // canceled, which answers them 503; what is left after drain is closed. It
 // returns nil after a clean stop.
 func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Duration) error {
@@ -56,7 +56,7 @@ func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Durat
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	defer time.AfterFunc(drain*3/4, func() { abort(errStopping) }).Stop()
+	defer time.AfterFunc(drain*2/3, func() { abort(errStopping) }).Stop()
 	err := s.Shutdown(stopping)
 	if err != nil {
 		err = fmt.Errorf("requests still in flight after %s: %w", drain, errors.Join(err, s.Close()))
