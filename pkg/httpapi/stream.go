@@ -32,9 +32,8 @@ func (s *StreamWriter) SetWriteDeadline(t time.Time) error { return s.control.Se
 // Write or Flush.
 func (s *StreamWriter) SetHeader(name, value string) { s.w.Header().Set(name, value) }
 
-// stream runs s, without a slot and without the deadlines of the request and of
-// the server. The read deadline is lifted too, because net/http cancels the
-// request's context when it passes.
+// stream runs s. The deadlines of the server are lifted: the read deadline too,
+// because net/http cancels the request's context when it passes.
 func (a *API) stream(ctx context.Context, contentType string, status int, s Stream) error {
 	info := infoOf(ctx)
 	w := info.response
@@ -50,11 +49,15 @@ func (a *API) stream(ctx context.Context, contentType string, status int, s Stre
 	if err := control.SetWriteDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("lift the write deadline: %w", err)
 	}
-	info.slot.leave()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(info.connection, cancel)()
-	defer context.AfterFunc(a.stopping, cancel)()
+	go func() {
+		select {
+		case <-a.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	if err := s(ctx, &StreamWriter{w: w, control: control}); err != nil {
 		if ctx.Err() != nil {
 			panic(http.ErrAbortHandler)

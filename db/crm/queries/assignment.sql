@@ -1,85 +1,81 @@
--- name: AssignmentPick :one
--- The engineer who is next: fewest active tickets, longest unassigned among
--- equals. A row that is locked or has changed since the snapshot is passed over;
--- nobody with two tickets more than the least loaded is considered, so that a
--- slow transaction can't make the others run ahead.
-with candidates as materialized (
-    select e.user_id, e.active_tickets, e.last_assigned_at, min(e.active_tickets) over () as least
-    from engineers e
-    where e.available and e.user_id <> all (@excluded::uuid[])
-)
-select u.id, u.name, u.email,
-    (select jsonb_agg(jsonb_build_object('id', n.user_id, 'name', nu.name, 'active_tickets', n.active_tickets)
-            order by n.active_tickets, n.last_assigned_at, n.user_id)
-     from (select * from candidates order by active_tickets, last_assigned_at, user_id limit 10) n
-     join users nu on nu.id = n.user_id)::jsonb as candidates
-from engineers e
-join candidates c on c.user_id = e.user_id and c.active_tickets = e.active_tickets
-join users u on u.id = e.user_id
-where e.available and c.active_tickets <= c.least + 1
-order by c.active_tickets, c.last_assigned_at, c.user_id
-limit 1
-for no key update of e skip locked;
-
--- name: AssignmentNext :one
--- Somebody who could be next, locked or not, for a caller to wait for: anyone
--- at most one above the least loaded, so that not all wait for the same.
-select c.user_id
-from (select e.user_id, e.active_tickets, min(e.active_tickets) over () as least
-      from engineers e
-      where e.available and e.user_id <> all (@excluded::uuid[])) c
-where c.active_tickets <= c.least + 1
-order by random()
-limit 1;
+-- name: EngineerChoose :one
+-- Chooses and locks the engineer who is next (function engineer_choose), or null.
+select engineer_choose(@excluded::uuid[], sqlc.narg('former')::uuid)::jsonb as engineer;
 
 -- name: EngineerJoin :exec
-insert into engineers (user_id) values ($1) on conflict do nothing;
+-- An engineer who comes back before all of their tickets were handed over keeps the rest.
+insert into engineers (user_id) values (@user_id)
+on conflict (user_id) do update set leaving = false, available = true, hand_over_by = null where engineers.leaving;
 
 -- name: EngineerLeave :exec
-delete from engineers where user_id = $1;
+update engineers set leaving = true, available = false, hand_over_by = @decided_by::uuid where user_id = @user_id;
+
+-- name: EngineerDelete :exec
+-- Deletes an engineer who has left and has no active ticket.
+delete from engineers where user_id = @user_id and leaving and active_tickets = 0;
+
+-- name: EngineerHandOver :execrows
+update engineers set available = false, hand_over_by = user_id where user_id = @user_id and not leaving;
+
+-- name: EngineerHandedOver :exec
+-- Ends the hand-overs that have no active ticket left; waits for no lock.
+with done as materialized (
+    select user_id from engineers where hand_over_by is not null and active_tickets = 0 for update skip locked
+),
+gone as (
+    delete from engineers e using done where e.user_id = done.user_id and e.leaving
+)
+update engineers e set hand_over_by = null from done where e.user_id = done.user_id and not e.leaving;
 
 -- name: EngineerLock :one
-select user_id, available, active_tickets from engineers where user_id = $1 for no key update;
-
--- name: EngineerLockAll :exec
--- For what moves many tickets at once: in the order of ids, in which everybody
--- waits for engineers.
-select from engineers order by user_id for no key update;
+-- Without a row, or leaving, the user can't be assigned tickets.
+select user_id, available, active_tickets, leaving from engineers where user_id = $1 for no key update;
 
 -- name: EngineerGet :one
-select user_id, available, active_tickets from engineers where user_id = $1;
+select user_id, available, active_tickets from engineers where user_id = $1 and not leaving;
 
 -- name: EngineerSetAvailable :execrows
-update engineers set available = @available where user_id = @user_id;
+update engineers
+set available = @available, hand_over_by = case when @available then null else hand_over_by end
+where user_id = @user_id and not leaving;
 
--- name: AssignmentTicketsLock :exec
--- Locks the active tickets of one engineer, in the order everybody locks them.
-select from tickets t
-where t.assignee_id = @engineer_id::uuid and t.status in ('open', 'in_progress', 'blocked')
-order by t.id
-for no key update;
+-- name: AssignmentHandOverList :many
+-- Active tickets that are to be handed over, the most urgent first.
+select t.id
+from engineers e
+join tickets t on t.assignee_id = e.user_id and ticket_is_active(t.status)
+where e.hand_over_by is not null and not e.available
+order by t.priority desc, t.created_at, t.id
+limit @most;
 
--- name: AssignmentTicketsFree :many
--- The active tickets of one engineer, for a caller that holds the engineer's lock and must
--- not wait for a ticket: those that somebody else has locked are left out.
-select t.id, t.number, t.title, t.description, t.status, t.priority, t.assignee_id, r.name as reporter_name
+-- name: AssignmentWaitingList :many
+-- Waiting tickets that an engineer could be assigned who neither declined nor
+-- reported them, by priority, then age.
+select t.id
 from tickets t
-join users r on r.id = t.reporter_id
-where t.assignee_id = @engineer_id::uuid and t.status in ('open', 'in_progress', 'blocked')
-order by t.id
-for no key update of t skip locked;
-
--- name: AssignmentTicketsWaiting :many
--- The waiting tickets that somebody who didn't decline them could take.
-select t.id, t.number, t.title, t.description, t.status, t.priority, t.assignee_id, r.name as reporter_name
-from tickets t
-join users r on r.id = t.reporter_id
 where t.waiting_since is not null
   and exists (select from engineers e
-              where e.available
+              where e.available and e.user_id <> t.reporter_id
                 and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))
-order by t.created_at, t.id
-limit @most
+order by t.priority desc, t.created_at, t.id
+limit @most;
+
+-- name: AssignmentTicketLock :one
+-- Locks a ticket that waits or is to be handed over; no row when it does neither
+-- any more, or another transaction has locked it.
+select t.id, t.number, t.title, t.description, t.status, t.priority, t.updated_at,
+       t.reporter_id, r.name as reporter_name,
+       t.assignee_id, coalesce(a.name, '')::text as assignee_name, coalesce(a.email, '')::text as assignee_email,
+       coalesce(a.status = 'approved' and a.role <> 'customer', false)::boolean as assignee_is_staff,
+       coalesce(e.leaving, false)::boolean as leaving,
+       d.id as decided_by_id, coalesce(d.name, '')::text as decided_by_name, coalesce(d.email, '')::text as decided_by_email
+from tickets t
+join users r on r.id = t.reporter_id
+left join users a on a.id = t.assignee_id
+left join engineers e on e.user_id = t.assignee_id
+left join users d on d.id = e.hand_over_by
+where t.id = @id and ticket_is_active(t.status)
+  and (t.waiting_since is not null or e.hand_over_by is not null and not e.available)
 for no key update of t skip locked;
 
 -- name: AssignmentDecliners :many

@@ -1,34 +1,26 @@
 -- name: TicketCreate :one
--- Raises a ticket in one statement: chooses and locks the engineer (see
--- AssignmentPick), writes ticket, events, outbox entries and the answer to the
--- Idempotency-Key. No row comes back when there are engineers and all are
--- locked: then the caller waits for one (AssignmentNext, EngineerLock) and asks
--- again, holding that one.
-with candidates as materialized (
-    select e.user_id, e.active_tickets, e.last_assigned_at, min(e.active_tickets) over () as least
-    from engineers e
-    where e.available
-),
-picked as (
-    select e.user_id, c.active_tickets
-    from engineers e
-    join candidates c on c.user_id = e.user_id
-    where e.available and c.active_tickets = e.active_tickets and c.active_tickets <= c.least + 1
-    order by c.active_tickets, c.last_assigned_at, c.user_id
-    limit 1
-    for no key update of e skip locked
+-- Raises a ticket in one statement: chooses and locks the engineer (function
+-- engineer_choose), writes ticket, events, outbox entries and the answer to the
+-- Idempotency-Key. No row comes back when the key has been used.
+with chosen as materialized (
+    select engineer_choose(array[@reporter_id::uuid]) as engineer
+    where not exists (select from idempotency_keys k
+                      where k.user_id = @reporter_id and k.key = sqlc.narg('idempotency_key')::text)
 ),
 assignee as (
-    select u.id, u.name, u.email from users u where u.id = (select user_id from picked)
+    select (engineer->>'id')::uuid as id, engineer->>'name' as name, engineer->>'email' as email,
+           engineer->'candidates' as candidates
+    from chosen
+    where engineer is not null
 ),
 ticket as (
     insert into tickets (id, title, description, search, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
     select @id::uuid, @title::text, @description::text,
            setweight(to_tsvector('simple', @title_words::text), 'A') || setweight(to_tsvector('simple', @description_words::text), 'B'),
-           @priority::ticket_priority, @reporter_id::uuid, p.user_id,
-           case when p.user_id is null then @now::timestamptz end, @now::timestamptz, @now::timestamptz
-    from (select (select user_id from picked) as user_id) p
-    where p.user_id is not null or not exists (select from candidates)
+           @priority::ticket_priority, @reporter_id::uuid, a.id,
+           case when a.id is null then @now::timestamptz end, @now::timestamptz, @now::timestamptz
+    from chosen
+    left join assignee a on true
     returning id, number, assignee_id
 ),
 created_event as (
@@ -41,11 +33,7 @@ assigned_event as (
     select @assigned_event_id::uuid, t.id, 'assigned',
            jsonb_build_object(
                'assignee', jsonb_build_object('from', null, 'to', jsonb_build_object('id', a.id, 'name', a.name)),
-               'why', jsonb_build_object('cause', 'created', 'rule', @rule::text, 'candidates', (
-                   select jsonb_agg(jsonb_build_object('id', n.user_id, 'name', u.name, 'active_tickets', n.active_tickets)
-                                    order by n.active_tickets, n.last_assigned_at, n.user_id)
-                   from (select * from candidates order by active_tickets, last_assigned_at, user_id limit 10) n
-                   join users u on u.id = n.user_id))),
+               'why', jsonb_build_object('cause', 'created', 'rule', @rule::text, 'candidates', a.candidates)),
            @now
     from ticket t, assignee a
 ),
@@ -63,7 +51,6 @@ assigned_notice as (
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
            @request_id, @now
     from ticket t, assignee a
-    where a.id <> @reporter_id
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
@@ -117,10 +104,13 @@ set title = @title, description = @description,
 where id = @id and version = @version;
 
 -- name: TicketAccept :execrows
+-- Only for an engineer who is not leaving: their decision may be older than an
+-- admin's.
 update tickets
 set status = 'in_progress', assignee_id = @engineer_id::uuid, accepted_at = @now::timestamptz, waiting_since = null,
     version = version + 1, updated_at = @now
-where id = @id and status = 'open' and (assignee_id is null or assignee_id = @engineer_id);
+where id = @id and status = 'open' and (assignee_id is null or assignee_id = @engineer_id)
+  and exists (select from engineers e where e.user_id = @engineer_id and not e.leaving);
 
 -- name: TicketClearAssignee :exec
 update tickets set assignee_id = null where id = $1;

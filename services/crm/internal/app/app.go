@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"fixdesk/db"
 	"fixdesk/pkg/background"
@@ -37,8 +38,8 @@ var Version = "dev"
 
 // The intervals of the loops that find work nobody woke them for.
 const (
-	sweepInterval = time.Second
-	purgeInterval = 10 * time.Minute
+	backlogInterval = time.Second
+	purgeInterval   = 10 * time.Minute
 )
 
 // App is the whole service, ready to run.
@@ -46,7 +47,6 @@ type App struct {
 	config  Config
 	log     *slog.Logger
 	pool    *pgxpool.Pool
-	probe   *pg.Probe
 	api     *httpapi.API
 	users   *identity.Service
 	tickets *ticket.Service
@@ -86,7 +86,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*A
 	if err != nil {
 		return nil, fmt.Errorf("CRM_DATABASE_URL: %w", err)
 	}
-	a := &App{config: c, log: log, pool: pool, probe: pg.NewProbe(pool, time.Now)}
+	a := &App{config: c, log: log, pool: pool}
 	a.assemble(p, keys)
 	return a, nil
 }
@@ -105,13 +105,13 @@ func (a *App) assemble(p parts, keys keySource) {
 		StillIn: func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) },
 	})
 	wake := func() { relay.Wake(); feed.Wake() }
+	backlog := a.assignmentBacklog(p, wake, jobs)
 	a.users = identity.New(identity.Config{
 		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
-		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(), Wake: wake, Log: a.log,
+		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(), Wake: func() { wake(); backlog.Wake() }, Log: a.log,
 	})
 	a.tickets = ticket.NewService(a.pool, client, p.now, wake)
-	sweeper := assignment.NewSweeper(a.pool, p.now, sweepInterval, a.log, wake)
-	a.loops = []func(context.Context) error{relay.Run, sweeper.Run, feed.Run, a.users.Run, a.keyPurge(jobs).Run}
+	a.loops = []func(context.Context) error{relay.Run, backlog.Run, feed.Run, a.users.Run, a.keyPurge(jobs).Run}
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	ticket.Register(a.api, a.tickets)
@@ -129,10 +129,9 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		Authenticate: a.users.Authenticate,
 		Principal:    func(ctx context.Context) string { return identity.PrincipalFrom(ctx).UserID.String() },
 		Ready: func(ctx context.Context) (map[string]string, error) {
-			return nil, a.probe.Ready(ctx)
+			return nil, pg.Ping(ctx, a.pool)
 		},
 		Unavailable:    pg.Unavailable,
-		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests,
 		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins,
 	})
 }
@@ -148,24 +147,52 @@ func (a *App) Handler() http.Handler { return a.api.Handler() }
 // Users are the use cases of identity, for the command line.
 func (a *App) Users() *identity.Service { return a.users }
 
-// Close closes the database connections, within a bounded time.
-func (a *App) Close() { pg.Close(a.pool, a.config.CloseTimeout()) }
+// Close gives the database connections back.
+func (a *App) Close() { a.pool.Close() }
 
 // Run serves until ctx ends. Before the database is migrated and the first admin
-// made, the process is alive and not ready. The whole stop, the pool included,
-// takes at most ShutdownTimeout.
+// made, the process is alive and not ready (see SetStarting). It stops in
+// order: requests in flight are answered, then the loops end, then the pool.
 func (a *App) Run(ctx context.Context) error {
 	defer a.Close()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.config.Addr)
 	if err != nil {
 		return fmt.Errorf("CRM_ADDR: %w", err)
 	}
-	err = a.api.Run(ctx, listener, httpapi.Process{
-		Prepare: a.prepare, Jobs: a.loops, StopWithin: a.config.ShutdownTimeout - a.config.CloseTimeout(),
-		Started: func() {
-			a.log.InfoContext(ctx, "crm started", "version", Version, "address", listener.Addr().String())
-		},
-	})
+	defer func() { _ = listener.Close() }()
+	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	a.api.SetStarting("The database is being migrated.")
+	server := httpapi.NewServer(a.config.Addr, a.Handler())
+	served := make(chan error, 1)
+	go func() {
+		defer stopServing()
+		served <- httpapi.Serve(serving, server, listener, a.config.ShutdownTimeout)
+	}()
+	if err := a.prepare(serving); err != nil {
+		stopServing()
+		if serveErr := <-served; serveErr != nil || ctx.Err() != nil {
+			return serveErr
+		}
+		return err
+	}
+	a.api.SetStarting("")
+	a.log.InfoContext(ctx, "crm started", "version", Version, "address", listener.Addr().String())
+
+	looping, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLoops()
+	var loops errgroup.Group
+	for _, run := range a.loops {
+		loops.Go(func() error {
+			defer stopServing()
+			return run(looping)
+		})
+	}
+	err = <-served
+	stopLoops()
+	if loopErr := loops.Wait(); err == nil {
+		err = loopErr
+	}
 	a.log.InfoContext(ctx, "crm stopped")
 	return err
 }
@@ -179,6 +206,16 @@ func (a *App) prepare(ctx context.Context) error {
 		return fmt.Errorf("CRM_ADMIN_EMAIL: %w", err)
 	}
 	return nil
+}
+
+// assignmentBacklog hands tickets over and assigns those that wait. Replicas may
+// run it at the same time: each ticket is assigned once, under its row lock.
+func (a *App) assignmentBacklog(p parts, changed func(), metrics *background.Metrics) *background.Loop {
+	return background.New(background.Config{
+		Name: "assignment backlog", Interval: backlogInterval, Jitter: backlogInterval / 10, Timeout: time.Minute,
+		RunOnce: assignment.NewBacklog(a.pool, p.now, changed).RunOnce,
+		Log:     a.log, Metrics: metrics,
+	})
 }
 
 // keyPurge deletes expired idempotency keys, on one replica at a time.

@@ -1,35 +1,36 @@
 // Package assignment owns who gets a ticket: the engineers who can act, their
-// load, and every move of a ticket from one of them to another. It works inside
-// its caller's transaction and never opens one, save the sweep of tickets that
-// wait. It knows neither HTTP nor who is permitted to ask.
+// load, and every change of a ticket's assignee. Its functions work inside the
+// caller's transaction; the Backlog opens its own. It knows neither HTTP nor who
+// is permitted to ask.
 //
-// An engineer can act while a row of theirs stands in the table engineers: it
-// comes with the approval and goes with it. The database keeps the load in that
-// row equal to the active tickets (trigger tickets_load).
+// An engineer can be assigned tickets while they have a row in the table
+// engineers that is not marked leaving. The database keeps the load in that row
+// equal to the number of active tickets (trigger tickets_load).
 package assignment
 
 import (
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
 
-// Cause is what made a ticket move.
+// Cause is why a ticket was assigned or unassigned.
 type Cause string
 
-// The causes, as they stand in an event's changes under why.cause.
+// The causes, as an event's changes name them under why.cause.
 const (
 	Created   Cause = "created"       // a new ticket
-	Reopened  Cause = "reopened"      // it was done, and nobody has it or its assignee is gone
-	Waiting   Cause = "waiting"       // it waited, and an engineer became available
+	Reopened  Cause = "reopened"      // a done ticket without an engineer was reopened
+	Waiting   Cause = "waiting"       // a waiting ticket, and an engineer became available
 	Declined  Cause = "declined"      // its assignee declined it
 	Left      Cause = "engineer_left" // its assignee was suspended or has another role now
-	Away      Cause = "engineer_away" // its assignee went away and handed it over
-	Requested Cause = "requested"     // an admin asked for it
+	Away      Cause = "engineer_away" // its assignee is away and handed it over
+	Requested Cause = "requested"     // an admin or its assignee chose the engineer
 )
 
-// Rule is how the automatic choice is made, as it stands in an event's changes
-// under why.rule.
+// Rule is how the automatic choice is made, as an event's changes name it under
+// why.rule.
 const Rule = "fewest_active_then_longest_unassigned"
 
 // Candidate is an engineer who was considered, with their active tickets at
@@ -42,7 +43,7 @@ type Candidate struct {
 
 // Why explains an assignment. It is for engineers and admins: Reason and the
 // loads are not for customers. Candidates lists at most the ten next in line,
-// and is empty when an admin chose.
+// and is empty when a person chose.
 type Why struct {
 	Cause      Cause       `json:"cause"`
 	Rule       string      `json:"rule,omitempty"`
@@ -56,23 +57,35 @@ type Person struct {
 	Name string    `json:"name"`
 }
 
-// exclusions are the two circles of engineers that an offer passes over: first
-// everybody who declined the ticket and its present assignee, then, when nobody
-// else remains, the present assignee alone. A second circle equal to the first
-// is left out.
-func exclusions(assignee *uuid.UUID, decliners []uuid.UUID) [][]uuid.UUID {
-	inner := []uuid.UUID{}
-	if assignee != nil {
-		inner = append(inner, *assignee)
+// TimeOfChange is the time of a change to a ticket that was last changed at
+// last: now, and always later than last, whatever the clocks of the replicas
+// say. The caller holds the ticket's row lock and has read now after it. The
+// precision is the database's, one microsecond.
+func TimeOfChange(now, last time.Time) time.Time {
+	now, last = now.UTC().Truncate(time.Microsecond), last.UTC()
+	if now.After(last) {
+		return now
 	}
-	outer := slices.Clone(inner)
+	return last.Add(time.Microsecond)
+}
+
+// exclusions lists whom an offer excludes: first the reporter, the present
+// assignee and everybody who declined the ticket; then, when nobody else
+// remains, the reporter and the present assignee alone. A second list equal to
+// the first is omitted.
+func exclusions(reporter uuid.UUID, assignee *uuid.UUID, decliners []uuid.UUID) [][]uuid.UUID {
+	always := []uuid.UUID{reporter}
+	if assignee != nil && *assignee != reporter {
+		always = append(always, *assignee)
+	}
+	first := slices.Clone(always)
 	for _, d := range decliners {
-		if !slices.Contains(outer, d) {
-			outer = append(outer, d)
+		if !slices.Contains(first, d) {
+			first = append(first, d)
 		}
 	}
-	if len(outer) == len(inner) {
-		return [][]uuid.UUID{inner}
+	if len(first) == len(always) {
+		return [][]uuid.UUID{always}
 	}
-	return [][]uuid.UUID{outer, inner}
+	return [][]uuid.UUID{first, always}
 }

@@ -3,320 +3,400 @@ package assignment_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
-	"log/slog"
+	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
-	"fixdesk/db"
 	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/crmtest"
 	"fixdesk/services/crm/internal/notice"
+	"fixdesk/services/crm/internal/ticket"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// desk is a database with people and tickets in it.
-type desk struct {
-	*testing.T
-	pool *pgxpool.Pool
-	now  time.Time
-	n    int
+func mount(e *crmtest.Env, api *httpapi.API) {
+	ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
 }
 
-func newDesk(t *testing.T) *desk {
+func newEnv(t *testing.T) *crmtest.Env {
 	t.Helper()
-	return &desk{T: t, pool: pgtest.New(t, db.CRM, "crm/migrations"), now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}
+	t.Parallel()
+	return crmtest.New(t, mount)
 }
 
-func (d *desk) exec(sql string, args ...any) {
+func raiseUrgently(d *crmtest.Env, who crmtest.User, priority string) crmtest.Ticket {
 	d.Helper()
-	if _, err := d.pool.Exec(context.Background(), sql, args...); err != nil {
-		d.Fatal(err)
-	}
+	return crmtest.Parse[crmtest.Ticket](d.Call(who, "POST", "/v1/tickets",
+		crmtest.Object{"title": "Printer", "description": "It smokes", "priority": priority}).Want(201))
 }
 
-func (d *desk) user(role string) uuid.UUID {
+func setAvailable(d *crmtest.Env, engineer crmtest.User, available, handOver bool) {
 	d.Helper()
-	d.n++
-	id := uuid.Must(uuid.NewV7())
-	d.exec(`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
-		values ($1, $2, $3, $3, 'x', $4, 'approved', $5, $5)`, id, fmt.Sprintf("%s %d", role, d.n), fmt.Sprintf("%s%d@example.com", role, d.n), role, d.now)
-	return id
-}
-
-func (d *desk) engineer() uuid.UUID {
-	d.Helper()
-	id := d.user("engineer")
-	d.do(func(q *crmdb.Queries) error { return assignment.Join(context.Background(), q, d.now, id) })
-	return id
-}
-
-// ticket raises one that waits for an engineer.
-func (d *desk) ticket(reporter uuid.UUID) uuid.UUID {
-	d.Helper()
-	id := uuid.Must(uuid.NewV7())
-	d.now = d.now.Add(time.Second)
-	d.exec(`insert into tickets (id, title, description, reporter_id, waiting_since, created_at, updated_at)
-		values ($1, 'Printer', 'It smokes', $2, $3, $3, $3)`, id, reporter, d.now)
-	return id
-}
-
-func (d *desk) try(fn func(q *crmdb.Queries) error) error {
-	ctx := context.Background()
-	return pg.Retry(ctx, func() error {
-		return pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error { return fn(crmdb.New(tx)) })
+	d.Do(func(q *crmdb.Queries) error {
+		return assignment.SetAvailable(context.Background(), q, engineer.ID, available, handOver)
 	})
 }
 
-func (d *desk) do(fn func(q *crmdb.Queries) error) {
+func leave(d *crmtest.Env, engineer, admin crmtest.User, role, status string) {
 	d.Helper()
-	if err := d.try(fn); err != nil {
-		d.Fatal(err)
-	}
+	d.Do(func(q *crmdb.Queries) error { return d.Leave(q, engineer, admin, role, status) })
 }
 
-func (d *desk) assignee(ticket uuid.UUID) *uuid.UUID {
+func count(d *crmtest.Env, sql string, args ...any) int {
 	d.Helper()
-	return get[*uuid.UUID](d, `select assignee_id from tickets where id = $1`, ticket)
+	return crmtest.Get[int](d, sql, args...)
 }
 
-func get[T any](d *desk, sql string, args ...any) T {
-	d.Helper()
-	var v T
-	if err := d.pool.QueryRow(context.Background(), sql, args...).Scan(&v); err != nil {
-		d.Fatal(err)
+func TestWaitingTicketsGoByPriorityThenAge(t *testing.T) {
+	d := newEnv(t)
+	customer := d.User("customer")
+	var want []uuid.UUID
+	for _, priority := range []string{"low", "normal", "urgent", "normal", "high"} {
+		want = append(want, raiseUrgently(d, customer, priority).ID)
 	}
-	return v
-}
+	want = []uuid.UUID{want[2], want[4], want[1], want[3], want[0]}
+	engineer := d.Engineer()
 
-// wrongLoads counts engineers whose load is not what a recount gives.
-const wrongLoads = `select count(*) from engineers e where e.active_tickets <>
-	(select count(*) from tickets t where t.assignee_id = e.user_id and t.status in ('open', 'in_progress', 'blocked'))`
-
-func (d *desk) move(ticket uuid.UUID, cause assignment.Cause, actor *notice.Person) assignment.Move {
-	return assignment.Move{
-		Ticket: assignment.Ticket{ID: ticket, Number: 1, Title: "Printer", Status: "open", ReporterName: "Rita", Assignee: d.person(d.assignee(ticket))},
-		Cause:  cause, Actor: actor, Now: d.now,
+	got := crmtest.List[uuid.UUID](d, `select ticket_id from ticket_events where kind = 'assigned' order by id`)
+	if !slices.Equal(got, want) {
+		t.Errorf("assigned in the order %v, want %v", got, want)
 	}
-}
-
-func (d *desk) person(id *uuid.UUID) *notice.Person {
-	if id == nil {
-		return nil
-	}
-	return &notice.Person{ID: *id, Name: "E", Email: "e@example.com"}
-}
-
-func (d *desk) offer(ticket uuid.UUID) *uuid.UUID {
-	d.Helper()
-	d.do(func(q *crmdb.Queries) error {
-		_, err := assignment.Offer(context.Background(), q, d.move(ticket, assignment.Declined, nil))
-		return err
-	})
-	return d.assignee(ticket)
-}
-
-func TestWaitingTicketsGoOldestFirstToWhoJoins(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	first, second := d.ticket(customer), d.ticket(customer)
-	engineer := d.engineer()
-
-	for _, ticket := range []uuid.UUID{first, second} {
-		if got := d.assignee(ticket); got == nil || *got != engineer {
-			t.Errorf("ticket %s went to %v", ticket, got)
-		}
-	}
-	order := get[[]uuid.UUID](d, `select array_agg(ticket_id order by id) from ticket_events where kind = 'assigned'`)
-	if !slices.Equal(order, []uuid.UUID{first, second}) {
-		t.Errorf("assigned in the order %v", order)
-	}
-	if n := get[int](d, `select active_tickets from engineers`); n != 2 {
+	if n := count(d, `select active_tickets from engineers where user_id = $1`, engineer.ID); n != 5 {
 		t.Errorf("load %d", n)
 	}
-	if n := get[int](d, `select count(*) from outbox where kind = 'ticket_assigned'`); n != 2 {
+	if n := count(d, `select count(*) from outbox where kind = 'ticket_assigned'`); n != 5 {
 		t.Errorf("%d notices", n)
 	}
 }
 
 func TestTheLeastLoadedIsNextAndAmongEqualsTheLongestUnassigned(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	a, b, c := d.engineer(), d.engineer(), d.engineer()
-	d.exec(`update engineers set last_assigned_at = case user_id when $1 then timestamptz '2026-01-03' when $2 then '2026-01-01' else '2026-01-02' end`, a, b)
-	d.exec(`update engineers set available = false where user_id = $1`, c)
+	d := newEnv(t)
+	customer := d.User("customer")
+	a, b, c := d.Engineer(), d.Engineer(), d.Engineer()
+	d.Exec(`update engineers set last_assigned_at = case user_id when $1 then timestamptz '2026-01-03' when $2 then '2026-01-01' else '2026-01-02' end`, a.ID, b.ID)
+	setAvailable(d, c, false, false)
 
 	var got []uuid.UUID
 	for range 4 {
-		got = append(got, *d.offer(d.ticket(customer)))
+		got = append(got, d.Raise(customer, "Printer", "It smokes").Assignee.ID)
 	}
-	if want := []uuid.UUID{b, a, b, a}; !slices.Equal(got, want) {
+	if want := []uuid.UUID{b.ID, a.ID, b.ID, a.ID}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	data := get[[]byte](d, `select changes->'why' from ticket_events where kind = 'assigned' order by id desc limit 1`)
+	data := crmtest.Get[[]byte](d, `select changes->'why' from ticket_events where kind = 'assigned' order by id desc limit 1`)
 	var why assignment.Why
 	if err := json.Unmarshal(data, &why); err != nil {
 		t.Fatal(err)
 	}
-	if why.Rule != assignment.Rule || len(why.Candidates) != 2 || why.Candidates[0].ID != a || why.Candidates[0].ActiveTickets != 1 || why.Candidates[1].ActiveTickets != 2 {
+	if why.Rule != assignment.Rule || len(why.Candidates) != 2 || why.Candidates[0].ID != a.ID || why.Candidates[0].ActiveTickets != 1 || why.Candidates[1].ActiveTickets != 2 {
 		t.Errorf("why: %s", data)
 	}
 }
 
 func TestNobodyWhoDeclinedIsAskedAgainWhileOthersRemain(t *testing.T) {
-	d := newDesk(t)
-	a, b := d.engineer(), d.engineer()
-	ticket := d.ticket(d.user("customer"))
-	first := *d.offer(ticket)
-	decline := func(e uuid.UUID) *uuid.UUID {
-		d.exec(`insert into ticket_declines values ($1, $2, 'no', $3) on conflict do nothing`, ticket, e, d.now)
-		return d.offer(ticket)
+	d := newEnv(t)
+	customer := d.User("customer")
+	a, b := d.Engineer(), d.Engineer()
+	ticket, first, second := d.Pair(customer, a, b)
+	decline := func(e crmtest.User) crmtest.Ticket {
+		return crmtest.Parse[crmtest.Ticket](d.Call(e, "POST", ticket.Path("/decline"), crmtest.Object{"reason": "No"}).Want(200))
 	}
-	second := *decline(first)
-	if second == first || (second != a && second != b) {
-		t.Fatalf("offered back to %v", second)
+	if !decline(first).AssignedTo(second) {
+		t.Fatal("not offered to the other engineer")
 	}
-	if third := *decline(second); third != first {
-		t.Errorf("nobody else remains, but it went to %v", third)
+	if !decline(second).AssignedTo(first) {
+		t.Error("nobody else remains, but the first is not asked again")
 	}
-	d.do(func(q *crmdb.Queries) error {
-		return assignment.SetAvailable(context.Background(), q, d.now, second, false, false)
-	})
-	if got := decline(first); got != nil {
-		t.Errorf("given to %v, who just declined it or is away", got)
+	setAvailable(d, second, false, false)
+	if got := decline(first); got.Assignee != nil {
+		t.Errorf("assigned to %v, who just declined it or is away", got.Assignee)
 	}
-	if waiting := get[bool](d, `select waiting_since is not null from tickets where id = $1`, ticket); !waiting {
-		t.Error("the ticket doesn't wait")
+	d.RunBacklog()
+	if got := d.Read(customer, ticket); got.Assignee != nil {
+		t.Errorf("the backlog assigned it to %v, who declined it", got.Assignee)
 	}
-	sweeper := assignment.NewSweeper(d.pool, func() time.Time { return d.now }, time.Second, slog.New(slog.NewTextHandler(io.Discard, nil)), func() {})
-	if n, err := sweeper.Sweep(context.Background()); n != 0 || err != nil {
-		t.Errorf("the sweep gave %d back to who declined, %v", n, err)
-	}
-	c := d.engineer()
-	if got := d.assignee(ticket); got == nil || *got != c {
-		t.Errorf("who came did not get it: %v", got)
+	if c := d.Engineer(); !d.Read(customer, ticket).AssignedTo(c) {
+		t.Error("a new engineer did not get it")
 	}
 }
 
-func TestTheTicketsOfWhoLeavesGoToOthersAndTheyAreTold(t *testing.T) {
-	d := newDesk(t)
-	customer, admin := d.user("customer"), d.user("admin")
-	leaver := d.engineer()
-	for range 5 {
-		d.offer(d.ticket(customer))
+func TestNobodyIsAssignedATicketThatTheyReported(t *testing.T) {
+	d := newEnv(t)
+	admin, only := d.User("admin"), d.Engineer()
+	own := d.Raise(only, "My printer", "It smokes")
+	if own.Assignee != nil {
+		t.Errorf("on creation it went to %v", own.Assignee)
 	}
-	d.exec(`update tickets set status = 'in_progress', accepted_at = created_at where number = 1`)
-	stayer := d.engineer()
-	d.exec(`update users set status = 'suspended' where id = $1`, leaver)
-	d.do(func(q *crmdb.Queries) error { return assignment.Leave(context.Background(), q, d.now, leaver, admin) })
+	d.RunBacklog()
+	if got := d.Read(admin, own); got.Assignee != nil {
+		t.Errorf("the backlog gave it to %v", got.Assignee)
+	}
+	d.Call(admin, "POST", own.Path("/assign"), crmtest.Object{"engineer_id": only.ID}).Refused(422, "validation_failed")
+	if other := d.Engineer(); !d.Read(admin, own).AssignedTo(other) {
+		t.Error("control: another engineer did not get it")
+	}
+	handedOn := d.Raise(d.User("customer"), "Printer", "It smokes")
+	if !handedOn.AssignedTo(only) {
+		t.Errorf("control: a customer's ticket went to %v", handedOn.Assignee)
+	}
+}
 
-	if n := get[int](d, `select count(*) from tickets where assignee_id = $1 and status = 'open'`, stayer); n != 5 {
+func TestTheTicketsOfWhoLeavesGoToOthersAndTheyAreNotified(t *testing.T) {
+	d := newEnv(t)
+	customer, admin, leaver := d.User("customer"), d.User("admin"), d.Engineer()
+	for range 5 {
+		d.Raise(customer, "Printer", "It smokes")
+	}
+	d.Exec(`update tickets set status = 'in_progress', accepted_at = created_at where number = 1`)
+	stayer := d.Engineer()
+	d.Suspend(leaver, admin)
+
+	if n := count(d, `select count(*) from tickets where assignee_id = $1 and status = 'open'`, stayer.ID); n != 5 {
 		t.Errorf("the other engineer has %d open tickets", n)
 	}
-	if n := get[int](d, `select count(*) from engineers where user_id = $1`, leaver); n != 0 {
+	if n := count(d, `select count(*) from engineers where user_id = $1`, leaver.ID); n != 0 {
 		t.Error("who left can still be assigned tickets")
 	}
-	if n := get[int](d, `select count(*) from outbox where kind = 'ticket_unassigned'`); n != 0 {
-		t.Errorf("%d notices to somebody who may see tickets no more", n)
+	if n := count(d, `select count(*) from outbox where kind = 'ticket_unassigned'`); n != 0 {
+		t.Errorf("%d notices to a user who may see tickets no more", n)
 	}
-	if n := get[int](d, wrongLoads); n != 0 {
+	if n := count(d, crmtest.WrongLoads); n != 0 {
 		t.Error("a load differs from the recount")
 	}
-	d.do(func(q *crmdb.Queries) error { return assignment.Leave(context.Background(), q, d.now, stayer, admin) })
-	if n := get[int](d, `select count(*) from tickets where assignee_id is null and waiting_since is not null`); n != 5 {
+	d.Suspend(stayer, admin)
+	if n := count(d, `select count(*) from tickets where assignee_id is null and waiting_since is not null`); n != 5 {
 		t.Errorf("%d tickets wait", n)
 	}
 }
 
-func TestAnActiveTicketCantBelongToWhoIsNoEngineer(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	ticket := d.ticket(customer)
-	err := d.try(func(q *crmdb.Queries) error {
-		return assignment.Give(context.Background(), q, d.move(ticket, assignment.Requested, nil), d.person(&customer))
-	})
-	if err != assignment.ErrNoEngineer {
-		t.Errorf("Give: %v", err)
+func TestLeavingHoldsAtOnceAndTheTicketsFollow(t *testing.T) {
+	d := newEnv(t)
+	customer, admin, leaver := d.User("customer"), d.User("admin"), d.Engineer()
+	active, closed := d.Raise(customer, "Printer", "It smokes"), d.Raise(customer, "Scanner", "It hums")
+	d.Patch(customer, closed, crmtest.Object{"status": "closed"}).Want(200)
+	leave(d, leaver, admin, "engineer", "suspended")
+	d.Exec(`update users set status = 'approved' where id = $1`, leaver.ID) // a request that was authenticated before
+
+	if got := d.Raise(customer, "Phone", "It rings"); got.Assignee != nil {
+		t.Errorf("a new ticket went to %v", got.Assignee)
 	}
-	_, err = d.pool.Exec(context.Background(), `update tickets set waiting_since = null, assignee_id = $1`, customer)
+	if got := crmtest.Parse[crmtest.Ticket](d.Patch(customer, closed, crmtest.Object{"status": "open"}).Want(200)); got.Assignee != nil {
+		t.Errorf("a reopened ticket stays with %v", got.Assignee)
+	}
+	d.Call(leaver, "POST", active.Path("/accept"), nil).Refused(403, "forbidden")
+	d.Call(admin, "POST", active.Path("/assign"), crmtest.Object{"engineer_id": leaver.ID}).Want(200) // theirs still: no change
+	d.Call(admin, "POST", closed.Path("/assign"), crmtest.Object{"engineer_id": leaver.ID}).Refused(422, "validation_failed")
+	if err := d.Try(func(q *crmdb.Queries) error {
+		return assignment.SetAvailable(context.Background(), q, leaver.ID, true, false)
+	}); err != assignment.ErrNoEngineer {
+		t.Errorf("made available again: %v", err)
+	}
+	d.RunBacklog()
+	if got := d.Read(admin, active); got.Assignee != nil {
+		t.Errorf("after the hand-over it is %v's", got.Assignee)
+	}
+}
+
+func TestAnEngineerWhoComesBackKeepsWhatWasNotYetHandedOver(t *testing.T) {
+	d := newEnv(t)
+	customer, admin, engineer := d.User("customer"), d.User("admin"), d.Engineer()
+	mine := d.Raise(customer, "Printer", "It smokes")
+	leave(d, engineer, admin, "engineer", "suspended")
+	d.Do(func(q *crmdb.Queries) error { return assignment.Join(context.Background(), q, engineer.ID) })
+	d.Exec(`update users set status = 'approved' where id = $1`, engineer.ID)
+	d.RunBacklog()
+	if !d.Read(admin, mine).AssignedTo(engineer) {
+		t.Error("lost a ticket that was not handed over yet")
+	}
+	if !d.Raise(customer, "Scanner", "It hums").AssignedTo(engineer) {
+		t.Error("gets nothing new")
+	}
+}
+
+// interrupt runs the backlog and cancels it after n tickets.
+func interrupt(d *crmtest.Env, n int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	backlog := assignment.NewBacklog(d.Pool, d.Now, func() {
+		if n--; n == 0 {
+			cancel()
+		}
+	})
+	for again := true; again; {
+		var err error
+		if again, err = backlog.RunOnce(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			d.Fatal(err)
+		}
+	}
+}
+
+func TestAnInterruptedHandOverIsResumed(t *testing.T) {
+	d := newEnv(t)
+	customer, admin, leaver := d.User("customer"), d.User("admin"), d.Engineer()
+	for range 12 {
+		d.Raise(customer, "Printer", "It smokes")
+	}
+	stayer := d.Engineer()
+	leave(d, leaver, admin, "engineer", "suspended")
+	const of = `select count(*) from tickets where assignee_id = $1`
+	interrupt(d, 5)
+	if left, moved := count(d, of, leaver.ID), count(d, of, stayer.ID); left != 7 || moved != 5 {
+		t.Errorf("interrupted after 5 of 12: %d remain, %d moved", left, moved)
+	}
+	if n := count(d, `select count(*) from engineers where leaving and active_tickets = 7`); n != 1 {
+		t.Error("the database doesn't say whose tickets are still to be handed over")
+	}
+	d.RunBacklog()
+	if n := count(d, of, stayer.ID); n != 12 {
+		t.Errorf("resumed, %d of 12 moved", n)
+	}
+	if n := count(d, `select count(*) from ticket_events where changes->'why'->>'cause' = 'engineer_left'`); n != 12 {
+		t.Errorf("%d events of the hand-over", n)
+	}
+	if n := count(d, `select count(*) from engineers where leaving`); n != 0 {
+		t.Error("the engineer's row stays")
+	}
+}
+
+// createDuring raises tickets until handOver ends, and returns how long it took
+// and the slowest creation.
+func createDuring(d *crmtest.Env, customer crmtest.User, handOver func()) (took, slowest time.Duration, n int) {
+	done, begun := make(chan struct{}), time.Now()
+	var all sync.WaitGroup
+	all.Go(func() {
+		handOver()
+		took = time.Since(begun)
+		close(done)
+	})
+	for {
+		select {
+		case <-done:
+			all.Wait()
+			return took, slowest, n
+		default:
+		}
+		start := time.Now()
+		d.Raise(customer, "Printer", "It smokes")
+		slowest, n = max(slowest, time.Since(start)), n+1
+	}
+}
+
+func handOverFixture(t *testing.T) (d *crmtest.Env, customer, leaver crmtest.User) {
+	t.Helper()
+	d = crmtest.NewPatient(t, mount)
+	admin := d.User("admin")
+	customer, leaver = d.User("customer"), d.Engineer()
+	for range 200 {
+		d.Raise(customer, "Printer", "It smokes")
+	}
+	d.Engineer()
+	d.Engineer()
+	leave(d, leaver, admin, "engineer", "suspended")
+	return d, customer, leaver
+}
+
+func TestCreationsAreNotDelayedByAHandOver(t *testing.T) {
+	d, customer, leaver := handOverFixture(t)
+	took, slowest, n := createDuring(d, customer, d.RunBacklog)
+	t.Logf("200 tickets handed over in %s; %d created meanwhile, the slowest in %s", took, n, slowest)
+	if slowest > took/2 {
+		t.Errorf("a creation waited %s of the %s", slowest, took)
+	}
+	if n := count(d, `select count(*) from tickets where assignee_id = $1`, leaver.ID); n != 0 {
+		t.Errorf("%d tickets are still the former engineer's", n)
+	}
+}
+
+// The control: a hand-over in one transaction that locks every engineer holds
+// each creation up to its end.
+func TestControlAHandOverInOneTransactionDelaysCreations(t *testing.T) {
+	d, customer, leaver := handOverFixture(t)
+	took, slowest, _ := createDuring(d, customer, func() {
+		ctx := context.Background()
+		_ = pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `select from engineers order by user_id for no key update`); err != nil {
+				return err
+			}
+			q := crmdb.New(tx)
+			for _, id := range crmtest.List[uuid.UUID](d, `select id from tickets where assignee_id = $1 order by id`, leaver.ID) {
+				if _, err := assignment.Offer(ctx, q, assignment.Move{Cause: assignment.Left, Now: d.Now(), Ticket: assignment.Ticket{
+					ID: id, Status: "open", ReporterID: customer.ID, Assignee: &notice.Person{ID: leaver.ID},
+				}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if slowest < took/2 {
+		t.Errorf("the slowest creation took %s of %s: the test above can't fail", slowest, took)
+	}
+}
+
+func TestAnActiveTicketCantBelongToWhoIsNoEngineer(t *testing.T) {
+	d := newEnv(t)
+	customer, admin := d.User("customer"), d.User("admin")
+	raised := d.Raise(customer, "Printer", "It smokes")
+	d.Call(admin, "POST", raised.Path("/assign"), crmtest.Object{"engineer_id": customer.ID}).Refused(422, "validation_failed")
+	_, err := d.Pool.Exec(context.Background(), `update tickets set waiting_since = null, assignee_id = $1`, customer.ID)
 	if !pg.IsForeignKey(err, "tickets_assignee_is_engineer") {
-		t.Errorf("the database let it pass: %v", err)
+		t.Errorf("the database accepted it: %v", err)
+	}
+	engineer := d.Engineer()
+	if _, err = d.Pool.Exec(context.Background(), `delete from engineers where user_id = $1`, engineer.ID); err == nil {
+		t.Error("an engineer with an active ticket was deleted")
+	}
+	leave(d, engineer, admin, "customer", "approved")
+	_, err = d.Pool.Exec(context.Background(), `with t as (update tickets set assignee_id = null returning id) select * from t`)
+	if err == nil {
+		_, err = d.Pool.Exec(context.Background(), `update tickets set assignee_id = $1`, engineer.ID)
+	}
+	if !pg.IsForeignKey(err, "tickets_assignee_is_engineer") {
+		t.Errorf("the database gave a ticket to an engineer who is leaving: %v", err)
 	}
 }
 
 func TestWhoIsNoEngineerIsNeverAway(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	for _, handsOver := range []bool{false, true} {
-		if err := d.try(func(q *crmdb.Queries) error {
-			return assignment.SetAvailable(context.Background(), q, d.now, customer, false, handsOver)
+	d := newEnv(t)
+	customer := d.User("customer")
+	for _, handOver := range []bool{false, true} {
+		if err := d.Try(func(q *crmdb.Queries) error {
+			return assignment.SetAvailable(context.Background(), q, customer.ID, false, handOver)
 		}); err != assignment.ErrNoEngineer {
 			t.Errorf("got %v", err)
 		}
 	}
-	d.do(func(q *crmdb.Queries) error {
-		return assignment.Leave(context.Background(), q, d.now, customer, customer)
-	})
+	leave(d, customer, customer, "customer", "approved")
 }
 
-func TestToJoinTwiceIsToJoinOnce(t *testing.T) {
-	d := newDesk(t)
-	engineer := d.engineer()
-	d.offer(d.ticket(d.user("customer")))
-	d.do(func(q *crmdb.Queries) error { return assignment.Join(context.Background(), q, d.now, engineer) })
-	if n := get[int](d, `select sum(active_tickets) from engineers`); n != 1 {
+func TestJoiningTwiceHasNoFurtherEffect(t *testing.T) {
+	d := newEnv(t)
+	engineer := d.Engineer()
+	d.Raise(d.User("customer"), "Printer", "It smokes")
+	setAvailable(d, engineer, false, false)
+	d.Do(func(q *crmdb.Queries) error { return assignment.Join(context.Background(), q, engineer.ID) })
+	if n := count(d, `select sum(active_tickets) from engineers where not available`); n != 1 {
 		t.Errorf("load %d", n)
 	}
 }
 
-func TestAnEngineerJoinsWithoutWaitingForTheOthersAndTheSweepBringsTheRest(t *testing.T) {
-	d := newDesk(t)
-	customer := d.user("customer")
-	busy := d.engineer()
-	for range 4 {
-		d.ticket(customer)
-	}
-	tx, err := d.pool.Begin(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.Background()) //nolint:errcheck // what is left of a failed test
-	if _, err := crmdb.New(tx).EngineerLock(context.Background(), busy); err != nil {
-		t.Fatal(err)
-	}
-	joined := d.engineer()
-	if n := get[int](d, `select active_tickets from engineers where user_id = $1`, joined); n != 2 {
-		t.Errorf("took %d while the other was locked at none", n)
-	}
-	if err := tx.Commit(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	sweeper := assignment.NewSweeper(d.pool, func() time.Time { return d.now }, time.Second, slog.New(slog.NewTextHandler(io.Discard, nil)), func() {})
-	if n, err := sweeper.Sweep(context.Background()); n != 2 || err != nil {
-		t.Errorf("swept %d, %v", n, err)
-	}
-	if n := get[int](d, `select active_tickets from engineers where user_id = $1`, busy); n != 2 {
-		t.Errorf("the other has %d", n)
-	}
-}
-
-func TestAnEngineerWhoBecomesAnAdminIsToldWhatIsNoLongerTheirs(t *testing.T) {
-	d := newDesk(t)
-	customer, admin, engineer := d.user("customer"), d.user("admin"), d.engineer()
-	d.offer(d.ticket(customer))
-	d.exec(`update users set role = 'admin' where id = $1`, engineer)
-	d.do(func(q *crmdb.Queries) error { return assignment.Leave(context.Background(), q, d.now, engineer, admin) })
-
-	if n := get[int](d, `select count(*) from outbox where kind = 'ticket_unassigned' and data->'to'->>'id' = $1`, engineer.String()); n != 1 {
-		t.Errorf("%d notices to who may still see the ticket", n)
+func TestAnEngineerWhoBecomesAnAdminIsNotifiedOfWhatIsNoLongerTheirs(t *testing.T) {
+	d := newEnv(t)
+	customer, admin, engineer := d.User("customer"), d.User("admin"), d.Engineer()
+	d.Raise(customer, "Printer", "It smokes")
+	leave(d, engineer, admin, "admin", "approved")
+	d.RunBacklog()
+	if n := count(d, `select count(*) from outbox where kind = 'ticket_unassigned' and data->'to'->>'id' = $1`, engineer.ID.String()); n != 1 {
+		t.Errorf("%d notices to a user who may still see the ticket", n)
 	}
 }

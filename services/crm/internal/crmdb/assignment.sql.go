@@ -36,23 +36,34 @@ func (q *Queries) AssignmentDecliners(ctx context.Context, ticketID uuid.UUID) (
 	return items, nil
 }
 
-const assignmentNext = `-- name: AssignmentNext :one
-select c.user_id
-from (select e.user_id, e.active_tickets, min(e.active_tickets) over () as least
-      from engineers e
-      where e.available and e.user_id <> all ($1::uuid[])) c
-where c.active_tickets <= c.least + 1
-order by random()
-limit 1
+const assignmentHandOverList = `-- name: AssignmentHandOverList :many
+select t.id
+from engineers e
+join tickets t on t.assignee_id = e.user_id and ticket_is_active(t.status)
+where e.hand_over_by is not null and not e.available
+order by t.priority desc, t.created_at, t.id
+limit $1
 `
 
-// Somebody who could be next, locked or not, for a caller to wait for: anyone
-// at most one above the least loaded, so that not all wait for the same.
-func (q *Queries) AssignmentNext(ctx context.Context, excluded []uuid.UUID) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, assignmentNext, excluded)
-	var user_id uuid.UUID
-	err := row.Scan(&user_id)
-	return user_id, err
+// Active tickets that are to be handed over, the most urgent first.
+func (q *Queries) AssignmentHandOverList(ctx context.Context, most int32) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, assignmentHandOverList, most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const assignmentPeople = `-- name: AssignmentPeople :many
@@ -91,93 +102,96 @@ func (q *Queries) AssignmentPeople(ctx context.Context, ids []uuid.UUID) ([]Assi
 	return items, nil
 }
 
-const assignmentPick = `-- name: AssignmentPick :one
-with candidates as materialized (
-    select e.user_id, e.active_tickets, e.last_assigned_at, min(e.active_tickets) over () as least
-    from engineers e
-    where e.available and e.user_id <> all ($1::uuid[])
-)
-select u.id, u.name, u.email,
-    (select jsonb_agg(jsonb_build_object('id', n.user_id, 'name', nu.name, 'active_tickets', n.active_tickets)
-            order by n.active_tickets, n.last_assigned_at, n.user_id)
-     from (select user_id, active_tickets, last_assigned_at, least from candidates order by active_tickets, last_assigned_at, user_id limit 10) n
-     join users nu on nu.id = n.user_id)::jsonb as candidates
-from engineers e
-join candidates c on c.user_id = e.user_id and c.active_tickets = e.active_tickets
-join users u on u.id = e.user_id
-where e.available and c.active_tickets <= c.least + 1
-order by c.active_tickets, c.last_assigned_at, c.user_id
-limit 1
-for no key update of e skip locked
+const assignmentTicketLock = `-- name: AssignmentTicketLock :one
+select t.id, t.number, t.title, t.description, t.status, t.priority, t.updated_at,
+       t.reporter_id, r.name as reporter_name,
+       t.assignee_id, coalesce(a.name, '')::text as assignee_name, coalesce(a.email, '')::text as assignee_email,
+       coalesce(a.status = 'approved' and a.role <> 'customer', false)::boolean as assignee_is_staff,
+       coalesce(e.leaving, false)::boolean as leaving,
+       d.id as decided_by_id, coalesce(d.name, '')::text as decided_by_name, coalesce(d.email, '')::text as decided_by_email
+from tickets t
+join users r on r.id = t.reporter_id
+left join users a on a.id = t.assignee_id
+left join engineers e on e.user_id = t.assignee_id
+left join users d on d.id = e.hand_over_by
+where t.id = $1 and ticket_is_active(t.status)
+  and (t.waiting_since is not null or e.hand_over_by is not null and not e.available)
+for no key update of t skip locked
 `
 
-type AssignmentPickRow struct {
-	ID         uuid.UUID
-	Name       string
-	Email      string
-	Candidates []byte
+type AssignmentTicketLockRow struct {
+	ID              uuid.UUID
+	Number          int64
+	Title           string
+	Description     string
+	Status          TicketStatus
+	Priority        TicketPriority
+	UpdatedAt       time.Time
+	ReporterID      uuid.UUID
+	ReporterName    string
+	AssigneeID      *uuid.UUID
+	AssigneeName    string
+	AssigneeEmail   string
+	AssigneeIsStaff bool
+	Leaving         bool
+	DecidedByID     *uuid.UUID
+	DecidedByName   string
+	DecidedByEmail  string
 }
 
-// The engineer who is next: fewest active tickets, longest unassigned among
-// equals. A row that is locked or has changed since the snapshot is passed over;
-// nobody with two tickets more than the least loaded is considered, so that a
-// slow transaction can't make the others run ahead.
-func (q *Queries) AssignmentPick(ctx context.Context, excluded []uuid.UUID) (AssignmentPickRow, error) {
-	row := q.db.QueryRow(ctx, assignmentPick, excluded)
-	var i AssignmentPickRow
+// Locks a ticket that waits or is to be handed over; no row when it does neither
+// any more, or another transaction has locked it.
+func (q *Queries) AssignmentTicketLock(ctx context.Context, id uuid.UUID) (AssignmentTicketLockRow, error) {
+	row := q.db.QueryRow(ctx, assignmentTicketLock, id)
+	var i AssignmentTicketLockRow
 	err := row.Scan(
 		&i.ID,
-		&i.Name,
-		&i.Email,
-		&i.Candidates,
+		&i.Number,
+		&i.Title,
+		&i.Description,
+		&i.Status,
+		&i.Priority,
+		&i.UpdatedAt,
+		&i.ReporterID,
+		&i.ReporterName,
+		&i.AssigneeID,
+		&i.AssigneeName,
+		&i.AssigneeEmail,
+		&i.AssigneeIsStaff,
+		&i.Leaving,
+		&i.DecidedByID,
+		&i.DecidedByName,
+		&i.DecidedByEmail,
 	)
 	return i, err
 }
 
-const assignmentTicketsFree = `-- name: AssignmentTicketsFree :many
-select t.id, t.number, t.title, t.description, t.status, t.priority, t.assignee_id, r.name as reporter_name
+const assignmentWaitingList = `-- name: AssignmentWaitingList :many
+select t.id
 from tickets t
-join users r on r.id = t.reporter_id
-where t.assignee_id = $1::uuid and t.status in ('open', 'in_progress', 'blocked')
-order by t.id
-for no key update of t skip locked
+where t.waiting_since is not null
+  and exists (select from engineers e
+              where e.available and e.user_id <> t.reporter_id
+                and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))
+order by t.priority desc, t.created_at, t.id
+limit $1
 `
 
-type AssignmentTicketsFreeRow struct {
-	ID           uuid.UUID
-	Number       int64
-	Title        string
-	Description  string
-	Status       TicketStatus
-	Priority     TicketPriority
-	AssigneeID   *uuid.UUID
-	ReporterName string
-}
-
-// The active tickets of one engineer, for a caller that holds the engineer's lock and must
-// not wait for a ticket: those that somebody else has locked are left out.
-func (q *Queries) AssignmentTicketsFree(ctx context.Context, engineerID uuid.UUID) ([]AssignmentTicketsFreeRow, error) {
-	rows, err := q.db.Query(ctx, assignmentTicketsFree, engineerID)
+// Waiting tickets that an engineer could be assigned who neither declined nor
+// reported them, by priority, then age.
+func (q *Queries) AssignmentWaitingList(ctx context.Context, most int32) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, assignmentWaitingList, most)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []AssignmentTicketsFreeRow{}
+	items := []uuid.UUID{}
 	for rows.Next() {
-		var i AssignmentTicketsFreeRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Number,
-			&i.Title,
-			&i.Description,
-			&i.Status,
-			&i.Priority,
-			&i.AssigneeID,
-			&i.ReporterName,
-		); err != nil {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -185,75 +199,35 @@ func (q *Queries) AssignmentTicketsFree(ctx context.Context, engineerID uuid.UUI
 	return items, nil
 }
 
-const assignmentTicketsLock = `-- name: AssignmentTicketsLock :exec
-select from tickets t
-where t.assignee_id = $1::uuid and t.status in ('open', 'in_progress', 'blocked')
-order by t.id
-for no key update
+const engineerChoose = `-- name: EngineerChoose :one
+select engineer_choose($1::uuid[], $2::uuid)::jsonb as engineer
 `
 
-// Locks the active tickets of one engineer, in the order everybody locks them.
-func (q *Queries) AssignmentTicketsLock(ctx context.Context, engineerID uuid.UUID) error {
-	_, err := q.db.Exec(ctx, assignmentTicketsLock, engineerID)
+type EngineerChooseParams struct {
+	Excluded []uuid.UUID
+	Former   *uuid.UUID
+}
+
+// Chooses and locks the engineer who is next (function engineer_choose), or null.
+func (q *Queries) EngineerChoose(ctx context.Context, arg EngineerChooseParams) ([]byte, error) {
+	row := q.db.QueryRow(ctx, engineerChoose, arg.Excluded, arg.Former)
+	var engineer []byte
+	err := row.Scan(&engineer)
+	return engineer, err
+}
+
+const engineerDelete = `-- name: EngineerDelete :exec
+delete from engineers where user_id = $1 and leaving and active_tickets = 0
+`
+
+// Deletes an engineer who has left and has no active ticket.
+func (q *Queries) EngineerDelete(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, engineerDelete, userID)
 	return err
 }
 
-const assignmentTicketsWaiting = `-- name: AssignmentTicketsWaiting :many
-select t.id, t.number, t.title, t.description, t.status, t.priority, t.assignee_id, r.name as reporter_name
-from tickets t
-join users r on r.id = t.reporter_id
-where t.waiting_since is not null
-  and exists (select from engineers e
-              where e.available
-                and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))
-order by t.created_at, t.id
-limit $1
-for no key update of t skip locked
-`
-
-type AssignmentTicketsWaitingRow struct {
-	ID           uuid.UUID
-	Number       int64
-	Title        string
-	Description  string
-	Status       TicketStatus
-	Priority     TicketPriority
-	AssigneeID   *uuid.UUID
-	ReporterName string
-}
-
-// The waiting tickets that somebody who didn't decline them could take.
-func (q *Queries) AssignmentTicketsWaiting(ctx context.Context, most int32) ([]AssignmentTicketsWaitingRow, error) {
-	rows, err := q.db.Query(ctx, assignmentTicketsWaiting, most)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []AssignmentTicketsWaitingRow{}
-	for rows.Next() {
-		var i AssignmentTicketsWaitingRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Number,
-			&i.Title,
-			&i.Description,
-			&i.Status,
-			&i.Priority,
-			&i.AssigneeID,
-			&i.ReporterName,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const engineerGet = `-- name: EngineerGet :one
-select user_id, available, active_tickets from engineers where user_id = $1
+select user_id, available, active_tickets from engineers where user_id = $1 and not leaving
 `
 
 type EngineerGetRow struct {
@@ -269,54 +243,87 @@ func (q *Queries) EngineerGet(ctx context.Context, userID uuid.UUID) (EngineerGe
 	return i, err
 }
 
-const engineerJoin = `-- name: EngineerJoin :exec
-insert into engineers (user_id) values ($1) on conflict do nothing
+const engineerHandOver = `-- name: EngineerHandOver :execrows
+update engineers set available = false, hand_over_by = user_id where user_id = $1 and not leaving
 `
 
+func (q *Queries) EngineerHandOver(ctx context.Context, userID uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, engineerHandOver, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const engineerHandedOver = `-- name: EngineerHandedOver :exec
+with done as materialized (
+    select user_id from engineers where hand_over_by is not null and active_tickets = 0 for update skip locked
+),
+gone as (
+    delete from engineers e using done where e.user_id = done.user_id and e.leaving
+)
+update engineers e set hand_over_by = null from done where e.user_id = done.user_id and not e.leaving
+`
+
+// Ends the hand-overs that have no active ticket left; waits for no lock.
+func (q *Queries) EngineerHandedOver(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, engineerHandedOver)
+	return err
+}
+
+const engineerJoin = `-- name: EngineerJoin :exec
+insert into engineers (user_id) values ($1)
+on conflict (user_id) do update set leaving = false, available = true, hand_over_by = null where engineers.leaving
+`
+
+// An engineer who comes back before all of their tickets were handed over keeps the rest.
 func (q *Queries) EngineerJoin(ctx context.Context, userID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, engineerJoin, userID)
 	return err
 }
 
 const engineerLeave = `-- name: EngineerLeave :exec
-delete from engineers where user_id = $1
+update engineers set leaving = true, available = false, hand_over_by = $1::uuid where user_id = $2
 `
 
-func (q *Queries) EngineerLeave(ctx context.Context, userID uuid.UUID) error {
-	_, err := q.db.Exec(ctx, engineerLeave, userID)
+type EngineerLeaveParams struct {
+	DecidedBy uuid.UUID
+	UserID    uuid.UUID
+}
+
+func (q *Queries) EngineerLeave(ctx context.Context, arg EngineerLeaveParams) error {
+	_, err := q.db.Exec(ctx, engineerLeave, arg.DecidedBy, arg.UserID)
 	return err
 }
 
 const engineerLock = `-- name: EngineerLock :one
-select user_id, available, active_tickets from engineers where user_id = $1 for no key update
+select user_id, available, active_tickets, leaving from engineers where user_id = $1 for no key update
 `
 
 type EngineerLockRow struct {
 	UserID        uuid.UUID
 	Available     bool
 	ActiveTickets int32
+	Leaving       bool
 }
 
+// Without a row, or leaving, the user can't be assigned tickets.
 func (q *Queries) EngineerLock(ctx context.Context, userID uuid.UUID) (EngineerLockRow, error) {
 	row := q.db.QueryRow(ctx, engineerLock, userID)
 	var i EngineerLockRow
-	err := row.Scan(&i.UserID, &i.Available, &i.ActiveTickets)
+	err := row.Scan(
+		&i.UserID,
+		&i.Available,
+		&i.ActiveTickets,
+		&i.Leaving,
+	)
 	return i, err
 }
 
-const engineerLockAll = `-- name: EngineerLockAll :exec
-select from engineers order by user_id for no key update
-`
-
-// For what moves many tickets at once: in the order of ids, in which everybody
-// waits for engineers.
-func (q *Queries) EngineerLockAll(ctx context.Context) error {
-	_, err := q.db.Exec(ctx, engineerLockAll)
-	return err
-}
-
 const engineerSetAvailable = `-- name: EngineerSetAvailable :execrows
-update engineers set available = $1 where user_id = $2
+update engineers
+set available = $1, hand_over_by = case when $1 then null else hand_over_by end
+where user_id = $2 and not leaving
 `
 
 type EngineerSetAvailableParams struct {

@@ -216,6 +216,8 @@ type Engineer struct {
 	Available      bool
 	ActiveTickets  int32
 	LastAssignedAt time.Time
+	Leaving        bool
+	HandOverBy     *uuid.UUID
 }
 
 type IdempotencyKey struct {

@@ -215,6 +215,7 @@ update tickets
 set status = 'in_progress', assignee_id = $1::uuid, accepted_at = $2::timestamptz, waiting_since = null,
     version = version + 1, updated_at = $2
 where id = $3 and status = 'open' and (assignee_id is null or assignee_id = $1)
+  and exists (select from engineers e where e.user_id = $1 and not e.leaving)
 `
 
 type TicketAcceptParams struct {
@@ -223,6 +224,8 @@ type TicketAcceptParams struct {
 	ID         uuid.UUID
 }
 
+// Only for an engineer who is not leaving: their decision may be older than an
+// admin's.
 func (q *Queries) TicketAccept(ctx context.Context, arg TicketAcceptParams) (int64, error) {
 	result, err := q.db.Exec(ctx, ticketAccept, arg.EngineerID, arg.Now, arg.ID)
 	if err != nil {
@@ -284,89 +287,79 @@ func (q *Queries) TicketClearAssignee(ctx context.Context, id uuid.UUID) error {
 }
 
 const ticketCreate = `-- name: TicketCreate :one
-with candidates as materialized (
-    select e.user_id, e.active_tickets, e.last_assigned_at, min(e.active_tickets) over () as least
-    from engineers e
-    where e.available
-),
-picked as (
-    select e.user_id, c.active_tickets
-    from engineers e
-    join candidates c on c.user_id = e.user_id
-    where e.available and c.active_tickets = e.active_tickets and c.active_tickets <= c.least + 1
-    order by c.active_tickets, c.last_assigned_at, c.user_id
-    limit 1
-    for no key update of e skip locked
+with chosen as materialized (
+    select engineer_choose(array[$1::uuid]) as engineer
+    where not exists (select from idempotency_keys k
+                      where k.user_id = $1 and k.key = $2::text)
 ),
 assignee as (
-    select u.id, u.name, u.email from users u where u.id = (select user_id from picked)
+    select (engineer->>'id')::uuid as id, engineer->>'name' as name, engineer->>'email' as email,
+           engineer->'candidates' as candidates
+    from chosen
+    where engineer is not null
 ),
 ticket as (
     insert into tickets (id, title, description, search, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
-    select $1::uuid, $2::text, $3::text,
-           setweight(to_tsvector('simple', $4::text), 'A') || setweight(to_tsvector('simple', $5::text), 'B'),
-           $6::ticket_priority, $7::uuid, p.user_id,
-           case when p.user_id is null then $8::timestamptz end, $8::timestamptz, $8::timestamptz
-    from (select (select user_id from picked) as user_id) p
-    where p.user_id is not null or not exists (select from candidates)
+    select $3::uuid, $4::text, $5::text,
+           setweight(to_tsvector('simple', $6::text), 'A') || setweight(to_tsvector('simple', $7::text), 'B'),
+           $8::ticket_priority, $1::uuid, a.id,
+           case when a.id is null then $9::timestamptz end, $9::timestamptz, $9::timestamptz
+    from chosen
+    left join assignee a on true
     returning id, number, assignee_id
 ),
 created_event as (
     insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
-    select $9::uuid, t.id, 'created', $7, $10::jsonb, $8
+    select $10::uuid, t.id, 'created', $1, $11::jsonb, $9
     from ticket t
 ),
 assigned_event as (
     insert into ticket_events (id, ticket_id, kind, changes, created_at)
-    select $11::uuid, t.id, 'assigned',
+    select $12::uuid, t.id, 'assigned',
            jsonb_build_object(
                'assignee', jsonb_build_object('from', null, 'to', jsonb_build_object('id', a.id, 'name', a.name)),
-               'why', jsonb_build_object('cause', 'created', 'rule', $12::text, 'candidates', (
-                   select jsonb_agg(jsonb_build_object('id', n.user_id, 'name', u.name, 'active_tickets', n.active_tickets)
-                                    order by n.active_tickets, n.last_assigned_at, n.user_id)
-                   from (select user_id, active_tickets, last_assigned_at, least from candidates order by active_tickets, last_assigned_at, user_id limit 10) n
-                   join users u on u.id = n.user_id))),
-           $8
+               'why', jsonb_build_object('cause', 'created', 'rule', $13::text, 'candidates', a.candidates)),
+           $9
     from ticket t, assignee a
 ),
 receipt as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $13::uuid, $14::text, t.id,
-           $15::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
-           $16::text, $8
+    select $14::uuid, $15::text, t.id,
+           $16::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
+           $17::text, $9
     from ticket t
 ),
 assigned_notice as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $17::uuid, $18::text, t.id,
-           $19::jsonb || jsonb_build_object('number', t.number,
+    select $18::uuid, $19::text, t.id,
+           $20::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
-           $16, $8
+           $17, $9
     from ticket t, assignee a
-    where a.id <> $7
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select $7, $20::text, $21::bytea, t.id,
-           jsonb_build_object('number', t.number, 'reporter_name', $15::jsonb #>> '{to,name}',
-                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $8),
-           $8
+    select $1, $2::text, $21::bytea, t.id,
+           jsonb_build_object('number', t.number, 'reporter_name', $16::jsonb #>> '{to,name}',
+                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $9),
+           $9
     from ticket t
     left join assignee a on true
-    where $20::text is not null
+    where $2::text is not null
 )
 select t.number, t.assignee_id, coalesce((select name from assignee), '')::text as assignee_name
 from ticket t
 `
 
 type TicketCreateParams struct {
+	ReporterID         uuid.UUID
+	IdempotencyKey     *string
 	ID                 uuid.UUID
 	Title              string
 	Description        string
 	TitleWords         string
 	DescriptionWords   string
 	Priority           TicketPriority
-	ReporterID         uuid.UUID
 	Now                time.Time
 	CreatedEventID     uuid.UUID
 	CreatedChanges     []byte
@@ -379,7 +372,6 @@ type TicketCreateParams struct {
 	AssignedNoticeID   uuid.UUID
 	AssignedNoticeKind string
 	AssignedNotice     []byte
-	IdempotencyKey     *string
 	RequestHash        []byte
 }
 
@@ -389,20 +381,19 @@ type TicketCreateRow struct {
 	AssigneeName string
 }
 
-// Raises a ticket in one statement: chooses and locks the engineer (see
-// AssignmentPick), writes ticket, events, outbox entries and the answer to the
-// Idempotency-Key. No row comes back when there are engineers and all are
-// locked: then the caller waits for one (AssignmentNext, EngineerLock) and asks
-// again, holding that one.
+// Raises a ticket in one statement: chooses and locks the engineer (function
+// engineer_choose), writes ticket, events, outbox entries and the answer to the
+// Idempotency-Key. No row comes back when the key has been used.
 func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (TicketCreateRow, error) {
 	row := q.db.QueryRow(ctx, ticketCreate,
+		arg.ReporterID,
+		arg.IdempotencyKey,
 		arg.ID,
 		arg.Title,
 		arg.Description,
 		arg.TitleWords,
 		arg.DescriptionWords,
 		arg.Priority,
-		arg.ReporterID,
 		arg.Now,
 		arg.CreatedEventID,
 		arg.CreatedChanges,
@@ -415,7 +406,6 @@ func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (Tic
 		arg.AssignedNoticeID,
 		arg.AssignedNoticeKind,
 		arg.AssignedNotice,
-		arg.IdempotencyKey,
 		arg.RequestHash,
 	)
 	var i TicketCreateRow

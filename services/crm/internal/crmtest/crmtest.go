@@ -159,8 +159,21 @@ func (d *Env) User(role string) User {
 func (d *Env) Engineer() User {
 	d.Helper()
 	s := d.User("engineer")
-	d.Do(func(q *crmdb.Queries) error { return assignment.Join(context.Background(), q, d.Now(), s.ID) })
+	d.Do(func(q *crmdb.Queries) error { return assignment.Join(context.Background(), q, s.ID) })
+	d.RunBacklog()
 	return s
+}
+
+// RunBacklog runs the assignment backlog until it finds nothing to do.
+func (d *Env) RunBacklog() {
+	d.Helper()
+	backlog := assignment.NewBacklog(d.Pool, d.Now, func() {})
+	for again := true; again; {
+		var err error
+		if again, err = backlog.RunOnce(context.Background()); err != nil {
+			d.Fatal(err)
+		}
+	}
 }
 
 // Try runs fn in a transaction, again after a lost race.
@@ -183,12 +196,13 @@ func (d *Env) Do(fn func(q *crmdb.Queries) error) {
 func (d *Env) Suspend(s, admin User) {
 	d.Helper()
 	d.Do(func(q *crmdb.Queries) error { return d.Leave(q, s, admin, "engineer", "suspended") })
+	d.RunBacklog()
 }
 
 // Leave ends an engineer's work with another role or status, as identity does.
 func (d *Env) Leave(q *crmdb.Queries, s, admin User, role, status string) error {
 	d.Exec(`update users set role = $2, status = $3 where id = $1`, s.ID, role, status)
-	return assignment.Leave(context.Background(), q, d.Now(), s.ID, admin.ID)
+	return assignment.Leave(context.Background(), q, s.ID, admin.ID)
 }
 
 // Response is the answer to a request.

@@ -82,7 +82,7 @@ func (s *Service) ChangeMe(ctx context.Context, p Principal, c ProfileChange) (P
 			if !before.isApproved(RoleEngineer) {
 				return invalid("body.available", errNotEngineer)
 			}
-			if err := assignment.SetAvailable(ctx, q, s.now(), p.UserID, *c.Available, c.HandOver); err != nil {
+			if err := assignment.SetAvailable(ctx, q, p.UserID, *c.Available, c.HandOver); err != nil {
 				return err
 			}
 		}

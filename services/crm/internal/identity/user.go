@@ -148,7 +148,7 @@ func (s *Service) writeChange(ctx context.Context, q *crmdb.Queries, d decision)
 			return User{}, fmt.Errorf("end sessions: %w", err)
 		}
 	}
-	if err := moveEngineer(ctx, q, d, now); err != nil {
+	if err := moveEngineer(ctx, q, d); err != nil {
 		return User{}, err
 	}
 	if isDecision(d.before, u) {
@@ -179,12 +179,12 @@ func keepAnAdmin(ctx context.Context, q *crmdb.Queries, id uuid.UUID) error {
 	return nil
 }
 
-func moveEngineer(ctx context.Context, q *crmdb.Queries, d decision, now time.Time) error {
+func moveEngineer(ctx context.Context, q *crmdb.Queries, d decision) error {
 	switch {
 	case gains(d.before, d.after, RoleEngineer):
-		return assignment.Join(ctx, q, now, d.after.ID)
+		return assignment.Join(ctx, q, d.after.ID)
 	case loses(d.before, d.after, RoleEngineer):
-		return assignment.Leave(ctx, q, now, d.after.ID, d.actor.UserID)
+		return assignment.Leave(ctx, q, d.after.ID, d.actor.UserID)
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/obs"
-	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -39,10 +38,7 @@ func (s *Service) Create(ctx context.Context, v Viewer, in New, once *Once) (Tic
 		return Ticket{}, err
 	}
 	row, err := crmdb.New(s.pool).TicketCreate(ctx, arg)
-	if errors.Is(err, pgx.ErrNoRows) {
-		row, err = s.createWaiting(ctx, arg)
-	}
-	if once != nil && once.spent(err) {
+	if once != nil && (errors.Is(err, pgx.ErrNoRows) || once.spent(err)) {
 		return s.createdBefore(ctx, v, t, once, err)
 	}
 	if err != nil {
@@ -58,41 +54,6 @@ func (t Ticket) created(row crmdb.TicketCreateRow) Ticket {
 		t.Assignee = &Person{ID: *row.AssigneeID, Name: row.AssigneeName}
 	}
 	return t
-}
-
-// createWaiting raises the ticket when every engineer was locked by others: it
-// waits for one of them, holding no other lock, so nobody waits for this one.
-func (s *Service) createWaiting(ctx context.Context, arg crmdb.TicketCreateParams) (crmdb.TicketCreateRow, error) {
-	var row crmdb.TicketCreateRow
-	for {
-		err := pg.Retry(ctx, func() error {
-			return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
-				q := crmdb.New(tx)
-				if err := waitForEngineer(ctx, q); err != nil {
-					return err
-				}
-				row, err = q.TicketCreate(ctx, arg)
-				return err
-			})
-		})
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return row, err
-		}
-		// Who was waited for has been given more than the others meanwhile, who
-		// are locked: look again.
-	}
-}
-
-func waitForEngineer(ctx context.Context, q *crmdb.Queries) error {
-	next, err := q.AssignmentNext(ctx, []uuid.UUID{})
-	if err == nil {
-		_, err = q.EngineerLock(ctx, next)
-	}
-	if err == nil || errors.Is(err, pgx.ErrNoRows) {
-		return nil // without an engineer, the ticket waits for one
-	}
-	return errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many tickets are being raised at once. Try again in a moment.").
-		Because(err).After(time.Second)
 }
 
 func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.TicketCreateParams, error) {

@@ -27,14 +27,11 @@ func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, e
 		}
 		now := s.now()
 		n, err := q.TicketAccept(ctx, crmdb.TicketAcceptParams{ID: id, EngineerID: v.ID, Now: now})
-		if pg.IsForeignKey(err, "tickets_assignee_is_engineer") {
+		if pg.IsForeignKey(err, "tickets_assignee_is_engineer") || err == nil && n == 0 {
 			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only an approved engineer accepts tickets.").Because(err)
 		}
 		if err != nil {
 			return Ticket{}, fmt.Errorf("accept ticket: %w", err)
-		}
-		if n != 1 {
-			return Ticket{}, refused(Accepted, before, partyOf(v, before))
 		}
 		after, err := read(ctx, q, id)
 		if err != nil {
@@ -98,13 +95,16 @@ func (s *Service) Assign(ctx context.Context, v Viewer, id uuid.UUID, engineer *
 		if before.assignedTo(engineer) {
 			return before, nil
 		}
+		if engineer != nil && *engineer == before.Reporter.ID {
+			return Ticket{}, errs.Validation(errs.Field{Location: "body.engineer_id", Message: "must not be the ticket's reporter"})
+		}
 		to, from, err := parties(ctx, q, engineer, before.Assignee)
 		if err != nil {
 			return Ticket{}, err
 		}
 		m := move(before, v, assignment.Requested, "", s.now())
 		m.Ticket.Assignee = from
-		err = assignment.Give(ctx, q, m, to)
+		err = assignment.Assign(ctx, q, m, to)
 		if errors.Is(err, assignment.ErrNoEngineer) {
 			return Ticket{}, notAnEngineer()
 		}

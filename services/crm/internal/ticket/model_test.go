@@ -251,7 +251,8 @@ func (x *experiment) comesOrGoes(e crmtest.User) string {
 	switch {
 	case known == nil:
 		x.Exec(`update users set status = 'approved' where id = $1`, e.ID)
-		x.Do(func(q *crmdb.Queries) error { return assignment.Join(ctx, q, x.Now(), e.ID) })
+		x.Do(func(q *crmdb.Queries) error { return assignment.Join(ctx, q, e.ID) })
+		x.RunBacklog()
 		x.engineers[e.ID] = &modelEngineer{id: e.ID, available: true}
 		x.drain()
 		return "joins"
@@ -263,8 +264,9 @@ func (x *experiment) comesOrGoes(e crmtest.User) string {
 	}
 	available, handsOver := !known.available, x.r.IntN(2) == 0
 	x.Do(func(q *crmdb.Queries) error {
-		return assignment.SetAvailable(ctx, q, x.Now(), e.ID, available, handsOver)
+		return assignment.SetAvailable(ctx, q, e.ID, available, handsOver)
 	})
+	x.RunBacklog()
 	if !available && handsOver {
 		x.handOver(e.ID)
 	}

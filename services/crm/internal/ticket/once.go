@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,15 +44,21 @@ func NewOnce(key, operation string, input any) (*Once, error) {
 
 var errKeyExpired = errors.New("the key was used long ago and is free again")
 
-const lockNotAvailable = "55P03"
+const (
+	keysIndex        = "idempotency_keys_pkey"
+	lockNotAvailable = "55P03"
+)
 
-// spent tells whether err says that the key has been used, or is being used.
+// spent reports whether err says that the key has been used, or that the wait
+// for another use of the same key timed out. PostgreSQL names the index in the
+// context of such a timeout; a timeout on any other lock has another context.
 func (o *Once) spent(err error) bool {
 	if errs.As(err) != nil {
 		return false
 	}
 	var pgErr *pgconn.PgError
-	return pg.IsUnique(err, "idempotency_keys_pkey") || errors.As(err, &pgErr) && pgErr.Code == lockNotAvailable
+	return pg.IsUnique(err, keysIndex) ||
+		errors.As(err, &pgErr) && pgErr.Code == lockNotAvailable && strings.Contains(pgErr.Where, `"`+keysIndex+`"`)
 }
 
 // firstAnswer finds what the first use of the key was answered. It waits for a

@@ -3,8 +3,6 @@ package ticket
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -49,15 +47,6 @@ func (d *testEnv) deadlocks() int {
 		}
 	}
 	return crmtest.Get[int](d.Env, `select deadlocks from pg_stat_database where datname = current_database()`)
-}
-
-func (d *testEnv) sweep() int {
-	d.Helper()
-	n, err := assignment.NewSweeper(d.Pool, d.Now, time.Hour, slog.New(slog.NewTextHandler(io.Discard, nil)), func() {}).Sweep(context.Background())
-	if err != nil {
-		d.Fatal(err)
-	}
-	return n
 }
 
 // storm is many people doing everything at once.
@@ -145,15 +134,15 @@ func (s *storm) staff(r *rand.Rand) (string, error) {
 	e := s.engineers[1+r.IntN(len(s.engineers)-1)]
 	switch r.IntN(5) {
 	case 0:
-		return "suspend", s.Try(func(q *crmdb.Queries) error { return assignment.Leave(ctx, q, s.Now(), e.ID, s.admin.ID) })
+		return "suspend", s.Try(func(q *crmdb.Queries) error { return assignment.Leave(ctx, q, e.ID, s.admin.ID) })
 	case 1, 2:
-		return "approve", s.Try(func(q *crmdb.Queries) error { return assignment.Join(ctx, q, s.Now(), e.ID) })
+		return "approve", s.Try(func(q *crmdb.Queries) error { return assignment.Join(ctx, q, e.ID) })
 	case 3:
 		return "away", s.Try(func(q *crmdb.Queries) error {
-			return assignment.SetAvailable(ctx, q, s.Now(), e.ID, false, r.IntN(2) == 0)
+			return assignment.SetAvailable(ctx, q, e.ID, false, r.IntN(2) == 0)
 		})
 	default:
-		return "back", s.Try(func(q *crmdb.Queries) error { return assignment.SetAvailable(ctx, q, s.Now(), e.ID, true, false) })
+		return "back", s.Try(func(q *crmdb.Queries) error { return assignment.SetAvailable(ctx, q, e.ID, true, false) })
 	}
 }
 
@@ -225,7 +214,7 @@ func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
 	for _, err := range s.failures[:min(len(s.failures), 10)] {
 		t.Errorf("seed %d: %v", seed, err)
 	}
-	t.Logf("the sweep gave out %d", d.sweep())
+	d.RunBacklog()
 	for what, sql := range map[string]string{
 		"loads that differ from the recount":          crmtest.WrongLoads,
 		"tickets without an engineer who could":       deserted,
@@ -351,10 +340,10 @@ func TestADeclineSucceedsWhileTicketsAreBeingRaised(t *testing.T) {
 	for range trials(t, 5) {
 		began := time.Now()
 		d.Do(func(q *crmdb.Queries) error {
-			return assignment.SetAvailable(context.Background(), q, d.Now(), e.ID, false, true)
+			return assignment.SetAvailable(context.Background(), q, e.ID, false, true)
 		})
 		d.Do(func(q *crmdb.Queries) error {
-			return assignment.SetAvailable(context.Background(), q, d.Now(), e.ID, true, false)
+			return assignment.SetAvailable(context.Background(), q, e.ID, true, false)
 		})
 		slowest = max(slowest, time.Since(began))
 	}

@@ -93,19 +93,27 @@ func save(ctx context.Context, q *crmdb.Queries, version int, t Ticket) error {
 	return nil
 }
 
-// withoutEngineer tells whether a ticket about to be reopened needs a new
-// engineer, and takes a gone one off it. An engineer who is still there is
-// locked until the ticket counts for them.
+// withoutEngineer reports whether a ticket about to be reopened needs a new
+// engineer, and removes an assignee who is no engineer any more. One who still is
+// gets locked until the ticket counts for them; no lock is kept on one who isn't,
+// since the offer that follows locks engineers in their own order.
 func withoutEngineer(ctx context.Context, q *crmdb.Queries, t Ticket) (bool, error) {
 	if t.Assignee == nil {
 		return true, nil
 	}
-	_, err := q.EngineerLock(ctx, t.Assignee.ID)
+	_, err := q.EngineerGet(ctx, t.Assignee.ID)
 	if err == nil {
+		engineer, err := q.EngineerLock(ctx, t.Assignee.ID)
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && engineer.Leaving {
+			return false, fmt.Errorf("the assignee has just left: %w", pg.ErrRetry)
+		}
+		if err != nil {
+			return false, fmt.Errorf("lock engineer: %w", err)
+		}
 		return false, nil
 	}
 	if !errors.Is(err, pgx.ErrNoRows) {
-		return false, fmt.Errorf("lock engineer: %w", err)
+		return false, fmt.Errorf("read engineer: %w", err)
 	}
 	if err := q.TicketClearAssignee(ctx, t.ID); err != nil {
 		return false, fmt.Errorf("take engineer off: %w", err)
@@ -126,7 +134,8 @@ func move(t Ticket, v Viewer, cause assignment.Cause, reason string, now time.Ti
 	return assignment.Move{
 		Ticket: assignment.Ticket{
 			ID: t.ID, Number: t.Number, Title: t.Title, Description: t.Description,
-			Status: string(t.Status), Priority: string(t.Priority), ReporterName: t.Reporter.Name,
+			Status: string(t.Status), Priority: string(t.Priority),
+			ReporterID: t.Reporter.ID, ReporterName: t.Reporter.Name,
 		},
 		Cause: cause, Reason: reason, Actor: v.person(), Now: now,
 	}

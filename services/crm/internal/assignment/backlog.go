@@ -1,0 +1,117 @@
+package assignment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+)
+
+// backlogBatch is how many tickets are listed at a time. Each is assigned in a
+// transaction of its own, so that no other assignment waits longer than for one.
+const backlogBatch = 50
+
+// Backlog hands over the tickets of engineers who left or are away, and assigns
+// the tickets that wait. What is still to be done is in the database alone: a run
+// that was interrupted is resumed by the next one, on any replica.
+type Backlog struct {
+	pool    *pgxpool.Pool
+	now     func() time.Time
+	changed func()
+}
+
+// NewBacklog makes the job. changed is called after each commit, which may have
+// left events and notices to be published; it must not block.
+func NewBacklog(pool *pgxpool.Pool, now func() time.Time, changed func()) *Backlog {
+	return &Backlog{pool: pool, now: now, changed: changed}
+}
+
+// RunOnce assigns at most one batch of each sort. again says that there may be
+// more to do at once. Tickets that others have locked are left to a later run.
+func (b *Backlog) RunOnce(ctx context.Context) (again bool, err error) {
+	q := crmdb.New(b.pool)
+	for _, list := range []func(context.Context, int32) ([]uuid.UUID, error){q.AssignmentHandOverList, q.AssignmentWaitingList} {
+		ids, err := list(ctx, backlogBatch)
+		if err != nil {
+			return false, fmt.Errorf("list tickets to assign: %w", err)
+		}
+		done, err := b.assign(ctx, ids)
+		if err != nil {
+			return false, err
+		}
+		again = again || done > 0
+	}
+	if err := q.EngineerHandedOver(ctx); err != nil {
+		return false, fmt.Errorf("end hand-overs: %w", err)
+	}
+	return again, nil
+}
+
+func (b *Backlog) assign(ctx context.Context, ids []uuid.UUID) (done int, err error) {
+	for _, id := range ids {
+		moved := false
+		err := pg.Retry(ctx, func() error {
+			return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) (err error) {
+				moved, err = b.assignOne(ctx, crmdb.New(tx), id)
+				return err
+			})
+		})
+		if err != nil {
+			return done, fmt.Errorf("assign ticket %s: %w", id, err)
+		}
+		if moved {
+			done++
+			b.changed()
+		}
+	}
+	return done, nil
+}
+
+func (b *Backlog) assignOne(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (moved bool, err error) {
+	row, err := q.AssignmentTicketLock(ctx, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("lock ticket: %w", err)
+	}
+	m := Move{Cause: Waiting, Now: TimeOfChange(b.now(), row.UpdatedAt), Ticket: Ticket{
+		ID: row.ID, Number: row.Number, Title: row.Title, Description: row.Description,
+		Status: string(row.Status), Priority: string(row.Priority), ReporterID: row.ReporterID, ReporterName: row.ReporterName,
+	}}
+	if row.AssigneeID == nil {
+		return assignWaiting(ctx, q, m)
+	}
+	m.Cause, m.FormerGone = Away, !row.AssigneeIsStaff
+	if row.Leaving {
+		m.Cause = Left
+	}
+	m.Ticket.Assignee = &notice.Person{ID: *row.AssigneeID, Name: row.AssigneeName, Email: row.AssigneeEmail}
+	if row.DecidedByID != nil {
+		m.Actor = &notice.Person{ID: *row.DecidedByID, Name: row.DecidedByName, Email: row.DecidedByEmail}
+	}
+	_, err = Offer(ctx, q, m)
+	return true, err
+}
+
+// assignWaiting assigns a ticket that waits, to nobody who declined it.
+func assignWaiting(ctx context.Context, q *crmdb.Queries, m Move) (bool, error) {
+	decliners, err := q.AssignmentDecliners(ctx, m.Ticket.ID)
+	if err != nil {
+		return false, fmt.Errorf("list decliners: %w", err)
+	}
+	to, why, err := choose(ctx, q, append(decliners, m.Ticket.ReporterID), nil)
+	if to == nil || err != nil {
+		return false, err
+	}
+	why.Cause = m.Cause
+	return true, write(ctx, q, m, to, why, effect{})
+}

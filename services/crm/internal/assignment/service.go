@@ -1,0 +1,179 @@
+package assignment
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+)
+
+// ErrNoEngineer says that a user is no approved engineer.
+var ErrNoEngineer = errors.New("not an approved engineer")
+
+// Ticket is what an assignment needs to know of a ticket. The caller holds its
+// row lock.
+type Ticket struct {
+	ID           uuid.UUID
+	Number       int64
+	Title        string
+	Description  string
+	Status       string
+	Priority     string
+	ReporterID   uuid.UUID
+	ReporterName string
+	Assignee     *notice.Person
+}
+
+// Move is one change of a ticket's assignee.
+type Move struct {
+	Ticket Ticket
+	Cause  Cause
+	Reason string         // why it was declined, if it was
+	Actor  *notice.Person // who made the change; nil for the system itself
+	Now    time.Time      // see TimeOfChange
+
+	// FormerGone: the present assignee may not see tickets any more, or has had
+	// nothing to do with this one for long. They are not notified.
+	FormerGone bool
+}
+
+// Offer assigns the ticket to the engineer who is next: never to its reporter or
+// its present assignee, and to nobody who declined it while others remain. It
+// returns the new assignee; nil when nobody is left, and then the ticket waits
+// for the Backlog. The caller has locked no engineer. While all who could be next
+// are locked by others it waits, at most the lock timeout for each.
+//
+// A reopened ticket has no assignee in the database any more; the former one in m
+// is then for the event alone.
+func Offer(ctx context.Context, q *crmdb.Queries, m Move) (*notice.Person, error) {
+	decliners, err := q.AssignmentDecliners(ctx, m.Ticket.ID)
+	if err != nil {
+		return nil, fmt.Errorf("list decliners: %w", err)
+	}
+	former := personID(m.Ticket.Assignee)
+	loaded := former // the engineer whose load goes down
+	if m.Cause == Reopened {
+		loaded = nil
+	}
+	for _, excluded := range exclusions(m.Ticket.ReporterID, former, decliners) {
+		to, why, err := choose(ctx, q, excluded, loaded)
+		if err != nil {
+			return nil, err
+		}
+		if to != nil {
+			why.Cause, why.Reason = m.Cause, m.Reason
+			return to, write(ctx, q, m, to, why, effect{})
+		}
+	}
+	return nil, write(ctx, q, m, nil, Why{Cause: m.Cause, Rule: Rule, Reason: m.Reason}, effect{wantsEngineer: true})
+}
+
+// choose locks the engineer who is next, and former beside them; nil when nobody
+// is available outside of excluded.
+func choose(ctx context.Context, q *crmdb.Queries, excluded []uuid.UUID, former *uuid.UUID) (*notice.Person, Why, error) {
+	data, err := q.EngineerChoose(ctx, crmdb.EngineerChooseParams{Excluded: excluded, Former: former})
+	if err != nil {
+		return nil, Why{}, fmt.Errorf("choose engineer: %w", err)
+	}
+	if data == nil {
+		return nil, Why{}, nil
+	}
+	var chosen struct {
+		notice.Person
+		Candidates []Candidate `json:"candidates"`
+	}
+	if err := json.Unmarshal(data, &chosen); err != nil {
+		return nil, Why{}, fmt.Errorf("decode engineer: %w", err)
+	}
+	return &chosen.Person, Why{Rule: Rule, Candidates: chosen.Candidates}, nil
+}
+
+// Assign gives the ticket to the engineer that a person chose; nil takes it from
+// the present one, and it then stays without an engineer until one accepts it or
+// is assigned. ErrNoEngineer: that user is no approved engineer.
+func Assign(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) error {
+	if err := lock(ctx, q, m.Ticket.Assignee, to); err != nil {
+		return err
+	}
+	return write(ctx, q, m, to, Why{Cause: m.Cause, Reason: m.Reason}, effect{keepStatus: true})
+}
+
+// lock locks the present assignee, if still an engineer, and the new one, in the
+// order of their ids, in which every transaction waits for engineers.
+func lock(ctx context.Context, q *crmdb.Queries, former, to *notice.Person) error {
+	people := slices.DeleteFunc([]*notice.Person{former, to}, func(p *notice.Person) bool { return p == nil })
+	slices.SortFunc(people, func(a, b *notice.Person) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	for _, p := range people {
+		engineer, err := q.EngineerLock(ctx, p.ID)
+		gone := errors.Is(err, pgx.ErrNoRows)
+		if err != nil && !gone {
+			return fmt.Errorf("lock engineer: %w", err)
+		}
+		if p == to && (gone || engineer.Leaving) {
+			return ErrNoEngineer
+		}
+	}
+	return nil
+}
+
+// Join lets an approved engineer be assigned tickets. The Backlog, to be woken
+// after the commit, assigns those that wait. Joining twice has no further effect.
+func Join(ctx context.Context, q *crmdb.Queries, engineerID uuid.UUID) error {
+	if err := q.EngineerJoin(ctx, engineerID); err != nil {
+		return fmt.Errorf("engineer joins: %w", err)
+	}
+	return nil
+}
+
+// Leave ends an engineer's part in the assignment at once: from this transaction
+// on they get no ticket and accept none. The Backlog, to be woken after the
+// commit, hands their active tickets over. The caller has written the user's new
+// role or status in this transaction; actorID is who decided it.
+func Leave(ctx context.Context, q *crmdb.Queries, engineerID, actorID uuid.UUID) error {
+	if err := q.EngineerLeave(ctx, crmdb.EngineerLeaveParams{UserID: engineerID, DecidedBy: actorID}); err != nil {
+		return fmt.Errorf("engineer leaves: %w", err)
+	}
+	if err := q.EngineerDelete(ctx, engineerID); err != nil {
+		return fmt.Errorf("delete engineer: %w", err)
+	}
+	return nil
+}
+
+// SetAvailable marks an engineer as available or away. Who is away is assigned
+// nothing automatically; with handOver the Backlog, to be woken after the commit,
+// gives their active tickets to others. ErrNoEngineer: the user is no approved
+// engineer.
+func SetAvailable(ctx context.Context, q *crmdb.Queries, engineerID uuid.UUID, available, handOver bool) error {
+	var n int64
+	var err error
+	if !available && handOver {
+		n, err = q.EngineerHandOver(ctx, engineerID)
+	} else {
+		n, err = q.EngineerSetAvailable(ctx, crmdb.EngineerSetAvailableParams{UserID: engineerID, Available: available})
+	}
+	if err != nil {
+		return fmt.Errorf("set availability: %w", err)
+	}
+	if n == 0 {
+		return ErrNoEngineer
+	}
+	return nil
+}
+
+func same(a, b *notice.Person) bool { return a != nil && b != nil && a.ID == b.ID }
+
+func personID(p *notice.Person) *uuid.UUID {
+	if p == nil {
+		return nil
+	}
+	return &p.ID
+}
