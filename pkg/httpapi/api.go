@@ -9,12 +9,12 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +53,15 @@ type Config struct {
 	// they are answered 503 instead of 500. Nil recognises none.
 	Unavailable func(error) bool
 
+	// RequestTimeout ends the context of an operation's handler, streams aside;
+	// 0 means 10 s.
+	RequestTimeout time.Duration
+
+	// MaxRequests is how many requests to operations are served at the same
+	// time, streams aside; 0 means 64. Others wait for half a second and are
+	// answered 503.
+	MaxRequests int
+
 	// TrustedProxies are the networks whose X-Forwarded-For counts. Empty: none.
 	TrustedProxies []netip.Prefix
 
@@ -64,22 +73,27 @@ type Config struct {
 // API is the HTTP face of one service while it is being put together:
 // Register adds operations, Handler serves them.
 type API struct {
-	cfg      Config
-	router   *chi.Mux
-	huma     strictAPI
-	metrics  *metrics
-	stopping chan struct{}
-	stop     sync.Once
-	starting atomic.Pointer[errs.Error]
+	cfg       Config
+	router    *chi.Mux
+	huma      strictAPI
+	metrics   *metrics
+	admission *admission
+	starting  atomic.Pointer[errs.Error]
+
+	// stopping ends the streams, which otherwise outlive any shutdown.
+	stopping    context.Context
+	stopStreams context.CancelFunc
 }
 
 // New makes an API with the probes, the metrics and the documentation and no
 // operation yet.
 func New(cfg Config) *API {
+	cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, defaultRequestTimeout)
 	a := &API{
 		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry),
-		stopping: make(chan struct{}),
+		admission: newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
 	}
+	a.stopping, a.stopStreams = context.WithCancel(context.Background())
 	a.router.Use(a.refuseWhileStarting)
 	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
@@ -103,9 +117,6 @@ func (a *API) Handler() http.Handler {
 
 // OpenAPI gives the description of what is registered so far, as JSON.
 func (a *API) OpenAPI() ([]byte, error) { return a.huma.OpenAPI().MarshalJSON() }
-
-// stopStreams ends the streams, which otherwise outlive any shutdown.
-func (a *API) stopStreams() { a.stop.Do(func() { close(a.stopping) }) }
 
 // probedMethods are the methods an Allow header can name. HEAD goes with GET.
 var probedMethods = []string{

@@ -116,6 +116,12 @@ func authenticate(ctx context.Context, bearer string, allow []string) (context.C
 
 func newFixture(t testing.TB, change func(*httpapi.Config)) *fixture {
 	t.Helper()
+	return newFixtureWith(t, change, (*fixture).register)
+}
+
+// newFixtureWith is a service with the operations that register adds.
+func newFixtureWith(t testing.TB, change func(*httpapi.Config), register func(*fixture)) *fixture {
+	t.Helper()
 	f := &fixture{log: &lockedBuffer{}}
 	cfg := httpapi.Config{
 		Title: "Test", Version: "1", Logger: obs.NewLogger(f.log, slog.LevelInfo, obs.JSON),
@@ -127,7 +133,7 @@ func newFixture(t testing.TB, change func(*httpapi.Config)) *fixture {
 		change(&cfg)
 	}
 	f.api = httpapi.New(cfg)
-	f.register()
+	register(f)
 	f.Server = httptest.NewUnstartedServer(nil)
 	f.Config = httpapi.NewServer("", f.api.Handler())
 	f.Start()

@@ -34,6 +34,10 @@ type requestInfo struct {
 	client    netip.Addr
 	url       *url.URL
 	response  *response
+	slot      slot
+
+	// connection is the request's context before it got a deadline.
+	connection context.Context
 }
 
 type requestInfoKey struct{}

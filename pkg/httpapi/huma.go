@@ -72,13 +72,7 @@ type adapter struct{ api *API }
 func (ad adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	p := newPipeline(ad.api, op)
 	ad.api.router.MethodFunc(op.Method, op.Path, func(w http.ResponseWriter, r *http.Request) {
-		r, release, err := p.admit(r)
-		if err != nil {
-			ad.api.fail(w, r, err)
-			return
-		}
-		defer release()
-		handler(humachi.NewContext(op, r, w))
+		ad.api.serve(w, r, p, func(r *http.Request) { handler(humachi.NewContext(op, r, w)) })
 	})
 }
 

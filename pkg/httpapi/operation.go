@@ -67,6 +67,7 @@ func Register[In, Out any](a *API, op Operation, handler func(context.Context, *
 	}
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*Out, error) {
 		info := infoOf(ctx)
+		defer info.slot.leave() // a client that reads slowly holds none
 		for _, alt := range alternatives {
 			if info.produces == alt.ContentType {
 				stream, err := alt.Handler(ctx, in)

@@ -49,11 +49,32 @@ func newPipeline(a *API, op *huma.Operation) *pipeline {
 	return p
 }
 
+// serve takes a request through the pipeline to its handler, within the bounds
+// of admission and time.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler func(*http.Request)) {
+	info := infoOf(r.Context())
+	info.route, info.connection = p.op.Path, r.Context()
+	info.slot.admission = a.admission
+	defer info.slot.leave()
+	if err := info.slot.enter(r.Context(), true); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.RequestTimeout)
+	defer cancel()
+	r, release, err := p.admit(r.WithContext(ctx))
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	defer release()
+	handler(r)
+}
+
 // admit runs the checks. The request it gives back carries the principal; it
 // is never nil. release must be called when the request is done, if err is nil.
 func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err error) {
 	info := infoOf(r.Context())
-	info.route = p.op.Path
 	if !p.details.Public {
 		ctx, err := p.authenticate(r, info)
 		if err != nil {
@@ -67,12 +88,25 @@ func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err 
 	if bad := p.checkText(r); len(bad) > 0 {
 		return r, nil, errs.Validation(bad...)
 	}
-	release, err = p.body(r)
+	release, err = p.bodyOutsideSlot(r, &info.slot)
 	if err != nil {
 		release()
 		return r, nil, err
 	}
 	return r, release, nil
+}
+
+// bodyOutsideSlot reads the body while the request holds no slot, so that
+// clients that send slowly don't keep others from being served.
+func (p *pipeline) bodyOutsideSlot(r *http.Request, s *slot) (release func(), err error) {
+	if p.bodySchema == nil || r.ContentLength == 0 {
+		return p.body(r)
+	}
+	s.leave()
+	if release, err = p.body(r); err != nil {
+		return release, err
+	}
+	return release, s.enter(r.Context(), false)
 }
 
 var (

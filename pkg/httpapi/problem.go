@@ -118,14 +118,14 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	e := errs.As(err)
 	switch {
 	case e != nil && e.Kind != errs.Internal:
-		if e.Kind == errs.Unavailable {
+		if e.Kind == errs.Unavailable && e != errOverloaded { // that is counted
 			a.log(ctx, slog.LevelWarn, "unavailable", err)
 		}
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case errors.Is(err, context.Canceled) && context.Cause(ctx) == context.Canceled:
 		p := newProblem(ctx, errUnavailable)
 		p.Status = statusClientGone
 		return p
-	case errors.Is(err, context.DeadlineExceeded), a.cfg.Unavailable != nil && a.cfg.Unavailable(err):
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), a.cfg.Unavailable != nil && a.cfg.Unavailable(err):
 		e = errUnavailable
 		a.log(ctx, slog.LevelWarn, "unavailable", err)
 	default:

@@ -36,9 +36,17 @@ func NewServer(addr string, handler http.Handler) *http.Server {
 	return s
 }
 
+// errStopping ends the contexts of requests that would outlive the stop.
+var errStopping = errors.New("the service stops")
+
 // Serve answers requests from l until ctx ends, then lets those in flight
-// finish within drain and closes the rest. It returns nil after a clean stop.
+// finish within drain. Those that still run after two thirds of it are
+// canceled, which answers them 503; what is left after drain is closed. It
+// returns nil after a clean stop.
 func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Duration) error {
+	requests, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer abort(nil)
+	s.BaseContext = func(net.Listener) context.Context { return requests }
 	failed := make(chan error, 1)
 	go func() { failed <- s.Serve(l) }()
 	select {
@@ -48,6 +56,7 @@ func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Durat
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
+	defer time.AfterFunc(drain*2/3, func() { abort(errStopping) }).Stop()
 	err := s.Shutdown(stopping)
 	if err != nil {
 		err = fmt.Errorf("requests still in flight after %s: %w", drain, errors.Join(err, s.Close()))

@@ -32,8 +32,9 @@ func (s *StreamWriter) SetWriteDeadline(t time.Time) error { return s.control.Se
 // Write or Flush.
 func (s *StreamWriter) SetHeader(name, value string) { s.w.Header().Set(name, value) }
 
-// stream runs s. The deadlines of the server are lifted: the read deadline too,
-// because net/http cancels the request's context when it passes.
+// stream runs s, without a slot and without the deadlines of the request and of
+// the server. The read deadline is lifted too, because net/http cancels the
+// request's context when it passes.
 func (a *API) stream(ctx context.Context, contentType string, status int, s Stream) error {
 	info := infoOf(ctx)
 	w := info.response
@@ -49,15 +50,11 @@ func (a *API) stream(ctx context.Context, contentType string, status int, s Stre
 	if err := control.SetWriteDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("lift the write deadline: %w", err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	info.slot.leave()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	go func() {
-		select {
-		case <-a.stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	defer context.AfterFunc(info.connection, cancel)()
+	defer context.AfterFunc(a.stopping, cancel)()
 	if err := s(ctx, &StreamWriter{w: w, control: control}); err != nil {
 		if ctx.Err() != nil {
 			panic(http.ErrAbortHandler)

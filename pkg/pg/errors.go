@@ -15,8 +15,10 @@ import (
 const (
 	foreignKeyViolation  = "23503"
 	uniqueViolation      = "23505"
+	readOnlyTransaction  = "25006"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	tooManyConnections   = "53300"
 	queryCanceled        = "57014" // statement_timeout
 	lockNotAvailable     = "55P03" // lock_timeout
 	undefinedTable       = "42P01"
@@ -81,7 +83,7 @@ func Unavailable(err error) bool {
 	return errors.As(err, &connectErr) || errors.As(err, &netErr) ||
 		pgconn.Timeout(err) ||
 		errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, ErrRetry) ||
+		errors.Is(err, ErrRetry) || errors.Is(err, ErrReadOnly) ||
 		errors.Is(err, pgconn.ErrConnClosed) ||
 		errors.Is(err, puddle.ErrClosedPool) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)

@@ -6,6 +6,7 @@
 package pg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,12 +15,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
-
-// pingTimeout is short so that a readiness probe hears about a database that
-// hangs before the probe itself is given up.
-const pingTimeout = time.Second
 
 // Config bounds what one pool may ask of the database. A zero field takes the
 // default named with it; a session parameter that the URL sets itself wins.
@@ -33,13 +31,16 @@ type Config struct {
 	StatementTimeout time.Duration
 	// LockTimeout ends a statement that waits longer for a lock; default 2 s.
 	LockTimeout time.Duration
+	// AcquireTimeout bounds how long anybody waits for a connection of the pool,
+	// including the time to make one; default 1 s.
+	AcquireTimeout time.Duration
 	// IdleInTransactionTimeout closes a connection that leaves its transaction
 	// idle for longer; default 10 s.
 	IdleInTransactionTimeout time.Duration
 }
 
 // Open makes a pool for the database at url (postgres://…, as libpq
-// understands it) and waits for no connection: use Ping to learn whether the
+// understands it) and waits for no connection: use Probe to learn whether the
 // database answers. Times are read in UTC and UUIDs in binary.
 func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error) {
 	poolConfig, err := pgxpool.ParseConfig(url)
@@ -58,6 +59,12 @@ func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error)
 	}
 	if poolConfig.ConnConfig.ConnectTimeout == 0 {
 		poolConfig.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	poolConfig.ConnConfig.Tracer = boundedAcquire{cmp.Or(config.AcquireTimeout, time.Second)}
+	poolConfig.ConnConfig.OnPgError = func(_ *pgconn.PgConn, err *pgconn.PgError) bool {
+		// A connection that turned out to lead to a read-only server is dropped,
+		// so that the next one finds the server that took its place.
+		return err.SeverityUnlocalized != "FATAL" && err.Code != readOnlyTransaction
 	}
 	poolConfig.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		registerTypes(conn.TypeMap())
@@ -87,14 +94,4 @@ func (c Config) parameters() map[string]string {
 		parameters["application_name"] = c.Application
 	}
 	return parameters
-}
-
-// Ping asks the database for an answer within a second.
-func Ping(ctx context.Context, pool *pgxpool.Pool) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	if err := pool.Ping(ctx); err != nil {
-		return fmt.Errorf("ping the database: %w", err)
-	}
-	return nil
 }

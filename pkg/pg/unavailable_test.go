@@ -63,24 +63,24 @@ func TestNoServerAndAClosedOrExhaustedPoolAreUnavailable(t *testing.T) {
 	address := listener.Addr().String()
 	listener.Close()
 	nobody := open(t, "postgres://nobody@"+address+"/x", pg.Config{})
-	if err := pg.Ping(t.Context(), nobody); err == nil || !pg.Unavailable(err) {
+	if err := ping(t, nobody); err == nil || !pg.Unavailable(err) {
 		t.Errorf("connection refused: %v", err)
 	}
 
 	pool := open(t, pgtest.NewURL(t, none, "m"), pg.Config{MaxConns: 1})
-	if err := pg.Ping(t.Context(), pool); err != nil {
+	if err := ping(t, pool); err != nil {
 		t.Errorf("control: %v", err)
 	}
 	only, err := pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pg.Ping(t.Context(), pool); !pg.Unavailable(err) {
+	if err := ping(t, pool); !pg.Unavailable(err) {
 		t.Errorf("exhausted pool: %v", err)
 	}
 	only.Release()
 	pool.Close()
-	if err := pg.Ping(t.Context(), pool); !pg.Unavailable(err) {
+	if err := ping(t, pool); !pg.Unavailable(err) {
 		t.Errorf("closed pool: %v", err)
 	}
 }
@@ -118,14 +118,14 @@ func TestAKilledServerIsUnavailableUntilItIsBack(t *testing.T) {
 	}
 	<-server.Done()
 	_ = server.Stop(t.Context())
-	if err := pg.Ping(t.Context(), pool); !pg.Unavailable(err) {
+	if err := ping(t, pool); !pg.Unavailable(err) {
 		t.Errorf("while it is away: %v", err)
 	}
 	if server, err = pgserver.Start(t.Context(), options); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Stop(context.Background()) }()
-	waitFor(t, func() bool { return pg.Ping(t.Context(), pool) == nil })
+	waitFor(t, func() bool { return ping(t, pool) == nil })
 }
 
 func waitFor(t *testing.T, holds func() bool) {

@@ -60,7 +60,7 @@ func (c *Cluster) URL() string { return c.server.URL("postgres") }
 
 // Close stops the server and removes its data.
 func (c *Cluster) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return errors.Join(c.server.Stop(ctx), os.RemoveAll(c.dir))
 }

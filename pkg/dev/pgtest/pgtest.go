@@ -12,7 +12,9 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -65,12 +67,22 @@ func Main(m *testing.M, options ...goleak.Option) {
 	os.Exit(code)
 }
 
+// A busy machine must not look like a broken service: what tests open has
+// limits far above what any statement takes.
+const (
+	patientStatementTimeout = time.Minute
+	patientLockTimeout      = 5 * time.Second
+)
+
 // New gives a pool on a fresh database made by the migrations in dir of files;
 // both are gone when the test ends. The pool is opened like a service's, with
-// up to 20 connections.
+// up to 20 connections and more patience.
 func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pg.Open(t.Context(), NewURL(t, files, dir), pg.Config{Application: t.Name(), MaxConns: 20})
+	pool, err := pg.Open(t.Context(), NewURL(t, files, dir), pg.Config{
+		Application: t.Name(), MaxConns: 20,
+		StatementTimeout: patientStatementTimeout, LockTimeout: patientLockTimeout, IdleInTransactionTimeout: patientStatementTimeout,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,11 +90,28 @@ func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 	return pool
 }
 
+// NewPatientURL is NewURL for a program that opens its connections with
+// pg.Open: the URL sets the statement timeout, which wins over the program's.
+func NewPatientURL(t testing.TB, files fs.FS, dir string) string {
+	t.Helper()
+	address, err := url.Parse(NewURL(t, files, dir))
+	if err != nil {
+		t.Fatal("pgtest: ", err)
+	}
+	query := address.Query()
+	for _, name := range []string{"statement_timeout", "idle_in_transaction_session_timeout"} {
+		query.Set(name, strconv.FormatInt(patientStatementTimeout.Milliseconds(), 10))
+	}
+	query.Set("connect_timeout", "60")
+	address.RawQuery = query.Encode()
+	return address.String()
+}
+
 // NewURL is New for a test that opens its own connections, or whose program
 // does. It gives the fresh database's URL.
 func NewURL(t testing.TB, files fs.FS, dir string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	maintenance, err := maintenanceURL(ctx)
 	if err != nil {
@@ -93,11 +122,11 @@ func NewURL(t testing.TB, files fs.FS, dir string) string {
 		t.Fatal("pgtest: ", err)
 	}
 	t.Cleanup(func() { drop(t, maintenance, name) })
-	url, err := withDatabase(maintenance, name)
+	address, err := withDatabase(maintenance, name)
 	if err != nil {
 		t.Fatal("pgtest: ", err)
 	}
-	return url
+	return address
 }
 
 func maintenanceURL(ctx context.Context) (string, error) {
@@ -117,7 +146,7 @@ func maintenanceURL(ctx context.Context) (string, error) {
 }
 
 func drop(t testing.TB, maintenance, name string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := connected(ctx, maintenance, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "drop database if exists "+quote(name)+" with (force)")

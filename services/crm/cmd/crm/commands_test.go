@@ -108,7 +108,7 @@ func TestCheckNamesEveryBadVariable(t *testing.T) {
 }
 
 func TestAdminCreateMakesAnAdminWhoCanSignIn(t *testing.T) {
-	url := pgtest.NewURL(t, db.CRM, "crm/migrations")
+	url := pgtest.NewPatientURL(t, db.CRM, "crm/migrations")
 	env := []string{"CRM_DATABASE_URL=" + url}
 	const password = "canary in the coal mine"
 	out, errOut, code := crm(t, password+"\n", env, "admin", "create", "--email", "Boss@desk.test", "--name", "The Boss")

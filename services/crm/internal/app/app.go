@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"fixdesk/db"
 	"fixdesk/pkg/background"
@@ -47,6 +46,7 @@ type App struct {
 	config  Config
 	log     *slog.Logger
 	pool    *pgxpool.Pool
+	probe   *pg.Probe
 	api     *httpapi.API
 	users   *identity.Service
 	tickets *ticket.Service
@@ -86,7 +86,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*A
 	if err != nil {
 		return nil, fmt.Errorf("CRM_DATABASE_URL: %w", err)
 	}
-	a := &App{config: c, log: log, pool: pool}
+	a := &App{config: c, log: log, pool: pool, probe: pg.NewProbe(pool, time.Now)}
 	a.assemble(p, keys)
 	return a, nil
 }
@@ -129,9 +129,10 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		Authenticate: a.users.Authenticate,
 		Principal:    func(ctx context.Context) string { return identity.PrincipalFrom(ctx).UserID.String() },
 		Ready: func(ctx context.Context) (map[string]string, error) {
-			return nil, pg.Ping(ctx, a.pool)
+			return nil, a.probe.Ready(ctx)
 		},
 		Unavailable:    pg.Unavailable,
+		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests,
 		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins,
 	})
 }
@@ -147,52 +148,24 @@ func (a *App) Handler() http.Handler { return a.api.Handler() }
 // Users are the use cases of identity, for the command line.
 func (a *App) Users() *identity.Service { return a.users }
 
-// Close gives the database connections back.
-func (a *App) Close() { a.pool.Close() }
+// Close closes the database connections, within a bounded time.
+func (a *App) Close() { pg.Close(a.pool, a.config.CloseTimeout()) }
 
 // Run serves until ctx ends. Before the database is migrated and the first admin
-// made, the process is alive and not ready (see SetStarting). It stops in
-// order: requests in flight are answered, then the loops end, then the pool.
+// made, the process is alive and not ready. The whole stop, the pool included,
+// takes at most ShutdownTimeout.
 func (a *App) Run(ctx context.Context) error {
 	defer a.Close()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.config.Addr)
 	if err != nil {
 		return fmt.Errorf("CRM_ADDR: %w", err)
 	}
-	defer func() { _ = listener.Close() }()
-	serving, stopServing := context.WithCancel(ctx)
-	defer stopServing()
-	a.api.SetStarting("The database is being migrated.")
-	server := httpapi.NewServer(a.config.Addr, a.Handler())
-	served := make(chan error, 1)
-	go func() {
-		defer stopServing()
-		served <- httpapi.Serve(serving, server, listener, a.config.ShutdownTimeout)
-	}()
-	if err := a.prepare(serving); err != nil {
-		stopServing()
-		if serveErr := <-served; serveErr != nil || ctx.Err() != nil {
-			return serveErr
-		}
-		return err
-	}
-	a.api.SetStarting("")
-	a.log.InfoContext(ctx, "crm started", "version", Version, "address", listener.Addr().String())
-
-	looping, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopLoops()
-	var loops errgroup.Group
-	for _, run := range a.loops {
-		loops.Go(func() error {
-			defer stopServing()
-			return run(looping)
-		})
-	}
-	err = <-served
-	stopLoops()
-	if loopErr := loops.Wait(); err == nil {
-		err = loopErr
-	}
+	err = a.api.Run(ctx, listener, httpapi.Process{
+		Prepare: a.prepare, Jobs: a.loops, StopWithin: a.config.ShutdownTimeout - a.config.CloseTimeout(),
+		Started: func() {
+			a.log.InfoContext(ctx, "crm started", "version", Version, "address", listener.Addr().String())
+		},
+	})
 	a.log.InfoContext(ctx, "crm stopped")
 	return err
 }

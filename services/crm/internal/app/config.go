@@ -3,15 +3,12 @@ package app
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/netip"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"fixdesk/pkg/config"
-	"fixdesk/pkg/obs"
+	"fixdesk/pkg/pg"
 )
 
 // Prefix is what the names of the CRM's variables begin with.
@@ -19,23 +16,19 @@ const Prefix = "CRM"
 
 // Config is everything that can be set, by environment variables alone.
 type Config struct {
-	Env              config.Environment `default:"development" desc:"development, or production, which refuses what is only safe on one's own machine"`
-	Addr             string             `default:":8080" desc:"address to listen on, host:port"`
-	DatabaseURL      config.Secret      `split_words:"true" default:"postgres://localhost:5432/crm" desc:"the CRM's own PostgreSQL database, postgres://user:password@host:5432/crm"`
-	DatabasePoolSize int32              `split_words:"true" default:"16" desc:"connections to the database, at most"`
-	NotificationURL  string             `split_words:"true" default:"http://localhost:8081" desc:"where the notification service is"`
-	PublicURL        string             `split_words:"true" default:"http://localhost:8080" desc:"where this API is reached from outside, for links in mails"`
-	KeysFile         string             `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are made up and sessions end with the process"`
-	Issuer           string             `default:"fixdesk" desc:"iss of the tokens; the notification service must be told the same"`
-	AdminEmail       string             `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
-	AdminPassword    config.Secret      `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
-	VerifyEmail      string             `split_words:"true" desc:"required (the default in production): an address that nobody verified gets no text of tickets by mail; off (the default in development): it does"`
-	RelayInterval    time.Duration      `split_words:"true" default:"5s" desc:"how often the outbox is looked at without being woken, a positive duration"`
-	TrustedProxies   []netip.Prefix     `split_words:"true" desc:"networks whose X-Forwarded-For is believed, separated by commas, as in 10.0.0.0/8"`
-	CORSOrigins      []string           `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
-	LogLevel         slog.Level         `split_words:"true" default:"info" desc:"debug, info, warn or error"`
-	LogFormat        obs.Format         `split_words:"true" default:"json" desc:"json or text"`
-	ShutdownTimeout  time.Duration      `split_words:"true" default:"15s" desc:"how long requests in flight may take once the service is told to stop, a positive duration"`
+	config.Service
+	Addr             string        `default:":8080" desc:"address to listen on, host:port"`
+	DatabaseURL      config.Secret `split_words:"true" default:"postgres://localhost:5432/crm" desc:"the CRM's own PostgreSQL database, postgres://user:password@host:5432/crm"`
+	DatabasePoolSize int32         `split_words:"true" default:"16" desc:"connections to the database, at most"`
+	NotificationURL  string        `split_words:"true" default:"http://localhost:8081" desc:"where the notification service is"`
+	PublicURL        string        `split_words:"true" default:"http://localhost:8080" desc:"where this API is reached from outside, for links in mails"`
+	KeysFile         string        `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are made up and sessions end with the process"`
+	Issuer           string        `default:"fixdesk" desc:"iss of the tokens; the notification service must be told the same"`
+	AdminEmail       string        `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
+	AdminPassword    config.Secret `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
+	VerifyEmail      string        `split_words:"true" desc:"required (the default in production): an address that nobody verified gets no text of tickets by mail; off (the default in development): it does"`
+	RelayInterval    time.Duration `split_words:"true" default:"5s" desc:"how often the outbox is looked at without being woken, a positive duration"`
+	CORSOrigins      []string      `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
 }
 
 // LoadConfig reads the environment and refuses what can't work. Its error has
@@ -60,13 +53,8 @@ func (c Config) check() error {
 	if c.VerifyEmail != "" && c.VerifyEmail != "required" && c.VerifyEmail != "off" {
 		refuse("CRM_VERIFY_EMAIL must be required or off")
 	}
-	for _, v := range []struct {
-		name  string
-		value time.Duration
-	}{{"CRM_RELAY_INTERVAL", c.RelayInterval}, {"CRM_SHUTDOWN_TIMEOUT", c.ShutdownTimeout}} {
-		if v.value <= 0 {
-			refuse("%s must be a positive duration, as in 5s", v.name)
-		}
+	if c.RelayInterval <= 0 {
+		refuse("CRM_RELAY_INTERVAL must be a positive duration, as in 5s")
 	}
 	if c.DatabasePoolSize < 2 {
 		refuse("CRM_DATABASE_POOL_SIZE must be at least 2")
@@ -79,6 +67,12 @@ func (c Config) check() error {
 	if (c.AdminEmail == "") != !c.AdminPassword.IsSet() {
 		refuse("CRM_ADMIN_EMAIL and CRM_ADMIN_PASSWORD go together: set both or neither")
 	}
+	for _, origin := range c.CORSOrigins {
+		if !config.IsOrigin(origin) {
+			refuse("CRM_CORS_ORIGINS must list origins such as https://desk.example.com: scheme, host and port alone, in lower case")
+		}
+	}
+	bad = append(bad, c.Service.Check(Prefix))
 	if c.Env == config.Production {
 		bad = append(bad, c.checkProduction())
 	}
@@ -93,15 +87,8 @@ func (c Config) checkProduction() error {
 	} else if info, err := os.Stat(c.KeysFile); err == nil && info.Mode().Perm()&0o077 != 0 {
 		refuse("CRM_KEYS_FILE must be readable by its owner alone in production (chmod 600)")
 	}
-	for _, p := range c.TrustedProxies {
-		if p.Bits() == 0 {
-			refuse("CRM_TRUSTED_PROXIES must not trust every address in production: name your proxies' networks")
-		}
-	}
-	for _, o := range c.CORSOrigins {
-		if strings.Contains(o, "*") {
-			refuse("CRM_CORS_ORIGINS must name each origin; a wildcard is not understood")
-		}
+	if pg.MayBePlainText(c.DatabaseURL.Reveal()) {
+		refuse("CRM_DATABASE_URL must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require")
 	}
 	return errors.Join(bad...)
 }

@@ -25,6 +25,9 @@ func TestASettingThatCantWorkIsRefusedByNameAndNeverShown(t *testing.T) {
 		"CRM_NOTIFICATION_URL":   "canary",
 		"CRM_PUBLIC_URL":         "ftp://canary",
 		"CRM_TRUSTED_PROXIES":    "canary",
+		"CRM_CORS_ORIGINS":       "canary", // not an origin
+		"CRM_REQUEST_TIMEOUT":    "0s",
+		"CRM_MAX_REQUESTS":       "0",
 		"CRM_LOG_LEVEL":          "canary",
 		"CRM_ADMIN_EMAIL":        "canary@example.com", // without its password
 	} {
@@ -82,9 +85,19 @@ func TestProductionRefusesWhatIsOnlySafeAtHome(t *testing.T) {
 	if err := os.Chmod(file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("CRM_CORS_ORIGINS", "*")
+	t.Setenv("CRM_CORS_ORIGINS", "https://desk.example.com,*")
 	refused("CRM_CORS_ORIGINS")
 	t.Setenv("CRM_CORS_ORIGINS", "https://desk.example.com")
+	for _, mode := range []string{"", "?sslmode=disable", "?sslmode=allow", "?sslmode=prefer"} {
+		t.Setenv("CRM_DATABASE_URL", "postgres://crm@db.example.com/crm"+mode)
+		refused("CRM_DATABASE_URL")
+	}
+	for _, url := range []string{"postgres://crm@db.example.com/crm?sslmode=require", "postgres://crm@127.0.0.1/crm?sslmode=disable", "postgres:///crm?host=/run/postgresql"} {
+		t.Setenv("CRM_DATABASE_URL", url)
+		if _, err := app.LoadConfig(); err != nil {
+			t.Errorf("%s is refused: %v", url, err)
+		}
+	}
 	t.Setenv("CRM_TRUSTED_PROXIES", "0.0.0.0/0")
 	refused("CRM_TRUSTED_PROXIES")
 }

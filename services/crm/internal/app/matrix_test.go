@@ -97,7 +97,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	ctx := context.Background()
-	url := pgtest.NewURL(t, db.CRM, "crm/migrations")
+	url := pgtest.NewPatientURL(t, db.CRM, "crm/migrations")
 	t.Setenv("CRM_DATABASE_URL", url)
 	t.Setenv("CRM_NOTIFICATION_URL", "http://127.0.0.1:1")
 	t.Setenv("CRM_TRUSTED_PROXIES", "127.0.0.0/8")

@@ -6,6 +6,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"fixdesk/db"
 	"fixdesk/pkg/errs"
@@ -43,6 +43,7 @@ type App struct {
 	config   Config
 	log      *slog.Logger
 	pool     *pgxpool.Pool
+	probe    *pg.Probe
 	mailer   *email.Pool
 	delivery *delivery.Loop
 	api      *httpapi.API
@@ -67,7 +68,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("NOTIFICATION_DATABASE_URL: %w", err)
 	}
-	a := &App{config: c, log: log, pool: pool}
+	a := &App{config: c, log: log, pool: pool, probe: pg.NewProbe(pool, time.Now)}
 	if err := a.assemble(servers, sender); err != nil {
 		pool.Close()
 		return nil, err
@@ -113,7 +114,8 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 			return authenticate(ctx, verifier, bearer, allow)
 		},
 		Principal: request.Caller,
-		Ready:     a.ready, Unavailable: pg.Unavailable, TrustedProxies: a.config.TrustedProxies,
+		Ready:     a.ready, Unavailable: pg.Unavailable,
+		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests, TrustedProxies: a.config.TrustedProxies,
 	})
 }
 
@@ -144,8 +146,11 @@ func (a *App) ready(ctx context.Context) (map[string]string, error) {
 				", tried again at " + s.RetryAt.UTC().Format(time.RFC3339)
 		}
 	}
-	err := pg.Ping(ctx, a.pool)
-	if err != nil {
+	err := a.probe.Ready(ctx)
+	switch {
+	case errors.Is(err, pg.ErrReadOnly):
+		details["database"] = "takes no writes"
+	case err != nil:
 		details["database"] = "does not answer"
 	}
 	return details, err
@@ -159,60 +164,33 @@ func (a *App) Migrate(ctx context.Context) error {
 // Handler serves the API.
 func (a *App) Handler() http.Handler { return a.api.Handler() }
 
-// Close gives the connections back.
+// Close closes the connections, those to the database within a bounded time.
 func (a *App) Close() {
 	a.mailer.Close()
-	a.pool.Close()
+	pg.Close(a.pool, a.config.CloseTimeout())
 }
 
 // Run serves until ctx ends. Before the database is migrated, the process is
-// alive and not ready (see SetStarting). It stops in order: requests in
-// flight are answered, the loops end with the mails on the wire, then the
-// pools.
+// alive and not ready. The whole stop, with the mails on the wire and the pool,
+// takes at most ShutdownTimeout.
 func (a *App) Run(ctx context.Context) error {
 	defer a.Close()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.config.Addr)
 	if err != nil {
 		return fmt.Errorf("NOTIFICATION_ADDR: %w", err)
 	}
-	defer func() { _ = listener.Close() }()
-	serving, stopServing := context.WithCancel(ctx)
-	defer stopServing()
-	a.api.SetStarting("The database is being migrated.")
-	server := httpapi.NewServer(a.config.Addr, a.Handler())
-	served := make(chan error, 1)
-	go func() {
-		defer stopServing()
-		served <- httpapi.Serve(serving, server, listener, a.config.ShutdownTimeout)
-	}()
-	if err := a.Migrate(serving); err != nil {
-		stopServing()
-		if serveErr := <-served; serveErr != nil || ctx.Err() != nil {
-			return serveErr
-		}
-		return err
-	}
-	a.api.SetStarting("")
-	a.log.InfoContext(ctx, "notification started", "version", Version, "address", listener.Addr().String())
-
-	looping, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopLoops()
 	schedule := delivery.Schedule{PollInterval: a.config.PollInterval, Retention: a.config.Retention}
-	var loops errgroup.Group
-	for _, run := range []func(context.Context) error{
-		a.delivery.Run,
-		func(ctx context.Context) error { return a.delivery.RunSchedule(ctx, schedule) },
-	} {
-		loops.Go(func() error {
-			defer stopServing()
-			return run(looping)
-		})
-	}
-	err = <-served
-	stopLoops()
-	if loopErr := loops.Wait(); err == nil {
-		err = loopErr
-	}
+	err = a.api.Run(ctx, listener, httpapi.Process{
+		Prepare: a.Migrate,
+		Started: func() {
+			a.log.InfoContext(ctx, "notification started", "version", Version, "address", listener.Addr().String())
+		},
+		Jobs: []func(context.Context) error{
+			a.delivery.Run,
+			func(ctx context.Context) error { return a.delivery.RunSchedule(ctx, schedule) },
+		},
+		StopWithin: a.config.ShutdownTimeout - a.config.CloseTimeout(),
+	})
 	a.log.InfoContext(ctx, "notification stopped")
 	return err
 }

@@ -4,9 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/mail"
-	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -14,7 +12,7 @@ import (
 
 	"fixdesk/pkg/address"
 	"fixdesk/pkg/config"
-	"fixdesk/pkg/obs"
+	"fixdesk/pkg/pg"
 	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/email"
 )
@@ -24,34 +22,30 @@ const Prefix = "NOTIFICATION"
 
 // Config is everything that can be set, by environment variables alone.
 type Config struct {
-	Env              config.Environment `default:"development" desc:"development, or production, which refuses what is only safe on one's own machine"`
-	Addr             string             `default:":8081" desc:"address to listen on, host:port"`
-	DatabaseURL      config.Secret      `split_words:"true" default:"postgres://localhost:5432/notification" desc:"the service's own PostgreSQL database, postgres://user:password@host:5432/notification"`
-	DatabasePoolSize int32              `split_words:"true" default:"10" desc:"connections to the database, at most"`
-	JWKSURL          string             `envconfig:"JWKS_URL" default:"http://localhost:8080/.well-known/jwks.json" desc:"where the keys that verify callers' tokens are"`
-	Issuer           string             `default:"fixdesk" desc:"iss that tokens must have; the same as CRM_ISSUER"`
-	SMTPURL          config.Secret      `envconfig:"SMTP_URL" default:"smtp://localhost:1025" desc:"mail servers by priority, separated by commas: smtp://[user:password@]host[:port] or smtps://…, options ?tls=required|opportunistic|none&auth=plain|login|cram-md5|scram-sha-1|scram-sha-256|xoauth2"`
-	SMTPConnections  int                `envconfig:"SMTP_CONNECTIONS" default:"10" desc:"mails sent at a time, each over its own connection, 1 to 200"`
-	SMTPTimeout      time.Duration      `envconfig:"SMTP_TIMEOUT" default:"20s" desc:"bounds connecting to a mail server, and again one mail; twice this must be shorter than the lease"`
-	SMTPMaxMessages  int                `envconfig:"SMTP_MAX_MESSAGES" default:"100" desc:"mails that one connection carries, at least 1"`
-	SMTPIdleTime     time.Duration      `envconfig:"SMTP_IDLE_TIME" default:"15s" desc:"how long an unused connection is kept, a positive duration"`
-	SMTPHELO         string             `envconfig:"SMTP_HELO" desc:"name given in EHLO; unset, the mail domain"`
-	SMTPCAFile       string             `envconfig:"SMTP_CA_FILE" desc:"certificates in PEM to trust besides the system's, for a mail server with a private one"`
-	MailFrom         string             `split_words:"true" default:"Fixdesk <fixdesk@localhost.localdomain>" desc:"sender of every mail, Name <address> or an address"`
-	MailDomain       string             `split_words:"true" desc:"right side of Message-IDs; unset, the sender's domain"`
-	DKIMKeyFile      string             `envconfig:"DKIM_KEY_FILE" desc:"RSA or Ed25519 private key in PEM; set, every mail is signed"`
-	DKIMSelector     string             `envconfig:"DKIM_SELECTOR" desc:"where in the domain's DNS the public key is; goes with NOTIFICATION_DKIM_KEY_FILE"`
-	DKIMDomain       string             `envconfig:"DKIM_DOMAIN" desc:"domain that signs; unset, the sender's"`
-	RetryBase        time.Duration      `split_words:"true" default:"30s" desc:"longest wait after the first temporary failure; doubles with each further one"`
-	RetryCap         time.Duration      `split_words:"true" default:"1h" desc:"longest wait between two tries"`
-	GiveUpAfter      time.Duration      `split_words:"true" default:"48h" desc:"after this a temporary failure is final"`
-	PollInterval     time.Duration      `split_words:"true" default:"5s" desc:"how often due recipients and expired leases are looked for without being woken"`
-	Lease            time.Duration      `default:"60s" desc:"how long a recipient belongs to the replica that sends its mail; longer than twice NOTIFICATION_SMTP_TIMEOUT"`
-	Retention        time.Duration      `default:"2160h" desc:"age at which notifications that are over are deleted; 0 keeps them for ever"`
-	TrustedProxies   []netip.Prefix     `split_words:"true" desc:"networks whose X-Forwarded-For is believed, separated by commas, as in 10.0.0.0/8"`
-	LogLevel         slog.Level         `split_words:"true" default:"info" desc:"debug, info, warn or error"`
-	LogFormat        obs.Format         `split_words:"true" default:"json" desc:"json or text"`
-	ShutdownTimeout  time.Duration      `split_words:"true" default:"15s" desc:"how long requests in flight may take once the service is told to stop, a positive duration"`
+	config.Service
+	Addr             string        `default:":8081" desc:"address to listen on, host:port"`
+	DatabaseURL      config.Secret `split_words:"true" default:"postgres://localhost:5432/notification" desc:"the service's own PostgreSQL database, postgres://user:password@host:5432/notification"`
+	DatabasePoolSize int32         `split_words:"true" default:"10" desc:"connections to the database, at most"`
+	JWKSURL          string        `envconfig:"JWKS_URL" default:"http://localhost:8080/.well-known/jwks.json" desc:"where the keys that verify callers' tokens are"`
+	Issuer           string        `default:"fixdesk" desc:"iss that tokens must have; the same as CRM_ISSUER"`
+	SMTPURL          config.Secret `envconfig:"SMTP_URL" default:"smtp://localhost:1025" desc:"mail servers by priority, separated by commas: smtp://[user:password@]host[:port] or smtps://…, options ?tls=required|opportunistic|none&auth=plain|login|cram-md5|scram-sha-1|scram-sha-256|xoauth2"`
+	SMTPConnections  int           `envconfig:"SMTP_CONNECTIONS" default:"10" desc:"mails sent at a time, each over its own connection, 1 to 200"`
+	SMTPTimeout      time.Duration `envconfig:"SMTP_TIMEOUT" default:"20s" desc:"bounds connecting to a mail server, and again one mail; twice this must be shorter than the lease"`
+	SMTPMaxMessages  int           `envconfig:"SMTP_MAX_MESSAGES" default:"100" desc:"mails that one connection carries, at least 1"`
+	SMTPIdleTime     time.Duration `envconfig:"SMTP_IDLE_TIME" default:"15s" desc:"how long an unused connection is kept, a positive duration"`
+	SMTPHELO         string        `envconfig:"SMTP_HELO" desc:"name given in EHLO; unset, the mail domain"`
+	SMTPCAFile       string        `envconfig:"SMTP_CA_FILE" desc:"certificates in PEM to trust besides the system's, for a mail server with a private one"`
+	MailFrom         string        `split_words:"true" default:"Fixdesk <fixdesk@localhost.localdomain>" desc:"sender of every mail, Name <address> or an address"`
+	MailDomain       string        `split_words:"true" desc:"right side of Message-IDs; unset, the sender's domain"`
+	DKIMKeyFile      string        `envconfig:"DKIM_KEY_FILE" desc:"RSA or Ed25519 private key in PEM; set, every mail is signed"`
+	DKIMSelector     string        `envconfig:"DKIM_SELECTOR" desc:"where in the domain's DNS the public key is; goes with NOTIFICATION_DKIM_KEY_FILE"`
+	DKIMDomain       string        `envconfig:"DKIM_DOMAIN" desc:"domain that signs; unset, the sender's"`
+	RetryBase        time.Duration `split_words:"true" default:"30s" desc:"longest wait after the first temporary failure; doubles with each further one"`
+	RetryCap         time.Duration `split_words:"true" default:"1h" desc:"longest wait between two tries"`
+	GiveUpAfter      time.Duration `split_words:"true" default:"48h" desc:"after this a temporary failure is final"`
+	PollInterval     time.Duration `split_words:"true" default:"5s" desc:"how often due recipients and expired leases are looked for without being woken"`
+	Lease            time.Duration `default:"60s" desc:"how long a recipient belongs to the replica that sends its mail; longer than twice NOTIFICATION_SMTP_TIMEOUT"`
+	Retention        time.Duration `default:"2160h" desc:"age at which notifications that are over are deleted; 0 keeps them for ever"`
 }
 
 // LoadConfig reads the environment and refuses what can't work. Its error has
@@ -72,7 +66,7 @@ func (c Config) check() error {
 		value time.Duration
 	}{
 		{"SMTP_TIMEOUT", c.SMTPTimeout}, {"SMTP_IDLE_TIME", c.SMTPIdleTime}, {"RETRY_BASE", c.RetryBase},
-		{"GIVE_UP_AFTER", c.GiveUpAfter}, {"POLL_INTERVAL", c.PollInterval}, {"SHUTDOWN_TIMEOUT", c.ShutdownTimeout},
+		{"GIVE_UP_AFTER", c.GiveUpAfter}, {"POLL_INTERVAL", c.PollInterval},
 	} {
 		if v.value <= 0 {
 			refuse("NOTIFICATION_%s must be a positive duration, as in 5s", v.name)
@@ -98,8 +92,13 @@ func (c Config) check() error {
 	}
 	if u, err := url.Parse(c.JWKSURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		refuse("NOTIFICATION_JWKS_URL must be an address such as http://host:8080/.well-known/jwks.json")
+	} else if c.Env == config.Production && u.Scheme != "https" && !config.IsThisHost(u.Hostname()) {
+		refuse("NOTIFICATION_JWKS_URL must be https in production, unless it is on this host")
 	}
-	return errors.Join(append(bad, c.checkMail())...)
+	if c.Env == config.Production && pg.MayBePlainText(c.DatabaseURL.Reveal()) {
+		refuse("NOTIFICATION_DATABASE_URL must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require")
+	}
+	return errors.Join(append(bad, c.Service.Check(Prefix), c.checkMail())...)
 }
 
 func (c Config) checkMail() error {
@@ -122,11 +121,6 @@ func (c Config) checkMail() error {
 	}
 	if from, _ := c.from(); strings.HasSuffix(from.Address, "@localhost.localdomain") {
 		refuse("NOTIFICATION_MAIL_FROM must be an address of yours in production")
-	}
-	for _, p := range c.TrustedProxies {
-		if p.Bits() == 0 {
-			refuse("NOTIFICATION_TRUSTED_PROXIES must not trust every address in production: name your proxies' networks")
-		}
 	}
 	return errors.Join(bad...)
 }

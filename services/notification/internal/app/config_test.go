@@ -67,10 +67,24 @@ func TestProductionRefusesWhatIsOnlySafeAtHome(t *testing.T) {
 		t.Fatalf("a sound configuration is refused: %v", err)
 	}
 	for _, setting := range []string{
+		"NOTIFICATION_JWKS_URL=https://crm.example.com/.well-known/jwks.json", "NOTIFICATION_JWKS_URL=http://127.0.0.1:8080/.well-known/jwks.json",
+		"NOTIFICATION_DATABASE_URL=postgres://n@db.example.com/n?sslmode=verify-full&sslrootcert=system",
+	} {
+		t.Run(setting, func(t *testing.T) {
+			name, value, _ := strings.Cut(setting, "=")
+			t.Setenv(name, value)
+			if _, err := app.LoadConfig(); err != nil {
+				t.Errorf("a sound configuration is refused: %v", err)
+			}
+		})
+	}
+	for _, setting := range []string{
 		"NOTIFICATION_SMTP_URL=smtp://mail.example.com?tls=none",
 		"NOTIFICATION_SMTP_URL=smtp://localhost,smtp://mail.example.com?tls=opportunistic",
 		"NOTIFICATION_MAIL_FROM=Fixdesk <fixdesk@localhost.localdomain>",
 		"NOTIFICATION_TRUSTED_PROXIES=0.0.0.0/0",
+		"NOTIFICATION_JWKS_URL=http://crm.example.com/.well-known/jwks.json",
+		"NOTIFICATION_DATABASE_URL=postgres://n@db.example.com/n", "NOTIFICATION_DATABASE_URL=postgres://n@db.example.com/n?sslmode=prefer",
 	} {
 		t.Run(setting, func(t *testing.T) {
 			name, value, _ := strings.Cut(setting, "=")

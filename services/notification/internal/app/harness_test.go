@@ -81,12 +81,15 @@ func (i *issuer) client(t testing.TB, url string) *notifyapi.Client {
 // testConfig is quick to retry and polls often.
 func testConfig(databaseURL, jwksURL string, smtp ...string) app.Config {
 	return app.Config{
-		Env: "development", Addr: "127.0.0.1:0", DatabaseURL: config.NewSecret(databaseURL), DatabasePoolSize: 8,
+		Service: config.Service{
+			Env: config.Development, LogLevel: slog.LevelInfo, LogFormat: obs.JSON,
+			RequestTimeout: time.Minute, MaxRequests: 64, ShutdownTimeout: 5 * time.Second,
+		},
+		Addr: "127.0.0.1:0", DatabaseURL: config.NewSecret(databaseURL), DatabasePoolSize: 8,
 		JWKSURL: jwksURL, Issuer: "fixdesk", SMTPURL: config.NewSecret("smtp://" + strings.Join(smtp, ",smtp://")),
 		SMTPConnections: 4, SMTPTimeout: 2 * time.Second, SMTPMaxMessages: 100, SMTPIdleTime: 5 * time.Second,
 		MailFrom: "Fixdesk <fixdesk@example.com>", RetryBase: 20 * time.Millisecond, RetryCap: 100 * time.Millisecond,
 		GiveUpAfter: time.Hour, PollInterval: 20 * time.Millisecond, Lease: 6 * time.Second,
-		LogLevel: slog.LevelInfo, LogFormat: obs.JSON, ShutdownTimeout: 5 * time.Second,
 	}
 }
 
@@ -164,7 +167,7 @@ func start(t testing.TB, i *issuer, c app.Config) *service {
 }
 
 func newDatabase(t testing.TB) string {
-	return pgtest.NewURL(t, db.Notification, "notification/migrations")
+	return pgtest.NewPatientURL(t, db.Notification, "notification/migrations")
 }
 
 func newMail(recipients ...string) notifyapi.Request {

@@ -1,0 +1,70 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Process is what a service does besides answering requests.
+type Process struct {
+	// Prepare runs before the service is ready, for example migrations.
+	Prepare func(ctx context.Context) error
+	// Started is called once, when the service has become ready.
+	Started func()
+	// Jobs run from then on, until their context ends.
+	Jobs []func(ctx context.Context) error
+	// StopWithin bounds the stop of requests and jobs.
+	StopWithin time.Duration
+}
+
+// Run serves requests from l until ctx ends. Until p is prepared the service is
+// alive and not ready (see SetStarting). It stops when ctx ends or a job fails:
+// requests and jobs end at the same time, within p.StopWithin. It returns nil
+// after a clean stop.
+func (a *API) Run(ctx context.Context, l net.Listener, p Process) error {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	a.SetStarting("The database is being migrated.")
+	server := NewServer(l.Addr().String(), a.Handler())
+	served := make(chan error, 1)
+	go func() {
+		defer stop()
+		served <- Serve(running, server, l, p.StopWithin)
+	}()
+	err := p.Prepare(running)
+	if err == nil {
+		a.SetStarting("")
+		p.Started()
+		err = p.runJobs(running, stop)
+	} else if running.Err() != nil {
+		err = nil // it was told to stop meanwhile
+	}
+	stop()
+	if serveErr := <-served; serveErr != nil {
+		err = serveErr
+	}
+	return err
+}
+
+func (p Process) runJobs(ctx context.Context, stop context.CancelFunc) error {
+	var jobs errgroup.Group
+	for _, run := range p.Jobs {
+		jobs.Go(func() error {
+			defer stop()
+			return run(ctx)
+		})
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- jobs.Wait() }()
+	<-ctx.Done()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(p.StopWithin):
+		return fmt.Errorf("jobs still run %s after the stop began", p.StopWithin)
+	}
+}

@@ -1,0 +1,34 @@
+package pg
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// MayBePlainText tells whether a connection to the database at url may cross a
+// network without TLS: with sslmode disable, allow or prefer (the default) to a
+// host that is not this machine.
+func MayBePlainText(url string) bool {
+	config, err := pgconn.ParseConfig(url)
+	if err != nil {
+		return false // Open refuses it
+	}
+	if config.TLSConfig == nil && !local(config.Host) {
+		return true
+	}
+	for _, f := range config.Fallbacks {
+		if f.TLSConfig == nil && !local(f.Host) {
+			return true
+		}
+	}
+	return false
+}
+
+func local(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	return host == "localhost" || strings.HasPrefix(host, "/") // a socket's folder
+}

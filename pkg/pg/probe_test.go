@@ -1,0 +1,124 @@
+package pg_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/pg"
+)
+
+// ping asks the pool for a connection and the server for an answer.
+func ping(t *testing.T, pool *pgxpool.Pool) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	return pool.Ping(ctx)
+}
+
+// probeEachTime makes a probe that shares no outcome between calls one after
+// the other.
+func probeEachTime(pool *pgxpool.Pool) *pg.Probe {
+	var seconds atomic.Int64
+	return pg.NewProbe(pool, func() time.Time { return time.Unix(seconds.Add(1), 0) })
+}
+
+func TestExhaustedPoolIsBusyAndTheDatabaseStillReady(t *testing.T) {
+	t.Parallel()
+	pool := open(t, pgtest.NewURL(t, none, "m"), pg.Config{MaxConns: 1, AcquireTimeout: 100 * time.Millisecond})
+	only, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, err = pool.Exec(t.Context(), "select 1")
+	if took := time.Since(began); !pg.Unavailable(err) || took < 90*time.Millisecond {
+		t.Errorf("after %s: %v", took, err)
+	}
+	if err := probeEachTime(pool).Ready(t.Context()); err != nil {
+		t.Errorf("an exhausted pool makes the database not ready: %v", err)
+	}
+	only.Release()
+	if _, err := pool.Exec(t.Context(), "select 1"); err != nil {
+		t.Errorf("control: %v", err)
+	}
+}
+
+func TestReadOnlyDatabaseIsNotReadyAndItsConnectionsAreDropped(t *testing.T) {
+	t.Parallel()
+	pool := open(t, pgtest.NewURL(t, none, "m"), pg.Config{MaxConns: 2})
+	mustExec(t, pool, "create table written (n int)")
+	probe := probeEachTime(pool)
+	if err := probe.Ready(t.Context()); err != nil {
+		t.Fatalf("control: %v", err)
+	}
+	name := pgx.Identifier{pool.Config().ConnConfig.Database}.Sanitize()
+	mustExec(t, pool, "alter database "+name+" set default_transaction_read_only = on")
+	if err := probe.Ready(t.Context()); !errors.Is(err, pg.ErrReadOnly) || !pg.Unavailable(err) {
+		t.Errorf("a read-only database: %v", err)
+	}
+	pool.Reset() // as if the server had been replaced
+	_, err := pool.Exec(t.Context(), "insert into written values (1)")
+	if !pg.Unavailable(err) {
+		t.Errorf("a write: %v", err)
+	}
+	waitFor(t, func() bool { return pool.Stat().TotalConns() == 0 })
+	if _, err = pool.Exec(t.Context(), "select nonsense"); err == nil || pool.Stat().TotalConns() != 1 {
+		t.Errorf("control: %v, %d connections", err, pool.Stat().TotalConns())
+	}
+	mustExec(t, pool, "set default_transaction_read_only = off") // of its one connection
+	mustExec(t, pool, "alter database "+name+" reset default_transaction_read_only")
+	if err := probe.Ready(t.Context()); err != nil {
+		t.Errorf("writable again: %v", err)
+	}
+}
+
+func TestFrozenServerIsNotReadyAndClosingThePoolIsBounded(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "pg-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server, err := pgserver.Start(t.Context(), pgserver.Options{Dir: filepath.Join(dir, "pg"), Test: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Stop(context.Background()) }()
+	pool := open(t, server.URL("postgres"), pg.Config{})
+	probe := probeEachTime(pool)
+	if err := errors.Join(ping(t, pool), probe.Ready(t.Context())); err != nil {
+		t.Fatalf("control: %v", err)
+	}
+	var backend int
+	if err := pool.QueryRow(t.Context(), "select pg_backend_pid()").Scan(&backend); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range []int{server.Pid(), backend} {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+	}
+	if err := probe.Ready(t.Context()); !pg.Unavailable(err) {
+		t.Errorf("a frozen server: %v", err)
+	}
+	began := time.Now()
+	pg.Close(pool, 200*time.Millisecond)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("closing took %s", took)
+	}
+}
