@@ -100,24 +100,24 @@ func (a *App) assemble(p parts, keys keySource) {
 		Queries: crmdb.New(a.pool), Client: client, Links: notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()},
 		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry,
 	})
-	feed := eventstream.NewFeed(eventstream.FeedConfig{
-		Pool: a.pool, Now: p.now, Log: a.log, Registry: registry,
-		StillIn: func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) },
+	stream := eventstream.NewService(eventstream.Config{
+		Pool: a.pool, Now: p.now, Log: a.log, Registry: registry, Jobs: jobs,
+		Check: func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) },
 	})
-	wake := func() { relay.Wake(); feed.Wake() }
+	wake := func() { relay.Wake(); stream.Wake() }
 	backlog := a.assignmentBacklog(p, wake, jobs)
 	a.users = identity.New(identity.Config{
 		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
 		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(), Wake: func() { wake(); backlog.Wake() }, Log: a.log,
 	})
 	a.tickets = ticket.NewService(a.pool, client, p.now, wake)
-	a.loops = []func(context.Context) error{relay.Run, backlog.Run, feed.Run, a.users.Run, a.keyPurge(jobs).Run}
+	a.loops = []func(context.Context) error{relay.Run, backlog.Run, stream.Run, a.users.Run, a.keyPurge(jobs).Run}
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	ticket.Register(a.api, a.tickets)
 	ticketlist.Register(a.api, ticketlist.NewService(a.pool, p.now))
 	reports.Register(a.api, reports.NewService(a.pool, p.now))
-	eventstream.Register(a.api, feed)
+	eventstream.Register(a.api, stream)
 	outbox.Mount(a.api, relay)
 }
 

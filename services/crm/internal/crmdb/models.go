@@ -332,6 +332,7 @@ type TicketEvent struct {
 	Changes       []byte
 	CreatedAt     time.Time
 	TransactionID pgtype.Uint64
+	Position      *int64
 }
 
 type User struct {

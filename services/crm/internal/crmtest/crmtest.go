@@ -413,17 +413,17 @@ func (d *Env) WantNotices(what string, want ...string) {
 const WrongLoads = `select count(*) from engineers e where e.active_tickets <>
 	(select count(*) from tickets t where t.assignee_id = e.user_id and t.status in ('open', 'in_progress', 'blocked'))`
 
-// Eventually waits for a condition within 20 s.
+// Eventually waits for a condition within a minute.
 func (d *Env) Eventually(what string, is func() bool) {
 	d.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !is() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			d.Fatalf("not within 20 s: %s", what)
+			d.Fatalf("not within a minute: %s", what)
 		}
 	}
 }

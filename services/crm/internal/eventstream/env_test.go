@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fixdesk/pkg/errs"
@@ -28,41 +28,50 @@ type testEnv struct{ *crmtest.Env }
 
 func newTestEnv(t testing.TB) *testEnv {
 	t.Helper()
-	return &testEnv{crmtest.New(t, func(e *crmtest.Env, api *httpapi.API) {
-		ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
-	})}
+	return &testEnv{crmtest.New(t, mount)}
 }
 
-// replica is a feed with its loop running, behind a real server.
+func envOn(t testing.TB, pool *pgxpool.Pool) *testEnv {
+	t.Helper()
+	return &testEnv{crmtest.On(t, pool, mount)}
+}
+
+func mount(e *crmtest.Env, api *httpapi.API) {
+	ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+// replica is a service with its loops running, behind a real server.
 type replica struct {
 	*testEnv
-	feed     *Feed
+	service  *Service
 	registry *prometheus.Registry
 	url      string
 	stop     func() // ends the server and then the loop, as the service does
 }
 
-// newReplica starts one more replica on the desk's database. adjust may change
-// the feed before it runs.
-func (d *testEnv) newReplica(adjust func(*Feed)) *replica {
+// newReplica starts one more replica on the database. adjust may change
+// the service before it runs.
+func (d *testEnv) newReplica(adjust func(*Service)) *replica {
 	d.Helper()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := discard
 	registry := prometheus.NewRegistry()
-	feed := NewFeed(FeedConfig{Pool: d.Pool, Now: d.Now, Log: log, Registry: registry, StillIn: d.stillIn})
+	service := NewService(Config{Pool: d.Pool, Now: d.Now, Log: log, Registry: registry, Check: d.check})
 	if adjust != nil {
-		adjust(feed)
+		adjust(service)
 	}
 	handler := d.NewHandler(log, func(e *crmtest.Env, api *httpapi.API) {
-		ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, feed.Wake))
-		Register(api, feed)
+		ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, service.Wake))
+		Register(api, service)
 	})
-	r := &replica{testEnv: d, feed: feed, registry: registry}
-	r.url, r.stop = serve(d, handler, feed)
+	r := &replica{testEnv: d, service: service, registry: registry}
+	r.url, r.stop = serve(d, handler, service)
 	return r
 }
 
-// serve runs a handler and a feed until the test ends, or stop is called.
-func serve(d *testEnv, handler http.Handler, feed *Feed) (url string, stop func()) {
+// serve runs a handler and a service until the test ends, or stop is called.
+func serve(d *testEnv, handler http.Handler, service *Service) (url string, stop func()) {
 	d.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -72,7 +81,7 @@ func serve(d *testEnv, handler http.Handler, feed *Feed) (url string, stop func(
 	looping, stopLooping := context.WithCancel(context.Background())
 	served, looped := make(chan error, 1), make(chan error, 1)
 	go func() { served <- httpapi.Serve(serving, httpapi.NewServer("", handler), l, 10*time.Second) }()
-	go func() { looped <- feed.Run(looping) }()
+	go func() { looped <- service.Run(looping) }()
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {
@@ -90,8 +99,8 @@ func serve(d *testEnv, handler http.Handler, feed *Feed) (url string, stop func(
 	return "http://" + l.Addr().String(), stop
 }
 
-// stillIn is desk's own door again: the bearer token is the caller's id.
-func (d *testEnv) stillIn(ctx context.Context, p identity.Principal) error {
+// check is the check of an open stream: the bearer token is the caller's id.
+func (d *testEnv) check(ctx context.Context, p identity.Principal) error {
 	ctx, err := d.Authenticate(ctx, p.UserID.String(), ticket.Everybody)
 	if err == nil && identity.PrincipalFrom(ctx).Role != p.Role {
 		return errs.New(errs.Forbidden, errs.CodeForbidden, "No.")
@@ -99,8 +108,8 @@ func (d *testEnv) stillIn(ctx context.Context, p identity.Principal) error {
 	return err
 }
 
-// toldEvent is an event as a client reads it from a stream.
-type toldEvent struct {
+// receivedEvent is an event as a client reads it from a stream.
+type receivedEvent struct {
 	id, kind string
 	data     string
 	body     struct {
@@ -111,10 +120,10 @@ type toldEvent struct {
 	at time.Time
 }
 
-// listener is a client with an open stream.
-type listener struct {
+// client reads a stream.
+type client struct {
 	*testEnv
-	events chan toldEvent // closed when the stream has ended
+	events chan receivedEvent // closed when the stream has ended
 	close  func()
 	err    error // why it ended; io.EOF after a clean end. Read it after events is closed
 
@@ -123,9 +132,9 @@ type listener struct {
 	beat int    // comments
 }
 
-// listen opens a stream of a replica, or at a whole address, as the bearer of a token, behind an event id if one is
-// given, and waits until it is open.
-func (d *testEnv) listen(url, token, last string) *listener {
+// connect opens a stream of a replica, or at a whole address, as the bearer of a
+// token, behind an event id if one is given, and waits until it is open.
+func (d *testEnv) connect(url, token, last string) *client {
 	d.Helper()
 	l, answer := d.open(url, token, last)
 	if answer.StatusCode != http.StatusOK {
@@ -134,9 +143,9 @@ func (d *testEnv) listen(url, token, last string) *listener {
 	return l
 }
 
-var feedTransport = &http.Transport{DisableCompression: true}
+var streamTransport = &http.Transport{DisableCompression: true}
 
-func (d *testEnv) open(url, token, last string) (*listener, *http.Response) {
+func (d *testEnv) open(url, token, last string) (*client, *http.Response) {
 	d.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	if !strings.Contains(url, "/v1/") {
@@ -151,12 +160,12 @@ func (d *testEnv) open(url, token, last string) (*listener, *http.Response) {
 	if last != "" {
 		request.Header.Set("Last-Event-ID", last)
 	}
-	answer, err := feedTransport.RoundTrip(request)
+	answer, err := streamTransport.RoundTrip(request)
 	if err != nil {
 		cancel()
 		d.Fatal(err)
 	}
-	l := &listener{testEnv: d, events: make(chan toldEvent, 1000)}
+	l := &client{testEnv: d, events: make(chan receivedEvent, 1000)}
 	done := make(chan struct{})
 	var once sync.Once
 	l.close = func() { once.Do(func() { cancel(); <-done }) }
@@ -171,8 +180,8 @@ func (d *testEnv) open(url, token, last string) (*listener, *http.Response) {
 }
 
 // read is the client's side of WHATWG HTML, section server-sent events.
-func (l *listener) read(r *bufio.Reader) error {
-	var e toldEvent
+func (l *client) read(r *bufio.Reader) error {
+	var e receivedEvent
 	for {
 		text, err := r.ReadString('\n')
 		if err != nil {
@@ -205,25 +214,25 @@ func (l *listener) read(r *bufio.Reader) error {
 				}
 				l.events <- e
 			}
-			e = toldEvent{}
+			e = receivedEvent{}
 		}
 	}
 }
 
-func (l *listener) lastID() string {
+func (l *client) lastID() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last
 }
 
-func (l *listener) beats() int {
+func (l *client) beats() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.beat
 }
 
 // next waits for the next event.
-func (l *listener) next() toldEvent {
+func (l *client) next() receivedEvent {
 	l.Helper()
 	select {
 	case e, open := <-l.events:
@@ -231,16 +240,16 @@ func (l *listener) next() toldEvent {
 			l.Fatalf("the stream ended: %v", l.err)
 		}
 		return e
-	case <-time.After(20 * time.Second):
-		l.Fatal("no event within 20 s")
+	case <-time.After(time.Minute):
+		l.Fatal("no event within a minute")
 	}
-	return toldEvent{}
+	return receivedEvent{}
 }
 
 // until gives the events up to and including the one that is wanted.
-func (l *listener) until(wanted func(toldEvent) bool) []toldEvent {
+func (l *client) until(wanted func(receivedEvent) bool) []receivedEvent {
 	l.Helper()
-	var events []toldEvent
+	var events []receivedEvent
 	for {
 		e := l.next()
 		events = append(events, e)
@@ -251,7 +260,7 @@ func (l *listener) until(wanted func(toldEvent) bool) []toldEvent {
 }
 
 // ends waits for the end of the stream, within the time.
-func (l *listener) ends(within time.Duration) error {
+func (l *client) ends(within time.Duration) error {
 	l.Helper()
 	deadline := time.After(within)
 	for {
@@ -266,13 +275,20 @@ func (l *listener) ends(within time.Duration) error {
 	}
 }
 
-// comment writes a comment through the replica, whose feed is woken by it.
+// comment writes a comment through the replica, whose service is woken by it.
 func (r *replica) comment(who crmtest.User, t crmtest.Ticket, text string, internal bool) {
 	r.Helper()
-	s := ticket.NewService(r.Pool, nil, r.Now, r.feed.Wake)
+	s := ticket.NewService(r.Pool, nil, r.Now, r.service.Wake)
 	if _, err := s.AddComment(context.Background(), ticket.Viewer(who), t.ID, text, internal, nil); err != nil {
 		r.Fatal(err)
 	}
 }
 
-func releaseFeedConnections(t testing.TB) { t.Cleanup(feedTransport.CloseIdleConnections) }
+func closeIdleConnections(t testing.TB) { t.Cleanup(streamTransport.CloseIdleConnections) }
+
+// setTotal pretends that this many streams are open.
+func (o *openStreams) setTotal(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.total = n
+}

@@ -16,98 +16,123 @@ import (
 	"fixdesk/services/crm/internal/ticket"
 )
 
-// maxStreams is how many streams one replica serves.
-const maxStreams = 10000
-
-// pace is how often a stream does what nobody asks for.
-type pace struct {
-	heartbeat time.Duration // so that proxies and clients know it is alive
-	check     time.Duration // whether the caller is still let in
+// timing is how often a stream does what no event asks for.
+type timing struct {
+	heartbeat time.Duration // so that proxies and clients see that it is alive
+	check     time.Duration // of the caller's session
 	stall     time.Duration // how long a client may not read
 	retry     time.Duration // after which a client should connect again
 }
 
-var defaultPace = pace{heartbeat: 15 * time.Second, check: 4 * time.Second, stall: 10 * time.Second, retry: 2 * time.Second}
+var defaultTiming = timing{heartbeat: 15 * time.Second, check: 4 * time.Second, stall: 10 * time.Second, retry: 2 * time.Second}
 
-// Register mounts the stream of events.
-func Register(api *httpapi.API, f *Feed) {
+// Register mounts the event stream.
+func Register(api *httpapi.API, s *Service) {
 	httpapi.RegisterStream(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/events", ID: "stream-events", Tag: "tickets", Allow: ticket.Everybody,
 		Summary: "Changes of all tickets you may see, as they happen",
 		Description: "Server-sent events (WHATWG HTML): id is the place in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. " +
-			"Customers are told of the tickets they reported, without what is internal; engineers and admins of all. " +
-			"The stream begins now, or behind the Last-Event-ID that the client received last: then nothing is missed and nothing told twice, however long ago that was. " +
-			"Ids also come without an event, so that a quiet stream moves on; a standard client keeps them. " +
-			"A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds.",
-		Errors: []string{errs.CodeInvalidCursor},
-	}, "text/event-stream", f.open)
+			"Customers get the events of the tickets they reported, without what is internal; engineers and admins get all. " +
+			"The stream begins now, or behind the Last-Event-ID that the client received last: then each event since is sent once, however long ago that was. " +
+			"Ids also come without an event, so that a quiet stream moves on; a standard client keeps them. Ids of the first release are accepted. " +
+			"A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. " +
+			"A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.",
+		Errors: []string{errs.CodeInvalidCursor, errs.CodeRateLimited},
+	}, "text/event-stream", s.open)
 }
 
-type feedInput struct {
+type streamInput struct {
 	Header string `header:"Last-Event-ID" doc:"The id that was received last; it goes before last_event_id."`
 	Query  string `query:"last_event_id" doc:"The same for clients that can't set headers."`
 }
 
-var errNoSuchPosition = errs.New(errs.BadRequest, errs.CodeInvalidCursor,
+var errUnknownID = errs.New(errs.BadRequest, errs.CodeInvalidCursor,
 	"The last event id is not one of this stream's. Connect without it to begin now.")
 
 // open finds where the stream begins, while an error can still be answered.
-func (f *Feed) open(ctx context.Context, in *feedInput) (httpapi.Stream, error) {
-	if f.streams.Load() >= maxStreams {
-		return nil, errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many streams are open. Try again soon.").After(f.pace.check)
-	}
-	at, err := f.horizon(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (s *Service) open(ctx context.Context, in *streamInput) (httpapi.Stream, error) {
 	last := in.Header
 	if last == "" {
 		last = in.Query
 	}
-	if last != "" {
-		given, ok := ParseFeedPosition(last)
-		if !ok || given.Transaction > at.Transaction {
-			return nil, errNoSuchPosition
-		}
-		at = given
+	at, err := s.begin(ctx, last)
+	if err != nil {
+		return nil, err
 	}
-	p := identity.PrincipalFrom(ctx)
+	p, v := identity.PrincipalFrom(ctx), ticket.ViewerFrom(ctx)
+	limit := maxStreamsCustomer
+	if v.Staff() {
+		limit = maxStreamsStaff
+	}
 	return func(ctx context.Context, w *httpapi.StreamWriter) error {
-		f.streams.Add(1)
-		defer f.streams.Add(-1)
-		f.Wake()
-		s := &stream{feed: f, writer: w, principal: p, viewer: ticket.ViewerFrom(ctx), at: at, admitted: true}
-		return s.run(ctx)
+		// Counted here, where nothing can go wrong between the two.
+		if err := s.admit(v.ID, limit); err != nil {
+			return err
+		}
+		defer s.streams.remove(v.ID)
+		s.reader.Wake()
+		c := &stream{service: s, writer: w, principal: p, viewer: v, at: at, sent: -1, authorized: true}
+		return c.run(ctx)
 	}, nil
 }
 
-// stream is one client's place in the feed.
-type stream struct {
-	feed      *Feed
-	writer    *httpapi.StreamWriter
-	principal identity.Principal
-	viewer    ticket.Viewer
-	at        FeedPosition // everything up to here was told
-	told      FeedPosition // the id that the client has
-	admitted  bool         // at the last check; nothing is told without
+// admit counts one more stream of an account, or refuses it.
+func (s *Service) admit(account uuid.UUID, limit int) error {
+	switch s.streams.add(account, limit) {
+	case accountFull:
+		return errs.New(errs.RateLimited, errs.CodeRateLimited,
+			fmt.Sprintf("You have %d event streams open. Close one first.", limit)).After(s.timing.check)
+	case replicaFull:
+		return errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many streams are open. Try again soon.").After(s.timing.check)
+	case admitted:
+	}
+	return nil
 }
 
-// run tells the client what is new until one of the two goes away, or the
-// caller is let in no more.
-func (s *stream) run(ctx context.Context) error {
-	s.writer.SetHeader("X-Accel-Buffering", "no") // nginx would hold the events back
-	if err := s.write(fmt.Appendf(nil, "retry: %d\n", s.feed.pace.retry.Milliseconds())); err != nil {
+// begin gives the position behind which a stream begins; the latest one for no
+// last event id.
+func (s *Service) begin(ctx context.Context, last string) (Position, error) {
+	if last == "" {
+		return s.store.latest(ctx)
+	}
+	id, ok := ParseEventID(last)
+	if !ok {
+		return 0, errUnknownID
+	}
+	at, known, err := s.store.resolve(ctx, id)
+	if err == nil && !known {
+		err = errUnknownID
+	}
+	return at, err
+}
+
+// stream is the stream of one client.
+type stream struct {
+	service    *Service
+	writer     *httpapi.StreamWriter
+	principal  identity.Principal
+	viewer     ticket.Viewer
+	at         Position // all events up to here were sent
+	sent       Position // of the id that the client has; -1 for none
+	authorized bool     // at the last check; no event is sent without
+}
+
+// run sends the client what is new until one of the two goes away, or the caller
+// may no longer read.
+func (c *stream) run(ctx context.Context) error {
+	c.writer.SetHeader("X-Accel-Buffering", "no") // nginx would hold the events back
+	if err := c.write(fmt.Appendf(nil, "retry: %d\n", c.service.timing.retry.Milliseconds())); err != nil {
 		return err
 	}
-	if err := s.beat(); err != nil {
+	if err := c.beat(); err != nil {
 		return err
 	}
-	heartbeat := time.NewTicker(s.feed.pace.heartbeat)
+	heartbeat := time.NewTicker(c.service.timing.heartbeat)
 	defer heartbeat.Stop()
-	check := time.NewTicker(s.feed.pace.check)
+	check := time.NewTicker(c.service.timing.check)
 	defer check.Stop()
 	for ctx.Err() == nil {
-		w, err := s.tell(ctx)
+		w, err := c.send(ctx)
 		if err != nil {
 			return err
 		}
@@ -115,11 +140,11 @@ func (s *stream) run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-w.next:
 		case <-heartbeat.C:
-			err = s.beat()
+			err = c.beat()
 		case <-check.C:
-			err = s.check(ctx)
+			err = c.check(ctx)
 		}
-		if errors.Is(err, errShownOut) {
+		if errors.Is(err, errNoLongerAllowed) {
 			break
 		}
 		if err != nil {
@@ -127,65 +152,63 @@ func (s *stream) run(ctx context.Context) error {
 		}
 	}
 	// So that the end of the answer reaches the client.
-	return s.bound()
+	return c.extendDeadline()
 }
 
-// tell sends everything up to the end of the feed's window, which it returns.
-// What the window has no more comes from the database; without the database
-// the stream waits.
-func (s *stream) tell(ctx context.Context) (*window, error) {
-	sent := false
+// send sends everything up to the end of the service's window, which it returns.
+// What is before the window comes from the database; without the database the
+// stream waits.
+func (c *stream) send(ctx context.Context) (*window, error) {
+	wrote := false
 	for {
-		w := s.feed.window.Load()
-		if !s.admitted {
+		w := c.service.window.Load()
+		if !c.authorized {
 			return w, nil
 		}
-		fresh, ok := w.since(s.at)
+		events, ok := w.since(c.at)
 		to := w.to
 		if !ok {
 			var err error
-			if fresh, to, err = s.feed.catchUp(ctx, s.viewer, s.at); err != nil {
+			if events, to, err = c.service.catchUp(ctx, c.viewer, c.at); err != nil {
 				if ctx.Err() != nil || pg.Unavailable(err) {
-					s.admitted = false
+					c.authorized = false
 					return w, nil
 				}
 				return w, err
 			}
 		}
-		for _, n := range fresh {
-			frame := n.seenBy(s.viewer)
+		for _, e := range events {
+			frame := e.visibleTo(c.viewer)
 			if frame == nil {
 				continue
 			}
-			if err := s.write(frame); err != nil {
+			if err := c.write(frame); err != nil {
 				return w, err
 			}
-			s.told, sent = n.at, true
+			c.sent, wrote = e.position, true
 		}
-		if to.Compare(s.at) > 0 {
-			s.at = to
-		}
+		c.at = max(c.at, to)
 		if ok {
-			if sent {
-				return w, s.flush()
+			if wrote {
+				return w, c.flush()
 			}
 			return w, nil
 		}
 	}
 }
 
-var errShownOut = errors.New("the caller is let in no more")
+var errNoLongerAllowed = errors.New("the caller may no longer read")
 
-// check asks whether the caller is still let in. While that can't be known the
-// stream is kept and nothing is told.
-func (s *stream) check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, feedTimeout)
+// check asks whether the caller may still read. While that is unknown the
+// connection is kept and no event is sent.
+func (c *stream) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
-	err := s.feed.StillIn(ctx, s.principal)
-	s.admitted = err == nil
+	err := c.service.Check(ctx, c.principal)
+	c.authorized = err == nil
 	switch {
 	case errs.As(err) != nil:
-		return errShownOut
+		return errNoLongerAllowed
 	case err != nil && !pg.Unavailable(err) && ctx.Err() == nil:
 		return fmt.Errorf("check the caller: %w", err)
 	}
@@ -193,37 +216,36 @@ func (s *stream) check(ctx context.Context) error {
 }
 
 // beat shows that the stream is alive, and where it is.
-func (s *stream) beat() error {
+func (c *stream) beat() error {
 	line := ": heartbeat\n\n"
-	// Other positions name an event, which the client might not be allowed to see.
-	if s.at.Compare(s.told) > 0 && (s.at.ID == uuid.Nil || s.told == FeedPosition{}) {
-		line = ": heartbeat\nid: " + s.at.String() + "\n\n"
-		s.told = s.at
+	if c.at != c.sent {
+		line = ": heartbeat\nid: " + EventID{Number: c.at}.String() + "\n\n"
+		c.sent = c.at
 	}
-	if err := s.write([]byte(line)); err != nil {
+	if err := c.write([]byte(line)); err != nil {
 		return err
 	}
-	return s.flush()
+	return c.flush()
 }
 
-func (s *stream) write(b []byte) error {
-	if err := s.bound(); err != nil {
+func (c *stream) write(b []byte) error {
+	if err := c.extendDeadline(); err != nil {
 		return err
 	}
-	_, err := s.writer.Write(b)
+	_, err := c.writer.Write(b)
 	return err
 }
 
-// bound gives the client time to read what is written next.
-func (s *stream) bound() error {
-	if err := s.writer.SetWriteDeadline(s.feed.Now().Add(s.feed.pace.stall)); err != nil {
-		return fmt.Errorf("bound the client: %w", err)
+// extendDeadline gives the client time to read what is written next.
+func (c *stream) extendDeadline() error {
+	if err := c.writer.SetWriteDeadline(c.service.Now().Add(c.service.timing.stall)); err != nil {
+		return fmt.Errorf("set the write deadline: %w", err)
 	}
 	return nil
 }
 
-func (s *stream) flush() error {
-	if err := s.writer.Flush(); err != nil {
+func (c *stream) flush() error {
+	if err := c.writer.Flush(); err != nil {
 		return fmt.Errorf("send events: %w", err)
 	}
 	return nil

@@ -1,258 +1,194 @@
-// Package eventstream sends the changes of tickets to clients as server-sent
-// events.
 package eventstream
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
-	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/pkg/background"
 	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/ticket"
 )
 
 const (
-	// feedInterval is how often the database is asked while somebody listens
-	// and nothing was committed here: for the commits of other replicas.
-	feedInterval = 250 * time.Millisecond
-	// feedGap is the least time between two readings under many commits: what
-	// comes within it goes out together, in one write to each stream.
-	feedGap     = 100 * time.Millisecond
-	feedTimeout = 5 * time.Second
-	feedPage    = 200 // events read at a time
+	// readInterval is how often the database is asked while a stream is open and
+	// nothing was committed here: for the commits of other replicas.
+	readInterval = 250 * time.Millisecond
+	// readGap is the least time between two readings under many commits: events
+	// that come within it go out together, in one write to each stream.
+	readGap = 100 * time.Millisecond
+	// sequenceInterval is how often the sequencer looks for events whose writer
+	// didn't wake it: a replica that was killed, or of an earlier release.
+	sequenceInterval = 500 * time.Millisecond
+	// sequenceGap is the least time between two batches that nobody waits for.
+	sequenceGap = 10 * time.Millisecond
+	jobTimeout  = 5 * time.Second
 
 	// catchUps is how many streams read what they missed from the database at
 	// the same time; the others wait, and the requests keep their connections.
 	catchUps = 4
+
+	// lagUnknown is the age of a measurement from which on the lag is unknown.
+	lagUnknown = 30 * time.Second
 )
 
-// FeedConfig is what a feed needs; nothing is optional.
-type FeedConfig struct {
+// Config is what a Service needs; nothing is optional.
+type Config struct {
 	Pool *pgxpool.Pool
 	Now  func() time.Time
-	// StillIn tells whether somebody who opened a stream may still do so.
-	StillIn  func(context.Context, identity.Principal) error
+	// Check tells whether the caller who opened a stream may still do so.
+	Check    func(context.Context, identity.Principal) error
 	Log      *slog.Logger
 	Registry prometheus.Registerer
+	Jobs     *background.Metrics
 }
 
-// Feed tells each change of any ticket to the streams of this replica. One loop
-// reads what is new from the database, once for all streams; a stream that is
-// behind reads by itself what it missed.
-type Feed struct {
-	FeedConfig
-	streams atomic.Int64
-	window  atomic.Pointer[window]
-	wake    chan struct{}
-	turns   chan struct{} // to catch up
-	pace    pace
-	stale   bool // owned by Run: nobody listened, the window is old
+// Service sends each change of a ticket to the streams of this replica. One loop
+// gives events their positions, another reads what is new from the database,
+// once for all streams; a stream that is behind reads by itself what it missed.
+type Service struct {
+	Config
+	store     store
+	sequencer *background.Loop
+	reader    *background.Loop
+	window    atomic.Pointer[window]
+	streams   openStreams
+	slots     chan struct{} // to catch up
+	timing    timing
+	stale     bool // owned by the reader: no stream was open, the window is old
+	lag       atomic.Pointer[lag]
 }
 
-// NewFeed makes a feed and registers its metrics.
-func NewFeed(c FeedConfig) *Feed {
-	f := &Feed{
-		FeedConfig: c, wake: make(chan struct{}, 1), turns: make(chan struct{}, catchUps),
-		pace: defaultPace, stale: true,
+// lag is what the sequencer saw last.
+type lag struct {
+	at     time.Time
+	oldest time.Time // event without a position; zero for none
+}
+
+// NewService makes the service and registers its metrics.
+func NewService(c Config) *Service {
+	s := &Service{
+		Config: c, store: store{c.Pool}, slots: make(chan struct{}, catchUps),
+		streams: openStreams{byAccount: map[uuid.UUID]int{}}, timing: defaultTiming, stale: true,
 	}
-	f.window.Store(newWindow(FeedPosition{}))
-	c.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "feed_streams_open",
-		Help: "Event streams that are open on this replica.",
-	}, func() float64 { return float64(f.streams.Load()) }))
-	return f
+	s.window.Store(newWindow(0))
+	s.sequencer = background.New(background.Config{
+		Name: "event sequencer", Interval: sequenceInterval, MinInterval: sequenceGap, Timeout: jobTimeout,
+		RunOnce: s.sequence, Log: c.Log, Metrics: c.Jobs,
+	})
+	s.reader = background.New(background.Config{
+		Name: "event stream", Interval: readInterval, MinInterval: readGap, Timeout: jobTimeout,
+		RunOnce: s.read, Log: c.Log, Metrics: c.Jobs,
+	})
+	c.Registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "event_streams_open",
+			Help: "Event streams that are open on this replica.",
+		}, func() float64 { return float64(s.streams.count()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "event_stream_lag_seconds",
+			Help: "Age of the oldest event that has no position in the event stream yet, 0 when there is none, NaN when it is unknown. It is the same for all replicas: take the maximum, not the sum.",
+		}, s.lagSeconds),
+	)
+	return s
 }
 
-// Wake makes the feed look for news now. It never blocks; call it after a
-// commit.
-func (f *Feed) Wake() {
-	if f.streams.Load() == 0 {
-		return
-	}
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
+// Wake makes the streams get what was committed now. It never blocks; call it
+// after a commit.
+func (s *Service) Wake() { s.sequencer.Wake() }
+
+// Run gives positions and reads new events until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	var jobs errgroup.Group
+	jobs.Go(func() error { return s.sequencer.Run(ctx) })
+	jobs.Go(func() error { return s.reader.Run(ctx) })
+	return jobs.Wait()
 }
 
-// Run reads what is new until ctx ends, and sleeps while nobody listens. A
-// failure is logged once and tried again until it is over.
-func (f *Feed) Run(ctx context.Context) error {
-	failing := false
-	for ctx.Err() == nil {
-		if f.streams.Load() == 0 {
-			f.stale = true
-			select {
-			case <-ctx.Done():
-			case <-f.wake:
-			}
-			continue
-		}
-		err := f.runOnce(ctx)
-		if failed := err != nil && ctx.Err() == nil; failed != failing {
-			failing = failed
-			if failed {
-				f.Log.ErrorContext(ctx, "feed can't read events", "error", err)
-			} else {
-				f.Log.InfoContext(ctx, "feed reads events again")
-			}
-		}
-		pause(ctx, feedGap, nil)
-		pause(ctx, feedInterval-feedGap, f.wake)
-	}
-	return nil
-}
-
-func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-wake:
-	case <-timer.C:
-	}
-}
-
-// runOnce moves the window up to the horizon. After a sleep it begins there
-// anew: whoever listens has a position and reads by themself what lies before.
-func (f *Feed) runOnce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, feedTimeout)
-	defer cancel()
-	horizon, err := f.horizon(ctx)
+// sequence gives positions to one batch of events, and wakes the reader.
+func (s *Service) sequence(ctx context.Context) (again bool, err error) {
+	oldest, err := s.store.oldestWaiting(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if f.stale {
-		f.publish(newWindow(horizon))
-		f.stale = false
+	s.lag.Store(&lag{at: s.Now(), oldest: oldest})
+	if oldest.IsZero() {
+		return false, nil
+	}
+	again, err = s.store.sequence(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !again {
+		s.lag.Store(&lag{at: s.Now()})
+	}
+	s.reader.Wake()
+	return again, nil
+}
+
+func (s *Service) lagSeconds() float64 {
+	l := s.lag.Load()
+	now := s.Now()
+	switch {
+	case l == nil || now.Sub(l.at) > lagUnknown:
+		return math.NaN()
+	case l.oldest.IsZero():
+		return 0
+	}
+	return max(0, now.Sub(l.oldest).Seconds())
+}
+
+// read moves the window up to the latest event. After a time without streams it
+// begins anew: each stream has a position and reads by itself what is before it.
+func (s *Service) read(ctx context.Context) (again bool, err error) {
+	if s.streams.count() == 0 {
+		s.stale = true
+		return false, nil
+	}
+	if s.stale {
+		latest, err := s.store.latest(ctx)
+		if err != nil {
+			return false, err
+		}
+		s.publish(newWindow(latest))
+		s.stale = false
 	}
 	for {
-		w := f.window.Load()
-		if w.to.Compare(horizon) >= 0 {
-			return nil
-		}
-		more, to, err := f.read(ctx, nil, w.to, horizon)
+		w := s.window.Load()
+		events, err := s.store.page(ctx, w.to)
 		if err != nil {
-			return err
+			return false, err
 		}
-		f.publish(w.extended(more, to))
+		s.publish(w.extended(events))
+		if len(events) < pageSize {
+			return false, nil
+		}
 	}
 }
 
-func (f *Feed) publish(w *window) {
-	if old := f.window.Swap(w); old.next != w.next {
+func (s *Service) publish(w *window) {
+	if old := s.window.Swap(w); old != w {
 		close(old.next)
 	}
 }
 
-// horizon is the position below which the feed is complete.
-func (f *Feed) horizon(ctx context.Context) (FeedPosition, error) {
-	transaction, err := crmdb.New(f.Pool).FeedHorizon(ctx)
-	if err != nil {
-		return FeedPosition{}, fmt.Errorf("read the feed's horizon: %w", err)
-	}
-	return FeedPosition{Transaction: transaction.Uint64}, nil
-}
-
-// read gives a page of news between two positions, of one reporter's tickets
-// or of all, and the position up to which it is complete.
-func (f *Feed) read(ctx context.Context, reporter *uuid.UUID, from, horizon FeedPosition) ([]*news, FeedPosition, error) {
-	q := crmdb.New(f.Pool)
-	arg := crmdb.FeedPageParams{AfterTransaction: xid(from), AfterID: from.ID, Horizon: xid(horizon), Most: feedPage}
-	var rows []crmdb.FeedPageRow
-	var err error
-	if reporter == nil {
-		rows, err = q.FeedPage(ctx, arg)
-	} else {
-		var own []crmdb.FeedPageOfReporterRow
-		own, err = q.FeedPageOfReporter(ctx, crmdb.FeedPageOfReporterParams{
-			ReporterID: *reporter, AfterTransaction: arg.AfterTransaction, AfterID: arg.AfterID, Horizon: arg.Horizon, Most: arg.Most,
-		})
-		for _, r := range own {
-			rows = append(rows, crmdb.FeedPageRow(r))
-		}
-	}
-	if err != nil {
-		return nil, FeedPosition{}, fmt.Errorf("read the feed: %w", err)
-	}
-	page := make([]*news, len(rows))
-	for i, r := range rows {
-		if page[i], err = newsOf(r); err != nil {
-			return nil, FeedPosition{}, err
-		}
-	}
-	if len(page) < feedPage {
-		return page, horizon, nil
-	}
-	return page, page[len(page)-1].at, nil
-}
-
-func xid(p FeedPosition) pgtype.Uint64 { return pgtype.Uint64{Uint64: p.Transaction, Valid: true} }
-
-// catchUp gives a page of what a viewer missed, and the position up to which
-// it is complete.
-func (f *Feed) catchUp(ctx context.Context, v ticket.Viewer, from FeedPosition) ([]*news, FeedPosition, error) {
+// catchUp reads a page of what a viewer missed, and the position up to which it
+// is complete.
+func (s *Service) catchUp(ctx context.Context, v ticket.Viewer, after Position) ([]*event, Position, error) {
 	select {
 	case <-ctx.Done():
-		return nil, from, ctx.Err()
-	case f.turns <- struct{}{}:
-		defer func() { <-f.turns }()
+		return nil, after, ctx.Err()
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
 	}
-	ctx, cancel := context.WithTimeout(ctx, feedTimeout)
+	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
-	horizon, err := f.horizon(ctx)
-	if err != nil || from.Compare(horizon) >= 0 {
-		return nil, from, err
-	}
-	var reporter *uuid.UUID
-	if !v.Staff() {
-		reporter = &v.ID
-	}
-	return f.read(ctx, reporter, from, horizon)
-}
-
-// feedView is an event as a stream tells it.
-type feedView struct {
-	ticket.EventView
-	TicketNumber int64 `json:"ticket_number"`
-}
-
-func newsOf(r crmdb.FeedPageRow) (*news, error) {
-	e := ticket.Event{ID: r.ID, TicketID: r.TicketID, Kind: r.Kind, Internal: r.Internal, Changes: r.Changes, CreatedAt: r.CreatedAt}
-	if r.ActorID != nil {
-		e.Actor = &ticket.Person{ID: *r.ActorID, Name: r.ActorName}
-	}
-	n := &news{at: FeedPosition{Transaction: r.TransactionID.Uint64, ID: r.ID}, reporter: r.ReporterID}
-	var err error
-	if n.staff, err = feedFrame(n.at, e, r.Number); err != nil || e.Internal {
-		return n, err
-	}
-	if e, err = e.ForViewer(ticket.Viewer{Role: string(identity.RoleCustomer)}); err != nil {
-		return n, err
-	}
-	n.customer, err = feedFrame(n.at, e, r.Number)
-	return n, err
-}
-
-// feedFrame is an event in the form of a stream (WHATWG HTML, section
-// server-sent events). JSON has no line break, so its data is one line.
-func feedFrame(at FeedPosition, e ticket.Event, number int64) ([]byte, error) {
-	v, err := ticket.ViewEvent(e)
-	if err != nil {
-		return nil, fmt.Errorf("read changes: %w", err)
-	}
-	data, err := json.Marshal(feedView{EventView: v, TicketNumber: number})
-	if err != nil {
-		return nil, fmt.Errorf("encode event: %w", err)
-	}
-	return fmt.Appendf(nil, "id: %s\nevent: %s\ndata: %s\n\n", at, e.Kind, data), nil
+	return s.store.pageFor(ctx, v, after)
 }

@@ -20,15 +20,15 @@ import (
 	"fixdesk/services/crm/internal/identity"
 )
 
-// frontDoor is identity's own routes and rules before a feed at its own pace.
-type frontDoor struct {
+// sessionEnv is a service behind identity's own routes and rules.
+type sessionEnv struct {
 	*testEnv
 	users   *identity.Service
 	handler http.Handler
 	url     string
 }
 
-func newFrontDoor(d *testEnv) *frontDoor {
+func newSessionEnv(d *testEnv) *sessionEnv {
 	d.Helper()
 	keys, err := jwtauth.NewKeySet()
 	if err != nil {
@@ -40,19 +40,19 @@ func newFrontDoor(d *testEnv) *frontDoor {
 		Verifier: jwtauth.NewVerifier(keys, "test", identity.Audience, d.Now), Issuer: "test",
 		HashCost: identity.HashCost{Passes: 1, MemoryKiB: 64, Threads: 1}, Now: d.Now, Wake: func() {}, Log: log,
 	})
-	feed := NewFeed(FeedConfig{Pool: d.Pool, Now: d.Now, Log: log, Registry: prometheus.NewRegistry(), StillIn: users.Check})
+	service := NewService(Config{Pool: d.Pool, Now: d.Now, Log: log, Registry: prometheus.NewRegistry(), Check: users.Check})
 	api := httpapi.New(httpapi.Config{
 		Title: "test", Version: "1", Registry: prometheus.NewRegistry(), Now: time.Now, Logger: log,
 		Authenticate: users.Authenticate, Unavailable: pg.Unavailable,
 	})
 	identity.Register(api, users)
-	Register(api, feed)
-	f := &frontDoor{testEnv: d, users: users, handler: api.Handler()}
-	f.url, _ = serve(d, f.handler, feed)
+	Register(api, service)
+	f := &sessionEnv{testEnv: d, users: users, handler: api.Handler()}
+	f.url, _ = serve(d, f.handler, service)
 	return f
 }
 
-func (f *frontDoor) post(path, token, body string, want int) map[string]any {
+func (f *sessionEnv) post(path, token, body string, want int) map[string]any {
 	f.Helper()
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
@@ -74,22 +74,23 @@ func (f *frontDoor) post(path, token, body string, want int) map[string]any {
 }
 
 // signIn registers a customer and gives their access token and id.
-func (f *frontDoor) signIn(name string) (token string, id uuid.UUID) {
+func (f *sessionEnv) signIn(name string) (token string, id uuid.UUID) {
 	f.Helper()
-	credentials := `"email":"` + name + `@desk.test","password":"a lamp in the hallway"`
+	credentials := `"email":"` + name + `@crm.test","password":"a lamp in the hallway"`
 	user := f.post("/v1/auth/register", "", `{"name":"`+name+`",`+credentials+`}`, http.StatusCreated)
 	token = f.post("/v1/auth/login", "", `{`+credentials+`}`, http.StatusOK)["access_token"].(string)
 	return token, uuid.MustParse(user["id"].(string))
 }
 
-func TestASessionThatEndsTakesItsStreamsAlong(t *testing.T) {
-	releaseFeedConnections(t)
-	f := newFrontDoor(newTestEnv(t))
+func TestStreamsEndWithTheirSession(t *testing.T) {
+	t.Parallel()
+	closeIdleConnections(t)
+	f := newSessionEnv(newTestEnv(t))
 	ada, _ := f.signIn("ada")
 	bob, bobID := f.signIn("bob")
 	eve, eveID := f.signIn("eve")
-	streams := map[string]*listener{"signed out": f.listen(f.url, ada, ""), "suspended": f.listen(f.url, bob, "")}
-	control := f.listen(f.url, eve, "")
+	streams := map[string]*client{"signed out": f.connect(f.url, ada, ""), "suspended": f.connect(f.url, bob, "")}
+	control := f.connect(f.url, eve, "")
 
 	f.post("/v1/auth/logout", ada, "", http.StatusNoContent)
 	suspended := identity.StatusSuspended
@@ -98,13 +99,13 @@ func TestASessionThatEndsTakesItsStreamsAlong(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, l := range streams {
-		if err := l.ends(6 * time.Second); err != io.EOF {
+		if err := l.ends(30 * time.Second); err != io.EOF {
 			t.Errorf("%s: the stream ended with %v", name, err)
 		}
 	}
 	select {
 	case <-control.events:
-		t.Errorf("the control's stream ended, too: %v", control.err)
+		t.Errorf("the stream of the control ended as well: %v", control.err)
 	default:
 	}
 }
