@@ -43,6 +43,7 @@ var sections = []section{
 	{"tickets", "create, get and list against pgbench", measureTickets},
 	{"mail", "mails per second against smtp-source", measureMail},
 	{"latency", "from a ticket to its mails, otherwise idle", measureLatency},
+	{"overload", "four times as much as the CRM can answer", measureOverload},
 	{"growth", "tickets: a large database against a small one", measureGrowth},
 	{"backlog", "delivery: a long queue against a short one", measureBacklog},
 }

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// overloadFactor is how much more is asked than the service can answer.
+	overloadFactor = 4
+	overloadBar    = 0.80
+	// overloadConns is enough to keep up that rate while each request waits.
+	overloadConns = 2000
+)
+
+// overload asks at a fixed rate, whatever the answers are, as many independent
+// clients do. Each connection has its own schedule and sends late when the
+// answer before comes late.
+type overload struct {
+	addr    string
+	rate    float64 // requests a second, of all connections
+	request func(buf []byte, random *rand.Rand) []byte
+}
+
+// overloaded is what an overload saw.
+type overloaded struct {
+	asked, good, other int
+	rejected           []float64 // seconds until each 503
+	took               time.Duration
+}
+
+func (o overloaded) goodput() float64 { return float64(o.good) / o.took.Seconds() }
+
+func (o overload) run(ctx context.Context, d time.Duration) (overloaded, error) {
+	var (
+		mu     sync.Mutex
+		all    overloaded
+		failed error
+		wg     sync.WaitGroup
+	)
+	begin := time.Now()
+	end := begin.Add(d)
+	for range overloadConns {
+		wg.Go(func() {
+			one, err := o.one(ctx, end)
+			mu.Lock()
+			defer mu.Unlock()
+			all.asked, all.good, all.other = all.asked+one.asked, all.good+one.good, all.other+one.other
+			all.rejected = append(all.rejected, one.rejected...)
+			if failed == nil {
+				failed = err
+			}
+		})
+	}
+	wg.Wait()
+	all.took = time.Since(begin)
+	return all, failed
+}
+
+func (o overload) one(ctx context.Context, end time.Time) (seen overloaded, err error) {
+	conn, err := net.Dial("tcp", o.addr)
+	if err != nil {
+		return seen, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	var (
+		random  = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+		reader  = bufio.NewReaderSize(conn, 4<<10)
+		period  = time.Duration(overloadConns / o.rate * float64(time.Second))
+		next    = time.Now().Add(rand.N(period))
+		request []byte
+	)
+	for ; next.Before(end); next = next.Add(period) {
+		time.Sleep(time.Until(next))
+		begin := time.Now()
+		if !begin.Before(end) {
+			break
+		}
+		request = o.request(request[:0], random)
+		if _, err := conn.Write(request); err != nil {
+			return seen, err
+		}
+		status, err := readAnswer(reader)
+		if err != nil {
+			return seen, fmt.Errorf("read an answer: %w", err)
+		}
+		seen.asked++
+		switch {
+		case status >= 200 && status <= 299:
+			seen.good++
+		case status == http.StatusServiceUnavailable:
+			seen.rejected = append(seen.rejected, time.Since(begin).Seconds())
+		default:
+			seen.other++
+		}
+		next = later(next, time.Now().Add(-period))
+	}
+	return seen, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// measureOverload compares what is answered at four times the load with what
+// the service answers at most.
+func measureOverload(ctx context.Context, s *stack, o options) ([]line, error) {
+	if err := s.makeTickets(ctx, "overload", smallTickets); err != nil {
+		return nil, err
+	}
+	crm, err := s.startCRM(ctx, "overload", nobody)
+	if err != nil {
+		return nil, err
+	}
+	d := desk{addr: crm.addr, tickets: smallTickets}
+	if d.tokens, err = s.tokens(); err != nil {
+		return nil, err
+	}
+	closed := load{addr: d.addr, conns: connections, request: d.create}
+	if _, err := closed.run(ctx, time.Second); err != nil { // warm up
+		return nil, err
+	}
+	var rates, peaks, waits []float64
+	asked, other := 0, 0
+	for range o.turns {
+		peak, err := closed.run(ctx, o.round)
+		if err != nil {
+			return nil, err
+		}
+		got, err := overload{addr: d.addr, rate: overloadFactor * peak.rate, request: d.create}.run(ctx, o.round)
+		if err != nil {
+			return nil, err
+		}
+		rates, peaks, waits = append(rates, got.goodput()), append(peaks, peak.rate), append(waits, got.rejected...)
+		asked, other = asked+got.asked, other+got.other
+		progress("  peak %.0f/s; of %.0f/s asked %.0f/s are answered 2xx", peak.rate, float64(got.asked)/got.took.Seconds(), got.goodput())
+	}
+	l := atLeast(fmt.Sprintf("tickets created when %d times as many are asked for as at most (yardstick: at most)", overloadFactor),
+		rates, peaks, overloadBar, "/s")
+	l.note = fmt.Sprintf("%.0f %% answered 503, 99 %% of them within %.2f s; %d other errors",
+		100*float64(len(waits))/float64(asked), quantile(waits, 0.99), other)
+	return []line{l}, ctx.Err()
+}
