@@ -45,6 +45,9 @@ func (s Service) Check(prefix string) error {
 	return errors.Join(bad...)
 }
 
+// StopTimeout is the part of ShutdownTimeout in which requests and jobs end.
+func (s Service) StopTimeout() time.Duration { return s.ShutdownTimeout - s.CloseTimeout() }
+
 // CloseTimeout is the part of ShutdownTimeout that is for closing the database's
 // connections at last.
 func (s Service) CloseTimeout() time.Duration { return s.ShutdownTimeout / 4 }

@@ -32,7 +32,8 @@ type Config struct {
 	// LockTimeout ends a statement that waits longer for a lock; default 2 s.
 	LockTimeout time.Duration
 	// AcquireTimeout bounds how long anybody waits for a connection of the pool,
-	// including the time to make one; default 1 s.
+	// including the time to make one; default 1 s. connect_timeout in the URL
+	// wins.
 	AcquireTimeout time.Duration
 	// IdleInTransactionTimeout closes a connection that leaves its transaction
 	// idle for longer; default 10 s.
@@ -57,10 +58,10 @@ func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error)
 	if poolConfig.MaxConns == 0 {
 		poolConfig.MaxConns = int32(max(10, 4*runtime.NumCPU()))
 	}
+	poolConfig.ConnConfig.Tracer = boundedAcquire{cmp.Or(poolConfig.ConnConfig.ConnectTimeout, config.AcquireTimeout, time.Second)}
 	if poolConfig.ConnConfig.ConnectTimeout == 0 {
 		poolConfig.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
-	poolConfig.ConnConfig.Tracer = boundedAcquire{cmp.Or(config.AcquireTimeout, time.Second)}
 	poolConfig.ConnConfig.OnPgError = func(_ *pgconn.PgConn, err *pgconn.PgError) bool {
 		// A connection that turned out to lead to a read-only server is dropped,
 		// so that the next one finds the server that took its place.

@@ -85,4 +85,3 @@ func Freezable(t testing.TB, databaseURL string) (proxied string, freeze func())
 	}
 	return proxy.String(), freeze
 }
-

@@ -80,7 +80,7 @@ const (
 func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pg.Open(t.Context(), NewURL(t, files, dir), pg.Config{
-		Application: t.Name(), MaxConns: 20,
+		Application: t.Name(), MaxConns: 20, AcquireTimeout: patientStatementTimeout,
 		StatementTimeout: patientStatementTimeout, LockTimeout: patientLockTimeout, IdleInTransactionTimeout: patientStatementTimeout,
 	})
 	if err != nil {
@@ -91,7 +91,8 @@ func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 }
 
 // NewPatientURL is NewURL for a program that opens its connections with
-// pg.Open: the URL sets the statement timeout, which wins over the program's.
+// pg.Open: the URL sets the timeouts of statements and of waiting for
+// a connection, which win over the program's.
 func NewPatientURL(t testing.TB, files fs.FS, dir string) string {
 	t.Helper()
 	address, err := url.Parse(NewURL(t, files, dir))

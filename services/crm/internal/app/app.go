@@ -161,7 +161,7 @@ func (a *App) Run(ctx context.Context) error {
 		return fmt.Errorf("CRM_ADDR: %w", err)
 	}
 	err = a.api.Run(ctx, listener, httpapi.Process{
-		Prepare: a.prepare, Jobs: a.loops, StopWithin: a.config.ShutdownTimeout - a.config.CloseTimeout(),
+		Prepare: a.prepare, Jobs: a.loops, StopWithin: a.config.StopTimeout(),
 		Started: func() {
 			a.log.InfoContext(ctx, "crm started", "version", Version, "address", listener.Addr().String())
 		},

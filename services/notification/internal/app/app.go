@@ -189,7 +189,7 @@ func (a *App) Run(ctx context.Context) error {
 			a.delivery.Run,
 			func(ctx context.Context) error { return a.delivery.RunSchedule(ctx, schedule) },
 		},
-		StopWithin: a.config.ShutdownTimeout - a.config.CloseTimeout(),
+		StopWithin: a.config.StopTimeout(),
 	})
 	a.log.InfoContext(ctx, "notification stopped")
 	return err
