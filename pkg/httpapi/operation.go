@@ -208,9 +208,17 @@ func (a *API) document(op *details, streams []string) {
 			if success.Content == nil {
 				success.Content = map[string]*huma.MediaType{}
 			}
-			success.Content[contentType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+			success.Content[contentType] = &huma.MediaType{Schema: streamSchema(contentType)}
 		}
 	}
+}
+
+// streamSchema describes a stream: an object of any members for JSON, else text.
+func streamSchema(contentType string) *huma.Schema {
+	if contentType == "application/json" {
+		return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
+	}
+	return &huma.Schema{Type: huma.TypeString}
 }
 
 // problemHeaders documents the headers that come with an error.

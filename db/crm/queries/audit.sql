@@ -14,3 +14,18 @@ where (sqlc.narg(actor)::uuid is null or actor_id = sqlc.narg(actor))
        or (created_at, id) < (sqlc.narg(before_at), @before_id::uuid))
 order by created_at desc, id desc
 limit @max_rows;
+
+-- name: UserEraseAuditFacts :exec
+-- Removes what names the person from the facts about them.
+update audit_events set before = before - array['name', 'email', 'reason'], after = after - array['name', 'email', 'reason']
+where object_id = @user_id::uuid and (before is not null or after is not null);
+
+-- name: UserEraseAuditAddresses :exec
+update audit_events set address = null
+where address is not null and (actor_id = @user_id::uuid or (actor_id is null and object_id = @user_id::uuid));
+
+-- name: AuditPartitionsPrepare :exec
+select audit_partitions_prepare(@until::timestamptz);
+
+-- name: AuditPartitionsDrop :one
+select audit_partitions_drop(@before::timestamptz)::integer as dropped;

@@ -19,4 +19,5 @@ select rate_limit_hits_since(hits, @since)::timestamptz[] as hits from rate_limi
 delete from rate_limits where key = @key;
 
 -- name: RateLimitPurge :execrows
-delete from rate_limits where expires_at < @before;
+delete from rate_limits where key in (
+    select r.key from rate_limits r where r.expires_at < @before order by r.expires_at limit @max_rows for update skip locked);

@@ -24,15 +24,15 @@ update sessions set used_at = @now, address = @address, user_agent = @user_agent
 update sessions set revoked_at = @now::timestamptz
 where id = @id and user_id = @user_id and revoked_at is null and expires_at > @now::timestamptz;
 
--- name: SessionRevokeAll :execrows
+-- name: SessionRevokeAll :exec
 -- Every session of the user save one (none is spared by the nil id).
 update sessions set revoked_at = @now::timestamptz
 where user_id = @user_id and revoked_at is null and id <> @spared;
 
 -- name: SessionPurge :execrows
--- With their refresh tokens, in bites that hold no lock for long.
+-- With their refresh tokens.
 delete from sessions where id in (
-    select s.id from sessions s where s.expires_at < @before order by s.expires_at limit 1000 for update skip locked);
+    select s.id from sessions s where s.expires_at < @before order by s.expires_at limit @max_rows for update skip locked);
 
 -- name: RefreshTokenInsert :exec
 insert into refresh_tokens (token_hash, session_id, created_at) values (@token_hash, @session_id, @now);
@@ -60,7 +60,7 @@ insert into password_resets (token_hash, user_id, created_at, expires_at)
 values (@token_hash, @user_id, @now, @expires_at);
 
 -- name: PasswordResetOwner :one
-select u.id, u.name, u.email from password_resets p join users u on u.id = p.user_id
+select u.id, u.name, u.email, (u.password_hash is not null)::boolean as has_password from password_resets p join users u on u.id = p.user_id
 where p.token_hash = @token_hash and p.used_at is null and p.expires_at > @now;
 
 -- name: PasswordResetUse :one
@@ -73,4 +73,5 @@ returning user_id;
 update password_resets set used_at = @now::timestamptz where user_id = @user_id and used_at is null;
 
 -- name: PasswordResetPurge :execrows
-delete from password_resets where expires_at < @before;
+delete from password_resets where token_hash in (
+    select p.token_hash from password_resets p where p.expires_at < @before order by p.expires_at limit @max_rows for update skip locked);

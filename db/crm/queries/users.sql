@@ -33,7 +33,8 @@ select id, name, email, role, status, version, email_verified_at, created_at, up
 from users where id = @id and erased_at is null for no key update;
 
 -- name: UserUpdate :exec
-update users set name = @name, search = @search, role = @role, status = @status, version = version + 1, updated_at = @now
+update users set name = @name, email = @email, search = @search, role = @role, status = @status,
+       email_verified_at = sqlc.narg(email_verified_at), version = version + 1, updated_at = @now
 where id = @id;
 
 -- name: UserChangePassword :execrows
@@ -56,6 +57,32 @@ where erased_at is null
        or (created_at, id) < (sqlc.narg(before_at), @before_id::uuid))
 order by created_at desc, id desc
 limit @max_rows;
+
+-- name: UserErase :exec
+-- The row stays for what refers to it, with nothing that names the person.
+update users set name = @name, email = @email, search = '', password_hash = null,
+       status = 'suspended', email_verified_at = null, erased_at = @now::timestamptz, version = version + 1, updated_at = @now::timestamptz
+where id = @id;
+
+-- name: UserEraseRegistration :exec
+update registrations set reason = null where user_id = @user_id;
+
+-- name: UserEraseSessions :exec
+delete from sessions where user_id = @user_id;
+
+-- name: UserEraseResets :exec
+delete from password_resets where user_id = @user_id;
+
+-- name: UserEraseVerifications :exec
+delete from email_verifications where user_id = @user_id;
+
+-- name: UserEraseIdempotencyKeys :exec
+delete from idempotency_keys where user_id = @user_id;
+
+-- name: UserEraseNotices :exec
+-- What is about the account, and what would still be mailed to the person.
+delete from outbox
+where reference = @user_id or (done_at is null and data #>> '{to,id}' = @user_id::text);
 
 -- name: AdminChangesLock :exec
 -- One at a time may take away an approved admin, so that one always remains.

@@ -15,3 +15,7 @@ update email_verifications set used_at = @now::timestamptz where user_id = @user
 -- Only while the address is the one that the token was sent to.
 update users set email_verified_at = @now::timestamptz, version = version + 1, updated_at = @now::timestamptz
 where id = @id and email = @email and email_verified_at is null and erased_at is null;
+
+-- name: EmailVerificationPurge :execrows
+delete from email_verifications where token_hash in (
+    select v.token_hash from email_verifications v where v.expires_at < @before order by v.expires_at limit @max_rows for update skip locked);

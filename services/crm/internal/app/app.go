@@ -108,10 +108,14 @@ func (a *App) assemble(p parts, keys keySource) {
 	backlog := a.assignmentBacklog(p, wake, jobs)
 	a.users = identity.New(identity.Config{
 		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
-		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(), Wake: func() { wake(); backlog.Wake() }, Log: a.log,
+		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(),
+		AuditRetention: a.config.AuditRetention, Wake: func() { wake(); backlog.Wake() }, Log: a.log,
 	})
 	a.tickets = ticket.NewService(a.pool, client, p.now, wake)
-	a.loops = []func(context.Context) error{relay.Run, backlog.Run, stream.Run, a.users.Run, a.keyPurge(jobs).Run}
+	a.loops = []func(context.Context) error{relay.Run, backlog.Run, stream.Run, a.keyPurge(jobs).Run}
+	for _, job := range a.users.Jobs(jobs) {
+		a.loops = append(a.loops, job.Run)
+	}
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	ticket.Register(a.api, a.tickets)
@@ -137,9 +141,13 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 	})
 }
 
-// Migrate brings the database to this version's schema.
+// Migrate brings the database to this version's schema, with the partitions that
+// it needs for the months ahead.
 func (a *App) Migrate(ctx context.Context) error {
-	return pg.Migrate(ctx, a.pool, db.CRM, "crm/migrations", a.log)
+	if err := pg.Migrate(ctx, a.pool, db.CRM, "crm/migrations", a.log); err != nil {
+		return err
+	}
+	return a.users.PrepareAudit(ctx)
 }
 
 // Handler serves the API.

@@ -27,6 +27,7 @@ type Config struct {
 	AdminEmail       string        `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
 	AdminPassword    config.Secret `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
 	VerifyEmail      string        `split_words:"true" desc:"required (the default in production): an address that nobody verified gets no text of tickets by mail; off (the default in development): it does"`
+	AuditRetention   time.Duration `split_words:"true" default:"17520h" desc:"how long entries of the audit are kept at least, in hours; they go by whole months"`
 	RelayInterval    time.Duration `split_words:"true" default:"5s" desc:"how often the outbox is looked at without being woken, a positive duration"`
 	CORSOrigins      []string      `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
 }
@@ -55,6 +56,9 @@ func (c Config) check() error {
 	}
 	if c.RelayInterval <= 0 {
 		refuse("CRM_RELAY_INTERVAL must be a positive duration, as in 5s")
+	}
+	if c.AuditRetention <= 0 {
+		refuse("CRM_AUDIT_RETENTION must be a positive duration, as in 17520h")
 	}
 	if c.DatabasePoolSize < 2 {
 		refuse("CRM_DATABASE_POOL_SIZE must be at least 2")

@@ -109,7 +109,8 @@ func (w *world) known() map[string][]string {
 	more := w.ask("GET", "/v1/users?limit=1", admin, "").want(w.t, 200)
 	return map[string][]string{
 		"id":          {things["ticket"], things["ticket"], things["ticket"], things["user"], missingID},
-		"get-user id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["stranger"], w.ids["engineer"], missingID},
+		"get-user id": {things["user"], missingID}, "erase-user id": {things["user_id"], missingID}, "end-user-sessions id": {things["user_id"], missingID},
+		"export-user id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["stranger"], w.ids["engineer"], missingID},
 		"end-session id": {things["session"], missingID}, "retry-outbox-entry id": {things["outbox"], missingID},
 		"user_id":  {things["user_id"], things["user"], missingID},
 		"assignee": {"me", "none", w.ids["assignee"]}, "reporter": {"me", w.ids["reporter"]}, "engineer_id": {w.ids["assignee"], w.ids["engineer"], things["user"]},

@@ -108,3 +108,44 @@ func (q *Queries) AuditList(ctx context.Context, arg AuditListParams) ([]AuditEv
 	}
 	return items, nil
 }
+
+const auditPartitionsDrop = `-- name: AuditPartitionsDrop :one
+select audit_partitions_drop($1::timestamptz)::integer as dropped
+`
+
+func (q *Queries) AuditPartitionsDrop(ctx context.Context, before time.Time) (int32, error) {
+	row := q.db.QueryRow(ctx, auditPartitionsDrop, before)
+	var dropped int32
+	err := row.Scan(&dropped)
+	return dropped, err
+}
+
+const auditPartitionsPrepare = `-- name: AuditPartitionsPrepare :exec
+select audit_partitions_prepare($1::timestamptz)
+`
+
+func (q *Queries) AuditPartitionsPrepare(ctx context.Context, until time.Time) error {
+	_, err := q.db.Exec(ctx, auditPartitionsPrepare, until)
+	return err
+}
+
+const userEraseAuditAddresses = `-- name: UserEraseAuditAddresses :exec
+update audit_events set address = null
+where address is not null and (actor_id = $1::uuid or (actor_id is null and object_id = $1::uuid))
+`
+
+func (q *Queries) UserEraseAuditAddresses(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseAuditAddresses, userID)
+	return err
+}
+
+const userEraseAuditFacts = `-- name: UserEraseAuditFacts :exec
+update audit_events set before = before - array['name', 'email', 'reason'], after = after - array['name', 'email', 'reason']
+where object_id = $1::uuid and (before is not null or after is not null)
+`
+
+// Removes what names the person from the facts about them.
+func (q *Queries) UserEraseAuditFacts(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseAuditFacts, userID)
+	return err
+}

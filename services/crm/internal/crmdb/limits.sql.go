@@ -85,11 +85,17 @@ func (q *Queries) RateLimitLook(ctx context.Context, arg RateLimitLookParams) ([
 }
 
 const rateLimitPurge = `-- name: RateLimitPurge :execrows
-delete from rate_limits where expires_at < $1
+delete from rate_limits where key in (
+    select r.key from rate_limits r where r.expires_at < $1 order by r.expires_at limit $2 for update skip locked)
 `
 
-func (q *Queries) RateLimitPurge(ctx context.Context, before time.Time) (int64, error) {
-	result, err := q.db.Exec(ctx, rateLimitPurge, before)
+type RateLimitPurgeParams struct {
+	Before  time.Time
+	MaxRows int32
+}
+
+func (q *Queries) RateLimitPurge(ctx context.Context, arg RateLimitPurgeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, rateLimitPurge, arg.Before, arg.MaxRows)
 	if err != nil {
 		return 0, err
 	}

@@ -202,6 +202,18 @@ type AuditEvent struct {
 	CreatedAt time.Time
 }
 
+type AuditEventsFirst struct {
+	ID        uuid.UUID
+	Kind      string
+	ActorID   *uuid.UUID
+	ObjectID  *uuid.UUID
+	Before    []byte
+	After     []byte
+	Address   *netip.Addr
+	RequestID string
+	CreatedAt time.Time
+}
+
 type EmailVerification struct {
 	TokenHash []byte
 	UserID    uuid.UUID

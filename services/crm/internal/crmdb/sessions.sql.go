@@ -36,7 +36,7 @@ func (q *Queries) PasswordResetInsert(ctx context.Context, arg PasswordResetInse
 }
 
 const passwordResetOwner = `-- name: PasswordResetOwner :one
-select u.id, u.name, u.email from password_resets p join users u on u.id = p.user_id
+select u.id, u.name, u.email, (u.password_hash is not null)::boolean as has_password from password_resets p join users u on u.id = p.user_id
 where p.token_hash = $1 and p.used_at is null and p.expires_at > $2
 `
 
@@ -46,24 +46,36 @@ type PasswordResetOwnerParams struct {
 }
 
 type PasswordResetOwnerRow struct {
-	ID    uuid.UUID
-	Name  string
-	Email string
+	ID          uuid.UUID
+	Name        string
+	Email       string
+	HasPassword bool
 }
 
 func (q *Queries) PasswordResetOwner(ctx context.Context, arg PasswordResetOwnerParams) (PasswordResetOwnerRow, error) {
 	row := q.db.QueryRow(ctx, passwordResetOwner, arg.TokenHash, arg.Now)
 	var i PasswordResetOwnerRow
-	err := row.Scan(&i.ID, &i.Name, &i.Email)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.Email,
+		&i.HasPassword,
+	)
 	return i, err
 }
 
 const passwordResetPurge = `-- name: PasswordResetPurge :execrows
-delete from password_resets where expires_at < $1
+delete from password_resets where token_hash in (
+    select p.token_hash from password_resets p where p.expires_at < $1 order by p.expires_at limit $2 for update skip locked)
 `
 
-func (q *Queries) PasswordResetPurge(ctx context.Context, before time.Time) (int64, error) {
-	result, err := q.db.Exec(ctx, passwordResetPurge, before)
+type PasswordResetPurgeParams struct {
+	Before  time.Time
+	MaxRows int32
+}
+
+func (q *Queries) PasswordResetPurge(ctx context.Context, arg PasswordResetPurgeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, passwordResetPurge, arg.Before, arg.MaxRows)
 	if err != nil {
 		return 0, err
 	}
@@ -290,12 +302,17 @@ func (q *Queries) SessionPrincipal(ctx context.Context, arg SessionPrincipalPara
 
 const sessionPurge = `-- name: SessionPurge :execrows
 delete from sessions where id in (
-    select s.id from sessions s where s.expires_at < $1 order by s.expires_at limit 1000 for update skip locked)
+    select s.id from sessions s where s.expires_at < $1 order by s.expires_at limit $2 for update skip locked)
 `
 
-// With their refresh tokens, in bites that hold no lock for long.
-func (q *Queries) SessionPurge(ctx context.Context, before time.Time) (int64, error) {
-	result, err := q.db.Exec(ctx, sessionPurge, before)
+type SessionPurgeParams struct {
+	Before  time.Time
+	MaxRows int32
+}
+
+// With their refresh tokens.
+func (q *Queries) SessionPurge(ctx context.Context, arg SessionPurgeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, sessionPurge, arg.Before, arg.MaxRows)
 	if err != nil {
 		return 0, err
 	}
@@ -321,7 +338,7 @@ func (q *Queries) SessionRevoke(ctx context.Context, arg SessionRevokeParams) (i
 	return result.RowsAffected(), nil
 }
 
-const sessionRevokeAll = `-- name: SessionRevokeAll :execrows
+const sessionRevokeAll = `-- name: SessionRevokeAll :exec
 update sessions set revoked_at = $1::timestamptz
 where user_id = $2 and revoked_at is null and id <> $3
 `
@@ -333,12 +350,9 @@ type SessionRevokeAllParams struct {
 }
 
 // Every session of the user save one (none is spared by the nil id).
-func (q *Queries) SessionRevokeAll(ctx context.Context, arg SessionRevokeAllParams) (int64, error) {
-	result, err := q.db.Exec(ctx, sessionRevokeAll, arg.Now, arg.UserID, arg.Spared)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) SessionRevokeAll(ctx context.Context, arg SessionRevokeAllParams) error {
+	_, err := q.db.Exec(ctx, sessionRevokeAll, arg.Now, arg.UserID, arg.Spared)
+	return err
 }
 
 const sessionUse = `-- name: SessionUse :exec

@@ -177,6 +177,86 @@ func (q *Queries) UserCredentials(ctx context.Context, id uuid.UUID) (UserCreden
 	return i, err
 }
 
+const userErase = `-- name: UserErase :exec
+update users set name = $1, email = $2, search = '', password_hash = null,
+       status = 'suspended', email_verified_at = null, erased_at = $3::timestamptz, version = version + 1, updated_at = $3::timestamptz
+where id = $4
+`
+
+type UserEraseParams struct {
+	Name  string
+	Email string
+	Now   time.Time
+	ID    uuid.UUID
+}
+
+// The row stays for what refers to it, with nothing that names the person.
+func (q *Queries) UserErase(ctx context.Context, arg UserEraseParams) error {
+	_, err := q.db.Exec(ctx, userErase,
+		arg.Name,
+		arg.Email,
+		arg.Now,
+		arg.ID,
+	)
+	return err
+}
+
+const userEraseIdempotencyKeys = `-- name: UserEraseIdempotencyKeys :exec
+delete from idempotency_keys where user_id = $1
+`
+
+func (q *Queries) UserEraseIdempotencyKeys(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseIdempotencyKeys, userID)
+	return err
+}
+
+const userEraseNotices = `-- name: UserEraseNotices :exec
+delete from outbox
+where reference = $1 or (done_at is null and data #>> '{to,id}' = $1::text)
+`
+
+// What is about the account, and what would still be mailed to the person.
+func (q *Queries) UserEraseNotices(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseNotices, userID)
+	return err
+}
+
+const userEraseRegistration = `-- name: UserEraseRegistration :exec
+update registrations set reason = null where user_id = $1
+`
+
+func (q *Queries) UserEraseRegistration(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseRegistration, userID)
+	return err
+}
+
+const userEraseResets = `-- name: UserEraseResets :exec
+delete from password_resets where user_id = $1
+`
+
+func (q *Queries) UserEraseResets(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseResets, userID)
+	return err
+}
+
+const userEraseSessions = `-- name: UserEraseSessions :exec
+delete from sessions where user_id = $1
+`
+
+func (q *Queries) UserEraseSessions(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseSessions, userID)
+	return err
+}
+
+const userEraseVerifications = `-- name: UserEraseVerifications :exec
+delete from email_verifications where user_id = $1
+`
+
+func (q *Queries) UserEraseVerifications(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseVerifications, userID)
+	return err
+}
+
 const userGet = `-- name: UserGet :one
 select id, name, email, role, status, version, email_verified_at, created_at, updated_at
 from users where id = $1 and erased_at is null
@@ -377,25 +457,30 @@ func (q *Queries) UserSetPassword(ctx context.Context, arg UserSetPasswordParams
 }
 
 const userUpdate = `-- name: UserUpdate :exec
-update users set name = $1, search = $2, role = $3, status = $4, version = version + 1, updated_at = $5
-where id = $6
+update users set name = $1, email = $2, search = $3, role = $4, status = $5,
+       email_verified_at = $6, version = version + 1, updated_at = $7
+where id = $8
 `
 
 type UserUpdateParams struct {
-	Name   string
-	Search string
-	Role   UserRole
-	Status UserStatus
-	Now    time.Time
-	ID     uuid.UUID
+	Name            string
+	Email           string
+	Search          string
+	Role            UserRole
+	Status          UserStatus
+	EmailVerifiedAt *time.Time
+	Now             time.Time
+	ID              uuid.UUID
 }
 
 func (q *Queries) UserUpdate(ctx context.Context, arg UserUpdateParams) error {
 	_, err := q.db.Exec(ctx, userUpdate,
 		arg.Name,
+		arg.Email,
 		arg.Search,
 		arg.Role,
 		arg.Status,
+		arg.EmailVerifiedAt,
 		arg.Now,
 		arg.ID,
 	)

@@ -36,6 +36,24 @@ func (q *Queries) EmailVerificationInsert(ctx context.Context, arg EmailVerifica
 	return err
 }
 
+const emailVerificationPurge = `-- name: EmailVerificationPurge :execrows
+delete from email_verifications where token_hash in (
+    select v.token_hash from email_verifications v where v.expires_at < $1 order by v.expires_at limit $2 for update skip locked)
+`
+
+type EmailVerificationPurgeParams struct {
+	Before  time.Time
+	MaxRows int32
+}
+
+func (q *Queries) EmailVerificationPurge(ctx context.Context, arg EmailVerificationPurgeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, emailVerificationPurge, arg.Before, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const emailVerificationUse = `-- name: EmailVerificationUse :one
 update email_verifications set used_at = $1::timestamptz
 where token_hash = $2 and used_at is null and expires_at > $1::timestamptz

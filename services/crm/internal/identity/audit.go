@@ -29,6 +29,10 @@ const (
 	auditReset          = "password_reset"
 	auditVerified       = "email_verified"
 	auditUserChanged    = "user_changed"
+	auditInvited        = "user_invited"
+	auditErased         = "user_erased"
+	auditExported       = "user_exported"
+	auditSessionsEnded  = "sessions_ended"
 	auditApproved       = "registration_approved"
 	auditRejected       = "registration_rejected"
 	auditRefused        = "access_refused" // wrong role
@@ -89,6 +93,8 @@ type userState struct {
 	Role   Role   `json:"role"`
 	Status Status `json:"status"`
 	Reason string `json:"reason,omitempty"`
+	// EmailChanged stands for the addresses, which the audit does not have.
+	EmailChanged bool `json:"email_changed,omitempty"`
 }
 
 func stateOf(u User) userState { return userState{Name: u.Name, Role: u.Role, Status: u.Status} }

@@ -2,9 +2,7 @@ package identity
 
 import (
 	"context"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -24,6 +22,7 @@ func Register(api *httpapi.API, s *Service) {
 	registerVerification(api, s)
 	registerMe(api, s)
 	registerUsers(api, s)
+	registerPeople(api, s)
 	registerRegistrations(api, s)
 	registerAudit(api, s)
 }
@@ -35,22 +34,6 @@ func setQuotas(ctx context.Context, quotas []Quota) {
 		limits = append(limits, httpapi.RateLimit(q))
 	}
 	httpapi.SetRateLimits(ctx, limits...)
-}
-
-const maxUserAgentLength = 500 // characters
-
-// cleanUserAgent makes a header fit to be stored and shown.
-func cleanUserAgent(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if isUnprintable(r) || r == utf8.RuneError {
-			return -1
-		}
-		return r
-	}, s)
-	if r := []rune(s); len(r) > maxUserAgentLength {
-		s = string(r[:maxUserAgentLength])
-	}
-	return s
 }
 
 // UserBody is a user in an answer. It is exported because huma describes only
@@ -87,44 +70,6 @@ func answerUser(u User, err error) (*userOutput, error) {
 
 type idInput struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
-}
-
-type pageOutput[T any] struct{ Body httpapi.Page[T] }
-
-// listing is how one list is paged. Filters is everything that chooses its rows,
-// with the list's name: a cursor of another list or other filters is refused.
-type listing[T, V any] struct {
-	filters  any
-	fetch    func(after *Position, n int) ([]T, error)
-	position func(T) Position
-	view     func(T) V
-}
-
-func (l listing[T, V]) page(params httpapi.PageParams) (*pageOutput[V], error) {
-	var after *Position
-	if params.Cursor != "" {
-		p, err := httpapi.DecodeCursor[Position](params.Cursor, l.filters)
-		if err != nil {
-			return nil, err
-		}
-		after = &p
-	}
-	rows, err := l.fetch(after, params.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	next := ""
-	if len(rows) > params.Limit {
-		rows = rows[:params.Limit]
-		if next, err = httpapi.EncodeCursor(l.position(rows[len(rows)-1]), l.filters); err != nil {
-			return nil, err
-		}
-	}
-	views := make([]V, 0, len(rows))
-	for _, r := range rows {
-		views = append(views, l.view(r))
-	}
-	return &pageOutput[V]{httpapi.NewPage(views, next)}, nil
 }
 
 func seconds(d time.Duration) int { return int(d / time.Second) }

@@ -28,9 +28,20 @@ type changeUserInput struct {
 	ID      uuid.UUID `path:"id" format:"uuid"`
 	IfMatch string    `header:"If-Match" doc:"The ETag of the version that was read."`
 	Body    struct {
-		Role   *Role   `json:"role,omitempty" enum:"customer,engineer,admin"`
-		Status *Status `json:"status,omitempty" enum:"pending,approved,rejected,suspended"`
-		Name   *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
+		Role      *Role   `json:"role,omitempty" enum:"customer,engineer,admin"`
+		Status    *Status `json:"status,omitempty" enum:"pending,approved,rejected,suspended"`
+		Name      *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
+		Email     *string `json:"email,omitempty" minLength:"3" maxLength:"254" doc:"The address for signing in; the old and the new one are informed, and the new one is not verified."`
+		Available *bool   `json:"available,omitempty" doc:"For approved engineers: false is assigned nothing new."`
+		Reason    string  `json:"reason,omitempty" maxLength:"1000" doc:"With status rejected or suspended: mailed to the person."`
+	}
+}
+
+type inviteInput struct {
+	Body struct {
+		Name  string `json:"name" minLength:"1" maxLength:"200"`
+		Email string `json:"email" minLength:"3" maxLength:"254"`
+		Role  Role   `json:"role,omitempty" enum:"customer,engineer,admin" default:"customer"`
 	}
 }
 
@@ -39,14 +50,14 @@ func registerUsers(api *httpapi.API, s *Service) {
 		Method: http.MethodGet, Path: "/v1/users", ID: "list-users", Tag: tagUsers, Allow: adminOnly,
 		Summary: "Users, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
-	}, func(ctx context.Context, in *listUsersInput) (*pageOutput[UserBody], error) {
+	}, func(ctx context.Context, in *listUsersInput) (*httpapi.PageOutput[UserBody], error) {
 		f := UserFilter{Role: in.Role, Status: in.Status, Q: in.Q}
-		return listing[User, UserBody]{
-			filters:  []any{"users", f},
-			fetch:    func(after *Position, n int) ([]User, error) { return s.Users(ctx, f, after, n) },
-			position: func(u User) Position { return Position{u.CreatedAt, u.ID} },
-			view:     viewUser,
-		}.page(in.PageParams)
+		return httpapi.Pager[User, Position, UserBody]{
+			Filters:  []any{"users", f},
+			Fetch:    func(after *Position, n int) ([]User, error) { return s.Users(ctx, f, after, n) },
+			Position: func(u User) Position { return Position{u.CreatedAt, u.ID} },
+			View:     viewUser,
+		}.Page(ctx, in.PageParams)
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/users/{id}", ID: "get-user", Tag: tagUsers, Allow: adminOnly,
@@ -57,16 +68,68 @@ func registerUsers(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPatch, Path: "/v1/users/{id}", ID: "change-user", Tag: tagUsers, Allow: adminOnly,
-		Summary: "Change a user's role, status or name, from their very next request",
-		Errors:  []string{errs.CodeNotFound, errs.CodeLastAdmin, errs.CodeInvalidTransition, errs.CodeVersionMismatch},
+		Summary: "Change a user, from their very next request",
+		Errors:  []string{errs.CodeNotFound, errs.CodeLastAdmin, errs.CodeInvalidTransition, errs.CodeVersionMismatch, errs.CodeEmailTaken},
 	}, func(ctx context.Context, in *changeUserInput) (*userOutput, error) {
 		match, err := httpapi.ParseIfMatch(in.IfMatch)
 		if err != nil {
 			return nil, err
 		}
-		c := Change{Role: in.Body.Role, Status: in.Body.Status, Name: in.Body.Name}
+		c := Change{
+			Role: in.Body.Role, Status: in.Body.Status, Name: in.Body.Name,
+			Email: in.Body.Email, Available: in.Body.Available, Reason: in.Body.Reason,
+		}
 		return answerUser(s.ChangeUser(ctx, PrincipalFrom(ctx), in.ID, c, func(version int32) bool { return match.Allows(int64(version)) }))
 	})
+}
+
+func registerPeople(api *httpapi.API, s *Service) {
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodPost, Path: "/v1/users", ID: "invite-user", Tag: tagUsers, Status: http.StatusCreated, Allow: adminOnly,
+		Summary:     "Invite a person",
+		Description: "Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.",
+		Errors:      []string{errs.CodeEmailTaken},
+	}, func(ctx context.Context, in *inviteInput) (*userOutput, error) {
+		return answerUser(s.Invite(ctx, PrincipalFrom(ctx), NewUser{Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role}))
+	})
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodDelete, Path: "/v1/users/{id}", ID: "erase-user", Tag: tagUsers, Status: http.StatusNoContent, Allow: adminOnly,
+		Summary: "Erase a person",
+		Description: "Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by \"Erased user\"; " +
+			"an engineer's active tickets are assigned to others; the address is free again.",
+		Errors: []string{errs.CodeNotFound, errs.CodeLastAdmin},
+	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
+		return nil, s.Erase(ctx, PrincipalFrom(ctx), in.ID)
+	})
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/users/{id}/sessions", ID: "list-user-sessions", Tag: tagUsers, Allow: adminOnly,
+		Summary: "A user's sessions that still work, newest first",
+		Errors:  []string{errs.CodeNotFound, errs.CodeInvalidCursor},
+	}, func(ctx context.Context, in *userSessionsInput) (*httpapi.PageOutput[sessionBody], error) {
+		if _, err := s.User(ctx, in.ID); err != nil {
+			return nil, err
+		}
+		return listSessions(ctx, s, in.ID, in.PageParams)
+	})
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodDelete, Path: "/v1/users/{id}/sessions", ID: "end-user-sessions", Tag: tagUsers, Status: http.StatusNoContent, Allow: adminOnly,
+		Summary: "End all sessions of a user",
+		Errors:  []string{errs.CodeNotFound},
+	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
+		return nil, s.EndSessions(ctx, PrincipalFrom(ctx), in.ID)
+	})
+	httpapi.RegisterStream(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/users/{id}/export", ID: "export-user", Tag: tagUsers, Allow: adminOnly,
+		Summary: "All that is stored about a person, as JSON", Description: exportDescription,
+		Errors: []string{errs.CodeNotFound},
+	}, "application/json", func(ctx context.Context, in *idInput) (httpapi.Stream, error) {
+		return exportStream(ctx, s, in.ID)
+	})
+}
+
+type userSessionsInput struct {
+	httpapi.PageParams
+	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
 type listRegistrationsInput struct {
@@ -111,14 +174,14 @@ func registerRegistrations(api *httpapi.API, s *Service) {
 		Method: http.MethodGet, Path: "/v1/registrations", ID: "list-registrations", Tag: tagRegistrations, Allow: adminOnly,
 		Summary: "Registrations of engineers and admins, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
-	}, func(ctx context.Context, in *listRegistrationsInput) (*pageOutput[registrationBody], error) {
+	}, func(ctx context.Context, in *listRegistrationsInput) (*httpapi.PageOutput[registrationBody], error) {
 		f := UserFilter{Role: in.Role, Status: in.Status}
-		return listing[Registration, registrationBody]{
-			filters:  []any{"registrations", f},
-			fetch:    func(after *Position, n int) ([]Registration, error) { return s.Registrations(ctx, f, after, n) },
-			position: func(r Registration) Position { return Position{r.CreatedAt, r.ID} },
-			view:     viewRegistration,
-		}.page(in.PageParams)
+		return httpapi.Pager[Registration, Position, registrationBody]{
+			Filters:  []any{"registrations", f},
+			Fetch:    func(after *Position, n int) ([]Registration, error) { return s.Registrations(ctx, f, after, n) },
+			Position: func(r Registration) Position { return Position{r.CreatedAt, r.ID} },
+			View:     viewRegistration,
+		}.Page(ctx, in.PageParams)
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/registrations/{user_id}/approve", ID: "approve-registration", Tag: tagRegistrations, Allow: adminOnly,
@@ -144,7 +207,7 @@ type listAuditInput struct {
 	httpapi.PageParams
 	Actor         uuid.UUID `query:"actor" format:"uuid" doc:"Who did it."`
 	Object        uuid.UUID `query:"object" format:"uuid" doc:"The user or session it was done to."`
-	Kind          string    `query:"kind" enum:"admin_created,registered,login_succeeded,login_failed,login_refused,refresh_reused,logged_out,session_ended,password_changed,password_reset_requested,password_reset,email_verified,user_changed,registration_approved,registration_rejected,access_refused"`
+	Kind          string    `query:"kind" enum:"admin_created,registered,login_succeeded,login_failed,login_refused,refresh_reused,logged_out,session_ended,password_changed,password_reset_requested,password_reset,email_verified,user_changed,user_invited,user_erased,user_exported,sessions_ended,registration_approved,registration_rejected,access_refused"`
 	CreatedAfter  time.Time `query:"created_after"`
 	CreatedBefore time.Time `query:"created_before"`
 }
@@ -185,17 +248,17 @@ func registerAudit(api *httpapi.API, s *Service) {
 		Method: http.MethodGet, Path: "/v1/audit", ID: "list-audit-events", Tag: tagAudit, Allow: adminOnly,
 		Summary: "Security events, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
-	}, func(ctx context.Context, in *listAuditInput) (*pageOutput[auditBody], error) {
+	}, func(ctx context.Context, in *listAuditInput) (*httpapi.PageOutput[auditBody], error) {
 		f := AuditFilter{
 			Actor: idOrNil(in.Actor), Object: idOrNil(in.Object), Kind: in.Kind,
 			CreatedAfter: timeOrNil(in.CreatedAfter), CreatedBefore: timeOrNil(in.CreatedBefore),
 		}
-		return listing[AuditEvent, auditBody]{
-			filters:  []any{"audit", f},
-			fetch:    func(after *Position, n int) ([]AuditEvent, error) { return s.Audit(ctx, f, after, n) },
-			position: func(e AuditEvent) Position { return Position{e.CreatedAt, e.ID} },
-			view:     viewAudit,
-		}.page(in.PageParams)
+		return httpapi.Pager[AuditEvent, Position, auditBody]{
+			Filters:  []any{"audit", f},
+			Fetch:    func(after *Position, n int) ([]AuditEvent, error) { return s.Audit(ctx, f, after, n) },
+			Position: func(e AuditEvent) Position { return Position{e.CreatedAt, e.ID} },
+			View:     viewAudit,
+		}.Page(ctx, in.PageParams)
 	})
 }
 

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -81,14 +82,14 @@ func registerSessions(api *httpapi.API, s *Service) {
 		Method: http.MethodGet, Path: "/v1/me/sessions", ID: "list-sessions", Tag: tagMe, Allow: anyRole,
 		Summary: "One's own sessions that still work, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
-	}, func(ctx context.Context, in *struct{ httpapi.PageParams }) (*pageOutput[sessionBody], error) {
-		p := PrincipalFrom(ctx)
-		return listing[Session, sessionBody]{
-			filters:  []any{"sessions", p.UserID},
-			fetch:    func(after *Position, n int) ([]Session, error) { return s.Sessions(ctx, p.UserID, after, n) },
-			position: func(x Session) Position { return Position{x.CreatedAt, x.ID} },
-			view:     func(x Session) sessionBody { return viewSession(x, p.SessionID) },
-		}.page(in.PageParams)
+	}, func(ctx context.Context, in *struct{ httpapi.PageParams }) (*httpapi.PageOutput[sessionBody], error) {
+		return listSessions(ctx, s, PrincipalFrom(ctx).UserID, in.PageParams)
+	})
+	httpapi.RegisterStream(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/me/export", ID: "export-me", Tag: tagMe, Allow: anyRole,
+		Summary: "All that is stored about oneself, as JSON", Description: exportDescription,
+	}, "application/json", func(ctx context.Context, _ *struct{}) (httpapi.Stream, error) {
+		return exportStream(ctx, s, PrincipalFrom(ctx).UserID)
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodDelete, Path: "/v1/me/sessions/{id}", ID: "end-session", Tag: tagMe, Status: http.StatusNoContent, Allow: anyRole,
@@ -97,6 +98,42 @@ func registerSessions(api *httpapi.API, s *Service) {
 	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
 		return nil, s.EndSession(ctx, PrincipalFrom(ctx), in.ID)
 	})
+}
+
+const exportDescription = "`{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read."
+
+// exportStall is how long a client may read nothing before it is let go.
+const exportStall = 30 * time.Second
+
+func exportStream(ctx context.Context, s *Service, id uuid.UUID) (httpapi.Stream, error) {
+	write, err := s.Export(ctx, PrincipalFrom(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, w *httpapi.StreamWriter) error {
+		w.SetHeader("Content-Disposition", `attachment; filename="export.json"`)
+		return write(ctx, deadlineWriter{w})
+	}, nil
+}
+
+// deadlineWriter gives each write its own deadline.
+type deadlineWriter struct{ w *httpapi.StreamWriter }
+
+func (d deadlineWriter) Write(b []byte) (int, error) {
+	if err := d.w.SetWriteDeadline(time.Now().Add(exportStall)); err != nil {
+		return 0, err
+	}
+	return d.w.Write(b)
+}
+
+func listSessions(ctx context.Context, s *Service, userID uuid.UUID, params httpapi.PageParams) (*httpapi.PageOutput[sessionBody], error) {
+	current := PrincipalFrom(ctx).SessionID
+	return httpapi.Pager[Session, Position, sessionBody]{
+		Filters:  []any{"sessions", userID},
+		Fetch:    func(after *Position, n int) ([]Session, error) { return s.Sessions(ctx, userID, after, n) },
+		Position: func(x Session) Position { return Position{x.CreatedAt, x.ID} },
+		View:     func(x Session) sessionBody { return viewSession(x, current) },
+	}.Page(ctx, params)
 }
 
 func viewSession(x Session, current uuid.UUID) sessionBody {

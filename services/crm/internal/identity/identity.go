@@ -7,12 +7,9 @@
 package identity
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -91,22 +88,26 @@ func (e errStep) Error() string {
 	return "A user who is " + string(e.from) + " can become " + strings.Join(names, " or ") + ", not " + string(e.to) + "."
 }
 
-// Change is what an admin wants of a user; nil leaves a field as it is.
+// Change is what an admin changes of a user; nil leaves a field as it is.
+// Available is for approved engineers alone. Reason goes with Status rejected or
+// suspended, and is told to the person.
 type Change struct {
-	Role   *Role
-	Status *Status
-	Name   *string
+	Role      *Role
+	Status    *Status
+	Name      *string
+	Email     *string
+	Available *bool
+	Reason    string
 }
 
-// apply gives the user as the change would leave it; errStep where a step isn't
-// allowed, errName where the name isn't.
+// apply gives the user as the change would leave it; name and address are clean
+// already. A new address is not verified. errStep where a step isn't allowed.
 func (u User) apply(c Change) (User, error) {
 	if c.Name != nil {
-		name, err := cleanName(*c.Name)
-		if err != nil {
-			return User{}, err
-		}
-		u.Name = name
+		u.Name = *c.Name
+	}
+	if c.Email != nil && *c.Email != u.Email {
+		u.Email, u.EmailVerifiedAt = *c.Email, nil
 	}
 	if c.Role != nil {
 		u.Role = *c.Role
@@ -136,32 +137,3 @@ func isDecision(before, after User) bool {
 	}
 	return false
 }
-
-const maxNameLength = 200 // characters
-
-var errName = errors.New("must have 1 to 200 characters on one line, without control characters")
-
-// cleanName trims a name and refuses one that could pass for something else
-// where it is shown: line breaks (which also end a mail's header), control
-// characters, and those that turn the direction of the text around it.
-func cleanName(s string) (string, error) {
-	s = strings.TrimSpace(s)
-	if n := utf8.RuneCountInString(s); n < 1 || n > maxNameLength || !utf8.ValidString(s) {
-		return "", errName
-	}
-	if strings.ContainsFunc(s, isUnprintable) {
-		return "", errName
-	}
-	return s, nil
-}
-
-func isUnprintable(r rune) bool {
-	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || r == '\uFEFF'
-}
-
-// fold makes text comparable without case. The database isn't asked to, since
-// its answer for letters beyond ASCII depends on its locale.
-func fold(s string) string { return strings.ToLower(s) }
-
-// searchText is what a search of users looks through.
-func searchText(name, email string) string { return fold(name) + "\n" + fold(email) }

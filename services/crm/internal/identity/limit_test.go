@@ -194,7 +194,7 @@ func TestWhatHasExpiredIsSweptAndNothingElse(t *testing.T) {
 	d.clock.advance(sessionTTL + keptExpired + time.Second)
 	fresh := d.login(old.email, goodPassword)
 	d.tryLogin(old.email, "not the password").want(t, 401)
-	if err := d.service.Sweep(context.Background()); err != nil {
+	if err := d.service.Purge(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	for table, want := range map[string]int{"sessions": 1, "refresh_tokens": 1, "password_resets": 0, "rate_limits": 2} {

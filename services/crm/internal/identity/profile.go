@@ -9,8 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/obs"
-	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+	"fixdesk/services/crm/internal/outbox"
 )
 
 // Profile is a user as they see themselves. Available is nil for who is no
@@ -62,13 +63,17 @@ func (s *Service) ChangeMe(ctx context.Context, p Principal, c ProfileChange) (P
 	if c.HandOver && (c.Available == nil || *c.Available) {
 		return Profile{}, invalid("body.hand_over", errHandOver)
 	}
+	change, err := Change{Name: c.Name}.clean()
+	if err != nil {
+		return Profile{}, err
+	}
 	var own Profile
-	err := s.inTx(ctx, func(q *crmdb.Queries) error {
+	err = s.inTx(ctx, func(q *crmdb.Queries) error {
 		before, err := lockUser(ctx, q, p.UserID)
 		if err != nil {
 			return err
 		}
-		after, err := before.apply(Change{Name: c.Name})
+		after, err := before.apply(change)
 		if err != nil {
 			return explain(err)
 		}
@@ -78,13 +83,8 @@ func (s *Service) ChangeMe(ctx context.Context, p Principal, c ProfileChange) (P
 				return err
 			}
 		}
-		if c.Available != nil {
-			if !before.isApproved(RoleEngineer) {
-				return invalid("body.available", errNotEngineer)
-			}
-			if err := assignment.SetAvailable(ctx, q, p.UserID, *c.Available, c.HandOver); err != nil {
-				return err
-			}
+		if err := s.setAvailable(ctx, q, before, c.Available, c.HandOver); err != nil {
+			return err
 		}
 		own, err = profile(ctx, q, p)
 		return err
@@ -149,15 +149,23 @@ func (s *Service) changePassword(ctx context.Context, limits *guessing, p Princi
 	if err != nil {
 		return fmt.Errorf("change password: %w", err)
 	}
+	s.Wake()
 	return nil
 }
 
 func endOthers(ctx context.Context, q *crmdb.Queries, p Principal, now time.Time) error {
-	if _, err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: p.UserID, Spared: p.SessionID, Now: now}); err != nil {
+	if err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: p.UserID, Spared: p.SessionID, Now: now}); err != nil {
 		return fmt.Errorf("end other sessions: %w", err)
 	}
 	if err := q.PasswordResetVoidAll(ctx, crmdb.PasswordResetVoidAllParams{UserID: p.UserID, Now: now}); err != nil {
 		return fmt.Errorf("void reset tokens: %w", err)
 	}
+	if err := notifyOfPassword(ctx, q, notice.Person{ID: p.UserID, Name: p.Name, Email: p.Email}, now); err != nil {
+		return err
+	}
 	return record(ctx, q, now, audit{kind: auditPasswordSet, actor: p.UserID, object: p.UserID})
+}
+
+func notifyOfPassword(ctx context.Context, q *crmdb.Queries, to notice.Person, now time.Time) error {
+	return outbox.Add(ctx, q, now, to.ID, notice.AccountChanged{To: to, Event: notice.PasswordChanged})
 }

@@ -28,21 +28,13 @@ type NewUser struct {
 // clean gives the user as it will be stored, or says field by field what is
 // wrong with it.
 func (n NewUser) clean() (NewUser, error) {
-	var wrong []errs.Field
-	note := func(location string, err error) {
-		if err != nil {
-			wrong = append(wrong, errs.Field{Location: location, Message: err.Error()})
-		}
-	}
+	var wrong fieldErrors
 	name, err := cleanName(n.Name)
-	note("body.name", err)
+	wrong.add("body.name", err)
 	email, err := address.Parse(n.Email)
-	note("body.email", err)
-	note("body.password", checkPassword(n.Password, name, email))
-	if len(wrong) > 0 {
-		return NewUser{}, errs.Validation(wrong...)
-	}
-	return NewUser{Name: name, Email: email, Password: n.Password, Role: n.Role}, nil
+	wrong.add("body.email", err)
+	wrong.add("body.password", checkPassword(n.Password, name, email))
+	return NewUser{Name: name, Email: email, Password: n.Password, Role: n.Role}, wrong.asError()
 }
 
 // Register makes an account: approved at once for a customer, pending for an
@@ -120,12 +112,10 @@ func (s *Service) create(ctx context.Context, u User, password, auditKind string
 		return err
 	}
 	err = s.inTx(ctx, func(q *crmdb.Queries) error {
-		if err := insertUser(ctx, q, u, hash, auditKind); err != nil || !s.SendVerification || u.EmailVerifiedAt != nil {
+		if err := insertUser(ctx, q, u, &hash, uuid.Nil, auditKind); err != nil {
 			return err
 		}
-		var quotas []Quota
-		_, err := sendVerification(ctx, q, u, u.CreatedAt, &quotas)
-		return err
+		return s.verifyNew(ctx, q, u, u.CreatedAt)
 	})
 	if pg.IsUnique(err, "users_email_key") {
 		return errEmailTaken
@@ -137,9 +127,9 @@ func (s *Service) create(ctx context.Context, u User, password, auditKind string
 	return nil
 }
 
-func insertUser(ctx context.Context, q *crmdb.Queries, u User, hash, auditKind string) error {
+func insertUser(ctx context.Context, q *crmdb.Queries, u User, hash *string, actor uuid.UUID, auditKind string) error {
 	if err := q.UserInsert(ctx, crmdb.UserInsertParams{
-		ID: u.ID, Name: u.Name, Email: u.Email, Search: searchText(u.Name, u.Email), PasswordHash: &hash,
+		ID: u.ID, Name: u.Name, Email: u.Email, Search: searchText(u.Name, u.Email), PasswordHash: hash,
 		EmailVerifiedAt: u.EmailVerifiedAt,
 		Role:            crmdb.UserRole(u.Role), Status: crmdb.UserStatus(u.Status), Now: u.CreatedAt,
 	}); err != nil {
@@ -153,7 +143,7 @@ func insertUser(ctx context.Context, q *crmdb.Queries, u User, hash, auditKind s
 			return err
 		}
 	}
-	return record(ctx, q, u.CreatedAt, audit{kind: auditKind, object: u.ID, after: stateOf(u)})
+	return record(ctx, q, u.CreatedAt, audit{kind: auditKind, actor: actor, object: u.ID, after: stateOf(u)})
 }
 
 func tellAdmins(ctx context.Context, q *crmdb.Queries, applicant User, now time.Time) error {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -50,20 +48,6 @@ func registrationOf(r crmdb.RegistrationGetRow) Registration {
 		}),
 		DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt, Reason: r.Reason,
 	}
-}
-
-const maxReasonLength = 1000 // characters
-
-var errReason = errors.New("must have at most 1000 characters, none of them control characters but line breaks and tabs")
-
-// cleanReason trims a reason; it may have several lines.
-func cleanReason(s string) (string, error) {
-	s = strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
-	bad := func(r rune) bool { return r != '\n' && r != '\t' && isUnprintable(r) }
-	if utf8.RuneCountInString(s) > maxReasonLength || strings.ContainsFunc(s, bad) {
-		return "", errReason
-	}
-	return s, nil
 }
 
 // Approve lets an applicant in. Of several decisions at the same time one wins,

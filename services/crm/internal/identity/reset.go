@@ -108,11 +108,18 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 		if _, err := markVerified(ctx, q, userID, owner.Email, now); err != nil {
 			return err
 		}
+		if owner.HasPassword {
+			to := notice.Person{ID: owner.ID, Name: owner.Name, Email: owner.Email}
+			if err := notifyOfPassword(ctx, q, to, now); err != nil {
+				return err
+			}
+		}
 		return setPassword(ctx, q, userID, hash, now)
 	})
 	if err != nil {
 		return fmt.Errorf("reset password: %w", err)
 	}
+	s.Wake()
 	return nil
 }
 
@@ -123,7 +130,7 @@ func setPassword(ctx context.Context, q *crmdb.Queries, userID uuid.UUID, hash s
 	if err := q.PasswordResetVoidAll(ctx, crmdb.PasswordResetVoidAllParams{UserID: userID, Now: now}); err != nil {
 		return fmt.Errorf("void other tokens: %w", err)
 	}
-	if _, err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: userID, Now: now}); err != nil {
+	if err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: userID, Now: now}); err != nil {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 	return record(ctx, q, now, audit{kind: auditReset, actor: userID, object: userID})

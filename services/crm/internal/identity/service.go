@@ -28,8 +28,8 @@ const (
 // Audience is the aud of a user's access token (RFC 9068).
 const Audience = "fixdesk"
 
-// Config is what the service is made of. Everything but SendVerification is
-// required.
+// Config is what the service is made of. Everything but SendVerification
+// and AuditRetention is required.
 type Config struct {
 	Pool     *pgxpool.Pool
 	Keys     func() *jwtauth.KeySet // published as JWKS
@@ -40,8 +40,10 @@ type Config struct {
 	Now      func() time.Time
 	// SendVerification sends each new account the mail that verifies its address.
 	SendVerification bool
-	Wake             func() // tells the relay that the outbox has something
-	Log              *slog.Logger
+	// AuditRetention is how long audit events are kept at least; 0 is for ever.
+	AuditRetention time.Duration
+	Wake           func() // tells the relay that the outbox has something
+	Log            *slog.Logger
 }
 
 // Service is the use cases of this room. It is safe for concurrent use, by any
@@ -98,6 +100,22 @@ var (
 	errLastAdmin       = errs.New(errs.Conflict, errs.CodeLastAdmin, "This is the last approved admin; approve another one first.")
 	errDecided         = errs.New(errs.Conflict, errs.CodeAlreadyDecided, "This registration is decided already.")
 )
+
+// fieldErrors collects what is wrong with an input, field by field.
+type fieldErrors []errs.Field
+
+func (f *fieldErrors) add(location string, err error) {
+	if err != nil {
+		*f = append(*f, errs.Field{Location: location, Message: err.Error()})
+	}
+}
+
+func (f *fieldErrors) asError() error {
+	if len(*f) == 0 {
+		return nil
+	}
+	return errs.Validation(*f...)
+}
 
 func invalid(location string, err error) error {
 	return errs.Validation(errs.Field{Location: location, Message: err.Error()})

@@ -143,6 +143,25 @@ func (s *Service) Sessions(ctx context.Context, userID uuid.UUID, after *Positio
 	return sessions, nil
 }
 
+// EndSessions ends all sessions of a user, for an admin. errs.CodeNotFound where
+// there is no such user.
+func (s *Service) EndSessions(ctx context.Context, actor Principal, userID uuid.UUID) error {
+	err := s.inTx(ctx, func(q *crmdb.Queries) error {
+		if _, err := lockUser(ctx, q, userID); err != nil {
+			return err
+		}
+		now := s.now()
+		if err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: userID, Now: now}); err != nil {
+			return fmt.Errorf("end sessions: %w", err)
+		}
+		return record(ctx, q, now, audit{kind: auditSessionsEnded, actor: actor.UserID, object: userID})
+	})
+	if err != nil {
+		return fmt.Errorf("end sessions of a user: %w", err)
+	}
+	return nil
+}
+
 // Logout ends the session that makes the request; its tokens stop working at
 // once, on every replica.
 func (s *Service) Logout(ctx context.Context, p Principal) error {

@@ -10,7 +10,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"fixdesk/pkg/address"
 	"fixdesk/pkg/errs"
+	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -66,14 +68,43 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 	return userOf(row), nil
 }
 
-// ChangeUser is an admin's change of a user's role, status or name. It holds
-// from the user's very next request. errs.CodeVersionMismatch where allows
-// doesn't want the user's present version changed; errs.CodeLastAdmin rather
-// than leave no approved admin; errs.CodeInvalidTransition for a step of status
-// that the rules don't have.
+var errReasonAlone = errors.New("goes with status rejected or suspended")
+
+// clean gives the change as it will be stored, or reports every field that is
+// wrong.
+func (c Change) clean() (Change, error) {
+	var wrong fieldErrors
+	if c.Name != nil {
+		name, err := cleanName(*c.Name)
+		wrong.add("body.name", err)
+		c.Name = &name
+	}
+	if c.Email != nil {
+		email, err := address.Parse(*c.Email)
+		wrong.add("body.email", err)
+		c.Email = &email
+	}
+	reason, err := cleanReason(c.Reason)
+	if reason != "" && (c.Status == nil || *c.Status != StatusRejected && *c.Status != StatusSuspended) {
+		err = errReasonAlone
+	}
+	wrong.add("body.reason", err)
+	c.Reason = reason
+	return c, wrong.asError()
+}
+
+// ChangeUser is an admin's change of a user. It holds from the user's very next
+// request. errs.CodeVersionMismatch where allows refuses the user's present
+// version; errs.CodeLastAdmin where no approved admin would remain;
+// errs.CodeInvalidTransition for a step of status that the rules don't have;
+// errs.CodeEmailTaken where another account has the address.
 func (s *Service) ChangeUser(ctx context.Context, actor Principal, id uuid.UUID, c Change, allows func(version int32) bool) (User, error) {
+	c, err := c.clean()
+	if err != nil {
+		return User{}, err
+	}
 	var after User
-	err := s.inTx(ctx, func(q *crmdb.Queries) error {
+	err = s.inTx(ctx, func(q *crmdb.Queries) error {
 		before, err := lockUser(ctx, q, id)
 		if err != nil {
 			return err
@@ -84,17 +115,33 @@ func (s *Service) ChangeUser(ctx context.Context, actor Principal, id uuid.UUID,
 		if after, err = before.apply(c); err != nil {
 			return explain(err)
 		}
-		if after == before {
-			return nil
+		if after != before {
+			d := decision{actor: actor, before: before, after: after, reason: c.Reason, auditKind: auditUserChanged}
+			if after, err = s.writeChange(ctx, q, d); err != nil {
+				return err
+			}
 		}
-		after, err = s.writeChange(ctx, q, decision{actor: actor, before: before, after: after, auditKind: auditUserChanged})
-		return err
+		return s.setAvailable(ctx, q, after, c.Available, false)
 	})
+	if pg.IsUnique(err, "users_email_key") {
+		return User{}, errEmailTaken
+	}
 	if err != nil {
 		return User{}, fmt.Errorf("change user: %w", err)
 	}
 	s.Wake()
 	return after, nil
+}
+
+// setAvailable does nothing where available is nil.
+func (s *Service) setAvailable(ctx context.Context, q *crmdb.Queries, u User, available *bool, handOver bool) error {
+	if available == nil {
+		return nil
+	}
+	if !u.isApproved(RoleEngineer) {
+		return invalid("body.available", errNotEngineer)
+	}
+	return assignment.SetAvailable(ctx, q, u.ID, *available, handOver)
 }
 
 func lockUser(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (User, error) {
@@ -108,13 +155,13 @@ func lockUser(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (User, error)
 	return userOf(crmdb.UserGetRow(row)), nil
 }
 
-// explain says what the rules refused in the words of the API.
+// explain gives the refusal of the rules as an error of the API.
 func explain(err error) error {
 	var step errStep
 	if errors.As(err, &step) {
 		return errs.New(errs.Conflict, errs.CodeInvalidTransition, step.Error())
 	}
-	return invalid("body.name", err)
+	return err
 }
 
 // decision is a change of a user on its way into the database.
@@ -125,9 +172,9 @@ type decision struct {
 	auditKind     string
 }
 
-// writeChange writes a user's change with all that follows from it: sessions of
-// who is no longer let in end, the assignment learns who can act, the applicant
-// is told, the audit has it. The caller holds the user's row lock.
+// writeChange writes a user's change with all that follows from it: sessions end
+// with the approval, the assignment has the engineers who may act, the person is
+// notified, the audit has an entry. The caller holds the user's row lock.
 func (s *Service) writeChange(ctx context.Context, q *crmdb.Queries, d decision) (User, error) {
 	if loses(d.before, d.after, RoleAdmin) {
 		if err := keepAnAdmin(ctx, q, d.before.ID); err != nil {
@@ -137,27 +184,25 @@ func (s *Service) writeChange(ctx context.Context, q *crmdb.Queries, d decision)
 	now := s.now()
 	u := d.after
 	if err := q.UserUpdate(ctx, crmdb.UserUpdateParams{
-		ID: u.ID, Name: u.Name, Search: searchText(u.Name, u.Email),
-		Role: crmdb.UserRole(u.Role), Status: crmdb.UserStatus(u.Status), Now: now,
+		ID: u.ID, Name: u.Name, Email: u.Email, Search: searchText(u.Name, u.Email),
+		Role: crmdb.UserRole(u.Role), Status: crmdb.UserStatus(u.Status), EmailVerifiedAt: u.EmailVerifiedAt, Now: now,
 	}); err != nil {
 		return User{}, fmt.Errorf("update user: %w", err)
 	}
 	u.Version, u.UpdatedAt = d.before.Version+1, now
 	if d.before.Status == StatusApproved && u.Status != StatusApproved {
-		if _, err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: u.ID, Now: now}); err != nil {
+		if err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: u.ID, Now: now}); err != nil {
 			return User{}, fmt.Errorf("end sessions: %w", err)
 		}
 	}
 	if err := moveEngineer(ctx, q, d); err != nil {
 		return User{}, err
 	}
-	if isDecision(d.before, u) {
-		if err := answerRegistration(ctx, q, d, now); err != nil {
-			return User{}, err
-		}
+	if err := s.notifyOfChange(ctx, q, d, now); err != nil {
+		return User{}, err
 	}
 	state := stateOf(u)
-	state.Reason = d.reason
+	state.Reason, state.EmailChanged = d.reason, u.Email != d.before.Email
 	return u, record(ctx, q, now, audit{
 		kind: d.auditKind, actor: d.actor.UserID, object: u.ID, before: stateOf(d.before), after: state,
 	})
@@ -189,9 +234,50 @@ func moveEngineer(ctx context.Context, q *crmdb.Queries, d decision) error {
 	return nil
 }
 
-// answerRegistration keeps who decided, when and why, and tells the applicant;
-// nothing for a user who never had to register for approval.
-func answerRegistration(ctx context.Context, q *crmdb.Queries, d decision, now time.Time) error {
+// notifyOfChange mails a person what was changed of their account.
+func (s *Service) notifyOfChange(ctx context.Context, q *crmdb.Queries, d decision, now time.Time) error {
+	if d.after.Email != d.before.Email {
+		if err := s.moveAddress(ctx, q, d, now); err != nil {
+			return err
+		}
+	}
+	if d.after.Status == d.before.Status {
+		return nil
+	}
+	if isDecision(d.before, d.after) {
+		if registered, err := answerRegistration(ctx, q, d, now); registered || err != nil {
+			return err
+		}
+	}
+	if d.actor.UserID == d.after.ID {
+		return nil
+	}
+	event := map[Status]string{
+		StatusApproved: notice.AccountApproved, StatusSuspended: notice.AccountSuspended, StatusRejected: notice.AccountRejected,
+	}[d.after.Status]
+	return outbox.Add(ctx, q, now, d.after.ID, notice.AccountChanged{To: person(d.after), Event: event, Reason: d.reason})
+}
+
+// moveAddress ends what was mailed to the old address, and informs both
+// addresses.
+func (s *Service) moveAddress(ctx context.Context, q *crmdb.Queries, d decision, now time.Time) error {
+	if err := q.PasswordResetVoidAll(ctx, crmdb.PasswordResetVoidAllParams{UserID: d.after.ID, Now: now}); err != nil {
+		return fmt.Errorf("void reset tokens: %w", err)
+	}
+	if err := q.EmailVerificationVoidAll(ctx, crmdb.EmailVerificationVoidAllParams{UserID: d.after.ID, Now: now}); err != nil {
+		return fmt.Errorf("void verification tokens: %w", err)
+	}
+	for _, to := range []User{d.before, d.after} {
+		if err := outbox.Add(ctx, q, now, to.ID, notice.AccountChanged{To: person(to), Event: notice.AddressChanged}); err != nil {
+			return err
+		}
+	}
+	return s.verifyNew(ctx, q, d.after, now)
+}
+
+// answerRegistration stores who decided, when and why, and informs the
+// applicant. It is false for a user whose role never needed approval.
+func answerRegistration(ctx context.Context, q *crmdb.Queries, d decision, now time.Time) (registered bool, err error) {
 	var reason *string
 	if d.reason != "" {
 		reason = &d.reason
@@ -200,12 +286,12 @@ func answerRegistration(ctx context.Context, q *crmdb.Queries, d decision, now t
 		UserID: d.after.ID, DecidedBy: d.actor.UserID, Now: now, Reason: reason,
 	})
 	if err != nil {
-		return fmt.Errorf("decide registration: %w", err)
+		return false, fmt.Errorf("decide registration: %w", err)
 	}
 	if n == 0 {
-		return nil
+		return false, nil
 	}
-	return outbox.Add(ctx, q, now, d.after.ID, notice.RegistrationDecided{
+	return true, outbox.Add(ctx, q, now, d.after.ID, notice.RegistrationDecided{
 		To: person(d.after), Approved: d.after.Status == StatusApproved, Role: string(d.after.Role), Reason: d.reason,
 	})
 }

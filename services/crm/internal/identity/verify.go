@@ -84,6 +84,17 @@ func (s *Service) ResendVerification(ctx context.Context, p Principal) ([]Quota,
 	return quotas, nil
 }
 
+// verifyNew mails the token to an address that is new to the service, where
+// verification is required and no limit is reached.
+func (s *Service) verifyNew(ctx context.Context, q *crmdb.Queries, u User, now time.Time) error {
+	if !s.SendVerification || u.EmailVerifiedAt != nil {
+		return nil
+	}
+	var quotas []Quota
+	_, err := sendVerification(ctx, q, u, now, &quotas)
+	return err
+}
+
 // sendVerification writes the mail unless a limit is reached: then it gives the
 // refusal.
 func sendVerification(ctx context.Context, q *crmdb.Queries, u User, now time.Time, quotas *[]Quota) (refusal, err error) {

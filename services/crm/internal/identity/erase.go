@@ -1,0 +1,62 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+// erasedName is shown in place of a person who was erased.
+const erasedName = "Erased user"
+
+// Erase removes what names a person: name, address, password, sessions, tokens,
+// undelivered mails, and the naming fields of the audit. Tickets and comments
+// stay, by "Erased user"; an engineer's active tickets go to others; the address
+// is free again. The account can't be used or found any more.
+// errs.CodeLastAdmin where no approved admin would remain.
+func (s *Service) Erase(ctx context.Context, actor Principal, id uuid.UUID) error {
+	err := s.inTx(ctx, func(q *crmdb.Queries) error {
+		before, err := lockUser(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		if before.isApproved(RoleAdmin) {
+			if err := keepAnAdmin(ctx, q, id); err != nil {
+				return err
+			}
+		}
+		now, after := s.now(), before
+		after.Status = StatusSuspended
+		// The address of RFC 2606 can't receive mail and is nobody's.
+		if err := q.UserErase(ctx, crmdb.UserEraseParams{
+			ID: id, Name: erasedName, Email: "erased-" + id.String() + "@erased.invalid", Now: now,
+		}); err != nil {
+			return fmt.Errorf("erase user: %w", err)
+		}
+		if err := moveEngineer(ctx, q, decision{actor: actor, before: before, after: after}); err != nil {
+			return err
+		}
+		return eraseTraces(ctx, q, actor, id, now)
+	})
+	if err != nil {
+		return fmt.Errorf("erase: %w", err)
+	}
+	s.Wake()
+	return nil
+}
+
+func eraseTraces(ctx context.Context, q *crmdb.Queries, actor Principal, id uuid.UUID, now time.Time) error {
+	for _, erase := range []func(context.Context, uuid.UUID) error{
+		q.UserEraseAuditFacts, q.UserEraseAuditAddresses, q.UserEraseSessions, q.UserEraseResets,
+		q.UserEraseVerifications, q.UserEraseRegistration, q.UserEraseIdempotencyKeys, q.UserEraseNotices,
+	} {
+		if err := erase(ctx, id); err != nil {
+			return fmt.Errorf("erase traces: %w", err)
+		}
+	}
+	return record(ctx, q, now, audit{kind: auditErased, actor: actor.UserID, object: id})
+}

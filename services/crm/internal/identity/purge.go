@@ -1,0 +1,93 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"fixdesk/pkg/background"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+const (
+	purgeInterval = 10 * time.Minute
+	purgeBatch    = 1000 // rows
+	// keptExpired is how long what has expired stays, for investigations.
+	keptExpired = 24 * time.Hour
+
+	auditInterval = time.Hour
+	// auditAhead is how far ahead partitions of the audit are made. Without one
+	// nothing can be recorded, so it is far more than an outage lasts.
+	auditAhead = 3 * 31 * 24 * time.Hour
+)
+
+// Jobs are the background work of this package, each on one replica at a time:
+// expired sessions, tokens and limits are deleted in batches, partitions of the
+// audit are made ahead and dropped after AuditRetention.
+func (s *Service) Jobs(metrics *background.Metrics) []*background.Loop {
+	job := func(name string, interval time.Duration, run func(context.Context) error) *background.Loop {
+		return background.New(background.Config{
+			Name: name, Interval: interval, Jitter: interval / 10, Timeout: interval,
+			RunOnce:   func(ctx context.Context) (bool, error) { return false, run(ctx) },
+			Exclusive: pg.Exclusive(s.Pool, name), Log: s.Log, Metrics: metrics,
+		})
+	}
+	return []*background.Loop{
+		job("account purge", purgeInterval, s.Purge),
+		job("audit partitions", auditInterval, s.MaintainAudit),
+	}
+}
+
+// Purge deletes what expired a day ago, in batches.
+func (s *Service) Purge(ctx context.Context) error {
+	now := s.now()
+	before := now.Add(-keptExpired)
+	for _, table := range []struct {
+		name   string
+		delete func(ctx context.Context, limit int32) (int64, error)
+	}{
+		{"sessions", func(ctx context.Context, n int32) (int64, error) {
+			return s.q.SessionPurge(ctx, crmdb.SessionPurgeParams{Before: before, MaxRows: n})
+		}},
+		{"reset tokens", func(ctx context.Context, n int32) (int64, error) {
+			return s.q.PasswordResetPurge(ctx, crmdb.PasswordResetPurgeParams{Before: before, MaxRows: n})
+		}},
+		{"verification tokens", func(ctx context.Context, n int32) (int64, error) {
+			return s.q.EmailVerificationPurge(ctx, crmdb.EmailVerificationPurgeParams{Before: before, MaxRows: n})
+		}},
+		{"limits", func(ctx context.Context, n int32) (int64, error) {
+			return s.q.RateLimitPurge(ctx, crmdb.RateLimitPurgeParams{Before: now, MaxRows: n})
+		}},
+	} {
+		if _, err := (&pg.Purge{Max: purgeBatch, Delete: table.delete}).Run(ctx); err != nil {
+			return fmt.Errorf("purge %s: %w", table.name, err)
+		}
+	}
+	return nil
+}
+
+// MaintainAudit makes the partitions of the months ahead and drops those whose
+// every entry is older than AuditRetention, so that an entry is kept up to a
+// month longer.
+func (s *Service) MaintainAudit(ctx context.Context) error {
+	if err := s.PrepareAudit(ctx); err != nil {
+		return err
+	}
+	if s.AuditRetention <= 0 {
+		return nil
+	}
+	if _, err := s.q.AuditPartitionsDrop(ctx, s.now().Add(-s.AuditRetention)); err != nil {
+		return fmt.Errorf("drop old partitions of the audit: %w", err)
+	}
+	return nil
+}
+
+// PrepareAudit makes the partitions that the audit needs for the months ahead.
+// Nothing can be recorded in a month that has none.
+func (s *Service) PrepareAudit(ctx context.Context) error {
+	if err := s.q.AuditPartitionsPrepare(ctx, s.now().Add(auditAhead)); err != nil {
+		return fmt.Errorf("make partitions of the audit: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package identity
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"fixdesk/pkg/text"
+)
+
+// Lengths in characters.
+const (
+	maxNameLength      = 200
+	maxReasonLength    = 1000
+	maxUserAgentLength = 500
+)
+
+func cleanName(s string) (string, error) { return text.Name(s, maxNameLength) }
+
+// cleanReason may give an empty text.
+func cleanReason(s string) (string, error) {
+	if strings.TrimSpace(s) == "" {
+		return "", nil
+	}
+	return text.Prose(s, maxReasonLength)
+}
+
+// cleanUserAgent drops what a header must not bring into the database or a page.
+func cleanUserAgent(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || r == '\uFEFF' || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > maxUserAgentLength {
+		s = string(r[:maxUserAgentLength])
+	}
+	return s
+}
+
+// fold makes text comparable without case. The database is not asked to, since
+// its answer for letters beyond ASCII depends on its locale.
+func fold(s string) string { return strings.ToLower(s) }
+
+// searchText is what a search of users looks through.
+func searchText(name, email string) string { return fold(name) + "\n" + fold(email) }
