@@ -36,6 +36,8 @@ const (
 	CodeValidationFailed     = "validation_failed"
 	CodeUnsupportedMediaType = "unsupported_media_type"
 	CodeBodyTooLarge         = "body_too_large"
+	CodeHeadersTooLarge      = "headers_too_large"
+	CodeMalformedRequest     = "malformed_request"
 	CodeNotFound             = "not_found"
 	CodeMethodNotAllowed     = "method_not_allowed"
 	CodeNotAcceptable        = "not_acceptable"

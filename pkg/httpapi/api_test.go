@@ -136,6 +136,7 @@ func newFixtureWith(t testing.TB, change func(*httpapi.Config), register func(*f
 	register(f)
 	f.Server = httptest.NewUnstartedServer(nil)
 	f.Config = httpapi.NewServer("", f.api.Handler())
+	f.Listener = f.api.Listen(f.Listener)
 	f.Start()
 	t.Cleanup(f.Close)
 	return f

@@ -1,6 +1,9 @@
 package httpapi
 
-import "net/http"
+import (
+	"net"
+	"net/http"
+)
 
 // Panics adds routes that panic before and during their answer.
 func (a *API) Panics() {
@@ -10,6 +13,9 @@ func (a *API) Panics() {
 		panic("canary")
 	})
 }
+
+// Listen is what Serve listens on.
+func (a *API) Listen(l net.Listener) net.Listener { return problemListener{l, a} }
 
 // CheckJSON is checkJSON for the tests.
 func CheckJSON(data []byte) error {

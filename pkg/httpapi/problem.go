@@ -67,14 +67,14 @@ var kindStatus = map[errs.Kind]int{
 
 // codeStatus is the catalogue of the contract: each code with its status.
 var codeStatus = map[string]int{
-	errs.CodeMalformedJSON: 400, errs.CodeInvalidCursor: 400, errs.CodeIdempotencyMissing: 400,
+	errs.CodeMalformedRequest: 400, errs.CodeMalformedJSON: 400, errs.CodeInvalidCursor: 400, errs.CodeIdempotencyMissing: 400,
 	errs.CodeInvalidToken: 401, errs.CodeInvalidCredentials: 401,
 	errs.CodeAccountPending: 403, errs.CodeAccountRejected: 403, errs.CodeAccountSuspended: 403, errs.CodeForbidden: 403,
 	errs.CodeNotFound: 404, errs.CodeMethodNotAllowed: 405, errs.CodeNotAcceptable: 406,
 	errs.CodeEmailTaken: 409, errs.CodeAlreadyDecided: 409, errs.CodeAlreadyAccepted: 409, errs.CodeInvalidTransition: 409,
 	errs.CodeLastAdmin: 409, errs.CodeConflict: 409, errs.CodeIdempotencyInFlight: 409,
 	errs.CodeVersionMismatch: 412, errs.CodeBodyTooLarge: 413, errs.CodeUnsupportedMediaType: 415,
-	errs.CodeValidationFailed: 422, errs.CodeIdempotencyMismatch: 422,
+	errs.CodeHeadersTooLarge: 431, errs.CodeValidationFailed: 422, errs.CodeIdempotencyMismatch: 422,
 	errs.CodeRateLimited: 429, errs.CodeInternal: 500, errs.CodeUnavailable: 503,
 }
 

@@ -137,8 +137,8 @@ func rawRequest(t *testing.T, address, request string) string {
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
-	line, _ := bufio.NewReader(conn).ReadString('\n')
-	return strings.TrimSpace(line)
+	answer, _ := io.ReadAll(conn)
+	return string(answer)
 }
 
 func TestRawAttacksOnHTTPAreRefused(t *testing.T) {
@@ -151,11 +151,35 @@ func TestRawAttacksOnHTTPAreRefused(t *testing.T) {
 		"two lengths":               {head + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}a", "400"},
 		"length and chunks":         {head + "Content-Length: 2\r\nTransfer-Encoding: gzip\r\n\r\n{}", "501"},
 		"broken chunk":              {head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", "400"},
+		"no host":                   {"GET /healthz HTTP/1.1\r\n\r\n", "400"},
 		"bad escape in the path":    {"GET /v1/things/%zz HTTP/1.1\r\nHost: a\r\n\r\n", "400"},
 		"headers just under 16 KiB": {"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: " + strings.Repeat("a", 15<<10) + "\r\n\r\n", "200"},
 	} {
 		if got := rawRequest(t, address, tt.request); !strings.HasPrefix(got, "HTTP/1.1 "+tt.want) {
 			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestRequestThatCannotBeReadIsAnsweredWithAProblem(t *testing.T) {
+	f := newFixture(t, nil)
+	for code, request := range map[string]string{
+		errs.CodeHeadersTooLarge:  "GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("a", 17<<10) + "\r\n\r\n",
+		errs.CodeMalformedRequest: "GET /v1/things/%zz HTTP/1.1\r\nHost: a\r\n\r\n",
+		errs.CodeNotFound:         "GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", // the control: it can be read
+	} {
+		res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(rawRequest(t, f.Listener.Addr().String(), request))), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", code, err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatalf("%s: %v", code, err)
+		}
+		wantProblem(t, res, body, res.StatusCode, code)
+		if !strings.Contains(f.log.String(), res.Header.Get("X-Request-Id")) || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %v", code, res.Header)
 		}
 	}
 }

@@ -47,6 +47,9 @@ func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Durat
 	requests, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
 	s.BaseContext = func(net.Listener) context.Context { return requests }
+	if e, ok := s.Handler.(*edge); ok {
+		l = problemListener{l, e.api}
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- s.Serve(l) }()
 	select {

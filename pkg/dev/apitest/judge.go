@@ -68,7 +68,7 @@ func (op *operation) undescribed(status string, content map[string]any, a answer
 }
 
 // codes is the catalogue of the wire contract.
-var codes = strings.Fields(`malformed_json validation_failed unsupported_media_type body_too_large not_found
+var codes = strings.Fields(`malformed_json validation_failed unsupported_media_type body_too_large headers_too_large malformed_request not_found
 	method_not_allowed not_acceptable invalid_token invalid_credentials account_pending account_rejected account_suspended
 	forbidden email_taken already_decided already_accepted invalid_transition last_admin conflict version_mismatch
 	invalid_cursor idempotency_missing idempotency_mismatch idempotency_in_flight rate_limited unavailable internal`)
