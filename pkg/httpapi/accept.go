@@ -7,7 +7,8 @@ import (
 
 // negotiate picks among the offered media types, best first, the one that the
 // Accept header values like best (RFC 9110, section 12.5.1); "" if none is
-// acceptable. No header accepts everything.
+// acceptable. No header accepts everything. goautoneg is weaker: it takes q=0
+// for acceptable, and no account of which range is the most specific.
 func negotiate(accept []string, offers []string) string {
 	if len(accept) == 0 {
 		return offers[0]

@@ -112,7 +112,7 @@ func New(cfg Config) *API {
 // Handler gives what a server serves. Register nothing after it.
 func (a *API) Handler() http.Handler {
 	a.mountDocumentation()
-	return &edge{api: a, cors: newCORS(a.cfg.CORSOrigins)}
+	return &edge{api: a, next: withCORS(a.cfg.CORSOrigins, a.router)}
 }
 
 // OpenAPI gives the description of what is registered so far, as JSON.

@@ -20,7 +20,7 @@ import (
 // CORS, recovery from panics, one access log line and the metrics.
 type edge struct {
 	api  *API
-	cors cors
+	next http.Handler // CORS around the router
 }
 
 // requestInfo is what the layers tell each other about one request.
@@ -64,13 +64,10 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer info.discard(r)
 	defer e.finish(res, r, info, start)
-	if e.cors.handle(res, r) {
-		return
-	}
 	if r.Method == http.MethodHead {
 		r.Method = http.MethodGet // net/http has its own copy and sends no body
 	}
-	e.api.router.ServeHTTP(res, r)
+	e.next.ServeHTTP(res, r)
 }
 
 // securityHeaders are on every answer. The pages of the API browser set a
