@@ -1,6 +1,7 @@
-// Package address decides what an e-mail address is, for everything in both
-// services that takes one, so that an address accepted at registration can
-// always be mailed. It must not know HTTP or SMTP.
+// Package address defines what an e-mail address is, and its canonical form, for
+// everything in both services that takes one: an address accepted at
+// registration can be mailed, and two spellings are one account and one
+// recipient. It must not know HTTP or SMTP.
 package address
 
 import (
@@ -10,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -28,17 +30,21 @@ var ErrInvalid = errors.New("must be an e-mail address such as name@example.com"
 // 3.2.3 allows in an atom.
 const atext = "!#$%&'*+-/=?^_`{|}~"
 
-// Parse checks s and gives it in the form to store and compare: lower case,
-// Unicode NFC. It takes a mailbox name that is a dot-atom (RFC 5322), with
-// UTF-8 letters (RFC 6531), at a domain name of two or more labels, spelt in
-// Unicode or as xn--.
+// profile is IDNA2008 (RFC 5891) with the mapping of UTS 46, not transitional:
+// "ß" stays itself, as registries and browsers have it.
+var profile = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(true),
+	idna.CheckHyphens(true), idna.CheckJoiners(true), idna.BidiRule(), idna.VerifyDNSLength(true))
+
+// Parse checks s and returns its canonical form, to store and compare: lower
+// case, the mailbox name in Unicode NFC, the domain in ASCII (xn-- labels of
+// IDNA2008). It takes a mailbox name that is a dot-atom (RFC 5322), with UTF-8
+// letters (RFC 6531), at a domain name of two or more labels in any spelling.
 //
 // It refuses what standards allow and mail systems misread: display names,
 // angle brackets, comments, lists, quoted names, address literals such as
 // [127.0.0.1], bare IPv4 addresses, single-label domains, a trailing dot. It
 // refuses control, formatting and white-space characters anywhere. The error
-// never repeats s. The two spellings of an international domain are not
-// recognised as the same.
+// never repeats s.
 func Parse(s string) (string, error) {
 	if len(s) > 4*MaxLength || !utf8.ValidString(s) {
 		return "", fmt.Errorf("%w: at most %d octets of UTF-8", ErrInvalid, MaxLength)
@@ -56,10 +62,39 @@ func Parse(s string) (string, error) {
 		return "", fmt.Errorf("%w: there is no @", ErrInvalid)
 	case !isDotAtom(local):
 		return "", fmt.Errorf("%w: the part before the @ is not valid", ErrInvalid)
-	case !isDomain(domain):
+	}
+	ascii, ok := asciiDomain(domain)
+	switch s = local + "@" + ascii; {
+	case !ok:
 		return "", fmt.Errorf("%w: the part after the @ is not a domain name", ErrInvalid)
+	case len(s) > MaxLength:
+		return "", fmt.Errorf("%w: at most %d octets", ErrInvalid, MaxLength)
 	}
 	return s, nil
+}
+
+// Unicode returns a canonical address with its domain in the spelling that
+// people read, for display and search. It returns what isn't canonical as it is.
+func Unicode(canonical string) string {
+	local, domain, found := strings.Cut(canonical, "@")
+	if !found || !strings.Contains(domain, "xn--") {
+		return canonical
+	}
+	readable, err := profile.ToUnicode(domain)
+	if err != nil {
+		return canonical
+	}
+	return local + "@" + readable
+}
+
+// asciiDomain checks the domain before IDNA's mapping, which would accept more
+// characters, and after it, which may have made others of them.
+func asciiDomain(domain string) (ascii string, ok bool) {
+	if !isDomain(domain) {
+		return "", false
+	}
+	ascii, err := profile.ToASCII(domain)
+	return ascii, err == nil && isDomain(ascii)
 }
 
 // posesAsASCII tells whether r becomes an ASCII character in the stored form,

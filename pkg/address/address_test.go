@@ -16,9 +16,15 @@ func TestAddressIsStoredInOneForm(t *testing.T) {
 		"o'neil@example.com":                     "o'neil@example.com",
 		"JOSÉ@example.com":                       "josé@example.com",
 		"jose\u0301@example.com":                 "josé@example.com",
-		"用户@例子.测试":                               "用户@例子.测试",
+		"用户@例子.测试":                               "用户@xn--fsqu00a.xn--0zwm56d",
 		"a@xn--bcher-kva.example":                "a@xn--bcher-kva.example",
-		"a@BÜCHER.example":                       "a@bücher.example",
+		"a@BÜCHER.example":                       "a@xn--bcher-kva.example",
+		"a@bu\u0308cher.example":                 "a@xn--bcher-kva.example",
+		"a@XN--BCHER-KVA.example":                "a@xn--bcher-kva.example",
+		"a@straße.example":                       "a@xn--strae-oqa.example",
+		"a@strasse.example":                      "a@strasse.example",
+		"a@ｅｘａｍｐｌｅ.com":                          "a@example.com",
+		"a@مثال.إختبار":                          "a@xn--mgbh0fb.xn--kgbechtv",
 		"a@1and1.com":                            "a@1and1.com",
 		strings.Repeat("a", 64) + "@example.com": strings.Repeat("a", 64) + "@example.com",
 	}
@@ -36,7 +42,7 @@ func TestAddressRefusesWhatMailSystemsMisread(t *testing.T) {
 		"a@b@c.com", "a b@c.com", " a@b.com", "a@b.com ", "a@b.com,c@d.com", "a@b.com;c@d.com",
 		"Ann <a@b.com>", "<a@b.com>", "a@b.com (Ann)", `"a b"@c.com`, `"a"@c.com`, `a\@b@c.com`,
 		"a@[127.0.0.1]", "a@127.0.0.1", "a@[IPv6:::1]", "a@1.2", "a@b.123",
-		"a@-b.com", "a@b-.com", "a@ab--c.com", "a@b_c.com", "a@b.com:25", "a@b.com/x", "a@b%c.com",
+		"a@-b.com", "a@b-.com", "a@ab--c.com", "a@b_c.com", "a@xn--zz--.com", "a@xn--a.com", "a@xn--.com", "a@b.com:25", "a@b.com/x", "a@b%c.com",
 		"a\r\nBcc: x@y.com@b.com", "a@b.com\r\nRCPT TO:<x@y.com>", "a@b.com\n", "a\x00@b.com", "a@b\x00.com", "a\x7f@b.com",
 		"a\u202e@b.com", "a\u200b@b.com", "a@b\u200d.com", "a\u00a0b@c.com", "a\u2028@b.com", "a@b。com", "a\xff@b.com", "a@\u0301b.com",
 		strings.Repeat("a", 65) + "@example.com", "a@" + strings.Repeat("a", 64) + ".com",
@@ -58,6 +64,21 @@ func TestStandardParserIsNotStrictEnough(t *testing.T) {
 	for _, in := range []string{"Ann <a@b.com>", "a@[127.0.0.1]", "a@localhost", `"a b"@c.com`, "a@127.0.0.1"} {
 		if _, err := mail.ParseAddress(in); err != nil {
 			t.Errorf("ParseAddress(%q): %v", in, err)
+		}
+	}
+}
+
+func TestUnicodeSpellsTheDomainForPeople(t *testing.T) {
+	for canonical, want := range map[string]string{
+		"a@xn--bcher-kva.example": "a@bücher.example", "用户@xn--fsqu00a.xn--0zwm56d": "用户@例子.测试",
+		"a@example.com": "a@example.com", "no address": "no address", "a@xn--a.com": "a@xn--a.com",
+	} {
+		got := address.Unicode(canonical)
+		if got != want {
+			t.Errorf("Unicode(%q) = %q, want %q", canonical, got, want)
+		}
+		if again, err := address.Parse(got); err == nil && again != canonical {
+			t.Errorf("Parse(%q) = %q, want %q", got, again, canonical)
 		}
 	}
 }
