@@ -47,12 +47,13 @@ update users set password_hash = @password_hash, version = version + 1, updated_
 where id = @id;
 
 -- name: UserList :many
+-- With a pattern, it must be planned for its value (see Service.Users).
 select id, name, email, role, status, version, email_verified_at, created_at, updated_at
 from users
 where erased_at is null
   and (sqlc.narg(role)::user_role is null or role = sqlc.narg(role))
   and (sqlc.narg(status)::user_status is null or status = sqlc.narg(status))
-  and (@q::text = '' or strpos(search, @q) > 0)
+  and (@pattern::text = '' or search like @pattern)
   and (sqlc.narg(before_at)::timestamptz is null
        or (created_at, id) < (sqlc.narg(before_at), @before_id::uuid))
 order by created_at desc, id desc

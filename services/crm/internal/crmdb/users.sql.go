@@ -340,7 +340,7 @@ from users
 where erased_at is null
   and ($1::user_role is null or role = $1)
   and ($2::user_status is null or status = $2)
-  and ($3::text = '' or strpos(search, $3) > 0)
+  and ($3::text = '' or search like $3)
   and ($4::timestamptz is null
        or (created_at, id) < ($4, $5::uuid))
 order by created_at desc, id desc
@@ -350,7 +350,7 @@ limit $6
 type UserListParams struct {
 	Role     *UserRole
 	Status   *UserStatus
-	Q        string
+	Pattern  string
 	BeforeAt *time.Time
 	BeforeID uuid.UUID
 	MaxRows  int32
@@ -368,11 +368,12 @@ type UserListRow struct {
 	UpdatedAt       time.Time
 }
 
+// With a pattern, it must be planned for its value (see Service.Users).
 func (q *Queries) UserList(ctx context.Context, arg UserListParams) ([]UserListRow, error) {
 	rows, err := q.db.Query(ctx, userList,
 		arg.Role,
 		arg.Status,
-		arg.Q,
+		arg.Pattern,
 		arg.BeforeAt,
 		arg.BeforeID,
 		arg.MaxRows,

@@ -43,9 +43,10 @@ func (f UserFilter) args() (*crmdb.UserRole, *crmdb.UserStatus) {
 func (s *Service) Users(ctx context.Context, f UserFilter, after *Position, n int) ([]User, error) {
 	at, id := after.args()
 	role, status := f.args()
-	rows, err := s.q.UserList(ctx, crmdb.UserListParams{
-		Role: role, Status: status, Q: fold(strings.TrimSpace(f.Q)), BeforeAt: at, BeforeID: id, MaxRows: int32(n),
-	})
+	params := crmdb.UserListParams{
+		Role: role, Status: status, Pattern: pattern(f.Q), BeforeAt: at, BeforeID: id, MaxRows: int32(n),
+	}
+	rows, err := s.listUsers(ctx, params)
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
@@ -54,6 +55,32 @@ func (s *Service) Users(ctx context.Context, f UserFilter, after *Position, n in
 		users = append(users, userOf(crmdb.UserGetRow(r)))
 	}
 	return users, nil
+}
+
+// listUsers plans a search for the text that is searched: a rare one is found by
+// the trigram index, a common one by walking the newest users. The plan for any
+// text would walk all users in vain for a rare one.
+func (s *Service) listUsers(ctx context.Context, params crmdb.UserListParams) (rows []crmdb.UserListRow, err error) {
+	if params.Pattern == "" {
+		return s.q.UserList(ctx, params)
+	}
+	err = pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "set local plan_cache_mode = force_custom_plan"); err != nil {
+			return err
+		}
+		rows, err = crmdb.New(tx).UserList(ctx, params)
+		return err
+	})
+	return rows, err
+}
+
+// pattern is the LIKE pattern that finds q anywhere, literally; "" for no text.
+func pattern(q string) string {
+	q = fold(strings.TrimSpace(q))
+	if q == "" {
+		return ""
+	}
+	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(q) + "%"
 }
 
 // User gives one user; errs.CodeNotFound if there is none.
