@@ -64,7 +64,7 @@ func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writ
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the password: %w", err)
 	}
-	a, err := open(ctx, errOut)
+	a, err := openDatabase(ctx, errOut)
 	if err != nil {
 		return err
 	}

@@ -194,3 +194,16 @@ func TestKeysRotateKeepsTheOldKeyAndTokensAreSignedByTheNew(t *testing.T) {
 		t.Error("a token outlives two rotations")
 	}
 }
+
+func TestMigrateAndAdminCreateNeedNoSigningKeys(t *testing.T) {
+	env := []string{"CRM_ENV=production", "CRM_DATABASE_URL=" + pgtest.NewURL(t, db.CRM, "crm/migrations")}
+	for _, command := range [][]string{{"migrate"}, {"migrate"}, {"admin", "create", "--email", "boss@desk.test"}} {
+		if out, errOut, code := crm(t, "canary in the coal mine\n", env, command...); code != 0 {
+			t.Errorf("crm %v: exit code %d: %s%s", command, code, out, errOut)
+		}
+	}
+	// The control: what signs tokens wants them.
+	if _, errOut, code := crm(t, "", env, "serve"); code != 1 || !strings.Contains(errOut, "CRM_KEYS_FILE") {
+		t.Errorf("crm serve: exit code %d: %s", code, errOut)
+	}
+}

@@ -94,7 +94,7 @@ func check(errOut io.Writer) error {
 }
 
 func serve(ctx context.Context, errOut io.Writer) error {
-	a, err := open(ctx, errOut)
+	a, err := open(ctx, errOut, app.LoadConfig)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func serve(ctx context.Context, errOut io.Writer) error {
 }
 
 func migrate(ctx context.Context, errOut io.Writer) error {
-	a, err := open(ctx, errOut)
+	a, err := openDatabase(ctx, errOut)
 	if err != nil {
 		return err
 	}
@@ -110,10 +110,15 @@ func migrate(ctx context.Context, errOut io.Writer) error {
 	return a.Migrate(ctx)
 }
 
+// openDatabase is open for commands that need no signing keys.
+func openDatabase(ctx context.Context, errOut io.Writer) (*app.App, error) {
+	return open(ctx, errOut, app.LoadDatabaseConfig, app.WithoutKeys())
+}
+
 // open puts the service together from the environment, and warns of variables
 // that look like the service's and mean nothing.
-func open(ctx context.Context, errOut io.Writer) (*app.App, error) {
-	c, err := app.LoadConfig()
+func open(ctx context.Context, errOut io.Writer, load func() (app.Config, error), options ...app.Option) (*app.App, error) {
+	c, err := load()
 	if err != nil {
 		return nil, err
 	}
@@ -121,5 +126,5 @@ func open(ctx context.Context, errOut io.Writer) (*app.App, error) {
 	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
 		log.Warn("unknown variable; see crm help", "variable", name)
 	}
-	return app.New(ctx, c, log)
+	return app.New(ctx, c, log, options...)
 }

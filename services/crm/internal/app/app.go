@@ -57,13 +57,17 @@ type App struct {
 // answered equals what is stored.
 func Clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// Option changes what only tests change.
+// Option changes what tests and single commands need otherwise.
 type Option func(*parts)
 
 type parts struct {
 	now      func() time.Time
 	hashCost identity.HashCost
+	keys     func(Config, func() time.Time, *slog.Logger) (keySource, error)
 }
+
+// WithoutKeys is for commands that use the database alone and need no key file.
+func WithoutKeys() Option { return func(p *parts) { p.keys = freshKeys } }
 
 // WithHashCost makes password hashing cheaper for tests.
 func WithHashCost(c identity.HashCost) Option { return func(p *parts) { p.hashCost = c } }
@@ -74,11 +78,11 @@ func WithClock(now func() time.Time) Option { return func(p *parts) { p.now = no
 // New opens the database and puts the service together; nothing runs yet.
 // Close it when it isn't run.
 func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*App, error) {
-	p := parts{now: Clock, hashCost: identity.DefaultHashCost}
+	p := parts{now: Clock, hashCost: identity.DefaultHashCost, keys: openKeys}
 	for _, o := range options {
 		o(&p)
 	}
-	keys, err := openKeys(c, p.now, log)
+	keys, err := p.keys(c, p.now, log)
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +187,14 @@ func (a *App) prepare(ctx context.Context) error {
 	if err := a.Migrate(ctx); err != nil || a.config.AdminEmail == "" {
 		return err
 	}
-	if err := a.users.EnsureAdmin(ctx, a.config.AdminEmail, a.config.AdminPassword.Reveal(), "Admin"); err != nil {
+	created, err := a.users.EnsureAdmin(ctx, a.config.AdminEmail, a.config.AdminPassword.Reveal(), "Admin")
+	if err != nil {
 		return fmt.Errorf("CRM_ADMIN_EMAIL: %w", err)
+	}
+	if created {
+		a.log.InfoContext(ctx, "first admin created")
+	} else {
+		a.log.InfoContext(ctx, "the account of CRM_ADMIN_EMAIL exists; its password, role and status are unchanged")
 	}
 	return nil
 }

@@ -35,8 +35,18 @@ type Config struct {
 // LoadConfig reads the environment and refuses what can't work. Its error has
 // a line for each bad value, with the variable's name and what would be right.
 func LoadConfig() (Config, error) {
+	return loadConfig(Config.checkKeys)
+}
+
+// LoadDatabaseConfig is LoadConfig for commands that sign nothing: no signing
+// keys are asked for.
+func LoadDatabaseConfig() (Config, error) {
+	return loadConfig(func(Config) error { return nil })
+}
+
+func loadConfig(checkKeys func(Config) error) (Config, error) {
 	var c Config
-	if err := errors.Join(config.Load(Prefix, &c), c.check()); err != nil {
+	if err := errors.Join(config.Load(Prefix, &c), c.check(), checkKeys(c)); err != nil {
 		return Config{}, err
 	}
 	return c, nil
@@ -77,22 +87,22 @@ func (c Config) check() error {
 		}
 	}
 	bad = append(bad, c.Service.Check(Prefix))
-	if c.Env == config.Production {
-		bad = append(bad, c.checkProduction())
+	if c.Env == config.Production && pg.MayBePlainText(c.DatabaseURL.Reveal()) {
+		refuse("CRM_DATABASE_URL must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require")
 	}
 	return errors.Join(bad...)
 }
 
-func (c Config) checkProduction() error {
-	var bad []error
-	refuse := func(text string) { bad = append(bad, errors.New(text)) }
+// checkKeys refuses signing keys that are not safe in production.
+func (c Config) checkKeys() error {
+	if c.Env != config.Production {
+		return nil
+	}
 	if c.KeysFile == "" {
-		refuse("CRM_KEYS_FILE must name a key file in production (make one with 'crm keys rotate --file PATH'): made-up keys would end every session at each restart")
-	} else if info, err := os.Stat(c.KeysFile); err == nil && info.Mode().Perm()&0o077 != 0 {
-		refuse("CRM_KEYS_FILE must be readable by its owner alone in production (chmod 600)")
+		return errors.New("CRM_KEYS_FILE must name a key file in production (make one with 'crm keys rotate --file PATH'): made-up keys would end every session at each restart")
 	}
-	if pg.MayBePlainText(c.DatabaseURL.Reveal()) {
-		refuse("CRM_DATABASE_URL must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require")
+	if info, err := os.Stat(c.KeysFile); err == nil && info.Mode().Perm()&0o077 != 0 {
+		return errors.New("CRM_KEYS_FILE must be readable by its owner alone in production (chmod 600)")
 	}
-	return errors.Join(bad...)
+	return nil
 }

@@ -17,16 +17,21 @@ type keySource struct {
 
 func openKeys(c Config, now func() time.Time, log *slog.Logger) (keySource, error) {
 	if c.KeysFile == "" {
-		keys, err := jwtauth.NewKeySet()
-		if err != nil {
-			return keySource{}, err
-		}
 		log.Warn("signing keys are made up for this process; set CRM_KEYS_FILE to keep sessions over a restart")
-		return keySource{set: func() *jwtauth.KeySet { return keys }, source: keys}, nil
+		return freshKeys(c, now, log)
 	}
 	file, err := jwtauth.OpenKeyFile(c.KeysFile, now, log)
 	if err != nil {
 		return keySource{}, fmt.Errorf("CRM_KEYS_FILE: %w (make one with 'crm keys rotate --file %s')", err, c.KeysFile)
 	}
 	return keySource{set: file.Keys, source: file}, nil
+}
+
+// freshKeys makes keys that end with the process.
+func freshKeys(Config, func() time.Time, *slog.Logger) (keySource, error) {
+	keys, err := jwtauth.NewKeySet()
+	if err != nil {
+		return keySource{}, err
+	}
+	return keySource{set: func() *jwtauth.KeySet { return keys }, source: keys}, nil
 }

@@ -70,7 +70,11 @@ func (s *Service) Register(ctx context.Context, n NewUser) (User, []Quota, error
 func (s *Service) CreateAdmin(ctx context.Context, email, password, name string) (User, error) {
 	n, err := NewUser{Name: name, Email: email, Password: password, Role: RoleAdmin}.clean()
 	if e := errs.As(err); e != nil { // there is no body on a command line
-		return User{}, fmt.Errorf("the admin's %s %s", strings.TrimPrefix(e.Fields[0].Location, "body."), e.Fields[0].Message)
+		var all []error
+		for _, f := range e.Fields {
+			all = append(all, fmt.Errorf("the admin's %s %s", strings.TrimPrefix(f.Location, "body."), f.Message))
+		}
+		return User{}, errors.Join(all...)
 	}
 	now := s.now()
 	u := User{
@@ -84,20 +88,21 @@ func (s *Service) CreateAdmin(ctx context.Context, email, password, name string)
 }
 
 // EnsureAdmin makes the first admin unless the address has an account already,
-// which is left as it is. Replicas may do so at the same time.
-func (s *Service) EnsureAdmin(ctx context.Context, email, password, name string) error {
+// whose password, role and status stay: then created is false. Replicas may call
+// it at the same time.
+func (s *Service) EnsureAdmin(ctx context.Context, email, password, name string) (created bool, err error) {
 	if normal, err := address.Parse(email); err == nil {
 		if _, err := s.q.UserByEmail(ctx, normal); err == nil {
-			return nil
+			return false, nil
 		} else if !errors.Is(err, pgx.ErrNoRows) {
-			return fmt.Errorf("look for the first admin: %w", err)
+			return false, fmt.Errorf("look for the first admin: %w", err)
 		}
 	}
-	_, err := s.CreateAdmin(ctx, email, password, name)
+	_, err = s.CreateAdmin(ctx, email, password, name)
 	if errors.Is(err, errEmailTaken) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 func (s *Service) create(ctx context.Context, u User, password, auditKind string) error {

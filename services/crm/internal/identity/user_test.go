@@ -237,25 +237,36 @@ func TestRefusalsDoNotFillTheAudit(t *testing.T) {
 func TestTheFirstAdminIsMadeOnceAndLeftAlone(t *testing.T) {
 	d := newDesk(t)
 	ctx := context.Background()
-	for _, err := range atOnce(8, func(int) error { return d.service.EnsureAdmin(ctx, "First@desk.test", goodPassword, "Admin") }) {
+	made := 0
+	for _, created := range atOnce(8, func(int) bool {
+		created, err := d.service.EnsureAdmin(ctx, "First@desk.test", goodPassword, "Admin")
 		if err != nil {
 			t.Error(err)
 		}
+		return created
+	}) {
+		if created {
+			made++
+		}
+	}
+	if made != 1 {
+		t.Errorf("made %d times", made)
 	}
 	first := d.login("first@desk.test", goodPassword)
 	first.call("GET", "/v1/users", nil).want(t, 200)
 	d.admin.call("PATCH", "/v1/users/"+first.id, map[string]any{"status": "suspended"}).want(t, 200)
-	if err := d.service.EnsureAdmin(ctx, "first@desk.test", "another lamp in the hallway", "Admin"); err != nil {
-		t.Error(err)
+	if created, err := d.service.EnsureAdmin(ctx, "first@desk.test", "another lamp in the hallway", "Admin"); err != nil || created {
+		t.Errorf("made again: %v, %v", created, err)
 	}
 	d.tryLogin("first@desk.test", goodPassword).want(t, 403, "account_suspended")
 	if _, err := d.service.CreateAdmin(ctx, "first@desk.test", goodPassword, "Admin"); codeOf(err) != "email_taken" {
 		t.Errorf("made twice: %v", err)
 	}
 	for _, c := range []struct{ email, password, want string }{
+		{"nobody", "password1", "the admin's email must be an e-mail address such as name@example.com: there is no @\nthe admin's password must not be one of"},
 		{"x@desk.test", "password1", "the admin's password must not be one of"}, {"nobody", goodPassword, "the admin's email must be an e-mail address"},
 	} {
-		if err := d.service.EnsureAdmin(ctx, c.email, c.password, "Admin"); err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), c.password) {
+		if _, err := d.service.EnsureAdmin(ctx, c.email, c.password, "Admin"); err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), c.password) {
 			t.Errorf("%s: %v", c.email, err)
 		}
 	}
