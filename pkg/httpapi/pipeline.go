@@ -166,6 +166,8 @@ func (p *pipeline) checkText(r *http.Request) (bad []errs.Field) {
 			bad = append(bad, errs.Field{Location: "header." + name, Message: "must not be repeated"})
 		} else if len(values) == 1 && !sane(values[0]) {
 			bad = append(bad, errs.Field{Location: "header." + name, Message: insane})
+		} else if len(values) == 1 && values[0] == "" && name == idempotencyKey {
+			bad = append(bad, errs.Field{Location: "header." + name, Message: "must not be empty"})
 		}
 	}
 	if r.URL.RawQuery != "" {
@@ -173,6 +175,10 @@ func (p *pipeline) checkText(r *http.Request) (bad []errs.Field) {
 	}
 	return bad[:min(len(bad), maxListedErrors)]
 }
+
+// idempotencyKey is refused when it is present and empty: its sender believes
+// that the request is protected against repetition, and it would not be.
+const idempotencyKey = "Idempotency-Key"
 
 const insane = "must be UTF-8 without NUL characters"
 

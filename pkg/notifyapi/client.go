@@ -41,20 +41,22 @@ type ListParams struct {
 	Status        Status
 	CreatedAfter  time.Time
 	CreatedBefore time.Time
-	Limit         int // 1 to 100; 0 means 20
-	Cursor        string
+	// Recipients asks for the first 100 recipients of each notification.
+	Recipients bool
+	Limit      int // 1 to 100; 0 means 20
+	Cursor     string
 }
 
 var defaultHTTPClient = &http.Client{Timeout: 10 * time.Second}
 
 // maxAnswer bounds what is read of an answer, in bytes: a page of a hundred
-// notifications whose bodies are as large as the service takes them.
-const maxAnswer = 128 << 20
+// notifications with a hundred recipients each takes less than 16 MiB.
+const maxAnswer = 32 << 20
 
 // maxWait is the longest pause between two tries of one call.
 const maxWait = 2 * time.Second
 
-// Create raises a notification. The same key with the same request is stored
+// Create stores a notification, which is sent later. The same key with the same request is stored
 // once, however often it is sent, so that a caller may always repeat it. An
 // answer other than success is an *Error.
 func (c *Client) Create(ctx context.Context, key string, r Request) (Notification, error) {
@@ -90,6 +92,9 @@ func (c *Client) List(ctx context.Context, p ListParams) (Page[Notification], er
 	}
 	if !p.CreatedBefore.IsZero() {
 		q.Set("created_before", p.CreatedBefore.UTC().Format(time.RFC3339Nano))
+	}
+	if p.Recipients {
+		q.Set("include", "recipients")
 	}
 	setPage(q, p.Limit, p.Cursor)
 	var page Page[Notification]
@@ -128,8 +133,8 @@ func (c *Client) Cancel(ctx context.Context, id uuid.UUID) (Notification, error)
 	return n, err
 }
 
-// Retry queues failed and uncertain recipients again. With none of them the
-// *Error has status 409.
+// Retry queues failed and uncertain recipients again. With none of them, and
+// for a sensitive notification, the *Error has status 409.
 func (c *Client) Retry(ctx context.Context, id uuid.UUID) (Notification, error) {
 	var n Notification
 	err := c.call(ctx, http.MethodPost, "/v1/notifications/"+id.String()+"/retry", "", nil, &n)

@@ -1,8 +1,8 @@
-// Package notifyapi is the notification service as its clients see it: the
-// wire types of its HTTP API and a client whose retries are safe.
+// Package notifyapi is the notification service's HTTP API for its clients: the
+// types of its JSON and a client whose retries are safe. The service uses the
+// same types.
 //
-// The service itself uses the same types, so the two can't drift apart. It
-// must not know how mail is sent or stored, and imports nothing of a service.
+// It must not know how mail is sent or stored, and imports nothing of a service.
 package notifyapi
 
 import (
@@ -13,12 +13,12 @@ import (
 
 // The scopes a caller's token may carry (RFC 6749 section 3.3).
 const (
-	ScopeWrite  = "notifications:write"  // raise a notification
-	ScopeRead   = "notifications:read"   // look at notifications and results
+	ScopeWrite  = "notifications:write"  // create notifications
+	ScopeRead   = "notifications:read"   // read notifications and results
 	ScopeManage = "notifications:manage" // cancel and retry
 )
 
-// Audience is the "aud" a token must have to be taken by the service.
+// Audience is the "aud" that the service requires of a token.
 const Audience = "notification"
 
 // MaxRecipients is how many addresses one notification may list.
@@ -28,16 +28,19 @@ const MaxRecipients = 1000
 type Request struct {
 	Subject    string   `json:"subject" minLength:"1" maxLength:"300" doc:"One line, no control characters."`
 	Text       string   `json:"text" minLength:"1" maxLength:"200000" doc:"The mail as plain text."`
-	HTML       *string  `json:"html,omitempty" minLength:"1" maxLength:"500000" doc:"The same mail as HTML, for readers that show it."`
+	HTML       *string  `json:"html,omitempty" nullable:"true" minLength:"1" maxLength:"500000" doc:"The same mail as HTML, for readers that show it."`
 	Recipients []string `json:"recipients" minItems:"1" maxItems:"1000" nullable:"false" doc:"Addresses, each mailed separately; a repeated address is mailed once."`
 	Requester  string   `json:"requester" minLength:"1" maxLength:"200" doc:"Who or what asks, in the caller's words."`
-	Reference  *string  `json:"reference,omitempty" minLength:"1" maxLength:"200" doc:"The caller's own name for what this is about; notifications are found by it."`
-	Thread     *string  `json:"thread,omitempty" minLength:"1" maxLength:"200" doc:"Mails of one thread are shown together by the reader's mail program."`
-	// NotBefore holds the mail back until then; absent or past means now.
-	NotBefore *time.Time `json:"not_before,omitempty" doc:"Send no earlier than this, at most a year ahead."`
+	Reference  *string  `json:"reference,omitempty" nullable:"true" minLength:"1" maxLength:"200" doc:"The caller's own name for what this is about; notifications are found by it."`
+	Thread     *string  `json:"thread,omitempty" nullable:"true" minLength:"1" maxLength:"200" doc:"Mails of one thread are shown together by the reader's mail program."`
+	// NotBefore is the earliest time to send the mail; absent or in the past
+	// means now.
+	NotBefore *time.Time `json:"not_before,omitempty" nullable:"true" doc:"Send no earlier than this, at most a year ahead."`
+	// Sensitive is for mails that carry secrets.
+	Sensitive bool `json:"sensitive,omitempty" doc:"The content is in no answer, it is erased when the notification is over, and a retry is refused."`
 }
 
-// Status is what became of a notification, derived from its recipients.
+// Status is the state of a notification, derived from its recipients.
 type Status string
 
 // The states of a notification.
@@ -50,19 +53,25 @@ const (
 	StatusCanceled        Status = "canceled"         // canceled before everyone was mailed, no failure
 )
 
-// RecipientStatus is what became of one recipient's mail.
+// RecipientStatus is the state of one recipient's mail.
 type RecipientStatus string
 
 // The states of a recipient.
 const (
 	RecipientQueued    RecipientStatus = "queued"    // to be tried
-	RecipientSending   RecipientStatus = "sending"   // in a worker's hands
+	RecipientSending   RecipientStatus = "sending"   // a worker has leased it
 	RecipientDelayed   RecipientStatus = "delayed"   // failed for now, will be tried again
 	RecipientSent      RecipientStatus = "sent"      // the mail server took responsibility
 	RecipientFailed    RecipientStatus = "failed"    // refused for good, or given up
 	RecipientCanceled  RecipientStatus = "canceled"  // canceled before it was sent
 	RecipientUncertain RecipientStatus = "uncertain" // the connection broke before the server's answer
 )
+
+// RecipientStatuses are all states of a recipient.
+var RecipientStatuses = []RecipientStatus{
+	RecipientQueued, RecipientSending, RecipientDelayed, RecipientSent,
+	RecipientFailed, RecipientCanceled, RecipientUncertain,
+}
 
 // Counts is how many recipients are in each state; Total is their sum.
 type Counts struct {
@@ -76,27 +85,51 @@ type Counts struct {
 	Uncertain int `json:"uncertain"`
 }
 
-// Notification is a stored request and its result.
+// Add adds n recipients of a state, and to the total.
+func (c *Counts) Add(s RecipientStatus, n int) {
+	c.Total += n
+	switch s {
+	case RecipientQueued:
+		c.Queued += n
+	case RecipientSending:
+		c.Sending += n
+	case RecipientDelayed:
+		c.Delayed += n
+	case RecipientSent:
+		c.Sent += n
+	case RecipientFailed:
+		c.Failed += n
+	case RecipientCanceled:
+		c.Canceled += n
+	case RecipientUncertain:
+		c.Uncertain += n
+	}
+}
+
+// Notification is a stored request and its result. Text and HTML are the
+// answer to Create, and to Get for its own caller (the "sub" of the token),
+// unless it is sensitive; elsewhere they are empty.
 type Notification struct {
 	ID          uuid.UUID  `json:"id"`
 	Subject     string     `json:"subject"`
-	Text        string     `json:"text"`
-	HTML        *string    `json:"html"`
+	Text        string     `json:"text,omitempty"`
+	HTML        *string    `json:"html,omitempty"`
 	Requester   string     `json:"requester"`
 	Reference   *string    `json:"reference"`
 	Thread      *string    `json:"thread"`
+	Sensitive   bool       `json:"sensitive"`
 	Status      Status     `json:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
 	NotBefore   *time.Time `json:"not_before"`
 	CreatedAt   time.Time  `json:"created_at"`
 	CompletedAt *time.Time `json:"completed_at" doc:"When the last recipient was settled; null until then."`
 	Counts      Counts     `json:"counts"`
-	// Recipients are the first 100, on Get alone.
-	Recipients []Recipient `json:"recipients,omitempty" doc:"The first 100, where one notification is asked for."`
+	// Recipients are the first 100: on Get, and on List with them.
+	Recipients []Recipient `json:"recipients,omitempty" doc:"The first 100."`
 	// RecipientsNext is the path of the page that follows Recipients.
 	RecipientsNext string `json:"recipients_next,omitempty" doc:"Where the rest of the recipients is, if there is more."`
 }
 
-// Recipient is one address and what became of its mail.
+// Recipient is one address and the state of its mail.
 type Recipient struct {
 	ID            uuid.UUID       `json:"id"`
 	Email         string          `json:"email"`
@@ -118,7 +151,7 @@ const (
 	OutcomeUncertain Outcome = "uncertain"
 )
 
-// Attempt is one try to hand a recipient's mail to a mail server.
+// Attempt is one try to send a recipient's mail.
 type Attempt struct {
 	Number  int       `json:"number" doc:"1 is the first try."`
 	At      time.Time `json:"at"`

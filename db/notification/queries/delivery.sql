@@ -97,14 +97,3 @@ update recipients r
 set queue_at = r.next_attempt_at + r.ordinal * @quantum::interval
 from due
 where r.id = due.id;
-
--- name: DeliveryPurge :execrows
--- Deletes old notifications that are over, with all that belongs to them.
-delete from notifications
-where id in (
-    select n.id from notifications n
-    where n.id < @before_id
-        and not exists (select 1 from recipients r where r.notification_id = n.id and r.finished_at is null)
-    order by n.id
-    limit @max::integer
-);

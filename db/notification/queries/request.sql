@@ -3,10 +3,10 @@
 -- taken. A concurrent twin waits here for the first one's commit.
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
-        reference, thread, request_id, message_domain, not_before, recipient_count, created_at)
+        reference, thread, request_id, message_domain, not_before, sensitive, recipient_count, created_at)
     values (@id, @caller, @idempotency_key, @body_hash, @subject, @text, sqlc.narg(html), @bytes, @requester,
         sqlc.narg(reference), sqlc.narg(thread), @request_id, @message_domain, sqlc.narg(not_before),
-        @recipient_count, @created_at)
+        @sensitive, @recipient_count, @created_at)
     on conflict on constraint notifications_key do nothing
     returning id
 ), listed as (
@@ -26,13 +26,19 @@ select * from notifications
 where caller = @caller and idempotency_key = @idempotency_key;
 
 -- name: NotificationGet :one
-select sqlc.embed(n), c.*
+-- The content is its caller's alone, and nobody's when it is sensitive.
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status,
+    (n.caller = @caller and not n.sensitive)::boolean as shows_content,
+    coalesce(case when n.caller = @caller and not n.sensitive then n.text end, '')::text as text,
+    coalesce(case when n.caller = @caller and not n.sensitive then n.html end, '')::text as html
 from notifications n
 join notification_counts c on c.notification_id = n.id
 where n.id = @id;
 
 -- name: NotificationList :many
-select sqlc.embed(n), c.*
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from notifications n
 cross join lateral (select * from notification_counts where notification_id = n.id) c
 where n.id < @before_id and n.id >= @after_id
@@ -46,7 +52,8 @@ limit @max::integer;
 -- name: NotificationListOpen :many
 -- Those with something still to come, found by the partial indexes of the
 -- recipients that are queued, leased or waiting.
-select sqlc.embed(n), c.*
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from notifications n
 cross join lateral (select * from notification_counts where notification_id = n.id) c
 where n.id < @before_id and n.id >= @after_id
@@ -63,7 +70,8 @@ limit @max::integer;
 
 -- name: NotificationListNotSent :many
 -- Those with a recipient that came to a bad end, in the order of their index.
-select sqlc.embed(n), c.*
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from (
     select distinct r.notification_id from recipients r
     where r.status in ('failed', 'uncertain', 'canceled')
@@ -78,6 +86,13 @@ where n.created_at > @created_after and n.created_at < @created_before
     and c.status = @status::text
 order by ended.notification_id desc
 limit @max::integer;
+
+-- name: NotificationRecipients :many
+-- The first recipients of each of several notifications.
+select id, notification_id, ordinal, email, status, (lease_token is not null)::boolean as sending, attempts, last_error, next_attempt_at, finished_at
+from recipients
+where notification_id = any(@notification_ids::uuid[]) and ordinal < @max::integer
+order by notification_id, ordinal;
 
 -- name: NotificationExists :one
 select exists(select 1 from notifications where id = @id);
@@ -112,23 +127,10 @@ set canceled = true,
 where notification_id = @notification_id and finished_at is null and not canceled;
 
 -- name: NotificationRetry :execrows
+-- A sensitive notification has no content to send again once it is over.
 update recipients r
 set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,
     enqueued_at = given.now, next_attempt_at = given.now, queue_at = given.now + ordinal * given.quantum
 from (select @now::timestamptz as now, @quantum::interval as quantum) given
-where notification_id = @notification_id and lease_token is null and status in ('failed', 'uncertain');
-
--- name: StatsGet :one
-select count(*) filter (where status = 'queued' and lease_token is null) as queued,
-    count(*) filter (where lease_token is not null) as sending,
-    count(*) filter (where status = 'delayed' and lease_token is null) as delayed,
-    count(*) filter (where status = 'sent') as sent,
-    count(*) filter (where status = 'failed') as failed,
-    count(*) filter (where status = 'canceled') as canceled,
-    count(*) filter (where status = 'uncertain' and lease_token is null) as uncertain,
-    coalesce(min(next_attempt_at) filter (where finished_at is null and lease_token is null),
-        @now::timestamptz)::timestamptz as oldest_due_at
-from recipients;
-
--- name: StatsSentSince :one
-select count(*) from attempts where at > @since and outcome = 'sent';
+where notification_id = @notification_id and lease_token is null and status in ('failed', 'uncertain')
+    and not exists (select 1 from notifications n where n.id = @notification_id and n.sensitive);

@@ -179,6 +179,66 @@ func TestInvalidRequestsAreRefusedWithTheirPlaceAndStoreNothing(t *testing.T) {
 	}
 }
 
+func TestEmptyIdempotencyKeyIsInvalidAndAnAbsentOneIsMissing(t *testing.T) {
+	s, i, _ := held(t)
+	for _, tc := range []struct {
+		header []string
+		status int
+		code   string
+	}{
+		{nil, 400, "idempotency_missing"},
+		{[]string{""}, 422, "validation_failed"},
+		{[]string{"a", "b"}, 422, "validation_failed"},
+		{[]string{"a"}, 202, ""}, // the control
+	} {
+		body := `{"subject":"s","text":"t","recipients":["a@example.org"],"requester":"r"}`
+		req, err := http.NewRequestWithContext(t.Context(), "POST", s.BaseURL+"/v1/notifications", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{
+			"Content-Type": {"application/json"}, "Authorization": {"Bearer " + i.token(t, notifyapi.Audience, "x", allScopes...)},
+		}
+		if tc.header != nil {
+			req.Header["Idempotency-Key"] = tc.header
+		}
+		resp, err := s.HTTPClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer struct{ Code string }
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != tc.status || answer.Code != tc.code {
+			t.Errorf("%q: %d %s, want %d %s", tc.header, resp.StatusCode, answer.Code, tc.status, tc.code)
+		}
+	}
+}
+
+func TestNullIsAnAbsentOptionalField(t *testing.T) {
+	s, i, _ := held(t)
+	token := i.token(t, notifyapi.Audience, "x", allScopes...)
+	const fields = `"subject":"s","text":"t","recipients":["a@example.org"],"requester":"r"`
+	status, _, first := call(t, s, token, "POST", "/v1/notifications", "k", `{`+fields+`,"html":null,"reference":null,"thread":null,"not_before":null}`)
+	if status != 202 || first["html"] != nil || first["not_before"] != nil || first["text"] != "t" {
+		t.Fatalf("%d %v", status, first)
+	}
+	if status, _, second := call(t, s, token, "POST", "/v1/notifications", "k", `{`+fields+`}`); status != 202 || second["id"] != first["id"] {
+		t.Errorf("the same without null is another body: %d %v", status, second)
+	}
+	for _, field := range []string{"subject", "text", "recipients", "requester", "sensitive"} { // the control
+		body := `{` + strings.Replace(fields, `"`+field+`"`, `"`+field+`":null,"x`+field+`"`, 1) + `}`
+		if field == "sensitive" {
+			body = `{` + fields + `,"sensitive":null}`
+		}
+		if status, _, answer := call(t, s, token, "POST", "/v1/notifications", uuid.NewString(), body); status != 422 {
+			t.Errorf("%s null: %d %v", field, status, answer)
+		}
+	}
+}
+
 func TestFiftyTwinsAreStoredOnceAndGetOneAnswer(t *testing.T) {
 	s, i, open := held(t)
 	open()

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fixdesk/db"
+	"fixdesk/pkg/background"
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/jwtauth"
@@ -46,6 +47,7 @@ type App struct {
 	probe    *pg.Probe
 	mailer   *email.Pool
 	delivery *delivery.Loop
+	jobs     []*background.Loop
 	api      *httpapi.API
 }
 
@@ -99,9 +101,22 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 	if err != nil {
 		return fmt.Errorf("NOTIFICATION_LEASE: %w", err)
 	}
+	a.jobs = a.newJobs(registry)
 	a.api = a.newAPI(registry)
 	request.Register(a.api, request.NewService(a.pool, Clock, domain, a.delivery.Wake))
 	return nil
+}
+
+// newJobs makes the background jobs beside delivery itself.
+func (a *App) newJobs(registry *prometheus.Registry) []*background.Loop {
+	metrics := background.NewMetrics(registry)
+	jobs := delivery.RetentionLoops(delivery.RetentionConfig{
+		DB: a.pool, Retention: a.config.Retention, EraseInterval: a.config.PollInterval, Now: Clock,
+		Logger: a.log, Registry: registry, Metrics: metrics,
+	})
+	return append(jobs, delivery.GaugeLoop(delivery.GaugeConfig{
+		DB: a.pool, Now: Clock, Logger: a.log, Registry: registry, Metrics: metrics,
+	}))
 }
 
 func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
@@ -179,16 +194,20 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("NOTIFICATION_ADDR: %w", err)
 	}
-	schedule := delivery.Schedule{PollInterval: a.config.PollInterval, Retention: a.config.Retention}
+	schedule := delivery.Schedule{PollInterval: a.config.PollInterval}
+	jobs := []func(context.Context) error{
+		a.delivery.Run,
+		func(ctx context.Context) error { return a.delivery.RunSchedule(ctx, schedule) },
+	}
+	for _, job := range a.jobs {
+		jobs = append(jobs, job.Run)
+	}
 	err = a.api.Run(ctx, listener, httpapi.Process{
 		Prepare: a.Migrate,
 		Started: func() {
 			a.log.InfoContext(ctx, "notification started", "version", Version, "address", listener.Addr().String())
 		},
-		Jobs: []func(context.Context) error{
-			a.delivery.Run,
-			func(ctx context.Context) error { return a.delivery.RunSchedule(ctx, schedule) },
-		},
+		Jobs:       jobs,
 		StopWithin: a.config.StopTimeout(),
 	})
 	a.log.InfoContext(ctx, "notification stopped")

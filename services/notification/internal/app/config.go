@@ -45,7 +45,7 @@ type Config struct {
 	GiveUpAfter      time.Duration `split_words:"true" default:"48h" desc:"after this a temporary failure is final"`
 	PollInterval     time.Duration `split_words:"true" default:"5s" desc:"how often due recipients and expired leases are looked for without being woken"`
 	Lease            time.Duration `default:"60s" desc:"how long a recipient belongs to the replica that sends its mail; longer than twice NOTIFICATION_SMTP_TIMEOUT"`
-	Retention        time.Duration `default:"2160h" desc:"age at which notifications that are over are deleted; 0 keeps them for ever"`
+	Retention        time.Duration `default:"2160h" desc:"how long a notification is kept after its last recipient ended; 0 keeps it without limit"`
 }
 
 // LoadConfig reads the environment and refuses what can't work. Its error has

@@ -9,13 +9,10 @@ import (
 )
 
 type metrics struct {
-	mails      *prometheus.CounterVec
-	duration   prometheus.Histogram
-	lost       prometheus.Counter
-	reclaimed  prometheus.Counter
-	purged     prometheus.Counter
-	recipients *prometheus.GaugeVec
-	oldest     prometheus.Gauge
+	mails     *prometheus.CounterVec
+	duration  prometheus.Histogram
+	lost      prometheus.Counter
+	reclaimed prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
@@ -33,17 +30,8 @@ func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
 		reclaimed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "notification_leases_expired_total", Help: "Recipients taken back from a worker that is gone.",
 		}),
-		purged: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "notification_purged_total", Help: "Old notifications deleted.",
-		}),
-		recipients: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "notification_recipients", Help: "Recipients by status, as of the last count.",
-		}, []string{"status"}),
-		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "notification_oldest_due_age_seconds", Help: "How long the oldest recipient that could be mailed has waited.",
-		}),
 	}
-	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, m.purged, m.recipients, m.oldest, circuits{mailer})
+	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, circuits{mailer})
 	return m
 }
 

@@ -12,22 +12,15 @@ import (
 	"fixdesk/services/notification/internal/notificationdb"
 )
 
-const (
-	sweepBatch    = 1000
-	purgeBatch    = 100
-	purgeInterval = 10 * time.Minute
-	statsInterval = 15 * time.Second
-)
+const sweepBatch = 1000
 
 // Schedule is what gocron runs beside the loop.
 type Schedule struct {
 	PollInterval time.Duration // of due recipients and expired leases
-	Retention    time.Duration // of notifications that are over; 0 keeps them
 }
 
-// RunSchedule sweeps until ctx is canceled: recipients whose time has come,
-// leases whose holder is gone, old notifications, and the counts that the
-// metrics show. A sweep that is still running is not started again, and one
+// RunSchedule sweeps until ctx is canceled: recipients whose time has come and
+// leases whose holder is gone. A sweep that is still running is not started again, and one
 // that fails or panics is logged and comes again.
 func (l *Loop) RunSchedule(ctx context.Context, s Schedule) (err error) {
 	scheduler, err := gocron.NewScheduler()
@@ -42,8 +35,6 @@ func (l *Loop) RunSchedule(ctx context.Context, s Schedule) (err error) {
 	}{
 		{"due recipients", s.PollInterval, l.sweepDue},
 		{"expired leases", s.PollInterval, l.sweepExpired},
-		{"purge", purgeInterval, func(ctx context.Context) error { return l.purge(ctx, s.Retention) }},
-		{"statistics", statsInterval, l.refreshStats},
 	}
 	for _, job := range jobs {
 		_, err := scheduler.NewJob(gocron.DurationJob(job.every),
@@ -105,40 +96,4 @@ func (l *Loop) sweepExpired(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// purge deletes notifications that are over and older than the retention.
-func (l *Loop) purge(ctx context.Context, retention time.Duration) error {
-	if retention <= 0 {
-		return nil
-	}
-	q := notificationdb.New(l.DB)
-	before := FirstID(l.Now().Add(-retention))
-	for {
-		n, err := q.DeliveryPurge(ctx, notificationdb.DeliveryPurgeParams{BeforeID: before, Max: purgeBatch})
-		if err != nil {
-			return fmt.Errorf("purge notifications: %w", err)
-		}
-		l.metrics.purged.Add(float64(n))
-		if n < purgeBatch {
-			return nil
-		}
-	}
-}
-
-// refreshStats counts the recipients for the metrics.
-func (l *Loop) refreshStats(ctx context.Context) error {
-	now := l.Now()
-	s, err := notificationdb.New(l.DB).StatsGet(ctx, now)
-	if err != nil {
-		return fmt.Errorf("count recipients: %w", err)
-	}
-	for status, n := range map[string]int64{
-		"queued": s.Queued, "sending": s.Sending, "delayed": s.Delayed, "sent": s.Sent,
-		"failed": s.Failed, "canceled": s.Canceled, "uncertain": s.Uncertain,
-	} {
-		l.metrics.recipients.WithLabelValues(status).Set(float64(n))
-	}
-	l.metrics.oldest.Set(max(0, now.Sub(s.OldestDueAt).Seconds()))
-	return nil
 }

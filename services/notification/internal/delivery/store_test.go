@@ -238,34 +238,6 @@ func TestRecipientThatWasCanceledOnItsWayIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func TestPurgeDeletesOnlyWhatIsOldAndOver(t *testing.T) {
-	l, c := newLoop(t)
-	now := c.now
-	old := now.Add(-100 * 24 * time.Hour)
-	seed(t, l.DB, old, old, 3)
-	tasks := mustClaim(t, l, 3, 3)
-	if _, err := l.store.settle(t.Context(), l.Policy, result(tasks, notifyapi.OutcomeSent, 250, old)); err != nil {
-		t.Fatal(err)
-	}
-	unfinished := seed(t, l.DB, old, now.Add(time.Hour), 1)
-	young := seed(t, l.DB, now.Add(-time.Hour), now.Add(time.Hour), 1)
-	if err := l.purge(t.Context(), 0); err != nil { // for ever
-		t.Fatal(err)
-	}
-	if n := text(t, l.DB, "select count(*)::text from notifications"); n != "3" {
-		t.Errorf("%s are left though nothing may be purged", n)
-	}
-	if err := l.purge(t.Context(), 90*24*time.Hour); err != nil {
-		t.Fatal(err)
-	}
-	if n := text(t, l.DB, "select count(*)::text from notifications where id in ($1, $2)", unfinished, young); n != "2" {
-		t.Errorf("%s are left, want the unfinished and the young one", n)
-	}
-	if n := text(t, l.DB, "select (select count(*) from notifications) || ' ' || (select count(*) from recipients) || ' ' || (select count(*) from attempts)"); n != "2 2 0" {
-		t.Errorf("left: %s", n)
-	}
-}
-
 func TestClaimReadsTheIndexInOrderWhateverTheStatisticsSay(t *testing.T) {
 	l, c := newLoop(t)
 	for range 20 {

@@ -159,31 +159,6 @@ func (q *Queries) DeliveryPromote(ctx context.Context, arg DeliveryPromoteParams
 	return result.RowsAffected(), nil
 }
 
-const deliveryPurge = `-- name: DeliveryPurge :execrows
-delete from notifications
-where id in (
-    select n.id from notifications n
-    where n.id < $1
-        and not exists (select 1 from recipients r where r.notification_id = n.id and r.finished_at is null)
-    order by n.id
-    limit $2::integer
-)
-`
-
-type DeliveryPurgeParams struct {
-	BeforeID uuid.UUID
-	Max      int32
-}
-
-// Deletes old notifications that are over, with all that belongs to them.
-func (q *Queries) DeliveryPurge(ctx context.Context, arg DeliveryPurgeParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deliveryPurge, arg.BeforeID, arg.Max)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const deliveryReclaim = `-- name: DeliveryReclaim :execrows
 with expired as (
     select r.id from recipients r

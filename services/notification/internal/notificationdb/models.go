@@ -27,4 +27,5 @@ type Notification struct {
 	NotBefore      *time.Time
 	RecipientCount int32
 	CreatedAt      time.Time
+	Sensitive      bool
 }

@@ -65,7 +65,7 @@ func (q *Queries) AttemptList(ctx context.Context, arg AttemptListParams) ([]Att
 }
 
 const notificationByKey = `-- name: NotificationByKey :one
-select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at from notifications
+select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at, sensitive from notifications
 where caller = $1 and idempotency_key = $2
 `
 
@@ -94,6 +94,7 @@ func (q *Queries) NotificationByKey(ctx context.Context, arg NotificationByKeyPa
 		&i.NotBefore,
 		&i.RecipientCount,
 		&i.CreatedAt,
+		&i.Sensitive,
 	)
 	return i, err
 }
@@ -134,15 +135,31 @@ func (q *Queries) NotificationExists(ctx context.Context, id uuid.UUID) (bool, e
 }
 
 const notificationGet = `-- name: NotificationGet :one
-select n.id, n.caller, n.idempotency_key, n.body_hash, n.subject, n.text, n.html, n.bytes, n.requester, n.reference, n.thread, n.request_id, n.message_domain, n.not_before, n.recipient_count, n.created_at, c.notification_id, c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status,
+    (n.caller = $1 and not n.sensitive)::boolean as shows_content,
+    coalesce(case when n.caller = $1 and not n.sensitive then n.text end, '')::text as text,
+    coalesce(case when n.caller = $1 and not n.sensitive then n.html end, '')::text as html
 from notifications n
 join notification_counts c on c.notification_id = n.id
-where n.id = $1
+where n.id = $2
 `
 
+type NotificationGetParams struct {
+	Caller string
+	ID     uuid.UUID
+}
+
 type NotificationGetRow struct {
-	Notification   Notification
-	NotificationID uuid.UUID
+	ID             uuid.UUID
+	Subject        string
+	Requester      string
+	Reference      *string
+	Thread         *string
+	Sensitive      bool
+	NotBefore      *time.Time
+	RecipientCount int32
+	CreatedAt      time.Time
 	Queued         int32
 	Sending        int32
 	Delayed        int32
@@ -151,30 +168,26 @@ type NotificationGetRow struct {
 	Canceled       int32
 	Uncertain      int32
 	LastFinishedAt time.Time
-	Status         string
+	Status         notifyapi.Status
+	ShowsContent   bool
+	Text           string
+	Html           string
 }
 
-func (q *Queries) NotificationGet(ctx context.Context, id uuid.UUID) (NotificationGetRow, error) {
-	row := q.db.QueryRow(ctx, notificationGet, id)
+// The content is its caller's alone, and nobody's when it is sensitive.
+func (q *Queries) NotificationGet(ctx context.Context, arg NotificationGetParams) (NotificationGetRow, error) {
+	row := q.db.QueryRow(ctx, notificationGet, arg.Caller, arg.ID)
 	var i NotificationGetRow
 	err := row.Scan(
-		&i.Notification.ID,
-		&i.Notification.Caller,
-		&i.Notification.IdempotencyKey,
-		&i.Notification.BodyHash,
-		&i.Notification.Subject,
-		&i.Notification.Text,
-		&i.Notification.Html,
-		&i.Notification.Bytes,
-		&i.Notification.Requester,
-		&i.Notification.Reference,
-		&i.Notification.Thread,
-		&i.Notification.RequestID,
-		&i.Notification.MessageDomain,
-		&i.Notification.NotBefore,
-		&i.Notification.RecipientCount,
-		&i.Notification.CreatedAt,
-		&i.NotificationID,
+		&i.ID,
+		&i.Subject,
+		&i.Requester,
+		&i.Reference,
+		&i.Thread,
+		&i.Sensitive,
+		&i.NotBefore,
+		&i.RecipientCount,
+		&i.CreatedAt,
 		&i.Queued,
 		&i.Sending,
 		&i.Delayed,
@@ -184,6 +197,9 @@ func (q *Queries) NotificationGet(ctx context.Context, id uuid.UUID) (Notificati
 		&i.Uncertain,
 		&i.LastFinishedAt,
 		&i.Status,
+		&i.ShowsContent,
+		&i.Text,
+		&i.Html,
 	)
 	return i, err
 }
@@ -191,19 +207,19 @@ func (q *Queries) NotificationGet(ctx context.Context, id uuid.UUID) (Notificati
 const notificationInsert = `-- name: NotificationInsert :one
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
-        reference, thread, request_id, message_domain, not_before, recipient_count, created_at)
+        reference, thread, request_id, message_domain, not_before, sensitive, recipient_count, created_at)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
         $10, $11, $12, $13, $14,
-        $15, $16)
+        $15, $16, $17)
     on conflict on constraint notifications_key do nothing
     returning id
 ), listed as (
     insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, queue_at)
-    select r.id, stored.id, r.ordinal, r.email, $17::timestamptz, $17::timestamptz,
-        case when $18::boolean then r.queue_at end as queue_at
+    select r.id, stored.id, r.ordinal, r.email, $18::timestamptz, $18::timestamptz,
+        case when $19::boolean then r.queue_at end as queue_at
     from stored, (
-        select unnest($19::uuid[]) as id, unnest($20::smallint[]) as ordinal,
-            unnest($21::text[]) as email, unnest($22::timestamptz[]) as queue_at
+        select unnest($20::uuid[]) as id, unnest($21::smallint[]) as ordinal,
+            unnest($22::text[]) as email, unnest($23::timestamptz[]) as queue_at
     ) r
     returning id
 )
@@ -225,6 +241,7 @@ type NotificationInsertParams struct {
 	RequestID      string
 	MessageDomain  string
 	NotBefore      *time.Time
+	Sensitive      bool
 	RecipientCount int32
 	CreatedAt      time.Time
 	DueAt          time.Time
@@ -253,6 +270,7 @@ func (q *Queries) NotificationInsert(ctx context.Context, arg NotificationInsert
 		arg.RequestID,
 		arg.MessageDomain,
 		arg.NotBefore,
+		arg.Sensitive,
 		arg.RecipientCount,
 		arg.CreatedAt,
 		arg.DueAt,
@@ -268,7 +286,8 @@ func (q *Queries) NotificationInsert(ctx context.Context, arg NotificationInsert
 }
 
 const notificationList = `-- name: NotificationList :many
-select n.id, n.caller, n.idempotency_key, n.body_hash, n.subject, n.text, n.html, n.bytes, n.requester, n.reference, n.thread, n.request_id, n.message_domain, n.not_before, n.recipient_count, n.created_at, c.notification_id, c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from notifications n
 cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status from notification_counts where notification_id = n.id) c
 where n.id < $1 and n.id >= $2
@@ -292,8 +311,15 @@ type NotificationListParams struct {
 }
 
 type NotificationListRow struct {
-	Notification   Notification
-	NotificationID uuid.UUID
+	ID             uuid.UUID
+	Subject        string
+	Requester      string
+	Reference      *string
+	Thread         *string
+	Sensitive      bool
+	NotBefore      *time.Time
+	RecipientCount int32
+	CreatedAt      time.Time
 	Queued         int32
 	Sending        int32
 	Delayed        int32
@@ -302,7 +328,7 @@ type NotificationListRow struct {
 	Canceled       int32
 	Uncertain      int32
 	LastFinishedAt time.Time
-	Status         string
+	Status         notifyapi.Status
 }
 
 func (q *Queries) NotificationList(ctx context.Context, arg NotificationListParams) ([]NotificationListRow, error) {
@@ -324,23 +350,15 @@ func (q *Queries) NotificationList(ctx context.Context, arg NotificationListPara
 	for rows.Next() {
 		var i NotificationListRow
 		if err := rows.Scan(
-			&i.Notification.ID,
-			&i.Notification.Caller,
-			&i.Notification.IdempotencyKey,
-			&i.Notification.BodyHash,
-			&i.Notification.Subject,
-			&i.Notification.Text,
-			&i.Notification.Html,
-			&i.Notification.Bytes,
-			&i.Notification.Requester,
-			&i.Notification.Reference,
-			&i.Notification.Thread,
-			&i.Notification.RequestID,
-			&i.Notification.MessageDomain,
-			&i.Notification.NotBefore,
-			&i.Notification.RecipientCount,
-			&i.Notification.CreatedAt,
-			&i.NotificationID,
+			&i.ID,
+			&i.Subject,
+			&i.Requester,
+			&i.Reference,
+			&i.Thread,
+			&i.Sensitive,
+			&i.NotBefore,
+			&i.RecipientCount,
+			&i.CreatedAt,
 			&i.Queued,
 			&i.Sending,
 			&i.Delayed,
@@ -362,7 +380,8 @@ func (q *Queries) NotificationList(ctx context.Context, arg NotificationListPara
 }
 
 const notificationListNotSent = `-- name: NotificationListNotSent :many
-select n.id, n.caller, n.idempotency_key, n.body_hash, n.subject, n.text, n.html, n.bytes, n.requester, n.reference, n.thread, n.request_id, n.message_domain, n.not_before, n.recipient_count, n.created_at, c.notification_id, c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from (
     select distinct r.notification_id from recipients r
     where r.status in ('failed', 'uncertain', 'canceled')
@@ -391,8 +410,15 @@ type NotificationListNotSentParams struct {
 }
 
 type NotificationListNotSentRow struct {
-	Notification   Notification
-	NotificationID uuid.UUID
+	ID             uuid.UUID
+	Subject        string
+	Requester      string
+	Reference      *string
+	Thread         *string
+	Sensitive      bool
+	NotBefore      *time.Time
+	RecipientCount int32
+	CreatedAt      time.Time
 	Queued         int32
 	Sending        int32
 	Delayed        int32
@@ -401,7 +427,7 @@ type NotificationListNotSentRow struct {
 	Canceled       int32
 	Uncertain      int32
 	LastFinishedAt time.Time
-	Status         string
+	Status         notifyapi.Status
 }
 
 // Those with a recipient that came to a bad end, in the order of their index.
@@ -424,23 +450,15 @@ func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationL
 	for rows.Next() {
 		var i NotificationListNotSentRow
 		if err := rows.Scan(
-			&i.Notification.ID,
-			&i.Notification.Caller,
-			&i.Notification.IdempotencyKey,
-			&i.Notification.BodyHash,
-			&i.Notification.Subject,
-			&i.Notification.Text,
-			&i.Notification.Html,
-			&i.Notification.Bytes,
-			&i.Notification.Requester,
-			&i.Notification.Reference,
-			&i.Notification.Thread,
-			&i.Notification.RequestID,
-			&i.Notification.MessageDomain,
-			&i.Notification.NotBefore,
-			&i.Notification.RecipientCount,
-			&i.Notification.CreatedAt,
-			&i.NotificationID,
+			&i.ID,
+			&i.Subject,
+			&i.Requester,
+			&i.Reference,
+			&i.Thread,
+			&i.Sensitive,
+			&i.NotBefore,
+			&i.RecipientCount,
+			&i.CreatedAt,
 			&i.Queued,
 			&i.Sending,
 			&i.Delayed,
@@ -462,7 +480,8 @@ func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationL
 }
 
 const notificationListOpen = `-- name: NotificationListOpen :many
-select n.id, n.caller, n.idempotency_key, n.body_hash, n.subject, n.text, n.html, n.bytes, n.requester, n.reference, n.thread, n.request_id, n.message_domain, n.not_before, n.recipient_count, n.created_at, c.notification_id, c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from notifications n
 cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status from notification_counts where notification_id = n.id) c
 where n.id < $1 and n.id >= $2
@@ -490,8 +509,15 @@ type NotificationListOpenParams struct {
 }
 
 type NotificationListOpenRow struct {
-	Notification   Notification
-	NotificationID uuid.UUID
+	ID             uuid.UUID
+	Subject        string
+	Requester      string
+	Reference      *string
+	Thread         *string
+	Sensitive      bool
+	NotBefore      *time.Time
+	RecipientCount int32
+	CreatedAt      time.Time
 	Queued         int32
 	Sending        int32
 	Delayed        int32
@@ -500,7 +526,7 @@ type NotificationListOpenRow struct {
 	Canceled       int32
 	Uncertain      int32
 	LastFinishedAt time.Time
-	Status         string
+	Status         notifyapi.Status
 }
 
 // Those with something still to come, found by the partial indexes of the
@@ -524,23 +550,15 @@ func (q *Queries) NotificationListOpen(ctx context.Context, arg NotificationList
 	for rows.Next() {
 		var i NotificationListOpenRow
 		if err := rows.Scan(
-			&i.Notification.ID,
-			&i.Notification.Caller,
-			&i.Notification.IdempotencyKey,
-			&i.Notification.BodyHash,
-			&i.Notification.Subject,
-			&i.Notification.Text,
-			&i.Notification.Html,
-			&i.Notification.Bytes,
-			&i.Notification.Requester,
-			&i.Notification.Reference,
-			&i.Notification.Thread,
-			&i.Notification.RequestID,
-			&i.Notification.MessageDomain,
-			&i.Notification.NotBefore,
-			&i.Notification.RecipientCount,
-			&i.Notification.CreatedAt,
-			&i.NotificationID,
+			&i.ID,
+			&i.Subject,
+			&i.Requester,
+			&i.Reference,
+			&i.Thread,
+			&i.Sensitive,
+			&i.NotBefore,
+			&i.RecipientCount,
+			&i.CreatedAt,
 			&i.Queued,
 			&i.Sending,
 			&i.Delayed,
@@ -561,12 +579,70 @@ func (q *Queries) NotificationListOpen(ctx context.Context, arg NotificationList
 	return items, nil
 }
 
+const notificationRecipients = `-- name: NotificationRecipients :many
+select id, notification_id, ordinal, email, status, (lease_token is not null)::boolean as sending, attempts, last_error, next_attempt_at, finished_at
+from recipients
+where notification_id = any($1::uuid[]) and ordinal < $2::integer
+order by notification_id, ordinal
+`
+
+type NotificationRecipientsParams struct {
+	NotificationIds []uuid.UUID
+	Max             int32
+}
+
+type NotificationRecipientsRow struct {
+	ID             uuid.UUID
+	NotificationID uuid.UUID
+	Ordinal        int16
+	Email          string
+	Status         notifyapi.RecipientStatus
+	Sending        bool
+	Attempts       int32
+	LastError      *string
+	NextAttemptAt  time.Time
+	FinishedAt     *time.Time
+}
+
+// The first recipients of each of several notifications.
+func (q *Queries) NotificationRecipients(ctx context.Context, arg NotificationRecipientsParams) ([]NotificationRecipientsRow, error) {
+	rows, err := q.db.Query(ctx, notificationRecipients, arg.NotificationIds, arg.Max)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []NotificationRecipientsRow{}
+	for rows.Next() {
+		var i NotificationRecipientsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.NotificationID,
+			&i.Ordinal,
+			&i.Email,
+			&i.Status,
+			&i.Sending,
+			&i.Attempts,
+			&i.LastError,
+			&i.NextAttemptAt,
+			&i.FinishedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const notificationRetry = `-- name: NotificationRetry :execrows
 update recipients r
 set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,
     enqueued_at = given.now, next_attempt_at = given.now, queue_at = given.now + ordinal * given.quantum
 from (select $2::timestamptz as now, $3::interval as quantum) given
 where notification_id = $1 and lease_token is null and status in ('failed', 'uncertain')
+    and not exists (select 1 from notifications n where n.id = $1 and n.sensitive)
 `
 
 type NotificationRetryParams struct {
@@ -575,6 +651,7 @@ type NotificationRetryParams struct {
 	Quantum        pgtype.Interval
 }
 
+// A sensitive notification has no content to send again once it is over.
 func (q *Queries) NotificationRetry(ctx context.Context, arg NotificationRetryParams) (int64, error) {
 	result, err := q.db.Exec(ctx, notificationRetry, arg.NotificationID, arg.Now, arg.Quantum)
 	if err != nil {
@@ -661,55 +738,4 @@ func (q *Queries) RecipientList(ctx context.Context, arg RecipientListParams) ([
 		return nil, err
 	}
 	return items, nil
-}
-
-const statsGet = `-- name: StatsGet :one
-select count(*) filter (where status = 'queued' and lease_token is null) as queued,
-    count(*) filter (where lease_token is not null) as sending,
-    count(*) filter (where status = 'delayed' and lease_token is null) as delayed,
-    count(*) filter (where status = 'sent') as sent,
-    count(*) filter (where status = 'failed') as failed,
-    count(*) filter (where status = 'canceled') as canceled,
-    count(*) filter (where status = 'uncertain' and lease_token is null) as uncertain,
-    coalesce(min(next_attempt_at) filter (where finished_at is null and lease_token is null),
-        $1::timestamptz)::timestamptz as oldest_due_at
-from recipients
-`
-
-type StatsGetRow struct {
-	Queued      int64
-	Sending     int64
-	Delayed     int64
-	Sent        int64
-	Failed      int64
-	Canceled    int64
-	Uncertain   int64
-	OldestDueAt time.Time
-}
-
-func (q *Queries) StatsGet(ctx context.Context, now time.Time) (StatsGetRow, error) {
-	row := q.db.QueryRow(ctx, statsGet, now)
-	var i StatsGetRow
-	err := row.Scan(
-		&i.Queued,
-		&i.Sending,
-		&i.Delayed,
-		&i.Sent,
-		&i.Failed,
-		&i.Canceled,
-		&i.Uncertain,
-		&i.OldestDueAt,
-	)
-	return i, err
-}
-
-const statsSentSince = `-- name: StatsSentSince :one
-select count(*) from attempts where at > $1 and outcome = 'sent'
-`
-
-func (q *Queries) StatsSentSince(ctx context.Context, since time.Time) (int64, error) {
-	row := q.db.QueryRow(ctx, statsSentSince, since)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
 }

@@ -2,7 +2,7 @@ package request
 
 import (
 	"context"
-	"math"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -15,14 +15,14 @@ import (
 
 const (
 	tag = "notifications"
-	// firstRecipients is how many come with a notification.
+	// firstRecipients is how many recipients a notification is answered with.
 	firstRecipients = 100
 )
 
 type callerKey struct{}
 
-// WithCaller returns a context that says whose token the request carries: the
-// keys of different callers never meet.
+// WithCaller returns a context with the subject of the request's token. Keys of
+// different callers are different keys, and content is its caller's alone.
 func WithCaller(ctx context.Context, subject string) context.Context {
 	return context.WithValue(ctx, callerKey{}, subject)
 }
@@ -33,7 +33,7 @@ func Caller(ctx context.Context) string {
 	return subject
 }
 
-// Register mounts this room's routes.
+// Register adds the routes of notifications to the API.
 func Register(api *httpapi.API, s *Service) {
 	registerWrite(api, s)
 	registerRead(api, s)
@@ -41,7 +41,7 @@ func Register(api *httpapi.API, s *Service) {
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" maxLength:"1000" doc:"Required. The caller's own name for this request, 1 to 200 visible ASCII characters; a repeat with the same key is stored once."`
+	Key  string `header:"Idempotency-Key" minLength:"1" maxLength:"1000" doc:"Required. The caller's own name for this request, 1 to 200 visible ASCII characters; a repeat with the same key is stored once."`
 	Body notifyapi.Request
 }
 
@@ -53,9 +53,10 @@ type createOutput struct {
 func registerWrite(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/notifications", ID: "notification-create", Tag: tag,
-		Summary: "Raise a notification", Status: http.StatusAccepted, Allow: []string{notifyapi.ScopeWrite},
+		Summary: "Create a notification", Status: http.StatusAccepted, Allow: []string{notifyapi.ScopeWrite},
 		Description: "Stores the request, durable before the answer, and mails each recipient separately. " +
-			"The same key and body give the same answer again: the notification as it was accepted.",
+			"The same key and body give the same answer again: the notification as it was accepted. " +
+			"The content of a sensitive one is in no answer, and is erased when the notification is over.",
 		Errors: []string{errs.CodeIdempotencyMissing, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
 	}, func(ctx context.Context, in *createInput) (*createOutput, error) {
 		n, err := s.Create(ctx, Caller(ctx), in.Key, in.Body)
@@ -72,17 +73,18 @@ type idInput struct {
 
 type listInput struct {
 	httpapi.PageParams
-	Reference     string    `query:"reference" minLength:"1" maxLength:"200"`
-	Requester     string    `query:"requester" minLength:"1" maxLength:"200"`
-	Status        string    `query:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
-	CreatedAfter  time.Time `query:"created_after"`
-	CreatedBefore time.Time `query:"created_before"`
+	Reference     string           `query:"reference" minLength:"1" maxLength:"200"`
+	Requester     string           `query:"requester" minLength:"1" maxLength:"200"`
+	Status        notifyapi.Status `query:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
+	CreatedAfter  time.Time        `query:"created_after"`
+	CreatedBefore time.Time        `query:"created_before"`
+	Include       string           `query:"include" enum:"recipients" doc:"Each notification comes with its first 100 recipients, as one of its own does."`
 }
 
 type recipientsInput struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 	httpapi.PageParams
-	Status string `query:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain"`
+	Status notifyapi.RecipientStatus `query:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain"`
 }
 
 type attemptsInput struct {
@@ -93,34 +95,40 @@ type attemptsInput struct {
 
 type notificationOutput struct{ Body notificationBody }
 
-type pageOutput[T any] struct{ Body httpapi.Page[T] }
-
 func registerRead(api *httpapi.API, s *Service) {
 	read := []string{notifyapi.ScopeRead}
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/notifications/{id}", ID: "notification-get", Tag: tag,
-		Summary: "The result of a notification", Description: "With its first 100 recipients; recipients_next leads to the rest.",
+		Summary: "The result of a notification",
+		Description: "With its first 100 recipients; recipients_next is the path of the rest. " +
+			"text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.",
 		Allow: read, Errors: []string{errs.CodeNotFound},
-	}, func(ctx context.Context, in *idInput) (*notificationOutput, error) { return get(ctx, s, in.ID) })
+	}, func(ctx context.Context, in *idInput) (*notificationOutput, error) {
+		n, err := s.Get(ctx, Caller(ctx), in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return &notificationOutput{viewBody(n)}, nil
+	})
 
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/notifications", ID: "notification-list", Tag: tag,
-		Summary: "Notifications, newest first", Allow: read, Errors: []string{errs.CodeInvalidCursor},
-	}, func(ctx context.Context, in *listInput) (*pageOutput[notificationBody], error) {
+		Summary: "Notifications, newest first", Description: "Without their content; include=recipients adds the first 100 recipients of each.", Allow: read, Errors: []string{errs.CodeInvalidCursor},
+	}, func(ctx context.Context, in *listInput) (*httpapi.PageOutput[notificationBody], error) {
 		return list(ctx, s, in)
 	})
 
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/notifications/{id}/recipients", ID: "recipient-list", Tag: tag,
 		Summary: "Recipients, in the order of the request", Allow: read, Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
-	}, func(ctx context.Context, in *recipientsInput) (*pageOutput[recipientBody], error) {
+	}, func(ctx context.Context, in *recipientsInput) (*httpapi.PageOutput[recipientBody], error) {
 		return listRecipients(ctx, s, in)
 	})
 
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/notifications/{id}/recipients/{recipient_id}/attempts", ID: "attempt-list", Tag: tag,
 		Summary: "Every try to mail one recipient, newest first", Allow: read, Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
-	}, func(ctx context.Context, in *attemptsInput) (*pageOutput[attemptBody], error) {
+	}, func(ctx context.Context, in *attemptsInput) (*httpapi.PageOutput[attemptBody], error) {
 		return listAttempts(ctx, s, in)
 	})
 
@@ -138,88 +146,65 @@ func registerRead(api *httpapi.API, s *Service) {
 
 func registerManage(api *httpapi.API, s *Service) {
 	manage := []string{notifyapi.ScopeManage}
-	register := func(verb, summary string, do func(context.Context, uuid.UUID) (Notification, error)) {
+	register := func(verb, summary, description string, do func(ctx context.Context, caller string, id uuid.UUID) (Notification, error)) {
 		httpapi.Register(api, httpapi.Operation{
 			Method: http.MethodPost, Path: "/v1/notifications/{id}/" + verb, ID: "notification-" + verb, Tag: tag,
-			Summary: summary, Allow: manage, Errors: []string{errs.CodeNotFound, errs.CodeConflict},
+			Summary: summary, Description: description, Allow: manage, Errors: []string{errs.CodeNotFound, errs.CodeConflict},
 		}, func(ctx context.Context, in *idInput) (*notificationOutput, error) {
-			if _, err := do(ctx, in.ID); err != nil {
+			n, err := do(ctx, Caller(ctx), in.ID)
+			if err != nil {
 				return nil, err
 			}
-			return get(ctx, s, in.ID)
+			return &notificationOutput{viewBody(n)}, nil
 		})
 	}
-	register("cancel", "Cancel what is not yet sent", s.Cancel)
-	register("retry", "Queue failed and uncertain recipients again", s.Retry)
+	register("cancel", "Cancel what is not yet sent", "409 when nothing is left to cancel.", s.Cancel)
+	register("retry", "Queue failed and uncertain recipients again",
+		"409 when there are none, and for a sensitive notification, whose content is erased when it is over.", s.Retry)
 }
 
-func get(ctx context.Context, s *Service, id uuid.UUID) (*notificationOutput, error) {
-	n, err := s.Get(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	page, err := listRecipients(ctx, s, &recipientsInput{
-		ID: id, PageParams: httpapi.PageParams{Limit: firstRecipients},
-	})
-	if err != nil {
-		return nil, err
-	}
-	body := viewBody(n)
-	body.Recipients = page.Body.Items
-	if page.Body.NextCursor != "" {
-		body.RecipientsNext = path(id) + "/recipients?limit=100&cursor=" + page.Body.NextCursor
-	}
-	return &notificationOutput{body}, nil
-}
-
-func list(ctx context.Context, s *Service, in *listInput) (*pageOutput[notificationBody], error) {
+func list(ctx context.Context, s *Service, in *listInput) (*httpapi.PageOutput[notificationBody], error) {
 	filter := Filter{
 		Reference: in.Reference, Requester: in.Requester, Status: in.Status,
 		CreatedAfter: in.CreatedAfter, CreatedBefore: in.CreatedBefore,
 	}
-	return page(in.PageParams, []any{"notifications", filter}, uuid.Nil,
-		func(before uuid.UUID, n int) ([]Notification, error) { return s.List(ctx, filter, before, n) },
-		func(n Notification) uuid.UUID { return n.ID }, viewBody)
+	return httpapi.Pager[Notification, uuid.UUID, notificationBody]{
+		Filters: []any{"notifications", filter},
+		Fetch: func(before *uuid.UUID, n int) ([]Notification, error) {
+			return s.List(ctx, filter, before, n, in.Include == "recipients")
+		},
+		Position: func(n Notification) uuid.UUID { return n.ID }, View: viewBody,
+	}.Page(ctx, in.PageParams)
 }
 
-func listRecipients(ctx context.Context, s *Service, in *recipientsInput) (*pageOutput[recipientBody], error) {
-	return page(in.PageParams, []any{"recipients", in.ID, in.Status}, int16(-1),
-		func(after int16, n int) ([]Recipient, error) { return s.Recipients(ctx, in.ID, in.Status, after, n) },
-		func(r Recipient) int16 { return r.Ordinal }, viewRecipientBody)
+// recipientFilters are those of the list of recipients.
+func recipientFilters(id uuid.UUID, status notifyapi.RecipientStatus) []any {
+	return []any{"recipients", id, status}
 }
 
-func listAttempts(ctx context.Context, s *Service, in *attemptsInput) (*pageOutput[attemptBody], error) {
-	return page(in.PageParams, []any{"attempts", in.ID, in.Recipient}, int32(math.MaxInt32),
-		func(before int32, n int) ([]Attempt, error) { return s.Attempts(ctx, in.ID, in.Recipient, before, n) },
-		func(a Attempt) int32 { return int32(a.Number) }, viewAttempt)
+func listRecipients(ctx context.Context, s *Service, in *recipientsInput) (*httpapi.PageOutput[recipientBody], error) {
+	return httpapi.Pager[Recipient, int16, recipientBody]{
+		Filters:  recipientFilters(in.ID, in.Status),
+		Fetch:    func(after *int16, n int) ([]Recipient, error) { return s.Recipients(ctx, in.ID, in.Status, after, n) },
+		Position: func(r Recipient) int16 { return r.Ordinal }, View: viewRecipient,
+	}.Page(ctx, in.PageParams)
 }
 
-// page fetches one more than asked for, to know whether there is a next page.
-func page[T, P, V any](params httpapi.PageParams, filters any, start P,
-	fetch func(from P, n int) ([]T, error), position func(T) P, view func(T) V,
-) (*pageOutput[V], error) {
-	if params.Cursor != "" {
-		var err error
-		if start, err = httpapi.DecodeCursor[P](params.Cursor, filters); err != nil {
-			return nil, err
-		}
-	}
-	rows, err := fetch(start, params.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	next := ""
-	if len(rows) > params.Limit {
-		rows = rows[:params.Limit]
-		if next, err = httpapi.EncodeCursor(position(rows[len(rows)-1]), filters); err != nil {
-			return nil, err
-		}
-	}
-	views := make([]V, 0, len(rows))
-	for _, row := range rows {
-		views = append(views, view(row))
-	}
-	return &pageOutput[V]{httpapi.NewPage(views, next)}, nil
+func listAttempts(ctx context.Context, s *Service, in *attemptsInput) (*httpapi.PageOutput[attemptBody], error) {
+	return httpapi.Pager[Attempt, int32, attemptBody]{
+		Filters:  []any{"attempts", in.ID, in.Recipient},
+		Fetch:    func(before *int32, n int) ([]Attempt, error) { return s.Attempts(ctx, in.ID, in.Recipient, before, n) },
+		Position: func(a Attempt) int32 { return int32(a.Number) }, View: viewAttempt,
+	}.Page(ctx, in.PageParams)
 }
 
 func path(id uuid.UUID) string { return "/v1/notifications/" + id.String() }
+
+// recipientsPath is the page of the recipients that follow one.
+func recipientsPath(id uuid.UUID, after int16) string {
+	cursor, err := httpapi.EncodeCursor(after, recipientFilters(id, ""))
+	if err != nil {
+		panic(fmt.Sprintf("a cursor of a number and an id can't be made: %v", err))
+	}
+	return fmt.Sprintf("%s/recipients?limit=%d&cursor=%s", path(id), firstRecipients, cursor)
+}

@@ -1,6 +1,5 @@
-// Package request takes notifications in and tells what became of them: it
-// accepts each key once, derives results from the recipients, cancels and
-// queues again.
+// Package request takes in notifications and reports their results: it accepts
+// each key once, derives results from the recipients, cancels and queues again.
 //
 // It owns the rows of notifications, and of recipients until delivery takes
 // them over. It must not know SMTP.
@@ -14,31 +13,30 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// Status is a notification's state; the words are the wire contract's.
-type Status string
-
 // Notification is a stored request with its result.
 type Notification struct {
 	ID          uuid.UUID
 	Subject     string
-	Text        string
-	HTML        *string
+	Content     *Content // nil where the reader may not see it
 	Requester   string
 	Reference   *string
 	Thread      *string
-	Status      Status
+	Sensitive   bool
+	Status      notifyapi.Status
 	NotBefore   *time.Time
 	CreatedAt   time.Time
 	CompletedAt *time.Time
-	Counts      Counts
+	Counts      notifyapi.Counts
+	Recipients  []Recipient // the first 100, where they were asked for
 }
 
-// Counts is how many recipients are in each state; Total is their sum.
-type Counts struct {
-	Total, Queued, Sending, Delayed, Sent, Failed, Canceled, Uncertain int
+// Content is what a mail says. HTML is nil where there is only text.
+type Content struct {
+	Text string
+	HTML *string
 }
 
-// Recipient is one address and what became of its mail.
+// Recipient is one address and the state of its mail.
 type Recipient struct {
 	ID            uuid.UUID
 	Ordinal       int16 // its place in the request, from 0
@@ -50,31 +48,26 @@ type Recipient struct {
 	SentAt        *time.Time
 }
 
-// Attempt is one try to hand a mail over.
+// Attempt is one try to send a recipient's mail.
 type Attempt struct {
 	Number  int
 	At      time.Time
 	Server  string
-	Code    *int
+	Code    *int // of the server's reply; nil when it gave none
 	Reply   string
 	Outcome notifyapi.Outcome
 }
 
 // Stats is the state of the whole queue.
 type Stats struct {
-	Counts        Counts
+	Counts        notifyapi.Counts
 	OldestDueAge  time.Duration
 	SentPerMinute int
 }
 
 // Filter narrows a list of notifications; the zero value lists all.
 type Filter struct {
-	Reference, Requester, Status string
-	CreatedAfter, CreatedBefore  time.Time
+	Reference, Requester        string
+	Status                      notifyapi.Status
+	CreatedAfter, CreatedBefore time.Time
 }
-
-// farthestNotBefore is how far ahead a mail may be ordered.
-const farthestNotBefore = 366 * 24 * time.Hour
-
-// isOver tells whether nothing will happen to the notification by itself.
-func (s Status) isOver() bool { return s != "queued" && s != "processing" }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,26 +36,69 @@ func NewService(db *pgxpool.Pool, now func() time.Time, domain string, wake func
 var (
 	errNothingToCancel = errs.New(errs.Conflict, errs.CodeConflict, "There is nothing left to cancel.")
 	errNothingToRetry  = errs.New(errs.Conflict, errs.CodeConflict, "No recipient failed or is uncertain.")
+	errSensitiveRetry  = errs.New(errs.Conflict, errs.CodeConflict,
+		"A sensitive notification can't be retried, since its content is erased when it is over. Create a new one.")
 )
 
-// Get gives one notification.
-func (s *Service) Get(ctx context.Context, id uuid.UUID) (Notification, error) {
-	row, err := notificationdb.New(s.db).NotificationGet(ctx, id)
+// Get gives one notification with its first recipients. Its content is there
+// for its own caller alone, and never when it is sensitive.
+func (s *Service) Get(ctx context.Context, caller string, id uuid.UUID) (Notification, error) {
+	q := notificationdb.New(s.db)
+	row, err := q.NotificationGet(ctx, notificationdb.NotificationGetParams{ID: id, Caller: caller})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Notification{}, errs.Missing()
 	}
 	if err != nil {
 		return Notification{}, fmt.Errorf("get notification: %w", err)
 	}
-	return withResult(notificationdb.NotificationListRow(row)), nil
+	n := withResult(resultOf(row))
+	if row.ShowsContent {
+		n.Content = &Content{row.Text, optional(row.Html)}
+	}
+	list := []Notification{n}
+	if err := addRecipients(ctx, q, list); err != nil {
+		return Notification{}, err
+	}
+	return list[0], nil
 }
 
-// List gives up to max notifications older than before, newest first; the zero
-// UUID means from the newest.
-func (s *Service) List(ctx context.Context, f Filter, before uuid.UUID, max int) ([]Notification, error) {
+// resultOf is a notification's row without its content.
+func resultOf(r notificationdb.NotificationGetRow) notificationdb.NotificationListRow {
+	return notificationdb.NotificationListRow{
+		ID: r.ID, Subject: r.Subject, Requester: r.Requester, Reference: r.Reference, Thread: r.Thread,
+		Sensitive: r.Sensitive, NotBefore: r.NotBefore, RecipientCount: r.RecipientCount, CreatedAt: r.CreatedAt,
+		Queued: r.Queued, Sending: r.Sending, Delayed: r.Delayed, Sent: r.Sent, Failed: r.Failed,
+		Canceled: r.Canceled, Uncertain: r.Uncertain, LastFinishedAt: r.LastFinishedAt, Status: r.Status,
+	}
+}
+
+// addRecipients reads the first recipients of all of them in one query.
+func addRecipients(ctx context.Context, q *notificationdb.Queries, list []Notification) error {
+	ids, place := make([]uuid.UUID, len(list)), make(map[uuid.UUID]int, len(list))
+	for i, n := range list {
+		ids[i], place[n.ID] = n.ID, i
+	}
+	rows, err := q.NotificationRecipients(ctx, notificationdb.NotificationRecipientsParams{NotificationIds: ids, Max: firstRecipients})
+	if err != nil {
+		return fmt.Errorf("list the first recipients: %w", err)
+	}
+	for _, r := range rows {
+		n := &list[place[r.NotificationID]]
+		n.Recipients = append(n.Recipients, recipient(notificationdb.RecipientListRow{
+			ID: r.ID, Ordinal: r.Ordinal, Email: r.Email, Status: r.Status, Sending: r.Sending, Attempts: r.Attempts,
+			LastError: r.LastError, NextAttemptAt: r.NextAttemptAt, FinishedAt: r.FinishedAt,
+		}))
+	}
+	return nil
+}
+
+// List gives up to max notifications older than before, newest first, without
+// their content; nil means from the newest. With recipients each has its first
+// ones.
+func (s *Service) List(ctx context.Context, f Filter, before *uuid.UUID, max int, recipients bool) ([]Notification, error) {
 	p := notificationdb.NotificationListParams{
 		BeforeID: uuid.Max, CreatedAfter: time.Unix(0, 0), CreatedBefore: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
-		Reference: optional(f.Reference), Requester: optional(f.Requester), Status: optional(f.Status), Max: int32(max),
+		Reference: optional(f.Reference), Requester: optional(f.Requester), Status: optional(string(f.Status)), Max: int32(max),
 	}
 	// Ids are in the order of time, so that the bounds are ranges of the index.
 	if !f.CreatedAfter.IsZero() {
@@ -63,10 +107,11 @@ func (s *Service) List(ctx context.Context, f Filter, before uuid.UUID, max int)
 	if !f.CreatedBefore.IsZero() {
 		p.CreatedBefore, p.BeforeID = f.CreatedBefore, delivery.FirstID(f.CreatedBefore.Add(time.Millisecond))
 	}
-	if before != uuid.Nil {
-		p.BeforeID = before
+	if before != nil {
+		p.BeforeID = *before
 	}
-	rows, err := s.rows(ctx, p)
+	q := notificationdb.New(plannedAnew{s.db})
+	rows, err := listRows(ctx, q, p)
 	if err != nil {
 		return nil, fmt.Errorf("list notifications: %w", err)
 	}
@@ -74,21 +119,23 @@ func (s *Service) List(ctx context.Context, f Filter, before uuid.UUID, max int)
 	for _, row := range rows {
 		notifications = append(notifications, withResult(row))
 	}
-	return notifications, nil
+	if recipients {
+		err = addRecipients(ctx, q, notifications)
+	}
+	return notifications, err
 }
 
-// rows chooses the way to the rows: statuses that are rare among millions are
-// found by the recipients that make them so.
-func (s *Service) rows(ctx context.Context, p notificationdb.NotificationListParams) ([]notificationdb.NotificationListRow, error) {
-	q := notificationdb.New(plannedAnew{s.db})
-	if p.Status == nil || *p.Status == "completed" {
+// listRows chooses the query: notifications with a status that is rare among
+// millions are found through the recipients that have it.
+func listRows(ctx context.Context, q *notificationdb.Queries, p notificationdb.NotificationListParams) ([]notificationdb.NotificationListRow, error) {
+	if p.Status == nil || notifyapi.Status(*p.Status) == notifyapi.StatusCompleted {
 		return q.NotificationList(ctx, p)
 	}
 	narrow := notificationdb.NotificationListOpenParams{
 		BeforeID: p.BeforeID, AfterID: p.AfterID, CreatedAfter: p.CreatedAfter, CreatedBefore: p.CreatedBefore,
 		Reference: p.Reference, Requester: p.Requester, Status: *p.Status, Max: p.Max,
 	}
-	if Status(*p.Status).isOver() {
+	if isOver(notifyapi.Status(*p.Status)) {
 		rows, err := q.NotificationListNotSent(ctx, notificationdb.NotificationListNotSentParams(narrow))
 		return convert(rows, func(r notificationdb.NotificationListNotSentRow) notificationdb.NotificationListRow {
 			return notificationdb.NotificationListRow(r)
@@ -117,13 +164,17 @@ func convert[A, B any](list []A, to func(A) B) []B {
 	return converted
 }
 
-// Recipients gives up to max recipients after the given place (-1: from the
-// first), in the order of the request; status "" means all.
-func (s *Service) Recipients(ctx context.Context, id uuid.UUID, status string, after int16, max int) ([]Recipient, error) {
+// Recipients gives up to max recipients after the given place, in the order of
+// the request; nil means from the first, status "" means all.
+func (s *Service) Recipients(ctx context.Context, id uuid.UUID, status notifyapi.RecipientStatus, after *int16, max int) ([]Recipient, error) {
 	q := notificationdb.New(s.db)
-	rows, err := q.RecipientList(ctx, notificationdb.RecipientListParams{
-		NotificationID: id, Status: optional(status), AfterOrdinal: after, Max: int32(max),
-	})
+	p := notificationdb.RecipientListParams{
+		NotificationID: id, Status: optional(string(status)), AfterOrdinal: -1, Max: int32(max),
+	}
+	if after != nil {
+		p.AfterOrdinal = *after
+	}
+	rows, err := q.RecipientList(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("list recipients: %w", err)
 	}
@@ -138,13 +189,14 @@ func (s *Service) Recipients(ctx context.Context, id uuid.UUID, status string, a
 	}
 	recipients := make([]Recipient, 0, len(rows))
 	for _, row := range rows {
-		recipients = append(recipients, viewRecipient(row))
+		recipients = append(recipients, recipient(row))
 	}
 	return recipients, nil
 }
 
-// Attempts gives up to max tries before the given number, newest first.
-func (s *Service) Attempts(ctx context.Context, id, recipient uuid.UUID, before int32, max int) ([]Attempt, error) {
+// Attempts gives up to max tries before the given number, newest first; nil
+// means from the newest.
+func (s *Service) Attempts(ctx context.Context, id, recipient uuid.UUID, before *int32, max int) ([]Attempt, error) {
 	q := notificationdb.New(s.db)
 	exists, err := q.RecipientExists(ctx, notificationdb.RecipientExistsParams{ID: recipient, NotificationID: id})
 	if err != nil {
@@ -153,7 +205,11 @@ func (s *Service) Attempts(ctx context.Context, id, recipient uuid.UUID, before 
 	if !exists {
 		return nil, errs.Missing()
 	}
-	rows, err := q.AttemptList(ctx, notificationdb.AttemptListParams{RecipientID: recipient, BeforeNumber: before, Max: int32(max)})
+	p := notificationdb.AttemptListParams{RecipientID: recipient, BeforeNumber: math.MaxInt32, Max: int32(max)}
+	if before != nil {
+		p.BeforeNumber = *before
+	}
+	rows, err := q.AttemptList(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("list attempts: %w", err)
 	}
@@ -171,28 +227,33 @@ func (s *Service) Attempts(ctx context.Context, id, recipient uuid.UUID, before 
 
 // Cancel ends every recipient that is not yet sent. One that is being sent
 // right now ends as its try does, and is not tried again.
-func (s *Service) Cancel(ctx context.Context, id uuid.UUID) (Notification, error) {
-	return s.change(ctx, id, errNothingToCancel, func(q *notificationdb.Queries) (int64, error) {
+func (s *Service) Cancel(ctx context.Context, caller string, id uuid.UUID) (Notification, error) {
+	return s.change(ctx, caller, id, errNothingToCancel, func(q *notificationdb.Queries) (int64, error) {
 		return q.NotificationCancel(ctx, notificationdb.NotificationCancelParams{NotificationID: id, Now: s.now()})
 	})
 }
 
-// Retry queues failed and uncertain recipients again, now, with the whole time
-// until giving up before them.
-func (s *Service) Retry(ctx context.Context, id uuid.UUID) (Notification, error) {
-	n, err := s.change(ctx, id, errNothingToRetry, func(q *notificationdb.Queries) (int64, error) {
+// Retry queues failed and uncertain recipients again, due now, with the whole
+// time until they are given up. A sensitive notification can't be retried.
+func (s *Service) Retry(ctx context.Context, caller string, id uuid.UUID) (Notification, error) {
+	n, err := s.change(ctx, caller, id, errNothingToRetry, func(q *notificationdb.Queries) (int64, error) {
 		return q.NotificationRetry(ctx, notificationdb.NotificationRetryParams{
 			NotificationID: id, Now: s.now(),
 			Quantum: pgtype.Interval{Microseconds: delivery.Quantum.Microseconds(), Valid: true},
 		})
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		s.wake()
+	case errors.Is(err, errNothingToRetry) && n.Sensitive:
+		err = errSensitiveRetry
 	}
 	return n, err
 }
 
-func (s *Service) change(ctx context.Context, id uuid.UUID, nothing error, do func(*notificationdb.Queries) (int64, error)) (Notification, error) {
+// change returns the notification as it is afterwards, with the error nothing
+// when no recipient was changed.
+func (s *Service) change(ctx context.Context, caller string, id uuid.UUID, nothing error, do func(*notificationdb.Queries) (int64, error)) (Notification, error) {
 	var changed int64
 	err := pg.Retry(ctx, func() (err error) {
 		changed, err = do(notificationdb.New(s.db))
@@ -201,30 +262,34 @@ func (s *Service) change(ctx context.Context, id uuid.UUID, nothing error, do fu
 	if err != nil {
 		return Notification{}, fmt.Errorf("change notification: %w", err)
 	}
-	n, err := s.Get(ctx, id)
+	n, err := s.Get(ctx, caller, id)
 	if err == nil && changed == 0 {
-		return Notification{}, nothing
+		err = nothing
 	}
 	return n, err
 }
 
-// Stats counts the whole queue.
+// Stats gives the state of the whole queue, at a cost that doesn't depend on
+// how many recipients are stored.
 func (s *Service) Stats(ctx context.Context) (Stats, error) {
-	q, now := notificationdb.New(s.db), s.now()
-	row, err := q.StatsGet(ctx, now)
+	q, now := notificationdb.New(plannedAnew{s.db}), s.now()
+	counts, _, err := delivery.Counts(ctx, q)
 	if err != nil {
-		return Stats{}, fmt.Errorf("count recipients: %w", err)
+		return Stats{}, err
+	}
+	due, err := delivery.OldestDue(ctx, s.db, now)
+	if err != nil {
+		return Stats{}, err
 	}
 	sent, err := q.StatsSentSince(ctx, now.Add(-time.Minute))
 	if err != nil {
 		return Stats{}, fmt.Errorf("count sent mails: %w", err)
 	}
-	c := Counts{
-		Queued: int(row.Queued), Sending: int(row.Sending), Delayed: int(row.Delayed), Sent: int(row.Sent),
-		Failed: int(row.Failed), Canceled: int(row.Canceled), Uncertain: int(row.Uncertain),
+	stats := Stats{OldestDueAge: max(0, now.Sub(due)), SentPerMinute: int(sent)}
+	for status, n := range counts {
+		stats.Counts.Add(status, int(n))
 	}
-	c.Total = c.Queued + c.Sending + c.Delayed + c.Sent + c.Failed + c.Canceled + c.Uncertain
-	return Stats{Counts: c, OldestDueAge: max(0, now.Sub(row.OldestDueAt)), SentPerMinute: int(sent)}, nil
+	return stats, nil
 }
 
 func optional(s string) *string {
@@ -234,28 +299,23 @@ func optional(s string) *string {
 	return &s
 }
 
-func view(n notificationdb.Notification) Notification {
-	return Notification{
-		ID: n.ID, Subject: n.Subject, Text: n.Text, HTML: n.Html, Requester: n.Requester,
-		Reference: n.Reference, Thread: n.Thread, NotBefore: n.NotBefore, CreatedAt: n.CreatedAt,
-	}
-}
-
 func withResult(row notificationdb.NotificationListRow) Notification {
-	n := view(row.Notification)
-	n.Status = Status(row.Status)
-	if n.Status.isOver() {
-		n.CompletedAt = &row.LastFinishedAt
+	n := Notification{
+		ID: row.ID, Subject: row.Subject, Requester: row.Requester, Reference: row.Reference, Thread: row.Thread,
+		Sensitive: row.Sensitive, Status: row.Status, NotBefore: row.NotBefore, CreatedAt: row.CreatedAt,
+		Counts: notifyapi.Counts{
+			Total: int(row.RecipientCount), Queued: int(row.Queued), Sending: int(row.Sending),
+			Delayed: int(row.Delayed), Sent: int(row.Sent), Failed: int(row.Failed),
+			Canceled: int(row.Canceled), Uncertain: int(row.Uncertain),
+		},
 	}
-	n.Counts = Counts{
-		Total: int(row.Notification.RecipientCount), Queued: int(row.Queued), Sending: int(row.Sending),
-		Delayed: int(row.Delayed), Sent: int(row.Sent), Failed: int(row.Failed),
-		Canceled: int(row.Canceled), Uncertain: int(row.Uncertain),
+	if isOver(n.Status) {
+		n.CompletedAt = &row.LastFinishedAt
 	}
 	return n
 }
 
-func viewRecipient(row notificationdb.RecipientListRow) Recipient {
+func recipient(row notificationdb.RecipientListRow) Recipient {
 	r := Recipient{
 		ID: row.ID, Ordinal: row.Ordinal, Email: row.Email, Status: row.Status,
 		Attempts: int(row.Attempts), LastError: row.LastError,

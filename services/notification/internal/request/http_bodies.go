@@ -7,24 +7,25 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// The bodies of answers. They are notifyapi's types with times in the one
-// form that both services answer; a test holds the two together.
+// The bodies of answers: notifyapi's types with times in the one form that both
+// services answer. A test compares the two.
 
 type notificationBody struct {
 	ID             uuid.UUID                      `json:"id" format:"uuid"`
 	Subject        string                         `json:"subject"`
-	Text           string                         `json:"text"`
-	HTML           *string                        `json:"html" nullable:"true"`
+	Text           *string                        `json:"text,omitempty" doc:"Only for the caller that created the notification (the token's sub), never in lists, never when sensitive."`
+	HTML           *httpapi.Nullable[string]      `json:"html,omitempty" doc:"There where text is; null when there is only text."`
 	Requester      string                         `json:"requester"`
 	Reference      *string                        `json:"reference" nullable:"true"`
 	Thread         *string                        `json:"thread" nullable:"true"`
-	Status         Status                         `json:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
+	Sensitive      bool                           `json:"sensitive"`
+	Status         notifyapi.Status               `json:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
 	NotBefore      httpapi.Nullable[httpapi.Time] `json:"not_before"`
 	CreatedAt      httpapi.Time                   `json:"created_at"`
 	CompletedAt    httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient was settled; null until then."`
 	Counts         notifyapi.Counts               `json:"counts"`
-	Recipients     []recipientBody                `json:"recipients,omitempty" doc:"The first 100, where one notification is asked for."`
-	RecipientsNext string                         `json:"recipients_next,omitempty" doc:"Where the rest of the recipients is, if there is more."`
+	Recipients     []recipientBody                `json:"recipients,omitempty" doc:"The first 100, for one notification and in a list that includes them."`
+	RecipientsNext string                         `json:"recipients_next,omitempty" doc:"Path of the next page of recipients, if there are more."`
 }
 
 type recipientBody struct {
@@ -49,15 +50,24 @@ type attemptBody struct {
 type statsOutput struct{ Body notifyapi.Stats }
 
 func viewBody(n Notification) notificationBody {
-	return notificationBody{
-		ID: n.ID, Subject: n.Subject, Text: n.Text, HTML: n.HTML, Requester: n.Requester,
-		Reference: n.Reference, Thread: n.Thread, Status: n.Status, NotBefore: httpapi.NullTime(n.NotBefore),
-		CreatedAt: httpapi.NewTime(n.CreatedAt), CompletedAt: httpapi.NullTime(n.CompletedAt),
-		Counts: notifyapi.Counts(n.Counts),
+	b := notificationBody{
+		ID: n.ID, Subject: n.Subject, Requester: n.Requester, Reference: n.Reference, Thread: n.Thread,
+		Sensitive: n.Sensitive, Status: n.Status, NotBefore: httpapi.NullTime(n.NotBefore),
+		CreatedAt: httpapi.NewTime(n.CreatedAt), CompletedAt: httpapi.NullTime(n.CompletedAt), Counts: n.Counts,
 	}
+	if n.Content != nil {
+		b.Text, b.HTML = &n.Content.Text, &httpapi.Nullable[string]{Value: n.Content.HTML}
+	}
+	for _, r := range n.Recipients {
+		b.Recipients = append(b.Recipients, viewRecipient(r))
+	}
+	if shown := len(n.Recipients); shown > 0 && shown < n.Counts.Total {
+		b.RecipientsNext = recipientsPath(n.ID, n.Recipients[shown-1].Ordinal)
+	}
+	return b
 }
 
-func viewRecipientBody(r Recipient) recipientBody {
+func viewRecipient(r Recipient) recipientBody {
 	return recipientBody{
 		ID: r.ID, Email: r.Email, Status: r.Status, Attempts: r.Attempts, LastError: r.LastError,
 		NextAttemptAt: httpapi.NullTime(r.NextAttemptAt), SentAt: httpapi.NullTime(r.SentAt),
@@ -72,6 +82,6 @@ func viewAttempt(a Attempt) attemptBody {
 
 func viewStats(s Stats) notifyapi.Stats {
 	return notifyapi.Stats{
-		Recipients: notifyapi.Counts(s.Counts), OldestDueAgeSeconds: s.OldestDueAge.Seconds(), SentPerMinute: s.SentPerMinute,
+		Recipients: s.Counts, OldestDueAgeSeconds: s.OldestDueAge.Seconds(), SentPerMinute: s.SentPerMinute,
 	}
 }

@@ -1,0 +1,7 @@
+-- +goose Up
+-- The content of a sensitive notification is in no answer, and is erased once
+-- no recipient waits for it any more.
+alter table notifications add column sensitive boolean not null default false;
+
+-- +goose Down
+alter table notifications drop column sensitive;

@@ -1,0 +1,37 @@
+-- name: RetentionPurge :one
+-- Examines the next notifications in the order of their creation and deletes
+-- those whose last recipient ended before the given time, with all that belongs
+-- to them.
+with examined as (
+    select n.id from notifications n
+    where n.id > @after_id and n.id < @before_id
+    order by n.id
+    limit @max::integer
+), deleted as (
+    delete from notifications n using examined e
+    where n.id = e.id and not exists (
+        select 1 from recipients r
+        where r.notification_id = n.id and (r.finished_at is null or r.finished_at >= @ended_before::timestamptz))
+    returning n.id
+)
+select (select count(*) from examined) as examined, (select count(*) from deleted) as deleted,
+    coalesce((select e.id from examined e order by e.id desc limit 1), @after_id)::uuid as last_id;
+
+-- name: RetentionErase :one
+-- Examines the next sensitive notifications that still have their content and
+-- erases it where no recipient waits for it. Recipients of a sensitive
+-- notification are never queued again, so that none can need it afterwards.
+with examined as (
+    select n.id from notifications n
+    where n.sensitive and n.text <> '' and n.id > @after_id
+    order by n.id
+    limit @max::integer
+), erased as (
+    update notifications n set text = '', html = null
+    from examined e
+    where n.id = e.id and not exists (
+        select 1 from recipients r where r.notification_id = n.id and r.finished_at is null)
+    returning n.id
+)
+select (select count(*) from examined) as examined, (select count(*) from erased) as erased,
+    coalesce((select e.id from examined e order by e.id desc limit 1), @after_id)::uuid as last_id;

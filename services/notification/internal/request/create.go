@@ -1,0 +1,117 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/pkg/obs"
+	"fixdesk/services/notification/internal/delivery"
+	"fixdesk/services/notification/internal/notificationdb"
+)
+
+const (
+	lockTimeout = "55P03" // PostgreSQL manual, appendix A
+	keyIndex    = "notifications_key"
+)
+
+var (
+	errMismatch = errs.New(errs.Invalid, errs.CodeIdempotencyMismatch,
+		"This Idempotency-Key was used with another body.")
+	errInFlight = errs.New(errs.Conflict, errs.CodeIdempotencyInFlight,
+		"The first request with this Idempotency-Key is still being stored.").After(time.Second)
+)
+
+// Create stores the request, or finds it stored by an earlier one with the
+// same caller, key and body, and gives the same answer: the notification as it
+// was accepted. A concurrent request with the same key waits for the first.
+// What Create returned is durable.
+func (s *Service) Create(ctx context.Context, caller, key string, r notifyapi.Request) (Notification, error) {
+	if err := checkKey(key); err != nil {
+		return Notification{}, err
+	}
+	hash, err := bodyHash(r)
+	if err != nil {
+		return Notification{}, err
+	}
+	p, fields := s.rows(r)
+	if len(fields) > 0 {
+		return Notification{}, errs.Validation(fields...)
+	}
+	p.Caller, p.IdempotencyKey, p.BodyHash = caller, key, hash
+	p.RequestID = obs.RequestID(ctx)
+	q := notificationdb.New(s.db)
+	inserted, err := q.NotificationInsert(ctx, p)
+	switch {
+	case waitedForKey(err):
+		return Notification{}, errInFlight.Because(err)
+	case err != nil:
+		return Notification{}, fmt.Errorf("store notification: %w", err)
+	case inserted:
+		s.wake()
+	}
+	stored, err := q.NotificationByKey(ctx, notificationdb.NotificationByKeyParams{Caller: caller, IdempotencyKey: key})
+	if err != nil {
+		return Notification{}, fmt.Errorf("read stored notification: %w", err)
+	}
+	if !slices.Equal(stored.BodyHash, hash) {
+		return Notification{}, errMismatch
+	}
+	return accepted(stored), nil
+}
+
+// waitedForKey reports whether err is the timeout of a wait for another
+// request with the same key: PostgreSQL names the index in its context. A
+// timeout of any other lock has another context.
+func waitedForKey(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == lockTimeout && strings.Contains(pgErr.Where, `"`+keyIndex+`"`)
+}
+
+// accepted is a notification as it was when it was stored.
+func accepted(n notificationdb.Notification) Notification {
+	total := int(n.RecipientCount)
+	a := Notification{
+		ID: n.ID, Subject: n.Subject, Requester: n.Requester, Reference: n.Reference, Thread: n.Thread,
+		Sensitive: n.Sensitive, NotBefore: n.NotBefore, CreatedAt: n.CreatedAt,
+		Status: notifyapi.StatusQueued, Counts: notifyapi.Counts{Total: total, Queued: total},
+	}
+	if !n.Sensitive {
+		a.Content = &Content{n.Text, n.Html}
+	}
+	return a
+}
+
+// rows checks what the schema of the request can't express and makes the rows.
+func (s *Service) rows(r notifyapi.Request) (notificationdb.NotificationInsertParams, []errs.Field) {
+	now := s.now()
+	due, fields := dueAt(r, now)
+	fields = append(fields, checkLines(r)...)
+	emails, addressFields := addresses(r.Recipients)
+	fields = append(fields, addressFields...)
+	p := notificationdb.NotificationInsertParams{
+		ID: newID(), Subject: r.Subject, Text: r.Text, Html: r.HTML, Bytes: int32(len(r.Text)),
+		Requester: r.Requester, Reference: r.Reference, Thread: r.Thread, MessageDomain: s.domain,
+		NotBefore: r.NotBefore, Sensitive: r.Sensitive, RecipientCount: int32(len(emails)), CreatedAt: now,
+		DueAt: due, IsDue: !due.After(now), Emails: emails,
+	}
+	if r.HTML != nil {
+		p.Bytes += int32(len(*r.HTML))
+	}
+	for i := range emails {
+		p.RecipientIds = append(p.RecipientIds, newID())
+		p.Ordinals = append(p.Ordinals, int16(i))
+		p.QueueAts = append(p.QueueAts, due.Add(time.Duration(i)*delivery.Quantum))
+	}
+	return p, fields
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -1,0 +1,108 @@
+package request
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"fixdesk/pkg/address"
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/notifyapi"
+)
+
+const (
+	maxKeyLength = 200
+	// farthestNotBefore is how far in the future a mail may be ordered.
+	farthestNotBefore = 366 * 24 * time.Hour
+)
+
+// isOver reports whether nothing will happen to a notification by itself.
+func isOver(s notifyapi.Status) bool {
+	return s != notifyapi.StatusQueued && s != notifyapi.StatusProcessing
+}
+
+// dueAt is when the first mail may be sent.
+func dueAt(r notifyapi.Request, now time.Time) (time.Time, []errs.Field) {
+	if r.NotBefore == nil || !r.NotBefore.After(now) {
+		return now, nil
+	}
+	if r.NotBefore.After(now.Add(farthestNotBefore)) {
+		return now, []errs.Field{{Location: "body.not_before", Message: "must be at most a year ahead"}}
+	}
+	return r.NotBefore.UTC().Truncate(time.Microsecond), nil
+}
+
+// checkLines refuses control characters in fields that become mail headers,
+// which could otherwise add headers of their own.
+func checkLines(r notifyapi.Request) []errs.Field {
+	var fields []errs.Field
+	check := func(location, value string) {
+		if strings.ContainsFunc(value, func(c rune) bool { return unicode.IsControl(c) || c == '\u2028' || c == '\u2029' }) {
+			fields = append(fields, errs.Field{Location: location, Message: "must be one line without control characters"})
+		} else if strings.TrimSpace(value) == "" {
+			fields = append(fields, errs.Field{Location: location, Message: "must not be blank"})
+		}
+	}
+	check("body.subject", r.Subject)
+	check("body.requester", r.Requester)
+	if r.Reference != nil {
+		check("body.reference", *r.Reference)
+	}
+	if r.Thread != nil {
+		check("body.thread", *r.Thread)
+	}
+	return fields
+}
+
+// addresses checks each address and drops repeated ones, compared in their
+// canonical form.
+func addresses(list []string) ([]string, []errs.Field) {
+	var fields []errs.Field
+	emails := make([]string, 0, len(list))
+	seen := make(map[string]bool, len(list))
+	for i, raw := range list {
+		email, err := address.Parse(raw)
+		if err != nil {
+			fields = append(fields, errs.Field{Location: fmt.Sprintf("body.recipients[%d]", i), Message: err.Error()})
+			continue
+		}
+		if !seen[email] {
+			seen[email] = true
+			emails = append(emails, email)
+		}
+	}
+	return emails, fields
+}
+
+var (
+	errMissingKey = errs.New(errs.BadRequest, errs.CodeIdempotencyMissing,
+		"The Idempotency-Key header is required, so that a repeated request is stored once.")
+	errInvalidKey = errs.Validation(errs.Field{
+		Location: "header.Idempotency-Key", Message: "must be 1 to 200 visible ASCII characters",
+	})
+)
+
+// checkKey checks the Idempotency-Key; "" is a request without the header.
+func checkKey(key string) error {
+	if key == "" {
+		return errMissingKey
+	}
+	isVisible := func(c rune) bool { return c > ' ' && c < 0x7f }
+	if len(key) > maxKeyLength || strings.ContainsFunc(key, func(c rune) bool { return !isVisible(c) }) {
+		return errInvalidKey
+	}
+	return nil
+}
+
+// bodyHash identifies a request, whatever the order and spacing of its JSON.
+func bodyHash(r notifyapi.Request) ([]byte, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("hash body: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	return sum[:], nil
+}
