@@ -15,7 +15,7 @@ with examined as (
     returning n.id
 )
 select (select count(*) from examined) as examined, (select count(*) from deleted) as deleted,
-    coalesce((select e.id from examined e order by e.id desc limit 1), @after_id)::uuid as last_id;
+    coalesce((select max(e.id::text)::uuid from examined e), @after_id)::uuid as last_id;
 
 -- name: RetentionErase :one
 -- Examines the next sensitive notifications that still have their content and
@@ -34,4 +34,4 @@ with examined as (
     returning n.id
 )
 select (select count(*) from examined) as examined, (select count(*) from erased) as erased,
-    coalesce((select e.id from examined e order by e.id desc limit 1), @after_id)::uuid as last_id;
+    coalesce((select max(e.id::text)::uuid from examined e), @after_id)::uuid as last_id;

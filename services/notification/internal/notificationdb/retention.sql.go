@@ -26,7 +26,7 @@ with examined as (
     returning n.id
 )
 select (select count(*) from examined) as examined, (select count(*) from erased) as erased,
-    coalesce((select e.id from examined e order by e.id desc limit 1), $1)::uuid as last_id
+    coalesce((select max(e.id::text)::uuid from examined e), $1)::uuid as last_id
 `
 
 type RetentionEraseParams struct {
@@ -64,7 +64,7 @@ with examined as (
     returning n.id
 )
 select (select count(*) from examined) as examined, (select count(*) from deleted) as deleted,
-    coalesce((select e.id from examined e order by e.id desc limit 1), $1)::uuid as last_id
+    coalesce((select max(e.id::text)::uuid from examined e), $1)::uuid as last_id
 `
 
 type RetentionPurgeParams struct {
