@@ -161,21 +161,20 @@ select ('00000000-0000-0000-0002-' || lpad(n::text, 12, '0'))::uuid,
 from generate_series(1, 240) n`
 
 const indexesOfTickets = `select indexdef from pg_indexes
-where tablename in ('tickets', 'ticket_comments') and indexname not like '%_pkey' and indexname <> 'tickets_number_key'`
+where tablename in ('tickets', 'ticket_comments', 'ticket_search') and indexname not like '%_pkey' and indexname <> 'tickets_number_key'`
 
 const dropIndexesOfTickets = `do $$ declare i text; begin
 for i in select indexname from pg_indexes
-    where tablename in ('tickets', 'ticket_comments') and indexname not like '%_pkey' and indexname <> 'tickets_number_key'
+    where tablename in ('tickets', 'ticket_comments', 'ticket_search') and indexname not like '%_pkey' and indexname <> 'tickets_number_key'
 loop execute 'drop index ' || quote_ident(i); end loop; end $$`
 
 // someTickets are those from %[1]d to %[2]d of %[3]d, one a second, the last
 // of them now: 3 in 100 open, 3 being worked on, most of the rest closed. The
 // word printer is in each second one, and each word unicum… in ten.
 const someTickets = `set session_replication_role = replica;
-insert into tickets (id, title, description, search, status, priority, reporter_id, assignee_id, resolution,
+insert into tickets (id, title, description, status, priority, reporter_id, assignee_id, resolution,
     created_at, updated_at, accepted_at, resolved_at, closed_at)
 select ('00000000-0000-0000-0003-' || lpad(n::text, 12, '0'))::uuid, title, description,
-    setweight(to_tsvector('simple', lower(title)), 'A') || setweight(to_tsvector('simple', lower(description)), 'B'),
     status::ticket_status, (array['low', 'normal', 'normal', 'high', 'urgent'])[1 + n %% 5]::ticket_priority,
     ('00000000-0000-0000-0001-' || lpad((1 + n %% 200)::text, 12, '0'))::uuid,
     ('00000000-0000-0000-0001-' || lpad((201 + n / 100 %% 40)::text, 12, '0'))::uuid,
@@ -188,17 +187,21 @@ from (select n, now() - (%[3]d - n) * interval '1 second' as at,
             'word' || n * 11 %% 31, 'unicum' || lpad((n %% greatest(%[3]d / 10, 1))::text, 8, '0')) as description,
         case when n * 7919 %% 100 < 3 then 'open' when n * 7919 %% 100 < 5 then 'in_progress'
             when n * 7919 %% 100 < 6 then 'blocked' when n * 7919 %% 100 < 12 then 'resolved' else 'closed' end as status
-    from generate_series(%[1]d::bigint, %[2]d) n offset 0) t`
+    from generate_series(%[1]d::bigint, %[2]d) n offset 0) t;
+insert into ticket_search (ticket_id, search, folding)
+select id, setweight(to_tsvector('simple', lower(title)), 'A') || setweight(to_tsvector('simple', lower(description)), 'B'), 1
+from tickets where id between ('00000000-0000-0000-0003-' || lpad('%[1]d', 12, '0'))::uuid and ('00000000-0000-0000-0003-' || lpad('%[2]d', 12, '0'))::uuid`
 
 // someComments are one for each tenth ticket, and an event for each.
 const someComments = `set session_replication_role = replica;
-insert into ticket_comments (id, ticket_id, author_id, body, search, created_at)
-select gen_random_uuid(), t.id, t.reporter_id, c.body, to_tsvector('simple', lower(c.body)), t.created_at
+insert into ticket_comments (id, ticket_id, author_id, body, search, folding, created_at)
+select gen_random_uuid(), t.id, t.reporter_id, c.body, to_tsvector('simple', lower(c.body)), 1, t.created_at
 from tickets t cross join lateral (select 'Still word' || t.number %% 5003 || ', and the printer too' as body) c
 where t.number %% 10 = 0;
-insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
-select gen_random_uuid(), t.id, 'created', t.reporter_id, '{"title": {"from": null, "to": "Ticket"}}', t.created_at
-from tickets t -- of %[1]d`
+insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at, position)
+select gen_random_uuid(), t.id, 'created', t.reporter_id, '{"title": {"from": null, "to": "Ticket"}}', t.created_at, t.number
+from tickets t;
+select setval('ticket_event_positions', %[1]d)`
 
 const settleTickets = `update engineers e set active_tickets =
     (select count(*) from tickets t where t.assignee_id = e.user_id and t.status in ('open', 'in_progress', 'blocked'))`

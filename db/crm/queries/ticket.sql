@@ -14,14 +14,19 @@ assignee as (
     where engineer is not null
 ),
 ticket as (
-    insert into tickets (id, title, description, search, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
+    insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
     select @id::uuid, @title::text, @description::text,
-           setweight(to_tsvector('simple', @title_words::text), 'A') || setweight(to_tsvector('simple', @description_words::text), 'B'),
            @priority::ticket_priority, @reporter_id::uuid, a.id,
            case when a.id is null then @now::timestamptz end, @now::timestamptz, @now::timestamptz
     from chosen
     left join assignee a on true
     returning id, number, assignee_id
+),
+searchable as (
+    insert into ticket_search (ticket_id, search, folding)
+    select t.id, setweight(to_tsvector('simple', @title_words::text), 'A') || setweight(to_tsvector('simple', @description_words::text), 'B'),
+           @folding::smallint
+    from ticket t
 ),
 created_event as (
     insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
@@ -93,15 +98,24 @@ join users u on u.id in (t.reporter_id, t.assignee_id)
 where t.id = $1 and u.status = 'approved' and (u.id = t.reporter_id or u.role <> 'customer');
 
 -- name: TicketUpdate :execrows
--- Compare-and-set on the version.
+-- Compare-and-set on the version. A long text that stays the same is not written
+-- again.
 update tickets
-set title = @title, description = @description,
-    search = setweight(to_tsvector('simple', @title_words::text), 'A') || setweight(to_tsvector('simple', @description_words::text), 'B'),
+set title = @title,
+    description = case when description = @description then description else @description end,
     priority = @priority, status = @status::ticket_status,
-    resolution = @resolution, accepted_at = @accepted_at, resolved_at = @resolved_at, closed_at = @closed_at,
+    resolution = case when resolution = sqlc.narg('resolution') then resolution else sqlc.narg('resolution') end,
+    accepted_at = @accepted_at, resolved_at = @resolved_at, closed_at = @closed_at,
     waiting_since = case when @status::ticket_status in ('resolved', 'closed') then null else waiting_since end,
     version = version + 1, updated_at = @updated_at
 where id = @id and version = @version;
+
+-- name: TicketSearchPut :exec
+insert into ticket_search (ticket_id, search, folding)
+values (@ticket_id,
+        setweight(to_tsvector('simple', @title_words::text), 'A') || setweight(to_tsvector('simple', @description_words::text), 'B'),
+        @folding)
+on conflict (ticket_id) do update set search = excluded.search, folding = excluded.folding;
 
 -- name: TicketAccept :execrows
 -- Only for an engineer who is not leaving: their decision may be older than an
@@ -137,8 +151,8 @@ order by e.created_at, e.id
 limit @most;
 
 -- name: CommentAdd :exec
-insert into ticket_comments (id, ticket_id, author_id, body, search, internal, created_at)
-values (@id, @ticket_id, @author_id, @body, to_tsvector('simple', @words::text), @internal, @created_at);
+insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at)
+values (@id, @ticket_id, @author_id, @body, to_tsvector('simple', @words::text), @folding, @internal, @created_at);
 
 -- name: CommentList :many
 select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at

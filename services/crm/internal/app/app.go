@@ -116,14 +116,15 @@ func (a *App) assemble(p parts, keys keySource) {
 		AuditRetention: a.config.AuditRetention, Wake: func() { wake(); backlog.Wake() }, Log: a.log,
 	})
 	a.tickets = ticket.NewService(a.pool, client, p.now, wake)
-	a.loops = []func(context.Context) error{relay.Run, backlog.Run, stream.Run, a.keyPurge(jobs).Run}
+	lists := ticketlist.NewService(a.pool, p.now)
+	a.loops = []func(context.Context) error{relay.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, a.keyPurge(jobs).Run}
 	for _, job := range a.users.Jobs(jobs) {
 		a.loops = append(a.loops, job.Run)
 	}
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	ticket.Register(a.api, a.tickets)
-	ticketlist.Register(a.api, ticketlist.NewService(a.pool, p.now))
+	ticketlist.Register(a.api, lists)
 	reports.Register(a.api, reports.NewService(a.pool, p.now))
 	eventstream.Register(a.api, stream)
 	outbox.Mount(a.api, relay)

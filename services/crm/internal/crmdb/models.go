@@ -326,6 +326,7 @@ type TicketComment struct {
 	Internal  bool
 	CreatedAt time.Time
 	Search    interface{}
+	Folding   int16
 }
 
 type TicketDecline struct {
@@ -345,6 +346,12 @@ type TicketEvent struct {
 	CreatedAt     time.Time
 	TransactionID pgtype.Uint64
 	Position      *int64
+}
+
+type TicketSearch struct {
+	TicketID uuid.UUID
+	Search   interface{}
+	Folding  int16
 }
 
 type User struct {

@@ -13,8 +13,8 @@ import (
 )
 
 const commentAdd = `-- name: CommentAdd :exec
-insert into ticket_comments (id, ticket_id, author_id, body, search, internal, created_at)
-values ($1, $2, $3, $4, to_tsvector('simple', $5::text), $6, $7)
+insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at)
+values ($1, $2, $3, $4, to_tsvector('simple', $5::text), $6, $7, $8)
 `
 
 type CommentAddParams struct {
@@ -23,6 +23,7 @@ type CommentAddParams struct {
 	AuthorID  uuid.UUID
 	Body      string
 	Words     string
+	Folding   int16
 	Internal  bool
 	CreatedAt time.Time
 }
@@ -34,6 +35,7 @@ func (q *Queries) CommentAdd(ctx context.Context, arg CommentAddParams) error {
 		arg.AuthorID,
 		arg.Body,
 		arg.Words,
+		arg.Folding,
 		arg.Internal,
 		arg.CreatedAt,
 	)
@@ -299,50 +301,55 @@ assignee as (
     where engineer is not null
 ),
 ticket as (
-    insert into tickets (id, title, description, search, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
+    insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
     select $3::uuid, $4::text, $5::text,
-           setweight(to_tsvector('simple', $6::text), 'A') || setweight(to_tsvector('simple', $7::text), 'B'),
-           $8::ticket_priority, $1::uuid, a.id,
-           case when a.id is null then $9::timestamptz end, $9::timestamptz, $9::timestamptz
+           $6::ticket_priority, $1::uuid, a.id,
+           case when a.id is null then $7::timestamptz end, $7::timestamptz, $7::timestamptz
     from chosen
     left join assignee a on true
     returning id, number, assignee_id
 ),
+searchable as (
+    insert into ticket_search (ticket_id, search, folding)
+    select t.id, setweight(to_tsvector('simple', $8::text), 'A') || setweight(to_tsvector('simple', $9::text), 'B'),
+           $10::smallint
+    from ticket t
+),
 created_event as (
     insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
-    select $10::uuid, t.id, 'created', $1, $11::jsonb, $9
+    select $11::uuid, t.id, 'created', $1, $12::jsonb, $7
     from ticket t
 ),
 assigned_event as (
     insert into ticket_events (id, ticket_id, kind, changes, created_at)
-    select $12::uuid, t.id, 'assigned',
+    select $13::uuid, t.id, 'assigned',
            jsonb_build_object(
                'assignee', jsonb_build_object('from', null, 'to', jsonb_build_object('id', a.id, 'name', a.name)),
-               'why', jsonb_build_object('cause', 'created', 'rule', $13::text, 'candidates', a.candidates)),
-           $9
+               'why', jsonb_build_object('cause', 'created', 'rule', $14::text, 'candidates', a.candidates)),
+           $7
     from ticket t, assignee a
 ),
 receipt as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $14::uuid, $15::text, t.id,
-           $16::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
-           $17::text, $9
+    select $15::uuid, $16::text, t.id,
+           $17::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
+           $18::text, $7
     from ticket t
 ),
 assigned_notice as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $18::uuid, $19::text, t.id,
-           $20::jsonb || jsonb_build_object('number', t.number,
+    select $19::uuid, $20::text, t.id,
+           $21::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
-           $17, $9
+           $18, $7
     from ticket t, assignee a
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select $1, $2::text, $21::bytea, t.id,
-           jsonb_build_object('number', t.number, 'reporter_name', $16::jsonb #>> '{to,name}',
-                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $9),
-           $9
+    select $1, $2::text, $22::bytea, t.id,
+           jsonb_build_object('number', t.number, 'reporter_name', $17::jsonb #>> '{to,name}',
+                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $7),
+           $7
     from ticket t
     left join assignee a on true
     where $2::text is not null
@@ -357,10 +364,11 @@ type TicketCreateParams struct {
 	ID                 uuid.UUID
 	Title              string
 	Description        string
-	TitleWords         string
-	DescriptionWords   string
 	Priority           TicketPriority
 	Now                time.Time
+	TitleWords         string
+	DescriptionWords   string
+	Folding            int16
 	CreatedEventID     uuid.UUID
 	CreatedChanges     []byte
 	AssignedEventID    uuid.UUID
@@ -391,10 +399,11 @@ func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (Tic
 		arg.ID,
 		arg.Title,
 		arg.Description,
-		arg.TitleWords,
-		arg.DescriptionWords,
 		arg.Priority,
 		arg.Now,
+		arg.TitleWords,
+		arg.DescriptionWords,
+		arg.Folding,
 		arg.CreatedEventID,
 		arg.CreatedChanges,
 		arg.AssignedEventID,
@@ -613,6 +622,31 @@ func (q *Queries) TicketLock(ctx context.Context, id uuid.UUID) (TicketLockRow, 
 	return i, err
 }
 
+const ticketSearchPut = `-- name: TicketSearchPut :exec
+insert into ticket_search (ticket_id, search, folding)
+values ($1,
+        setweight(to_tsvector('simple', $2::text), 'A') || setweight(to_tsvector('simple', $3::text), 'B'),
+        $4)
+on conflict (ticket_id) do update set search = excluded.search, folding = excluded.folding
+`
+
+type TicketSearchPutParams struct {
+	TicketID         uuid.UUID
+	TitleWords       string
+	DescriptionWords string
+	Folding          int16
+}
+
+func (q *Queries) TicketSearchPut(ctx context.Context, arg TicketSearchPutParams) error {
+	_, err := q.db.Exec(ctx, ticketSearchPut,
+		arg.TicketID,
+		arg.TitleWords,
+		arg.DescriptionWords,
+		arg.Folding,
+	)
+	return err
+}
+
 const ticketTouch = `-- name: TicketTouch :exec
 update tickets set updated_at = $1, version = version + 1 where id = $2
 `
@@ -631,38 +665,36 @@ func (q *Queries) TicketTouch(ctx context.Context, arg TicketTouchParams) error 
 
 const ticketUpdate = `-- name: TicketUpdate :execrows
 update tickets
-set title = $1, description = $2,
-    search = setweight(to_tsvector('simple', $3::text), 'A') || setweight(to_tsvector('simple', $4::text), 'B'),
-    priority = $5, status = $6::ticket_status,
-    resolution = $7, accepted_at = $8, resolved_at = $9, closed_at = $10,
-    waiting_since = case when $6::ticket_status in ('resolved', 'closed') then null else waiting_since end,
-    version = version + 1, updated_at = $11
-where id = $12 and version = $13
+set title = $1,
+    description = case when description = $2 then description else $2 end,
+    priority = $3, status = $4::ticket_status,
+    resolution = case when resolution = $5 then resolution else $5 end,
+    accepted_at = $6, resolved_at = $7, closed_at = $8,
+    waiting_since = case when $4::ticket_status in ('resolved', 'closed') then null else waiting_since end,
+    version = version + 1, updated_at = $9
+where id = $10 and version = $11
 `
 
 type TicketUpdateParams struct {
-	Title            string
-	Description      string
-	TitleWords       string
-	DescriptionWords string
-	Priority         TicketPriority
-	Status           TicketStatus
-	Resolution       *string
-	AcceptedAt       *time.Time
-	ResolvedAt       *time.Time
-	ClosedAt         *time.Time
-	UpdatedAt        time.Time
-	ID               uuid.UUID
-	Version          int32
+	Title       string
+	Description string
+	Priority    TicketPriority
+	Status      TicketStatus
+	Resolution  *string
+	AcceptedAt  *time.Time
+	ResolvedAt  *time.Time
+	ClosedAt    *time.Time
+	UpdatedAt   time.Time
+	ID          uuid.UUID
+	Version     int32
 }
 
-// Compare-and-set on the version.
+// Compare-and-set on the version. A long text that stays the same is not written
+// again.
 func (q *Queries) TicketUpdate(ctx context.Context, arg TicketUpdateParams) (int64, error) {
 	result, err := q.db.Exec(ctx, ticketUpdate,
 		arg.Title,
 		arg.Description,
-		arg.TitleWords,
-		arg.DescriptionWords,
 		arg.Priority,
 		arg.Status,
 		arg.Resolution,

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/pkg/text"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/outbox"
@@ -77,7 +78,7 @@ func remember(ctx context.Context, q *crmdb.Queries, v Viewer, c Comment, once *
 
 func writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c Comment) error {
 	if err := q.CommentAdd(ctx, crmdb.CommentAddParams{
-		ID: c.ID, TicketID: t.ID, AuthorID: v.ID, Body: c.Body, Words: SearchWords(c.Body), Internal: c.Internal, CreatedAt: c.CreatedAt,
+		ID: c.ID, TicketID: t.ID, AuthorID: v.ID, Body: c.Body, Words: text.Words(c.Body), Folding: Folding, Internal: c.Internal, CreatedAt: c.CreatedAt,
 	}); err != nil {
 		return fmt.Errorf("add comment: %w", err)
 	}

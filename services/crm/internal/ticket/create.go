@@ -12,6 +12,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/text"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -74,7 +75,7 @@ func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.Ti
 	}
 	arg := crmdb.TicketCreateParams{
 		ID: t.ID, Title: t.Title, Description: t.Description,
-		TitleWords: SearchWords(t.Title), DescriptionWords: SearchWords(t.Description), Priority: crmdb.TicketPriority(t.Priority),
+		TitleWords: text.Words(t.Title), DescriptionWords: text.Words(t.Description), Folding: Folding, Priority: crmdb.TicketPriority(t.Priority),
 		ReporterID: v.ID, Now: t.CreatedAt,
 		CreatedEventID: uuid.Must(uuid.NewV7()), CreatedChanges: created,
 		AssignedEventID: uuid.Must(uuid.NewV7()), Rule: assignment.Rule,

@@ -1,28 +1,6 @@
 package ticket
 
-import (
-	"strings"
-	"unicode"
-)
-
-// SearchWords prepares a text for the search: letters, digits and what joins to them,
-// in lower case, and spaces for all else. So a word is found wherever it stands
-// (in a URL, an address, behind a slash), and the same in each locale of the
-// database. Scripts that put no spaces between words are cut into characters.
-func SearchWords(text string) string {
-	var b strings.Builder
-	b.Grow(len(text))
-	for _, r := range text {
-		switch {
-		case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai):
-			b.WriteByte(' ')
-			b.WriteRune(r)
-			b.WriteByte(' ')
-		case unicode.IsLetter(r), unicode.IsDigit(r), unicode.IsMark(r):
-			b.WriteRune(unicode.ToLower(r))
-		default:
-			b.WriteByte(' ')
-		}
-	}
-	return b.String()
-}
+// Folding is the version of the rules by which the words of tickets and comments
+// are made for the search: 1 is text.Words. A change of those rules raises it,
+// and the migrations that make the indexes of what is to be folded again.
+const Folding int16 = 1

@@ -11,6 +11,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/pg"
+	"fixdesk/pkg/text"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -57,6 +58,9 @@ func (s *Service) write(ctx context.Context, q *crmdb.Queries, v Viewer, before,
 	if err := save(ctx, q, before.Version, after); err != nil {
 		return Ticket{}, err
 	}
+	if err := saveSearch(ctx, q, before, after); err != nil {
+		return Ticket{}, err
+	}
 	changes := diff(before, after)
 	if err := addEvent(ctx, q, after.ID, eventKind(before, after), v.ID, false, changesJSON(changes), now); err != nil {
 		return Ticket{}, err
@@ -77,8 +81,7 @@ func save(ctx context.Context, q *crmdb.Queries, version int, t Ticket) error {
 	n, err := q.TicketUpdate(ctx, crmdb.TicketUpdateParams{
 		ID: t.ID, Version: int32(version), //nolint:gosec // a version is far below 2^31
 		Title: t.Title, Description: t.Description,
-		TitleWords: SearchWords(t.Title), DescriptionWords: SearchWords(t.Description), Priority: crmdb.TicketPriority(t.Priority),
-		Status: crmdb.TicketStatus(t.Status), Resolution: t.Resolution,
+		Priority: crmdb.TicketPriority(t.Priority), Status: crmdb.TicketStatus(t.Status), Resolution: t.Resolution,
 		AcceptedAt: t.AcceptedAt, ResolvedAt: t.ResolvedAt, ClosedAt: t.ClosedAt, UpdatedAt: t.UpdatedAt,
 	})
 	if pg.IsForeignKey(err, "tickets_assignee_is_engineer") {
@@ -89,6 +92,19 @@ func save(ctx context.Context, q *crmdb.Queries, version int, t Ticket) error {
 	}
 	if n != 1 {
 		return errs.New(errs.Conflict, errs.CodeConflict, "Somebody changed the ticket at the same moment. Read it again.")
+	}
+	return nil
+}
+
+// saveSearch writes the words by which a ticket is found, when its texts changed.
+func saveSearch(ctx context.Context, q *crmdb.Queries, before, after Ticket) error {
+	if before.Title == after.Title && before.Description == after.Description {
+		return nil
+	}
+	if err := q.TicketSearchPut(ctx, crmdb.TicketSearchPutParams{
+		TicketID: after.ID, TitleWords: text.Words(after.Title), DescriptionWords: text.Words(after.Description), Folding: Folding,
+	}); err != nil {
+		return fmt.Errorf("update search: %w", err)
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package ticketlist
 import (
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"fixdesk/pkg/httpapi"
 	"fixdesk/services/crm/internal/crmtest"
 	"fixdesk/services/crm/internal/ticket"
@@ -17,10 +19,19 @@ type testEnv struct {
 func newTestEnv(t testing.TB) *testEnv {
 	t.Helper()
 	d := &testEnv{}
-	d.Env = crmtest.New(t, func(e *crmtest.Env, api *httpapi.API) {
-		d.service = NewService(e.Pool, e.Now)
-		ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
-		Register(api, d.service)
-	})
+	d.Env = crmtest.New(t, d.mount)
 	return d
+}
+
+func newTestEnvOn(t testing.TB, pool *pgxpool.Pool) *testEnv {
+	t.Helper()
+	d := &testEnv{}
+	d.Env = crmtest.On(t, pool, d.mount)
+	return d
+}
+
+func (d *testEnv) mount(e *crmtest.Env, api *httpapi.API) {
+	d.service = NewService(e.Pool, e.Now)
+	ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
+	Register(api, d.service)
 }

@@ -26,8 +26,8 @@ func (d *testEnv) fill(n int) {
 		d.Fatal(err)
 	}
 	defer conn.Release()
-	indexes := crmtest.List[string](d.Env, `select indexdef from pg_indexes where tablename in ('tickets', 'ticket_comments') and indexname not like '%key'`)
-	for _, name := range crmtest.List[string](d.Env, `select indexname from pg_indexes where tablename in ('tickets', 'ticket_comments') and indexname not like '%key'`) {
+	indexes := crmtest.List[string](d.Env, `select indexdef from pg_indexes where tablename in ('tickets', 'ticket_comments', 'ticket_search') and indexname not like '%key' and indexname not like '%\_folding'`)
+	for _, name := range crmtest.List[string](d.Env, `select indexname from pg_indexes where tablename in ('tickets', 'ticket_comments', 'ticket_search') and indexname not like '%key' and indexname not like '%\_folding'`) {
 		d.Exec(`drop index ` + name)
 	}
 	for _, sql := range slices.Concat([]string{
@@ -36,8 +36,8 @@ func (d *testEnv) fill(n int) {
 		`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
 			select ('00000000-0000-0000-0001-' || lpad(n::text, 12, '0'))::uuid, 'Person ' || n, 'p' || n || '@example.com', '', 'x',
 				case when n <= 200 then 'customer' else 'engineer' end::user_role, 'approved', now(), now() from generate_series(1, 220) n`,
-		`insert into tickets (id, title, description, search, status, priority, reporter_id, assignee_id, resolution, created_at, updated_at, accepted_at, resolved_at, closed_at)
-			select gen_random_uuid(), title, description, setweight(to_tsvector('simple', title), 'A') || setweight(to_tsvector('simple', description), 'B'),
+		`insert into tickets (id, title, description, status, priority, reporter_id, assignee_id, resolution, created_at, updated_at, accepted_at, resolved_at, closed_at)
+			select gen_random_uuid(), title, description,
 				status, (array['low', 'normal', 'normal', 'high', 'urgent'])[1 + n * 6271 % 8887 % 5]::ticket_priority,
 				('00000000-0000-0000-0001-' || lpad((1 + n % 200)::text, 12, '0'))::uuid,
 				case when n % 50 > 0 then ('00000000-0000-0000-0001-' || lpad((201 + n / 100 % 20)::text, 12, '0'))::uuid end,
@@ -48,6 +48,8 @@ func (d *testEnv) fill(n int) {
 				case when n * 7919 % 100 < 3 then 'open' when n * 7919 % 100 < 5 then 'in_progress' when n * 7919 % 100 < 6 then 'blocked'
 					when n * 7919 % 100 < 12 then 'resolved' else 'closed' end::ticket_status as status
 				from generate_series(1, ` + strconv.Itoa(n) + `) n) t`,
+		`insert into ticket_search (ticket_id, search, folding)
+			select id, setweight(to_tsvector('simple', title), 'A') || setweight(to_tsvector('simple', description), 'B'), 1 from tickets`,
 		`insert into ticket_comments (id, ticket_id, author_id, body, search, internal, created_at)
 			select gen_random_uuid(), id, reporter_id, 'Still', to_tsvector('simple', 'still word' || number % 499 || ' talk' || number % 1000), number % 20 = 0, created_at from tickets where number % 10 = 0`,
 	}, indexes, []string{`set session_replication_role = origin`, `vacuum analyze`, `reset statement_timeout`}) {
@@ -105,7 +107,7 @@ func TestListsOfManyTicketsGoByAnIndex(t *testing.T) {
 		}
 	}
 	// The control: what no index serves is seen to be read in full.
-	d.Exec(`drop index tickets_created`)
+	d.Exec(`drop index tickets_created_at`)
 	if d.plan(asAdmin, Filter{}, Sort{ByCreated, true}, nil) == "" {
 		t.Error("without the index the plan reads no table: the test can't fail")
 	}

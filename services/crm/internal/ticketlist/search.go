@@ -3,17 +3,17 @@ package ticketlist
 import (
 	"strings"
 
-	"fixdesk/services/crm/internal/ticket"
+	"fixdesk/pkg/text"
 )
 
 // prefixes turns typed text into a tsquery (PostgreSQL chapter 12.3.2): each
-// typed word must be there, beginning as typed; where ticket.SearchWords cuts it into
+// typed word must be there, beginning as typed; where text.Words cuts it into
 // several, one behind the other. Quoted words are never operators. It is empty
 // for a text without a letter or digit.
 func prefixes(query string) string {
 	var terms []string
 	for typed := range strings.FieldsSeq(query) {
-		if parts := strings.Fields(ticket.SearchWords(typed)); len(parts) > 0 {
+		if parts := strings.Fields(text.Words(typed)); len(parts) > 0 {
 			terms = append(terms, "('"+strings.Join(parts, "' <-> '")+"':*)")
 		}
 	}

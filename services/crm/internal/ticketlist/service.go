@@ -52,8 +52,8 @@ type Sort struct {
 // SortKey names a sortable property.
 type SortKey string
 
-// The keys. ByRelevance needs a Query, ranks at most the 1,000 newest matches of
-// texts and of comments, and is always best first.
+// The keys. ByRelevance needs a Query, ranks the newest matches (at least 200
+// of them, if there are so many), and is always best first.
 const (
 	ByCreated   SortKey = "created_at"
 	ByUpdated   SortKey = "updated_at"
@@ -112,7 +112,9 @@ func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, 
 // Counts are the totals of a filtered list. Assignees counts each engineer's
 // tickets; the entry without an engineer counts those that nobody has.
 type Counts struct {
-	Total      int
+	Total int
+	// Complete is false when a search matches more tickets than are counted.
+	Complete   bool
 	Statuses   map[ticket.Status]int
 	Priorities map[ticket.Priority]int
 	Assignees  []AssigneeCount
@@ -124,9 +126,10 @@ type AssigneeCount struct {
 	Count    int
 }
 
-// Count totals the tickets that List would return over all pages.
+// Count totals the tickets that List would return over all pages; of a search the
+// newest 1,000 at most.
 func (s *Service) Count(ctx context.Context, v ticket.Viewer, f Filter) (Counts, error) {
-	counts := Counts{Statuses: map[ticket.Status]int{}, Priorities: map[ticket.Priority]int{}, Assignees: []AssigneeCount{}}
+	counts := Counts{Complete: true, Statuses: map[ticket.Status]int{}, Priorities: map[ticket.Priority]int{}, Assignees: []AssigneeCount{}}
 	b := newStatement(v, f)
 	if b.impossible {
 		return counts, nil
@@ -159,6 +162,7 @@ func (s *Service) Count(ctx context.Context, v ticket.Viewer, f Filter) (Counts,
 	if err != nil {
 		return counts, fmt.Errorf("count tickets: %w", err)
 	}
+	counts.Complete = b.search == "" || counts.Total < countedMatches
 	return counts, nil
 }
 

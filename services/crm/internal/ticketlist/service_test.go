@@ -60,8 +60,9 @@ func newArchive(t *testing.T, n int) *archive {
 			assignee = &a.engineers[r.IntN(3)].ID
 		}
 		title := fmt.Sprintf("%s %d", []string{"Printer", "Screen", "Mouse"}[r.IntN(3)], i)
-		d.Exec(`insert into tickets (id, title, description, search, status, priority, reporter_id, assignee_id, resolution, created_at, updated_at, accepted_at, resolved_at, closed_at)
-			values ($1, $2, 'It smokes', to_tsvector('simple', lower($2)), $3, $4, $5, $6, 'Done', $7, $8, $7, $7, case when $3 = 'closed'::ticket_status then $7::timestamptz end)`,
+		d.Exec(`with searchable as (insert into ticket_search (ticket_id, search, folding) values ($1, to_tsvector('simple', lower($2)), 1))
+			insert into tickets (id, title, description, status, priority, reporter_id, assignee_id, resolution, created_at, updated_at, accepted_at, resolved_at, closed_at)
+			values ($1, $2, 'It smokes', $3, $4, $5, $6, 'Done', $7, $8, $7, $7, case when $3 = 'closed'::ticket_status then $7::timestamptz end)`,
 			uuid.Must(uuid.NewV7()), title, status, priority, a.customers[r.IntN(3)].ID, assignee, created, created.Add(time.Duration(r.IntN(5))*time.Hour))
 	}
 	a.tickets = a.pages(a.admin, "limit=100&sort=created_at", func() {})

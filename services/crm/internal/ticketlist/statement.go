@@ -2,6 +2,7 @@ package ticketlist
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -122,38 +123,43 @@ func (b *statement) conditions(more ...string) string {
 	return strings.Join(all, "\n\tand ")
 }
 
-func (b *statement) inText() string {
-	var either []string
+// match is how a condition of the search is evaluated.
+type match bool
+
+const (
+	byIndex match = true  // all matches of everybody, from the full-text index
+	byRow   match = false // for each ticket that the rest of the statement gives
+)
+
+// matching lists the conditions of which a ticket must meet one: by its own
+// words, those of one comment, or its number. offset 0 keeps a condition by row
+// from being turned into one by index: the planner can't tell a rare word from a
+// common one, and by the wrong plan either takes seconds among a million tickets.
+func (b *statement) matching(how match) []string {
+	var conditions []string
 	if b.search != "" {
-		either = append(either, b.matches("t.search"))
+		text := "s.search @@ to_tsquery('simple', " + b.search + ")"
+		comment := "c.search @@ to_tsquery('simple', " + b.search + ")"
+		if !b.internal {
+			comment += " and not c.internal"
+		}
+		if how == byIndex {
+			conditions = append(conditions,
+				"t.id in (select s.ticket_id from ticket_search s where "+text+")",
+				"t.id in (select c.ticket_id from ticket_comments c where "+comment+")")
+		} else {
+			conditions = append(conditions,
+				"exists (select from ticket_search s where s.ticket_id = t.id and "+text+" offset 0)",
+				"exists (select from ticket_comments c where c.ticket_id = t.id and "+comment+" offset 0)")
+		}
 	}
 	if b.number != "" {
-		either = append(either, "t.number = "+b.number)
+		conditions = append(conditions, "t.number = "+b.number)
 	}
-	return "(" + strings.Join(either, " or ") + ")"
+	return conditions
 }
 
-// matches compares words. One reporter's tickets are few: to compare each is
-// quicker than what the index has of a common beginning in Everybody's, which
-// is hidden from the planner because it can't tell how common one is.
-func (b *statement) matches(column string) string {
-	if b.reported {
-		column = "(" + column + " || '')"
-	}
-	return column + " @@ to_tsquery('simple', " + b.search + ")"
-}
-
-func (b *statement) inComments() string {
-	which := b.matches("c.search")
-	if !b.internal {
-		which += " and not c.internal"
-	}
-	if b.reported {
-		// offset 0 keeps it a look at each ticket's comments, never at Everybody's.
-		return "exists (select from ticket_comments c where c.ticket_id = t.id and " + which + " offset 0)"
-	}
-	return "t.id in (select c.ticket_id from ticket_comments c where " + which + ")"
-}
+func either(conditions []string) string { return "(" + strings.Join(conditions, " or ") + ")" }
 
 // page is the SQL of one page.
 func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
@@ -177,57 +183,66 @@ func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 	}
 	head := "select " + ticketColumns + ", " + by.Key.mark(column) + "\nfrom tickets t" + people
 	order := fmt.Sprintf("\norder by %s %s, t.id %s", column, direction, direction)
-	if b.search != "" && !b.reported {
-		return b.near(after, order, limit) + head + "\nwhere t.id in (select id from near union all select id from far)" +
-			order + "\nlimit " + strconv.Itoa(limit), nil
+	last := order + "\nlimit " + strconv.Itoa(limit)
+	switch {
+	case b.search != "":
+		return "with " + b.found(after, order, lookup{nearby: nearbyPage, enough: limit, limit: limit}) + head + "\nwhere t.id in (select id from near union all select id from far)" + last, nil
+	case b.number != "":
+		after = append(after, b.matching(byIndex)...)
 	}
-	order += "\nlimit " + strconv.Itoa(limit)
-	if b.search == "" && b.number == "" {
-		return head + "\nwhere " + b.conditions(after...) + order, nil
-	}
-	if b.search == "" {
-		return head + "\nwhere " + b.conditions(append(after, b.inText())...) + order, nil
-	}
-	// Each branch is planned by itself.
-	branch := func(match string) string {
-		return "(select t.id from tickets t where " + b.conditions(append(after, match)...) + order + ")"
-	}
-	return head + "\nwhere t.id in (" + branch(b.inText()) + "\nunion " + branch(b.inComments()) + ")" + order, nil
+	return head + "\nwhere " + b.conditions(after...) + last, nil
 }
 
-// nearby is how many tickets a search looks through one by one.
-const nearby = 1000
+// lookup is how far a search goes.
+type lookup struct {
+	nearby int // tickets that are looked through row by row
+	enough int // matches among them without which the index is used
+	limit  int // of the matches
+}
 
-// near is the start of a search's SQL: the ids of the first matches in the
-// list's order. The planner can't tell a rare word from a common one, and by
-// the wrong plan either takes seconds among a million tickets. So the beginning
-// of the list is looked through, where a common word fills the page at once;
-// only when it doesn't, all that the index has of the word is taken and sorted.
-func (b *statement) near(after []string, order string, limit int) string {
-	inComments := b.matches("c.search")
-	if !b.internal {
-		inComments += " and not c.internal"
-	}
+const (
+	nearbyPage    = 1_000 // for a page of a list
+	nearbyMatches = 10_000
+	rankedMatches = 1_000
+	enoughRanked  = 200
+	// countedMatches is how many matches of a search are counted.
+	countedMatches = 1_000
+)
+
+const newestFirst = "\norder by t.created_at desc, t.id desc"
+
+// found is the part of a search's SQL that finds the ids of the first matches in
+// the order of the list. The beginning of the list is looked through, where a
+// common word fills the page at once; only when it doesn't, all that the index
+// has of the word is taken and sorted. Of one reporter, all tickets are looked
+// through instead: they are few beside what the index has of a common word.
+func (b *statement) found(after []string, order string, l lookup) string {
 	first := func(n int) string { return order + "\nlimit " + strconv.Itoa(n) }
+	unfilled := fmt.Sprintf("(select count(*) from near) < %d", l.enough)
 	// offset 0 keeps these from being planned as a walk along the order.
-	far := func(match string) string {
-		unfilled := fmt.Sprintf("(select count(*) from near) < %d", limit)
-		return "(select t.id from (select * from tickets t\nwhere " + b.conditions(append(after, unfilled, match)...) + "\noffset 0) t" + first(limit) + ")"
+	far := func(condition string) string {
+		return "(select t.id from (select * from tickets t\nwhere " + b.conditions(append(slices.Clone(after), unfilled, condition)...) + "\noffset 0) t" + first(l.limit) + ")"
 	}
-	beginning := "(select * from tickets t\nwhere " + b.conditions(after...) + first(nearby) + ")"
-	return fmt.Sprintf(`with near as materialized (
-	select t.id from %s t
-	where %s or exists (select from ticket_comments c where c.ticket_id = t.id and %s offset 0)%s),
-far as materialized (%s
-	union all %s)
-`, beginning, b.inText(), inComments, first(limit), far(b.inText()), far(b.inComments()))
+	var branches []string
+	if b.reported {
+		branches = []string{far(either(b.matching(byRow)))}
+	} else {
+		for _, condition := range b.matching(byIndex) {
+			branches = append(branches, far(condition))
+		}
+	}
+	return fmt.Sprintf(`near as materialized (
+	select t.id from (select * from tickets t
+where %s%s) t
+	where %s%s),
+far as materialized (%s)
+`, b.conditions(after...), first(l.nearby), either(b.matching(byRow)), first(l.limit), strings.Join(branches, "\n\tunion all "))
 }
 
-// rankedMatches bounds how many matches are ranked.
-const rankedMatches = 1000
+// commentRank is the rank of a ticket whose own words don't match.
+const commentRank = "0.01"
 
 func (b *statement) ranked(limit int, from *Mark) (string, error) {
-	newest := fmt.Sprintf("order by t.created_at desc, t.id desc limit %d", rankedMatches)
 	beyond := "true"
 	if from != nil {
 		value, err := ByRelevance.decodeValue(from.Value)
@@ -236,14 +251,13 @@ func (b *statement) ranked(limit int, from *Mark) (string, error) {
 		}
 		beyond = fmt.Sprintf("(rank, id) < (%s::text::numeric, %s)", b.arg(value), b.arg(from.ID))
 	}
-	matches := fmt.Sprintf(`with matches as (
-	select id, max(rank) as rank from (
-		(select t.id, round(ts_rank(t.search, to_tsquery('simple', %s))::numeric, 6)%s as rank
-		from tickets t where %s %s)
-		union all
-		(select t.id, 0.01 from tickets t where %s %s)
-	) found group by id)
-`, b.search, b.firstByNumber(), b.conditions(b.inText()), newest, b.conditions(b.inComments()), newest)
+	query := "to_tsquery('simple', " + b.search + ")"
+	matches := "with " + b.found(nil, newestFirst, lookup{nearby: nearbyMatches, enough: enoughRanked, limit: rankedMatches}) + fmt.Sprintf(`, matches as (
+	select t.id, case when s.search @@ %[1]s then round(ts_rank(s.search, %[1]s)::numeric, 6) else %[2]s end%[3]s as rank
+	from (select id from near union select id from far) found
+	cross join lateral (select * from tickets t where t.id = found.id offset 0) t
+	left join lateral (select * from ticket_search s where s.ticket_id = t.id offset 0) s on true)
+`, query, commentRank, b.firstByNumber())
 	page := fmt.Sprintf("select id, rank from matches where %s order by rank desc, id desc limit %d", beyond, limit)
 	return matches + "select " + ticketColumns + ", m.rank::text\nfrom (" + page + ") m join tickets t on t.id = m.id" + people +
 		"\norder by m.rank desc, t.id desc", nil
@@ -273,31 +287,32 @@ func (k SortKey) mark(column string) string {
 	return `to_char(` + column + ` at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 }
 
-// The values of grouping(t.status, t.priority, t.assignee_id) for each set.
+// The values of grouping(status, priority, assignee_id) for each set.
 const (
 	groupedByStatus   = 0b011
 	groupedByPriority = 0b101
 	groupedByAssignee = 0b110
 )
 
-// counts is the SQL of the totals. Each ticket that matches by its text is
-// counted there, others by their comments: each part is planned by itself, and
-// nothing has to be gathered to tell doubles apart.
+// counts is the SQL of the totals; of a search, those of its newest matches. Rows
+// are grouped once, which PostgreSQL does in parallel, and the groups again.
 func (b *statement) counts() string {
-	part := func(more ...string) string {
-		return "select t.status, t.priority, t.assignee_id from tickets t where " + b.conditions(more...)
-	}
-	matching := part()
+	with, from := "", "tickets t where "+b.conditions()
 	switch {
 	case b.search != "":
-		matching = part(b.inText()) + "\nunion all " + part(b.inComments(), "not "+b.inText())
+		with = b.found(nil, newestFirst, lookup{nearby: nearbyMatches, enough: countedMatches, limit: countedMatches}) + ", "
+		from = "(select t.* from (select id from near union select id from far) found" +
+			"\n\tcross join lateral (select * from tickets t where t.id = found.id offset 0) t" + newestFirst + "\n\tlimit " + strconv.Itoa(countedMatches) + ") t"
 	case b.number != "":
-		matching = part(b.inText())
+		from = "tickets t where " + b.conditions(b.matching(byIndex)...)
 	}
-	return `with totals as (
-	select t.status, t.priority, t.assignee_id, grouping(t.status, t.priority, t.assignee_id) as kind, count(*) as n
-	from (` + matching + `) t
-	group by grouping sets ((t.status), (t.priority), (t.assignee_id)))
+	return `with ` + with + `groups as (
+	select t.status, t.priority, t.assignee_id, count(*) as n from ` + from + `
+	group by t.status, t.priority, t.assignee_id),
+totals as (
+	select status, priority, assignee_id, grouping(status, priority, assignee_id) as kind, sum(n)::bigint as n
+	from groups
+	group by grouping sets ((status), (priority), (assignee_id)))
 select totals.status::text, totals.priority::text, totals.assignee_id, a.name, totals.kind, totals.n
 from totals left join users a on a.id = totals.assignee_id
 order by totals.kind, totals.n desc, a.name`

@@ -7,6 +7,7 @@ import (
 
 type countsView struct {
 	Total    int            `json:"total"`
+	Complete bool           `json:"complete" doc:"false when q matches 1,000 tickets or more: the totals are then those of the newest 1,000."`
 	Status   map[string]int `json:"status" doc:"Tickets per status; statuses without a ticket are 0."`
 	Priority map[string]int `json:"priority" doc:"Tickets per priority; priorities without a ticket are 0."`
 	Assignee []assigneeView `json:"assignee" doc:"Tickets per engineer, most first."`
@@ -18,7 +19,7 @@ type assigneeView struct {
 }
 
 func viewCounts(c Counts) countsView {
-	v := countsView{Total: c.Total, Status: map[string]int{}, Priority: map[string]int{}, Assignee: []assigneeView{}}
+	v := countsView{Total: c.Total, Complete: c.Complete, Status: map[string]int{}, Priority: map[string]int{}, Assignee: []assigneeView{}}
 	for _, s := range ticket.Statuses {
 		v.Status[string(s)] = c.Statuses[s]
 	}

@@ -1,0 +1,26 @@
+-- +goose Up
+
+-- The words of a ticket by which it is found, apart from the ticket, so that a
+-- change of status leaves the full-text index alone. folding is the version of
+-- the rules by which the service made the words; rows of older rules are made
+-- again in the background.
+create table ticket_search (
+    ticket_id uuid primary key references tickets on delete cascade,
+    search    tsvector not null,
+    folding   smallint not null default 0
+);
+alter table ticket_comments add column folding smallint not null default 0;
+
+-- A binary of the release before still writes tickets.search while it serves:
+-- what it writes is found as well. The column and this trigger go with the next
+-- release.
+-- +goose StatementBegin
+create function tickets_copy_search() returns trigger language plpgsql as $$
+begin
+    insert into ticket_search (ticket_id, search) values (new.id, new.search)
+    on conflict (ticket_id) do update set search = excluded.search, folding = 0;
+    return null;
+end $$;
+-- +goose StatementEnd
+create trigger tickets_search after insert or update of search on tickets
+    for each row when (new.search <> '') execute function tickets_copy_search();
