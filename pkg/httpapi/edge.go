@@ -31,6 +31,7 @@ type requestInfo struct {
 	produces  string
 	sentToken bool
 	unread    bool // a refused body is still to be read
+	rejected  bool // never served, since too many others were
 	client    netip.Addr
 	url       *url.URL
 	response  *response
@@ -128,7 +129,7 @@ func (e *edge) record(res *response, r *http.Request, info *requestInfo, start t
 		attrs = append(attrs, slog.String("principal", info.principal))
 	}
 	level := slog.LevelInfo
-	if quietRoutes[route] && res.status < http.StatusBadRequest {
+	if quietRoutes[route] && res.status < http.StatusBadRequest || info.rejected {
 		level = slog.LevelDebug
 	}
 	e.api.cfg.Logger.LogAttrs(r.Context(), level, "request", attrs...)

@@ -57,6 +57,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 	info.slot.admission = a.admission
 	defer info.slot.leave()
 	if err := info.slot.enter(r.Context(), true); err != nil {
+		info.rejected = err == errOverloaded //nolint:errorlint // the value itself
 		a.fail(w, r, err)
 		return
 	}
