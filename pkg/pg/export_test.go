@@ -1,4 +1,7 @@
 package pg
 
-// RetryLocked is retryLocked.
-var RetryLocked = retryLocked
+// What the tests of this package call by name.
+var (
+	RetryLocked = retryLocked
+	CallTimeout = callTimeout
+)

@@ -197,6 +197,7 @@ func migrationVersion(ctx context.Context, conn *sql.Conn) (version int64, err e
 // limits for statements and idle transactions.
 func migrationDB(pool *pgxpool.Pool) *sql.DB {
 	config := pool.Config().ConnConfig
+	config.Tracer = nil
 	config.RuntimeParams["statement_timeout"] = "0"
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
 	return stdlib.OpenDB(*config)

@@ -35,6 +35,10 @@ type Config struct {
 	// including the time to make one; default 1 s. connect_timeout in the URL
 	// wins.
 	AcquireTimeout time.Duration
+	// CallTimeout bounds how long a call waits for the server, whatever deadline
+	// its context has; its connection is closed then. Default 5 s more than the
+	// statement timeout in force, or 1 minute where that is off.
+	CallTimeout time.Duration
 	// IdleInTransactionTimeout closes a connection that leaves its transaction
 	// idle for longer; default 10 s.
 	IdleInTransactionTimeout time.Duration
@@ -58,7 +62,10 @@ func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error)
 	if poolConfig.MaxConns == 0 {
 		poolConfig.MaxConns = int32(max(10, 4*runtime.NumCPU()))
 	}
-	poolConfig.ConnConfig.Tracer = boundedAcquire{cmp.Or(poolConfig.ConnConfig.ConnectTimeout, config.AcquireTimeout, time.Second)}
+	poolConfig.ConnConfig.Tracer = deadlines{
+		acquire: cmp.Or(poolConfig.ConnConfig.ConnectTimeout, config.AcquireTimeout, time.Second),
+		call:    cmp.Or(config.CallTimeout, callTimeout(poolConfig.ConnConfig.RuntimeParams["statement_timeout"])),
+	}
 	if poolConfig.ConnConfig.ConnectTimeout == 0 {
 		poolConfig.ConnConfig.ConnectTimeout = 5 * time.Second
 	}

@@ -83,7 +83,7 @@ func TestReadOnlyDatabaseIsNotReadyAndItsConnectionsAreDropped(t *testing.T) {
 	}
 }
 
-func TestFrozenServerIsNotReadyAndClosingThePoolIsBounded(t *testing.T) {
+func TestFrozenServerIsNotReadyAndItsCallsAndTheCloseOfThePoolAreBounded(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "pg-test-")
 	if err != nil {
@@ -98,7 +98,7 @@ func TestFrozenServerIsNotReadyAndClosingThePoolIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Stop(context.Background()) }()
-	pool := open(t, server.URL("postgres"), pg.Config{})
+	pool := open(t, server.URL("postgres"), pg.Config{MaxConns: 1, CallTimeout: 3 * time.Second})
 	probe := probeEachTime(pool)
 	if err := errors.Join(ping(t, pool), probe.Ready(t.Context())); err != nil {
 		t.Fatalf("control: %v", err)
@@ -113,6 +113,9 @@ func TestFrozenServerIsNotReadyAndClosingThePoolIsBounded(t *testing.T) {
 		}
 		defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
 	}
+	if _, err := pool.Exec(context.Background(), "select 1"); !pg.Unavailable(err) {
+		t.Errorf("a call: %v", err)
+	}
 	if err := probe.Ready(t.Context()); !pg.Unavailable(err) {
 		t.Errorf("a frozen server: %v", err)
 	}
@@ -120,5 +123,69 @@ func TestFrozenServerIsNotReadyAndClosingThePoolIsBounded(t *testing.T) {
 	pg.Close(pool, 200*time.Millisecond)
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("closing took %s", took)
+	}
+}
+
+func TestEachCallOfAFrozenServerHasADeadline(t *testing.T) {
+	t.Parallel()
+	forEachCall := map[string]func(context.Context, pgx.Tx) error{
+		"exec":  func(ctx context.Context, tx pgx.Tx) error { _, err := tx.Exec(ctx, "select 1"); return err },
+		"query": func(ctx context.Context, tx pgx.Tx) error { var n int; return tx.QueryRow(ctx, "select 1").Scan(&n) },
+		"batch": func(ctx context.Context, tx pgx.Tx) error {
+			batch := &pgx.Batch{}
+			batch.Queue("select 1")
+			return tx.SendBatch(ctx, batch).Close()
+		},
+		"copy": func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.CopyFrom(ctx, pgx.Identifier{"pg_temp", "copied"}, []string{"n"}, pgx.CopyFromRows([][]any{{1}}))
+			return err
+		},
+		"commit": func(ctx context.Context, tx pgx.Tx) error { return tx.Commit(ctx) },
+	}
+	url := pgtest.NewURL(t, none, "m")
+	for name, call := range forEachCall {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			proxied, freeze := pgtest.Freezable(t, url)
+			pool, err := pg.Open(t.Context(), proxied, pg.Config{CallTimeout: 2 * time.Second, AcquireTimeout: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pg.Close(pool, 0)
+			prepare := func() pgx.Tx {
+				tx, err := pool.Begin(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := tx.Exec(context.Background(), "create temporary table if not exists copied (n int)"); err != nil {
+					t.Fatal(err)
+				}
+				return tx
+			}
+			tx := prepare()
+			if err := call(context.Background(), tx); err != nil {
+				t.Fatalf("control: %v", err)
+			}
+			_ = tx.Rollback(context.Background())
+			tx = prepare()
+			freeze()
+			began := time.Now()
+			err = call(context.Background(), tx) // a context without a deadline
+			if took := time.Since(began); !pg.Unavailable(err) || took < time.Second {
+				t.Errorf("after %s: %v", took, err)
+			}
+			_ = tx.Rollback(context.Background())
+		})
+	}
+}
+
+func TestCallTimeoutFollowsTheStatementTimeout(t *testing.T) {
+	for setting, want := range map[string]time.Duration{
+		"5000": 10 * time.Second, "9s": 14 * time.Second, "700ms": 5700 * time.Millisecond,
+		"0": time.Minute, "": time.Minute, "2min": time.Minute,
+	} {
+		if got := pg.CallTimeout(setting); got != want {
+			t.Errorf("statement_timeout %q: %s, want %s", setting, got, want)
+		}
 	}
 }

@@ -72,6 +72,7 @@ func Main(m *testing.M, options ...goleak.Option) {
 const (
 	patientStatementTimeout = time.Minute
 	patientLockTimeout      = 5 * time.Second
+	patientCallTimeout      = 10 * time.Minute
 )
 
 // New gives a pool on a fresh database made by the migrations in dir of files;
@@ -80,7 +81,7 @@ const (
 func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pg.Open(t.Context(), NewURL(t, files, dir), pg.Config{
-		Application: t.Name(), MaxConns: 20, AcquireTimeout: patientStatementTimeout,
+		Application: t.Name(), MaxConns: 20, AcquireTimeout: patientStatementTimeout, CallTimeout: patientCallTimeout,
 		StatementTimeout: patientStatementTimeout, LockTimeout: patientLockTimeout, IdleInTransactionTimeout: patientStatementTimeout,
 	})
 	if err != nil {
