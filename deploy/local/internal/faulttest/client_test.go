@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// requestLimit is how long any request may take, whatever is broken.
-const requestLimit = 10 * time.Second
-
 // object is a JSON object.
 type object map[string]any
 
@@ -29,13 +26,13 @@ func newClient(t *testing.T, url, token string) *client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &client{url: url, token: token, http: &http.Client{Transport: transport, Timeout: requestLimit}}
+	return &client{url: url, token: token, http: &http.Client{Transport: transport, Timeout: patience}}
 }
 
-// with is the same client as somebody else.
+// with is the same client with another token.
 func (c *client) with(token string) *client { return &client{c.url, token, c.http} }
 
-// at is the same person at another replica.
+// at is the same client at another replica.
 func (c *client) at(url string) *client { return &client{url, c.token, c.http} }
 
 // answer is what came back.
@@ -85,10 +82,25 @@ func (c *client) do(ctx context.Context, method, path string, body object, heade
 	return answer{response.StatusCode, response.Header, data}, err
 }
 
-// must sends one request and wants that status.
+// persist sends a request again while the service is too busy to take it: a
+// slow machine answers 503 with Retry-After, which is no failure.
+func (c *client) persist(method, path string, body object) (answer, error) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		a, err := c.do(context.Background(), method, path, body)
+		if err != nil || !isUnavailable(a) || time.Now().After(deadline) {
+			return a, err
+		}
+	}
+}
+
+// must sends a request and expects that status.
 func (c *client) must(t *testing.T, method, path string, body object, status int) answer {
 	t.Helper()
-	a, err := c.do(context.Background(), method, path, body)
+	send := c.persist
+	if status == http.StatusServiceUnavailable {
+		send = func(method, path string, body object) (answer, error) { return c.do(context.Background(), method, path, body) }
+	}
+	a, err := send(method, path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,14 +110,14 @@ func (c *client) must(t *testing.T, method, path string, body object, status int
 	return a
 }
 
-// login gives a client with a new session.
+// login returns a client with a new session.
 func (c *client) login(t *testing.T, email string) *client {
 	t.Helper()
 	a := c.with("").must(t, http.MethodPost, "/v1/auth/login", object{"email": email, "password": password}, http.StatusOK)
 	return c.with(a.object()["access_token"].(string))
 }
 
-// person is somebody with an account and a session.
+// person is a client with an account and a session.
 type person struct {
 	*client
 	id, email string
@@ -128,16 +140,16 @@ func (c *client) staff(t *testing.T, role, name string) person {
 	return person{c.login(t, email), a.id(), email}
 }
 
-// cast is who takes part in a test.
-type cast struct {
+// people are the accounts of a test.
+type people struct {
 	admin     *client
 	customer  person
 	engineers []person
 }
 
-func newCast(t *testing.T, crm *service, engineers int) cast {
+func newPeople(t *testing.T, crm *service, engineers int) people {
 	t.Helper()
-	c := cast{admin: newClient(t, crm.url, "").login(t, adminEmail)}
+	c := people{admin: newClient(t, crm.url, "").login(t, adminEmail)}
 	for i := range engineers {
 		c.engineers = append(c.engineers, c.admin.staff(t, "engineer", fmt.Sprintf("Eve%d", i)))
 	}

@@ -21,7 +21,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -164,7 +163,7 @@ func newSecretive(t *testing.T, s *stack) *secretive {
 		"NOTIFICATION_SMTP_URL":      "smtp://desk:" + x.secrets["SMTP password"] + "@" + s.mail.addr + "?tls=none&auth=plain",
 		"NOTIFICATION_DKIM_KEY_FILE": x.keyFile(t, s.dir), "NOTIFICATION_DKIM_SELECTOR": "desk", "NOTIFICATION_MAIL_FROM": "desk@example.com",
 	})
-	x.client = &client{url: x.crm.url, http: &http.Client{Transport: x.recorder, Timeout: requestLimit}}
+	x.client = &client{url: x.crm.url, http: &http.Client{Transport: x.recorder, Timeout: patience}}
 	return x
 }
 
@@ -218,7 +217,7 @@ func (x *secretive) live(t *testing.T) {
 	x.ask(t, access, http.MethodPost, "/v1/me/password", object{"current_password": first, "new_password": second})
 	x.ask(t, "", http.MethodPost, "/v1/auth/password/forgot", object{"email": email})
 	var token string
-	eventually(t, 20*time.Second, "the reset token is mailed", func() bool {
+	eventually(t, "the reset token is mailed", func() bool {
 		const mailed = `select substring(text from '[A-Za-z0-9_-]{43}') from notifications where subject ilike '%password%'`
 		return x.notify.QueryRow(t.Context(), mailed).Scan(&token) == nil && token != ""
 	})
@@ -238,7 +237,7 @@ func (x *secretive) trouble(t *testing.T) {
 	admin, _ := x.signIn(t, "admin", adminEmail, x.secrets["admin's password"])
 	x.mail.ask("another") // the mail server refuses the password from now on
 	x.ask(t, admin, http.MethodPost, "/v1/tickets", object{"title": "Not mailed", "description": "x"})
-	eventually(t, 20*time.Second, "the mail server's refusal is noticed", func() bool {
+	eventually(t, "the mail server's refusal is noticed", func() bool {
 		text, err := os.ReadFile(x.notification.log)
 		return err == nil && bytes.Contains(text, []byte("mail server in trouble"))
 	})
@@ -274,7 +273,7 @@ func (x *secretive) wrongSettings(t *testing.T) string {
 		{"notification", "NOTIFICATION_DATABASE_URL=postgres://user:" + secret + "@127.0.0.1:1/notification"},
 	} {
 		for _, argument := range []string{"serve", "help"} {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			cmd := exec.CommandContext(ctx, binary(attempt[0]), argument)
 			cmd.Env = []string{"CRM_ADDR=127.0.0.1:0", "NOTIFICATION_ADDR=127.0.0.1:0", attempt[1]}
 			output, err := cmd.CombinedOutput()
@@ -289,6 +288,7 @@ func (x *secretive) wrongSettings(t *testing.T) string {
 }
 
 func TestSecretsAreInNoLogAnswerMetricOrTable(t *testing.T) {
+	t.Parallel()
 	server, options := ownServer(t, pgserver.Options{Test: true})
 	x := newSecretive(t, newStack(t, server))
 	x.live(t)

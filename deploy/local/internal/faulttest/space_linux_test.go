@@ -20,8 +20,9 @@ import (
 // of its own, which the kernel takes down with it: no mount is left behind.
 const insideNamespace = "FIXDESK_TEST_NAMESPACE"
 
-func TestADatabaseWithoutRoomIsWaitedForAndStaysWhole(t *testing.T) {
+func TestADatabaseWithoutDiskSpaceIsRefusedAndStaysWhole(t *testing.T) {
 	if os.Getenv(insideNamespace) == "" {
+		t.Parallel()
 		inNamespace(t)
 		return
 	}
@@ -43,40 +44,41 @@ func TestADatabaseWithoutRoomIsWaitedForAndStaysWhole(t *testing.T) {
 	s := newStack(t, server)
 	crm := s.startCRM(t, nil)
 	s.startNotification(t, nil)
-	c := newCast(t, crm, 3)
+	c := newPeople(t, crm, 3)
 	var o outage
 	stop := load(4, func(ctx context.Context, _, n int) { o.ask(ctx, c.customer, n) })
 	for range trials(1) {
 		created, refused := o.counts()
-		eventually(t, 30*time.Second, "tickets are raised", func() bool { n, _ := o.counts(); return n > created+30 })
+		eventually(t, "tickets are raised", func() bool { n, _ := o.counts(); return n > created+30 })
 		fill(t, filepath.Join(disk, "ballast"))
-		eventually(t, 60*time.Second, "requests are refused", func() bool { _, n := o.counts(); return n > refused+10 })
+		eventually(t, "requests are refused", func() bool { _, n := o.counts(); return n > refused+10 })
 		if err := os.Remove(filepath.Join(disk, "ballast")); err != nil {
 			t.Fatal(err)
 		}
 		select {
 		case <-server.Done(): // it could not write its log: whoever supervises it starts it again
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			_ = server.Stop(ctx)
 			cancel()
 			server = startServer(t, options)
-		case <-time.After(time.Second):
+		case <-time.After(2 * time.Second):
 		}
 		created, _ = o.counts()
-		eventually(t, 20*time.Second, "tickets are raised again", func() bool { n, _ := o.counts(); return n > created })
+		eventually(t, "tickets are raised again", func() bool { n, _ := o.counts(); return n > created })
 	}
 	stop()
 	s.crm.Reset()
 	s.notify.Reset()
-	s.leasesRunOut(t)
+	s.expireOutboxLeases(t)
+	s.expireRecipientLeases(t)
 	s.wholeAfterFault(t, &o.created)
 	s.drained(t)
-	s.toldOnce(t)
+	s.notifiedOnce(t)
 	o.report(t)
 	t.Logf("%d acknowledged, %d refused, slowest answer %v", o.created.len(), o.refused, o.slowest.Round(time.Millisecond))
 }
 
-// fill takes all the room there is.
+// fill uses up the disk space.
 func fill(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.Create(path)
@@ -97,7 +99,7 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// inNamespace runs this test again where it may mount a file system.
+// inNamespace runs this test again in a process that may mount a file system.
 func inNamespace(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -76,6 +76,12 @@ func newStack(t *testing.T, server *pgserver.Server) *stack {
 	return s
 }
 
+// databaseURL lets statements take a minute, so that only a fault makes the
+// services answer 503.
+func (s *stack) databaseURL(name string) string {
+	return s.server.URL(name) + "&statement_timeout=60000&idle_in_transaction_session_timeout=60000&connect_timeout=60"
+}
+
 func newPool(t *testing.T, url string) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.New(context.Background(), url)
@@ -103,8 +109,9 @@ func freeAddress(t *testing.T) string {
 func (s *stack) startCRM(t *testing.T, more variables) *service {
 	t.Helper()
 	v := variables{
-		"CRM_ADDR": s.crmAddr, "CRM_DATABASE_URL": s.server.URL(s.crmName), "CRM_NOTIFICATION_URL": "http://" + s.notifyAddr,
+		"CRM_ADDR": s.crmAddr, "CRM_DATABASE_URL": s.databaseURL(s.crmName), "CRM_NOTIFICATION_URL": "http://" + s.notifyAddr,
 		"CRM_KEYS_FILE": s.keys, "CRM_ADMIN_EMAIL": adminEmail, "CRM_ADMIN_PASSWORD": password, "CRM_RELAY_INTERVAL": "200ms",
+		"CRM_REQUEST_TIMEOUT": "60s", "CRM_SHUTDOWN_TIMEOUT": "60s",
 	}
 	maps.Copy(v, more)
 	return s.start(t, "crm", v["CRM_ADDR"], v)
@@ -114,9 +121,10 @@ func (s *stack) startCRM(t *testing.T, more variables) *service {
 func (s *stack) startNotification(t *testing.T, more variables) *service {
 	t.Helper()
 	v := variables{
-		"NOTIFICATION_ADDR": s.notifyAddr, "NOTIFICATION_DATABASE_URL": s.server.URL(s.notifyName),
+		"NOTIFICATION_ADDR": s.notifyAddr, "NOTIFICATION_DATABASE_URL": s.databaseURL(s.notifyName),
 		"NOTIFICATION_JWKS_URL": "http://" + s.crmAddr + "/.well-known/jwks.json", "NOTIFICATION_SMTP_URL": "smtp://" + s.mail.addr + "?tls=none",
-		"NOTIFICATION_POLL_INTERVAL": "200ms", "NOTIFICATION_SMTP_TIMEOUT": "2s", "NOTIFICATION_LEASE": "5s", "NOTIFICATION_RETRY_BASE": "200ms",
+		"NOTIFICATION_POLL_INTERVAL": "200ms", "NOTIFICATION_RETRY_BASE": "200ms",
+		"NOTIFICATION_REQUEST_TIMEOUT": "60s", "NOTIFICATION_SHUTDOWN_TIMEOUT": "60s",
 	}
 	maps.Copy(v, more)
 	return s.start(t, "notification", v["NOTIFICATION_ADDR"], v)
@@ -166,8 +174,8 @@ func (s *stack) start(t *testing.T, name, addr string, v variables) *service {
 
 func (svc *service) waitReady(t *testing.T) {
 	t.Helper()
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	eventually(t, 60*time.Second, svc.url+" is ready", func() bool {
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	eventually(t, svc.url+" is ready", func() bool {
 		select {
 		case <-svc.Done():
 			t.Fatalf("%s ended: %v\n%s", svc.log, svc.Err(), svc.lastLines())
@@ -188,7 +196,7 @@ func (svc *service) kill() {
 	<-svc.Done()
 }
 
-// terminate sends SIGTERM and wants exit code 0 within 20 s.
+// terminate sends SIGTERM and expects exit code 0.
 func (svc *service) terminate(t *testing.T) {
 	t.Helper()
 	if err := svc.Signal(syscall.SIGTERM); err != nil {
@@ -204,7 +212,7 @@ func (svc *service) ended(t *testing.T) {
 		if err := svc.Err(); err != nil {
 			t.Errorf("%s ended with %v", filepath.Base(svc.log), err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("%s does not end", filepath.Base(svc.log))
 	}
 }
@@ -223,18 +231,18 @@ func (svc *service) lastLines() string {
 }
 
 // eventually waits until the condition holds.
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(limit)
+	deadline := time.Now().Add(patience)
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("still not after %v: %s", limit, what)
+			t.Fatalf("still not after %v: %s", patience, what)
 		}
 		<-time.After(5 * time.Millisecond)
 	}
 }
 
-// count asks for one number.
+// count reads one number.
 func count(t *testing.T, db querier, sql string, arguments ...any) int {
 	t.Helper()
 	var n int
