@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// stopTime is what each part may take to stop; then it is killed. A service
-	// needs at most 25 s with its defaults.
+	// stopTime is what each part may take to stop; then it is killed. It is
+	// more than the shutdown timeout of either service by default.
 	stopTime = 30 * time.Second
 	// readyTimeout allows for a busy machine: nothing is wrong with a service
 	// that takes a minute to migrate.

@@ -98,7 +98,9 @@ func (c *client) must(t *testing.T, method, path string, body object, status int
 	t.Helper()
 	send := c.persist
 	if status == http.StatusServiceUnavailable {
-		send = func(method, path string, body object) (answer, error) { return c.do(context.Background(), method, path, body) }
+		send = func(method, path string, body object) (answer, error) {
+			return c.do(context.Background(), method, path, body)
+		}
 	}
 	a, err := send(method, path, body)
 	if err != nil {

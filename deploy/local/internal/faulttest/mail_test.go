@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"net/mail"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -14,14 +15,15 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// mailServer takes every mail and remembers each that it answered with 250.
+// mailServer accepts every mail and counts each that it answered with 250.
 type mailServer struct {
 	addr string
 
 	mu       sync.Mutex
-	secret   string         // asked for when it is set, whoever the user
+	secret   string         // required when it is set, whoever the user
 	accepted map[string]int // by recipient and Message-ID
 	total    int
+	tokens   []string // of mails about passwords, the newest last
 }
 
 func startMail(t *testing.T) *mailServer {
@@ -51,22 +53,22 @@ func (s *mailSession) AuthMechanisms() []string { return []string{sasl.Plain} }
 
 func (s *mailSession) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, _, secret string) error {
-		if s.known = secret; !s.welcome() {
+		if s.known = secret; !s.authenticated() {
 			return errors.New("wrong credentials")
 		}
 		return nil
 	}), nil
 }
 
-// welcome tells whether the session gave the secret of now.
-func (s *mailSession) welcome() bool {
+// authenticated reports whether the session gave the current secret.
+func (s *mailSession) authenticated() bool {
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
 	return s.server.secret == "" || s.known == s.server.secret
 }
 
-// ask changes the secret, for connections that are open too.
-func (m *mailServer) ask(secret string) {
+// require changes the secret, for connections that are open too.
+func (m *mailServer) require(secret string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.secret = secret
@@ -76,7 +78,7 @@ func (s *mailSession) Reset()        { s.to = nil }
 func (s *mailSession) Logout() error { return nil }
 
 func (s *mailSession) Mail(string, *smtp.MailOptions) error {
-	if !s.welcome() {
+	if !s.authenticated() {
 		return smtp.ErrAuthRequired
 	}
 	return nil
@@ -92,16 +94,36 @@ func (s *mailSession) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, message.Body); err != nil {
+	body, err := io.ReadAll(message.Body)
+	if err != nil {
 		return err
 	}
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
+	if strings.Contains(strings.ToLower(message.Header.Get("Subject")), "password") {
+		text := strings.NewReplacer("=\r\n", "", "=\n", "", "=3D", "=").Replace(string(body)) // quoted-printable
+		if token := resetToken.FindStringSubmatch(text); token != nil {
+			s.server.tokens = append(s.server.tokens, token[1])
+		}
+	}
 	for _, to := range s.to {
 		s.server.accepted[strings.ToLower(to)+" "+message.Header.Get("Message-ID")]++
 		s.server.total++
 	}
 	return nil
+}
+
+// resetToken matches 256 bits in base64url.
+var resetToken = regexp.MustCompile(`(?:^|[^A-Za-z0-9_-])([A-Za-z0-9_-]{43})(?:$|[^A-Za-z0-9_-])`)
+
+// token is the newest one that was mailed, "" without any.
+func (m *mailServer) token() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.tokens) == 0 {
+		return ""
+	}
+	return m.tokens[len(m.tokens)-1]
 }
 
 // counts gives how many different mails were accepted, and how many times one

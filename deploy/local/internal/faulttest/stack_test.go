@@ -176,6 +176,7 @@ func (svc *service) waitReady(t *testing.T) {
 	t.Helper()
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	eventually(t, svc.url+" is ready", func() bool {
+		time.Sleep(20 * time.Millisecond) // each refusal is a line of the log
 		select {
 		case <-svc.Done():
 			t.Fatalf("%s ended: %v\n%s", svc.log, svc.Err(), svc.lastLines())
