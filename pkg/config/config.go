@@ -1,6 +1,6 @@
 // Package config reads a service's settings from environment variables and
 // explains them. It owns the messages an operator sees when a value is wrong
-// and the type Secret; only a service's app room may import it.
+// and the type Secret; only a service's app package may import it.
 //
 // The settings are a struct. Each field has the tags of envconfig
 // (split_words:"true", default, or envconfig for a name of its own)
@@ -22,7 +22,7 @@ import (
 
 // Load fills cfg, a pointer to a struct, from the variables that start with
 // prefix and an underscore. Its error has a line for each bad value, which
-// names the variable and says what would be right; it never repeats a value,
+// names the variable and states what would be right; it never repeats a value,
 // since that could be a secret. A setting with a bad value has its default.
 func Load(prefix string, cfg any) error {
 	vars, err := variables(prefix, cfg)
@@ -191,7 +191,7 @@ func (h hiddenVariables) restore() {
 	}
 }
 
-// parseError says what would be right. A type's own decoder explains itself;
+// parseError states what would be right. A type's own decoder explains itself;
 // the errors of strconv and time repeat the value and are dropped.
 func parseError(vars []variable, parse *envconfig.ParseError) error {
 	i := slices.IndexFunc(vars, func(v variable) bool { return v.Key == parse.KeyName })

@@ -25,7 +25,7 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// IsSet tells whether there is a value other than the empty one.
+// IsSet reports whether there is a value other than the empty one.
 func (s Secret) IsSet() bool { return s.Reveal() != "" }
 
 // Decode takes the value from an environment variable, as envconfig does.

@@ -52,7 +52,7 @@ func (s Service) StopTimeout() time.Duration { return s.ShutdownTimeout - s.Clos
 // connections at last.
 func (s Service) CloseTimeout() time.Duration { return s.ShutdownTimeout / 4 }
 
-// IsOrigin tells whether text is an origin as browsers send it (RFC 6454,
+// IsOrigin reports whether text is an origin as browsers send it (RFC 6454,
 // section 6.2): http or https, a host, and a port unless it is the scheme's own.
 func IsOrigin(text string) bool {
 	u, err := url.Parse(text)
@@ -60,7 +60,7 @@ func IsOrigin(text string) bool {
 		u.Hostname() != "" && !strings.ContainsAny(u.Host, "*,") && text == strings.ToLower(u.Scheme+"://"+u.Host)
 }
 
-// IsThisHost tells whether host, a name or an address, is the machine itself.
+// IsThisHost reports whether host, a name or an address, is the machine itself.
 func IsThisHost(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Unmap().IsLoopback()

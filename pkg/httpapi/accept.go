@@ -6,9 +6,9 @@ import (
 )
 
 // negotiate picks among the offered media types, best first, the one that the
-// Accept header values like best (RFC 9110, section 12.5.1); "" if none is
-// acceptable. No header accepts everything. goautoneg is weaker: it takes q=0
-// for acceptable, and no account of which range is the most specific.
+// Accept header prefers (RFC 9110, section 12.5.1); "" if none is
+// acceptable. No header accepts everything. goautoneg is weaker: it accepts
+// what has q=0 and ignores which range is the most specific.
 func negotiate(accept []string, offers []string) string {
 	if len(accept) == 0 {
 		return offers[0]
@@ -43,7 +43,7 @@ func quality(header, offer string) float64 {
 	return q
 }
 
-// specificity says how closely a media range names offer; -1: not at all.
+// specificity is how closely a media range matches offer; -1 is not at all.
 func specificity(media, offer string) int {
 	group, _, _ := strings.Cut(offer, "/")
 	switch media {

@@ -51,9 +51,9 @@ type slot struct {
 	held      bool
 }
 
-// enter waits for a free slot: at most admissionWait when the request is new,
+// acquire waits for a free slot: at most admissionWait when the request is new,
 // and else until ctx ends, so that what was done for it is not wasted.
-func (s *slot) enter(ctx context.Context, isNew bool) error {
+func (s *slot) acquire(ctx context.Context, isNew bool) error {
 	select {
 	case s.admission.slots <- struct{}{}:
 		s.held = true
@@ -78,8 +78,8 @@ func (s *slot) enter(ctx context.Context, isNew bool) error {
 	}
 }
 
-// leave frees the slot if it is held.
-func (s *slot) leave() {
+// release frees the slot if it is held.
+func (s *slot) release() {
 	if s.held {
 		s.held = false
 		<-s.admission.slots

@@ -1,11 +1,11 @@
-// Package httpapi is the edge of both services: the only place that knows how
-// a request becomes typed input and how a failure becomes an answer. It owns
-// the router (chi) and the OpenAPI description (huma), the one mapping from
-// errs to application/problem+json (RFC 9457), strict input, limits, the
+// Package httpapi is the HTTP layer of both services: it turns a request into
+// typed input and a failure into an answer. It owns the router (chi) and the
+// OpenAPI description (huma), the one mapping from errs to
+// application/problem+json (RFC 9457), strict input, limits, pagination, the
 // access log, health, metrics and the API browser.
 //
-// It must not know any room of a service: what an operation does, who a caller
-// is and whether the service is ready are given to it as functions.
+// It must not import any package of a service: what an operation does, who a
+// caller is and whether the service is ready are passed to it as functions.
 package httpapi
 
 import (
@@ -25,7 +25,7 @@ import (
 	"fixdesk/pkg/errs"
 )
 
-// Config is what a service gives to its edge.
+// Config is what a service configures its API with.
 type Config struct {
 	Title, Version, Description string
 
@@ -44,7 +44,7 @@ type Config struct {
 	// for the access log: never a name or an address. Nil logs none.
 	Principal func(ctx context.Context) string
 
-	// Ready tells whether the service can do its work now. The details are
+	// Ready reports whether the service can do its work now. The details are
 	// answered to whoever asks, so they must not hold an error's text; the error
 	// is logged.
 	Ready func(ctx context.Context) (details map[string]string, err error)
@@ -70,7 +70,7 @@ type Config struct {
 	CORSOrigins []string
 }
 
-// API is the HTTP face of one service while it is being put together:
+// API is the HTTP API of one service while it is being assembled:
 // Register adds operations, Handler serves them.
 type API struct {
 	cfg       Config

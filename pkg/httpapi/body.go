@@ -94,7 +94,7 @@ func noBody(r *http.Request) error {
 	return nil
 }
 
-// isJSON tells whether the body is announced as plain JSON.
+// isJSON reports whether the body is announced as plain JSON.
 func isJSON(h http.Header) bool {
 	if len(h["Content-Type"]) != 1 || h.Get("Content-Encoding") != "" {
 		return false

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// clientAddr finds who asks. X-Forwarded-For is read from the right, since
-// each proxy appends who asked it: entries count as long as the one to their
+// clientAddr finds the client's address. X-Forwarded-For is read from the
+// right, since each proxy appends the address of its own client: entries count as long as the one to their
 // right is a trusted proxy. The first that is not trusted is the client. What
 // can't be read ends the search: whatever is left of it may be forged.
 func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {

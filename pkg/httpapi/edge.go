@@ -23,7 +23,7 @@ type edge struct {
 	next http.Handler // CORS around the router
 }
 
-// requestInfo is what the layers tell each other about one request.
+// requestInfo is what the layers share about one request.
 type requestInfo struct {
 	method    string
 	route     string // the pattern, never the path: "" when nothing matched
@@ -81,7 +81,7 @@ var securityHeaders = map[string][]string{
 }
 
 // finish answers 500 after a panic, logs and counts. A panic in the midst of
-// an answer breaks the connection off, so that the client can tell.
+// an answer breaks the connection off, so that the client sees it is incomplete.
 func (e *edge) finish(res *response, r *http.Request, info *requestInfo, start time.Time) {
 	broken := false
 	if v := recover(); v != nil {

@@ -74,7 +74,7 @@ func TestErrorsAreMappedInOnePlace(t *testing.T) {
 func TestClientThatWentAwayIsNoFailureOfOurs(t *testing.T) {
 	f := newStreamFixture(t)
 	url := f.serveWith(t, func(*http.Server) {})
-	ctx, leave := context.WithCancel(t.Context())
+	ctx, disconnect := context.WithCancel(t.Context())
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
@@ -87,7 +87,7 @@ func TestClientThatWentAwayIsNoFailureOfOurs(t *testing.T) {
 		}
 	}()
 	<-f.slowStarted
-	leave()
+	disconnect()
 	<-left
 	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(f.log.String(), `"status":499`); {
 		if time.Now().After(deadline) {
@@ -216,7 +216,7 @@ func TestClientAddressIsTakenFromTrustedProxiesOnly(t *testing.T) {
 		{"two headers", "10.0.0.1:1", []string{"1.1.1.1", "203.0.113.7, 10.0.0.2"}, "203.0.113.7", false},
 		{"all trusted", "10.0.0.1:1", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3", false},
 		{"peer not trusted", "203.0.113.9:1", []string{"1.1.1.1"}, "203.0.113.9", false},
-		{"nobody trusted", "10.0.0.1:1", []string{"1.1.1.1"}, "10.0.0.1", true},
+		{"no proxy trusted", "10.0.0.1:1", []string{"1.1.1.1"}, "10.0.0.1", true},
 		{"junk", "10.0.0.1:1", []string{"1.1.1.1, canary"}, "10.0.0.1", false},
 		{"junk behind a proxy", "10.0.0.1:1", []string{"canary, 10.0.0.2"}, "10.0.0.2", false},
 		{"with a port", "10.0.0.1:1", []string{"1.1.1.1:80"}, "10.0.0.1", false},

@@ -52,7 +52,7 @@ func ParseIfMatch(header string) (IfMatch, error) {
 	}
 }
 
-// Allows tells whether the thing in the given version may be changed.
+// Allows reports whether the resource in the given version may be changed.
 func (m IfMatch) Allows(version int64) bool {
 	if m.any {
 		return true

@@ -76,5 +76,5 @@ func (ad adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	})
 }
 
-// ServeHTTP serves the operations without the edge around them.
+// ServeHTTP serves the operations without logging and metrics.
 func (ad adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { ad.api.router.ServeHTTP(w, r) }

@@ -48,7 +48,7 @@ type problemConn struct {
 	api *API
 }
 
-// Write sends b, or the problem that stands for it.
+// Write sends b, or the problem in its place.
 func (c problemConn) Write(b []byte) (int, error) {
 	if len(b) < serverErrorLength {
 		return c.TCPConn.Write(b)

@@ -67,7 +67,7 @@ func Register[In, Out any](a *API, op Operation, handler func(context.Context, *
 	}
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*Out, error) {
 		info := infoOf(ctx)
-		defer info.slot.leave() // a client that reads slowly holds none
+		defer info.slot.release() // a client that reads slowly holds none
 		for _, alt := range alternatives {
 			if info.produces == alt.ContentType {
 				stream, err := alt.Handler(ctx, in)
@@ -105,13 +105,13 @@ func RegisterStream[In any](a *API, op Operation, contentType string, handler fu
 	a.document(d, d.produces)
 }
 
-// takesBody tells whether an input struct has a body.
+// takesBody reports whether an input struct has a body.
 func takesBody[In any]() bool {
 	_, ok := reflect.TypeFor[In]().FieldByName("Body")
 	return ok
 }
 
-// problemOf says err in HTTP, and warns of a code that the operation did not
+// problemOf maps err to a problem, and warns of a code that the operation did not
 // declare: a client written from the OpenAPI document does not expect it.
 func (a *API) problemOf(ctx context.Context, d *details, err error) error {
 	if err == nil {
@@ -124,7 +124,7 @@ func (a *API) problemOf(ctx context.Context, d *details, err error) error {
 	return p
 }
 
-// humaOperation checks op and says it in huma's words.
+// humaOperation checks op and converts it to huma's form.
 func humaOperation(op Operation, hasBody bool, contentType string) huma.Operation {
 	switch {
 	case op.ID == "" || op.Summary == "" || op.Tag == "":
@@ -183,7 +183,7 @@ func statuses(codes []string) []int {
 	return slices.Compact(list)
 }
 
-// document adds to the OpenAPI document what huma can't know: the codes behind
+// document adds to the OpenAPI document what huma has no place for: the codes behind
 // each status and the media types of streams.
 func (a *API) document(op *details, streams []string) {
 	item := a.huma.OpenAPI().Paths[op.Path]

@@ -110,7 +110,7 @@ var cursorEncoding = base64.RawURLEncoding.Strict()
 // EncodeCursor makes the cursor that continues after position in the list with
 // the given filters (everything that chooses or orders the rows, not the
 // limit). Both are marshalled as JSON. A cursor is opaque, not secret, and not
-// signed: it can say nothing but a position.
+// signed: it carries nothing but a position.
 func EncodeCursor[P any](position P, filters any) (string, error) {
 	data, err := json.Marshal(position)
 	if err != nil {

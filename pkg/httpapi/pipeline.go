@@ -13,10 +13,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// pipeline is what a request to one operation passes before huma sees it, in
-// this order: who asks, may they, in what form is the answer wanted, are path,
-// query, headers and body well formed. So a caller without a token learns
-// nothing but that.
+// pipeline checks a request to one operation before huma reads it, in this
+// order: authentication, authorization, media type of the answer, then path,
+// query, headers and body. So a caller without a token learns nothing else.
 type pipeline struct {
 	api        *API
 	op         *huma.Operation
@@ -55,8 +54,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 	info := infoOf(r.Context())
 	info.route, info.connection = p.op.Path, r.Context()
 	info.slot.admission = a.admission
-	defer info.slot.leave()
-	if err := info.slot.enter(r.Context(), true); err != nil {
+	defer info.slot.release()
+	if err := info.slot.acquire(r.Context(), true); err != nil {
 		info.rejected = err == errOverloaded //nolint:errorlint // the value itself
 		a.fail(w, r, err)
 		return
@@ -103,11 +102,11 @@ func (p *pipeline) bodyOutsideSlot(r *http.Request, s *slot) (release func(), er
 	if p.bodySchema == nil || r.ContentLength == 0 {
 		return p.body(r)
 	}
-	s.leave()
+	s.release()
 	if release, err = p.body(r); err != nil {
 		return release, err
 	}
-	return release, s.enter(r.Context(), false)
+	return release, s.acquire(r.Context(), false)
 }
 
 var (
@@ -134,7 +133,7 @@ func (p *pipeline) authenticate(r *http.Request, info *requestInfo) (context.Con
 	return ctx, err
 }
 
-// isToken tells whether s has the syntax b64token of RFC 6750, section 2.1.
+// isToken reports whether s has the syntax b64token of RFC 6750, section 2.1.
 func isToken(s string) bool {
 	if s == "" {
 		return false
@@ -203,7 +202,7 @@ func (p *pipeline) checkQuery(r *http.Request) (bad []errs.Field) {
 	return bad
 }
 
-// checkParam says what is wrong with one query parameter, "" if nothing.
+// checkParam returns what is wrong with one query parameter, "" if nothing.
 func (p *pipeline) checkParam(name string, list []string) string {
 	param, known := p.query[name]
 	switch {

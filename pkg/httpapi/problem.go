@@ -36,21 +36,21 @@ type ProblemField struct {
 // Error gives the code and the sentence.
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
-// GetStatus tells huma the status.
+// GetStatus is the status, for huma.
 func (p *Problem) GetStatus() int { return p.Status }
 
-// GetHeaders tells huma the headers that come with the status.
+// GetHeaders are the headers that come with the status, for huma.
 func (p *Problem) GetHeaders() http.Header { return p.headers }
 
-// ContentType tells huma the media type.
+// ContentType is the media type, for huma.
 func (p *Problem) ContentType(string) string { return problemType }
 
 const (
 	problemType = "application/problem+json"
 	problemURN  = "urn:fixdesk:problem:"
 
-	// statusClientGone is what the log shows when the client went away before
-	// the answer; nobody receives it.
+	// statusClientGone is what the log shows when the client closed the
+	// connection before the answer; it is never received.
 	statusClientGone = 499
 
 	defaultRetryAfter = time.Second
@@ -78,7 +78,7 @@ var codeStatus = map[string]int{
 	errs.CodeRateLimited: 429, errs.CodeInternal: 500, errs.CodeUnavailable: 503,
 }
 
-// Failures of the edge itself. Their status is that of their code, since errs
+// Failures that this package finds itself. Their status is that of their code, since errs
 // has no kind for what only HTTP knows.
 var (
 	errNoSuchPath       = errs.New(errs.NotFound, errs.CodeNotFound, "There is nothing at this path.")
@@ -100,7 +100,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	w.Header()["Content-Type"] = []string{problemType}
 	w.Header()["Content-Length"] = []string{strconv.Itoa(body.Len())}
 	info := infoOf(r.Context())
-	info.hear(w, r)
+	info.answerFirst(w, r)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body.Bytes())
 	if info.unread {
@@ -145,7 +145,7 @@ func (a *API) log(ctx context.Context, level slog.Level, msg string, err error) 
 	a.cfg.Logger.LogAttrs(ctx, level, msg, slog.String("route", route), slog.Any("error", err))
 }
 
-// newProblem says e in HTTP.
+// newProblem is e in the form of HTTP.
 func newProblem(ctx context.Context, e *errs.Error) *Problem {
 	status := kindStatus[e.Kind]
 	if s, ok := codeStatus[e.Code]; ok && e.Kind == errs.BadRequest {
@@ -167,8 +167,8 @@ func newProblem(ctx context.Context, e *errs.Error) *Problem {
 	return p
 }
 
-// challenge is the WWW-Authenticate header of RFC 6750, section 3: it says
-// invalid_token only to who sent a token.
+// challenge is the WWW-Authenticate header of RFC 6750, section 3: it names
+// invalid_token only when a token was sent.
 func challenge(ctx context.Context, e *errs.Error) string {
 	if info := infoOf(ctx); info != nil && info.sentToken && e.Code == errs.CodeInvalidToken {
 		return `Bearer error="invalid_token"`

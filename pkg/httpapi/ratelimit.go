@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// RateLimit is one quota of a client as it is told of it: Limit times in any
+// RateLimit is one quota of a client: Limit times in any
 // Window, of which Remaining are left, more of them after Reset. Policy names
 // it and is plain ASCII without quotes.
 type RateLimit struct {
@@ -35,5 +35,5 @@ func SetRateLimits(ctx context.Context, limits ...RateLimit) {
 	h["Ratelimit"] = []string{strings.Join(states, ", ")}
 }
 
-// wholeSeconds rounds up: who waits that long has waited long enough.
+// wholeSeconds rounds up, so that waiting that long is enough.
 func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }

@@ -41,7 +41,7 @@ func (a *API) Run(ctx context.Context, l net.Listener, p Process) error {
 		p.Started()
 		err = p.runJobs(running, stop)
 	} else if running.Err() != nil {
-		err = nil // it was told to stop meanwhile
+		err = nil // the stop began meanwhile
 	}
 	stop()
 	if serveErr := <-served; serveErr != nil {

@@ -16,7 +16,7 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 60 * time.Second
 
-	// maxHeader is 16 KiB; net/http adds 4 KiB of slack to what it is told.
+	// maxHeader is 16 KiB; net/http adds 4 KiB to MaxHeaderBytes.
 	maxHeader = 16<<10 - 4<<10
 )
 

@@ -9,7 +9,7 @@ import (
 
 // Stream writes an answer that is sent as it is made. Its context ends when
 // the client goes away or the server stops. An error breaks the connection
-// off, so that the client can tell an incomplete answer from a complete one.
+// off, so that the client can distinguish an incomplete answer from a complete one.
 type Stream func(ctx context.Context, w *StreamWriter) error
 
 // StreamWriter writes to the client.
@@ -50,7 +50,7 @@ func (a *API) stream(ctx context.Context, contentType string, status int, s Stre
 	if err := control.SetWriteDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("lift the write deadline: %w", err)
 	}
-	info.slot.leave()
+	info.slot.release()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(info.connection, cancel)()

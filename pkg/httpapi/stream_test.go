@@ -57,7 +57,7 @@ func newStreamFixture(t *testing.T) *streamFixture {
 	return f
 }
 
-// stream says hello, then nothing until it is told to end.
+// stream writes hello, then waits for its end.
 func (f *streamFixture) stream(_ context.Context, in *streamInput) (httpapi.Stream, error) {
 	if in.Fail == "early" {
 		return nil, errs.Missing()

@@ -29,7 +29,7 @@ var (
 // checkJSON refuses what RFC 8259 forbids or leaves to chance and
 // encoding/json takes: duplicate keys, invalid UTF-8, lone surrogates, and what
 // PostgreSQL can't store: NUL. It also bounds depth and numbers (float64).
-// hasNull tells whether there is a null in it.
+// hasNull reports whether there is a null in it.
 func checkJSON(data []byte) (hasNull bool, err error) {
 	if !utf8.Valid(data) {
 		return false, errJSONUTF8
@@ -308,7 +308,7 @@ type keySet struct {
 	many map[string]struct{}
 }
 
-// add tells whether key is new.
+// add reports whether key is new.
 func (k *keySet) add(key []byte) bool {
 	if k.n < linearKeys {
 		for _, have := range k.few[:k.n] {

@@ -14,12 +14,12 @@ const (
 	maxUnread = 32 << 20
 )
 
-// hear prepares for a refusal whose body is still on its way: closing the
+// answerFirst prepares for a refusal whose body is still on its way: closing the
 // connection on unread bytes would reset it, and many clients would never see
 // the answer. Afterwards the answer goes out first and discard reads the rest.
-func (info *requestInfo) hear(w http.ResponseWriter, r *http.Request) {
+func (info *requestInfo) answerFirst(w http.ResponseWriter, r *http.Request) {
 	small := r.ContentLength >= 0 && r.ContentLength <= readAnyway
-	// Who asked to be told first sends no body after a refusal.
+	// A client that waits for 100 Continue sends no body after a refusal.
 	asked := strings.EqualFold(r.Header.Get("Expect"), "100-continue")
 	if !small && !asked {
 		info.unread = http.NewResponseController(w).EnableFullDuplex() == nil

@@ -18,7 +18,7 @@ const (
 	maxLocationLength = 200
 
 	// missingPrefix marks huma's message for a missing property, which it
-	// reports at the object; the client is told the property's own location.
+	// reports at the object; the answer has the property's own location.
 	missingPrefix = "missing property: "
 )
 
@@ -39,11 +39,11 @@ func init() {
 		}
 		return fmt.Sprintf(format, args...)
 	}
-	sayWhatWouldBeRight()
+	replaceMessages()
 }
 
-// sayWhatWouldBeRight replaces huma's messages, some of which hold the value.
-func sayWhatWouldBeRight() {
+// replaceMessages replaces huma's messages, some of which hold the value.
+func replaceMessages() {
 	validation.MsgUnexpectedProperty = "is not a known field"
 	validation.MsgExpectedRFC3339DateTime = "must be a time such as 2026-01-31T09:30:00Z (RFC 3339)"
 	validation.MsgExpectedRFC3339Date = "must be a date such as 2026-01-31"
@@ -88,7 +88,7 @@ func humaProblem(ctx huma.Context, status int, details []error) *Problem {
 	return newProblem(ctx.Context(), e)
 }
 
-// fields says what is wrong without the values, sorted by location so that
+// fields lists what is wrong without the values, sorted by location so that
 // the same input has the same answer.
 func fields(details []error) []errs.Field {
 	var list []errs.Field

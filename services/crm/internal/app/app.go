@@ -1,4 +1,4 @@
-// Package app puts the CRM together: configuration, pool, rooms, loops, the
+// Package app assembles the CRM: configuration, pool, packages, loops, the
 // server, and the order in which they stop. It holds no rule of its own.
 package app
 
@@ -35,7 +35,7 @@ import (
 // Version is set when a release is built.
 var Version = "dev"
 
-// The intervals of the loops that find work nobody woke them for.
+// The intervals of the loops, for work that no wake-up came for.
 const (
 	backlogInterval = time.Second
 	purgeInterval   = 10 * time.Minute

@@ -23,7 +23,7 @@ type Config struct {
 	NotificationURL  string        `split_words:"true" default:"http://localhost:8081" desc:"where the notification service is"`
 	PublicURL        string        `split_words:"true" default:"http://localhost:8080" desc:"where this API is reached from outside, for links in mails"`
 	KeysFile         string        `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are made up and sessions end with the process"`
-	Issuer           string        `default:"fixdesk" desc:"iss of the tokens; the notification service must be told the same"`
+	Issuer           string        `default:"fixdesk" desc:"iss of the tokens; the notification service needs the same"`
 	AdminEmail       string        `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
 	AdminPassword    config.Secret `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
 	VerifyEmail      string        `split_words:"true" desc:"required (the default in production): an address that nobody verified gets no text of tickets by mail; off (the default in development): it does"`

@@ -1,5 +1,5 @@
-// Package app puts the notification service together: configuration, pools,
-// rooms, loops, the server, and the order in which they stop. It holds no rule
+// Package app assembles the notification service: configuration, pools,
+// packages, loops, the server, and the order in which they stop. It holds no rule
 // of its own.
 package app
 
