@@ -181,8 +181,8 @@ func TestBodyOverOneMebibyteIsRefusedHoweverItIsSent(t *testing.T) {
 	wantProblem(t, res, body, 413, errs.CodeBodyTooLarge)
 }
 
-// A client that sends all before it listens must not find its connection reset.
-func TestRefusalIsHeardByAClientThatSendsItsWholeBodyFirst(t *testing.T) {
+// The connection of a client that sends everything before it reads must not be reset.
+func TestClientThatSendsItsWholeBodyFirstReadsTheRefusal(t *testing.T) {
 	f := newFixture(t, nil)
 	tests := []struct {
 		name, header string
@@ -321,7 +321,7 @@ func TestSchemeOfTheTokenHasNoCase(t *testing.T) {
 	}
 }
 
-func TestWrongRoleIsForbiddenBeforeTheInputIsLookedAt(t *testing.T) {
+func TestWrongRoleIsForbiddenBeforeTheInputIsRead(t *testing.T) {
 	f := newFixture(t, nil)
 	res, body := f.send(t, "POST", "/v1/things/not-an-id/accept", "{", "Authorization: Bearer customer-token")
 	wantProblem(t, res, body, 403, errs.CodeForbidden)

@@ -32,7 +32,7 @@ type document struct {
 	}
 }
 
-func TestDocumentTellsWhoMayCallAndEveryAnswer(t *testing.T) {
+func TestDocumentNamesRolesAndEveryAnswer(t *testing.T) {
 	f := newFixture(t, nil)
 	res, body := f.send(t, "GET", "/openapi.json", "", "Authorization: -")
 	var doc document
@@ -82,7 +82,7 @@ func TestDocumentTellsWhoMayCallAndEveryAnswer(t *testing.T) {
 	}
 }
 
-func TestBrowserLoadsNothingFromElsewhere(t *testing.T) {
+func TestDocumentationLoadsNothingFromOtherHosts(t *testing.T) {
 	f := newFixture(t, nil)
 	for path, contentType := range map[string]string{
 		"/docs": "text/html", "/docs/start.js": "text/javascript", "/docs/swagger-ui-bundle.js": "text/javascript", "/docs/swagger-ui.css": "text/css",
@@ -117,7 +117,7 @@ func TestTheRootSendsABrowserToTheDocumentationAndAnswersOthersWithAProblem(t *t
 	}
 }
 
-func TestMistakeInADeclarationStopsTheService(t *testing.T) {
+func TestWrongDeclarationPanics(t *testing.T) {
 	ok := httpapi.Operation{Method: "GET", Path: "/v1/x", ID: "x", Summary: "x", Tag: "x", Allow: []string{"admin"}}
 	tests := map[string]func(*httpapi.Operation){
 		"neither public nor allowed": func(o *httpapi.Operation) { o.Allow = nil },

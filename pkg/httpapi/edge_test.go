@@ -71,7 +71,7 @@ func TestErrorsAreMappedInOnePlace(t *testing.T) {
 	}
 }
 
-func TestClientThatWentAwayIsNoFailureOfOurs(t *testing.T) {
+func TestDisconnectedClientIsNotLoggedAsAFailure(t *testing.T) {
 	f := newStreamFixture(t)
 	url := f.serveWith(t, func(*http.Server) {})
 	ctx, disconnect := context.WithCancel(t.Context())
@@ -100,7 +100,7 @@ func TestClientThatWentAwayIsNoFailureOfOurs(t *testing.T) {
 	}
 }
 
-func TestUndeclaredCodeIsNoticed(t *testing.T) {
+func TestUndeclaredCodeIsLogged(t *testing.T) {
 	f := newFixture(t, nil)
 	const warning = "answer is not in the OpenAPI document"
 	f.fail = errs.New(errs.Conflict, errs.CodeConflict, "No.")
@@ -113,7 +113,7 @@ func TestUndeclaredCodeIsNoticed(t *testing.T) {
 	}
 }
 
-func TestMissingAndHiddenThingsHaveTheSameBytes(t *testing.T) {
+func TestMissingAndHiddenResourcesHaveTheSameBytes(t *testing.T) {
 	f := newFixture(t, nil)
 	f.fail = errs.Missing()
 	_, a := f.send(t, "GET", "/v1/things/"+uuid.NewString(), "", "X-Request-ID: same")
@@ -174,7 +174,7 @@ func TestMetricsAreByRouteAndStatus(t *testing.T) {
 	}
 }
 
-func TestReadinessFollowsTheServiceWithoutTellingWhy(t *testing.T) {
+func TestReadinessHasNoTextOfTheError(t *testing.T) {
 	var down error
 	f := newFixture(t, func(c *httpapi.Config) {
 		c.Ready = func(ctx context.Context) (map[string]string, error) {
@@ -267,7 +267,7 @@ func TestSlowOrHugeConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-func TestSlowClientsAreLetGoAndHoldNobodyUp(t *testing.T) {
+func TestSlowClientsAreDisconnectedAndDelayNoOthers(t *testing.T) {
 	f := newStreamFixture(t)
 	url := f.serveWith(t, func(s *http.Server) {
 		s.ReadHeaderTimeout, s.ReadTimeout = 2*time.Second, 2*time.Second
@@ -338,7 +338,7 @@ func TestShutdownLetsRequestsFinishAndEndsStreams(t *testing.T) {
 	}
 }
 
-func TestServeNamesAnAddressInUseAndGivesUpOnTheStubborn(t *testing.T) {
+func TestServeNamesAnAddressInUseAndClosesRequestsThatDoNotEnd(t *testing.T) {
 	f := newStreamFixture(t)
 	defer close(f.slowGo)
 	ctx, stop := context.WithCancel(t.Context())

@@ -113,7 +113,7 @@ func emailsOf(t *testing.T, pool *pgxpool.Pool) map[string]uuid.UUID {
 }
 
 func TestTwoSpellingsOfAnInternationalDomainAreOneAccount(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	body := func(email string) string {
 		return `{"name":"Ann","email":"` + email + `","password":"` + matrixPassword + `"}`
 	}

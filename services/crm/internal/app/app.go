@@ -75,7 +75,7 @@ func WithHashCost(c identity.HashCost) Option { return func(p *parts) { p.hashCo
 // WithClock sets the time of day for tests.
 func WithClock(now func() time.Time) Option { return func(p *parts) { p.now = now } }
 
-// New opens the database and puts the service together; nothing runs yet.
+// New opens the database and assembles the service; nothing runs yet.
 // Close it when it isn't run.
 func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*App, error) {
 	p := parts{now: Clock, hashCost: identity.DefaultHashCost, keys: openKeys}

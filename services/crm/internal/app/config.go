@@ -52,7 +52,7 @@ func loadConfig(checkKeys func(Config) error) (Config, error) {
 	return c, nil
 }
 
-// requiresVerifiedEmail tells whether texts of tickets go to verified addresses
+// requiresVerifiedEmail reports whether texts of tickets go to verified addresses
 // alone.
 func (c Config) requiresVerifiedEmail() bool {
 	return c.VerifyEmail == "required" || c.VerifyEmail == "" && c.Env == config.Production

@@ -16,7 +16,7 @@ func TestDefaultsWorkLocally(t *testing.T) {
 	}
 }
 
-func TestASettingThatCantWorkIsRefusedByNameAndNeverShown(t *testing.T) {
+func TestInvalidSettingIsRefusedByNameWithoutItsValue(t *testing.T) {
 	for variable, value := range map[string]string{
 		"CRM_ENV":                "staging-canary",
 		"CRM_RELAY_INTERVAL":     "canary",
@@ -57,7 +57,7 @@ func TestBadSettingsAreAllNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestProductionRefusesWhatIsOnlySafeAtHome(t *testing.T) {
+func TestProductionRefusesWhatIsSafeOnOneMachineOnly(t *testing.T) {
 	keys, err := jwtauth.NewKeySet()
 	if err != nil {
 		t.Fatal(err)

@@ -19,8 +19,8 @@ func requests() int {
 	return 3000
 }
 
-func TestEveryOperationSaysWhatItIsAndOnlyTheseArePublic(t *testing.T) {
-	d, err := apitest.Load(t.Context(), newWorld(t).url)
+func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
+	d, err := apitest.Load(t.Context(), newTestEnv(t).url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,14 +33,14 @@ func TestEveryOperationSaysWhatItIsAndOnlyTheseArePublic(t *testing.T) {
 }
 
 func TestGeneratedRequestsAreAnsweredAsTheDocumentSays(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	d, err := apitest.Load(t.Context(), w.url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	report, err := d.Run(t.Context(), apitest.Config{
 		URL: w.url, Requests: requests(), Seed: 1,
-		Tokens: w.everybody, Known: w.known,
+		Tokens: w.allTokens, Known: w.known,
 		Header: func(i int, h http.Header) {
 			h.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255))
 		},
@@ -64,9 +64,9 @@ func TestGeneratedRequestsAreAnsweredAsTheDocumentSays(t *testing.T) {
 	t.Logf("%d requests, %d defects, by status %v", report.Requests, len(report.Defects), report.Statuses)
 }
 
-// everybody lets the personas in again, whatever was done to them, and gives
-// their tokens.
-func (w *world) everybody() []string {
+// allTokens restores the accounts of all personas and gives new tokens for
+// them.
+func (w *testEnv) allTokens() []string {
 	w.t.Helper()
 	w.newAdmin()
 	for sql, argument := range map[string]any{
@@ -88,7 +88,7 @@ func (w *world) everybody() []string {
 }
 
 // known is what exists, by the names under which operations ask for it.
-func (w *world) known() map[string][]string {
+func (w *testEnv) known() map[string][]string {
 	w.t.Helper()
 	things := w.prepare()
 	admin := w.login("admin")

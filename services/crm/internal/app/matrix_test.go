@@ -24,21 +24,21 @@ import (
 	"fixdesk/services/crm/internal/identity"
 )
 
-// personas are who tries every door, in the order of the matrix's columns. The
-// object behind the door is the reporter's: their ticket, their session, their
+// personas call every route, in the order of the matrix's columns. The object
+// that the route is called for is the reporter's: their ticket, their session, their
 // account.
-var personas = []string{"nobody", "suspended", "reporter", "stranger", "assignee", "engineer", "admin"}
+var personas = []string{"anonymous", "suspended", "reporter", "stranger", "assignee", "engineer", "admin"}
 
-// door is one row of the matrix: the statuses by persona, a single one where
-// everybody gets the same. query lists further queries to try for leaks.
-type door struct {
+// route is one row of the matrix: the statuses by persona, a single one where
+// all get the same. query lists further queries to try for leaks.
+type route struct {
 	body  string
 	want  string
 	query []string
 }
 
 // matrix has one row for each operation of the OpenAPI document.
-var matrix = map[string]door{
+var matrix = map[string]route{
 	"GET /.well-known/jwks.json":               {want: "200"},
 	"POST /v1/auth/register":                   {want: "201", body: `{"name":"New","email":"<fresh>","password":"<password>"}`},
 	"POST /v1/auth/login":                      {want: "200", body: `{"email":"<reporter email>","password":"<password>"}`},
@@ -90,18 +90,18 @@ var ticketQueries = []string{
 
 const matrixPassword = "a lamp in the hallway"
 
-// world is the whole service with one of each persona and the reporter's things.
-type world struct {
+// testEnv is the whole service with one of each persona and the reporter's objects.
+type testEnv struct {
 	t      *testing.T
 	app    *app.App
 	url    string
 	sql    *pgx.Conn
 	emails map[string]string
 	ids    map[string]string
-	cell   int // counts the calls, to make addresses nobody has
+	cell   int // counts the calls, to make unused addresses
 }
 
-func newWorld(t *testing.T) *world {
+func newTestEnv(t *testing.T) *testEnv {
 	ctx := context.Background()
 	url := pgtest.NewPatientURL(t, db.CRM, "crm/migrations")
 	t.Setenv("CRM_DATABASE_URL", url)
@@ -121,7 +121,7 @@ func newWorld(t *testing.T) *world {
 	server.Start()
 	t.Cleanup(server.Close)
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-	w := &world{t: t, app: a, url: server.URL, emails: map[string]string{}, ids: map[string]string{}}
+	w := &testEnv{t: t, app: a, url: server.URL, emails: map[string]string{}, ids: map[string]string{}}
 	if w.sql, err = pgx.Connect(ctx, url); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ var roles = map[string]string{
 	"suspended": "customer", "reporter": "customer", "stranger": "customer", "assignee": "engineer", "engineer": "engineer",
 }
 
-func (w *world) newAdmin() {
+func (w *testEnv) newAdmin() {
 	w.t.Helper()
 	w.emails["admin"] = fmt.Sprintf("admin-%d@desk.test", w.cell)
 	if _, err := w.app.Users().CreateAdmin(context.Background(), w.emails["admin"], matrixPassword, "Admin"); err != nil {
@@ -168,7 +168,7 @@ func (r reply) want(t *testing.T, status int) reply {
 	return r
 }
 
-func (w *world) ask(method, path, token, body string) reply {
+func (w *testEnv) ask(method, path, token, body string) reply {
 	w.t.Helper()
 	w.cell++
 	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
@@ -200,13 +200,13 @@ func (w *world) ask(method, path, token, body string) reply {
 	return r
 }
 
-func (w *world) login(persona string) (token string) {
+func (w *testEnv) login(persona string) (token string) {
 	w.t.Helper()
 	return w.ask("POST", "/v1/auth/login", "", fmt.Sprintf(`{"email":%q,"password":%q}`, w.emails[persona], matrixPassword)).want(w.t, 200).str("access_token")
 }
 
-// prepare makes the objects behind the doors.
-func (w *world) prepare() map[string]string {
+// prepare makes the objects that the routes are called for.
+func (w *testEnv) prepare() map[string]string {
 	w.t.Helper()
 	admin, reporter := w.login("admin"), w.login("reporter")
 	ticket := w.ask("POST", "/v1/tickets", reporter, `{"title":"canarytitle","description":"canarydescription"}`).want(w.t, 201)
@@ -226,10 +226,10 @@ func (w *world) prepare() map[string]string {
 }
 
 // token gives what the persona presents.
-func (w *world) token(persona string) string {
+func (w *testEnv) token(persona string) string {
 	w.t.Helper()
 	switch persona {
-	case "nobody":
+	case "anonymous":
 		return ""
 	case "suspended": // since the token was made
 		admin, token, path := w.login("admin"), w.login(persona), "/v1/users/"+w.ids[persona]
@@ -240,7 +240,7 @@ func (w *world) token(persona string) string {
 	return w.login(persona)
 }
 
-func (w *world) outboxEntry() (id string) {
+func (w *testEnv) outboxEntry() (id string) {
 	w.t.Helper()
 	if err := w.sql.QueryRow(context.Background(), "select id::text from outbox where dead_at is null order by id desc limit 1").Scan(&id); err != nil {
 		w.t.Fatal(err)
@@ -278,10 +278,10 @@ func withID(path, id string) string {
 
 const missingID = "01890000-0000-7000-8000-000000000000"
 
-// hidden are the words that must not reach a persona, through whatever door.
+// hidden are the words that must not reach a persona, by any route.
 func hidden(persona string) []string {
 	switch persona {
-	case "nobody", "suspended", "stranger":
+	case "anonymous", "suspended", "stranger":
 		return []string{"canarytitle", "canarydescription", "canarycomment", "canaryinternal", "reporter@desk.test", "Canary reporter", "Canary assignee"}
 	case "reporter":
 		return []string{"canaryinternal", "assignee@desk.test", "stranger@desk.test", "active_tickets", "candidates"}
@@ -289,7 +289,7 @@ func hidden(persona string) []string {
 	return []string{"argon2id"}
 }
 
-func operations(t *testing.T, w *world) []string {
+func operations(t *testing.T, w *testEnv) []string {
 	t.Helper()
 	doc := w.ask("GET", "/openapi.json", "", "").want(t, 200)
 	var ops []string
@@ -303,7 +303,7 @@ func operations(t *testing.T, w *world) []string {
 }
 
 func TestEveryRouteForEveryRoleAndOwner(t *testing.T) {
-	w := newWorld(t)
+	w := newTestEnv(t)
 	ops := operations(t, w)
 	if rows := slices.Sorted(maps.Keys(matrix)); !slices.Equal(ops, rows) {
 		t.Fatalf("the matrix has %d rows, the OpenAPI document %d operations: each needs one\nonly here: %v\nonly there: %v",
@@ -331,9 +331,9 @@ func without(list, other []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
 }
 
-// try is one cell: the status, no hidden word, and a foreign object that can't
-// be told from a missing one.
-func (w *world) try(op, persona, want string, object map[string]string) {
+// try is one cell: the status, no hidden word, and a foreign object that is
+// answered like a missing one.
+func (w *testEnv) try(op, persona, want string, object map[string]string) {
 	w.t.Helper()
 	method, path, _ := strings.Cut(op, " ")
 	token := w.token(persona)
@@ -349,7 +349,7 @@ func (w *world) try(op, persona, want string, object map[string]string) {
 	for _, r := range replies {
 		for _, word := range hidden(persona) {
 			if strings.Contains(r.text, word) && !strings.HasPrefix(path, "/v1/auth/") {
-				w.t.Errorf("%s tells %s of %q: %s", op, persona, word, r.text)
+				w.t.Errorf("%s shows %s the word %q: %s", op, persona, word, r.text)
 			}
 		}
 	}
@@ -357,14 +357,14 @@ func (w *world) try(op, persona, want string, object map[string]string) {
 	if strings.Contains(path, "{") && (want == "401" || want == "404" || want == "403" && !isStaff) {
 		missing := w.ask(method, withID(path, missingID), token, body)
 		if missing.text != got.text {
-			w.t.Errorf("%s by %s: a foreign object can be told from a missing one:\n%s\n%s", op, persona, got.text, missing.text)
+			w.t.Errorf("%s by %s: a foreign object is answered unlike a missing one:\n%s\n%s", op, persona, got.text, missing.text)
 		}
 	}
 }
 
 // The control: the search for hidden words finds them where they may be.
-func TestTheMatrixWouldSeeALeak(t *testing.T) {
-	w := newWorld(t)
+func TestMatrixDetectsALeak(t *testing.T) {
+	w := newTestEnv(t)
 	token, object := w.token("assignee"), w.prepare()
 	for path, word := range map[string]string{
 		"/v1/tickets?q=canaryinternal":                  "canarytitle",

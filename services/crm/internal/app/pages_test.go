@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The pages that name the test behind each promise must not rot.
+// The pages name the test behind each promise; each must exist.
 func TestThePagesNameTestsThatExist(t *testing.T) {
 	root := os.DirFS("../../../..")
 	exists := declaredTests(t, root)

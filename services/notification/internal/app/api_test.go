@@ -115,7 +115,7 @@ func TestEveryRouteTakesOnlyAServiceTokenWithItsScope(t *testing.T) {
 	}
 }
 
-func TestInvalidRequestsAreRefusedWithTheirPlaceAndStoreNothing(t *testing.T) {
+func TestInvalidRequestsAreRefusedWithTheirLocationAndStoreNothing(t *testing.T) {
 	s, i, _ := held(t)
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
 	many, _ := json.Marshal(numbered("r", 1001))
@@ -239,7 +239,7 @@ func TestNullIsAnAbsentOptionalField(t *testing.T) {
 	}
 }
 
-func TestFiftyTwinsAreStoredOnceAndGetOneAnswer(t *testing.T) {
+func TestFiftyEqualRequestsAreStoredOnceWithOneAnswer(t *testing.T) {
 	s, i, open := held(t)
 	open()
 	token := i.token(t, notifyapi.Audience, "twins", allScopes...)

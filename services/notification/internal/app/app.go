@@ -55,7 +55,7 @@ type App struct {
 // answered equals what is stored.
 func Clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// New opens the database and puts the service together; nothing runs yet.
+// New opens the database and assembles the service; nothing runs yet.
 // Close it when it isn't run.
 func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 	servers, err := c.servers()
@@ -150,7 +150,7 @@ func authenticate(ctx context.Context, verifier *jwtauth.Verifier, bearer string
 }
 
 // ready is about the database alone: without a mail server the service still
-// takes requests in. The details tell of the mail servers; the reasons are in
+// accepts requests. The details describe the mail servers; the reasons are in
 // the log.
 func (a *App) ready(ctx context.Context) (map[string]string, error) {
 	details := map[string]string{"database": "ok"}

@@ -9,7 +9,7 @@ import (
 	"fixdesk/pkg/obs"
 )
 
-func TestNotificationIsAcceptedStoredMailedAndItsResultTold(t *testing.T) {
+func TestNotificationIsAcceptedStoredMailedAndItsResultReported(t *testing.T) {
 	smtp := startSMTP(t, nil)
 	i := newIssuer(t)
 	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))

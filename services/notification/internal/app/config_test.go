@@ -19,7 +19,7 @@ func TestDefaultsWorkLocally(t *testing.T) {
 	}
 }
 
-func TestSettingThatCantWorkIsRefusedByNameAndNeverShown(t *testing.T) {
+func TestInvalidSettingIsRefusedByNameWithoutItsValue(t *testing.T) {
 	garbage := filepath.Join(t.TempDir(), "garbage.pem")
 	if err := os.WriteFile(garbage, []byte("canary"), 0o600); err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestBadSettingsAreAllNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestProductionRefusesWhatIsOnlySafeAtHome(t *testing.T) {
+func TestProductionRefusesWhatIsSafeOnOneMachineOnly(t *testing.T) {
 	t.Setenv("NOTIFICATION_ENV", "production")
 	t.Setenv("NOTIFICATION_MAIL_FROM", "desk@example.com")
 	if _, err := app.LoadConfig(); err != nil {

@@ -23,7 +23,7 @@ func requests() int {
 	return 3000
 }
 
-func TestEveryOperationSaysWhatItIsAndOnlyTheseArePublic(t *testing.T) {
+func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
 	i := newIssuer(t)
 	s := start(t, i, testConfig(newDatabase(t), i.url, startSMTP(t, nil).Addr()))
 	d, err := apitest.Load(t.Context(), s.BaseURL)

@@ -93,7 +93,7 @@ func testConfig(databaseURL, jwksURL string, smtp ...string) app.Config {
 	}
 }
 
-// lines is a log that can be searched and that tells where the service listens.
+// lines is a log that can be searched and that reports where the service listens.
 type lines struct {
 	mu      sync.Mutex
 	text    strings.Builder

@@ -139,7 +139,7 @@ func trials(t testing.TB, few int) int {
 	return n
 }
 
-func TestProgramExplainsItselfAndRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestHelpIsPrintedAndUnknownCommandsAreRefused(t *testing.T) {
 	out, err := exec.Command(binary(t), "help").Output()
 	if err != nil || !strings.Contains(string(out), "NOTIFICATION_SMTP_URL") || !strings.Contains(string(out), "notification migrate") {
 		t.Errorf("help: %v\n%s", err, out)
