@@ -34,6 +34,15 @@ select user_id, available, active_tickets, leaving from engineers where user_id 
 -- name: EngineerGet :one
 select user_id, available, active_tickets from engineers where user_id = $1 and not leaving;
 
+-- name: EngineerList :many
+-- By name, from a position on.
+select e.user_id, u.name, e.available, e.active_tickets
+from engineers e
+join users u on u.id = e.user_id
+where not e.leaving and (u.name, u.id) > (@after_name::text, @after_id::uuid)
+order by u.name, u.id
+limit @most;
+
 -- name: EngineerSetAvailable :execrows
 update engineers
 set available = @available, hand_over_by = case when @available then null else hand_over_by end
@@ -86,6 +95,8 @@ select engineer_id from ticket_declines where ticket_id = $1;
 -- again.
 update tickets
 set assignee_id = sqlc.narg('assignee_id'),
+    blocked_reason = case when @keep_status::boolean and sqlc.narg('assignee_id')::uuid is not null then blocked_reason end,
+    waiting_for = case when @keep_status::boolean and sqlc.narg('assignee_id')::uuid is not null then waiting_for end,
     status      = case when @keep_status::boolean and sqlc.narg('assignee_id')::uuid is not null then status else 'open' end,
     waiting_since = case when @wants_engineer::boolean and sqlc.narg('assignee_id')::uuid is null
                          then coalesce(waiting_since, @now) end,

@@ -104,3 +104,13 @@ delete from outbox
 where id in (select o.id from outbox o
              where o.done_at < now() - make_interval(secs => sqlc.arg(keep_seconds)::float8)
              order by o.done_at limit sqlc.arg(batch)::int for update skip locked);
+
+-- name: OutboxRedact :exec
+-- Removes a comment's text from the notices about a ticket. from_id and to_id
+-- bound the ids, which begin with the time, so that the primary key serves.
+update outbox
+set data = data
+    || case when data->>'body' = @body::text then '{"body": ""}'::jsonb else '{}' end
+    || case when data->>'latest_comment' = @body::text then '{"latest_comment": ""}'::jsonb else '{}' end
+where reference = @reference and id >= @from_id::uuid and id < @to_id::uuid
+  and (data->>'body' = @body::text or data->>'latest_comment' = @body::text);

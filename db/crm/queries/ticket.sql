@@ -1,11 +1,16 @@
 -- name: TicketCreate :one
 -- Raises a ticket in one statement: chooses and locks the engineer (function
 -- engineer_choose), writes ticket, events, outbox entries and the answer to the
--- Idempotency-Key. No row comes back when the key has been used.
+-- Idempotency-Key. No row comes back when the key has been used or the limit of
+-- the actor (limit_key, empty for none) is reached.
 with chosen as materialized (
     select engineer_choose(array[@reporter_id::uuid]) as engineer
-    where not exists (select from idempotency_keys k
-                      where k.user_id = @reporter_id and k.key = sqlc.narg('idempotency_key')::text)
+    where case
+        when exists (select from idempotency_keys k
+                     where k.user_id = @actor_id::uuid and k.key = sqlc.narg('idempotency_key')::text) then false
+        when @limit_key::text = '' then true
+        else rate_limit_hit(@limit_key, @now::timestamptz, make_interval(secs => @limit_seconds::float8), @limit_most::integer)
+    end
 ),
 assignee as (
     select (engineer->>'id')::uuid as id, engineer->>'name' as name, engineer->>'email' as email,
@@ -30,7 +35,7 @@ searchable as (
 ),
 created_event as (
     insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
-    select @created_event_id::uuid, t.id, 'created', @reporter_id, @created_changes::jsonb, @now
+    select @created_event_id::uuid, t.id, 'created', @actor_id, @created_changes::jsonb, @now
     from ticket t
 ),
 assigned_event as (
@@ -56,11 +61,12 @@ assigned_notice as (
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
            @request_id, @now
     from ticket t, assignee a
+    where a.id <> @actor_id
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select @reporter_id, sqlc.narg('idempotency_key')::text, @request_hash::bytea, t.id,
-           jsonb_build_object('number', t.number, 'reporter_name', @receipt::jsonb #>> '{to,name}',
+    select @actor_id, sqlc.narg('idempotency_key')::text, @request_hash::bytea, t.id,
+           jsonb_build_object('number', t.number, 'reporter', @receipt::jsonb->'to',
                               'assignee_id', a.id, 'assignee_name', a.name, 'created_at', @now),
            @now
     from ticket t
@@ -71,23 +77,23 @@ select t.number, t.assignee_id, coalesce((select name from assignee), '')::text 
 from ticket t;
 
 -- name: TicketGet :one
+-- The columns are those of ticket.Columns, in their order.
 select t.id, t.number, t.title, t.description, t.status, t.priority,
-       t.reporter_id, r.name as reporter_name, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
-       t.resolution, t.version, t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
+       t.reporter_id, r.name as reporter_name, r.email as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
+       t.resolution, t.blocked_reason, t.waiting_for, t.version,
+       t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
 from tickets t
 join users r on r.id = t.reporter_id
 left join users a on a.id = t.assignee_id
 where t.id = $1;
 
 -- name: TicketLock :one
-select t.id, t.number, t.title, t.description, t.status, t.priority,
-       t.reporter_id, r.name as reporter_name, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
-       t.resolution, t.version, t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
-from tickets t
-join users r on r.id = t.reporter_id
-left join users a on a.id = t.assignee_id
-where t.id = $1
-for no key update of t;
+-- Locks a ticket. It is read afterwards, by a statement that sees what others
+-- committed while this one waited.
+select id from tickets where id = $1 for no key update;
+
+-- name: TicketFind :one
+select id from tickets where number = $1;
 
 -- name: TicketAudience :many
 -- Reporter and assignee of a ticket, as far as they may still see it: an
@@ -104,6 +110,7 @@ update tickets
 set title = @title,
     description = case when description = @description then description else @description end,
     priority = @priority, status = @status::ticket_status,
+    blocked_reason = sqlc.narg('blocked_reason'), waiting_for = sqlc.narg('waiting_for'),
     resolution = case when resolution = sqlc.narg('resolution') then resolution else sqlc.narg('resolution') end,
     accepted_at = @accepted_at, resolved_at = @resolved_at, closed_at = @closed_at,
     waiting_since = case when @status::ticket_status in ('resolved', 'closed') then null else waiting_since end,
@@ -150,12 +157,19 @@ where e.ticket_id = @ticket_id
 order by e.created_at, e.id
 limit @most;
 
+-- name: CommentGet :one
+-- Locks the comment.
+select id, body, internal, created_at, removed_at from ticket_comments where id = @id and ticket_id = @ticket_id for update;
+
+-- name: CommentRemove :exec
+update ticket_comments set body = '', search = '', removed_at = @removed_at::timestamptz where id = @id;
+
 -- name: CommentAdd :exec
 insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at)
 values (@id, @ticket_id, @author_id, @body, to_tsvector('simple', @words::text), @folding, @internal, @created_at);
 
 -- name: CommentList :many
-select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at
+select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at
 from ticket_comments c
 join users u on u.id = c.author_id
 where c.ticket_id = @ticket_id
@@ -168,7 +182,7 @@ limit @most;
 select c.body, u.name as author_name
 from ticket_comments c
 join users u on u.id = c.author_id
-where c.ticket_id = @ticket_id and (@with_internal::boolean or not c.internal)
+where c.ticket_id = @ticket_id and (@with_internal::boolean or not c.internal) and c.removed_at is null
 order by c.created_at desc, c.id desc
 limit 1;
 
@@ -180,7 +194,15 @@ insert into idempotency_keys (user_id, key, request_hash, object_id, response, c
 values (@user_id, @key, @request_hash, @object_id, @response, @created_at);
 
 -- name: IdempotencyPurge :execrows
-delete from idempotency_keys where created_at < @before;
+delete from idempotency_keys k
+using (select o.user_id, o.key from idempotency_keys o where o.created_at < @before
+       order by o.created_at limit @most for update skip locked) old
+where k.user_id = old.user_id and k.key = old.key;
+
+-- name: IdempotencyRedact :exec
+-- Removes a comment's text from the answer that is kept for its key.
+update idempotency_keys set response = response || '{"body": ""}'::jsonb
+where created_at = @created_at and object_id = @object_id;
 
 -- name: IdempotencyForget :exec
 delete from idempotency_keys where user_id = @user_id and key = @key and created_at < @before;

@@ -110,7 +110,7 @@ func (s *stack) startCRM(t *testing.T, more variables) *service {
 	t.Helper()
 	v := variables{
 		"CRM_ADDR": s.crmAddr, "CRM_DATABASE_URL": s.databaseURL(s.crmName), "CRM_NOTIFICATION_URL": "http://" + s.notifyAddr,
-		"CRM_KEYS_FILE": s.keys, "CRM_ADMIN_EMAIL": adminEmail, "CRM_ADMIN_PASSWORD": password, "CRM_RELAY_INTERVAL": "200ms",
+		"CRM_KEYS_FILE": s.keys, "CRM_ADMIN_EMAIL": adminEmail, "CRM_ADMIN_PASSWORD": password, "CRM_RELAY_INTERVAL": "200ms", "CRM_TICKETS_PER_HOUR": "1000000",
 		"CRM_REQUEST_TIMEOUT": "60s", "CRM_SHUTDOWN_TIMEOUT": "60s",
 	}
 	maps.Copy(v, more)

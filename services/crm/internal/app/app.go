@@ -115,7 +115,10 @@ func (a *App) assemble(p parts, keys keySource) {
 		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(),
 		AuditRetention: a.config.AuditRetention, Wake: func() { wake(); backlog.Wake() }, Log: a.log,
 	})
-	a.tickets = ticket.NewService(a.pool, client, p.now, wake)
+	a.tickets = ticket.NewService(ticket.Config{
+		Pool: a.pool, Mails: client, Now: p.now, Changed: wake,
+		ReopenWithin: a.config.ReopenWithin, PerHour: a.config.TicketsPerHour,
+	})
 	lists := ticketlist.NewService(a.pool, p.now)
 	a.loops = []func(context.Context) error{relay.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, a.keyPurge(jobs).Run}
 	for _, job := range a.users.Jobs(jobs) {
@@ -212,11 +215,12 @@ func (a *App) assignmentBacklog(p parts, changed func(), metrics *background.Met
 
 // keyPurge deletes expired idempotency keys, on one replica at a time.
 func (a *App) keyPurge(metrics *background.Metrics) *background.Loop {
+	purge := &pg.Purge{Max: 1000, Delete: a.tickets.PurgeKeys}
 	return background.New(background.Config{
 		Name: "idempotency key purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeInterval,
 		RunOnce: func(ctx context.Context) (bool, error) {
-			_, err := a.tickets.PurgeKeys(ctx)
-			return false, err
+			again, _, err := purge.RunOnce(ctx)
+			return again, err
 		},
 		Exclusive: pg.Exclusive(a.pool, "idempotency key purge"),
 		Log:       a.log, Metrics: metrics,

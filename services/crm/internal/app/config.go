@@ -29,6 +29,8 @@ type Config struct {
 	VerifyEmail      string        `split_words:"true" desc:"required (the default in production): an address that nobody verified gets no text of tickets by mail; off (the default in development): it does"`
 	AuditRetention   time.Duration `split_words:"true" default:"17520h" desc:"how long entries of the audit are kept at least, in hours; they go by whole months"`
 	RelayInterval    time.Duration `split_words:"true" default:"5s" desc:"how often the outbox is looked at without being woken, a positive duration"`
+	ReopenWithin     time.Duration `split_words:"true" default:"336h" desc:"how long after its closing a comment of the reporter reopens a ticket; 336h is 14 days"`
+	TicketsPerHour   int           `split_words:"true" default:"60" desc:"how many tickets a customer raises, and how many comments a customer writes, in any hour, a positive number"`
 	CORSOrigins      []string      `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
 }
 
@@ -69,6 +71,12 @@ func (c Config) check() error {
 	}
 	if c.AuditRetention <= 0 {
 		refuse("CRM_AUDIT_RETENTION must be a positive duration, as in 17520h")
+	}
+	if c.ReopenWithin < 0 {
+		refuse("CRM_REOPEN_WITHIN must be a duration such as 336h, not below 0")
+	}
+	if c.TicketsPerHour <= 0 {
+		refuse("CRM_TICKETS_PER_HOUR must be a positive number")
 	}
 	if c.DatabasePoolSize < 2 {
 		refuse("CRM_DATABASE_POOL_SIZE must be at least 2")

@@ -112,6 +112,7 @@ func (w *testEnv) known() map[string][]string {
 		"get-user id": {things["user"], missingID}, "erase-user id": {things["user_id"], missingID}, "end-user-sessions id": {things["user_id"], missingID},
 		"export-user id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["stranger"], w.ids["engineer"], missingID},
 		"end-session id": {things["session"], missingID}, "retry-outbox-entry id": {things["outbox"], missingID},
+		"comment_id": {things["comment"]}, "delete-comment id": {things["ticket"], things["number"]},
 		"user_id":  {things["user_id"], things["user"], missingID},
 		"assignee": {"me", "none", w.ids["assignee"]}, "reporter": {"me", w.ids["reporter"]}, "engineer_id": {w.ids["assignee"], w.ids["engineer"], things["user"]},
 		"email":    {"new" + things["fresh"], w.emails["stranger"], w.emails["reporter"]},

@@ -82,6 +82,9 @@ var matrix = map[string]route{
 	"GET /v1/events":                           {want: "401 401 200 200 200 200 200"},
 	"POST /v1/registrations/{user_id}/approve": {want: "401 401 403 403 403 403 200"},
 	"POST /v1/registrations/{user_id}/reject":  {want: "401 401 403 403 403 403 200", body: `{"reason":"No."}`},
+	"GET /v1/engineers":                        {want: "401 401 403 403 200 200 200"},
+
+	"DELETE /v1/tickets/{id}/comments/{comment_id}": {want: "401 401 403 403 403 403 204"},
 }
 
 var ticketQueries = []string{
@@ -106,6 +109,7 @@ func newTestEnv(t *testing.T) *testEnv {
 	url := pgtest.NewPatientURL(t, db.CRM, "crm/migrations")
 	t.Setenv("CRM_DATABASE_URL", url)
 	t.Setenv("CRM_NOTIFICATION_URL", "http://127.0.0.1:1")
+	t.Setenv("CRM_TICKETS_PER_HOUR", "1000000")
 	t.Setenv("CRM_TRUSTED_PROXIES", "127.0.0.0/8")
 	c, err := app.LoadConfig()
 	if err != nil {
@@ -212,13 +216,13 @@ func (w *testEnv) prepare() map[string]string {
 	ticket := w.ask("POST", "/v1/tickets", reporter, `{"title":"canarytitle","description":"canarydescription"}`).want(w.t, 201)
 	path := "/v1/tickets/" + ticket.str("id")
 	w.ask("POST", path+"/assign", admin, fmt.Sprintf(`{"engineer_id":%q}`, w.ids["assignee"])).want(w.t, 200)
-	w.ask("POST", path+"/comments", reporter, `{"body":"canarycomment"}`).want(w.t, 201)
+	comment := w.ask("POST", path+"/comments", reporter, `{"body":"canarycomment"}`).want(w.t, 201)
 	w.ask("POST", path+"/comments", admin, `{"body":"canaryinternal","internal":true}`).want(w.t, 201)
 	session := w.ask("GET", "/v1/me/sessions?limit=1", reporter, "").want(w.t, 200)
 	fresh := fmt.Sprintf("fresh-%d@desk.test", w.cell)
 	pending := w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(`{"name":"Waiting","email":%q,"password":%q,"role":"engineer"}`, "p"+fresh, matrixPassword)).want(w.t, 201)
 	return map[string]string{
-		"ticket": ticket.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(),
+		"ticket": ticket.str("id"), "comment": comment.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(),
 		"session": session.body["items"].([]any)[0].(map[string]any)["id"].(string),
 		"number":  strconv.Itoa(int(ticket.body["number"].(float64))), "fresh": fresh, "password": matrixPassword,
 		"reporter email": w.emails["reporter"], "reporter id": w.ids["reporter"], "assignee id": w.ids["assignee"],
@@ -336,6 +340,7 @@ func without(list, other []string) []string {
 func (w *testEnv) try(op, persona, want string, object map[string]string) {
 	w.t.Helper()
 	method, path, _ := strings.Cut(op, " ")
+	path = strings.ReplaceAll(path, "{comment_id}", object["comment"])
 	token := w.token(persona)
 	body := fill(matrix[op].body, object)
 	got := w.ask(method, withID(path, object[objectOf(method, path)]), token, body)

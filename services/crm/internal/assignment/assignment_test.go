@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func mount(e *crmtest.Env, api *httpapi.API) {
-	ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
+	ticket.Register(api, ticket.NewService(ticket.Config{Pool: e.Pool, Now: e.Now, Changed: func() {}}))
 }
 
 func newEnv(t *testing.T) *crmtest.Env {

@@ -296,6 +296,54 @@ func (q *Queries) EngineerLeave(ctx context.Context, arg EngineerLeaveParams) er
 	return err
 }
 
+const engineerList = `-- name: EngineerList :many
+select e.user_id, u.name, e.available, e.active_tickets
+from engineers e
+join users u on u.id = e.user_id
+where not e.leaving and (u.name, u.id) > ($1::text, $2::uuid)
+order by u.name, u.id
+limit $3
+`
+
+type EngineerListParams struct {
+	AfterName string
+	AfterID   uuid.UUID
+	Most      int32
+}
+
+type EngineerListRow struct {
+	UserID        uuid.UUID
+	Name          string
+	Available     bool
+	ActiveTickets int32
+}
+
+// By name, from a position on.
+func (q *Queries) EngineerList(ctx context.Context, arg EngineerListParams) ([]EngineerListRow, error) {
+	rows, err := q.db.Query(ctx, engineerList, arg.AfterName, arg.AfterID, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EngineerListRow{}
+	for rows.Next() {
+		var i EngineerListRow
+		if err := rows.Scan(
+			&i.UserID,
+			&i.Name,
+			&i.Available,
+			&i.ActiveTickets,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const engineerLock = `-- name: EngineerLock :one
 select user_id, available, active_tickets, leaving from engineers where user_id = $1 for no key update
 `
@@ -370,6 +418,8 @@ func (q *Queries) TicketEventAdd(ctx context.Context, arg TicketEventAddParams) 
 const ticketSetAssignee = `-- name: TicketSetAssignee :one
 update tickets
 set assignee_id = $1,
+    blocked_reason = case when $2::boolean and $1::uuid is not null then blocked_reason end,
+    waiting_for = case when $2::boolean and $1::uuid is not null then waiting_for end,
     status      = case when $2::boolean and $1::uuid is not null then status else 'open' end,
     waiting_since = case when $3::boolean and $1::uuid is null
                          then coalesce(waiting_since, $4) end,

@@ -103,6 +103,48 @@ func (ns NullTicketStatus) Value() (driver.Value, error) {
 	return string(ns.TicketStatus), nil
 }
 
+type TicketWaitingFor string
+
+const (
+	TicketWaitingForCustomer TicketWaitingFor = "customer"
+	TicketWaitingForOther    TicketWaitingFor = "other"
+)
+
+func (e *TicketWaitingFor) Scan(src interface{}) error {
+	switch s := src.(type) {
+	case []byte:
+		*e = TicketWaitingFor(s)
+	case string:
+		*e = TicketWaitingFor(s)
+	default:
+		return fmt.Errorf("unsupported scan type for TicketWaitingFor: %T", src)
+	}
+	return nil
+}
+
+type NullTicketWaitingFor struct {
+	TicketWaitingFor TicketWaitingFor
+	Valid            bool // Valid is true if TicketWaitingFor is not NULL
+}
+
+// Scan implements the Scanner interface.
+func (ns *NullTicketWaitingFor) Scan(value interface{}) error {
+	if value == nil {
+		ns.TicketWaitingFor, ns.Valid = "", false
+		return nil
+	}
+	ns.Valid = true
+	return ns.TicketWaitingFor.Scan(value)
+}
+
+// Value implements the driver Valuer interface.
+func (ns NullTicketWaitingFor) Value() (driver.Value, error) {
+	if !ns.Valid {
+		return nil, nil
+	}
+	return string(ns.TicketWaitingFor), nil
+}
+
 type UserRole string
 
 const (
@@ -299,23 +341,25 @@ type Session struct {
 }
 
 type Ticket struct {
-	ID           uuid.UUID
-	Number       int64
-	Title        string
-	Description  string
-	Status       TicketStatus
-	Priority     TicketPriority
-	ReporterID   uuid.UUID
-	AssigneeID   *uuid.UUID
-	Resolution   *string
-	Version      int32
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	AcceptedAt   *time.Time
-	ResolvedAt   *time.Time
-	ClosedAt     *time.Time
-	WaitingSince *time.Time
-	Search       interface{}
+	ID            uuid.UUID
+	Number        int64
+	Title         string
+	Description   string
+	Status        TicketStatus
+	Priority      TicketPriority
+	ReporterID    uuid.UUID
+	AssigneeID    *uuid.UUID
+	Resolution    *string
+	Version       int32
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	AcceptedAt    *time.Time
+	ResolvedAt    *time.Time
+	ClosedAt      *time.Time
+	WaitingSince  *time.Time
+	Search        interface{}
+	BlockedReason *string
+	WaitingFor    *TicketWaitingFor
 }
 
 type TicketComment struct {
@@ -326,6 +370,7 @@ type TicketComment struct {
 	Internal  bool
 	CreatedAt time.Time
 	Search    interface{}
+	RemovedAt *time.Time
 	Folding   int16
 }
 

@@ -384,6 +384,34 @@ func (q *Queries) OutboxPurge(ctx context.Context, arg OutboxPurgeParams) (int64
 	return result.RowsAffected(), nil
 }
 
+const outboxRedact = `-- name: OutboxRedact :exec
+update outbox
+set data = data
+    || case when data->>'body' = $1::text then '{"body": ""}'::jsonb else '{}' end
+    || case when data->>'latest_comment' = $1::text then '{"latest_comment": ""}'::jsonb else '{}' end
+where reference = $2 and id >= $3::uuid and id < $4::uuid
+  and (data->>'body' = $1::text or data->>'latest_comment' = $1::text)
+`
+
+type OutboxRedactParams struct {
+	Body      string
+	Reference uuid.UUID
+	FromID    uuid.UUID
+	ToID      uuid.UUID
+}
+
+// Removes a comment's text from the notices about a ticket. from_id and to_id
+// bound the ids, which begin with the time, so that the primary key serves.
+func (q *Queries) OutboxRedact(ctx context.Context, arg OutboxRedactParams) error {
+	_, err := q.db.Exec(ctx, outboxRedact,
+		arg.Body,
+		arg.Reference,
+		arg.FromID,
+		arg.ToID,
+	)
+	return err
+}
+
 const outboxRetry = `-- name: OutboxRetry :one
 update outbox
 set dead_at = null, next_attempt_at = now(), attempts = 0

@@ -42,11 +42,42 @@ func (q *Queries) CommentAdd(ctx context.Context, arg CommentAddParams) error {
 	return err
 }
 
+const commentGet = `-- name: CommentGet :one
+select id, body, internal, created_at, removed_at from ticket_comments where id = $1 and ticket_id = $2 for update
+`
+
+type CommentGetParams struct {
+	ID       uuid.UUID
+	TicketID uuid.UUID
+}
+
+type CommentGetRow struct {
+	ID        uuid.UUID
+	Body      string
+	Internal  bool
+	CreatedAt time.Time
+	RemovedAt *time.Time
+}
+
+// Locks the comment.
+func (q *Queries) CommentGet(ctx context.Context, arg CommentGetParams) (CommentGetRow, error) {
+	row := q.db.QueryRow(ctx, commentGet, arg.ID, arg.TicketID)
+	var i CommentGetRow
+	err := row.Scan(
+		&i.ID,
+		&i.Body,
+		&i.Internal,
+		&i.CreatedAt,
+		&i.RemovedAt,
+	)
+	return i, err
+}
+
 const commentLatest = `-- name: CommentLatest :one
 select c.body, u.name as author_name
 from ticket_comments c
 join users u on u.id = c.author_id
-where c.ticket_id = $1 and ($2::boolean or not c.internal)
+where c.ticket_id = $1 and ($2::boolean or not c.internal) and c.removed_at is null
 order by c.created_at desc, c.id desc
 limit 1
 `
@@ -69,7 +100,7 @@ func (q *Queries) CommentLatest(ctx context.Context, arg CommentLatestParams) (C
 }
 
 const commentList = `-- name: CommentList :many
-select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at
+select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at
 from ticket_comments c
 join users u on u.id = c.author_id
 where c.ticket_id = $1
@@ -95,6 +126,7 @@ type CommentListRow struct {
 	Body       string
 	Internal   bool
 	CreatedAt  time.Time
+	RemovedAt  *time.Time
 }
 
 func (q *Queries) CommentList(ctx context.Context, arg CommentListParams) ([]CommentListRow, error) {
@@ -120,6 +152,7 @@ func (q *Queries) CommentList(ctx context.Context, arg CommentListParams) ([]Com
 			&i.Body,
 			&i.Internal,
 			&i.CreatedAt,
+			&i.RemovedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -129,6 +162,20 @@ func (q *Queries) CommentList(ctx context.Context, arg CommentListParams) ([]Com
 		return nil, err
 	}
 	return items, nil
+}
+
+const commentRemove = `-- name: CommentRemove :exec
+update ticket_comments set body = '', search = '', removed_at = $1::timestamptz where id = $2
+`
+
+type CommentRemoveParams struct {
+	RemovedAt time.Time
+	ID        uuid.UUID
+}
+
+func (q *Queries) CommentRemove(ctx context.Context, arg CommentRemoveParams) error {
+	_, err := q.db.Exec(ctx, commentRemove, arg.RemovedAt, arg.ID)
+	return err
 }
 
 const idempotencyAdd = `-- name: IdempotencyAdd :exec
@@ -201,15 +248,39 @@ func (q *Queries) IdempotencyGet(ctx context.Context, arg IdempotencyGetParams) 
 }
 
 const idempotencyPurge = `-- name: IdempotencyPurge :execrows
-delete from idempotency_keys where created_at < $1
+delete from idempotency_keys k
+using (select o.user_id, o.key from idempotency_keys o where o.created_at < $1
+       order by o.created_at limit $2 for update skip locked) old
+where k.user_id = old.user_id and k.key = old.key
 `
 
-func (q *Queries) IdempotencyPurge(ctx context.Context, before time.Time) (int64, error) {
-	result, err := q.db.Exec(ctx, idempotencyPurge, before)
+type IdempotencyPurgeParams struct {
+	Before time.Time
+	Most   int32
+}
+
+func (q *Queries) IdempotencyPurge(ctx context.Context, arg IdempotencyPurgeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, idempotencyPurge, arg.Before, arg.Most)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const idempotencyRedact = `-- name: IdempotencyRedact :exec
+update idempotency_keys set response = response || '{"body": ""}'::jsonb
+where created_at = $1 and object_id = $2
+`
+
+type IdempotencyRedactParams struct {
+	CreatedAt time.Time
+	ObjectID  uuid.UUID
+}
+
+// Removes a comment's text from the answer that is kept for its key.
+func (q *Queries) IdempotencyRedact(ctx context.Context, arg IdempotencyRedactParams) error {
+	_, err := q.db.Exec(ctx, idempotencyRedact, arg.CreatedAt, arg.ObjectID)
+	return err
 }
 
 const ticketAccept = `-- name: TicketAccept :execrows
@@ -291,8 +362,12 @@ func (q *Queries) TicketClearAssignee(ctx context.Context, id uuid.UUID) error {
 const ticketCreate = `-- name: TicketCreate :one
 with chosen as materialized (
     select engineer_choose(array[$1::uuid]) as engineer
-    where not exists (select from idempotency_keys k
-                      where k.user_id = $1 and k.key = $2::text)
+    where case
+        when exists (select from idempotency_keys k
+                     where k.user_id = $2::uuid and k.key = $3::text) then false
+        when $4::text = '' then true
+        else rate_limit_hit($4, $5::timestamptz, make_interval(secs => $6::float8), $7::integer)
+    end
 ),
 assignee as (
     select (engineer->>'id')::uuid as id, engineer->>'name' as name, engineer->>'email' as email,
@@ -302,57 +377,58 @@ assignee as (
 ),
 ticket as (
     insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
-    select $3::uuid, $4::text, $5::text,
-           $6::ticket_priority, $1::uuid, a.id,
-           case when a.id is null then $7::timestamptz end, $7::timestamptz, $7::timestamptz
+    select $8::uuid, $9::text, $10::text,
+           $11::ticket_priority, $1::uuid, a.id,
+           case when a.id is null then $5::timestamptz end, $5::timestamptz, $5::timestamptz
     from chosen
     left join assignee a on true
     returning id, number, assignee_id
 ),
 searchable as (
     insert into ticket_search (ticket_id, search, folding)
-    select t.id, setweight(to_tsvector('simple', $8::text), 'A') || setweight(to_tsvector('simple', $9::text), 'B'),
-           $10::smallint
+    select t.id, setweight(to_tsvector('simple', $12::text), 'A') || setweight(to_tsvector('simple', $13::text), 'B'),
+           $14::smallint
     from ticket t
 ),
 created_event as (
     insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
-    select $11::uuid, t.id, 'created', $1, $12::jsonb, $7
+    select $15::uuid, t.id, 'created', $2, $16::jsonb, $5
     from ticket t
 ),
 assigned_event as (
     insert into ticket_events (id, ticket_id, kind, changes, created_at)
-    select $13::uuid, t.id, 'assigned',
+    select $17::uuid, t.id, 'assigned',
            jsonb_build_object(
                'assignee', jsonb_build_object('from', null, 'to', jsonb_build_object('id', a.id, 'name', a.name)),
-               'why', jsonb_build_object('cause', 'created', 'rule', $14::text, 'candidates', a.candidates)),
-           $7
+               'why', jsonb_build_object('cause', 'created', 'rule', $18::text, 'candidates', a.candidates)),
+           $5
     from ticket t, assignee a
 ),
 receipt as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $15::uuid, $16::text, t.id,
-           $17::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
-           $18::text, $7
+    select $19::uuid, $20::text, t.id,
+           $21::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
+           $22::text, $5
     from ticket t
 ),
 assigned_notice as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $19::uuid, $20::text, t.id,
-           $21::jsonb || jsonb_build_object('number', t.number,
+    select $23::uuid, $24::text, t.id,
+           $25::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
-           $18, $7
+           $22, $5
     from ticket t, assignee a
+    where a.id <> $2
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select $1, $2::text, $22::bytea, t.id,
-           jsonb_build_object('number', t.number, 'reporter_name', $17::jsonb #>> '{to,name}',
-                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $7),
-           $7
+    select $2, $3::text, $26::bytea, t.id,
+           jsonb_build_object('number', t.number, 'reporter', $21::jsonb->'to',
+                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $5),
+           $5
     from ticket t
     left join assignee a on true
-    where $2::text is not null
+    where $3::text is not null
 )
 select t.number, t.assignee_id, coalesce((select name from assignee), '')::text as assignee_name
 from ticket t
@@ -360,12 +436,16 @@ from ticket t
 
 type TicketCreateParams struct {
 	ReporterID         uuid.UUID
+	ActorID            uuid.UUID
 	IdempotencyKey     *string
+	LimitKey           string
+	Now                time.Time
+	LimitSeconds       float64
+	LimitMost          int32
 	ID                 uuid.UUID
 	Title              string
 	Description        string
 	Priority           TicketPriority
-	Now                time.Time
 	TitleWords         string
 	DescriptionWords   string
 	Folding            int16
@@ -391,16 +471,21 @@ type TicketCreateRow struct {
 
 // Raises a ticket in one statement: chooses and locks the engineer (function
 // engineer_choose), writes ticket, events, outbox entries and the answer to the
-// Idempotency-Key. No row comes back when the key has been used.
+// Idempotency-Key. No row comes back when the key has been used or the limit of
+// the actor (limit_key, empty for none) is reached.
 func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (TicketCreateRow, error) {
 	row := q.db.QueryRow(ctx, ticketCreate,
 		arg.ReporterID,
+		arg.ActorID,
 		arg.IdempotencyKey,
+		arg.LimitKey,
+		arg.Now,
+		arg.LimitSeconds,
+		arg.LimitMost,
 		arg.ID,
 		arg.Title,
 		arg.Description,
 		arg.Priority,
-		arg.Now,
 		arg.TitleWords,
 		arg.DescriptionWords,
 		arg.Folding,
@@ -511,10 +596,22 @@ func (q *Queries) TicketEventList(ctx context.Context, arg TicketEventListParams
 	return items, nil
 }
 
+const ticketFind = `-- name: TicketFind :one
+select id from tickets where number = $1
+`
+
+func (q *Queries) TicketFind(ctx context.Context, number int64) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, ticketFind, number)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
+}
+
 const ticketGet = `-- name: TicketGet :one
 select t.id, t.number, t.title, t.description, t.status, t.priority,
-       t.reporter_id, r.name as reporter_name, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
-       t.resolution, t.version, t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
+       t.reporter_id, r.name as reporter_name, r.email as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
+       t.resolution, t.blocked_reason, t.waiting_for, t.version,
+       t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
 from tickets t
 join users r on r.id = t.reporter_id
 left join users a on a.id = t.assignee_id
@@ -522,25 +619,29 @@ where t.id = $1
 `
 
 type TicketGetRow struct {
-	ID           uuid.UUID
-	Number       int64
-	Title        string
-	Description  string
-	Status       TicketStatus
-	Priority     TicketPriority
-	ReporterID   uuid.UUID
-	ReporterName string
-	AssigneeID   *uuid.UUID
-	AssigneeName string
-	Resolution   *string
-	Version      int32
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	AcceptedAt   *time.Time
-	ResolvedAt   *time.Time
-	ClosedAt     *time.Time
+	ID            uuid.UUID
+	Number        int64
+	Title         string
+	Description   string
+	Status        TicketStatus
+	Priority      TicketPriority
+	ReporterID    uuid.UUID
+	ReporterName  string
+	ReporterEmail string
+	AssigneeID    *uuid.UUID
+	AssigneeName  string
+	Resolution    *string
+	BlockedReason *string
+	WaitingFor    *TicketWaitingFor
+	Version       int32
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	AcceptedAt    *time.Time
+	ResolvedAt    *time.Time
+	ClosedAt      *time.Time
 }
 
+// The columns are those of ticket.Columns, in their order.
 func (q *Queries) TicketGet(ctx context.Context, id uuid.UUID) (TicketGetRow, error) {
 	row := q.db.QueryRow(ctx, ticketGet, id)
 	var i TicketGetRow
@@ -553,9 +654,12 @@ func (q *Queries) TicketGet(ctx context.Context, id uuid.UUID) (TicketGetRow, er
 		&i.Priority,
 		&i.ReporterID,
 		&i.ReporterName,
+		&i.ReporterEmail,
 		&i.AssigneeID,
 		&i.AssigneeName,
 		&i.Resolution,
+		&i.BlockedReason,
+		&i.WaitingFor,
 		&i.Version,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -567,59 +671,16 @@ func (q *Queries) TicketGet(ctx context.Context, id uuid.UUID) (TicketGetRow, er
 }
 
 const ticketLock = `-- name: TicketLock :one
-select t.id, t.number, t.title, t.description, t.status, t.priority,
-       t.reporter_id, r.name as reporter_name, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
-       t.resolution, t.version, t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
-from tickets t
-join users r on r.id = t.reporter_id
-left join users a on a.id = t.assignee_id
-where t.id = $1
-for no key update of t
+select id from tickets where id = $1 for no key update
 `
 
-type TicketLockRow struct {
-	ID           uuid.UUID
-	Number       int64
-	Title        string
-	Description  string
-	Status       TicketStatus
-	Priority     TicketPriority
-	ReporterID   uuid.UUID
-	ReporterName string
-	AssigneeID   *uuid.UUID
-	AssigneeName string
-	Resolution   *string
-	Version      int32
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	AcceptedAt   *time.Time
-	ResolvedAt   *time.Time
-	ClosedAt     *time.Time
-}
-
-func (q *Queries) TicketLock(ctx context.Context, id uuid.UUID) (TicketLockRow, error) {
+// Locks a ticket. It is read afterwards, by a statement that sees what others
+// committed while this one waited.
+func (q *Queries) TicketLock(ctx context.Context, id uuid.UUID) (uuid.UUID, error) {
 	row := q.db.QueryRow(ctx, ticketLock, id)
-	var i TicketLockRow
-	err := row.Scan(
-		&i.ID,
-		&i.Number,
-		&i.Title,
-		&i.Description,
-		&i.Status,
-		&i.Priority,
-		&i.ReporterID,
-		&i.ReporterName,
-		&i.AssigneeID,
-		&i.AssigneeName,
-		&i.Resolution,
-		&i.Version,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-		&i.AcceptedAt,
-		&i.ResolvedAt,
-		&i.ClosedAt,
-	)
-	return i, err
+	var id_2 uuid.UUID
+	err := row.Scan(&id_2)
+	return id_2, err
 }
 
 const ticketSearchPut = `-- name: TicketSearchPut :exec
@@ -668,25 +729,28 @@ update tickets
 set title = $1,
     description = case when description = $2 then description else $2 end,
     priority = $3, status = $4::ticket_status,
-    resolution = case when resolution = $5 then resolution else $5 end,
-    accepted_at = $6, resolved_at = $7, closed_at = $8,
+    blocked_reason = $5, waiting_for = $6,
+    resolution = case when resolution = $7 then resolution else $7 end,
+    accepted_at = $8, resolved_at = $9, closed_at = $10,
     waiting_since = case when $4::ticket_status in ('resolved', 'closed') then null else waiting_since end,
-    version = version + 1, updated_at = $9
-where id = $10 and version = $11
+    version = version + 1, updated_at = $11
+where id = $12 and version = $13
 `
 
 type TicketUpdateParams struct {
-	Title       string
-	Description string
-	Priority    TicketPriority
-	Status      TicketStatus
-	Resolution  *string
-	AcceptedAt  *time.Time
-	ResolvedAt  *time.Time
-	ClosedAt    *time.Time
-	UpdatedAt   time.Time
-	ID          uuid.UUID
-	Version     int32
+	Title         string
+	Description   string
+	Priority      TicketPriority
+	Status        TicketStatus
+	BlockedReason *string
+	WaitingFor    *TicketWaitingFor
+	Resolution    *string
+	AcceptedAt    *time.Time
+	ResolvedAt    *time.Time
+	ClosedAt      *time.Time
+	UpdatedAt     time.Time
+	ID            uuid.UUID
+	Version       int32
 }
 
 // Compare-and-set on the version. A long text that stays the same is not written
@@ -697,6 +761,8 @@ func (q *Queries) TicketUpdate(ctx context.Context, arg TicketUpdateParams) (int
 		arg.Description,
 		arg.Priority,
 		arg.Status,
+		arg.BlockedReason,
+		arg.WaitingFor,
 		arg.Resolution,
 		arg.AcceptedAt,
 		arg.ResolvedAt,

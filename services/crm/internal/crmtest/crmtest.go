@@ -291,8 +291,8 @@ type Ticket struct {
 	Status      string
 	Priority    string
 	Reporter    struct {
-		ID   uuid.UUID
-		Name string
+		ID          uuid.UUID
+		Name, Email string
 	}
 	Assignee *struct {
 		ID   uuid.UUID
@@ -300,6 +300,10 @@ type Ticket struct {
 	}
 	Resolution *string
 	Version    int
+
+	BlockedReason *string `json:"blocked_reason"`
+	WaitingFor    *string `json:"waiting_for"`
+
 	CreatedAt  time.Time  `json:"created_at"`
 	UpdatedAt  time.Time  `json:"updated_at"`
 	AcceptedAt *time.Time `json:"accepted_at"`

@@ -37,7 +37,7 @@ func envOn(t testing.TB, pool *pgxpool.Pool) *testEnv {
 }
 
 func mount(e *crmtest.Env, api *httpapi.API) {
-	ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
+	ticket.Register(api, ticket.NewService(ticket.Config{Pool: e.Pool, Now: e.Now, Changed: func() {}}))
 }
 
 var discard = slog.New(slog.DiscardHandler)
@@ -62,7 +62,7 @@ func (d *testEnv) newReplica(adjust func(*Service)) *replica {
 		adjust(service)
 	}
 	handler := d.NewHandler(log, func(e *crmtest.Env, api *httpapi.API) {
-		ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, service.Wake))
+		ticket.Register(api, ticket.NewService(ticket.Config{Pool: e.Pool, Now: e.Now, Changed: service.Wake}))
 		Register(api, service)
 	})
 	r := &replica{testEnv: d, service: service, registry: registry}
@@ -278,7 +278,7 @@ func (l *client) ends(within time.Duration) error {
 // comment writes a comment through the replica, whose service is woken by it.
 func (r *replica) comment(who crmtest.User, t crmtest.Ticket, text string, internal bool) {
 	r.Helper()
-	s := ticket.NewService(r.Pool, nil, r.Now, r.service.Wake)
+	s := ticket.NewService(ticket.Config{Pool: r.Pool, Now: r.Now, Changed: r.service.Wake})
 	if _, err := s.AddComment(context.Background(), ticket.Viewer(who), t.ID, text, internal, nil); err != nil {
 		r.Fatal(err)
 	}

@@ -36,6 +36,7 @@ const (
 	auditApproved       = "registration_approved"
 	auditRejected       = "registration_rejected"
 	auditRefused        = "access_refused" // wrong role
+	auditCommentRemoved = "comment_removed"
 )
 
 // audit is one event to be recorded. before and after are facts for an admin to
@@ -64,6 +65,12 @@ func record(ctx context.Context, q *crmdb.Queries, now time.Time, a audit) error
 		return fmt.Errorf("record %s: %w", a.kind, err)
 	}
 	return nil
+}
+
+// RecordCommentRemoved records that actor removed a comment of a ticket, in the
+// transaction that does so.
+func RecordCommentRemoved(ctx context.Context, q *crmdb.Queries, now time.Time, actor, comment, ticket uuid.UUID) error {
+	return record(ctx, q, now, audit{kind: auditCommentRemoved, actor: actor, object: comment, before: map[string]uuid.UUID{"ticket_id": ticket}})
 }
 
 func encodeFacts(v any) ([]byte, error) {

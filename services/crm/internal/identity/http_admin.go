@@ -207,7 +207,7 @@ type listAuditInput struct {
 	httpapi.PageParams
 	Actor         uuid.UUID `query:"actor" format:"uuid" doc:"Who did it."`
 	Object        uuid.UUID `query:"object" format:"uuid" doc:"The user or session it was done to."`
-	Kind          string    `query:"kind" enum:"admin_created,registered,login_succeeded,login_failed,login_refused,refresh_reused,logged_out,session_ended,password_changed,password_reset_requested,password_reset,email_verified,user_changed,user_invited,user_erased,user_exported,sessions_ended,registration_approved,registration_rejected,access_refused"`
+	Kind          string    `query:"kind" enum:"admin_created,registered,login_succeeded,login_failed,login_refused,refresh_reused,logged_out,session_ended,password_changed,password_reset_requested,password_reset,email_verified,user_changed,user_invited,user_erased,user_exported,sessions_ended,registration_approved,registration_rejected,access_refused,comment_removed"`
 	CreatedAfter  time.Time `query:"created_after"`
 	CreatedBefore time.Time `query:"created_before"`
 }

@@ -134,6 +134,7 @@ type TicketCommented struct {
 	ActorName string `json:"actor_name"`
 	Body      string `json:"body"`
 	Internal  bool   `json:"internal"`
+	Status    string `json:"status,omitempty"` // that the comment took the ticket to; empty if it didn't
 }
 
 // Kind is "ticket_received".

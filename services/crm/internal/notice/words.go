@@ -101,6 +101,9 @@ func (n TicketCommented) Message(links Links) Message {
 	if n.Internal {
 		l.Lead = fmt.Sprintf("%s wrote an internal comment on ticket %s. The customer can't see it.", by, n.quoted())
 	}
+	if n.Status != "" {
+		l.Lead += fmt.Sprintf(" It is now %s again.", words(n.Status))
+	}
 	l = l.quoted(by+" wrote", n.Body)
 	l.Closing = []string{n.howToAnswer(links)}
 	return n.mail(links, n.To, "new "+kind, l)

@@ -14,7 +14,7 @@ type testEnv struct{ *crmtest.Env }
 func newTestEnv(t testing.TB) *testEnv {
 	t.Helper()
 	return &testEnv{crmtest.New(t, func(e *crmtest.Env, api *httpapi.API) {
-		ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
+		ticket.Register(api, ticket.NewService(ticket.Config{Pool: e.Pool, Now: e.Now, Changed: func() {}}))
 		Register(api, NewService(e.Pool, e.Now))
 	})}
 }

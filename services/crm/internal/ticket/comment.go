@@ -12,37 +12,43 @@ import (
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/text"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/outbox"
 )
 
-// Comment is what somebody wrote on a ticket. An internal one is for engineers
-// and admins alone.
+// Comment is what a person wrote on a ticket. An internal one is for engineers
+// and admins alone. A removed one has RemovedAt and no Body.
 type Comment struct {
-	ID        uuid.UUID `json:"id"`
-	TicketID  uuid.UUID `json:"ticket_id"`
-	Author    Person    `json:"author"`
-	Body      string    `json:"body"`
-	Internal  bool      `json:"internal"`
-	CreatedAt time.Time `json:"created_at"`
+	ID        uuid.UUID  `json:"id"`
+	TicketID  uuid.UUID  `json:"ticket_id"`
+	Author    Person     `json:"author"`
+	Body      string     `json:"body"`
+	Internal  bool       `json:"internal"`
+	CreatedAt time.Time  `json:"created_at"`
+	RemovedAt *time.Time `json:"removed_at,omitempty"`
 }
 
-// AddComment writes a comment on a ticket that the viewer may see, in any
-// status. Customers don't write internal ones: forbidden. With a key, the same
-// comment again returns the first answer; see Once for the errors.
+// AddComment writes a comment on a ticket that the viewer may see. Customers
+// don't write internal ones: forbidden. A public comment by the reporter takes a
+// ticket that waits for the customer back to in_progress and reopens one that is
+// done; conflict if it was closed longer than ReopenWithin ago. With a key, the
+// same comment again returns the first answer; see Once for the errors.
+// rate_limited beyond PerHour.
 func (s *Service) AddComment(ctx context.Context, v Viewer, id uuid.UUID, body string, internal bool, once *Once) (Comment, error) {
-	c := Comment{
-		ID: uuid.Must(uuid.NewV7()), TicketID: id, Author: Person{ID: v.ID, Name: v.Name},
-		Body: body, Internal: internal, CreatedAt: s.now(),
-	}
-	_, err := s.change(ctx, v, id, func(q *crmdb.Queries, t Ticket) (Ticket, error) {
+	c := Comment{ID: uuid.Must(uuid.NewV7()), TicketID: id, Author: Person{ID: v.ID, Name: v.Name}, Body: body, Internal: internal}
+	_, err := s.change(ctx, v, id, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
 		if internal && !v.Staff() {
 			return t, errs.New(errs.Forbidden, errs.CodeForbidden, "Only engineers and admins write internal comments.")
 		}
+		c.CreatedAt = now
 		if err := remember(ctx, q, v, c, once); err != nil {
 			return t, err
 		}
-		return t, writeComment(ctx, q, v, t, c)
+		if err := s.hitLimit(ctx, q, v, commentsPerHour, now); err != nil {
+			return t, err
+		}
+		return s.writeComment(ctx, q, v, t, c)
 	})
 	if once == nil || !once.spent(err) {
 		return c, err
@@ -76,37 +82,128 @@ func remember(ctx context.Context, q *crmdb.Queries, v Viewer, c Comment, once *
 	return nil
 }
 
-func writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c Comment) error {
+// writeComment stores a comment with its event, what it does to the ticket, and
+// the notices.
+func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, before Ticket, c Comment) (Ticket, error) {
+	after := before
+	if v.ID == before.Reporter.ID && !c.Internal {
+		to, refusal := before.afterCommentOfReporter(c.CreatedAt, s.reopenWithin)
+		if err := refused(refusal, before, 0); err != nil {
+			return Ticket{}, err
+		}
+		if to != before.Status {
+			after = Edit{Status: &to}.apply(before, c.CreatedAt)
+		}
+	}
+	if err := storeComment(ctx, q, v, before, c); err != nil {
+		return Ticket{}, err
+	}
+	audience, err := q.TicketAudience(ctx, before.ID)
+	if err != nil {
+		return Ticket{}, fmt.Errorf("list audience: %w", err)
+	}
+	var offeredTo *notice.Person
+	switch {
+	case after.Status != before.Status:
+		offeredTo, err = write(ctx, q, v, before, after)
+	case !c.Internal:
+		err = q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: before.ID, Now: c.CreatedAt})
+	}
+	if err != nil {
+		return Ticket{}, fmt.Errorf("update ticket: %w", err)
+	}
+	return after, notifyOfComment(ctx, q, v, before, after, c, audience, offeredTo)
+}
+
+func storeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c Comment) error {
 	if err := q.CommentAdd(ctx, crmdb.CommentAddParams{
 		ID: c.ID, TicketID: t.ID, AuthorID: v.ID, Body: c.Body, Words: text.Words(c.Body), Folding: Folding, Internal: c.Internal, CreatedAt: c.CreatedAt,
 	}); err != nil {
 		return fmt.Errorf("add comment: %w", err)
 	}
-	if !c.Internal {
-		if err := q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: t.ID, Now: c.CreatedAt}); err != nil {
-			return fmt.Errorf("touch ticket: %w", err)
-		}
-	}
-	changes := map[string]any{"comment": map[string]any{"id": c.ID, "internal": c.Internal}}
-	if err := addEvent(ctx, q, t.ID, EventCommented, v.ID, c.Internal, changes, c.CreatedAt); err != nil {
-		return err
-	}
-	audience, err := q.TicketAudience(ctx, t.ID)
-	if err != nil {
-		return fmt.Errorf("list audience: %w", err)
+	return addEvent(ctx, q, t.ID, EventCommented, v.ID, c.Internal, commentChanges(c), c.CreatedAt)
+}
+
+func commentChanges(c Comment) map[string]any {
+	return map[string]any{"comment": map[string]any{"id": c.ID, "internal": c.Internal}}
+}
+
+// notifyOfComment writes to reporter and assignee, save the author, customers for
+// an internal comment, and the engineer whom the ticket was just offered to.
+func notifyOfComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket, c Comment, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person) error {
+	status := ""
+	if after.Status != before.Status {
+		status = string(after.Status)
 	}
 	for _, p := range audience {
-		if p.ID == v.ID || c.Internal && p.Role == "customer" {
+		if p.ID == v.ID || c.Internal && p.Role == "customer" || offeredTo != nil && p.ID == offeredTo.ID {
 			continue
 		}
-		if err := outbox.Add(ctx, q, c.CreatedAt, t.ID, notice.TicketCommented{
-			Ticket: about(t), To: notice.Person{ID: p.ID, Name: p.Name, Email: p.Email},
-			ActorName: v.Name, Body: c.Body, Internal: c.Internal,
+		if err := outbox.Add(ctx, q, c.CreatedAt, after.ID, notice.TicketCommented{
+			Ticket: about(after), To: notice.Person{ID: p.ID, Name: p.Name, Email: p.Email},
+			ActorName: v.Name, Body: c.Body, Internal: c.Internal, Status: status,
 		}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// RemoveComment takes a comment's text away for good, for an admin: from the
+// comment, its search words, the answers kept for Idempotency-Keys and the
+// outbox. What was mailed before is out of reach. The comment stays in the list
+// as removed, an event and the audit log say who removed it. Removing it again
+// changes nothing.
+func (s *Service) RemoveComment(ctx context.Context, v Viewer, ticketID, commentID uuid.UUID) error {
+	_, err := s.change(ctx, v, ticketID, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
+		row, err := q.CommentGet(ctx, crmdb.CommentGetParams{ID: commentID, TicketID: ticketID})
+		if err != nil {
+			return t, missing("get comment", err)
+		}
+		if row.RemovedAt != nil {
+			return t, nil
+		}
+		if err := q.CommentRemove(ctx, crmdb.CommentRemoveParams{ID: commentID, RemovedAt: now}); err != nil {
+			return t, fmt.Errorf("remove comment: %w", err)
+		}
+		if err := redact(ctx, q, ticketID, row); err != nil {
+			return t, err
+		}
+		if !row.Internal {
+			if err := q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: t.ID, Now: now}); err != nil {
+				return t, fmt.Errorf("touch ticket: %w", err)
+			}
+		}
+		changes := commentChanges(Comment{ID: commentID, Internal: row.Internal})
+		if err := addEvent(ctx, q, ticketID, EventCommentRemoved, v.ID, row.Internal, changes, now); err != nil {
+			return t, err
+		}
+		return t, identity.RecordCommentRemoved(ctx, q, now, v.ID, commentID, ticketID)
+	})
+	return err
+}
+
+// redact removes the text of a comment from what was stored beside it.
+func redact(ctx context.Context, q *crmdb.Queries, ticketID uuid.UUID, c crmdb.CommentGetRow) error {
+	if err := q.IdempotencyRedact(ctx, crmdb.IdempotencyRedactParams{CreatedAt: c.CreatedAt, ObjectID: c.ID}); err != nil {
+		return fmt.Errorf("redact answers: %w", err)
+	}
+	if err := q.OutboxRedact(ctx, crmdb.OutboxRedactParams{
+		Body: c.Body, Reference: ticketID, FromID: firstIDAt(c.CreatedAt.Add(-time.Hour)), ToID: uuid.Max,
+	}); err != nil {
+		return fmt.Errorf("redact notices: %w", err)
+	}
+	return nil
+}
+
+// firstIDAt is the least UUIDv7 of a moment (RFC 9562, section 5.7).
+func firstIDAt(at time.Time) uuid.UUID {
+	var id uuid.UUID
+	ms := at.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // one byte of the time each
+	}
+	return id
 }
 
 // Position is a place in a list that is ordered by time and id; the zero value
@@ -117,32 +214,28 @@ type Position struct {
 }
 
 // Comments lists the comments on a ticket that the viewer may read, newest
-// first, at most limit, and where the next page begins; nil on the last.
-func (s *Service) Comments(ctx context.Context, v Viewer, id uuid.UUID, limit int, from *Position) ([]Comment, *Position, error) {
+// first, at most n that follow the position; nil is the beginning.
+func (s *Service) Comments(ctx context.Context, v Viewer, id uuid.UUID, after *Position, n int) ([]Comment, error) {
 	if _, err := s.Get(ctx, v, id); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if from == nil {
-		from = &Position{At: s.now().AddDate(100, 0, 0), ID: uuid.Max}
+	if after == nil {
+		after = &Position{At: s.now().AddDate(100, 0, 0), ID: uuid.Max}
 	}
 	rows, err := crmdb.New(s.pool).CommentList(ctx, crmdb.CommentListParams{
-		TicketID: id, WithInternal: v.Staff(), BeforeCreatedAt: from.At, BeforeID: from.ID, Most: int32(limit + 1), //nolint:gosec // limit is at most 100
+		TicketID: id, WithInternal: v.Staff(), BeforeCreatedAt: after.At, BeforeID: after.ID, Most: int32(n), //nolint:gosec // a page has at most 100
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("list comments: %w", err)
+		return nil, fmt.Errorf("list comments: %w", err)
 	}
-	comments := make([]Comment, 0, len(rows))
-	for _, r := range rows {
-		comments = append(comments, Comment{
+	comments := make([]Comment, len(rows))
+	for i, r := range rows {
+		comments[i] = Comment{
 			ID: r.ID, TicketID: r.TicketID, Author: Person{ID: r.AuthorID, Name: r.AuthorName},
-			Body: r.Body, Internal: r.Internal, CreatedAt: r.CreatedAt,
-		})
+			Body: r.Body, Internal: r.Internal, CreatedAt: r.CreatedAt, RemovedAt: r.RemovedAt,
+		}
 	}
-	if len(comments) <= limit {
-		return comments, nil, nil
-	}
-	last := comments[limit-1]
-	return comments[:limit], &Position{At: last.CreatedAt, ID: last.ID}, nil
+	return comments, nil
 }
 
 // Event is one thing that happened to a ticket. Changes maps each field to its
@@ -157,40 +250,35 @@ type Event struct {
 	CreatedAt time.Time
 }
 
-// Events tells the life of a ticket as far as the viewer may know it, oldest
-// first, at most limit, and where the next page begins; nil on the last.
-func (s *Service) Events(ctx context.Context, v Viewer, id uuid.UUID, limit int, from *Position) ([]Event, *Position, error) {
+// Events lists the life of a ticket as far as the viewer may know it, oldest
+// first, at most n that follow the position; nil is the beginning.
+func (s *Service) Events(ctx context.Context, v Viewer, id uuid.UUID, after *Position, n int) ([]Event, error) {
 	if _, err := s.Get(ctx, v, id); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if from == nil {
-		from = &Position{}
+	if after == nil {
+		after = &Position{}
 	}
 	rows, err := crmdb.New(s.pool).TicketEventList(ctx, crmdb.TicketEventListParams{
-		TicketID: id, WithInternal: v.Staff(), AfterCreatedAt: from.At, AfterID: from.ID, Most: int32(limit + 1), //nolint:gosec // limit is at most 100
+		TicketID: id, WithInternal: v.Staff(), AfterCreatedAt: after.At, AfterID: after.ID, Most: int32(n), //nolint:gosec // a page has at most 100
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("list events: %w", err)
+		return nil, fmt.Errorf("list events: %w", err)
 	}
-	events := make([]Event, 0, len(rows))
-	for _, r := range rows {
+	events := make([]Event, len(rows))
+	for i, r := range rows {
 		e := Event{ID: r.ID, TicketID: r.TicketID, Kind: r.Kind, Internal: r.Internal, Changes: r.Changes, CreatedAt: r.CreatedAt}
 		if r.ActorID != nil {
 			e.Actor = &Person{ID: *r.ActorID, Name: r.ActorName}
 		}
-		if e, err = e.ForViewer(v); err != nil {
-			return nil, nil, err
+		if events[i], err = e.ForViewer(v); err != nil {
+			return nil, err
 		}
-		events = append(events, e)
 	}
-	if len(events) <= limit {
-		return events, nil, nil
-	}
-	last := events[limit-1]
-	return events[:limit], &Position{At: last.CreatedAt, ID: last.ID}, nil
+	return events, nil
 }
 
-// ForViewer takes out what is for engineers and admins alone: why an engineer
+// ForViewer removes what is for engineers and admins alone: why an engineer
 // was chosen, or declined.
 func (e Event) ForViewer(v Viewer) (Event, error) {
 	if v.Staff() {

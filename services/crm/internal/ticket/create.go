@@ -10,43 +10,109 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"fixdesk/pkg/address"
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/pg"
 	"fixdesk/pkg/text"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/notice"
 )
 
-// New is a ticket to be raised.
+// New is a ticket to be raised. ReporterEmail, for staff alone, names the
+// customer on whose behalf it is raised; an address without an account becomes a
+// customer of the name ReporterName.
 type New struct {
 	Title       string
 	Description string
 	Priority    Priority
+
+	ReporterEmail string
+	ReporterName  string
 }
 
 // Create raises a ticket and assigns it to an approved engineer, if any, in the
 // same transaction. With a key, the same request again returns the first answer;
-// see Once for the errors.
+// see Once for the errors. rate_limited beyond PerHour.
 func (s *Service) Create(ctx context.Context, v Viewer, in New, once *Once) (Ticket, error) {
-	now := s.now()
-	t := Ticket{
-		ID: uuid.Must(uuid.NewV7()), Title: in.Title, Description: in.Description, Status: Open, Priority: in.Priority,
-		Reporter: Person{ID: v.ID, Name: v.Name}, Version: 1, CreatedAt: now, UpdatedAt: now,
+	if in.ReporterEmail != "" && !v.Staff() {
+		return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only engineers and admins raise tickets for others.")
 	}
-	arg, err := createParams(ctx, v, t, once)
-	if err != nil {
-		return Ticket{}, err
-	}
-	row, err := crmdb.New(s.pool).TicketCreate(ctx, arg)
-	if once != nil && (errors.Is(err, pgx.ErrNoRows) || once.spent(err)) {
-		return s.createdBefore(ctx, v, t, once, err)
+	t, row, err := s.create(ctx, v, in, once)
+	if errors.Is(err, pgx.ErrNoRows) || once != nil && once.spent(err) {
+		return s.notCreated(ctx, v, in, once, err)
 	}
 	if err != nil {
 		return Ticket{}, fmt.Errorf("create ticket: %w", err)
 	}
-	s.told()
+	s.changed()
 	return t.created(row), nil
+}
+
+// create raises the ticket in one statement, together with its reporter where
+// there may be none yet.
+func (s *Service) create(ctx context.Context, v Viewer, in New, once *Once) (t Ticket, row crmdb.TicketCreateRow, err error) {
+	now := s.now().UTC().Truncate(time.Microsecond)
+	if in.ReporterEmail == "" {
+		t = in.by(Person{ID: v.ID, Name: v.Name, Email: v.Email}, now)
+		row, err = s.insert(ctx, crmdb.New(s.pool), v, t, once)
+		return t, row, err
+	}
+	err = pg.Retry(ctx, func() error {
+		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			q := crmdb.New(tx)
+			reporter, err := ensureReporter(ctx, q, v, in, now)
+			if err != nil {
+				return err
+			}
+			t = in.by(reporter, now)
+			row, err = s.insert(ctx, q, v, t, once)
+			return err
+		})
+	})
+	return t, row, err
+}
+
+func (in New) by(reporter Person, now time.Time) Ticket {
+	return Ticket{
+		ID: uuid.Must(uuid.NewV7()), Title: in.Title, Description: in.Description, Status: Open, Priority: in.Priority,
+		Reporter: reporter, Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+// ensureReporter gives the customer on whose behalf the ticket is raised.
+func ensureReporter(ctx context.Context, q *crmdb.Queries, v Viewer, in New, now time.Time) (Person, error) {
+	refuse := func(message string) error {
+		return errs.Validation(errs.Field{Location: "body.reporter_email", Message: message})
+	}
+	id, err := identity.EnsureCustomer(ctx, q, now, v.ID, in.ReporterEmail, in.ReporterName)
+	if errors.Is(err, address.ErrInvalid) {
+		return Person{}, refuse("must be an e-mail address")
+	}
+	if err != nil {
+		return Person{}, err
+	}
+	user, err := q.UserGet(ctx, id)
+	if err != nil {
+		return Person{}, fmt.Errorf("read reporter: %w", err)
+	}
+	if user.Status != crmdb.UserStatusApproved {
+		return Person{}, refuse("must not belong to an account that is not approved")
+	}
+	return Person{ID: user.ID, Name: user.Name, Email: user.Email}, nil
+}
+
+func (s *Service) insert(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, once *Once) (crmdb.TicketCreateRow, error) {
+	arg, err := createParams(ctx, v, t, once)
+	if err != nil {
+		return crmdb.TicketCreateRow{}, err
+	}
+	if l, ok := s.limit(v, ticketsPerHour); ok {
+		arg.LimitKey, arg.LimitSeconds, arg.LimitMost = l.Key(v.ID), l.Span().Seconds(), l.Max()
+	}
+	return q.TicketCreate(ctx, arg)
 }
 
 func (t Ticket) created(row crmdb.TicketCreateRow) Ticket {
@@ -58,12 +124,13 @@ func (t Ticket) created(row crmdb.TicketCreateRow) Ticket {
 }
 
 func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.TicketCreateParams, error) {
-	receipt, err := json.Marshal(notice.TicketReceived{Ticket: about(t), To: *v.person(), Description: t.Description})
+	reporter := notice.Person{ID: t.Reporter.ID, Name: t.Reporter.Name, Email: t.Reporter.Email}
+	receipt, err := json.Marshal(notice.TicketReceived{Ticket: about(t), To: reporter, Description: t.Description})
 	if err != nil {
 		return crmdb.TicketCreateParams{}, fmt.Errorf("encode receipt: %w", err)
 	}
 	assigned, err := json.Marshal(notice.TicketAssigned{
-		Ticket: about(t), ReporterName: v.Name, Description: t.Description, Priority: string(t.Priority),
+		Ticket: about(t), ReporterName: reporter.Name, Description: t.Description, Priority: string(t.Priority),
 	})
 	if err != nil {
 		return crmdb.TicketCreateParams{}, fmt.Errorf("encode notice: %w", err)
@@ -76,7 +143,7 @@ func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.Ti
 	arg := crmdb.TicketCreateParams{
 		ID: t.ID, Title: t.Title, Description: t.Description,
 		TitleWords: text.Words(t.Title), DescriptionWords: text.Words(t.Description), Folding: Folding, Priority: crmdb.TicketPriority(t.Priority),
-		ReporterID: v.ID, Now: t.CreatedAt,
+		ReporterID: reporter.ID, ActorID: v.ID, Now: t.CreatedAt,
 		CreatedEventID: uuid.Must(uuid.NewV7()), CreatedChanges: created,
 		AssignedEventID: uuid.Must(uuid.NewV7()), Rule: assignment.Rule,
 		ReceiptID: uuid.Must(uuid.NewV7()), ReceiptKind: notice.KindTicketReceived, Receipt: receipt,
@@ -89,18 +156,37 @@ func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.Ti
 	return arg, nil
 }
 
-// createdBefore gives the answer that the first use of the key was given.
-func (s *Service) createdBefore(ctx context.Context, v Viewer, t Ticket, once *Once, cause error) (Ticket, error) {
+// notCreated answers a request that raised no ticket, since its key has been used
+// or the limit is reached.
+func (s *Service) notCreated(ctx context.Context, v Viewer, in New, once *Once, cause error) (Ticket, error) {
+	if l, limited := s.limit(v, ticketsPerHour); limited && errors.Is(cause, pgx.ErrNoRows) {
+		known := false
+		if once != nil {
+			var err error
+			if known, err = s.known(ctx, v, once); err != nil {
+				return Ticket{}, err
+			}
+		}
+		if !known {
+			return Ticket{}, l.Refusal(ctx, crmdb.New(s.pool), v.ID, s.now())
+		}
+	}
 	first, err := s.firstAnswer(ctx, v, once, cause)
 	if errors.Is(err, errKeyExpired) {
-		return s.Create(ctx, v, New{Title: t.Title, Description: t.Description, Priority: t.Priority}, once)
+		return s.Create(ctx, v, in, once)
 	}
 	if err != nil {
 		return Ticket{}, err
 	}
+	return in.answered(v, first)
+}
+
+// answered gives the ticket as the first use of a key was answered.
+func (in New) answered(v Viewer, first crmdb.IdempotencyGetRow) (Ticket, error) {
 	var answer struct {
 		Number       int64      `json:"number"`
-		ReporterName string     `json:"reporter_name"`
+		Reporter     Person     `json:"reporter"`
+		ReporterName string     `json:"reporter_name"` // as the release before stored it
 		AssigneeID   *uuid.UUID `json:"assignee_id"`
 		AssigneeName string     `json:"assignee_name"`
 		CreatedAt    time.Time  `json:"created_at"`
@@ -108,7 +194,10 @@ func (s *Service) createdBefore(ctx context.Context, v Viewer, t Ticket, once *O
 	if err := json.Unmarshal(first.Response, &answer); err != nil {
 		return Ticket{}, errs.New(errs.Internal, errs.CodeInternal, "The first answer can't be read.").Because(err)
 	}
-	t.Reporter.Name = answer.ReporterName
-	t.ID, t.CreatedAt, t.UpdatedAt = first.ObjectID, answer.CreatedAt, answer.CreatedAt
+	if answer.Reporter.ID == uuid.Nil {
+		answer.Reporter = Person{ID: v.ID, Name: answer.ReporterName, Email: v.Email}
+	}
+	t := in.by(answer.Reporter, answer.CreatedAt)
+	t.ID = first.ObjectID
 	return t.created(crmdb.TicketCreateRow{Number: answer.Number, AssigneeID: answer.AssigneeID, AssigneeName: answer.AssigneeName}), nil
 }

@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"testing"
+	"time"
 
 	"fixdesk/pkg/httpapi"
 	"fixdesk/services/crm/internal/crmtest"
@@ -28,6 +29,6 @@ func newPatientTestEnv(t testing.TB) *testEnv {
 }
 
 func (d *testEnv) mount(e *crmtest.Env, api *httpapi.API) {
-	d.service = NewService(e.Pool, nil, e.Now, func() {})
+	d.service = NewService(Config{Pool: e.Pool, Now: e.Now, Changed: func() {}, ReopenWithin: 14 * 24 * time.Hour})
 	Register(api, d.service)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,7 +18,7 @@ import (
 // Accept lets an engineer take on a ticket that is theirs or nobody's. Of many
 // at once exactly one succeeds, the others get already_accepted.
 func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, error) {
-	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket) (Ticket, error) {
+	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
 		switch r := before.checkAccept(v.ID); r {
 		case Allowed:
 		case NotYours:
@@ -25,7 +26,6 @@ func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, e
 		default:
 			return Ticket{}, refused(r, before, partyOf(v, before))
 		}
-		now := s.now()
 		n, err := q.TicketAccept(ctx, crmdb.TicketAcceptParams{ID: id, EngineerID: v.ID, Now: now})
 		if pg.IsForeignKey(err, "tickets_assignee_is_engineer") || err == nil && n == 0 {
 			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only an approved engineer accepts tickets.").Because(err)
@@ -49,7 +49,7 @@ func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, e
 		if err != nil {
 			return Ticket{}, fmt.Errorf("list audience: %w", err)
 		}
-		return after, tellChange(ctx, q, v, after, changes, audience, nil, now)
+		return after, notifyOfChange(ctx, q, v, after, changes, audience, nil, now)
 	})
 }
 
@@ -57,7 +57,7 @@ func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, e
 // read, and offers it to the next engineer. When nobody remains, the ticket
 // waits for one.
 func (s *Service) Decline(ctx context.Context, v Viewer, id uuid.UUID, reason string) (Ticket, error) {
-	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket) (Ticket, error) {
+	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
 		switch r := before.checkDecline(v.ID); r {
 		case Allowed:
 		case NotYours:
@@ -65,7 +65,6 @@ func (s *Service) Decline(ctx context.Context, v Viewer, id uuid.UUID, reason st
 		default:
 			return Ticket{}, refused(r, before, partyOf(v, before))
 		}
-		now := s.now()
 		if err := q.TicketDeclineAdd(ctx, crmdb.TicketDeclineAddParams{
 			TicketID: id, EngineerID: v.ID, Reason: reason, CreatedAt: now,
 		}); err != nil {
@@ -84,10 +83,15 @@ func (s *Service) Decline(ctx context.Context, v Viewer, id uuid.UUID, reason st
 	})
 }
 
-// Assign gives an active ticket to the engineer an admin chose; nil takes it
-// from its assignee. The present assignee again changes nothing.
+// Assign gives an active ticket to the engineer that an admin or its assignee
+// chose; nil, an admin's choice alone, takes it from its assignee. The present
+// assignee again changes nothing. Nobody is assigned a ticket that they reported.
 func (s *Service) Assign(ctx context.Context, v Viewer, id uuid.UUID, engineer *uuid.UUID) (Ticket, error) {
-	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket) (Ticket, error) {
+	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
+		if p := partyOf(v, before); p&AsAdmin == 0 && (p&AsAssignee == 0 || engineer == nil) {
+			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden,
+				"Only an admin or the ticket's assignee assigns it, and only an admin takes it from its assignee without naming another.")
+		}
 		if !before.Status.Active() {
 			return Ticket{}, errs.New(errs.Conflict, errs.CodeConflict,
 				"This ticket is "+string(before.Status)+". Reopen it before you assign it.")
@@ -102,7 +106,7 @@ func (s *Service) Assign(ctx context.Context, v Viewer, id uuid.UUID, engineer *
 		if err != nil {
 			return Ticket{}, err
 		}
-		m := move(before, v, assignment.Requested, "", s.now())
+		m := move(before, v, assignment.Requested, "", now)
 		m.Ticket.Assignee = from
 		err = assignment.Assign(ctx, q, m, to)
 		if errors.Is(err, assignment.ErrNoEngineer) {
@@ -151,4 +155,37 @@ func parties(ctx context.Context, q *crmdb.Queries, engineer *uuid.UUID, assigne
 		return nil, nil, notAnEngineer()
 	}
 	return to, from, nil
+}
+
+// Engineer is an engineer who can be assigned tickets.
+type Engineer struct {
+	ID            uuid.UUID
+	Name          string
+	Available     bool // gets tickets automatically
+	ActiveTickets int
+}
+
+// EngineerPosition is a place in the list of engineers.
+type EngineerPosition struct {
+	Name string    `json:"name"`
+	ID   uuid.UUID `json:"id"`
+}
+
+// Engineers lists engineers by name, at most n that follow the position; nil is
+// the beginning.
+func (s *Service) Engineers(ctx context.Context, after *EngineerPosition, n int) ([]Engineer, error) {
+	if after == nil {
+		after = &EngineerPosition{}
+	}
+	rows, err := crmdb.New(s.pool).EngineerList(ctx, crmdb.EngineerListParams{
+		AfterName: after.Name, AfterID: after.ID, Most: int32(n), //nolint:gosec // a page has at most 100
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list engineers: %w", err)
+	}
+	engineers := make([]Engineer, len(rows))
+	for i, r := range rows {
+		engineers[i] = Engineer{ID: r.UserID, Name: r.Name, Available: r.Available, ActiveTickets: int(r.ActiveTickets)}
+	}
+	return engineers, nil
 }

@@ -2,14 +2,15 @@ package ticket
 
 import (
 	"context"
+	"errors"
 	"net/http"
-	"strings"
-	"unicode"
+	"strconv"
 
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/pkg/text"
 	"fixdesk/services/crm/internal/identity"
 )
 
@@ -27,8 +28,8 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: Everybody,
 		Summary:     "Raise a ticket",
-		Description: "An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned as soon as an engineer is available. With an Idempotency-Key the same request again gives the first answer for 24 hours.",
-		Errors:      []string{errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
+		Description: "An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available; never its reporter. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gives the first answer for 24 hours.",
+		Errors:      []string{errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
 	}, h.create)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: Everybody,
@@ -37,7 +38,7 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: Everybody,
 		Summary:     "Edit a ticket or take it to another status",
-		Description: "Its reporter edits title and description while it is active, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing answers with the ticket as it is.",
+		Description: "Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, as to the status that it has already, answers with the ticket as it is.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeVersionMismatch, errs.CodeInvalidTransition, errs.CodeConflict},
 	}, h.update)
 	httpapi.Register(api, httpapi.Operation{
@@ -52,11 +53,15 @@ func Register(api *httpapi.API, s *Service) {
 		Errors:      []string{errs.CodeNotFound, errs.CodeInvalidTransition},
 	}, h.decline)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets/{id}/assign", ID: "assign-ticket", Tag: "tickets", Allow: Admins,
-		Summary:     "Give a ticket to an engineer, or take it from one",
-		Description: "null takes the ticket from its assignee; it then stays without one until an engineer accepts it or is given it.",
+		Method: http.MethodPost, Path: "/v1/tickets/{id}/assign", ID: "assign-ticket", Tag: "tickets", Allow: staff,
+		Summary:     "Assign a ticket to a named engineer, or take it from its assignee",
+		Description: "An admin assigns any active ticket, its assignee hands it to another engineer. null, for admins alone, takes it from its assignee; it then stays without one until an engineer accepts it or is assigned. Nobody is assigned a ticket that they reported.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeConflict},
 	}, h.assign)
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/engineers", ID: "list-engineers", Tag: "tickets", Allow: staff,
+		Summary: "Engineers who can be assigned tickets, by name", Errors: []string{errs.CodeInvalidCursor},
+	}, h.engineers)
 	registerConversation(api, h)
 	registerNotifications(api, h)
 }
@@ -69,9 +74,39 @@ func ViewerFrom(ctx context.Context) Viewer {
 	return Viewer{ID: p.UserID, Name: p.Name, Email: p.Email, Role: string(p.Role)}
 }
 
+// Ref names a ticket by its id or its number.
+type Ref struct {
+	ID     uuid.UUID
+	Number int64 // 0 when it is named by its id
+}
+
+var errRef = errors.New("neither a UUID nor a number")
+
+// UnmarshalText reads a UUID or a positive decimal number.
+func (r *Ref) UnmarshalText(text []byte) error {
+	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && n > 0 && strconv.FormatInt(n, 10) == string(text) {
+		*r = Ref{Number: n}
+		return nil
+	}
+	id, err := uuid.ParseBytes(text)
+	if err != nil || len(text) != len(id.String()) {
+		return errRef
+	}
+	*r = Ref{ID: id}
+	return nil
+}
+
 // TicketPath names a ticket in a path.
 type TicketPath struct {
-	ID uuid.UUID `path:"id" format:"uuid"`
+	Ticket Ref `path:"id" doc:"The ticket's id, or its number." example:"42"`
+}
+
+// id finds the ticket that a path names by its number.
+func (h handlers) id(ctx context.Context, in TicketPath) (uuid.UUID, error) {
+	if in.Ticket.Number == 0 {
+		return in.Ticket.ID, nil
+	}
+	return h.s.Find(ctx, in.Ticket.Number)
 }
 
 type ticketAnswer struct {
@@ -79,19 +114,29 @@ type ticketAnswer struct {
 	Body TicketView
 }
 
-func answer(t Ticket, err error) (*ticketAnswer, error) {
+// with answers with the ticket that do returns for the ticket of the path.
+func (h handlers) with(ctx context.Context, in TicketPath, do func(v Viewer, id uuid.UUID) (Ticket, error)) (*ticketAnswer, error) {
+	id, err := h.id(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return &ticketAnswer{ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(t)}, nil
+	v := ViewerFrom(ctx)
+	t, err := do(v, id)
+	if err != nil {
+		return nil, err
+	}
+	return &ticketAnswer{ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(v, t)}, nil
 }
 
 type createInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Makes a repeated request safe for 24 hours."`
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Makes a repeated request safe for 24 hours."`
 	Body           struct {
 		Title       string `json:"title" minLength:"1" maxLength:"200"`
 		Description string `json:"description" minLength:"1" maxLength:"20000"`
 		Priority    string `json:"priority,omitempty" enum:"low,normal,high,urgent" default:"normal"`
+
+		ReporterEmail string `json:"reporter_email,omitempty" minLength:"1" maxLength:"254" doc:"For engineers and admins: the address of the customer on whose behalf it is raised. An unknown one becomes a customer without a password."`
+		ReporterName  string `json:"reporter_name,omitempty" minLength:"1" maxLength:"200" doc:"The customer's name, for an unknown reporter_email."`
 	}
 }
 
@@ -102,26 +147,31 @@ type createAnswer struct {
 }
 
 func (h handlers) create(ctx context.Context, in *createInput) (*createAnswer, error) {
-	if err := validate(line("body.title", &in.Body.Title), prose("body.description", &in.Body.Description)); err != nil {
+	if err := clean(line("body.title", &in.Body.Title), prose("body.description", &in.Body.Description, 20000)); err != nil {
 		return nil, err
+	}
+	if in.Body.ReporterName != "" && in.Body.ReporterEmail == "" {
+		return nil, errs.Validation(errs.Field{Location: "body.reporter_name", Message: "goes with reporter_email"})
 	}
 	once, err := NewOnce(in.IdempotencyKey, "create-ticket", in.Body)
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.s.Create(ctx, ViewerFrom(ctx), New{
+	v := ViewerFrom(ctx)
+	t, err := h.s.Create(ctx, v, New{
 		Title: in.Body.Title, Description: in.Body.Description, Priority: Priority(in.Body.Priority),
+		ReporterEmail: in.Body.ReporterEmail, ReporterName: in.Body.ReporterName,
 	}, once)
 	if err != nil {
 		return nil, err
 	}
 	return &createAnswer{
-		Location: "/v1/tickets/" + t.ID.String(), ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(t),
+		Location: "/v1/tickets/" + t.ID.String(), ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(v, t),
 	}, nil
 }
 
 func (h handlers) get(ctx context.Context, in *TicketPath) (*ticketAnswer, error) {
-	return answer(h.s.Get(ctx, ViewerFrom(ctx), in.ID))
+	return h.with(ctx, *in, func(v Viewer, id uuid.UUID) (Ticket, error) { return h.s.Get(ctx, v, id) })
 }
 
 type updateInput struct {
@@ -133,6 +183,9 @@ type updateInput struct {
 		Priority    *string `json:"priority,omitempty" enum:"low,normal,high,urgent"`
 		Status      *string `json:"status,omitempty" enum:"open,in_progress,blocked,resolved,closed"`
 		Resolution  *string `json:"resolution,omitempty" minLength:"1" maxLength:"20000" doc:"What fixed it; needed to resolve."`
+
+		BlockedReason *string `json:"blocked_reason,omitempty" minLength:"1" maxLength:"1000" doc:"Why it is blocked; goes with the status blocked."`
+		WaitingFor    *string `json:"waiting_for,omitempty" enum:"customer,other" doc:"Whom it waits for; goes with the status blocked, other unless given."`
 	}
 }
 
@@ -141,18 +194,22 @@ func (h handlers) update(ctx context.Context, in *updateInput) (*ticketAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	b := in.Body
-	if err := validate(line("body.title", b.Title), prose("body.description", b.Description), prose("body.resolution", b.Resolution)); err != nil {
+	b := &in.Body
+	if err := clean(line("body.title", b.Title), prose("body.description", b.Description, 20000),
+		prose("body.resolution", b.Resolution, 20000), prose("body.blocked_reason", b.BlockedReason, 1000)); err != nil {
 		return nil, err
 	}
-	return answer(h.s.Update(ctx, ViewerFrom(ctx), in.ID, Edit{
-		Title: b.Title, Description: b.Description, Priority: (*Priority)(b.Priority),
-		Status: (*Status)(b.Status), Resolution: b.Resolution,
-	}, func(version int) bool { return match.Allows(int64(version)) }))
+	return h.with(ctx, in.TicketPath, func(v Viewer, id uuid.UUID) (Ticket, error) {
+		return h.s.Update(ctx, v, id, Edit{
+			Title: b.Title, Description: b.Description, Priority: (*Priority)(b.Priority),
+			Status: (*Status)(b.Status), Resolution: b.Resolution,
+			BlockedReason: b.BlockedReason, WaitingFor: (*WaitingFor)(b.WaitingFor),
+		}, func(version int) bool { return match.Allows(int64(version)) })
+	})
 }
 
 func (h handlers) accept(ctx context.Context, in *TicketPath) (*ticketAnswer, error) {
-	return answer(h.s.Accept(ctx, ViewerFrom(ctx), in.ID))
+	return h.with(ctx, *in, func(v Viewer, id uuid.UUID) (Ticket, error) { return h.s.Accept(ctx, v, id) })
 }
 
 type declineInput struct {
@@ -163,28 +220,55 @@ type declineInput struct {
 }
 
 func (h handlers) decline(ctx context.Context, in *declineInput) (*ticketAnswer, error) {
-	if err := validate(prose("body.reason", &in.Body.Reason)); err != nil {
+	if err := clean(prose("body.reason", &in.Body.Reason, 1000)); err != nil {
 		return nil, err
 	}
-	return answer(h.s.Decline(ctx, ViewerFrom(ctx), in.ID, in.Body.Reason))
+	return h.with(ctx, in.TicketPath, func(v Viewer, id uuid.UUID) (Ticket, error) {
+		return h.s.Decline(ctx, v, id, in.Body.Reason)
+	})
 }
 
 type assignInput struct {
 	TicketPath
 	Body struct {
-		EngineerID *uuid.UUID `json:"engineer_id" format:"uuid" nullable:"true" doc:"An approved engineer, or null."`
+		EngineerID *uuid.UUID `json:"engineer_id" format:"uuid" nullable:"true" doc:"An approved engineer, or, for an admin, null."`
 	}
 }
 
 func (h handlers) assign(ctx context.Context, in *assignInput) (*ticketAnswer, error) {
-	return answer(h.s.Assign(ctx, ViewerFrom(ctx), in.ID, in.Body.EngineerID))
+	return h.with(ctx, in.TicketPath, func(v Viewer, id uuid.UUID) (Ticket, error) {
+		return h.s.Assign(ctx, v, id, in.Body.EngineerID)
+	})
 }
 
-// validate gathers what is wrong with texts into one error.
-func validate(found ...[]errs.Field) error {
+type engineersInput struct {
+	httpapi.PageParams
+}
+
+type engineerView struct {
+	ID            uuid.UUID `json:"id" format:"uuid"`
+	Name          string    `json:"name"`
+	Available     bool      `json:"available" doc:"Whether tickets are assigned automatically."`
+	ActiveTickets int       `json:"active_tickets"`
+}
+
+func (h handlers) engineers(ctx context.Context, in *engineersInput) (*httpapi.PageOutput[engineerView], error) {
+	return httpapi.Pager[Engineer, EngineerPosition, engineerView]{
+		Filters:  "engineers",
+		Fetch:    func(after *EngineerPosition, n int) ([]Engineer, error) { return h.s.Engineers(ctx, after, n) },
+		Position: func(e Engineer) EngineerPosition { return EngineerPosition{Name: e.Name, ID: e.ID} },
+		View:     func(e Engineer) engineerView { return engineerView(e) },
+	}.Page(ctx, in.PageParams)
+}
+
+// cleaning is a text of a request on its way through package text.
+type cleaning func() []errs.Field
+
+// clean cleans texts in place and gathers what is wrong with them into one error.
+func clean(texts ...cleaning) error {
 	var fields []errs.Field
-	for _, f := range found {
-		fields = append(fields, f...)
+	for _, c := range texts {
+		fields = append(fields, c()...)
 	}
 	if len(fields) == 0 {
 		return nil
@@ -192,24 +276,26 @@ func validate(found ...[]errs.Field) error {
 	return errs.Validation(fields...)
 }
 
-// line wants a text on one line: no control characters, not blank.
-func line(location string, s *string) []errs.Field {
-	if s != nil && strings.ContainsFunc(*s, unicode.IsControl) {
-		return []errs.Field{{Location: location, Message: "must be one line without control characters"}}
-	}
-	return prose(location, s)
+// line is a text of one line, at most as long as a title.
+func line(location string, s *string) cleaning {
+	return cleaned(location, s, func(s string) (string, error) { return text.Line(s, 200) })
 }
 
-// prose wants a text that is not blank; lines and tabs are welcome.
-func prose(location string, s *string) []errs.Field {
-	if s == nil {
+// prose is a text of several lines.
+func prose(location string, s *string, most int) cleaning {
+	return cleaned(location, s, func(s string) (string, error) { return text.Prose(s, most) })
+}
+
+func cleaned(location string, s *string, by func(string) (string, error)) cleaning {
+	return func() []errs.Field {
+		if s == nil {
+			return nil
+		}
+		clean, err := by(*s)
+		if err != nil {
+			return []errs.Field{{Location: location, Message: err.Error()}}
+		}
+		*s = clean
 		return nil
 	}
-	if strings.TrimSpace(*s) == "" {
-		return []errs.Field{{Location: location, Message: "must not be blank"}}
-	}
-	if strings.ContainsFunc(*s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }) {
-		return []errs.Field{{Location: location, Message: "must have no control characters but line breaks and tabs"}}
-	}
-	return nil
 }

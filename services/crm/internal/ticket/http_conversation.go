@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
 )
@@ -12,9 +14,15 @@ func registerConversation(api *httpapi.API, h handlers) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets/{id}/comments", ID: "create-comment", Tag: "tickets", Status: http.StatusCreated, Allow: Everybody,
 		Summary:     "Comment on a ticket",
-		Description: "Internal comments are for engineers and admins alone, in every list, search, event and mail. With an Idempotency-Key the same request again gives the first answer for 24 hours.",
-		Errors:      []string{errs.CodeNotFound, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
+		Description: "Internal comments are for engineers and admins alone, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gives the first answer for 24 hours.",
+		Errors:      []string{errs.CodeNotFound, errs.CodeConflict, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
 	}, h.comment)
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodDelete, Path: "/v1/tickets/{id}/comments/{comment_id}", ID: "delete-comment", Tag: "tickets", Allow: Admins,
+		Summary:     "Remove a comment's text for good",
+		Description: "The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.",
+		Errors:      []string{errs.CodeNotFound},
+	}, h.removeComment)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}/comments", ID: "list-comments", Tag: "tickets", Allow: Everybody,
 		Summary: "Comments on a ticket, newest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
@@ -27,7 +35,7 @@ func registerConversation(api *httpapi.API, h handlers) {
 
 type commentInput struct {
 	TicketPath
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Makes a repeated request safe for 24 hours."`
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Makes a repeated request safe for 24 hours."`
 	Body           struct {
 		Body     string `json:"body" minLength:"1" maxLength:"20000"`
 		Internal bool   `json:"internal,omitempty" doc:"For engineers and admins alone."`
@@ -39,18 +47,35 @@ type commentAnswer struct {
 }
 
 func (h handlers) comment(ctx context.Context, in *commentInput) (*commentAnswer, error) {
-	if err := validate(prose("body.body", &in.Body.Body)); err != nil {
+	if err := clean(prose("body.body", &in.Body.Body, 20000)); err != nil {
 		return nil, err
 	}
-	once, err := NewOnce(in.IdempotencyKey, "create-comment "+in.ID.String(), in.Body)
+	id, err := h.id(ctx, in.TicketPath)
 	if err != nil {
 		return nil, err
 	}
-	c, err := h.s.AddComment(ctx, ViewerFrom(ctx), in.ID, in.Body.Body, in.Body.Internal, once)
+	once, err := NewOnce(in.IdempotencyKey, "create-comment "+id.String(), in.Body)
+	if err != nil {
+		return nil, err
+	}
+	c, err := h.s.AddComment(ctx, ViewerFrom(ctx), id, in.Body.Body, in.Body.Internal, once)
 	if err != nil {
 		return nil, err
 	}
 	return &commentAnswer{Body: viewComment(c)}, nil
+}
+
+type removeCommentInput struct {
+	TicketPath
+	CommentID uuid.UUID `path:"comment_id" format:"uuid"`
+}
+
+func (h handlers) removeComment(ctx context.Context, in *removeCommentInput) (*struct{}, error) {
+	id, err := h.id(ctx, in.TicketPath)
+	if err != nil {
+		return nil, err
+	}
+	return nil, h.s.RemoveComment(ctx, ViewerFrom(ctx), id, in.CommentID)
 }
 
 type conversationInput struct {
@@ -58,65 +83,44 @@ type conversationInput struct {
 	httpapi.PageParams
 }
 
-// place decodes a cursor of one of the ticket's lists; nil is the beginning.
-func (in conversationInput) place(list string) (*Position, error) {
-	if in.Cursor == "" {
-		return nil, nil
-	}
-	at, err := httpapi.DecodeCursor[Position](in.Cursor, list+in.ID.String())
+func (h handlers) comments(ctx context.Context, in *conversationInput) (*httpapi.PageOutput[commentView], error) {
+	id, err := h.id(ctx, in.TicketPath)
 	if err != nil {
 		return nil, err
 	}
-	return &at, nil
+	return httpapi.Pager[Comment, Position, commentView]{
+		Filters: "comments " + id.String(),
+		Fetch: func(after *Position, n int) ([]Comment, error) {
+			return h.s.Comments(ctx, ViewerFrom(ctx), id, after, n)
+		},
+		Position: func(c Comment) Position { return Position{At: c.CreatedAt, ID: c.ID} },
+		View:     viewComment,
+	}.Page(ctx, in.PageParams)
 }
 
-func (in conversationInput) next(list string, at *Position) (string, error) {
-	if at == nil {
-		return "", nil
-	}
-	return httpapi.EncodeCursor(*at, list+in.ID.String())
-}
-
-type commentsAnswer struct {
-	Body httpapi.Page[commentView]
-}
-
-func (h handlers) comments(ctx context.Context, in *conversationInput) (*commentsAnswer, error) {
-	from, err := in.place("comments")
+func (h handlers) events(ctx context.Context, in *conversationInput) (*httpapi.PageOutput[EventView], error) {
+	id, err := h.id(ctx, in.TicketPath)
 	if err != nil {
 		return nil, err
 	}
-	comments, at, err := h.s.Comments(ctx, ViewerFrom(ctx), in.ID, in.Limit, from)
-	if err != nil {
-		return nil, err
-	}
-	items := make([]commentView, len(comments))
-	for i, c := range comments {
-		items[i] = viewComment(c)
-	}
-	next, err := in.next("comments", at)
-	return &commentsAnswer{Body: httpapi.NewPage(items, next)}, err
+	return httpapi.Pager[EventView, Position, EventView]{
+		Filters:  "events " + id.String(),
+		Fetch:    func(after *Position, n int) ([]EventView, error) { return h.eventViews(ctx, id, after, n) },
+		Position: func(e EventView) Position { return Position{At: e.CreatedAt.Time, ID: e.ID} },
+		View:     func(e EventView) EventView { return e },
+	}.Page(ctx, in.PageParams)
 }
 
-type eventsAnswer struct {
-	Body httpapi.Page[EventView]
-}
-
-func (h handlers) events(ctx context.Context, in *conversationInput) (*eventsAnswer, error) {
-	from, err := in.place("events")
+func (h handlers) eventViews(ctx context.Context, id uuid.UUID, after *Position, n int) ([]EventView, error) {
+	events, err := h.s.Events(ctx, ViewerFrom(ctx), id, after, n)
 	if err != nil {
 		return nil, err
 	}
-	events, at, err := h.s.Events(ctx, ViewerFrom(ctx), in.ID, in.Limit, from)
-	if err != nil {
-		return nil, err
-	}
-	items := make([]EventView, len(events))
+	views := make([]EventView, len(events))
 	for i, e := range events {
-		if items[i], err = ViewEvent(e); err != nil {
+		if views[i], err = ViewEvent(e); err != nil {
 			return nil, err
 		}
 	}
-	next, err := in.next("events", at)
-	return &eventsAnswer{Body: httpapi.NewPage(items, next)}, err
+	return views, nil
 }

@@ -60,7 +60,11 @@ type notificationsAnswer struct {
 }
 
 func (h handlers) notifications(ctx context.Context, in *conversationInput) (*notificationsAnswer, error) {
-	scope := "notifications" + in.ID.String()
+	id, err := h.id(ctx, in.TicketPath)
+	if err != nil {
+		return nil, err
+	}
+	scope := "notifications" + id.String()
 	var from *MailMark
 	if in.Cursor != "" {
 		mark, err := httpapi.DecodeCursor[MailMark](in.Cursor, scope)
@@ -69,7 +73,7 @@ func (h handlers) notifications(ctx context.Context, in *conversationInput) (*no
 		}
 		from = &mark
 	}
-	mails, mark, err := h.s.Mails(ctx, ViewerFrom(ctx), in.ID, in.Limit, from)
+	mails, mark, err := h.s.Mails(ctx, ViewerFrom(ctx), id, in.Limit, from)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ type Once struct {
 }
 
 // NewOnce binds the key to what is asked: the operation and its input. It is
-// nil for an empty key.
+// nil without a key.
 func NewOnce(key, operation string, input any) (*Once, error) {
 	if key == "" {
 		return nil, nil
@@ -87,9 +87,22 @@ func (s *Service) firstAnswer(ctx context.Context, v Viewer, once *Once, cause e
 	return row, nil
 }
 
-// PurgeKeys forgets the keys that are older than KeyLifetime and returns how many.
-func (s *Service) PurgeKeys(ctx context.Context) (int64, error) {
-	n, err := crmdb.New(s.pool).IdempotencyPurge(ctx, s.now().Add(-KeyLifetime))
+// known reports whether the key has been used.
+func (s *Service) known(ctx context.Context, v Viewer, once *Once) (bool, error) {
+	_, err := crmdb.New(s.pool).IdempotencyGet(ctx, crmdb.IdempotencyGetParams{UserID: v.ID, Key: once.Key})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read idempotency key: %w", err)
+	}
+	return true, nil
+}
+
+// PurgeKeys deletes keys that are older than KeyLifetime, at most limit of them,
+// and returns how many. See pg.Purge.
+func (s *Service) PurgeKeys(ctx context.Context, limit int32) (int64, error) {
+	n, err := crmdb.New(s.pool).IdempotencyPurge(ctx, crmdb.IdempotencyPurgeParams{Before: s.now().Add(-KeyLifetime), Most: limit})
 	if err != nil {
 		return 0, fmt.Errorf("purge idempotency keys: %w", err)
 	}

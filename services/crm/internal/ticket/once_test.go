@@ -121,11 +121,11 @@ func TestAKeyIsFreeAgainAfterADay(t *testing.T) {
 		t.Error("an expired key gave the old answer")
 	}
 	d.Call(customer, "POST", first.Path("/comments"), crmtest.Object{"body": "y"}, "Idempotency-Key", "c").Want(201)
-	if n, err := d.service.PurgeKeys(context.Background()); n != 0 || err != nil {
+	if n, err := d.service.PurgeKeys(context.Background(), 100); n != 0 || err != nil {
 		t.Errorf("purged %d, %v", n, err)
 	}
 	d.Advance(25 * time.Hour)
-	if n, err := d.service.PurgeKeys(context.Background()); n != 2 || err != nil {
+	if n, err := d.service.PurgeKeys(context.Background(), 100); n != 2 || err != nil {
 		t.Errorf("purged %d, %v", n, err)
 	}
 }
@@ -185,4 +185,62 @@ func TestATwinWaitsNoLongerThanTheLockTimeoutAndIsToldSo(t *testing.T) {
 	}
 	d.Call(customer, "POST", "/v1/tickets", crmtest.Object{"title": "Printer", "description": "It smokes"}, "Idempotency-Key", "k").
 		Refused(409, "idempotency_in_flight")
+}
+
+func TestALockTimeoutThatIsNoTwinsIsUnavailable(t *testing.T) {
+	d := newTestEnv(t)
+	customer := d.User("customer")
+	ticket := d.Raise(customer, "Printer", "It smokes")
+	d.Engineer()
+	tx, err := d.Pool.Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background()) //nolint:errcheck // the end of the other transaction
+	if _, err := tx.Exec(context.Background(), `select from engineers for no key update`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(context.Background(), `select from tickets for no key update`); err != nil {
+		t.Fatal(err)
+	}
+	quiet := &crmtest.Env{TB: &tolerant{TB: t}, Pool: d.Pool, Handler: d.Handler, Log: d.Log}
+	for path, body := range map[string]crmtest.Object{
+		"/v1/tickets":            {"title": "Printer", "description": "It smokes"},
+		ticket.Path("/comments"): {"body": "Hello"},
+	} {
+		quiet.Call(customer, "POST", path, body, "Idempotency-Key", "k").Refused(503, "unavailable")
+	}
+}
+
+// tolerant lets answers of 5xx pass.
+type tolerant struct{ testing.TB }
+
+func (t *tolerant) Errorf(string, ...any) {}
+
+func TestAReplayUsesUpNoNumber(t *testing.T) {
+	d := newTestEnv(t)
+	customer := d.User("customer")
+	body := crmtest.Object{"title": "Printer", "description": "It smokes"}
+	first := crmtest.Parse[crmtest.Ticket](d.Call(customer, "POST", "/v1/tickets", body, "Idempotency-Key", "k").Want(201))
+	for range 5 {
+		d.Call(customer, "POST", "/v1/tickets", body, "Idempotency-Key", "k").Want(201)
+	}
+	if next := d.Raise(customer, "Scanner", "It hums"); next.Number != first.Number+1 {
+		t.Errorf("number %d follows %d", next.Number, first.Number)
+	}
+}
+
+func TestAnEmptyKeyIsRefused(t *testing.T) {
+	d := newTestEnv(t)
+	customer := d.User("customer")
+	ticket := d.Raise(customer, "Printer", "It smokes")
+	for path, body := range map[string]crmtest.Object{
+		"/v1/tickets":            {"title": "Printer", "description": "It smokes"},
+		ticket.Path("/comments"): {"body": "Hello"},
+	} {
+		p := d.Call(customer, "POST", path, body, "Idempotency-Key", "").Refused(422, "validation_failed")
+		if len(p.Errors) != 1 || p.Errors[0].Location != "header.Idempotency-Key" {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package ticket
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 )
@@ -22,26 +22,52 @@ import (
 // Service holds the use cases of tickets. Each method that changes something is
 // one transaction that also writes the event and the notices of the change.
 type Service struct {
-	pool  *pgxpool.Pool
-	mails *notifyapi.Client
-	now   func() time.Time
-	told  func()
+	pool         *pgxpool.Pool
+	mails        *notifyapi.Client
+	now          func() time.Time
+	changed      func()
+	reopenWithin time.Duration
+	perHour      int
 }
 
-// NewService makes the service. mails is where it asks what became of a
-// ticket's mails. told is called after each commit, which may have left events
-// for the feed and notices to be posted; it must not block.
-func NewService(pool *pgxpool.Pool, mails *notifyapi.Client, now func() time.Time, told func()) *Service {
-	return &Service{pool: pool, mails: mails, now: now, told: told}
+// Config is what the service is made of.
+type Config struct {
+	Pool *pgxpool.Pool
+	// Mails is asked what became of a ticket's mails.
+	Mails *notifyapi.Client
+	Now   func() time.Time
+	// Changed is called after each commit, which may have left events and notices
+	// to be published. It must not block.
+	Changed func()
+	// ReopenWithin is how long after its closing a comment of the reporter
+	// reopens a ticket.
+	ReopenWithin time.Duration
+	// PerHour is how many tickets a customer raises, and how many comments a
+	// customer writes, in any hour; 0 is no limit. Staff have none.
+	PerHour int
+}
+
+// NewService makes the service.
+func NewService(c Config) *Service {
+	return &Service{pool: c.Pool, mails: c.Mails, now: c.Now, changed: c.Changed, reopenWithin: c.ReopenWithin, perHour: c.PerHour}
+}
+
+// Find gives the id of the ticket with this number, for callers who may not see
+// it too: what they do with the id decides that.
+func (s *Service) Find(ctx context.Context, number int64) (uuid.UUID, error) {
+	id, err := crmdb.New(s.pool).TicketFind(ctx, number)
+	if err != nil {
+		return uuid.Nil, missing("find ticket", err)
+	}
+	return id, nil
 }
 
 // Get returns a ticket that the viewer may see; errs.Missing for any other.
 func (s *Service) Get(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, error) {
-	row, err := crmdb.New(s.pool).TicketGet(ctx, id)
+	t, err := read(ctx, crmdb.New(s.pool), id)
 	if err != nil {
-		return Ticket{}, missing("get ticket", err)
+		return Ticket{}, err
 	}
-	t := FromRow(crmdb.TicketLockRow(row))
 	if !v.CanSee(t) {
 		return Ticket{}, errs.Missing()
 	}
@@ -49,38 +75,32 @@ func (s *Service) Get(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, erro
 }
 
 // change runs fn in a transaction on the ticket, whose row it has locked, and
-// wakes the relay after the commit. A lost race runs the whole again.
-func (s *Service) change(ctx context.Context, v Viewer, id uuid.UUID, fn func(q *crmdb.Queries, t Ticket) (Ticket, error)) (Ticket, error) {
+// calls Changed after the commit. A lost race runs the whole again. now is the
+// time of the change (see assignment.TimeOfChange).
+func (s *Service) change(ctx context.Context, v Viewer, id uuid.UUID, fn func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error)) (Ticket, error) {
 	var after Ticket
 	err := pg.Retry(ctx, func() error {
 		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 			q := crmdb.New(tx)
-			row, err := q.TicketLock(ctx, id)
-			if err != nil {
+			if _, err := q.TicketLock(ctx, id); err != nil {
 				return missing("lock ticket", err)
 			}
-			t := FromRow(row)
+			t, err := read(ctx, q, id)
+			if err != nil {
+				return err
+			}
 			if !v.CanSee(t) {
 				return errs.Missing()
 			}
-			after, err = fn(q, t)
+			after, err = fn(q, t, assignment.TimeOfChange(s.now(), t.UpdatedAt))
 			return err
 		})
 	})
 	if err != nil {
 		return Ticket{}, err
 	}
-	s.told()
+	s.changed()
 	return after, nil
-}
-
-// read gives the ticket as it stands in the transaction.
-func read(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (Ticket, error) {
-	row, err := q.TicketGet(ctx, id)
-	if err != nil {
-		return Ticket{}, fmt.Errorf("read ticket: %w", err)
-	}
-	return FromRow(crmdb.TicketLockRow(row)), nil
 }
 
 func missing(operation string, err error) error {
@@ -88,45 +108,6 @@ func missing(operation string, err error) error {
 		return errs.Missing()
 	}
 	return fmt.Errorf("%s: %w", operation, err)
-}
-
-// FromRow makes a ticket of its row with the names of its people.
-func FromRow(r crmdb.TicketLockRow) Ticket {
-	t := Ticket{
-		ID: r.ID, Number: r.Number, Title: r.Title, Description: r.Description,
-		Status: Status(r.Status), Priority: Priority(r.Priority),
-		Reporter:   Person{ID: r.ReporterID, Name: r.ReporterName},
-		Resolution: r.Resolution, Version: int(r.Version),
-		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
-		AcceptedAt: r.AcceptedAt, ResolvedAt: r.ResolvedAt, ClosedAt: r.ClosedAt,
-	}
-	if r.AssigneeID != nil {
-		t.Assignee = &Person{ID: *r.AssigneeID, Name: r.AssigneeName}
-	}
-	return t
-}
-
-// addEvent records what happened; changes becomes the event's JSON object.
-func addEvent(ctx context.Context, q *crmdb.Queries, t uuid.UUID, kind string, actor uuid.UUID, internal bool, changes map[string]any, now time.Time) error {
-	data, err := json.Marshal(changes)
-	if err != nil {
-		return fmt.Errorf("encode changes: %w", err)
-	}
-	if err := q.TicketEventAdd(ctx, crmdb.TicketEventAddParams{
-		ID: uuid.Must(uuid.NewV7()), TicketID: t, Kind: kind, ActorID: &actor, Internal: internal, Changes: data, CreatedAt: now,
-	}); err != nil {
-		return fmt.Errorf("add event: %w", err)
-	}
-	return nil
-}
-
-// changesJSON is the changes of an event: each field's value before and after.
-func changesJSON(changes []Change) map[string]any {
-	m := make(map[string]any, len(changes))
-	for _, c := range changes {
-		m[c.Field] = map[string]*string{"from": c.From, "to": c.To}
-	}
-	return m
 }
 
 func about(t Ticket) notice.Ticket {
@@ -144,7 +125,8 @@ func refused(r Refusal, t Ticket, p Party) error {
 	case NotYours:
 		return errs.New(errs.Forbidden, errs.CodeForbidden, "Only the ticket's reporter, its assignee or an admin may do this.")
 	case FieldNotYours:
-		return errs.New(errs.Forbidden, errs.CodeForbidden, "Only the assignee or an admin sets priority and resolution.")
+		return errs.New(errs.Forbidden, errs.CodeForbidden,
+			"Only the assignee or an admin sets the resolution and why the ticket is blocked, and the priority once it was accepted.")
 	case NotActive:
 		return errs.New(errs.Conflict, errs.CodeConflict, "Title and description can be edited while the ticket is open, in progress or blocked. Reopen it first.")
 	case NoSuchStep:
@@ -159,6 +141,10 @@ func refused(r Refusal, t Ticket, p Party) error {
 		return errs.Validation(errs.Field{Location: "body.resolution", Message: "goes with the status resolved"})
 	case Accepted:
 		return errs.New(errs.Conflict, errs.CodeAlreadyAccepted, "An engineer has accepted this ticket already.")
+	case NotBlocked:
+		return errs.Validation(errs.Field{Location: "body.status", Message: "must be blocked for a blocked_reason or waiting_for"})
+	case ClosedTooLong:
+		return errs.New(errs.Conflict, errs.CodeConflict, "This ticket was closed too long ago to be reopened by a comment. Raise a new one.")
 	case Allowed:
 	}
 	return nil

@@ -1,7 +1,7 @@
-// Package ticket owns the life of a complaint: who may do what to it, the steps
-// between its statuses, comments, events, search. Who gets it is decided by
-// assignment, who is told in which words by notice; it must not write to users
-// or engineers itself.
+// Package ticket owns the life of a ticket: who may do what to it, the steps
+// between its statuses, comments and events. Package assignment decides who gets
+// it, package notice words the mails; it must not write to users or engineers
+// itself.
 package ticket
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Status is where a ticket stands.
+// Status is the state of a ticket.
 type Status string
 
 // The statuses. The first three are active: somebody still has to act.
@@ -23,8 +23,22 @@ const (
 	Closed     Status = "closed"
 )
 
-// Active tells whether a ticket in this status counts as an engineer's load.
-func (s Status) Active() bool { return s == Open || s == InProgress || s == Blocked }
+// Active reports whether a ticket in this status counts as an engineer's load.
+// The SQL function ticket_is_active says the same.
+func (s Status) Active() bool { return slices.Contains(ActiveStatuses, s) }
+
+// ActiveStatuses are the statuses of tickets that still need work. Don't modify.
+var ActiveStatuses = []Status{Open, InProgress, Blocked}
+
+// WaitingFor is whom a blocked ticket waits for.
+type WaitingFor string
+
+// Whom a blocked ticket can wait for. A comment by the reporter takes a ticket
+// that waits for the customer back to in_progress.
+const (
+	WaitsForCustomer WaitingFor = "customer"
+	WaitsForOther    WaitingFor = "other"
+)
 
 // Priority is how urgent a ticket is.
 type Priority string
@@ -37,13 +51,15 @@ const (
 	Urgent Priority = "urgent"
 )
 
-// Person is a user as a ticket names them.
+// Person is a user as a ticket names them. Email is set where staff may need it:
+// on reporters.
 type Person struct {
-	ID   uuid.UUID
-	Name string
+	ID    uuid.UUID `json:"id"`
+	Name  string    `json:"name"`
+	Email string    `json:"email,omitempty"`
 }
 
-// Ticket is one complaint.
+// Ticket is one request for help.
 type Ticket struct {
 	ID          uuid.UUID
 	Number      int64 // for people; unique, not without gaps
@@ -54,12 +70,16 @@ type Ticket struct {
 	Reporter    Person
 	Assignee    *Person
 	Resolution  *string // what fixed it; set while resolved or closed after that
-	Version     int     // grows by one with each visible change
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-	AcceptedAt  *time.Time
-	ResolvedAt  *time.Time
-	ClosedAt    *time.Time
+
+	BlockedReason *string     // while blocked, if it was given
+	WaitingFor    *WaitingFor // set while blocked, and only then
+
+	Version    int // grows by one with each visible change
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	AcceptedAt *time.Time
+	ResolvedAt *time.Time
+	ClosedAt   *time.Time
 }
 
 // Party is what somebody is to a ticket; one person can be several at once.
@@ -81,14 +101,14 @@ type Viewer struct {
 	Role  string // customer, engineer or admin
 }
 
-// Staff tells whether the viewer is an engineer or an admin: they see every
+// Staff reports whether the viewer is an engineer or an admin: they see every
 // ticket, internal comments and the reasons of assignments.
 func (v Viewer) Staff() bool { return v.Role == "engineer" || v.Role == "admin" }
 
-// CanSee tells whether the viewer may see the ticket at all.
+// CanSee reports whether the viewer may see the ticket at all.
 func (v Viewer) CanSee(t Ticket) bool { return v.Staff() || t.Reporter.ID == v.ID }
 
-// partyOf says what the viewer is to the ticket.
+// partyOf gives what the viewer is to the ticket.
 func partyOf(v Viewer, t Ticket) Party {
 	var p Party
 	if t.Reporter.ID == v.ID {
@@ -135,6 +155,9 @@ type Edit struct {
 	Priority    *Priority
 	Status      *Status
 	Resolution  *string
+
+	BlockedReason *string
+	WaitingFor    *WaitingFor
 }
 
 // Refusal is why an edit is refused.
@@ -152,6 +175,8 @@ const (
 	NoResolutionNow         // a resolution on a ticket that isn't resolved
 	Accepted                // somebody accepted it before
 	AssigneeGone            // its assignee can't act on tickets any more
+	NotBlocked              // a blocked_reason or waiting_for on a ticket that isn't blocked
+	ClosedTooLong           // a comment would reopen it, but it was closed too long ago
 )
 
 // check decides whether the party may make the edit.
@@ -160,14 +185,14 @@ func (e Edit) check(t Ticket, p Party) Refusal {
 		return NotYours
 	}
 	worker := p&(AsAssignee|AsAdmin) != 0
-	if !worker && (e.Priority != nil || e.Resolution != nil) {
+	if !worker && (e.Priority != nil && t.Status != Open || e.Resolution != nil || e.BlockedReason != nil || e.WaitingFor != nil) {
 		return FieldNotYours
 	}
 	if !worker && (e.Title != nil || e.Description != nil) && !t.Status.Active() {
 		return NotActive
 	}
 	to := t.Status
-	if e.Status != nil {
+	if e.Status != nil && *e.Status != to { // the status that it has already is no step
 		to = *e.Status
 		if !slices.Contains(possible(t.Status, p), to) {
 			return NoSuchStep
@@ -181,6 +206,9 @@ func (e Edit) check(t Ticket, p Party) Refusal {
 	}
 	if e.Resolution != nil && to != Resolved && (to != Closed || t.ResolvedAt == nil) {
 		return NoResolutionNow
+	}
+	if (e.BlockedReason != nil || e.WaitingFor != nil) && to != Blocked {
+		return NotBlocked
 	}
 	return Allowed
 }
@@ -201,8 +229,14 @@ func (e Edit) apply(t Ticket, now time.Time) Ticket {
 	if e.Resolution != nil {
 		after.Resolution = e.Resolution
 	}
-	if e.Status != nil {
+	if e.Status != nil && *e.Status != t.Status {
 		after = after.step(*e.Status, now)
+	}
+	if after.Status == Blocked && e.BlockedReason != nil {
+		after.BlockedReason = e.BlockedReason
+	}
+	if after.Status == Blocked && e.WaitingFor != nil {
+		after.WaitingFor = e.WaitingFor
 	}
 	if len(diff(t, after)) > 0 {
 		after.Version++
@@ -211,9 +245,10 @@ func (e Edit) apply(t Ticket, now time.Time) Ticket {
 	return after
 }
 
-// step moves the status with the times that belong to it. Whatever leads back
-// to work clears how and when the ticket was resolved and closed.
+// step moves the status with the fields that belong to it. A step back to an
+// active status clears how and when the ticket was resolved and closed.
 func (t Ticket) step(to Status, now time.Time) Ticket {
+	t.BlockedReason, t.WaitingFor = nil, nil
 	switch to {
 	case Open:
 		t.Resolution, t.ResolvedAt, t.ClosedAt = nil, nil, nil
@@ -227,9 +262,27 @@ func (t Ticket) step(to Status, now time.Time) Ticket {
 	case Closed:
 		t.ClosedAt = &now
 	case Blocked:
+		other := WaitsForOther
+		t.WaitingFor = &other
 	}
 	t.Status = to
 	return t
+}
+
+// afterCommentOfReporter gives the status that a ticket has after a public
+// comment by its reporter: one that waits for the customer is in progress again,
+// one that is done is open again, unless it has been closed for longer than
+// reopenWithin.
+func (t Ticket) afterCommentOfReporter(now time.Time, reopenWithin time.Duration) (Status, Refusal) {
+	switch {
+	case t.Status == Blocked && t.WaitingFor != nil && *t.WaitingFor == WaitsForCustomer:
+		return InProgress, Allowed
+	case t.Status == Closed && t.ClosedAt != nil && now.Sub(*t.ClosedAt) > reopenWithin:
+		return t.Status, ClosedTooLong
+	case t.Status == Resolved || t.Status == Closed:
+		return Open, Allowed
+	}
+	return t.Status, Allowed
 }
 
 // checkAccept decides whether an engineer may accept the ticket.
@@ -257,7 +310,7 @@ func (t Ticket) checkDecline(engineer uuid.UUID) Refusal {
 	return Allowed
 }
 
-// Change is one field before and after, as an event and a mail tell it.
+// Change is one field before and after, as an event and a mail report it.
 type Change struct {
 	Field    string
 	From, To *string
@@ -277,10 +330,12 @@ func diff(before, after Ticket) []Change {
 	add("description", text(before.Description), text(after.Description))
 	add("priority", text(string(before.Priority)), text(string(after.Priority)))
 	add("resolution", before.Resolution, after.Resolution)
+	add("blocked_reason", before.BlockedReason, after.BlockedReason)
+	add("waiting_for", (*string)(before.WaitingFor), (*string)(after.WaitingFor))
 	return changes
 }
 
-// reopens tells whether an edit took a ticket back from done to open.
+// reopens reports whether an edit took a ticket back from done to open.
 func reopens(before, after Ticket) bool { return !before.Status.Active() && after.Status == Open }
 
 // eventKind names what happened between two states of a ticket.
@@ -305,4 +360,6 @@ const (
 	EventStatusChanged = "status_changed"
 	EventReopened      = "reopened"
 	EventCommented     = "commented"
+
+	EventCommentRemoved = "comment_removed"
 )

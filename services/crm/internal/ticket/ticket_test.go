@@ -102,6 +102,9 @@ func TestEachPartyTakesExactlyTheStepsOfTheContract(t *testing.T) {
 			} else {
 				refused++
 			}
+			if to == s.from { // no step at all
+				expect = Allowed
+			}
 			if !s.reporter && !s.works() && s.role != "admin" {
 				expect = NotYours
 			}
@@ -133,7 +136,7 @@ func TestWhoMaySeeATicketAndWhoOnlySeesIt(t *testing.T) {
 	})
 }
 
-func TestReportersEditTextsWhileActiveAndWorkersEditAll(t *testing.T) {
+func TestReportersEditTextsWhileActiveThePriorityWhileOpenAndWorkersAll(t *testing.T) {
 	title, description, priority := "New", "New", High
 	eachSituation(func(s situation) {
 		ticket, p := s.ticket(), partyOf(s.viewer(), s.ticket())
@@ -144,7 +147,9 @@ func TestReportersEditTextsWhileActiveAndWorkersEditAll(t *testing.T) {
 		case !s.reporter:
 			text, urgency = NotYours, NotYours
 		default:
-			urgency = FieldNotYours
+			if s.from != Open {
+				urgency = FieldNotYours
+			}
 			if s.from == Resolved || s.from == Closed {
 				text = NotActive
 			}
@@ -191,6 +196,61 @@ func TestAResolutionGoesWithResolving(t *testing.T) {
 	never := Ticket{Status: Closed}
 	if got := (Edit{Resolution: &fix}).check(never, AsAdmin); got != NoResolutionNow {
 		t.Errorf("a resolution of what was closed unresolved: %d", got)
+	}
+}
+
+func TestAReasonGoesWithTheStatusBlocked(t *testing.T) {
+	blocked, inProgress, reason, customer := Blocked, InProgress, "No part", WaitsForCustomer
+	for _, c := range []struct {
+		from Status
+		edit Edit
+		want Refusal
+	}{
+		{InProgress, Edit{Status: &blocked}, Allowed},
+		{InProgress, Edit{Status: &blocked, BlockedReason: &reason, WaitingFor: &customer}, Allowed},
+		{InProgress, Edit{BlockedReason: &reason}, NotBlocked},
+		{InProgress, Edit{WaitingFor: &customer}, NotBlocked},
+		{Blocked, Edit{WaitingFor: &customer}, Allowed},
+		{Blocked, Edit{Status: &inProgress, BlockedReason: &reason}, NotBlocked},
+	} {
+		s := situation{role: "admin", from: c.from}
+		if got := c.edit.check(s.ticket(), partyOf(s.viewer(), s.ticket())); got != c.want {
+			t.Errorf("%s, %+v: %d, want %d", c.from, c.edit, got, c.want)
+		}
+	}
+	if got := (Edit{Status: &blocked, BlockedReason: &reason}).check(situation{role: "customer", reporter: true, from: Blocked}.ticket(), AsReporter); got != FieldNotYours {
+		t.Errorf("the reporter's own reason: %d", got)
+	}
+	got := Edit{Status: &blocked}.apply(Ticket{Status: InProgress}, moment)
+	if got.WaitingFor == nil || *got.WaitingFor != WaitsForOther {
+		t.Errorf("waits for %v unless it is said", got.WaitingFor)
+	}
+	got = Edit{Status: &inProgress}.apply(Ticket{Status: Blocked, BlockedReason: &reason, WaitingFor: &customer}, moment)
+	if got.WaitingFor != nil || got.BlockedReason != nil {
+		t.Errorf("in progress again, it is %+v", got)
+	}
+}
+
+func TestACommentOfTheReporterMovesWhatWaitsForThemAndWhatIsDone(t *testing.T) {
+	customer, other, within := WaitsForCustomer, WaitsForOther, 14*24*time.Hour
+	closedAt := func(ago time.Duration) *time.Time { at := moment.Add(-ago); return &at }
+	for _, c := range []struct {
+		what    string
+		ticket  Ticket
+		to      Status
+		refusal Refusal
+	}{
+		{"open", Ticket{Status: Open}, Open, Allowed},
+		{"in progress", Ticket{Status: InProgress}, InProgress, Allowed},
+		{"waiting for the customer", Ticket{Status: Blocked, WaitingFor: &customer}, InProgress, Allowed},
+		{"waiting for others", Ticket{Status: Blocked, WaitingFor: &other}, Blocked, Allowed},
+		{"resolved", Ticket{Status: Resolved}, Open, Allowed},
+		{"closed lately", Ticket{Status: Closed, ClosedAt: closedAt(within)}, Open, Allowed},
+		{"closed long ago", Ticket{Status: Closed, ClosedAt: closedAt(within + time.Second)}, Closed, ClosedTooLong},
+	} {
+		if to, refusal := c.ticket.afterCommentOfReporter(moment, within); to != c.to || refusal != c.refusal {
+			t.Errorf("%s: %s and %d, want %s and %d", c.what, to, refusal, c.to, c.refusal)
+		}
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/pg"
-	"fixdesk/pkg/text"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -23,7 +22,7 @@ import (
 // nothing writes nothing. Errors: not_found, forbidden, version_mismatch,
 // invalid_transition, conflict, validation_failed.
 func (s *Service) Update(ctx context.Context, v Viewer, id uuid.UUID, e Edit, matches func(version int) bool) (Ticket, error) {
-	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket) (Ticket, error) {
+	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
 		p := partyOf(v, before)
 		if p&(AsReporter|AsAssignee|AsAdmin) == 0 {
 			return Ticket{}, refused(NotYours, before, p)
@@ -35,78 +34,45 @@ func (s *Service) Update(ctx context.Context, v Viewer, id uuid.UUID, e Edit, ma
 		if err := refused(e.check(before, p), before, p); err != nil {
 			return Ticket{}, err
 		}
-		after := e.apply(before, s.now())
+		after := e.apply(before, now)
 		if after.Version == before.Version {
 			return before, nil
 		}
-		return s.write(ctx, q, v, before, after)
+		audience, err := q.TicketAudience(ctx, before.ID)
+		if err != nil {
+			return Ticket{}, fmt.Errorf("list audience: %w", err)
+		}
+		offeredTo, err := write(ctx, q, v, before, after)
+		if err != nil {
+			return Ticket{}, err
+		}
+		if err := notifyOfChange(ctx, q, v, after, diff(before, after), audience, offeredTo, now); err != nil {
+			return Ticket{}, err
+		}
+		return read(ctx, q, after.ID)
 	})
 }
 
-func (s *Service) write(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket) (Ticket, error) {
-	now := after.UpdatedAt
-	audience, err := q.TicketAudience(ctx, before.ID)
-	if err != nil {
-		return Ticket{}, fmt.Errorf("list audience: %w", err)
-	}
+// write stores a change with its event, and offers a reopened ticket without an
+// engineer to the next one, whom it returns.
+func write(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket) (offeredTo *notice.Person, err error) {
 	offer := false
 	if reopens(before, after) {
 		if offer, err = withoutEngineer(ctx, q, before); err != nil {
-			return Ticket{}, err
+			return nil, err
 		}
 	}
 	if err := save(ctx, q, before.Version, after); err != nil {
-		return Ticket{}, err
+		return nil, err
 	}
 	if err := saveSearch(ctx, q, before, after); err != nil {
-		return Ticket{}, err
+		return nil, err
 	}
-	changes := diff(before, after)
-	if err := addEvent(ctx, q, after.ID, eventKind(before, after), v.ID, false, changesJSON(changes), now); err != nil {
-		return Ticket{}, err
+	changes := changesJSON(diff(before, after))
+	if err := addEvent(ctx, q, after.ID, eventKind(before, after), v.ID, false, changes, after.UpdatedAt); err != nil || !offer {
+		return nil, err
 	}
-	var given *notice.Person
-	if offer {
-		if given, err = offerReopened(ctx, q, v, before, after, now); err != nil {
-			return Ticket{}, err
-		}
-	}
-	if err := tellChange(ctx, q, v, after, changes, audience, given, now); err != nil {
-		return Ticket{}, err
-	}
-	return read(ctx, q, after.ID)
-}
-
-func save(ctx context.Context, q *crmdb.Queries, version int, t Ticket) error {
-	n, err := q.TicketUpdate(ctx, crmdb.TicketUpdateParams{
-		ID: t.ID, Version: int32(version), //nolint:gosec // a version is far below 2^31
-		Title: t.Title, Description: t.Description,
-		Priority: crmdb.TicketPriority(t.Priority), Status: crmdb.TicketStatus(t.Status), Resolution: t.Resolution,
-		AcceptedAt: t.AcceptedAt, ResolvedAt: t.ResolvedAt, ClosedAt: t.ClosedAt, UpdatedAt: t.UpdatedAt,
-	})
-	if pg.IsForeignKey(err, "tickets_assignee_is_engineer") {
-		return refused(AssigneeGone, t, 0)
-	}
-	if err != nil {
-		return fmt.Errorf("update ticket: %w", err)
-	}
-	if n != 1 {
-		return errs.New(errs.Conflict, errs.CodeConflict, "Somebody changed the ticket at the same moment. Read it again.")
-	}
-	return nil
-}
-
-// saveSearch writes the words by which a ticket is found, when its texts changed.
-func saveSearch(ctx context.Context, q *crmdb.Queries, before, after Ticket) error {
-	if before.Title == after.Title && before.Description == after.Description {
-		return nil
-	}
-	if err := q.TicketSearchPut(ctx, crmdb.TicketSearchPutParams{
-		TicketID: after.ID, TitleWords: text.Words(after.Title), DescriptionWords: text.Words(after.Description), Folding: Folding,
-	}); err != nil {
-		return fmt.Errorf("update search: %w", err)
-	}
-	return nil
+	return offerReopened(ctx, q, v, before, after, after.UpdatedAt)
 }
 
 // withoutEngineer reports whether a ticket about to be reopened needs a new
@@ -157,15 +123,15 @@ func move(t Ticket, v Viewer, cause assignment.Cause, reason string, now time.Ti
 	}
 }
 
-// tellChange writes to reporter and assignee, each once, never to whoever made
-// the change nor to an engineer who is told of the assignment in the same breath.
-func tellChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, changes []Change, audience []crmdb.TicketAudienceRow, given *notice.Person, now time.Time) error {
-	told := make([]notice.Change, len(changes))
+// notifyOfChange writes to reporter and assignee, each once, never to the actor
+// nor to the engineer whom a notice of the same change tells of the assignment.
+func notifyOfChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, changes []Change, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person, now time.Time) error {
+	reported := make([]notice.Change, len(changes))
 	for i, c := range changes {
-		told[i] = notice.Change{Field: c.Field, From: deref(c.From), To: deref(c.To)}
+		reported[i] = notice.Change{Field: c.Field, From: deref(c.From), To: deref(c.To)}
 	}
 	for _, p := range audience {
-		if p.ID == v.ID || given != nil && p.ID == given.ID {
+		if p.ID == v.ID || offeredTo != nil && p.ID == offeredTo.ID {
 			continue
 		}
 		comment, err := latestComment(ctx, q, t.ID, p.Role != "customer")
@@ -174,7 +140,7 @@ func tellChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, chang
 		}
 		if err := outbox.Add(ctx, q, now, t.ID, notice.TicketChanged{
 			Ticket: about(t), To: notice.Person{ID: p.ID, Name: p.Name, Email: p.Email},
-			ActorName: v.Name, Changes: told, Resolution: deref(t.Resolution), LatestComment: comment,
+			ActorName: v.Name, Changes: reported, Resolution: deref(t.Resolution), LatestComment: comment,
 		}); err != nil {
 			return err
 		}

@@ -14,27 +14,35 @@ type PersonView struct {
 	Name string    `json:"name"`
 }
 
+// ReporterView is a ticket's reporter in an answer.
+type ReporterView struct {
+	PersonView
+	Email string `json:"email,omitempty" doc:"For engineers and admins alone."`
+}
+
 // TicketView is a ticket in an answer.
 type TicketView struct {
-	ID          uuid.UUID                      `json:"id" format:"uuid"`
-	Number      int64                          `json:"number" doc:"For people to say: #42. Unique, not without gaps."`
-	Title       string                         `json:"title"`
-	Description string                         `json:"description"`
-	Status      string                         `json:"status" enum:"open,in_progress,blocked,resolved,closed"`
-	Priority    string                         `json:"priority" enum:"low,normal,high,urgent"`
-	Reporter    PersonView                     `json:"reporter"`
-	Assignee    httpapi.Nullable[PersonView]   `json:"assignee" doc:"null until an engineer is available"`
-	Resolution  *string                        `json:"resolution" nullable:"true"`
-	Version     int                            `json:"version" doc:"Grows with each change; the ETag is made of it."`
-	CreatedAt   httpapi.Time                   `json:"created_at"`
-	UpdatedAt   httpapi.Time                   `json:"updated_at"`
-	AcceptedAt  httpapi.Nullable[httpapi.Time] `json:"accepted_at"`
-	ResolvedAt  httpapi.Nullable[httpapi.Time] `json:"resolved_at"`
-	ClosedAt    httpapi.Nullable[httpapi.Time] `json:"closed_at"`
+	ID            uuid.UUID                      `json:"id" format:"uuid"`
+	Number        int64                          `json:"number" doc:"For people to say: #42. Unique, not without gaps."`
+	Title         string                         `json:"title"`
+	Description   string                         `json:"description"`
+	Status        string                         `json:"status" enum:"open,in_progress,blocked,resolved,closed"`
+	Priority      string                         `json:"priority" enum:"low,normal,high,urgent"`
+	Reporter      ReporterView                   `json:"reporter"`
+	Assignee      httpapi.Nullable[PersonView]   `json:"assignee" doc:"null until an engineer is available"`
+	Resolution    *string                        `json:"resolution" nullable:"true"`
+	BlockedReason *string                        `json:"blocked_reason" nullable:"true" doc:"Why it is blocked, if it is and a reason was given."`
+	WaitingFor    *string                        `json:"waiting_for" nullable:"true" doc:"customer or other: whom a blocked ticket waits for; null unless it is blocked. A comment by the reporter takes one that waits for the customer back to in_progress."`
+	Version       int                            `json:"version" doc:"Grows with each change; the ETag is made of it."`
+	CreatedAt     httpapi.Time                   `json:"created_at"`
+	UpdatedAt     httpapi.Time                   `json:"updated_at"`
+	AcceptedAt    httpapi.Nullable[httpapi.Time] `json:"accepted_at"`
+	ResolvedAt    httpapi.Nullable[httpapi.Time] `json:"resolved_at"`
+	ClosedAt      httpapi.Nullable[httpapi.Time] `json:"closed_at"`
 }
 
 // ViewPerson makes the view of a person.
-func ViewPerson(p Person) PersonView { return PersonView(p) }
+func ViewPerson(p Person) PersonView { return PersonView{ID: p.ID, Name: p.Name} }
 
 // ViewPersonOrNull makes the view of a person; null for nil.
 func ViewPersonOrNull(p *Person) httpapi.Nullable[PersonView] {
@@ -45,31 +53,37 @@ func ViewPersonOrNull(p *Person) httpapi.Nullable[PersonView] {
 	return httpapi.Nullable[PersonView]{Value: &v}
 }
 
-// ViewTicket makes the view of a ticket.
-func ViewTicket(t Ticket) TicketView {
+// ViewTicket makes the view of a ticket for a viewer: staff see the reporter's
+// address.
+func ViewTicket(v Viewer, t Ticket) TicketView {
+	reporter := ReporterView{PersonView: ViewPerson(t.Reporter)}
+	if v.Staff() {
+		reporter.Email = t.Reporter.Email
+	}
 	return TicketView{
 		ID: t.ID, Number: t.Number, Title: t.Title, Description: t.Description,
 		Status: string(t.Status), Priority: string(t.Priority),
-		Reporter: ViewPerson(t.Reporter), Assignee: ViewPersonOrNull(t.Assignee),
-		Resolution: t.Resolution, Version: t.Version,
+		Reporter: reporter, Assignee: ViewPersonOrNull(t.Assignee),
+		Resolution: t.Resolution, BlockedReason: t.BlockedReason, WaitingFor: (*string)(t.WaitingFor), Version: t.Version,
 		CreatedAt: httpapi.NewTime(t.CreatedAt), UpdatedAt: httpapi.NewTime(t.UpdatedAt),
 		AcceptedAt: httpapi.NullTime(t.AcceptedAt), ResolvedAt: httpapi.NullTime(t.ResolvedAt), ClosedAt: httpapi.NullTime(t.ClosedAt),
 	}
 }
 
 type commentView struct {
-	ID        uuid.UUID    `json:"id" format:"uuid"`
-	TicketID  uuid.UUID    `json:"ticket_id" format:"uuid"`
-	Author    PersonView   `json:"author"`
-	Body      string       `json:"body"`
-	Internal  bool         `json:"internal" doc:"For engineers and admins alone."`
-	CreatedAt httpapi.Time `json:"created_at"`
+	ID        uuid.UUID                      `json:"id" format:"uuid"`
+	TicketID  uuid.UUID                      `json:"ticket_id" format:"uuid"`
+	Author    PersonView                     `json:"author"`
+	Body      string                         `json:"body" doc:"Empty when the comment was removed."`
+	Internal  bool                           `json:"internal" doc:"For engineers and admins alone."`
+	CreatedAt httpapi.Time                   `json:"created_at"`
+	RemovedAt httpapi.Nullable[httpapi.Time] `json:"removed_at" doc:"When an admin removed its text; null for a comment that is there."`
 }
 
 func viewComment(c Comment) commentView {
 	return commentView{
 		ID: c.ID, TicketID: c.TicketID, Author: ViewPerson(c.Author),
-		Body: c.Body, Internal: c.Internal, CreatedAt: httpapi.NewTime(c.CreatedAt),
+		Body: c.Body, Internal: c.Internal, CreatedAt: httpapi.NewTime(c.CreatedAt), RemovedAt: httpapi.NullTime(c.RemovedAt),
 	}
 }
 
@@ -77,7 +91,7 @@ func viewComment(c Comment) commentView {
 type EventView struct {
 	ID        uuid.UUID                    `json:"id" format:"uuid"`
 	TicketID  uuid.UUID                    `json:"ticket_id" format:"uuid"`
-	Kind      string                       `json:"kind" enum:"created,assigned,unassigned,accepted,declined,updated,status_changed,reopened,commented"`
+	Kind      string                       `json:"kind" enum:"created,assigned,unassigned,accepted,declined,updated,status_changed,reopened,commented,comment_removed"`
 	Actor     httpapi.Nullable[PersonView] `json:"actor" doc:"null for what the system did itself"`
 	Changes   map[string]json.RawMessage   `json:"changes" doc:"Each field's value before (from) and after (to). Engineers and admins also read why: the rule and the candidates with their loads."`
 	CreatedAt httpapi.Time                 `json:"created_at"`

@@ -32,6 +32,6 @@ func newTestEnvOn(t testing.TB, pool *pgxpool.Pool) *testEnv {
 
 func (d *testEnv) mount(e *crmtest.Env, api *httpapi.API) {
 	d.service = NewService(e.Pool, e.Now)
-	ticket.Register(api, ticket.NewService(e.Pool, nil, e.Now, func() {}))
+	ticket.Register(api, ticket.NewService(ticket.Config{Pool: e.Pool, Now: e.Now, Changed: func() {}}))
 	Register(api, d.service)
 }

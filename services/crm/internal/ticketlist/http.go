@@ -161,7 +161,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*listAnswer, error) 
 	}
 	items := make([]ticket.TicketView, len(tickets))
 	for i, t := range tickets {
-		items[i] = ticket.ViewTicket(t)
+		items[i] = ticket.ViewTicket(v, t)
 	}
 	return &listAnswer{Body: httpapi.NewPage(items, next)}, nil
 }

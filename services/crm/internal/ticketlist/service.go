@@ -83,18 +83,14 @@ func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, 
 		return nil, nil, fmt.Errorf("list tickets: %w", err)
 	}
 	var (
-		row     crmdb.TicketLockRow
+		row     crmdb.TicketGetRow
 		mark    string
 		last    Mark
 		next    *Mark
 		tickets = make([]ticket.Ticket, 0, min(limit, 100))
 	)
 	// Scanned by hand: by reflection it costs as much as all else here.
-	_, err = pgx.ForEachRow(rows, []any{
-		&row.ID, &row.Number, &row.Title, &row.Description, &row.Status, &row.Priority,
-		&row.ReporterID, &row.ReporterName, &row.AssigneeID, &row.AssigneeName,
-		&row.Resolution, &row.Version, &row.CreatedAt, &row.UpdatedAt, &row.AcceptedAt, &row.ResolvedAt, &row.ClosedAt, &mark,
-	}, func() error {
+	_, err = pgx.ForEachRow(rows, append(ticket.Targets(&row), &mark), func() error {
 		if len(tickets) == limit {
 			next = &last
 			return nil

@@ -23,10 +23,6 @@ type statement struct {
 	impossible bool   // nothing can match
 }
 
-const ticketColumns = `t.id, t.number, t.title, t.description, t.status, t.priority,
-	t.reporter_id, r.name, t.assignee_id, coalesce(a.name, ''),
-	t.resolution, t.version, t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at`
-
 const people = `
 	join users r on r.id = t.reporter_id
 	left join users a on a.id = t.assignee_id`
@@ -181,7 +177,7 @@ func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 		}
 		after = []string{fmt.Sprintf("(%s, t.id) %s (%s::%s, %s)", column, beyond, b.arg(value), by.Key.sqlType(), b.arg(from.ID))}
 	}
-	head := "select " + ticketColumns + ", " + by.Key.mark(column) + "\nfrom tickets t" + people
+	head := "select " + ticket.Columns + ", " + by.Key.mark(column) + "\nfrom tickets t" + people
 	order := fmt.Sprintf("\norder by %s %s, t.id %s", column, direction, direction)
 	last := order + "\nlimit " + strconv.Itoa(limit)
 	switch {
@@ -259,7 +255,7 @@ func (b *statement) ranked(limit int, from *Mark) (string, error) {
 	left join lateral (select * from ticket_search s where s.ticket_id = t.id offset 0) s on true)
 `, query, commentRank, b.firstByNumber())
 	page := fmt.Sprintf("select id, rank from matches where %s order by rank desc, id desc limit %d", beyond, limit)
-	return matches + "select " + ticketColumns + ", m.rank::text\nfrom (" + page + ") m join tickets t on t.id = m.id" + people +
+	return matches + "select " + ticket.Columns + ", m.rank::text\nfrom (" + page + ") m join tickets t on t.id = m.id" + people +
 		"\norder by m.rank desc, t.id desc", nil
 }
 
