@@ -20,8 +20,8 @@ type settings struct {
 	State            string        `envconfig:"FIXDESK_STATE" desc:"folder for data, logs, keys and caught mail; default .state in the repository"`
 	CRMAddr          string        `envconfig:"CRM_ADDR" default:"127.0.0.1:8080" desc:"where the CRM listens"`
 	NotificationAddr string        `envconfig:"NOTIFICATION_ADDR" default:"127.0.0.1:8081" desc:"where the notification service listens"`
-	SMTPAddr         string        `envconfig:"MAIL_SMTP_ADDR" default:"127.0.0.1:1025" desc:"where the mail catcher takes mail by SMTP"`
-	MailAddr         string        `envconfig:"MAIL_HTTP_ADDR" default:"127.0.0.1:8025" desc:"where the mail catcher shows it"`
+	SMTPAddr         string        `envconfig:"MAIL_SMTP_ADDR" default:"127.0.0.1:1025" desc:"where the mail catcher accepts mail by SMTP"`
+	MailAddr         string        `envconfig:"MAIL_HTTP_ADDR" default:"127.0.0.1:8025" desc:"where the mail catcher shows it in a browser"`
 	DatabaseURL      config.Secret `envconfig:"DATABASE_URL" desc:"URL of a PostgreSQL server to use instead of starting one; its user must be allowed to create databases"`
 	PGBinDir         string        `envconfig:"PG_BIN_DIR" desc:"folder of PostgreSQL's programs; default is to look in the usual places"`
 	SMTPURL          config.Secret `envconfig:"NOTIFICATION_SMTP_URL" desc:"smtp://host:port or smtps://user:password@host of a mail server to use instead of the catcher"`
@@ -140,7 +140,7 @@ func otherPort(address string) string {
 	return strconv.Itoa(port + 10000)
 }
 
-// webURL is where a browser on this machine finds what listens on address.
+// webURL is the URL by which a browser on this machine reaches address.
 func webURL(address string) string { return "http://" + dialable(address, "localhost") }
 
 // dialable names an unspecified or loopback host so that it can be connected

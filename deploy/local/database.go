@@ -58,8 +58,8 @@ func (s *settings) postgresFolder() string {
 	return s.path("postgres")
 }
 
-// removeForgotten removes the data of this state folder's predecessors, which
-// went when the folder was deleted to begin anew.
+// removeForgotten removes the data of earlier state folders at this path, which
+// were deleted to start over.
 func removeForgotten(ctx context.Context, state string) error {
 	owners, _ := filepath.Glob(filepath.Join(movedTo, "*", ownerFile)) // fails for a bad pattern only
 	for _, path := range owners {

@@ -130,7 +130,7 @@ func TestCtrlCDuringTheStartLeavesNothing(t *testing.T) {
 	expectGone(t, family)
 }
 
-func TestTicketsAreRaisedWhileTheNotificationServiceIsAway(t *testing.T) {
+func TestTicketsAreRaisedWhileTheNotificationServiceIsFrozen(t *testing.T) {
 	t.Parallel()
 	r := started(t, stateFolder(t))
 	token := r.customer(t, "ann@customer.example")
@@ -150,12 +150,12 @@ func TestTicketsAreRaisedWhileTheNotificationServiceIsAway(t *testing.T) {
 	}
 	awake()
 	if subject := r.mailTo(t, "ann@customer.example"); !strings.Contains(subject, "Raised meanwhile") {
-		t.Errorf("the mail says %q", subject)
+		t.Errorf("the mail has the subject %q", subject)
 	}
 }
 
 func TestAServiceThatDiesStopsTheStackWithItsReason(t *testing.T) {
-	for name, said := range map[string]string{"crm": "crm", "notification": "notification", "postgres": "PostgreSQL"} {
+	for name, printed := range map[string]string{"crm": "crm", "notification": "notification", "postgres": "PostgreSQL"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := started(t, stateFolder(t))
@@ -163,7 +163,7 @@ func TestAServiceThatDiesStopsTheStackWithItsReason(t *testing.T) {
 			if err := syscall.Kill(r.child(t, name), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			if code := r.exit(t); code != 1 || !strings.Contains(r.output.String(), said+" ended by itself") {
+			if code := r.exit(t); code != 1 || !strings.Contains(r.output.String(), printed+" ended by itself") {
 				t.Errorf("exit code %d: %s", code, r.output)
 			}
 			expectGone(t, all)

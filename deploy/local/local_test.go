@@ -45,7 +45,7 @@ func TestASecondStartFindsTicketsMailAndAdmin(t *testing.T) {
 	second.stop(t, syscall.SIGTERM)
 }
 
-func TestAStateFolderClosedToOthersWorksAndCanBeDeletedToBeginAnew(t *testing.T) {
+func TestAStateFolderClosedToOthersWorksAndCanBeDeletedToStartOver(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir() // closed to others
 	state := filepath.Join(home, "state")
@@ -75,7 +75,7 @@ func TestAStateFolderClosedToOthersWorksAndCanBeDeletedToBeginAnew(t *testing.T)
 	}
 }
 
-func TestSecretsOfTheStateFolderAreItsOwnersAndInNoLog(t *testing.T) {
+func TestSecretsOfTheStateFolderAreReadableByTheirOwnerAloneAndInNoLog(t *testing.T) {
 	t.Parallel()
 	r := started(t, stateFolder(t), "CRM_ADMIN_EMAIL=boss@fixdesk.example", "CRM_ADMIN_PASSWORD=canary-it's-a-secret")
 	if a := r.admin(t); a.email != "boss@fixdesk.example" || a.password != "canary-it's-a-secret" {
@@ -110,7 +110,7 @@ func TestSecretsOfTheStateFolderAreItsOwnersAndInNoLog(t *testing.T) {
 	}
 }
 
-func TestAServiceTokenOpensTheNotificationService(t *testing.T) {
+func TestAServiceTokenIsAcceptedByTheNotificationService(t *testing.T) {
 	t.Parallel()
 	r := commonStack(t)
 	url := r.notify + "/v1/notifications"
@@ -146,10 +146,10 @@ func TestPortsInUseAreNamedWithTheirVariablesBeforeAnythingStarts(t *testing.T) 
 			if code := r.exit(t); code != 1 {
 				t.Errorf("exit code %d", code)
 			}
-			said := r.output.String()
+			printed := r.output.String()
 			for _, want := range []string{busy.Addr().String(), "address already in use", "set " + variable + " to another"} {
-				if !strings.Contains(said, want) {
-					t.Errorf("%q is missing in: %s", want, said)
+				if !strings.Contains(printed, want) {
+					t.Errorf("%q is missing in: %s", want, printed)
 				}
 			}
 			if _, err := os.Stat(filepath.Join(r.state, "postgres")); err == nil {
@@ -251,7 +251,7 @@ func TestAMadeUpPasswordOutlivesAStartThatEndedEarly(t *testing.T) {
 	}
 }
 
-func TestAServerOfOnesOwnIsUsedInstead(t *testing.T) {
+func TestAGivenDatabaseServerIsUsedInstead(t *testing.T) {
 	t.Parallel()
 	server, err := pgserver.Start(t.Context(), pgserver.Options{Dir: filepath.Join(stateFolder(t), "pg"), Test: true})
 	if err != nil {
@@ -285,7 +285,7 @@ func TestAServerOfOnesOwnIsUsedInstead(t *testing.T) {
 	}
 }
 
-func TestADatabaseURLThatLeadsNowhereIsSaidPlainly(t *testing.T) {
+func TestAnUnusableDatabaseURLIsReportedWithoutItsPassword(t *testing.T) {
 	t.Parallel()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

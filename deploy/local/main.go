@@ -1,7 +1,7 @@
 // Command local runs all of Fixdesk on one machine: PostgreSQL, a mail
 // catcher, and the two services as the binaries that are deployed elsewhere.
-// It owns the state folder and nothing in the services: it speaks to them by
-// environment variables, command lines, signals and /readyz alone.
+// It owns the state folder. It uses the services by environment variables,
+// command lines, signals, /readyz and one sign-in of the first admin.
 package main
 
 import (

@@ -39,7 +39,7 @@ func (st *stack) checkServices(ctx context.Context) error {
 		case err != nil:
 			bad = append(bad, errors.New(text))
 		case text != "":
-			st.say(text)
+			st.print(text)
 		}
 	}
 	return errors.Join(bad...)
@@ -78,7 +78,7 @@ func startService(s *settings, name string, environment []string) (*service, err
 	return svc, err
 }
 
-// waitReady waits until the service says that it can work.
+// waitReady waits until the service is ready.
 func (svc *service) waitReady(ctx context.Context, address string) error {
 	client := http.Client{Timeout: 2 * time.Second}
 	defer client.CloseIdleConnections()
@@ -127,7 +127,7 @@ func (svc *service) logEnd() string {
 	return fmt.Sprintf("the last lines of %s:\n%s", svc.log, lastLines(svc.log, svc.start))
 }
 
-// lastLines gives the end of a log, of what was written after start bytes.
+// lastLines is the end of a log, of what was written after start bytes.
 func lastLines(path string, start int64) string {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -77,7 +77,7 @@ func (st *stack) start(ctx context.Context) error {
 	if err := st.startCatcher(); err != nil {
 		return err
 	}
-	st.say("Starting the services …")
+	st.print("Starting the services …")
 	if err := st.startServices(); err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (st *stack) startPostgres(ctx context.Context) error {
 	}
 	st.serverURL = st.DatabaseURL.Reveal()
 	if !st.DatabaseURL.IsSet() {
-		st.say("Starting PostgreSQL …")
+		st.print("Starting PostgreSQL …")
 		server, err := startPostgres(ctx, st.settings)
 		if err != nil {
 			return err
@@ -197,7 +197,7 @@ func (st *stack) wait(ctx context.Context) error {
 	}
 	select {
 	case <-ctx.Done():
-		st.say("\nStopping …")
+		st.print("\nStopping …")
 		return nil
 	case <-st.crm.process.Done():
 		return st.crm.ended()
@@ -239,7 +239,7 @@ func (st *stack) stop() error {
 	return errors.Join(failed...)
 }
 
-func (st *stack) say(text string) { fmt.Fprintln(st.out, text) }
+func (st *stack) print(text string) { fmt.Fprintln(st.out, text) }
 
 // announce prints where everything is and what to do next.
 func (st *stack) announce() {
@@ -284,5 +284,5 @@ Try this in another terminal, then follow docs/walkthrough.md:
 	text.WriteString(`
 Ctrl-C stops all of it; the next start finds the same data.
 `)
-	st.say(text.String())
+	st.print(text.String())
 }

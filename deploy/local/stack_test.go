@@ -199,7 +199,7 @@ func (r *running) stop(t *testing.T, signal syscall.Signal) {
 	}
 }
 
-// exit waits until the launcher ends and gives its exit code.
+// exit waits until the launcher ends and returns its exit code.
 func (r *running) exit(t *testing.T) int {
 	t.Helper()
 	select {
@@ -329,7 +329,7 @@ func call(t *testing.T, method, url, token string, body object, want int) object
 
 const testPassword = "correct horse battery staple 7"
 
-// customer registers one and gives an access token.
+// customer registers one and returns an access token.
 func (r *running) customer(t *testing.T, email string) string {
 	t.Helper()
 	call(t, http.MethodPost, r.crm+"/v1/auth/register", "", object{"name": "Ann", "email": email, "password": testPassword}, http.StatusCreated)
@@ -351,7 +351,7 @@ func (r *running) admin(t *testing.T) admin {
 	return a
 }
 
-// mailTo waits for mail to the address and gives its subjects.
+// mailTo waits for mail to the address and returns its subject.
 func (r *running) mailTo(t *testing.T, email string) string {
 	t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {

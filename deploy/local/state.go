@@ -15,7 +15,7 @@ import (
 func (s *settings) keysFile() string { return givenOr("CRM_KEYS_FILE", s.path("keys.json")) }
 
 // lockState makes the folder if need be and holds it for this program's life;
-// the kernel lets go of it however the program ends.
+// the kernel unlocks it however the program ends.
 func lockState(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the state folder: %w", err)
@@ -34,7 +34,7 @@ func lockState(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// ensureKeys has the CRM make the keys that sign tokens, the first time.
+// ensureKeys has the CRM make the keys that sign tokens, at the first start.
 func ensureKeys(ctx context.Context, s *settings) error {
 	file := s.keysFile()
 	if _, err := os.Stat(file); err == nil {

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// stopWithTool asks for SIGTERM when the parent dies, if the parent is make or
-// go run: neither passes its own end on, and the stack would stay behind.
+// stopWithTool has the kernel send SIGTERM when the parent dies, if the parent is make or
+// go run: neither passes its own end on, and the stack would keep running.
 // Started from a shell, the stack may outlive it.
 func stopWithTool() {
 	parent := os.Getppid()

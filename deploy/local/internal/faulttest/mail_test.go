@@ -126,7 +126,7 @@ func (m *mailServer) token() string {
 	return m.tokens[len(m.tokens)-1]
 }
 
-// counts gives how many different mails were accepted, and how many times one
+// counts returns how many different mails were accepted, and how many times one
 // was accepted again.
 func (m *mailServer) counts() (different, repeated int) {
 	m.mu.Lock()

@@ -13,7 +13,7 @@ import (
 	"fixdesk/pkg/errs"
 )
 
-// proxy stands before the notification service. Set its hooks before the
+// proxy forwards to the notification service. Set its hooks before the
 // first request.
 type proxy struct {
 	url string
@@ -47,7 +47,7 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request, transport *http.Tra
 		panic(http.ErrAbortHandler)
 	}
 	key := r.Header.Get("Idempotency-Key")
-	// The service must take its time whatever becomes of the caller.
+	// The service must finish even when the caller is killed.
 	request, err := http.NewRequest(r.Method, target+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		panic(http.ErrAbortHandler)

@@ -44,7 +44,7 @@ func broken(ctx context.Context, db querier) ([]string, error) {
 	return found, nil
 }
 
-// missing gives those of the ids that the table doesn't hold.
+// missing returns those of the ids that are not in the table.
 func missing(t *testing.T, db querier, table string, ids []string) []string {
 	t.Helper()
 	rows, err := db.Query(context.Background(), `select i from unnest($1::text[]) i where not exists (select from `+table+` where id = i::uuid)`, ids)

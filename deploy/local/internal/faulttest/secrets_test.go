@@ -36,7 +36,7 @@ func (s secrets) make(what string) string {
 	return s[what]
 }
 
-// found lists the secrets that stand in text, as they are or encoded.
+// found lists the secrets that text contains, as they are or encoded.
 func (s secrets) found(text string) (list []string) {
 	for what, secret := range s {
 		for _, form := range []string{
@@ -52,7 +52,7 @@ func (s secrets) found(text string) (list []string) {
 	return list
 }
 
-// recorder keeps every answer but those whose purpose is to hand out tokens.
+// recorder keeps every answer but those whose purpose is to issue tokens.
 type recorder struct {
 	http.RoundTripper
 	mu   sync.Mutex
@@ -73,7 +73,7 @@ func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// keyFile writes a DKIM key and gives its path.
+// keyFile writes a DKIM key and returns its path.
 func (s secrets) keyFile(t *testing.T, dir string) string {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
@@ -128,8 +128,8 @@ func (s secrets) signingKeys(t *testing.T, path string) {
 	}
 }
 
-// secretive is an installation whose every secret is known to the test.
-type secretive struct {
+// secretsEnv is an installation whose every secret is known to the test.
+type secretsEnv struct {
 	*stack
 	secrets
 	crm, notification *service
@@ -138,9 +138,9 @@ type secretive struct {
 	client            *client
 }
 
-func newSecretive(t *testing.T, s *stack) *secretive {
+func newSecretive(t *testing.T, s *stack) *secretsEnv {
 	t.Helper()
-	x := &secretive{stack: s, secrets: secrets{}, recorder: &recorder{RoundTripper: &http.Transport{DisableKeepAlives: true}}}
+	x := &secretsEnv{stack: s, secrets: secrets{}, recorder: &recorder{RoundTripper: &http.Transport{DisableKeepAlives: true}}}
 	withPassword := func(url string) string {
 		return strings.Replace(url, "postgres@", "postgres:"+x.secrets["database password"]+"@", 1)
 	}
@@ -160,15 +160,15 @@ func newSecretive(t *testing.T, s *stack) *secretive {
 	})
 	x.notification = s.startNotification(t, variables{
 		"NOTIFICATION_DATABASE_URL": withPassword(s.server.URL(s.notifyName)), "NOTIFICATION_LOG_LEVEL": "debug",
-		"NOTIFICATION_SMTP_URL":      "smtp://desk:" + x.secrets["SMTP password"] + "@" + s.mail.addr + "?tls=none&auth=plain",
-		"NOTIFICATION_DKIM_KEY_FILE": x.keyFile(t, s.dir), "NOTIFICATION_DKIM_SELECTOR": "desk", "NOTIFICATION_MAIL_FROM": "desk@example.com",
+		"NOTIFICATION_SMTP_URL":      "smtp://fixdesk:" + x.secrets["SMTP password"] + "@" + s.mail.addr + "?tls=none&auth=plain",
+		"NOTIFICATION_DKIM_KEY_FILE": x.keyFile(t, s.dir), "NOTIFICATION_DKIM_SELECTOR": "s1", "NOTIFICATION_MAIL_FROM": "fixdesk@example.com",
 	})
 	x.client = &client{url: x.crm.url, http: &http.Client{Transport: x.recorder, Timeout: patience}}
 	return x
 }
 
 // ask sends a request whose outcome doesn't matter.
-func (x *secretive) ask(t *testing.T, token, method, path string, body object) answer {
+func (x *secretsEnv) ask(t *testing.T, token, method, path string, body object) answer {
 	t.Helper()
 	a, err := x.client.with(token).do(t.Context(), method, path, body)
 	if err != nil {
@@ -178,7 +178,7 @@ func (x *secretive) ask(t *testing.T, token, method, path string, body object) a
 }
 
 // signIn keeps the tokens of a new session.
-func (x *secretive) signIn(t *testing.T, who, email, password string) (access, refresh string) {
+func (x *secretsEnv) signIn(t *testing.T, who, email, password string) (access, refresh string) {
 	t.Helper()
 	o := x.ask(t, "", http.MethodPost, "/v1/auth/login", object{"email": email, "password": password}).object()
 	access, _ = o["access_token"].(string)
@@ -190,8 +190,8 @@ func (x *secretive) signIn(t *testing.T, who, email, password string) (access, r
 	return access, refresh
 }
 
-// live does, rightly and wrongly, whatever has to do with secrets.
-func (x *secretive) live(t *testing.T) {
+// useSecrets makes correct and wrong requests of every kind that has secrets.
+func (x *secretsEnv) useSecrets(t *testing.T) {
 	t.Helper()
 	const email, login, reset = "carl@customer.example", "/v1/auth/login", "/v1/auth/password/reset"
 	first, second, third := x.make("password"), x.make("second password"), x.make("third password")
@@ -231,8 +231,8 @@ func (x *secretive) live(t *testing.T) {
 	x.signIn(t, "Carl again", email, third)
 }
 
-// trouble breaks what has a password.
-func (x *secretive) trouble(t *testing.T) {
+// breakServers makes what has a password fail.
+func (x *secretsEnv) breakServers(t *testing.T) {
 	t.Helper()
 	admin, _ := x.signIn(t, "admin", adminEmail, x.secrets["admin's password"])
 	x.mail.require("another") // the mail server refuses the password from now on
@@ -258,11 +258,11 @@ func (x *secretive) trouble(t *testing.T) {
 	}
 }
 
-// wrongSettings gives what the services say about settings that can't work.
-func (x *secretive) wrongSettings(t *testing.T) string {
+// wrongSettings returns what the services print about unusable settings.
+func (x *secretsEnv) wrongSettings(t *testing.T) string {
 	t.Helper()
 	secret := x.make("setting")
-	var said strings.Builder
+	var printed strings.Builder
 	for _, attempt := range [][]string{
 		{"crm", "CRM_DATABASE_URL=postgres://user:" + secret + "@host:port/crm"},
 		{"crm", "CRM_DATABASE_URL=mysql://user:" + secret + "@host/crm"},
@@ -281,18 +281,18 @@ func (x *secretive) wrongSettings(t *testing.T) string {
 			if argument == "serve" && err == nil {
 				t.Errorf("%s started with a wrong %s", attempt[0], attempt[1])
 			}
-			said.Write(output)
+			printed.Write(output)
 		}
 	}
-	return said.String()
+	return printed.String()
 }
 
 func TestSecretsAreInNoLogAnswerMetricOrTable(t *testing.T) {
 	t.Parallel()
 	server, options := ownServer(t, pgserver.Options{Test: true})
 	x := newSecretive(t, newStack(t, server))
-	x.live(t)
-	x.trouble(t)
+	x.useSecrets(t)
+	x.breakServers(t)
 	x.drained(t)
 	tables := x.rows(t, x.stack.crm) + x.rows(t, x.notify)
 	crash(t, server, syscall.SIGQUIT)
@@ -305,7 +305,7 @@ func TestSecretsAreInNoLogAnswerMetricOrTable(t *testing.T) {
 	x.crm.terminate(t)
 	x.notification.terminate(t)
 
-	places := map[string]string{"answers": x.recorder.text.String(), "complaints about settings": wrongSettings}
+	places := map[string]string{"answers": x.recorder.text.String(), "errors about settings": wrongSettings}
 	for _, log := range []string{x.crm.log, x.notification.log} {
 		text, err := os.ReadFile(log)
 		if err != nil || len(text) < 1000 {
@@ -328,7 +328,7 @@ func TestSecretsAreInNoLogAnswerMetricOrTable(t *testing.T) {
 			t.Errorf("%s: what people wrote: %v", place, found)
 		}
 	}
-	delete(x.secrets, "reset token") // it stands in its mail
+	delete(x.secrets, "reset token") // its mail contains it
 	if found := x.found(tables); len(found) > 0 {
 		t.Errorf("tables: %v", found)
 	}
@@ -337,7 +337,7 @@ func TestSecretsAreInNoLogAnswerMetricOrTable(t *testing.T) {
 }
 
 // scannerSees is the control: each secret is found where it is planted.
-func (x *secretive) scannerSees(t *testing.T) {
+func (x *secretsEnv) scannerSees(t *testing.T) {
 	t.Helper()
 	for what, secret := range x.secrets {
 		for _, planted := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret)), url.QueryEscape(secret)} {
@@ -348,7 +348,7 @@ func (x *secretive) scannerSees(t *testing.T) {
 	}
 }
 
-// rows gives every row of every table as text.
+// rows returns every row of every table as text.
 func (s *stack) rows(t *testing.T, db querier) string {
 	t.Helper()
 	var all strings.Builder

@@ -17,7 +17,7 @@ import (
 )
 
 // insideNamespace makes the test binary run the test below in a mount namespace
-// of its own, which the kernel takes down with it: no mount is left behind.
+// of its own, which ends with the process: no mount is left behind.
 const insideNamespace = "FIXDESK_TEST_NAMESPACE"
 
 func TestADatabaseWithoutDiskSpaceIsRefusedAndStaysWhole(t *testing.T) {

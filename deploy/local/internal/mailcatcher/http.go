@@ -97,7 +97,7 @@ func (h handler) clear(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// find answers by itself if there is no such message.
+// find answers the request itself if there is no such message.
 func (h handler) find(w http.ResponseWriter, r *http.Request) (summary, []byte, bool) {
 	message, raw, err := h.messages.get(r.PathValue("id"))
 	switch {
@@ -109,7 +109,7 @@ func (h handler) find(w http.ResponseWriter, r *http.Request) (summary, []byte, 
 	return message, raw, err == nil
 }
 
-// problem answers as RFC 9457 says.
+// problem answers with RFC 9457 problem details.
 func problem(w http.ResponseWriter, status int, detail string) {
 	answer(w, status, "application/problem+json", map[string]any{
 		"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail,
@@ -121,5 +121,5 @@ func answer(w http.ResponseWriter, status int, contentType string, body any) {
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false) // it is JSON by its type, and easier to read and grep
-	_ = encoder.Encode(body)     // the client may be gone
+	_ = encoder.Encode(body)     // the client may have closed the connection
 }

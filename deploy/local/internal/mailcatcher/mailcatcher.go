@@ -3,7 +3,7 @@
 // JSON. It is for a developer's machine; whoever reaches its pages reads all
 // mail.
 //
-// It must not know who sends the mail or why.
+// It knows nothing of its senders.
 package mailcatcher
 
 import (
@@ -65,7 +65,7 @@ func Start(dir string, mail, pages net.Listener) (*Catcher, error) {
 	return c, nil
 }
 
-// Failed gives the error of a server that ended by itself.
+// Failed delivers the error of a server that ended by itself.
 func (c *Catcher) Failed() <-chan error { return c.failed }
 
 // Stop ends both servers: running conversations until ctx ends, then at once.

@@ -48,7 +48,7 @@ func catcher(t *testing.T, dir string) running {
 func (c running) send(t *testing.T, message string, to ...string) {
 	t.Helper()
 	message = strings.ReplaceAll(message, "\n", "\r\n")
-	if err := smtp.SendMail(c.smtp, nil, "desk@fixdesk.example", to, []byte(message)); err != nil {
+	if err := smtp.SendMail(c.smtp, nil, "fixdesk@fixdesk.example", to, []byte(message)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -96,7 +96,7 @@ func TestCaughtMailIsListedNewestFirstAndByRecipient(t *testing.T) {
 	if len(all) != 2 || all[0].Subject != "Grüße" || all[1].Subject != "first" {
 		t.Fatalf("listed %+v", all)
 	}
-	if all[0].From != "desk@fixdesk.example" || strings.Join(all[0].To, " ") != "bob@example.com ann@example.com" || !strings.HasSuffix(all[0].ReceivedAt, "Z") {
+	if all[0].From != "fixdesk@fixdesk.example" || strings.Join(all[0].To, " ") != "bob@example.com ann@example.com" || !strings.HasSuffix(all[0].ReceivedAt, "Z") {
 		t.Errorf("envelope %+v", all[0])
 	}
 	for query, want := range map[string]int{"?limit=1": 1, "?to=BOB@example.com": 1, "?to=ann@example.com": 2, "?to=nobody@example.com": 0} {
@@ -111,7 +111,7 @@ func TestCaughtMailIsListedNewestFirstAndByRecipient(t *testing.T) {
 	}
 }
 
-const mixed = `From: Fixdesk <desk@fixdesk.example>
+const mixed = `From: Fixdesk <fixdesk@fixdesk.example>
 Subject: parts
 X-Request-ID: abc
 MIME-Version: 1.0

@@ -17,7 +17,7 @@ import (
 // maxDepth is how deep parts may be nested before the rest is left out.
 const maxDepth = 8
 
-// content is what a message says, decoded for people.
+// content is the text of a message, decoded.
 type content struct {
 	Headers map[string][]string `json:"headers"`
 	Text    string              `json:"text"`

@@ -44,7 +44,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
-// Data answers 250 only when the message is kept, and asks the sender to try
+// Data answers 250 only when the message is kept, and requests that the sender try
 // again when it can't be.
 func (s *session) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)

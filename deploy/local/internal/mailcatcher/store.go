@@ -19,7 +19,7 @@ const messageSuffix = ".mail"
 
 var errNoMessage = errors.New("no such message")
 
-// envelope is what SMTP said about a message.
+// envelope is what SMTP transmits about a message.
 type envelope struct {
 	From       string    `json:"from"`
 	To         []string  `json:"to"`
@@ -103,7 +103,7 @@ func (s *store) trim() {
 	}
 }
 
-// list gives up to limit messages, newest first; to, if given, is an address
+// list returns up to limit messages, newest first; to, if given, is an address
 // that one of the recipients must be, without regard to case.
 func (s *store) list(limit int, to string) []summary {
 	s.mu.RLock()
@@ -126,7 +126,7 @@ func isAmong(address string, addresses []string) bool {
 	return false
 }
 
-// get gives a message as it came; errNoMessage if there is none.
+// get returns a message as it was received; errNoMessage if there is none.
 func (s *store) get(id string) (summary, []byte, error) {
 	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
 		return summary{}, nil, errNoMessage // it becomes part of a path
