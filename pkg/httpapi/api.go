@@ -93,7 +93,7 @@ func New(cfg Config) *API {
 		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry),
 		admission: newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
 	}
-	a.stopping, a.stopStreams = context.WithCancel(context.Background())
+	a.stopping, a.stopStreams = context.WithCancel(context.Background()) //nolint:gosec // NewServer registers stopStreams
 	a.router.Use(a.refuseWhileStarting)
 	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {

@@ -121,7 +121,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		if e.Kind == errs.Unavailable && e != errOverloaded { // that is counted
 			a.log(ctx, slog.LevelWarn, "unavailable", err)
 		}
-	case errors.Is(err, context.Canceled) && context.Cause(ctx) == context.Canceled:
+	case errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), context.Canceled):
 		p := newProblem(ctx, errUnavailable)
 		p.Status = statusClientGone
 		return p

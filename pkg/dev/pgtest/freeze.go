@@ -23,65 +23,80 @@ func Freezable(t testing.TB, databaseURL string) (proxied string, freeze func())
 	if err != nil {
 		t.Fatal("pgtest: ", err)
 	}
-	var (
-		gate  sync.RWMutex // held for writing while frozen
-		mu    sync.Mutex
-		conns []net.Conn
-		wg    sync.WaitGroup
-	)
-	frozen := false
-	pass := func(to, from net.Conn) {
-		defer to.Close()
-		buf := make([]byte, 32<<10)
-		for {
-			n, err := from.Read(buf)
-			gate.RLock()
-			if n > 0 {
-				_, _ = to.Write(buf[:n])
-			}
-			gate.RUnlock()
-			if err != nil {
-				return
-			}
-		}
-	}
-	wg.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial(pgconn.NetworkAddress(config.Host, config.Port))
-			if err != nil {
-				client.Close()
-				continue
-			}
-			mu.Lock()
-			conns = append(conns, client, server)
-			mu.Unlock()
-			wg.Go(func() { pass(server, client) })
-			wg.Go(func() { pass(client, server) })
-		}
-	})
-	freeze = func() {
-		gate.Lock()
-		frozen = true
-	}
-	t.Cleanup(func() {
-		_ = listener.Close()
-		mu.Lock()
-		for _, c := range conns {
-			_ = c.Close()
-		}
-		mu.Unlock()
-		if frozen {
-			gate.Unlock()
-		}
-		wg.Wait()
-	})
-	proxy := url.URL{
+	p := &proxy{listener: listener}
+	p.network, p.address = pgconn.NetworkAddress(config.Host, config.Port)
+	p.running.Go(p.accept)
+	t.Cleanup(p.close)
+	address := url.URL{
 		Scheme: "postgres", User: url.UserPassword(config.User, config.Password), Host: listener.Addr().String(),
 		Path: "/" + config.Database, RawQuery: "sslmode=disable",
 	}
-	return proxy.String(), freeze
+	return address.String(), p.freeze
+}
+
+// proxy passes bytes between clients and one server until it is frozen.
+type proxy struct {
+	listener         net.Listener
+	network, address string
+	running          sync.WaitGroup
+	passing          sync.RWMutex // held for writing while frozen
+
+	mu     sync.Mutex
+	conns  []net.Conn
+	frozen bool
+}
+
+func (p *proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial(p.network, p.address)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		p.mu.Lock()
+		p.conns = append(p.conns, client, server)
+		p.mu.Unlock()
+		p.running.Go(func() { p.pass(server, client) })
+		p.running.Go(func() { p.pass(client, server) })
+	}
+}
+
+func (p *proxy) pass(to, from net.Conn) {
+	defer to.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		p.passing.RLock()
+		if n > 0 {
+			_, _ = to.Write(buf[:n])
+		}
+		p.passing.RUnlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *proxy) freeze() {
+	p.passing.Lock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = true
+}
+
+func (p *proxy) close() {
+	_ = p.listener.Close()
+	p.mu.Lock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	if p.frozen {
+		p.passing.Unlock()
+	}
+	p.mu.Unlock()
+	p.running.Wait()
 }
