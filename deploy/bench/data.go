@@ -204,4 +204,4 @@ from tickets t;
 select setval('ticket_event_positions', %[1]d)`
 
 const settleTickets = `update engineers e set active_tickets =
-    (select count(*) from tickets t where t.assignee_id = e.user_id and t.status in ('open', 'in_progress', 'blocked'))`
+    (select count(*) from tickets t where t.assignee_id = e.user_id and ticket_is_active(t.status))`

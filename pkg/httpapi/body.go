@@ -19,11 +19,12 @@ import (
 const maxBody = 1 << 20
 
 var (
-	errBodyTooLarge  = errs.New(errs.BadRequest, errs.CodeBodyTooLarge, "The body is larger than 1 MiB.")
-	errBodyMissing   = errs.New(errs.BadRequest, errs.CodeMalformedJSON, "A JSON body is required.")
-	errBodyUnread    = errs.New(errs.BadRequest, errs.CodeMalformedJSON, "The body could not be read to its end.")
-	errBodyMediaType = errs.New(errs.BadRequest, errs.CodeUnsupportedMediaType, "The body must be application/json in UTF-8, not compressed.")
-	errBodyUnwanted  = errs.Validation(errs.Field{Location: "body", Message: "must be empty: this operation takes none"})
+	errBodyTooLarge   = errs.New(errs.BadRequest, errs.CodeBodyTooLarge, "The body is larger than 1 MiB.")
+	errBodyMissing    = errs.New(errs.BadRequest, errs.CodeMalformedJSON, "A JSON body is required.")
+	errBodyUnread     = errs.New(errs.BadRequest, errs.CodeMalformedJSON, "The body could not be read to its end.")
+	errBodyMediaType  = errs.New(errs.BadRequest, errs.CodeUnsupportedMediaType, "The body must be application/json in UTF-8, not compressed.")
+	errPatchMediaType = errs.New(errs.BadRequest, errs.CodeUnsupportedMediaType, "The body must be application/json or application/merge-patch+json in UTF-8, not compressed.")
+	errBodyUnwanted   = errs.Validation(errs.Field{Location: "body", Message: "must be empty: this operation takes none"})
 )
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -60,8 +61,8 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 		return release, errBodyMissing
 	case n == 0:
 		return release, nil
-	case !isJSON(r.Header):
-		return release, errBodyMediaType
+	case !isJSON(r.Header, p.op.Method == http.MethodPatch):
+		return release, p.mediaTypeError()
 	}
 	hasNull, err := checkJSON(buf.Bytes())
 	if err != nil {
@@ -73,6 +74,7 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 		}
 	}
 	r.Body = io.NopCloser(bytes.NewReader(buf.Bytes()))
+	r.Header.Set("Content-Type", "application/json") // the one name that huma knows
 	return release, nil
 }
 
@@ -94,8 +96,20 @@ func noBody(r *http.Request) error {
 	return nil
 }
 
-// isJSON reports whether the body is announced as plain JSON.
-func isJSON(h http.Header) bool {
+// mergePatch is the other name that a body of PATCH may have (RFC 7396). With
+// the null that the schema refuses, both mean the same.
+const mergePatch = "application/merge-patch+json"
+
+func (p *pipeline) mediaTypeError() error {
+	if p.op.Method == http.MethodPatch {
+		return errPatchMediaType
+	}
+	return errBodyMediaType
+}
+
+// isJSON reports whether the body is announced as plain JSON, or, where that is
+// allowed, as a merge patch.
+func isJSON(h http.Header, patch bool) bool {
 	if len(h["Content-Type"]) != 1 || h.Get("Content-Encoding") != "" {
 		return false
 	}
@@ -103,7 +117,7 @@ func isJSON(h http.Header) bool {
 		return true
 	}
 	media, params, err := mime.ParseMediaType(h["Content-Type"][0])
-	if err != nil || media != "application/json" {
+	if err != nil || media != "application/json" && (!patch || media != mergePatch) {
 		return false
 	}
 	for name, value := range params {

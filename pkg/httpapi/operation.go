@@ -191,6 +191,9 @@ func (a *API) document(op *details, streams []string) {
 		return
 	}
 	described := operationOf(item, op.Method)
+	if op.Method == http.MethodPatch && described.RequestBody != nil {
+		described.RequestBody.Content[mergePatch] = described.RequestBody.Content["application/json"]
+	}
 	for _, code := range op.codes {
 		response := described.Responses[strconv.Itoa(codeStatus[code])]
 		if !strings.Contains(response.Description, "`") {

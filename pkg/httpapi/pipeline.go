@@ -54,6 +54,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 	info := infoOf(r.Context())
 	info.route, info.connection = p.op.Path, r.Context()
 	info.slot.admission = a.admission
+	if p.op.Method == http.MethodPatch {
+		w.Header().Set("Accept-Patch", "application/json, "+mergePatch) // RFC 5789, section 3.1
+	}
 	defer info.slot.release()
 	if err := info.slot.acquire(r.Context(), true); err != nil {
 		info.rejected = err == errOverloaded //nolint:errorlint // the value itself

@@ -13,7 +13,7 @@ with happened as materialized (
            or e.kind in ('status_changed', 'reopened')
               and (e.changes->'status'->>'to' = 'resolved'
                    or e.changes->'status'->>'from' in ('resolved', 'closed')
-                      and e.changes->'status'->>'to' in ('open', 'in_progress', 'blocked')))
+                      and ticket_is_active((e.changes->'status'->>'to')::ticket_status)))
 ),
 measured as (
     select to_char(h.created_at at time zone 'UTC', 'YYYY-MM-DD') as day, h.what,
@@ -31,7 +31,7 @@ measured as (
                 where b.ticket_id = h.ticket_id and (b.created_at, b.id) < (h.created_at, h.id)
                   and b.kind in ('status_changed', 'reopened')
                   and b.changes->'status'->>'from' in ('resolved', 'closed')
-                  and b.changes->'status'->>'to' in ('open', 'in_progress', 'blocked')),
+                  and ticket_is_active((b.changes->'status'->>'to')::ticket_status)),
                t.created_at))::float8 end as to_resolve
     from happened h
     join tickets t on t.id = h.ticket_id

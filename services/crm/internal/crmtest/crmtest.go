@@ -415,7 +415,7 @@ func (d *Env) WantNotices(what string, want ...string) {
 
 // WrongLoads counts engineers whose load is not what a recount gives.
 const WrongLoads = `select count(*) from engineers e where e.active_tickets <>
-	(select count(*) from tickets t where t.assignee_id = e.user_id and t.status in ('open', 'in_progress', 'blocked'))`
+	(select count(*) from tickets t where t.assignee_id = e.user_id and ticket_is_active(t.status))`
 
 // Eventually waits for a condition within a minute.
 func (d *Env) Eventually(what string, is func() bool) {

@@ -109,10 +109,10 @@ func decodeAccount(kind string, data []byte) (Notice, error) {
 // Message asks the admins to decide.
 func (n RegistrationWaiting) Message(links Links) Message {
 	name, role := line(n.Applicant.Name), words(n.Role)
-	l := letter{Lead: fmt.Sprintf("%s has registered as %s and waits for approval.", name, withArticle(role))}
+	l := mail{Lead: fmt.Sprintf("%s has registered as %s and waits for approval.", name, withArticle(role))}
 	l = l.row("Name", name).row("Address", line(n.Applicant.Email)).row("Role", role)
 	l.Closing = []string{fmt.Sprintf("To approve or reject: %s/admin/registrations", links.PublicURL), noReplies}
-	return l.mail(n.To, "[Fixdesk] "+shorten(name, nameLimit)+" waits for approval as "+role)
+	return l.message(n.To, "[Fixdesk] "+shorten(name, nameLimit)+" waits for approval as "+role)
 }
 
 // Message informs the applicant of the decision.
@@ -126,7 +126,7 @@ func (n RegistrationDecided) Message(links Links) Message {
 	}
 	l = l.quoted("Reason", n.Reason)
 	l.Closing = append(l.Closing, noReplies)
-	return l.mail([]Person{n.To}, subject)
+	return l.message([]Person{n.To}, subject)
 }
 
 // Message gives the token and says what to do with it.
@@ -139,7 +139,7 @@ func (n PasswordReset) Message(links Links) Message {
 		"If you did not ask for it, ignore this mail: without the token nothing happens. Nobody at Fixdesk will ask you for it.",
 		noReplies,
 	}
-	return l.mail([]Person{n.To}, "[Fixdesk] Set a new password")
+	return l.message([]Person{n.To}, "[Fixdesk] Set a new password")
 }
 
 // Message gives the token and says what to do with it.
@@ -152,7 +152,7 @@ func (n EmailVerification) Message(links Links) Message {
 		"If you did not register, ignore this mail: without the token the account gets no more than ticket numbers sent to you.",
 		noReplies,
 	}
-	return l.mail([]Person{n.To}, "[Fixdesk] Confirm your address")
+	return l.message([]Person{n.To}, "[Fixdesk] Confirm your address")
 }
 
 // Message gives the token and says what to do with it.
@@ -165,7 +165,7 @@ func (n Invitation) Message(links Links) Message {
 		fmt.Sprintf("After that, ask for another mail at %s/reset", links.PublicURL),
 		noReplies,
 	}
-	return l.mail([]Person{n.To}, "[Fixdesk] Your account")
+	return l.message([]Person{n.To}, "[Fixdesk] Your account")
 }
 
 // Message says what changed, and what to do about a change by someone else.
@@ -180,7 +180,7 @@ func (n AccountChanged) Message(links Links) Message {
 		l.Closing = []string{fmt.Sprintf("To sign in: %s/", links.PublicURL)}
 	}
 	l.Closing = append(l.Closing, noReplies)
-	return l.mail([]Person{n.To}, "[Fixdesk] "+subject)
+	return l.message([]Person{n.To}, "[Fixdesk] "+subject)
 }
 
 func accountEvent(event string) (subject, lead string) {
@@ -201,11 +201,11 @@ func accountEvent(event string) (subject, lead string) {
 
 // toAccount begins a letter about an account. An unverified address is not
 // greeted by name, since the name may be a stranger's text.
-func toAccount(to Person) letter {
+func toAccount(to Person) mail {
 	if to.Unverified {
-		return letter{}
+		return mail{}
 	}
-	return letter{Name: line(to.Name)}
+	return mail{Name: line(to.Name)}
 }
 
 func withArticle(role string) string {

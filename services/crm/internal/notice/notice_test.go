@@ -60,7 +60,10 @@ var mails = map[string]notice.Notice{
 		}},
 	"ticket_changed_by_nobody": notice.TicketChanged{Ticket: ticket, To: ada,
 		Changes: []notice.Change{{Field: "assignee", From: "Bob Noyce"}}},
-	"ticket_commented":                     notice.TicketCommented{Ticket: ticket, To: ada, ActorName: "Bob Noyce", Body: "Is it still burning?\nI am on my way."},
+	"ticket_commented": notice.TicketCommented{Ticket: ticket, To: ada, ActorName: "Bob Noyce", Body: "Is it still burning?\nI am on my way."},
+	"ticket_changed_blocked_for_customer": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
+		Changes: []notice.Change{{Field: "status", From: "in_progress", To: "blocked"}, {Field: "blocked_reason", To: "Which model is it?"}, {Field: "waiting_for", To: "customer"}}},
+	"ticket_commented_resumed":             notice.TicketCommented{Ticket: ticket, To: bob, ActorName: "Ada Lovelace", Body: "The blue one.", Status: "in_progress"},
 	"ticket_commented_internal":            notice.TicketCommented{Ticket: ticket, To: bob, ActorName: "Grace Hopper", Body: "Third one this week.", Internal: true},
 	"registration_waiting":                 notice.RegistrationWaiting{To: []notice.Person{ada, bob}, Applicant: notice.Person{ID: ada.ID, Name: "Mary Shaw", Email: "mary@example.com"}, Role: "engineer"},
 	"registration_approved":                notice.RegistrationDecided{To: ada, Approved: true, Role: "engineer"},
@@ -84,6 +87,29 @@ func TestEachMailReadsAsItsGolden(t *testing.T) {
 			golden(t, name+".txt", head+m.Text)
 			golden(t, name+".html", m.HTML)
 		})
+	}
+}
+
+func TestNoMailNamesAnHTTPMethodOrAPathOfTheAPI(t *testing.T) {
+	for name, n := range mails {
+		m := n.Message(links)
+		for _, technical := range []string{"GET ", "POST ", "PATCH ", "DELETE ", "/v1/", "{\""} {
+			if strings.Contains(m.Subject+m.Text+m.HTML, technical) {
+				t.Errorf("%s has %q:\n%s", name, technical, m.Text)
+			}
+		}
+	}
+}
+
+func TestAllMailsOfATicketHaveItsSubjectAndLinkToItsPage(t *testing.T) {
+	for name, n := range mails {
+		if !strings.HasPrefix(name, "ticket_") {
+			continue
+		}
+		m := n.Message(links)
+		if m.Subject != "[Fixdesk #42] Printer on fire" || !strings.Contains(m.Text, "https://fixdesk.example/tickets/42\n") {
+			t.Errorf("%s: subject %q\n%s", name, m.Subject, m.Text)
+		}
 	}
 }
 
@@ -269,11 +295,11 @@ func TestASubjectIsCutAtAWordAndNeverWithinACharacter(t *testing.T) {
 		return notice.TicketCommented{Ticket: tk, To: ada, ActorName: "Bob", Body: "x"}.Message(links).Subject
 	}
 	for title, want := range map[string]string{
-		strings.Repeat("word ", 40):                       "[Fixdesk #42] " + strings.TrimSpace(strings.Repeat("word ", 20)) + "…: new comment",
-		strings.Repeat("x", 100):                          "[Fixdesk #42] " + strings.Repeat("x", 100) + ": new comment",
-		strings.Repeat("x", 101):                          "[Fixdesk #42] " + strings.Repeat("x", 99) + "…: new comment",
-		strings.Repeat("x", 98) + "e\u0301\u0301\u0301yz": "[Fixdesk #42] " + strings.Repeat("x", 98) + "…: new comment",
-		strings.Repeat("x", 97) + "👩\u200d🚒👩\u200d🚒":      "[Fixdesk #42] " + strings.Repeat("x", 97) + "…: new comment",
+		strings.Repeat("word ", 40):                       "[Fixdesk #42] " + strings.TrimSpace(strings.Repeat("word ", 20)) + "…",
+		strings.Repeat("x", 100):                          "[Fixdesk #42] " + strings.Repeat("x", 100) + "",
+		strings.Repeat("x", 101):                          "[Fixdesk #42] " + strings.Repeat("x", 99) + "…",
+		strings.Repeat("x", 98) + "e\u0301\u0301\u0301yz": "[Fixdesk #42] " + strings.Repeat("x", 98) + "…",
+		strings.Repeat("x", 97) + "👩\u200d🚒👩\u200d🚒":      "[Fixdesk #42] " + strings.Repeat("x", 97) + "…",
 	} {
 		if got := subject(title); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)

@@ -8,13 +8,13 @@ import (
 // somebody other than the person who gave it. It repeats no text that a person
 // typed, so that the service can't be used to mail a text to a stranger.
 func (t Ticket) unverified(links Links, to Person) Message {
-	l := letter{Lead: fmt.Sprintf("Ticket #%d was raised for this address, or has changed.", t.Number)}
+	l := mail{Lead: fmt.Sprintf("Ticket #%d was raised for this address, or has changed.", t.Number)}
 	l.Closing = []string{
 		fmt.Sprintf("The ticket: %s/tickets/%d", links.PublicURL, t.Number),
 		fmt.Sprintf("This address is not verified, so this mail has the number alone. To get the whole text, verify the address: sign in and ask for the verification mail at %s/verify, or set a password at %[1]s/reset.", links.PublicURL),
 		"If you know nothing of this ticket, ignore this mail.",
 	}
-	m := l.mail([]Person{to}, fmt.Sprintf("[Fixdesk #%d] Your ticket", t.Number))
+	m := l.message([]Person{to}, fmt.Sprintf("[Fixdesk #%d] Your ticket", t.Number))
 	m.Thread = "ticket-" + t.ID.String()
 	return m
 }

@@ -47,7 +47,7 @@ func newStatement(v ticket.Viewer, f Filter) *statement {
 		if !*f.Active {
 			not = "not "
 		}
-		b.and("t.status " + not + "in (" + literals([]ticket.Status{ticket.Open, ticket.InProgress, ticket.Blocked}) + ")")
+		b.and("t.status " + not + "in (" + literals(ticket.ActiveStatuses) + ")")
 	}
 	if len(f.Priorities) > 0 {
 		b.and("t.priority in (" + literals(f.Priorities) + ")")

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// letter is what a mail says, before it is laid out as text and as HTML. All of
+// mail is the content of a mail before it is laid out as text and as HTML. All of
 // it has gone through line or block.
-type letter struct {
+type mail struct {
 	Name    string // whom it greets; empty for several people
 	Lead    string
 	Rows    []row
@@ -23,21 +23,21 @@ type row struct{ Label, Value string }
 // it can't pass for ours.
 type quote struct{ Heading, Body string }
 
-func (l letter) quoted(heading, body string) letter {
+func (l mail) quoted(heading, body string) mail {
 	if body = shorten(block(body), quoteLimit); body != "" {
 		l.Quotes = append(l.Quotes, quote{heading, body})
 	}
 	return l
 }
 
-func (l letter) row(label, value string) letter {
+func (l mail) row(label, value string) mail {
 	if value != "" {
 		l.Rows = append(l.Rows, row{label, value})
 	}
 	return l
 }
 
-func (l letter) text() string {
+func (l mail) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n%s\n", l.Greeting(), l.Lead)
 	if len(l.Rows) > 0 {
@@ -59,7 +59,7 @@ func (l letter) text() string {
 }
 
 // Greeting is the first line.
-func (l letter) Greeting() string {
+func (l mail) Greeting() string {
 	if l.Name == "" {
 		return "Hello,"
 	}
@@ -67,7 +67,7 @@ func (l letter) Greeting() string {
 }
 
 // Paragraphs splits a closing at its line breaks, for the HTML part.
-func (l letter) Paragraphs() [][]string {
+func (l mail) Paragraphs() [][]string {
 	out := make([][]string, len(l.Closing))
 	for i, s := range l.Closing {
 		out[i] = strings.Split(s, "\n")
@@ -75,10 +75,10 @@ func (l letter) Paragraphs() [][]string {
 	return out
 }
 
-func (l letter) html() string {
+func (l mail) html() string {
 	var b strings.Builder
 	if err := page.Execute(&b, l); err != nil {
-		panic(fmt.Sprintf("the mail's template doesn't fit the letter: %v", err))
+		panic(fmt.Sprintf("the mail's template doesn't fit the mail: %v", err))
 	}
 	return b.String()
 }

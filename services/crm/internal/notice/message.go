@@ -18,35 +18,32 @@ const (
 
 // Message acknowledges a ticket to its reporter.
 func (n TicketReceived) Message(links Links) Message {
-	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf("Thank you, we have received your ticket %s.", n.quoted())}
+	l := mail{Name: line(n.To.Name), Lead: fmt.Sprintf("Thank you, we have received your ticket %s.", n.quoted())}
 	if n.AssigneeName == "" {
 		l.Lead += " An engineer will take it on as soon as one is free."
 	} else {
 		l.Lead += fmt.Sprintf(" %s will look after it.", line(n.AssigneeName))
 	}
 	l = l.quoted("You wrote", n.Description)
-	l.Closing = []string{n.howToAnswer(links)}
-	return n.mail(links, n.To, "received", l)
+	l.Closing = n.howToAnswer(links)
+	return n.message(links, n.To, l)
 }
 
-// Message hands a ticket to its new assignee.
+// Message notifies the new assignee.
 func (n TicketAssigned) Message(links Links) Message {
-	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf("Ticket %s was assigned to you automatically.", n.quoted())}
+	l := mail{Name: line(n.To.Name), Lead: fmt.Sprintf("Ticket %s was assigned to you automatically.", n.quoted())}
 	if n.ByName != "" {
 		l.Lead = fmt.Sprintf("%s assigned ticket %s to you.", line(n.ByName), n.quoted())
 	}
 	l = l.row("Reported by", line(n.ReporterName)).row("Priority", words(n.Priority))
 	l = l.quoted("Description", n.Description)
-	l.Closing = []string{
-		fmt.Sprintf("To accept it: POST %s/accept\nTo pass it on: POST %[1]s/decline, with a reason", n.address(links)),
-		n.howToAnswer(links),
-	}
-	return n.mail(links, n.To, "assigned to you", l)
+	l.Closing = append([]string{"Please accept it, or decline it with a reason, on its page."}, n.howToAnswer(links)...)
+	return n.message(links, n.To, l)
 }
 
-// Message tells the former assignee that the ticket is in other hands.
+// Message notifies the former assignee.
 func (n TicketUnassigned) Message(links Links) Message {
-	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf("Ticket %s is no longer assigned to you.", n.quoted())}
+	l := mail{Name: line(n.To.Name), Lead: fmt.Sprintf("Ticket %s is no longer assigned to you.", n.quoted())}
 	switch by, to := line(n.ByName), line(n.NewAssigneeName); {
 	case by != "" && to != "":
 		l.Lead += fmt.Sprintf(" %s handed it to %s.", by, to)
@@ -58,13 +55,13 @@ func (n TicketUnassigned) Message(links Links) Message {
 		l.Lead += " Nobody has it now."
 	}
 	l = l.quoted("Reason", n.Why)
-	l.Closing = []string{fmt.Sprintf("There is nothing you need to do. The ticket: GET %s", n.address(links))}
-	return n.mail(links, n.To, "no longer yours", l)
+	l.Closing = []string{"There is nothing you need to do.\nThe ticket: " + n.address(links)}
+	return n.message(links, n.To, l)
 }
 
-// Message tells what changed, from what to what, and by whom.
+// Message reports what changed, from what to what, and by whom.
 func (n TicketChanged) Message(links Links) Message {
-	l := letter{Name: line(n.To.Name)}.row("Changed by", line(n.ActorName))
+	l := mail{Name: line(n.To.Name)}.row("Changed by", line(n.ActorName))
 	status := ""
 	for _, c := range n.Changes {
 		if c.Field == "resolution" && n.Resolution != "" {
@@ -84,20 +81,16 @@ func (n TicketChanged) Message(links Links) Message {
 	}
 	l = l.quoted("Resolution", n.Resolution).quoted("Latest comment", n.LatestComment)
 	if status == "resolved" {
-		l.Closing = append(l.Closing, fmt.Sprintf("Solved for you? Close it: PATCH %s with {\"status\": \"closed\"}\n"+
-			"Not solved? Open it again: PATCH %[1]s with {\"status\": \"open\"}", n.address(links)))
+		l.Closing = append(l.Closing, "Is it solved for you? Then close it on its page. Is it not? Then open it again there.")
 	}
-	l.Closing = append(l.Closing, n.howToAnswer(links))
-	return n.mail(links, n.To, or(status, "changed"), l)
+	l.Closing = append(l.Closing, n.howToAnswer(links)...)
+	return n.message(links, n.To, l)
 }
 
-// Message brings a new comment.
+// Message quotes the new comment.
 func (n TicketCommented) Message(links Links) Message {
-	by, kind := or(line(n.ActorName), "Somebody"), "comment"
-	if n.Internal {
-		kind = "internal comment"
-	}
-	l := letter{Name: line(n.To.Name), Lead: fmt.Sprintf("%s commented on ticket %s.", by, n.quoted())}
+	by := or(line(n.ActorName), "Somebody")
+	l := mail{Name: line(n.To.Name), Lead: fmt.Sprintf("%s commented on ticket %s.", by, n.quoted())}
 	if n.Internal {
 		l.Lead = fmt.Sprintf("%s wrote an internal comment on ticket %s. The customer can't see it.", by, n.quoted())
 	}
@@ -105,8 +98,8 @@ func (n TicketCommented) Message(links Links) Message {
 		l.Lead += fmt.Sprintf(" It is now %s again.", words(n.Status))
 	}
 	l = l.quoted(by+" wrote", n.Body)
-	l.Closing = []string{n.howToAnswer(links)}
-	return n.mail(links, n.To, "new "+kind, l)
+	l.Closing = n.howToAnswer(links)
+	return n.message(links, n.To, l)
 }
 
 const noReplies = "Please don't reply to this mail: nobody reads what is sent to its address."
@@ -115,24 +108,27 @@ func (t Ticket) quoted() string {
 	return "#" + strconv.FormatInt(t.Number, 10) + " “" + line(t.Title) + "”"
 }
 
-func (t Ticket) address(links Links) string { return links.PublicURL + "/v1/tickets/" + t.ID.String() }
-
-func (t Ticket) howToAnswer(links Links) string {
-	return fmt.Sprintf("The ticket: GET %s\nTo answer: POST %[1]s/comments\n%s", t.address(links), noReplies)
+// address is the ticket's page.
+func (t Ticket) address(links Links) string {
+	return links.PublicURL + "/tickets/" + strconv.FormatInt(t.Number, 10)
 }
 
-// mail addresses a letter about a ticket. Subject and thread let a mail client
-// show all mails of one ticket together.
-func (t Ticket) mail(links Links, to Person, what string, l letter) Message {
+func (t Ticket) howToAnswer(links Links) []string {
+	return []string{"To read and answer: " + t.address(links) + "\n" + noReplies}
+}
+
+// message addresses a mail about a ticket. All mails of one ticket have the same
+// subject and thread, so that a mail client shows them together.
+func (t Ticket) message(links Links, to Person, l mail) Message {
 	if to.Unverified && links.VerifiedOnly {
 		return t.unverified(links, to)
 	}
-	m := l.mail([]Person{to}, fmt.Sprintf("[Fixdesk #%d] %s: %s", t.Number, shorten(line(t.Title), subjectTitleLimit), what))
+	m := l.message([]Person{to}, fmt.Sprintf("[Fixdesk #%d] %s", t.Number, shorten(line(t.Title), subjectTitleLimit)))
 	m.Thread = "ticket-" + t.ID.String()
 	return m
 }
 
-func (l letter) mail(to []Person, subject string) Message {
+func (l mail) message(to []Person, subject string) Message {
 	m := Message{Subject: shorten(subject, subjectLimit), Text: l.text(), HTML: l.html()}
 	for _, p := range to {
 		m.To = append(m.To, p.Email)
@@ -140,10 +136,15 @@ func (l letter) mail(to []Person, subject string) Message {
 	return m
 }
 
-// change tells one field's move on a line, or as two quotes when it is a text.
-func (l letter) change(c Change) letter {
+// change shows one field before and after on a line, or as two quotes when it is
+// a text. Whom a ticket waited for, and why, is over when it has a new status.
+func (l mail) change(c Change) mail {
 	label, from, to := capitalised(words(c.Field)), line(c.From), line(c.To)
 	switch c.Field {
+	case "waiting_for", "blocked_reason":
+		if to == "" {
+			return l
+		}
 	case "status", "priority":
 		from, to = words(from), words(to)
 	case "title", "description", "resolution":
