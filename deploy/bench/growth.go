@@ -51,7 +51,7 @@ func measureGrowth(ctx context.Context, s *stack, o options) ([]line, error) {
 		if err != nil {
 			return nil, err
 		}
-		sides[i].addr = crm.addr
+		sides[i].addr = crm.Address
 		if sides[i].tokens, err = s.tokens(); err != nil {
 			return nil, err
 		}

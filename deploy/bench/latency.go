@@ -121,11 +121,11 @@ func measureLatency(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	crm, err := s.startCRM(ctx, "latency_tickets", "http://"+notification.addr)
+	crm, err := s.startCRM(ctx, "latency_tickets", "http://"+notification.Address)
 	if err != nil {
 		return nil, err
 	}
-	d := desk{addr: crm.addr, tickets: smallTickets}
+	d := desk{addr: crm.Address, tickets: smallTickets}
 	if d.tokens, err = s.tokens(); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/subprocess"
 	"fixdesk/pkg/jwtauth"
 	"fixdesk/pkg/notifyapi"
@@ -38,7 +39,7 @@ func (s *stack) startSink(ctx context.Context) (addr string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if addr, err = freeAddress(); err != nil {
+	if addr, err = launch.FreeAddress(); err != nil {
 		return "", err
 	}
 	args := []string{addr, "1000"}
@@ -98,7 +99,7 @@ func measureMail(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := s.serviceClient(svc.addr)
+	client, err := s.serviceClient(svc.Address)
 	if err != nil {
 		return nil, err
 	}

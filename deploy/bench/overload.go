@@ -122,15 +122,15 @@ func measureOverload(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := desk{addr: crm.addr, tickets: smallTickets}
+	d := desk{addr: crm.Address, tickets: smallTickets}
 	if d.tokens, err = s.tokens(); err != nil {
 		return nil, err
 	}
 	// The bar on memory is for work within what the service can do.
-	within := s.peak[crm.name]
+	within := s.peak[crm.Name]
 	defer func() {
 		s.stopService(crm)
-		s.peak[crm.name] = within
+		s.peak[crm.Name] = within
 	}()
 	closed := load{addr: d.addr, conns: connections, request: d.create}
 	if _, err := closed.run(ctx, time.Second); err != nil { // warm up
@@ -154,6 +154,6 @@ func measureOverload(ctx context.Context, s *stack, o options) ([]line, error) {
 	l := atLeast(fmt.Sprintf("tickets created when %d times as many are asked for as at most (yardstick: at most)", overloadFactor),
 		rates, peaks, overloadBar, "/s")
 	l.note = fmt.Sprintf("%.0f %% answered 503, 99 %% of them within %.2f s; %d other errors; %d connections, %d MiB resident",
-		100*float64(len(waits))/float64(asked), quantile(waits, 0.99), other, overloadConns, peakResident(crm.process.Pid())>>20)
+		100*float64(len(waits))/float64(asked), quantile(waits, 0.99), other, overloadConns, peakResident(crm.Pid())>>20)
 	return []line{l}, ctx.Err()
 }

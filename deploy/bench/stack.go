@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgserver"
 	"fixdesk/pkg/dev/subprocess"
 	"fixdesk/pkg/jwtauth"
@@ -30,7 +30,7 @@ type stack struct {
 	admin     *pgx.Conn // of the database postgres
 	keys      *jwtauth.KeySet
 	jwks      *httptest.Server // the keys, where no CRM runs
-	services  []*service
+	services  []*launch.Service
 	sinks     []*subprocess.Process
 	peak      map[string]int64 // resident bytes of each service, at most
 }
@@ -53,11 +53,8 @@ func startStack(ctx context.Context, o options) (*stack, error) {
 		return s, err
 	}
 	progress("building the services and starting PostgreSQL in %s", s.dir)
-	build := exec.CommandContext(ctx, "go", "build", "-o", s.dir+"/",
-		"fixdesk/services/crm/cmd/crm", "fixdesk/services/notification/cmd/notification")
-	build.Dir = s.root
-	if output, err := build.CombinedOutput(); err != nil {
-		return s, fmt.Errorf("the services can't be built: %w\n%s", err, output)
+	if err := launch.Build(ctx, s.dir); err != nil {
+		return s, err
 	}
 	s.postgres, err = pgserver.Start(ctx, pgserver.Options{
 		Dir: filepath.Join(s.dir, "postgres"), LogFile: s.serverLog(),
@@ -119,69 +116,34 @@ func (s *stack) stop() error {
 	return errors.Join(failed...)
 }
 
-// service is a running one.
-type service struct {
-	name    string
-	addr    string
-	log     string
-	process *subprocess.Process
-}
-
-// startService starts a service's binary and waits until it is ready. Its log
+// startService starts a service's program and waits until it is ready. Its log
 // goes to a file, as in the local stack.
-func (s *stack) startService(ctx context.Context, name string, variables map[string]string) (*service, error) {
-	addr, err := freeAddress()
+func (s *stack) startService(ctx context.Context, name string, variables map[string]string) (*launch.Service, error) {
+	addr, err := launch.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	svc := &service{name: name, addr: addr, log: filepath.Join(s.dir, name+".log")}
-	log, err := os.OpenFile(svc.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	cmd := exec.Command(filepath.Join(s.dir, name), "serve")
-	cmd.Dir = s.dir
-	cmd.Stdout, cmd.Stderr = log, log
 	prefix := strings.ToUpper(name) + "_"
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), prefix + "ADDR=" + addr}
+	environment := []string{"PATH=" + os.Getenv("PATH"), prefix + "ADDR=" + addr}
 	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"} { // to try them out
 		if value, set := os.LookupEnv(name); set {
-			cmd.Env = append(cmd.Env, name+"="+value)
+			environment = append(environment, name+"="+value)
 		}
 	}
 	for variable, value := range variables {
-		cmd.Env = append(cmd.Env, prefix+variable+"="+value)
+		environment = append(environment, prefix+variable+"="+value)
 	}
-	if svc.process, err = subprocess.Start(cmd, syscall.SIGKILL); err != nil {
+	svc, err := launch.Start(launch.Options{
+		Name: name, Program: filepath.Join(s.dir, name), Address: addr, Dir: s.dir, Environment: environment,
+		LogFile: filepath.Join(s.dir, name+".log"),
+	})
+	if err != nil {
 		return nil, err
 	}
 	s.services = append(s.services, svc)
-	return svc, svc.waitReady(ctx)
-}
-
-func (svc *service) waitReady(ctx context.Context) error {
-	client := http.Client{Timeout: 2 * time.Second}
-	defer client.CloseIdleConnections()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		select {
-		case <-svc.process.Done():
-			text, _ := os.ReadFile(svc.log)
-			return errors.Join(fmt.Errorf("%s ended by itself:\n%s", svc.name, text[max(0, len(text)-1000):]), svc.process.Err())
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(10 * time.Millisecond):
-		}
-		response, err := client.Get("http://" + svc.addr + "/readyz")
-		if err != nil {
-			continue
-		}
-		response.Body.Close()
-		if response.StatusCode == http.StatusOK {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s is not ready after a minute", svc.name)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return svc, svc.WaitReady(ctx)
 }
 
 // stopServices stops them and the mail sinks, between two measurements.
@@ -196,20 +158,20 @@ func (s *stack) stopServices() {
 }
 
 // stopService notes how much memory it had; stopping it twice does no harm.
-func (s *stack) stopService(svc *service) {
-	if resident := peakResident(svc.process.Pid()); resident > s.peak[svc.name] {
-		s.peak[svc.name] = resident
+func (s *stack) stopService(svc *launch.Service) {
+	if resident := peakResident(svc.Pid()); resident > s.peak[svc.Name] {
+		s.peak[svc.Name] = resident
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := svc.process.Stop(ctx, syscall.SIGTERM); err != nil {
-		progress("%s: %v", svc.name, err)
+	if err := svc.Terminate(ctx); err != nil {
+		progress("%v", err)
 	}
 }
 
 // startCRM starts the CRM on a database. Without a notification service it
 // finds nobody there, and its relay rests.
-func (s *stack) startCRM(ctx context.Context, database, notificationURL string) (*service, error) {
+func (s *stack) startCRM(ctx context.Context, database, notificationURL string) (*launch.Service, error) {
 	return s.startService(ctx, "crm", map[string]string{
 		"DATABASE_URL": s.postgres.URL(database), "KEYS_FILE": filepath.Join(s.dir, "keys.json"),
 		"NOTIFICATION_URL": notificationURL,
@@ -220,7 +182,7 @@ func (s *stack) startCRM(ctx context.Context, database, notificationURL string) 
 // nobody is an address on which nothing listens: port 1 is tcpmux.
 const nobody = "http://127.0.0.1:1"
 
-func (s *stack) startNotification(ctx context.Context, database, smtp string) (*service, error) {
+func (s *stack) startNotification(ctx context.Context, database, smtp string) (*launch.Service, error) {
 	return s.startService(ctx, "notification", map[string]string{
 		"DATABASE_URL": s.postgres.URL(database), "JWKS_URL": s.jwks.URL, "SMTP_URL": "smtp://" + smtp,
 	})
@@ -253,15 +215,6 @@ func peakResident(pid int) int64 {
 	_, rest, _ := strings.Cut(string(text), "VmHWM:")
 	_, _ = fmt.Sscan(rest, &kilobytes)
 	return kilobytes << 10
-}
-
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }
 
 // repository is the folder of go.work, at or above the current one.

@@ -105,7 +105,7 @@ func measureTickets(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := desk{addr: crm.addr, tickets: smallTickets}
+	d := desk{addr: crm.Address, tickets: smallTickets}
 	if d.tokens, err = s.tokens(); err != nil {
 		return nil, err
 	}

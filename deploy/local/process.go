@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
 
-	"fixdesk/pkg/dev/subprocess"
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/notifyapi"
 )
 
@@ -45,95 +42,27 @@ func (st *stack) checkServices(ctx context.Context) error {
 	return errors.Join(bad...)
 }
 
-// service is one of the two, running.
-type service struct {
-	name    string
-	log     string
-	start   int64 // where this run's lines begin in the log
-	process *subprocess.Process
-}
-
-// startService starts a service's binary with the given environment. It is
-// killed if this program dies without stopping it.
-func startService(s *settings, name string, environment []string) (*service, error) {
-	svc := &service{name: name, log: s.path(name + ".log")}
-	if info, err := os.Stat(svc.log); err == nil && info.Size() > maxLogBytes {
-		if err := os.Rename(svc.log, svc.log+".old"); err != nil {
+// startService starts a service's program with the given environment.
+func startService(s *settings, name, address string, environment []string) (*launch.Service, error) {
+	log := s.path(name + ".log")
+	if info, err := os.Stat(log); err == nil && info.Size() > maxLogBytes {
+		if err := os.Rename(log, log+".old"); err != nil {
 			return nil, err
 		}
 	}
-	log, err := os.OpenFile(svc.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	if info, err := log.Stat(); err == nil {
-		svc.start = info.Size()
-	}
-	cmd := exec.Command(filepath.Join(s.bin, name), "serve")
-	cmd.Dir = s.State
-	cmd.Env = environment
-	cmd.Stdout, cmd.Stderr = log, log
-	svc.process, err = subprocess.Start(cmd, syscall.SIGKILL)
-	return svc, err
+	return launch.Start(launch.Options{
+		Name: name, Program: filepath.Join(s.bin, name), Address: dialable(address, "127.0.0.1"),
+		Dir: s.State, Environment: environment, LogFile: log,
+	})
 }
 
-// waitReady waits until the service is ready.
-func (svc *service) waitReady(ctx context.Context, address string) error {
-	client := http.Client{Timeout: 2 * time.Second}
-	defer client.CloseIdleConnections()
-	tick := time.NewTicker(25 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-svc.process.Done():
-			return svc.ended()
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("%s is not ready after %v; %s", svc.name, readyTimeout, svc.logEnd())
-			}
-			return ctx.Err()
-		case <-tick.C:
-		}
-		response, err := client.Get("http://" + address + "/readyz")
-		if err != nil {
-			continue
-		}
-		response.Body.Close()
-		if response.StatusCode == http.StatusOK {
-			return nil
-		}
-	}
-}
-
-// stop has the service finish its work until ctx ends, then kills it.
-func (svc *service) stop(ctx context.Context) error {
-	if err := svc.process.Stop(ctx, syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stop %s: %w", svc.name, err)
-	}
-	return nil
-}
-
-// ended is the error of a service that ended by itself.
-func (svc *service) ended() error {
-	how := "exit status 0"
-	if err := svc.process.Err(); err != nil {
-		how = err.Error()
-	}
-	return fmt.Errorf("%s ended by itself (%s); %s", svc.name, how, svc.logEnd())
-}
-
-func (svc *service) logEnd() string {
-	return fmt.Sprintf("the last lines of %s:\n%s", svc.log, lastLines(svc.log, svc.start))
-}
-
-// lastLines is the end of a log, of what was written after start bytes.
-func lastLines(path string, start int64) string {
+// lastLines returns the end of a log.
+func lastLines(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(text[min(start, int64(len(text))):])), "\n")
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return "  " + strings.Join(lines[max(0, len(lines)-10):], "\n  ")
 }
 

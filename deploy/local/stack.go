@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fixdesk/deploy/local/internal/mailcatcher"
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgserver"
 )
 
@@ -47,8 +48,8 @@ type stack struct {
 	listeners    map[string]net.Listener // reserved and not yet handed over
 	postgres     *pgserver.Server        // nil with DATABASE_URL
 	catcher      *mailcatcher.Catcher    // nil with NOTIFICATION_SMTP_URL
-	notification *service
-	crm          *service
+	notification *launch.Service
+	crm          *launch.Service
 
 	serverURL string // of a database on the server, for administration
 	admin     *firstAdmin
@@ -143,10 +144,10 @@ func (st *stack) startServices() error {
 		delete(st.listeners, variable)
 	}
 	var err error
-	if st.notification, err = startService(st.settings, "notification", st.notificationEnvironment()); err != nil {
+	if st.notification, err = startService(st.settings, "notification", st.NotificationAddr, st.notificationEnvironment()); err != nil {
 		return err
 	}
-	st.crm, err = startService(st.settings, "crm", st.crmEnvironment())
+	st.crm, err = startService(st.settings, "crm", st.CRMAddr, st.crmEnvironment())
 	return err
 }
 
@@ -179,8 +180,8 @@ func (st *stack) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return st.notification.waitReady(ctx, dialable(st.NotificationAddr, "127.0.0.1")) })
-	both.Go(func() error { return st.crm.waitReady(ctx, dialable(st.CRMAddr, "127.0.0.1")) })
+	both.Go(func() error { return st.notification.WaitReady(ctx) })
+	both.Go(func() error { return st.crm.WaitReady(ctx) })
 	return both.Wait()
 }
 
@@ -199,12 +200,12 @@ func (st *stack) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		st.print("\nStopping …")
 		return nil
-	case <-st.crm.process.Done():
-		return st.crm.ended()
-	case <-st.notification.process.Done():
-		return st.notification.ended()
+	case <-st.crm.Done():
+		return st.crm.Ended()
+	case <-st.notification.Done():
+		return st.notification.Ended()
 	case <-postgresDone:
-		return fmt.Errorf("PostgreSQL ended by itself; the last lines of %s:\n%s", st.path("postgres.log"), lastLines(st.path("postgres.log"), 0))
+		return fmt.Errorf("PostgreSQL ended by itself; the last lines of %s:\n%s", st.path("postgres.log"), lastLines(st.path("postgres.log")))
 	case err := <-catcherFailed:
 		return err
 	}
@@ -219,10 +220,10 @@ func (st *stack) stop() error {
 		failed = append(failed, stop(ctx))
 	}
 	if st.crm != nil {
-		within(serviceStopTime("CRM_SHUTDOWN_TIMEOUT"), st.crm.stop)
+		within(serviceStopTime("CRM_SHUTDOWN_TIMEOUT"), st.crm.Terminate)
 	}
 	if st.notification != nil {
-		within(serviceStopTime("NOTIFICATION_SHUTDOWN_TIMEOUT"), st.notification.stop)
+		within(serviceStopTime("NOTIFICATION_SHUTDOWN_TIMEOUT"), st.notification.Terminate)
 	}
 	if st.catcher != nil {
 		within(stopTime, st.catcher.Stop)

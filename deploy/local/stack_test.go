@@ -70,7 +70,7 @@ func commonStack(t *testing.T) *running {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := launch(state)
+		r, err := startLauncher(state)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,8 +128,8 @@ func command(state string, variables []string, arguments ...string) *exec.Cmd {
 	return cmd
 }
 
-// launch starts the launcher without waiting for the stack to be ready.
-func launch(state string, variables ...string) (*running, error) {
+// startLauncher starts the launcher without waiting for the stack to be ready.
+func startLauncher(state string, variables ...string) (*running, error) {
 	r := &running{cmd: command(state, variables), state: state, output: newOutput(), ended: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
 	if err := r.cmd.Start(); err != nil {
@@ -142,7 +142,7 @@ func launch(state string, variables ...string) (*running, error) {
 // begin is launch for one test, which stops the stack.
 func begin(t *testing.T, state string, variables ...string) *running {
 	t.Helper()
-	r, err := launch(state, variables...)
+	r, err := startLauncher(state, variables...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func (r *running) exit(t *testing.T) int {
 func (r *running) logs() string {
 	var all strings.Builder
 	for _, name := range []string{"crm.log", "notification.log", "postgres.log"} {
-		fmt.Fprintf(&all, "%s:\n%s\n", name, lastLines(filepath.Join(r.state, name), 0))
+		fmt.Fprintf(&all, "%s:\n%s\n", name, lastLines(filepath.Join(r.state, name)))
 	}
 	return all.String()
 }

@@ -1,0 +1,59 @@
+package launch_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fixdesk/pkg/dev/launch"
+)
+
+// script is a program that stands in for a service.
+func script(t *testing.T, body string) launch.Options {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "service")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	address, err := launch.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return launch.Options{Name: "service", Program: path, Address: address, LogFile: path + ".log"}
+}
+
+func TestServiceThatEndsIsReportedWithItsOwnLog(t *testing.T) {
+	t.Parallel()
+	o := script(t, "echo $1: no database >&2; exit 3")
+	if err := os.WriteFile(o.LogFile, []byte("an earlier run\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := launch.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.WaitReady(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "serve: no database") || strings.Contains(err.Error(), "earlier") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestServiceThatIsNeverReadyIsKilledAfterItsTime(t *testing.T) {
+	t.Parallel()
+	s, err := launch.Start(script(t, "trap '' TERM; echo waits; while :; do sleep 1; done"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := s.WaitReady(ctx); err == nil || !strings.Contains(err.Error(), "not ready in time") {
+		t.Errorf("WaitReady: %v", err)
+	}
+	if err := s.Terminate(ctx); err == nil {
+		t.Error("a service that ignores SIGTERM ended without an error")
+	}
+	s.Kill()
+}
