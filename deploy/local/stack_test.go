@@ -139,7 +139,7 @@ func startLauncher(state string, variables ...string) (*running, error) {
 	return r, nil
 }
 
-// begin is launch for one test, which stops the stack.
+// begin is startLauncher for one test, which stops the stack.
 func begin(t *testing.T, state string, variables ...string) *running {
 	t.Helper()
 	r, err := startLauncher(state, variables...)

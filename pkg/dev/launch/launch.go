@@ -4,6 +4,7 @@ package launch
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ var Programs = map[string]string{
 // Build builds the named programs, all without names, into the folder dir. It
 // must run inside the repository.
 func Build(ctx context.Context, dir string, names ...string) error {
-	arguments := []string{"build", "-o", dir + string(filepath.Separator)}
+	arguments := []string{"build", "-buildvcs=false", "-o", dir + string(filepath.Separator)}
 	for name, path := range Programs {
 		if len(names) == 0 || slices.Contains(names, name) {
 			arguments = append(arguments, path)
@@ -90,7 +91,7 @@ func Start(o Options) (*Service, error) {
 // WaitReady waits until /readyz is answered 200. It fails when the process ends
 // or ctx does, with the end of the log.
 func (s *Service) WaitReady(ctx context.Context) error {
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -140,7 +141,7 @@ func (s *Service) Ended() error {
 }
 
 // LogEnd returns the last ten lines that the process wrote to LogFile, for a
-// message.
+// message, without those of the level INFO.
 func (s *Service) LogEnd() string {
 	if s.LogFile == "" {
 		return "see its log"
@@ -149,7 +150,13 @@ func (s *Service) LogEnd() string {
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(text[min(s.logStart, int64(len(text))):])), "\n")
+	var lines []string
+	for line := range strings.SplitSeq(strings.TrimSpace(string(text[min(s.logStart, int64(len(text))):])), "\n") {
+		var entry struct{ Level string }
+		if json.Unmarshal([]byte(line), &entry) != nil || entry.Level != "INFO" {
+			lines = append(lines, line)
+		}
+	}
 	return fmt.Sprintf("the last lines of %s:\n  %s", s.LogFile, strings.Join(lines[max(0, len(lines)-10):], "\n  "))
 }
 

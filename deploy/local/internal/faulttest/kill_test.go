@@ -40,7 +40,7 @@ func TestKilledCRMLosesNothingAcknowledgedAndWritesNothingPartially(t *testing.T
 		stop := customerLoad(c, &tickets, &comments)
 		eventually(t, "tickets are acknowledged", func() bool { return tickets.len() > before+20 })
 		<-time.After(rand.N(150 * time.Millisecond))
-		crm.kill()
+		crm.Kill()
 		stop()
 		s.expireOutboxLeases(t)
 		crm = s.startCRM(t, nil)
@@ -69,7 +69,7 @@ func killBetween(t *testing.T, n int, tamper func(*http.Request)) (s *stack, p *
 		if !armed.CompareAndSwap(true, false) {
 			return true
 		}
-		crm.Load().kill()
+		crm.Load().Kill()
 		return false
 	}
 	through := variables{"CRM_NOTIFICATION_URL": p.url}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgserver"
 )
 
@@ -51,10 +51,8 @@ func prepare() error {
 	if err := os.Chmod(shared.dir, 0o755); err != nil { // PostgreSQL's account must pass
 		return err
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(shared.dir, "bin")+"/",
-		"fixdesk/services/crm/cmd/crm", "fixdesk/services/notification/cmd/notification")
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the services: %w\n%s", err, output)
+	if err := launch.Build(context.Background(), filepath.Join(shared.dir, "bin")); err != nil {
+		return err
 	}
 	shared.server, err = pgserver.Start(context.Background(), pgserver.Options{Dir: filepath.Join(shared.dir, "pg")})
 	return err

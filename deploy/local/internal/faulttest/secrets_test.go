@@ -238,7 +238,7 @@ func (x *secretsEnv) breakServers(t *testing.T) {
 	x.mail.require("another") // the mail server refuses the password from now on
 	x.ask(t, admin, http.MethodPost, "/v1/tickets", object{"title": "Not mailed", "description": "x"})
 	eventually(t, "the mail server's refusal is noticed", func() bool {
-		text, err := os.ReadFile(x.notification.log)
+		text, err := os.ReadFile(x.notification.LogFile)
 		return err == nil && bytes.Contains(text, []byte("mail server in trouble"))
 	})
 	x.mail.require(x.secrets["SMTP password"])
@@ -306,7 +306,7 @@ func TestSecretsAreInNoLogAnswerMetricOrTable(t *testing.T) {
 	x.notification.terminate(t)
 
 	places := map[string]string{"answers": x.recorder.text.String(), "errors about settings": wrongSettings}
-	for _, log := range []string{x.crm.log, x.notification.log} {
+	for _, log := range []string{x.crm.LogFile, x.notification.LogFile} {
 		text, err := os.ReadFile(log)
 		if err != nil || len(text) < 1000 {
 			t.Fatalf("control: the log is too short (%v)", err)

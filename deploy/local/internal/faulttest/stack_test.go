@@ -2,15 +2,11 @@ package faulttest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -19,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgserver"
-	"fixdesk/pkg/dev/subprocess"
 )
 
 const (
@@ -97,12 +93,11 @@ func binary(name string) string { return filepath.Join(shared.dir, "bin", name) 
 // freeAddress is one to listen on, the same over restarts.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := launch.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // startCRM starts a replica of the CRM; more overrides its variables.
@@ -132,8 +127,8 @@ func (s *stack) startNotification(t *testing.T, more variables) *service {
 
 // service is a running replica.
 type service struct {
-	*subprocess.Process
-	url, log string
+	*launch.Service
+	url string
 }
 
 var replicas atomic.Int32
@@ -141,25 +136,22 @@ var replicas atomic.Int32
 // begin starts a service without waiting for it.
 func (s *stack) begin(t *testing.T, name, addr string, v variables) *service {
 	t.Helper()
-	svc := &service{url: "http://" + addr, log: filepath.Join(s.dir, fmt.Sprintf("%s-%d.log", name, replicas.Add(1)))}
-	log, err := os.Create(svc.log)
+	environment := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}
+	for variable, value := range v {
+		environment = append(environment, variable+"="+value)
+	}
+	process, err := launch.Start(launch.Options{
+		Name: name, Program: binary(name), Address: addr, Environment: environment,
+		LogFile: filepath.Join(s.dir, fmt.Sprintf("%s-%d.log", name, replicas.Add(1))),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
-	cmd := exec.Command(binary(name))
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}
-	for variable, value := range v {
-		cmd.Env = append(cmd.Env, variable+"="+value)
-	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if svc.Process, err = subprocess.Start(cmd, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	svc := &service{Service: process, url: "http://" + addr}
 	t.Cleanup(func() {
-		svc.kill()
+		svc.Kill()
 		if t.Failed() {
-			t.Logf("the last lines of %s:\n%s", filepath.Base(svc.log), svc.lastLines())
+			t.Log(svc.LogEnd())
 		}
 	})
 	return svc
@@ -174,27 +166,11 @@ func (s *stack) start(t *testing.T, name, addr string, v variables) *service {
 
 func (svc *service) waitReady(t *testing.T) {
 	t.Helper()
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	eventually(t, svc.url+" is ready", func() bool {
-		time.Sleep(20 * time.Millisecond) // each refusal is a line of the log
-		select {
-		case <-svc.Done():
-			t.Fatalf("%s ended: %v\n%s", svc.log, svc.Err(), svc.lastLines())
-		default:
-		}
-		response, err := client.Get(svc.url + "/readyz")
-		if err != nil {
-			return false
-		}
-		response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
-}
-
-// kill is kill -9; it returns when the process is gone.
-func (svc *service) kill() {
-	_ = svc.Signal(syscall.SIGKILL)
-	<-svc.Done()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := svc.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // terminate sends SIGTERM and expects exit code 0.
@@ -211,24 +187,11 @@ func (svc *service) ended(t *testing.T) {
 	select {
 	case <-svc.Done():
 		if err := svc.Err(); err != nil {
-			t.Errorf("%s ended with %v", filepath.Base(svc.log), err)
+			t.Errorf("%s ended with %v", svc.Name, err)
 		}
 	case <-time.After(patience):
-		t.Fatalf("%s does not end", filepath.Base(svc.log))
+		t.Fatalf("%s does not end", svc.Name)
 	}
-}
-
-func (svc *service) lastLines() string {
-	text, _ := os.ReadFile(svc.log)
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	var important []string
-	for _, line := range lines {
-		var entry struct{ Level string }
-		if json.Unmarshal([]byte(line), &entry) != nil || entry.Level != "INFO" {
-			important = append(important, line)
-		}
-	}
-	return strings.Join(important[max(0, len(important)-20):], "\n")
 }
 
 // eventually waits until the condition holds.
