@@ -6,11 +6,13 @@ select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
     set_config('enable_mergejoin', 'off', true);
 
 -- name: DeliveryClaim :many
--- Leases the next recipients in fair order. Content that is large is left out
--- and fetched by the worker, so that a batch stays small in memory.
+-- Leases the next recipients in fair order, except those with the given
+-- addresses. Content that is large is left out and fetched by the worker, so
+-- that a batch stays small in memory. The mail's date is fixed with the
+-- notification, so that a repeat is the same mail, and never before it.
 with next as (
     select r.id, r.queue_at from recipients r
-    where r.queue_at is not null
+    where r.queue_at is not null and r.email <> all(@skipped::text[])
     order by r.queue_at
     limit @max::integer
     for update skip locked
@@ -24,15 +26,27 @@ returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enq
     next.queue_at, n.bytes, n.subject,
     (case when n.bytes <= @inline_bytes::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= @inline_bytes::integer then n.html end, '')::text as html,
-    n.thread, n.request_id, n.message_domain, coalesce(n.not_before, n.created_at)::timestamptz as due_at;
+    n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
+    (case when r.attempts > r.attempts_before then (
+        select count(*) from attempts a
+        where a.recipient_id = r.id and a.number > r.attempts_before and a.outcome = 'uncertain'
+    ) else 0 end)::integer as uncertain;
+
+-- name: DeliveryRenew :many
+-- Extends the leases that are still held.
+update recipients r
+set leased_until = clock_timestamp() + @lease::interval
+from (select unnest(@ids::uuid[]) as id, unnest(@tokens::uuid[]) as token) held
+where r.id = held.id and r.lease_token = held.token
+returning r.id;
 
 -- name: DeliveryContent :one
 select text, html from notifications where id = @id;
 
 -- name: DeliverySettle :many
--- Writes what became of leased recipients and each try's record. A recipient
--- whose lease was lost meanwhile (another token) is left alone. One that was
--- canceled while it was on its way is not tried again.
+-- Stores the result of leased recipients and a record of each try. A recipient
+-- whose lease was lost meanwhile (another token) is not changed. One that was
+-- canceled while its mail was being sent is not tried again.
 with result as (
     select unnest(@ids::uuid[]) as id, unnest(@tokens::uuid[]) as token,
         unnest(@statuses::text[])::recipient_status as status, unnest(@finished::boolean[]) as finished,
@@ -56,18 +70,22 @@ with result as (
 select id from settled;
 
 -- name: DeliveryRelease :execrows
--- Gives leased recipients back to their places, as if never claimed.
+-- Returns leased recipients to their places in the queue as if never claimed,
+-- or, where a time is given (not '-infinity'), has them wait until then.
 update recipients r
 set lease_token = null, leased_until = null,
     status = case when r.canceled and r.status <> 'uncertain' then 'canceled' else r.status end,
     finished_at = case when r.canceled then @now::timestamptz end,
-    queue_at = case when not r.canceled then
+    next_attempt_at = greatest(r.next_attempt_at, held.wait_until),
+    queue_at = case when not r.canceled and held.wait_until <= @now then
         r.next_attempt_at + r.ordinal * @quantum::interval end
-from (select unnest(@ids::uuid[]) as id, unnest(@tokens::uuid[]) as token) given
-where r.id = given.id and r.lease_token = given.token;
+from (
+    select unnest(@ids::uuid[]) as id, unnest(@tokens::uuid[]) as token, unnest(@wait_until::timestamptz[]) as wait_until
+) held
+where r.id = held.id and r.lease_token = held.token;
 
 -- name: DeliveryReclaim :execrows
--- Gives back what a worker that is gone had leased.
+-- Returns recipients whose lease has expired to the queue.
 with expired as (
     select r.id from recipients r
     where r.lease_token is not null and r.leased_until < clock_timestamp()

@@ -71,6 +71,7 @@ func held(t testing.TB) (*service, *issuer, func()) {
 }
 
 func TestEveryRouteTakesOnlyAServiceTokenWithItsScope(t *testing.T) {
+	t.Parallel()
 	s, i, _ := held(t)
 	id := raise(t, s, "anna@example.org")
 	n, err := s.Get(t.Context(), id)
@@ -116,6 +117,7 @@ func TestEveryRouteTakesOnlyAServiceTokenWithItsScope(t *testing.T) {
 }
 
 func TestInvalidRequestsAreRefusedWithTheirLocationAndStoreNothing(t *testing.T) {
+	t.Parallel()
 	s, i, _ := held(t)
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
 	many, _ := json.Marshal(numbered("r", 1001))
@@ -240,6 +242,7 @@ func TestNullIsAnAbsentOptionalField(t *testing.T) {
 }
 
 func TestFiftyEqualRequestsAreStoredOnceWithOneAnswer(t *testing.T) {
+	t.Parallel()
 	s, i, open := held(t)
 	open()
 	token := i.token(t, notifyapi.Audience, "twins", allScopes...)
@@ -279,11 +282,12 @@ func TestFiftyEqualRequestsAreStoredOnceWithOneAnswer(t *testing.T) {
 }
 
 func TestAnswersAreTheTypesOfTheClient(t *testing.T) {
+	t.Parallel()
 	s, i, open := held(t)
 	open()
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
 	id := raise(t, s, numbered("r", 101)...)
-	n := s.until(t, id, notifyapi.StatusCompleted, 15*time.Second)
+	n := s.until(t, id, notifyapi.StatusCompleted, patience)
 	base := "/v1/notifications/" + id.String()
 	for path, into := range map[string]any{
 		base:                 &notifyapi.Notification{},
@@ -336,6 +340,7 @@ func keys(v any) []string {
 }
 
 func TestListsArePagedCompletelyAndFiltered(t *testing.T) {
+	t.Parallel()
 	s, i, open := held(t)
 	open()
 	ctx := t.Context()
@@ -367,7 +372,7 @@ func TestListsArePagedCompletelyAndFiltered(t *testing.T) {
 		t.Errorf("pages give %v, want %v", got, ids)
 	}
 	for _, id := range ids {
-		s.until(t, id, notifyapi.StatusCompleted, 15*time.Second)
+		s.until(t, id, notifyapi.StatusCompleted, patience)
 	}
 	middle, _ := s.Get(ctx, ids[2])
 	for name, tc := range map[string]struct {
@@ -408,6 +413,7 @@ func TestListsArePagedCompletelyAndFiltered(t *testing.T) {
 }
 
 func TestNotificationWithManyRecipientsLinksToTheRest(t *testing.T) {
+	t.Parallel()
 	s, i, open := held(t)
 	open()
 	id := raise(t, s, numbered("r", 150)...)
@@ -422,6 +428,7 @@ func TestNotificationWithManyRecipientsLinksToTheRest(t *testing.T) {
 }
 
 func TestCancelEndsWhatWaitsAndRetryQueuesWhatFailed(t *testing.T) {
+	t.Parallel()
 	var bad sync.Map
 	bad.Store("x", true)
 	smtp := startSMTP(t, func(e smtptest.Event) string {
@@ -444,7 +451,7 @@ func TestCancelEndsWhatWaitsAndRetryQueuesWhatFailed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failed := s.until(t, raise(t, s, "a@example.org", "b@example.org"), notifyapi.StatusFailed, 15*time.Second)
+	failed := s.until(t, raise(t, s, "a@example.org", "b@example.org"), notifyapi.StatusFailed, patience)
 
 	if n, err := s.Get(ctx, waiting.ID); err != nil || n.Status != notifyapi.StatusQueued || n.Recipients[0].NextAttemptAt.Before(at.Add(-time.Millisecond)) {
 		t.Errorf("before its time: %+v, %v", n, err)
@@ -475,7 +482,7 @@ func TestCancelEndsWhatWaitsAndRetryQueuesWhatFailed(t *testing.T) {
 	if _, err := s.Retry(ctx, failed.ID); err != nil {
 		t.Fatal(err)
 	}
-	n := s.until(t, failed.ID, notifyapi.StatusCompleted, 15*time.Second)
+	n := s.until(t, failed.ID, notifyapi.StatusCompleted, patience)
 	if n.Counts.Sent != 2 || n.Recipients[0].Attempts != 2 || n.Recipients[0].LastError != nil {
 		t.Errorf("after the retry: %+v", n)
 	}
@@ -496,6 +503,7 @@ func TestCancelEndsWhatWaitsAndRetryQueuesWhatFailed(t *testing.T) {
 }
 
 func TestLargeContentArrivesWhole(t *testing.T) {
+	t.Parallel()
 	smtp := startSMTP(t, nil)
 	i := newIssuer(t)
 	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))
@@ -507,7 +515,7 @@ func TestLargeContentArrivesWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.until(t, n.ID, notifyapi.StatusCompleted, 20*time.Second)
+	s.until(t, n.ID, notifyapi.StatusCompleted, patience)
 	for _, m := range smtp.Messages() {
 		if strings.Count(m.Data, "0123456789\r\n") != 10000 || !strings.Contains(m.Data, "</p>") {
 			t.Fatalf("a mail of %d bytes lacks something", len(m.Data))

@@ -82,34 +82,34 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 	c := a.config
 	registry := obs.NewRegistry("notification", Version)
 	domain := c.mailDomain(sender.From)
+	jobMetrics := background.NewMetrics(registry)
 	mail := email.Config{
 		Sender: sender, Servers: servers, HELO: cmp.Or(c.SMTPHELO, domain),
-		Timeout: c.SMTPTimeout, MessagesPerConnection: c.SMTPMaxMessages, IdleTime: c.SMTPIdleTime,
-		CircuitBase: circuitBase, CircuitCap: circuitCap, Now: time.Now,
+		Timeouts: email.Timeouts(c.SMTPTimeout), StopTimeout: c.StopTimeout() / 2,
+		MessagesPerConnection: c.SMTPMaxMessages, IdleTime: c.SMTPIdleTime,
+		CircuitBase: circuitBase, CircuitCap: circuitCap, PaceStep: time.Second, Now: time.Now,
 		OnTrouble: func(server, reason string) {
-			a.log.Warn("mail server in trouble, leaving it alone for a while", "server", server, "reason", reason)
+			a.log.Warn("mail server in trouble, not used for a while", "server", server, "reason", reason)
+		},
+		OnThrottle: func(server string, limited bool) {
+			a.log.Warn("mail server throttles, the pace of mails follows it", "server", server, "limited", limited)
 		},
 	}
 	a.mailer = email.NewPool(mail)
-	var err error
-	a.delivery, err = delivery.NewLoop(delivery.Config{
+	a.delivery = delivery.NewLoop(delivery.Config{
 		DB: a.pool, Mailer: a.mailer,
 		Policy:  delivery.Policy{RetryBase: c.RetryBase, RetryCap: c.RetryCap, GiveUpAfter: c.GiveUpAfter},
-		Workers: c.SMTPConnections, Lease: c.Lease, Longest: mail.LongestConversation(),
-		Now: time.Now, Logger: a.log, Registry: registry,
+		Workers: c.SMTPConnections, Lease: c.Lease, StopTimeout: c.StopTimeout() * 9 / 10,
+		Now: time.Now, Logger: a.log, Registry: registry, Metrics: jobMetrics,
 	})
-	if err != nil {
-		return fmt.Errorf("NOTIFICATION_LEASE: %w", err)
-	}
-	a.jobs = a.newJobs(registry)
+	a.jobs = a.newJobs(registry, jobMetrics)
 	a.api = a.newAPI(registry)
 	request.Register(a.api, request.NewService(a.pool, Clock, domain, a.delivery.Wake))
 	return nil
 }
 
 // newJobs makes the background jobs beside delivery itself.
-func (a *App) newJobs(registry *prometheus.Registry) []*background.Loop {
-	metrics := background.NewMetrics(registry)
+func (a *App) newJobs(registry *prometheus.Registry, metrics *background.Metrics) []*background.Loop {
 	jobs := delivery.RetentionLoops(delivery.RetentionConfig{
 		DB: a.pool, Retention: a.config.Retention, EraseInterval: a.config.PollInterval, Now: Clock,
 		Logger: a.log, Registry: registry, Metrics: metrics,

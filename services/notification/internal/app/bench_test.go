@@ -77,7 +77,7 @@ func BenchmarkMailsPerSecond(b *testing.B) {
 		fill(b, pool, mails+waiting)
 		i := newIssuer(b)
 		c := testConfig(url, i.url, sink)
-		c.SMTPConnections, c.SMTPTimeout, c.Lease, c.PollInterval = 10, 20*time.Second, time.Minute, 5*time.Second
+		c.SMTPConnections, c.Lease, c.PollInterval = 10, time.Minute, 5*time.Second
 		begin = time.Now()
 		s := start(b, i, c)
 		for n := 0; n < mails; {

@@ -13,7 +13,6 @@ import (
 	"fixdesk/pkg/address"
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/pg"
-	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/email"
 )
 
@@ -30,7 +29,7 @@ type Config struct {
 	Issuer           string        `default:"fixdesk" desc:"iss that tokens must have; the same as CRM_ISSUER"`
 	SMTPURL          config.Secret `envconfig:"SMTP_URL" default:"smtp://localhost:1025" desc:"mail servers by priority, separated by commas: smtp://[user:password@]host[:port] or smtps://…, options ?tls=required|opportunistic|none&auth=plain|login|cram-md5|scram-sha-1|scram-sha-256|xoauth2"`
 	SMTPConnections  int           `envconfig:"SMTP_CONNECTIONS" default:"10" desc:"mails sent at a time, each over its own connection, 1 to 200"`
-	SMTPTimeout      time.Duration `envconfig:"SMTP_TIMEOUT" default:"20s" desc:"bounds connecting to a mail server, and again one mail; twice this must be shorter than the lease"`
+	SMTPTimeout      SMTPTimeouts  `envconfig:"SMTP_TIMEOUT"`
 	SMTPMaxMessages  int           `envconfig:"SMTP_MAX_MESSAGES" default:"100" desc:"mails that one connection carries, at least 1"`
 	SMTPIdleTime     time.Duration `envconfig:"SMTP_IDLE_TIME" default:"15s" desc:"how long an unused connection is kept, a positive duration"`
 	SMTPHELO         string        `envconfig:"SMTP_HELO" desc:"name given in EHLO; unset, the mail domain"`
@@ -44,8 +43,20 @@ type Config struct {
 	RetryCap         time.Duration `split_words:"true" default:"1h" desc:"longest wait between two tries"`
 	GiveUpAfter      time.Duration `split_words:"true" default:"48h" desc:"after this a temporary failure is final"`
 	PollInterval     time.Duration `split_words:"true" default:"5s" desc:"how often due recipients and expired leases are looked for without being woken"`
-	Lease            time.Duration `default:"60s" desc:"how long a recipient belongs to the replica that sends its mail; longer than twice NOTIFICATION_SMTP_TIMEOUT"`
+	Lease            time.Duration `default:"60s" desc:"how long a recipient is reserved for the replica that sends its mail, at least 1s; renewed while the conversation goes on"`
 	Retention        time.Duration `default:"2160h" desc:"how long a notification is kept after its last recipient ended; 0 keeps it without limit"`
+}
+
+// SMTPTimeouts are email.Timeouts, each set by a variable of its own. The
+// defaults are those of RFC 5321 section 4.5.3.2, which has none for Connect.
+type SMTPTimeouts struct {
+	Connect  time.Duration `default:"30s" desc:"bounds connecting to a mail server, a positive duration, as all of these"`
+	Greeting time.Duration `default:"5m" desc:"bounds a mail server's greeting, and again EHLO, TLS and login together"`
+	Mail     time.Duration `default:"5m" desc:"bounds the reply to MAIL"`
+	Rcpt     time.Duration `default:"5m" desc:"bounds the reply to RCPT"`
+	Data     time.Duration `default:"2m" desc:"bounds the reply to DATA"`
+	Block    time.Duration `default:"3m" desc:"bounds writing one block of a mail"`
+	Dot      time.Duration `default:"10m" desc:"bounds the reply to the mail itself"`
 }
 
 // LoadConfig reads the environment and refuses what can't work. Its error has
@@ -65,7 +76,10 @@ func (c Config) check() error {
 		name  string
 		value time.Duration
 	}{
-		{"SMTP_TIMEOUT", c.SMTPTimeout}, {"SMTP_IDLE_TIME", c.SMTPIdleTime}, {"RETRY_BASE", c.RetryBase},
+		{"SMTP_TIMEOUT_CONNECT", c.SMTPTimeout.Connect}, {"SMTP_TIMEOUT_GREETING", c.SMTPTimeout.Greeting},
+		{"SMTP_TIMEOUT_MAIL", c.SMTPTimeout.Mail}, {"SMTP_TIMEOUT_RCPT", c.SMTPTimeout.Rcpt}, {"SMTP_TIMEOUT_DATA", c.SMTPTimeout.Data},
+		{"SMTP_TIMEOUT_BLOCK", c.SMTPTimeout.Block}, {"SMTP_TIMEOUT_DOT", c.SMTPTimeout.Dot},
+		{"SMTP_IDLE_TIME", c.SMTPIdleTime}, {"RETRY_BASE", c.RetryBase},
 		{"GIVE_UP_AFTER", c.GiveUpAfter}, {"POLL_INTERVAL", c.PollInterval},
 	} {
 		if v.value <= 0 {
@@ -87,8 +101,8 @@ func (c Config) check() error {
 	if c.DatabasePoolSize < 4 {
 		refuse("NOTIFICATION_DATABASE_POOL_SIZE must be at least 4")
 	}
-	if c.Lease <= 2*c.SMTPTimeout {
-		refuse("NOTIFICATION_LEASE must be longer than twice NOTIFICATION_SMTP_TIMEOUT: %w", delivery.ErrLease)
+	if c.Lease < time.Second {
+		refuse("NOTIFICATION_LEASE must be at least 1s")
 	}
 	if u, err := url.Parse(c.JWKSURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		refuse("NOTIFICATION_JWKS_URL must be an address such as http://host:8080/.well-known/jwks.json")

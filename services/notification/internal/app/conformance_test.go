@@ -24,6 +24,7 @@ func requests() int {
 }
 
 func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	s := start(t, i, testConfig(newDatabase(t), i.url, startSMTP(t, nil).Addr()))
 	d, err := apitest.Load(t.Context(), s.BaseURL)
@@ -36,6 +37,7 @@ func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
 }
 
 func TestGeneratedRequestsAreAnsweredAsTheDocumentSays(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	smtp := startSMTP(t, func(e smtptest.Event) string {
 		if e.Verb == "RCPT" && strings.Contains(e.Arg, "refused") {

@@ -91,6 +91,7 @@ func isRefused(err error) bool {
 }
 
 func TestControlLogWithAMailMissingDoubledOrOfOtherBytesIsReported(t *testing.T) {
+	t.Parallel()
 	acked := map[string]uuid.UUID{"anna@example.org": {}, "bert@example.org": {}}
 	anna := smtptest.Message{To: "anna@example.org", Data: "Date: Mon, 02 Jan 2006 15:04:05 +0000\r\n\r\n--part-01\r\nHello"}
 	bert := smtptest.Message{To: "bert@example.org", Data: "Hello"}
@@ -119,6 +120,7 @@ func TestControlLogWithAMailMissingDoubledOrOfOtherBytesIsReported(t *testing.T)
 }
 
 func TestControlRefusalThatIsNo503WithRetryAfterIsReported(t *testing.T) {
+	t.Parallel()
 	refusals := map[string]error{
 		"500":                     &notifyapi.Error{Status: 500, RetryAfter: 1},
 		"503 without Retry-After": &notifyapi.Error{Status: 503},

@@ -65,7 +65,7 @@ func databaseTrial(t *testing.T, sabotage string) (wrong []string) {
 	t.Cleanup(releaseMails)
 	i := newIssuer(t)
 	c := testConfig(url, i.url, smtp.Addr())
-	c.SMTPTimeout, c.Lease = 5*time.Second, databaseLease
+	c.Lease = databaseLease
 	s := start(t, i, c)
 	execute(t, url, sabotage)
 	l := startLoad(4, "db", s.Client)
@@ -81,9 +81,9 @@ func databaseTrial(t *testing.T, sabotage string) (wrong []string) {
 	})
 	restart()
 	before := len(smtp.Messages())
-	smtp.Wait(t, before+50, 30*time.Second)
+	smtp.Wait(t, before+50, patience)
 	l.stop()
-	drained(t, url, 30*time.Second)
+	drained(t, url, patience)
 	t.Logf("acknowledged %d, refused meanwhile %d", len(l.acked), len(l.refused))
 	for _, err := range l.broken {
 		wrong = append(wrong, fmt.Sprintf("a request got no answer: %v", err))
@@ -95,6 +95,7 @@ func databaseTrial(t *testing.T, sabotage string) (wrong []string) {
 const databaseLease = 15 * time.Second
 
 func TestDatabaseThatStopsUnderLoadCostsWaitingAndNoMail(t *testing.T) {
+	t.Parallel()
 	report(t, databaseTrial(t, ""))
 }
 
@@ -112,5 +113,6 @@ create trigger forget_result before update on recipients for each row
         and old.leased_until - interval '%s' < pg_postmaster_start_time()) execute function forget_result();`, databaseLease)
 
 func TestControlDatabaseThatStopsAndForgottenResultsDoubleMails(t *testing.T) {
+	t.Parallel()
 	mustFind(t, databaseTrial(t, resultsForgotten), "got 2 mails")
 }

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -79,7 +78,6 @@ func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, sabotage s
 	url := newDatabase(t) + "&lock_timeout=4s"
 	execute(t, url, sabotage)
 	c := testConfig(url, i.url, smtp.Addr())
-	c.SMTPTimeout, c.Lease = 5*time.Second, 15*time.Second
 	p := run(t, i, c)
 	p.HTTPClient.Transport = sentOnce{p.HTTPClient.Transport}
 	l := startLoad(clients, "term", p.Client)
@@ -89,7 +87,8 @@ func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, sabotage s
 	})
 	releaseRequests := heldRequests(t, url)
 	eventually(t, "every client's request is in flight", func() bool {
-		return number(t, url, "select count(*)::text from pg_locks where not granted and relation = 'notifications'::regclass") == clients
+		return number(t, url, `select count(*)::text from pg_stat_activity
+			where wait_event_type = 'Lock' and datname = current_database() and query like '%NotificationInsert%'`) == clients
 	})
 	p.signal(t, signal)
 	eventually(t, "no connection is taken", func() bool {
@@ -120,14 +119,14 @@ func afterTermination(t *testing.T, i *issuer, l *load, smtp *smtptest.Server, e
 		wrong = append(wrong, fmt.Sprintf("a request failed: %v", err))
 	}
 	url := ended.config.DatabaseURL.Reveal()
-	// Nobody is left to use a lease: the trial need not wait until it runs out.
-	execute(t, url, "update recipients set leased_until = clock_timestamp() where lease_token is not null")
+	expireLeases(t, url)
 	run(t, i, ended.config)
-	drained(t, url, 30*time.Second)
+	drained(t, url, patience)
 	return append(wrong, notOnceEach(l.acked, smtp.Messages())...)
 }
 
 func TestTerminationUnderLoadFailsNoRequestAndNeitherLosesNorDoublesAMail(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	for range trials(t, 1) {
 		report(t, terminationTrial(t, i, syscall.SIGTERM, ""))
@@ -135,10 +134,12 @@ func TestTerminationUnderLoadFailsNoRequestAndNeitherLosesNorDoublesAMail(t *tes
 }
 
 func TestControlKilledInsteadOfTerminatedBreaksRequestsAndDoublesMails(t *testing.T) {
+	t.Parallel()
 	wrong := terminationTrial(t, newIssuer(t), syscall.SIGKILL, "")
 	mustFind(t, wrong, "ended with signal: killed", "a request broke", "got 2 mails")
 }
 
 func TestControlKilledWithoutALeaseInsteadOfTerminatedLosesMails(t *testing.T) {
+	t.Parallel()
 	mustFind(t, terminationTrial(t, newIssuer(t), syscall.SIGKILL, settledAtClaim), "lost its mail")
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"log/slog"
 	"net/http"
@@ -26,7 +27,14 @@ import (
 	"fixdesk/services/notification/internal/app"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+// The tests mostly wait, so that more of them run at a time than there are cores.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	pgtest.Main(m)
+}
 
 // issuer plays the CRM: it signs tokens and publishes its keys.
 type issuer struct {
@@ -83,14 +91,19 @@ func testConfig(databaseURL, jwksURL string, smtp ...string) app.Config {
 	return app.Config{
 		Service: config.Service{
 			Env: config.Development, LogLevel: slog.LevelInfo, LogFormat: obs.JSON,
-			RequestTimeout: time.Minute, MaxRequests: 64, ShutdownTimeout: 5 * time.Second,
+			RequestTimeout: time.Minute, MaxRequests: 64, ShutdownTimeout: time.Minute,
 		},
 		Addr: "127.0.0.1:0", DatabaseURL: config.NewSecret(databaseURL), DatabasePoolSize: 8,
 		JWKSURL: jwksURL, Issuer: "fixdesk", SMTPURL: config.NewSecret("smtp://" + strings.Join(smtp, ",smtp://")),
-		SMTPConnections: 4, SMTPTimeout: 2 * time.Second, SMTPMaxMessages: 100, SMTPIdleTime: 5 * time.Second,
+		SMTPConnections: 4, SMTPTimeout: smtpTimeouts(time.Minute), SMTPMaxMessages: 100, SMTPIdleTime: 5 * time.Second,
 		MailFrom: "Fixdesk <fixdesk@example.com>", RetryBase: 20 * time.Millisecond, RetryCap: 100 * time.Millisecond,
-		GiveUpAfter: time.Hour, PollInterval: 20 * time.Millisecond, Lease: 6 * time.Second,
+		GiveUpAfter: time.Hour, PollInterval: 20 * time.Millisecond, Lease: 15 * time.Second,
 	}
+}
+
+// smtpTimeouts gives every phase the same time.
+func smtpTimeouts(d time.Duration) app.SMTPTimeouts {
+	return app.SMTPTimeouts{Connect: d, Greeting: d, Mail: d, Rcpt: d, Data: d, Block: d, Dot: d}
 }
 
 // lines is a log that can be searched and that reports where the service listens.
@@ -197,6 +210,10 @@ func (s *service) until(t testing.TB, id uuid.UUID, status notifyapi.Status, lim
 		pause()
 	}
 }
+
+// patience is far longer than anything that is waited for takes, on a busy
+// machine too.
+const patience = time.Minute
 
 // pause keeps a loop that asks for a condition from spinning.
 func pause() { <-time.After(5 * time.Millisecond) }

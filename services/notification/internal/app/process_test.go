@@ -60,12 +60,12 @@ func environment(c app.Config) []string {
 		"NOTIFICATION_JWKS_URL="+c.JWKSURL,
 		"NOTIFICATION_SMTP_URL="+c.SMTPURL.Reveal(),
 		"NOTIFICATION_SMTP_CONNECTIONS="+strconv.Itoa(c.SMTPConnections),
-		"NOTIFICATION_SMTP_TIMEOUT="+c.SMTPTimeout.String(),
 		"NOTIFICATION_MAIL_FROM="+c.MailFrom,
 		"NOTIFICATION_RETRY_BASE="+c.RetryBase.String(),
 		"NOTIFICATION_RETRY_CAP="+c.RetryCap.String(),
 		"NOTIFICATION_POLL_INTERVAL="+c.PollInterval.String(),
 		"NOTIFICATION_LEASE="+c.Lease.String(),
+		"NOTIFICATION_SHUTDOWN_TIMEOUT="+c.ShutdownTimeout.String(),
 	)
 }
 
@@ -140,6 +140,7 @@ func trials(t testing.TB, few int) int {
 }
 
 func TestHelpIsPrintedAndUnknownCommandsAreRefused(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command(binary(t), "help").Output()
 	if err != nil || !strings.Contains(string(out), "NOTIFICATION_SMTP_URL") || !strings.Contains(string(out), "notification migrate") {
 		t.Errorf("help: %v\n%s", err, out)
@@ -149,9 +150,9 @@ func TestHelpIsPrintedAndUnknownCommandsAreRefused(t *testing.T) {
 		t.Errorf("unknown command: %v\n%s", err, out)
 	}
 	bad := exec.Command(binary(t))
-	bad.Env = append(os.Environ(), "NOTIFICATION_LEASE=10s")
+	bad.Env = append(os.Environ(), "NOTIFICATION_LEASE=10ms")
 	out, err = bad.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "NOTIFICATION_LEASE must be longer than") {
+	if err == nil || !strings.Contains(string(out), "NOTIFICATION_LEASE must be at least") {
 		t.Errorf("with a short lease: %v\n%s", err, out)
 	}
 }

@@ -239,7 +239,7 @@ func tryServer(t *testing.T, s realServer, url string) *service {
 	i := newIssuer(t)
 	c := testConfig(newDatabase(t), i.url)
 	c.SMTPURL, c.SMTPCAFile = config.NewSecret(url), s.caFile
-	c.SMTPTimeout, c.Lease, c.SMTPConnections = 10*time.Second, 30*time.Second, 10
+	c.Lease, c.SMTPConnections = 30*time.Second, 10
 	svc := start(t, i, c)
 	t.Cleanup(func() {
 		if t.Failed() {

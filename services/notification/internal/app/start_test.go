@@ -17,6 +17,7 @@ import (
 )
 
 func TestNotificationServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
+	t.Parallel()
 	c := testConfig(newDatabase(t), "http://127.0.0.1:1", "127.0.0.1:1")
 	c.Addr = freeAddress(t)
 	replica, err := pgx.Connect(t.Context(), c.DatabaseURL.Reveal())

@@ -1,14 +1,13 @@
-// Package delivery brings stored mails to the mail server: it claims
-// recipients under a lease, sends without a transaction open, and writes down
-// what became of them. It owns the order, the retries and the schedule.
+// Package delivery sends stored mails: it claims recipients under a lease,
+// sends without a transaction open, and stores the results. It owns the order,
+// the retries and the schedule.
 //
-// What a server's reply means is email's. It must not know the HTTP API, and
-// nobody else may write a recipient's lease or place in the queue.
+// Package email decides what a server's reply means. This package must not know
+// the HTTP API, and no other one may write a recipient's lease or place in the
+// queue.
 package delivery
 
 import (
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -17,10 +16,10 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// Quantum is how far each further recipient of one notification stands behind
-// the one before it in the queue, as if it had been asked for that much later.
-// So a notification with a thousand recipients lets a later small one pass,
-// and is itself held up for no longer than its own length.
+// Quantum is the distance in the queue between two recipients of one
+// notification, as if the second had been requested that much later. So a later
+// small notification overtakes one with a thousand recipients, which in turn is
+// delayed for no longer than its own length.
 const Quantum = 100 * time.Millisecond
 
 // Policy says when a failed try is followed by another.
@@ -30,6 +29,10 @@ type Policy struct {
 	GiveUpAfter time.Duration // since the recipient was due
 }
 
+// maxUncertain is how many tries of a recipient may end uncertain. Each may
+// have delivered the mail, so that a repeat may double it.
+const maxUncertain = 4
+
 // Step is what a recipient becomes after a try.
 type Step struct {
 	Status        notifyapi.RecipientStatus
@@ -37,28 +40,36 @@ type Step struct {
 	NextAttemptAt time.Time
 }
 
-// After gives the step that follows a try that ended at the given time.
-// failures counts this one and those before it since the recipient was due.
-func (p Policy) After(o notifyapi.Outcome, failures int, dueAt, at time.Time) Step {
+// History is what is known of a recipient's tries since it was due.
+type History struct {
+	DueAt     time.Time // when it was due, or due again by a manual retry
+	Failures  int
+	Uncertain int // of the failures
+}
+
+// After gives the step that follows a try that ended at the given time, after
+// the tries of h.
+func (p Policy) After(o notifyapi.Outcome, h History, at time.Time) Step {
+	giveUpAt := h.DueAt.Add(p.GiveUpAfter)
 	switch o {
 	case notifyapi.OutcomeSent:
 		return Step{Status: notifyapi.RecipientSent, Finished: true, NextAttemptAt: at}
 	case notifyapi.OutcomePermanent:
 		return Step{Status: notifyapi.RecipientFailed, Finished: true, NextAttemptAt: at}
+	case notifyapi.OutcomeUncertain:
+		next := at.Add(p.uncertainBackoff(h.Uncertain + 1))
+		finished := h.Uncertain+1 >= maxUncertain || next.After(giveUpAt)
+		return Step{Status: notifyapi.RecipientUncertain, Finished: finished, NextAttemptAt: next}
 	}
-	next := at.Add(p.backoff(failures))
-	givenUp := next.After(dueAt.Add(p.GiveUpAfter))
-	switch {
-	case o == notifyapi.OutcomeUncertain:
-		return Step{Status: notifyapi.RecipientUncertain, Finished: givenUp, NextAttemptAt: next}
-	case givenUp:
+	next := at.Add(p.backoff(h.Failures + 1))
+	if next.After(giveUpAt) {
 		return Step{Status: notifyapi.RecipientFailed, Finished: true, NextAttemptAt: at}
 	}
 	return Step{Status: notifyapi.RecipientDelayed, NextAttemptAt: next}
 }
 
 // backoff is a random time up to a limit that doubles with each failure, so
-// that those who failed together do not come back together.
+// that those who failed together are not retried together.
 func (p Policy) backoff(failures int) time.Duration {
 	limit := p.RetryCap
 	if shift := failures - 1; shift < 32 && p.RetryBase<<shift < p.RetryCap {
@@ -67,17 +78,22 @@ func (p Policy) backoff(failures int) time.Duration {
 	return 1 + rand.N(limit)
 }
 
-// ErrLease is returned when a lease could run out while its mail is sent.
-var ErrLease = errors.New("the lease must be longer than the longest SMTP conversation")
-
-// startWithin is how long after a claim a conversation may still begin so that
-// it is settled before the lease ends.
-func startWithin(lease, longest time.Duration) (time.Duration, error) {
-	if lease <= longest {
-		return 0, fmt.Errorf("%w: %v is not longer than %v", ErrLease, lease, longest)
+// uncertainBackoff grows from 10 times RetryBase by a factor of 4 up to
+// RetryCap, less a random part of a quarter at most. It is longer than backoff,
+// since the server may still be at work on the mail.
+func (p Policy) uncertainBackoff(uncertain int) time.Duration {
+	limit := p.RetryCap
+	if d := 10 * p.RetryBase << (2 * min(uncertain-1, 10)); d > 0 && d < limit {
+		limit = d
 	}
-	margin := min(5*time.Second, (lease-longest)/4)
-	return lease - margin, nil
+	return limit - rand.N(limit/4+1)
+}
+
+// afterThrottling is when a mail for which the server asked for a slower pace
+// is tried again. It costs no attempt, unless the time to give up has come.
+func (p Policy) afterThrottling(h History, at time.Time) (waitUntil time.Time, givenUp bool) {
+	waitUntil = at.Add(p.RetryBase/2 + rand.N(p.RetryBase/2+1))
+	return waitUntil, waitUntil.After(h.DueAt.Add(p.GiveUpAfter))
 }
 
 // FirstID is the smallest UUIDv7 (RFC 9562 section 5.7) of a moment: ids of

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -32,7 +31,7 @@ func TestStepAfterEachOutcome(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			got := policy.After(tc.outcome, 1, due, due.Add(tc.after))
+			got := policy.After(tc.outcome, History{DueAt: due}, due.Add(tc.after))
 			if got.Status != tc.status || got.Finished != tc.finished {
 				t.Errorf("got %+v", got)
 			}
@@ -63,18 +62,37 @@ func TestBackoffDoublesToItsCapWithFullJitter(t *testing.T) {
 	}
 }
 
-func TestLeaseMustOutlastTheLongestConversation(t *testing.T) {
-	for _, tc := range []struct {
-		lease, longest time.Duration
-		ok             bool
-	}{{time.Minute, 40 * time.Second, true}, {40 * time.Second, 40 * time.Second, false}, {time.Second, time.Minute, false}} {
-		within, err := startWithin(tc.lease, tc.longest)
-		if (err == nil) != tc.ok || !tc.ok && !errors.Is(err, ErrLease) {
-			t.Errorf("%v for %v: %v", tc.lease, tc.longest, err)
+func TestUncertainTriesAreBoundedAndTheirPausesGrow(t *testing.T) {
+	due := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var last time.Duration
+	for uncertain := range maxUncertain {
+		h := History{DueAt: due, Failures: uncertain, Uncertain: uncertain}
+		got := policy.After(notifyapi.OutcomeUncertain, h, due)
+		pause := got.NextAttemptAt.Sub(due)
+		if got.Status != notifyapi.RecipientUncertain || got.Finished != (uncertain == maxUncertain-1) {
+			t.Errorf("after %d uncertain tries: %+v", uncertain, got)
 		}
-		if tc.ok && (within <= tc.longest || within >= tc.lease) {
-			t.Errorf("%v for %v: a conversation may begin until %v", tc.lease, tc.longest, within-tc.longest)
+		if !got.Finished && (pause <= last*3/2 || pause < 3*time.Minute) {
+			t.Errorf("pause %v after %v", pause, last)
 		}
+		last = pause
+	}
+	// A temporary failure in between does not count.
+	if got := policy.After(notifyapi.OutcomeUncertain, History{DueAt: due, Failures: 20, Uncertain: 1}, due); got.Finished {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestThrottledMailWaitsUntilItIsGivenUp(t *testing.T) {
+	due := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for range 100 {
+		wait, givenUp := policy.afterThrottling(History{DueAt: due}, due)
+		if pause := wait.Sub(due); givenUp || pause < policy.RetryBase/2 || pause > policy.RetryBase {
+			t.Fatalf("waits %v, given up %v", pause, givenUp)
+		}
+	}
+	if _, givenUp := policy.afterThrottling(History{DueAt: due}, due.Add(policy.GiveUpAfter)); !givenUp {
+		t.Error("never given up")
 	}
 }
 

@@ -13,70 +13,73 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fixdesk/pkg/background"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/notification/internal/email"
 	"fixdesk/services/notification/internal/notificationdb"
 )
 
-// Config is what a loop needs; nothing is optional.
+// Config is what a loop needs. Only Metrics is optional.
 type Config struct {
-	DB       *pgxpool.Pool
-	Mailer   *email.Pool
-	Policy   Policy
-	Workers  int           // mails at a time
-	Lease    time.Duration // how long a claimed recipient is ours
-	Longest  time.Duration // SMTP conversation
-	Now      func() time.Time
-	Logger   *slog.Logger
-	Registry prometheus.Registerer
+	DB      *pgxpool.Pool
+	Mailer  *email.Pool
+	Policy  Policy
+	Workers int           // mails at a time
+	Lease   time.Duration // how long a claimed recipient is reserved; renewed while its mail is sent
+	// StopTimeout bounds Run once its context ended. It must leave time for a
+	// settlement after the mailer's own StopTimeout.
+	StopTimeout time.Duration
+	Now         func() time.Time
+	Logger      *slog.Logger
+	Registry    prometheus.Registerer
+	Metrics     *background.Metrics // of the scheduled jobs
 }
 
 const (
-	// aheadPerWorker is how many recipients are leased for each worker, the
-	// one in its hands included: enough to keep it busy between two claims,
-	// few enough that what comes later need not wait long behind them.
+	// aheadPerWorker is how many recipients are leased for each worker, the one
+	// that it sends to included: enough to keep it busy between two claims, few
+	// enough that later recipients don't wait long behind them.
 	aheadPerWorker = 10
 	// settlers is how many settlements are under way at a time: while one waits
 	// for the disk, the next comes together, and PostgreSQL writes both at once.
 	settlers = 2
-	// pauseAfterError is how long the loop leaves a failing database alone.
+	// pauseAfterError is the pause after a failed call of the database.
 	pauseAfterError = 500 * time.Millisecond
-	// finishTimeout bounds the last settlement after the end was asked for.
-	finishTimeout = 10 * time.Second
+	// rememberedProbes is how many recipients are skipped after they were used to
+	// probe the mail servers.
+	rememberedProbes = 100
 )
 
-// Loop claims, sends and settles. Any number of loops may work on one
-// database; the leases are all that coordinates them.
+// Loop claims, sends and settles. Any number of loops may work on one database;
+// the leases are their only coordination.
 type Loop struct {
 	Config
-	store       store
-	metrics     *metrics
-	startWithin time.Duration
-	ahead       int
+	store   store
+	metrics *metrics
+	ahead   int
+	leases  leases
 
 	wake    chan struct{}
 	room    chan struct{}
 	inHand  atomic.Int64
 	tasks   chan task
 	settled chan settlement
+	// unsettled is set while results can't be stored: their leases may expire,
+	// and are then not returned to the queue before the results had their chance.
+	unsettled atomic.Bool
 }
 
-// NewLoop checks the lease against the longest conversation; ErrLease is in
-// the chain of its error.
-func NewLoop(c Config) (*Loop, error) {
-	within, err := startWithin(c.Lease, c.Longest)
-	if err != nil {
-		return nil, err
-	}
+// NewLoop makes a loop; it starts with Run.
+func NewLoop(c Config) *Loop {
 	ahead := aheadPerWorker * c.Workers
 	return &Loop{
-		Config: c, store: store{c.DB}, metrics: newMetrics(c.Registry, c.Mailer), startWithin: within,
+		Config: c, store: store{c.DB}, metrics: newMetrics(c.Registry, c.Mailer),
 		ahead: ahead, wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
 		tasks: make(chan task, ahead),
 		// What a crash can repeat is what was on the wire, what waits here, and
 		// what is being settled: seven mails for each worker at most.
 		settled: make(chan settlement, 2*c.Workers),
-	}, nil
+	}
 }
 
 // Wake makes the loop look at the queue now. It never blocks; call it after
@@ -90,39 +93,53 @@ func signal(c chan struct{}) {
 	}
 }
 
-// Run works until ctx is canceled, then ends the mails that are on the wire,
-// gives back what was not begun, and returns nil. That takes no longer than
-// one conversation and the last settlement.
+// Run works until ctx is canceled, then waits for the conversations under way,
+// returns what was not begun to the queue, and returns nil, all within
+// StopTimeout. A conversation that takes longer than the mailer's StopTimeout
+// is ended: before the final dot its recipient is returned to the queue, after
+// it the outcome is uncertain. What the database does not take in time is left
+// to the expiry of its lease.
 func (l *Loop) Run(ctx context.Context) error {
-	var workers, settling sync.WaitGroup
+	// store ends with the time that is left after ctx ended.
+	store, endStore := context.WithCancel(context.WithoutCancel(ctx))
+	defer endStore()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(l.StopTimeout, endStore) })()
+	renewing, endRenewing := context.WithCancel(store)
+	var workers, settling, renewal sync.WaitGroup
+	renewal.Go(func() { l.renew(renewing) })
 	for range l.Workers {
-		workers.Go(func() { l.work(ctx) })
+		workers.Go(func() { l.work(ctx, store) })
 	}
 	for range settlers {
-		settling.Go(func() { l.settle(ctx) })
+		settling.Go(func() { l.settle(store) })
 	}
-	l.claim(ctx)
+	l.claim(ctx, store)
 	close(l.tasks)
 	workers.Wait()
 	close(l.settled)
 	settling.Wait()
+	endRenewing()
+	renewal.Wait()
 	return nil
 }
 
 // claim keeps the workers supplied. It claims again at once while there is
-// more than it could take, and waits to be woken when there is not.
-func (l *Loop) claim(ctx context.Context) {
+// more than it could take, and waits to be woken when there is not. A claim is
+// not canceled with ctx: one that is committed unseen would stay leased.
+func (l *Loop) claim(ctx, store context.Context) {
+	var probes []string // the recipients that probed the servers in trouble
 	for more := true; ; {
 		if !more && !wait(ctx, l.wake) || !l.waitForRoom(ctx) || !l.waitForServer(ctx) {
 			return
 		}
-		n := l.ahead - int(l.inHand.Load())
-		if !l.Mailer.UsableAt().IsZero() {
-			n = 1 // a probe: the rest would only be given back
+		n := l.free()
+		if l.Mailer.UsableAt().IsZero() {
+			probes = nil
+		} else {
+			n = 1 // a probe: further ones would only be returned
 		}
 		claimedAt := l.Now()
-		// Not canceled with ctx: a claim that is committed unseen would stay leased.
-		tasks, err := l.store.claim(context.WithoutCancel(ctx), n, l.Lease)
+		tasks, err := l.store.claim(store, n, l.Lease, probes...)
 		if err != nil {
 			if ctx.Err() == nil {
 				l.Logger.ErrorContext(ctx, "claim failed", "error", err)
@@ -134,17 +151,35 @@ func (l *Loop) claim(ctx context.Context) {
 			continue
 		}
 		more = len(tasks) == n
+		if !more && len(probes) > 0 { // each has probed once
+			probes, more = nil, true
+		}
 		l.inHand.Add(int64(len(tasks)))
 		for _, t := range tasks {
-			t.startBy = claimedAt.Add(l.startWithin)
+			if n == 1 && len(probes) < rememberedProbes {
+				probes = append(probes, t.mail.To)
+			}
+			t.beginBy = claimedAt.Add(beginWithin(l.Lease))
 			l.tasks <- t // has room for all that can be in hand
 		}
 	}
 }
 
+// most is how many recipients may be in hand: fewer where the mail servers ask
+// for a slow pace.
+func (l *Loop) most() int {
+	if n := l.Mailer.Within(beginWithin(l.Lease)); n >= 0 {
+		return max(1, min(n, l.ahead))
+	}
+	return l.ahead
+}
+
+// free is how many recipients may be claimed now.
+func (l *Loop) free() int { return max(1, l.most()-int(l.inHand.Load())) }
+
 // waitForRoom waits until half of what may be in hand is done.
 func (l *Loop) waitForRoom(ctx context.Context) bool {
-	for int(l.inHand.Load()) > l.ahead/2 {
+	for int(l.inHand.Load()) > l.most()/2 {
 		if !wait(ctx, l.room) {
 			return false
 		}
@@ -186,15 +221,19 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// work sends one mail after the other. When the end was asked for, what was
-// not begun is given back.
-func (l *Loop) work(ctx context.Context) {
+// work sends one mail after the other. When the end was asked for, or a mail
+// waited for too long, it is returned to the queue.
+func (l *Loop) work(ctx, store context.Context) {
 	for t := range l.tasks {
 		s := settlement{task: t, result: email.Result{Outcome: email.NotTried}}
-		if ctx.Err() == nil {
-			s.result = l.send(ctx, t)
+		if ctx.Err() == nil && l.Now().Before(t.beginBy) {
+			l.leases.hold(t)
+			s.result = l.send(ctx, store, t)
 		}
 		s.at = l.Now()
+		if s.result.Throttled {
+			s = l.throttled(s)
+		}
 		l.settled <- s
 		if int(l.inHand.Add(-1)) <= l.ahead/2 {
 			signal(l.room)
@@ -202,19 +241,29 @@ func (l *Loop) work(ctx context.Context) {
 	}
 }
 
-// send does not end with ctx: a mail on the wire is finished, within the time
-// that its lease leaves.
-func (l *Loop) send(ctx context.Context, t task) (result email.Result) {
+// throttled has a mail wait for which the server asked for a slower pace. When
+// the time to give up has come, it is a failed try.
+func (l *Loop) throttled(s settlement) settlement {
+	waitUntil, givenUp := l.Policy.afterThrottling(s.history, s.at)
+	if givenUp {
+		s.result.Outcome = notifyapi.OutcomeTemporary
+		return s
+	}
+	s.waitUntil = waitUntil
+	return s
+}
+
+// send sends one mail. A conversation that has begun when ctx ends goes on for
+// the mailer's StopTimeout at most.
+func (l *Loop) send(ctx, store context.Context, t task) (result email.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.Logger.ErrorContext(ctx, "sending panicked", "recipient_id", t.mail.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			result = email.Result{Outcome: notifyapi.OutcomeTemporary, Reply: "internal error"}
 		}
 	}()
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), t.startBy)
-	defer cancel()
 	if t.large {
-		text, html, err := l.store.content(ctx, t.notificationID)
+		text, html, err := l.store.content(store, t.notificationID)
 		if err != nil {
 			l.Logger.ErrorContext(ctx, "content not available", "recipient_id", t.mail.ID, "error", err)
 			return email.Result{Outcome: email.NotTried}
@@ -227,8 +276,8 @@ func (l *Loop) send(ctx context.Context, t task) (result email.Result) {
 	return result
 }
 
-// settle writes results down in batches of what has come together meanwhile,
-// at most two for each worker.
+// settle stores results in batches of what has come together meanwhile, at most
+// two for each worker.
 func (l *Loop) settle(ctx context.Context) {
 	for first := range l.settled {
 		batch := []settlement{first}
@@ -247,37 +296,31 @@ func (l *Loop) settle(ctx context.Context) {
 	}
 }
 
-// settleBatch tries until the database has taken the batch. Meanwhile the
-// workers wait, so that nothing is sent that can't be written down. After the
-// end was asked for it gives up within finishTimeout, and the leases run out.
+// settleBatch tries until the database has taken the batch, or ctx ends.
+// Meanwhile the workers wait, so that nothing is sent that can't be stored.
 func (l *Loop) settleBatch(ctx context.Context, batch []settlement) {
-	tried := slices.DeleteFunc(slices.Clone(batch), func(s settlement) bool { return s.result.Outcome == email.NotTried })
-	untried := slices.DeleteFunc(slices.Clone(batch), func(s settlement) bool { return s.result.Outcome != email.NotTried })
-	write := context.WithoutCancel(ctx)
-	var giveUp <-chan struct{}
+	defer l.leases.drop(batch)
+	untried := func(s settlement) bool { return s.result.Outcome == email.NotTried }
+	tried := slices.DeleteFunc(slices.Clone(batch), untried)
+	returned := slices.DeleteFunc(slices.Clone(batch), func(s settlement) bool { return !untried(s) })
 	for {
-		lost, err := l.store.settle(write, l.Policy, tried)
+		lost, err := l.store.settle(ctx, l.Policy, tried)
 		if err == nil {
 			tried = nil
 			l.metrics.lost.Add(float64(lost))
 			if lost > 0 {
 				l.Logger.WarnContext(ctx, "leases were lost before their mails were settled", "recipients", lost)
 			}
-			err = l.store.release(write, l.Now(), untried)
+			err = l.store.release(ctx, l.Now(), returned)
 		}
+		l.unsettled.Store(err != nil)
 		if err == nil {
 			return
 		}
-		l.Logger.ErrorContext(ctx, "settlement failed, trying again", "recipients", len(batch), "error", err)
-		if ctx.Err() != nil && giveUp == nil {
-			finish, cancel := context.WithTimeout(write, finishTimeout)
-			defer cancel()
-			write, giveUp = finish, finish.Done()
-		}
-		if giveUp != nil && write.Err() != nil {
+		l.Logger.ErrorContext(ctx, "settlement failed", "recipients", len(batch), "error", err)
+		if !sleep(ctx, pauseAfterError) {
 			return
 		}
-		sleep(write, pauseAfterError)
 	}
 }
 

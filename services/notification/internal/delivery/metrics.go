@@ -28,10 +28,10 @@ func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
 			Name: "notification_leases_lost_total", Help: "Mails whose lease had ended before they were settled.",
 		}),
 		reclaimed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "notification_leases_expired_total", Help: "Recipients taken back from a worker that is gone.",
+			Name: "notification_leases_expired_total", Help: "Recipients whose lease expired, and that were queued again.",
 		}),
 	}
-	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, circuits{mailer})
+	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, servers{mailer})
 	return m
 }
 
@@ -42,20 +42,34 @@ func (m *metrics) observe(r email.Result, took time.Duration) {
 	}
 }
 
-// circuits shows the mail servers' state at the moment it is asked for.
-type circuits struct{ mailer *email.Pool }
+// servers collects the mail servers' state.
+type servers struct{ mailer *email.Pool }
 
-var circuitOpen = prometheus.NewDesc("notification_smtp_circuit_open",
-	"1 while a mail server is left alone because of trouble.", []string{"server"}, nil)
+var (
+	circuitOpen = prometheus.NewDesc("notification_smtp_circuit_open",
+		"1 while a mail server is not used because of trouble.", []string{"server"}, nil)
+	throttledReplies = prometheus.NewDesc("notification_smtp_throttled_total",
+		"Replies of a mail server that asked for a slower pace.", []string{"server"}, nil)
+	rateLimit = prometheus.NewDesc("notification_smtp_rate_limit",
+		"Mails a second that a mail server is sent at most since it throttled; absent without a limit.", []string{"server"}, nil)
+)
 
-func (c circuits) Describe(ch chan<- *prometheus.Desc) { ch <- circuitOpen }
+func (servers) Describe(ch chan<- *prometheus.Desc) {
+	ch <- circuitOpen
+	ch <- throttledReplies
+	ch <- rateLimit
+}
 
-func (c circuits) Collect(ch chan<- prometheus.Metric) {
+func (c servers) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range c.mailer.Status() {
-		value := 0.0
+		open := 0.0
 		if s.Open {
-			value = 1
+			open = 1
 		}
-		ch <- prometheus.MustNewConstMetric(circuitOpen, prometheus.GaugeValue, value, s.Server)
+		ch <- prometheus.MustNewConstMetric(circuitOpen, prometheus.GaugeValue, open, s.Server)
+		ch <- prometheus.MustNewConstMetric(throttledReplies, prometheus.CounterValue, float64(s.Throttled), s.Server)
+		if s.RateLimit > 0 {
+			ch <- prometheus.MustNewConstMetric(rateLimit, prometheus.GaugeValue, s.RateLimit, s.Server)
+		}
 	}
 }

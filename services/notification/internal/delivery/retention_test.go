@@ -134,7 +134,7 @@ func TestContentOfSensitiveNotificationsIsErasedWhenTheyAreOver(t *testing.T) {
 		t.Errorf("counted %v", n)
 	}
 	c.now = c.now.Add(2 * time.Hour)
-	if err := l.sweepDue(t.Context()); err != nil {
+	if err := l.queueDue(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	tasks := mustClaim(t, l, 1, 1)

@@ -25,9 +25,8 @@ type task struct {
 	notificationID uuid.UUID
 	token          uuid.UUID
 	large          bool // Text and HTML are still to be fetched
-	failures       int  // since it was due
-	dueAt          time.Time
-	startBy        time.Time // no conversation begins later than this allows
+	history        History
+	beginBy        time.Time // no conversation begins later
 }
 
 // settlement is a task that is over, for now.
@@ -35,7 +34,14 @@ type settlement struct {
 	task
 	result email.Result
 	at     time.Time
+	// waitUntil is when a mail that was not tried may be tried again; zero for
+	// at once.
+	waitUntil time.Time
 }
+
+// callTimeout bounds every call of the database, waiting for a connection
+// included. PostgreSQL ends a long statement earlier, unless it hangs itself.
+const callTimeout = 10 * time.Second
 
 type store struct{ db *pgxpool.Pool }
 
@@ -56,8 +62,11 @@ func interval(d time.Duration) pgtype.Interval {
 	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
 }
 
-// claim leases up to max recipients in fair order.
-func (s store) claim(ctx context.Context, max int, lease time.Duration) ([]task, error) {
+// claim leases up to max recipients in fair order, except those with the skipped
+// addresses.
+func (s store) claim(ctx context.Context, max int, lease time.Duration, skipped ...string) ([]task, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	token, err := uuid.NewRandom()
 	if err != nil {
 		return nil, fmt.Errorf("make a lease token: %w", err)
@@ -66,6 +75,7 @@ func (s store) claim(ctx context.Context, max int, lease time.Duration) ([]task,
 	err = s.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
 		rows, err = q.DeliveryClaim(ctx, notificationdb.DeliveryClaimParams{
 			Token: &token, Lease: interval(lease), InlineBytes: inlineBytes, Max: int32(max),
+			Skipped: append([]string{}, skipped...), // nil would be NULL
 		})
 		return err
 	})
@@ -84,10 +94,10 @@ func newTask(r notificationdb.DeliveryClaimRow, token uuid.UUID) task {
 	t := task{
 		mail: email.Mail{
 			ID: r.ID, To: r.Email, Subject: r.Subject, Text: r.Text, HTML: r.Html,
-			RequestID: r.RequestID, Domain: r.MessageDomain, Date: r.DueAt,
+			RequestID: r.RequestID, Domain: r.MessageDomain, Date: r.Date,
 		},
 		notificationID: r.NotificationID, token: token, large: r.Bytes > inlineBytes,
-		failures: int(r.Attempts - r.AttemptsBefore), dueAt: r.EnqueuedAt,
+		history: History{DueAt: r.EnqueuedAt, Failures: int(r.Attempts - r.AttemptsBefore), Uncertain: int(r.Uncertain)},
 	}
 	if r.Thread != nil {
 		t.mail.Thread = *r.Thread
@@ -96,6 +106,8 @@ func newTask(r notificationdb.DeliveryClaimRow, token uuid.UUID) task {
 }
 
 func (s store) content(ctx context.Context, id uuid.UUID) (text, html string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	c, err := notificationdb.New(s.db).DeliveryContent(ctx, id)
 	if err != nil {
 		return "", "", fmt.Errorf("fetch content: %w", err)
@@ -106,15 +118,38 @@ func (s store) content(ctx context.Context, id uuid.UUID) (text, html string, er
 	return c.Text, html, nil
 }
 
-// settle writes down what became of tried recipients and gives the number of
-// those whose lease had been lost.
+// renew extends the leases given by recipient, and returns the recipients whose
+// lease is still held.
+func (s store) renew(ctx context.Context, held map[uuid.UUID]uuid.UUID, lease, timeout time.Duration) ([]uuid.UUID, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(timeout, callTimeout))
+	defer cancel()
+	p := notificationdb.DeliveryRenewParams{Lease: interval(lease)}
+	for id, token := range held {
+		p.Ids = append(p.Ids, id)
+		p.Tokens = append(p.Tokens, token)
+	}
+	var renewed []uuid.UUID
+	err := s.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
+		renewed, err = q.DeliveryRenew(ctx, p)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("renew leases: %w", err)
+	}
+	return renewed, nil
+}
+
+// settle stores the results of tried recipients and returns the number of those
+// whose lease had been lost.
 func (s store) settle(ctx context.Context, policy Policy, batch []settlement) (lost int, err error) {
 	if len(batch) == 0 {
 		return 0, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	var p notificationdb.DeliverySettleParams
 	for _, b := range batch {
-		step := policy.After(b.result.Outcome, b.failures+1, b.dueAt, b.at)
+		step := policy.After(b.result.Outcome, b.history, b.at)
 		p.Ids = append(p.Ids, b.mail.ID)
 		p.Tokens = append(p.Tokens, b.token)
 		p.Statuses = append(p.Statuses, string(step.Status))
@@ -139,15 +174,19 @@ func (s store) settle(ctx context.Context, policy Policy, batch []settlement) (l
 	return len(batch) - len(settled), nil
 }
 
-// release gives untried recipients back to their places.
+// release returns untried recipients to their places in the queue, or has them
+// wait.
 func (s store) release(ctx context.Context, now time.Time, batch []settlement) error {
 	if len(batch) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	p := notificationdb.DeliveryReleaseParams{Now: now, Quantum: interval(Quantum)}
 	for _, b := range batch {
 		p.Ids = append(p.Ids, b.mail.ID)
 		p.Tokens = append(p.Tokens, b.token)
+		p.WaitUntil = append(p.WaitUntil, b.waitUntil)
 	}
 	err := pg.Retry(ctx, func() error {
 		return s.byIndex(ctx, func(q *notificationdb.Queries) error {
@@ -159,4 +198,23 @@ func (s store) release(ctx context.Context, now time.Time, batch []settlement) e
 		return fmt.Errorf("release recipients: %w", err)
 	}
 	return nil
+}
+
+// queueDue queues some of the recipients that became due, and returns how many.
+func (s store) queueDue(ctx context.Context, now time.Time) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return notificationdb.New(s.db).DeliveryPromote(ctx, notificationdb.DeliveryPromoteParams{
+		Quantum: interval(Quantum), Now: now, Max: queueBatch,
+	})
+}
+
+// queueExpired queues some of the recipients whose lease has expired, and
+// returns how many.
+func (s store) queueExpired(ctx context.Context, now time.Time) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return notificationdb.New(s.db).DeliveryReclaim(ctx, notificationdb.DeliveryReclaimParams{
+		Now: now, Quantum: interval(Quantum), Max: queueBatch,
+	})
 }

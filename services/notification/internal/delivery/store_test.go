@@ -30,32 +30,42 @@ type clock struct{ now time.Time }
 
 func (c *clock) Now() time.Time { return c.now }
 
-// newLoop makes a loop that does not run.
+// newLoop makes a loop that does not run, with a clock that stands still.
 func newLoop(t testing.TB) (*Loop, *clock) {
 	t.Helper()
-	srv := (&smtptest.Server{}).Start(t, "")
+	l := newLoopTo(t, (&smtptest.Server{}).Start(t, ""), nil)
+	c := &clock{time.Now().UTC().Truncate(time.Microsecond)}
+	l.Now = c.Now
+	return l, c
+}
+
+// newLoopTo makes a loop that mails to the server, with changed settings.
+func newLoopTo(t testing.TB, srv *smtptest.Server, change func(*email.Config)) *Loop {
+	t.Helper()
 	host, port, err := net.SplitHostPort(srv.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	n, _ := strconv.Atoi(port)
-	c := &clock{time.Now().UTC().Truncate(time.Microsecond)}
-	mailer := email.NewPool(email.Config{
+	config := email.Config{
 		Sender:  email.Sender{From: mail.Address{Address: "fixdesk@example.com"}},
 		Servers: []email.Server{{Host: host, Port: n, TLS: email.TLSNone}}, HELO: "example.com",
-		Timeout: time.Second, MessagesPerConnection: 100, IdleTime: time.Second,
-		CircuitBase: time.Millisecond, CircuitCap: time.Millisecond, Now: time.Now,
-	})
+		Timeouts: email.Timeouts{
+			Connect: time.Minute, Greeting: time.Minute, Mail: time.Minute, Rcpt: time.Minute, Data: time.Minute, Block: time.Minute, Dot: time.Minute,
+		},
+		StopTimeout: time.Second, MessagesPerConnection: 100, IdleTime: time.Second,
+		CircuitBase: time.Millisecond, CircuitCap: time.Millisecond, PaceStep: time.Second, Now: time.Now,
+	}
+	if change != nil {
+		change(&config)
+	}
+	mailer := email.NewPool(config)
 	t.Cleanup(mailer.Close)
-	l, err := NewLoop(Config{
+	return NewLoop(Config{
 		DB: pgtest.New(t, db.Notification, "notification/migrations"), Mailer: mailer, Policy: policy, Workers: 2,
-		Lease: time.Minute, Longest: 2 * time.Second, Now: c.Now,
+		Lease: time.Minute, StopTimeout: 5 * time.Second, Now: time.Now,
 		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l, c
 }
 
 // seed stores a notification with n recipients that are due at the given time;
@@ -145,7 +155,7 @@ func TestSettlementByAWorkerThatLostItsLeaseChangesNothing(t *testing.T) {
 	if _, err := l.DB.Exec(t.Context(), "update recipients set leased_until = clock_timestamp() - interval '1 ms'"); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.sweepExpired(t.Context()); err != nil {
+	if err := l.queueExpired(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	current := mustClaim(t, l, 1, 1)
@@ -170,7 +180,7 @@ func TestLeaseThatIsStillGoodIsNotTakenBack(t *testing.T) {
 	seed(t, l.DB, c.now, c.now, 3)
 	mustClaim(t, l, 3, 3)
 	c.now = c.now.Add(time.Hour) // leases are the database's time, not ours
-	if err := l.sweepExpired(t.Context()); err != nil {
+	if err := l.queueExpired(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	mustClaim(t, l, 3, 0)
@@ -195,18 +205,18 @@ func TestDelayedRecipientComesBackWhenItsTimeHasCome(t *testing.T) {
 	seed(t, l.DB, c.now, c.now, 1)
 	for attempt := 1; attempt <= 3; attempt++ {
 		tasks := mustClaim(t, l, 1, 1)
-		if tasks[0].failures != attempt-1 {
-			t.Errorf("attempt %d knows of %d failures", attempt, tasks[0].failures)
+		if tasks[0].history.Failures != attempt-1 {
+			t.Errorf("attempt %d knows of %d failures", attempt, tasks[0].history.Failures)
 		}
 		if _, err := l.store.settle(t.Context(), l.Policy, result(tasks, notifyapi.OutcomeTemporary, 450, c.now)); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.sweepDue(t.Context()); err != nil {
+		if err := l.queueDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		mustClaim(t, l, 1, 0)
 		c.now = c.now.Add(30 * time.Second << (attempt - 1))
-		if err := l.sweepDue(t.Context()); err != nil {
+		if err := l.queueDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,123 +7,132 @@ import (
 )
 
 // circuit keeps mails away from a server in trouble. While it is open nothing
-// is sent there; after a while one mail is let through, whose end decides.
+// is sent there; after a pause one mail probes the server, and its end decides.
+//
+// sony/gobreaker v2.4.0 is weaker here: it counts failures and not the
+// recipients that met them, and its pause neither grows nor varies.
 type circuit struct {
 	base, cap time.Duration // the first and the longest time it stays open
 
 	mu       sync.Mutex
 	open     bool
 	probing  bool
-	failures int // in a row, each after a wait
-	breaks   int // conversations in a row that broke off
+	failures int             // times that it opened in a row
+	suspects map[string]bool // recipients since the last success whose mail met what may be the server's trouble
 	until    time.Time
 	since    time.Time
 	reason   string
 }
 
-// breaksToOpen is how many conversations in a row may break off before the
-// server, rather than the recipients, is held responsible.
-const breaksToOpen = 5
+// recipientsToOpen is how many different recipients in a row must meet a
+// failure that may be their own before the server is held responsible.
+const recipientsToOpen = 3
 
-// permit is the leave to talk to a server once; exactly one of its methods is
-// called at the end.
+// permit allows one conversation with a server. Its end is reported by success,
+// serverTrouble or recipientTrouble; release ends it without a report.
 type permit struct {
 	c     *circuit
 	probe bool
+	done  bool
 }
 
-// allow gives leave to talk now, or not.
-func (c *circuit) allow(now time.Time) (permit, bool) {
+// allow returns a permit, or false while the circuit is open.
+func (c *circuit) allow(now time.Time) (*permit, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.open {
-		return permit{c: c}, true
+		return &permit{c: c}, true
 	}
 	if c.probing || now.Before(c.until) {
-		return permit{}, false
+		return nil, false
 	}
 	c.probing = true
-	return permit{c: c, probe: true}, true
+	return &permit{c: c, probe: true}, true
 }
 
 // success closes the circuit: the server works.
-func (p permit) success() {
+func (p *permit) success() {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
-	p.c.breaks = 0
+	p.done = true
+	clear(p.c.suspects)
 	if p.c.open && !p.probe {
-		return // an old conversation says nothing about now
+		return // a conversation that began before the trouble
 	}
 	p.c.open, p.c.probing, p.c.failures = false, false, 0
 }
 
-// trouble opens the circuit, or keeps it open for longer.
-func (p permit) trouble(now time.Time, reason string) {
+// serverTrouble opens the circuit, or keeps it open for longer. It reports
+// whether it did so.
+func (p *permit) serverTrouble(now time.Time, reason string) bool {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
-	p.c.openLocked(now, reason, p.probe)
+	p.done = true
+	return p.c.openLocked(now, reason, p.probe)
 }
 
-// broke reports a conversation that broke off: one may be the recipient's
-// fault, many in a row are not.
-func (p permit) broke(now time.Time, reason string) {
+// recipientTrouble is reported by a conversation whose failure may be the
+// recipient's or the server's. It opens the circuit when several different
+// recipients met such a failure, and keeps it open when the conversation was a
+// probe. It reports whether it did so.
+func (p *permit) recipientTrouble(now time.Time, recipient, reason string) bool {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
-	p.c.breaks++
-	if p.probe || p.c.breaks >= breaksToOpen {
-		p.c.openLocked(now, reason, p.probe)
+	p.done = true
+	if p.c.suspects == nil {
+		p.c.suspects = map[string]bool{}
 	}
+	p.c.suspects[recipient] = true
+	if p.probe || len(p.c.suspects) >= recipientsToOpen {
+		return p.c.openLocked(now, reason, p.probe)
+	}
+	return false
 }
 
-// unused gives the leave back.
-func (p permit) unused() {
+// release returns the permit where nothing was reported.
+func (p *permit) release() {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
-	if p.probe {
+	if p.probe && !p.done {
 		p.c.probing = false
 	}
+	p.done = true
 }
 
-func (c *circuit) openLocked(now time.Time, reason string, probe bool) {
+func (c *circuit) openLocked(now time.Time, reason string, probe bool) bool {
 	if c.open && !probe {
-		return // one trouble, seen by several conversations
+		return false // the same trouble in another conversation
 	}
 	if !c.open {
 		c.since = now
 	}
 	wait := min(c.base<<min(c.failures, 20), c.cap)
 	c.failures++
-	c.open, c.probing, c.breaks, c.reason = true, false, 0, reason
+	c.open, c.probing, c.reason = true, false, reason
+	clear(c.suspects)
 	c.until = now.Add(wait/2 + rand.N(wait/2+1))
+	return true
 }
 
-// ServerStatus is what an operator sees of one mail server.
-type ServerStatus struct {
-	Server  string    `json:"server"`
-	Open    bool      `json:"circuit_open"`
-	Reason  string    `json:"reason,omitempty"`
-	Since   time.Time `json:"since,omitzero"`
-	RetryAt time.Time `json:"retry_at,omitzero"`
-}
-
-func (c *circuit) status(server string) ServerStatus {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.open {
-		return ServerStatus{Server: server}
-	}
-	return ServerStatus{Server: server, Open: true, Reason: c.reason, Since: c.since, RetryAt: c.until}
-}
-
-// usableAt is when allow may say yes: the zero time for at once.
+// usableAt is the earliest time at which allow may return a permit: the zero
+// time for at once.
 func (c *circuit) usableAt(now time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case !c.open:
 		return time.Time{}
-	case c.probing: // its probe decides
+	case c.probing: // the probe decides
 		return now.Add(c.base)
 	}
 	return c.until
+}
+
+// status fills in what an operator sees of the circuit.
+func (c *circuit) status(s *ServerStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open {
+		s.Open, s.Reason, s.Since, s.RetryAt = true, c.reason, c.since, c.until
+	}
 }

@@ -2,6 +2,7 @@ package email
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
 	"net"
 	"net/mail"
@@ -35,8 +36,8 @@ func newPool(t testing.TB, change func(*Config), servers ...Server) *Pool {
 	config := Config{
 		Sender:  Sender{From: mail.Address{Name: "Fixdesk", Address: "fixdesk@example.com"}},
 		Servers: servers, HELO: "client.example.com",
-		Timeout: 2 * time.Second, MessagesPerConnection: 100, IdleTime: time.Minute,
-		CircuitBase: time.Millisecond, CircuitCap: 20 * time.Millisecond, Now: time.Now,
+		Timeouts: timeouts(time.Minute), StopTimeout: time.Minute, MessagesPerConnection: 100, IdleTime: time.Minute,
+		CircuitBase: time.Millisecond, CircuitCap: 20 * time.Millisecond, PaceStep: time.Second, Now: time.Now,
 	}
 	if change != nil {
 		change(&config)
@@ -44,6 +45,11 @@ func newPool(t testing.TB, change func(*Config), servers ...Server) *Pool {
 	p := NewPool(config)
 	t.Cleanup(p.Close)
 	return p
+}
+
+// timeouts gives every phase the same time.
+func timeouts(d time.Duration) Timeouts {
+	return Timeouts{Connect: d, Greeting: d, Mail: d, Rcpt: d, Data: d, Block: d, Dot: d}
 }
 
 func aMail(to string) Mail {
@@ -87,7 +93,10 @@ func TestOutcomeOfEachReplyThatAServerCanGive(t *testing.T) {
 		{"content refused", at("DOT", "", "554 5.6.0 Looks like spam"), notifyapi.OutcomePermanent, 554, "5.6.0 Looks like spam", false, 0},
 		{"content refused for now", at("DOT", "", "452 4.3.1 No room"), notifyapi.OutcomeTemporary, 452, "4.3.1 No room", false, 0},
 		{"sender refused", at("MAIL", "", "550 5.7.1 Not you"), NotTried, 550, "5.7.1 Not you", true, 0},
-		{"sender refused for now", at("MAIL", "", "451 4.7.1 Slow down"), NotTried, 451, "4.7.1 Slow down", true, 0},
+		{"sender refused for now", at("MAIL", "", "451 4.3.0 Try later"), NotTried, 451, "4.3.0 Try later", true, 0},
+		{"sender told to slow down", at("MAIL", "", "451 4.7.1 Slow down"), NotTried, 451, "4.7.1 Slow down", false, 0},
+		{"closing at MAIL", at("MAIL", "", "421 4.3.2 Shutting down"), NotTried, 421, "4.3.2 Shutting down", true, 0},
+		{"authentication wanted at MAIL", at("MAIL", "", "530 5.7.0 Must authenticate"), NotTried, 530, "5.7.0 Must authenticate", true, 0},
 		{"closing at greeting", at("CONNECT", "", "421 4.3.2 Shutting down"), NotTried, 421, "", true, 0},
 		{"no service", at("CONNECT", "", "554 5.7.1 Go away"), NotTried, 554, "", true, 0},
 		{"EHLO refused", func(e smtptest.Event) string {
@@ -96,9 +105,12 @@ func TestOutcomeOfEachReplyThatAServerCanGive(t *testing.T) {
 			}
 			return ""
 		}, NotTried, 550, "", true, 0},
-		{"closing at RCPT", at("RCPT", "", "421 4.7.0 Too many"), NotTried, 421, "4.7.0 Too many", true, 0},
-		{"closing after the message", at("DOT", "", "421 4.3.2 Shutting down"), NotTried, 421, "4.3.2 Shutting down", true, 0},
-		{"authentication wanted", at("RCPT", "", "530 5.7.0 Must authenticate"), NotTried, 530, "5.7.0 Must authenticate", true, 0},
+		{"closing at RCPT", at("RCPT", "", "421 4.3.2 Shutting down"), notifyapi.OutcomeTemporary, 421, "4.3.2 Shutting down", false, 0},
+		{"closing at DATA", at("DATA", "", "421 4.3.2 Shutting down"), notifyapi.OutcomeTemporary, 421, "4.3.2 Shutting down", false, 0},
+		{"closing after the message", at("DOT", "", "421 4.3.2 Shutting down"), notifyapi.OutcomeTemporary, 421, "4.3.2 Shutting down", false, 0},
+		{"throttled at RCPT", at("RCPT", "", "450 4.7.0 Too many messages"), NotTried, 450, "4.7.0 Too many messages", false, 0},
+		{"throttled after the message", at("DOT", "", "454 Throttling failure: Maximum sending rate exceeded."), NotTried, 454, "", false, 0},
+		{"authentication wanted", at("RCPT", "", "530 5.7.0 Must authenticate"), notifyapi.OutcomeTemporary, 530, "5.7.0 Must authenticate", false, 0},
 		{"broken at greeting", at("CONNECT", "", smtptest.Drop), NotTried, 0, "", true, 0},
 		{"broken at MAIL", at("MAIL", "", smtptest.Drop), NotTried, 0, "", true, 0},
 		{"broken at RCPT", at("RCPT", "", smtptest.Drop), notifyapi.OutcomeTemporary, 0, "", false, 0},
@@ -203,8 +215,18 @@ func TestIdleConnectionIsClosedPolitely(t *testing.T) {
 	}
 }
 
-func TestSilentServerHoldsAMailNoLongerThanItsTime(t *testing.T) {
-	for _, verb := range []string{"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "DOT"} {
+func TestEachPhaseHasItsOwnTimeout(t *testing.T) {
+	for verb, tc := range map[string]struct {
+		phase func(*Timeouts) *time.Duration
+		want  notifyapi.Outcome
+	}{
+		"CONNECT": {func(t *Timeouts) *time.Duration { return &t.Greeting }, NotTried},
+		"EHLO":    {func(t *Timeouts) *time.Duration { return &t.Greeting }, NotTried},
+		"MAIL":    {func(t *Timeouts) *time.Duration { return &t.Mail }, NotTried},
+		"RCPT":    {func(t *Timeouts) *time.Duration { return &t.Rcpt }, notifyapi.OutcomeTemporary},
+		"DATA":    {func(t *Timeouts) *time.Duration { return &t.Data }, notifyapi.OutcomeTemporary},
+		"DOT":     {func(t *Timeouts) *time.Duration { return &t.Dot }, notifyapi.OutcomeUncertain},
+	} {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
 			release := make(chan struct{})
@@ -215,36 +237,75 @@ func TestSilentServerHoldsAMailNoLongerThanItsTime(t *testing.T) {
 				return ""
 			}}).Start(t, "")
 			t.Cleanup(func() { close(release) })
-			const timeout = 200 * time.Millisecond
-			pool := newPool(t, func(c *Config) { c.Timeout = timeout }, serverAt(t, srv))
-			start := time.Now()
-			r := pool.Send(t.Context(), aMail("anna@example.org"))
-			if took := time.Since(start); took > pool.config.LongestConversation()+500*time.Millisecond {
-				t.Errorf("took %v", took)
-			}
-			want := map[string]notifyapi.Outcome{"CONNECT": NotTried, "EHLO": NotTried, "MAIL": NotTried, "RCPT": notifyapi.OutcomeTemporary, "DATA": notifyapi.OutcomeTemporary, "DOT": notifyapi.OutcomeUncertain}
-			if r.Outcome != want[verb] {
-				t.Errorf("got %+v, want %s", r, want[verb])
+			pool := newPool(t, func(c *Config) {
+				c.Timeouts = timeouts(time.Hour)
+				*tc.phase(&c.Timeouts) = 50 * time.Millisecond
+			}, serverAt(t, srv))
+			if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Outcome != tc.want {
+				t.Errorf("got %+v, want %s", r, tc.want)
 			}
 		})
 	}
 }
 
-func TestNoConversationStartsThatCouldOutlastItsDeadline(t *testing.T) {
-	srv := (&smtptest.Server{}).Start(t, "")
+func TestConversationMayLastLongerThanAnyOfItsPhases(t *testing.T) {
+	const slow = 120 * time.Millisecond
+	srv := (&smtptest.Server{Hook: func(smtptest.Event) string {
+		<-time.After(slow)
+		return ""
+	}}).Start(t, "")
+	pool := newPool(t, func(c *Config) { c.Timeouts = timeouts(4 * slow); c.Timeouts.Greeting = time.Minute }, serverAt(t, srv))
+	begin := time.Now()
+	if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent {
+		t.Errorf("%+v", r)
+	}
+	if took := time.Since(begin); took < 4*slow {
+		t.Errorf("took only %v: the control can't fail", took)
+	}
+}
+
+func TestStopEndsAConversationAfterItsTimeAndBeginsNone(t *testing.T) {
+	for verb, want := range map[string]notifyapi.Outcome{"RCPT": NotTried, "DOT": notifyapi.OutcomeUncertain} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			ctx, stop := context.WithCancel(t.Context())
+			release := make(chan struct{})
+			srv := (&smtptest.Server{Hook: func(e smtptest.Event) string {
+				if e.Verb == verb && e.Session == 1 {
+					stop()
+					<-release
+				}
+				return ""
+			}}).Start(t, "")
+			t.Cleanup(func() { close(release) })
+			pool := newPool(t, func(c *Config) { c.StopTimeout = 50 * time.Millisecond }, serverAt(t, srv))
+			if r := pool.Send(ctx, aMail("anna@example.org")); r.Outcome != want {
+				t.Errorf("got %+v, want %s", r, want)
+			}
+			if r := pool.Send(ctx, aMail("bert@example.org")); r.Outcome != NotTried {
+				t.Errorf("after the stop: %+v", r)
+			}
+			if pool.Status()[0].Open {
+				t.Error("the server is blamed for the stop")
+			}
+			if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent { // the control
+				t.Errorf("without a stop: %+v", r)
+			}
+		})
+	}
+}
+
+func TestConversationUnderWayAtTheStopIsFinished(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	srv := (&smtptest.Server{Hook: func(e smtptest.Event) string {
+		if e.Verb == "RCPT" {
+			stop()
+		}
+		return ""
+	}}).Start(t, "")
 	pool := newPool(t, nil, serverAt(t, srv))
-	ctx, cancel := context.WithTimeout(t.Context(), pool.config.LongestConversation()-time.Millisecond)
-	defer cancel()
-	if r := pool.Send(ctx, aMail("anna@example.org")); r.Outcome != NotTried {
-		t.Errorf("got %+v", r)
-	}
-	if srv.Count("") != 0 || pool.Status()[0].Open {
-		t.Error("a conversation was begun, or the server blamed")
-	}
-	roomy, cancelRoomy := context.WithTimeout(t.Context(), pool.config.LongestConversation()+time.Minute)
-	defer cancelRoomy()
-	if r := pool.Send(roomy, aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent { // the control
-		t.Errorf("with time enough: %+v", r)
+	if r := pool.Send(ctx, aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -289,17 +350,72 @@ func TestFailsOverByPriorityAndComesBackByItself(t *testing.T) {
 	}
 }
 
-func TestManyBrokenConversationsInARowAreTheServersFault(t *testing.T) {
-	srv := (&smtptest.Server{Hook: at("RCPT", "", smtptest.Drop)}).Start(t, "")
-	pool := newPool(t, func(c *Config) { c.CircuitBase = time.Hour; c.CircuitCap = time.Hour }, serverAt(t, srv))
-	for i := range breaksToOpen {
-		if pool.Status()[0].Open {
-			t.Fatalf("open after %d", i)
+func TestSeveralDifferentRecipientsInTroubleAreTheServersTrouble(t *testing.T) {
+	for _, reply := range []string{smtptest.Drop, "421 4.3.2 Shutting down", "451 4.3.0 Local error", "530 5.7.0 Authenticate"} {
+		for name, differ := range map[string]bool{"different recipients": true, "one recipient": false} {
+			t.Run(reply+" for "+name, func(t *testing.T) {
+				srv := (&smtptest.Server{Hook: at("RCPT", "", reply)}).Start(t, "")
+				var logged []string
+				pool := newPool(t, func(c *Config) {
+					c.CircuitBase, c.CircuitCap = time.Hour, time.Hour
+					c.OnTrouble = func(server, _ string) { logged = append(logged, server) }
+				}, serverAt(t, srv))
+				for i := range recipientsToOpen {
+					if pool.Status()[0].Open || len(logged) > 0 {
+						t.Fatalf("open after %d", i)
+					}
+					to := "anna@example.org"
+					if differ {
+						to = strconv.Itoa(i) + to
+					}
+					if r := pool.Send(t.Context(), aMail(to)); r.Outcome != notifyapi.OutcomeTemporary {
+						t.Errorf("%+v", r)
+					}
+				}
+				if pool.Status()[0].Open != differ {
+					t.Errorf("open = %v, want %v", !differ, differ)
+				}
+				if (len(logged) == 1) != differ {
+					t.Errorf("reported %q", logged)
+				}
+			})
 		}
-		pool.Send(t.Context(), aMail("anna@example.org"))
 	}
-	if !pool.Status()[0].Open {
-		t.Error("still closed")
+}
+
+func TestPanicWhileSendingKeepsNeitherPermitNorConnection(t *testing.T) {
+	var down atomic.Bool
+	srv := (&smtptest.Server{Hook: func(e smtptest.Event) string {
+		if down.Load() && e.Verb == "MAIL" {
+			return "421 4.3.2 Maintenance"
+		}
+		return ""
+	}}).Start(t, "")
+	pool := newPool(t, nil, serverAt(t, srv))
+	panics := func() (panicked bool) {
+		defer func() { panicked = recover() != nil }()
+		pool.config.Sender.DKIM = &DKIM{domain: "example.com", selector: "s", key: (*rsa.PrivateKey)(nil)}
+		defer func() { pool.config.Sender.DKIM = nil }()
+		pool.Send(t.Context(), aMail("anna@example.org"))
+		return false
+	}
+	if !panics() {
+		t.Fatal("sending did not panic")
+	}
+	if live := pool.servers[0].live; live != 0 {
+		t.Errorf("%d connections are kept", live)
+	}
+	down.Store(true) // the next panic is a probe's
+	if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Outcome != NotTried || !pool.Status()[0].Open {
+		t.Fatalf("%+v", r)
+	}
+	down.Store(false)
+	<-time.After(time.Until(pool.UsableAt()))
+	if !panics() {
+		t.Fatal("the probe did not panic")
+	}
+	if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Outcome != notifyapi.OutcomeSent {
+		t.Errorf("after the probe's panic: %+v", r)
 	}
 }
 

@@ -70,6 +70,9 @@ type Result struct {
 	Server  string // host:port
 	Code    int    // the server's reply code; 0 when it gave none
 	Reply   string // the server's own text on one line, or what broke
+	// Throttled, of a mail that was NotTried, says that the server asked for a
+	// slower pace: the mail is better tried later than at once.
+	Throttled bool
 }
 
 // Sender is who the mails come from.

@@ -9,12 +9,13 @@ import (
 
 // Config is how mails are sent.
 type Config struct {
-	Sender  Sender
-	Servers []Server // by priority, at least one
-	HELO    string   // the name given in EHLO
-	// Timeout bounds connecting with all that belongs to it, and again one
-	// message.
-	Timeout time.Duration
+	Sender   Sender
+	Servers  []Server // by priority, at least one
+	HELO     string   // the name given in EHLO
+	Timeouts Timeouts
+	// StopTimeout is how long a conversation may go on once the context of its
+	// Send has ended.
+	StopTimeout time.Duration
 	// MessagesPerConnection is how many mails one connection carries.
 	MessagesPerConnection int
 	// IdleTime is how long an unused connection is kept.
@@ -22,22 +23,16 @@ type Config struct {
 	// CircuitBase and CircuitCap are the first and the longest pause after
 	// server trouble.
 	CircuitBase, CircuitCap time.Duration
-	Now                     func() time.Time
-	// OnTrouble, if set, is told each time a server's circuit opens or stays
+	// PaceStep is the interval at which the pace of a server that throttled is
+	// raised again.
+	PaceStep time.Duration
+	Now      func() time.Time
+	// OnTrouble, if set, is called each time a server's circuit opens or stays
 	// open after a probe.
 	OnTrouble func(server, reason string)
-}
-
-// LongestConversation is how long one try with one server can take.
-func (c *Config) LongestConversation() time.Duration { return 2 * c.Timeout }
-
-// hasTime tells whether ctx lasts for the longest conversation.
-func (c *Config) hasTime(ctx context.Context) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	deadline, ok := ctx.Deadline()
-	return !ok || deadline.Sub(c.Now()) >= c.LongestConversation()
+	// OnThrottle, if set, is called when a server begins to be sent to more
+	// slowly, and when that ends.
+	OnThrottle func(server string, limited bool)
 }
 
 // Pool sends mails over connections that it keeps open. It is safe for
@@ -52,22 +47,28 @@ type Pool struct {
 func NewPool(config Config) *Pool {
 	p := &Pool{config: config}
 	for _, s := range config.Servers {
-		p.servers = append(p.servers, &serverPool{
+		sp := &serverPool{
 			Server: s, config: &p.config, changed: make(chan struct{}),
 			circuit: circuit{base: config.CircuitBase, cap: config.CircuitCap},
-		})
+			pace:    pace{step: config.PaceStep},
+		}
+		if config.OnThrottle != nil {
+			sp.pace.onChange = func(limited bool) { config.OnThrottle(s.Name(), limited) }
+		}
+		p.servers = append(p.servers, sp)
 	}
 	return p
 }
 
 // Send tries the servers by priority until one gives an outcome for this mail.
-// No conversation starts that could outlast ctx's deadline: then, as when no
-// server can be used, the outcome is NotTried.
+// When no server can be used, or all ask for a slower pace, the outcome is
+// NotTried. So it is when ctx ends before the conversation begins; one that is
+// under way then goes on for StopTimeout at most.
 func (p *Pool) Send(ctx context.Context, m Mail) Result {
 	result := Result{Outcome: NotTried, Reply: "no mail server can be used"}
 	for _, s := range p.servers {
-		if !p.config.hasTime(ctx) {
-			return Result{Outcome: NotTried, Server: s.Name(), Reply: "no time left for a conversation"}
+		if ctx.Err() != nil {
+			return result
 		}
 		permit, ok := s.circuit.allow(p.config.Now())
 		if !ok {
@@ -83,51 +84,66 @@ func (p *Pool) Send(ctx context.Context, m Mail) Result {
 // sendVia talks to one server. A conversation that broke before anything was
 // asked of it (the server had closed an idle connection), or before the final
 // dot, is begun anew, once.
-func (p *Pool) sendVia(ctx context.Context, s *serverPool, leave permit, m Mail) Result {
+func (p *Pool) sendVia(ctx context.Context, s *serverPool, permit *permit, m Mail) Result {
+	defer permit.release()
+	asked, ok := s.pace.wait(ctx, p.config.Now)
+	if !ok {
+		return Result{Outcome: NotTried, Server: s.Name(), Reply: errStopped.Error()}
+	}
 	for first := true; ; first = false {
-		conn, reused, err := s.acquire(ctx)
-		if err != nil {
-			return p.judge(ctx, s, leave, m, dialFailure(err))
-		}
-		stop := context.AfterFunc(ctx, conn.drop)
-		reply, f, usable := conn.deliver(p.config.Sender, m)
-		stop()
-		s.giveBack(conn, usable)
+		code, reply, reused, f := p.converse(ctx, s, m)
 		if f == nil {
-			leave.success()
-			return Result{Outcome: notifyapi.OutcomeSent, Server: s.Name(), Code: 250, Reply: reply}
+			permit.success()
+			return Result{Outcome: notifyapi.OutcomeSent, Server: s.Name(), Code: code, Reply: reply}
 		}
 		stale := reused && f.phase == phaseMail && (f.code == 0 || f.code == 421)
-		broke := f.code == 0 && f.phase < phaseDot && !f.timeout
-		if first && (stale || broke) && p.config.hasTime(ctx) {
+		broke := f.code == 0 && f.phase > phaseDial && f.phase < phaseDot && !f.timeout
+		if first && (stale || broke) && ctx.Err() == nil {
 			s.endIdle((*connection).drop)
 			continue
 		}
-		return p.judge(ctx, s, leave, m, *f)
+		return p.assess(ctx, s, permit, m, *f, asked)
 	}
 }
 
-// judge turns a failure into an outcome and reports it to the circuit.
-func (p *Pool) judge(ctx context.Context, s *serverPool, leave permit, m Mail, f failure) Result {
-	smtputf8 := needsSMTPUTF8(p.config.Sender.From.Address, m.To)
-	outcome, trouble := meaning(f.phase, f.code, smtputf8)
-	switch {
-	case f.code == 0 && f.phase < phaseDot && ctx.Err() != nil || f.late: // our own haste
-		outcome = NotTried
-		leave.unused()
-	case trouble:
-		leave.trouble(p.config.Now(), f.reply)
-		if p.config.OnTrouble != nil {
-			p.config.OnTrouble(s.Name(), f.reply)
-		}
-	case f.phase == phaseMessage:
-		leave.unused()
-	case f.code == 0:
-		leave.broke(p.config.Now(), f.reply)
-	default:
-		leave.success()
+// converse sends the mail over one connection, which is returned to the server's
+// pool whatever happens.
+func (p *Pool) converse(ctx context.Context, s *serverPool, m Mail) (code int, reply string, reused bool, f *failure) {
+	conn, reused, err := s.acquire(ctx)
+	if err != nil {
+		return 0, "", false, failed(phaseDial, err)
 	}
-	return Result{Outcome: outcome, Server: s.Name(), Code: f.code, Reply: f.reply}
+	usable := false
+	defer func() { s.giveBack(conn, usable) }()
+	defer conn.dropAfter(ctx, p.config.StopTimeout)()
+	code, reply, f, usable = conn.deliver(p.config.Sender, m)
+	return code, reply, reused, f
+}
+
+// assess turns a failure into an outcome, and reports it to the server's
+// circuit and pace.
+func (p *Pool) assess(ctx context.Context, s *serverPool, permit *permit, m Mail, f failure, asked time.Time) Result {
+	now := p.config.Now()
+	outcome, blame := meaning(f, needsSMTPUTF8(p.config.Sender.From.Address, m.To))
+	result := Result{Outcome: outcome, Server: s.Name(), Code: f.code, Reply: f.reply}
+	opened := false
+	switch {
+	case f.stopped, f.code == 0 && f.phase < phaseDot && ctx.Err() != nil: // ended by the stop
+		result.Outcome = NotTried
+	case f.isThrottling() && !s.pace.throttle(now, asked, m.To, f.phase < phaseRcpt):
+		result.Outcome, result.Throttled = NotTried, true
+		permit.success()
+	case blame == blameServer:
+		opened = permit.serverTrouble(now, f.reply)
+	case blame == blameRecipient:
+		opened = permit.recipientTrouble(now, m.To, f.reply)
+	case f.phase != phaseMessage:
+		permit.success()
+	}
+	if opened && p.config.OnTrouble != nil {
+		p.config.OnTrouble(s.Name(), f.reply)
+	}
+	return result
 }
 
 // UsableAt is when some server may be used again: the zero time when one is in
@@ -146,13 +162,41 @@ func (p *Pool) UsableAt() time.Time {
 	return earliest
 }
 
-// Status tells the state of each server, by priority.
-func (p *Pool) Status() []ServerStatus {
-	status := make([]ServerStatus, 0, len(p.servers))
+// Within is how many mails the servers may be given in d where all of them
+// throttled lately, or -1 where one has no limit.
+func (p *Pool) Within(d time.Duration) int {
+	sum := 0
 	for _, s := range p.servers {
-		status = append(status, s.circuit.status(s.Name()))
+		n := s.pace.within(p.config.Now(), d)
+		if n < 0 {
+			return n
+		}
+		sum += n
 	}
-	return status
+	return sum
+}
+
+// ServerStatus is what an operator sees of one mail server.
+type ServerStatus struct {
+	Server    string
+	Open      bool // the circuit
+	Reason    string
+	Since     time.Time
+	RetryAt   time.Time
+	Throttled int64   // replies that asked for a slower pace, so far
+	RateLimit float64 // mails a second; 0 for none
+}
+
+// Status is the state of each server, by priority.
+func (p *Pool) Status() []ServerStatus {
+	list := make([]ServerStatus, 0, len(p.servers))
+	for _, s := range p.servers {
+		status := ServerStatus{Server: s.Name()}
+		s.circuit.status(&status)
+		s.pace.status(&status, p.config.Now())
+		list = append(list, status)
+	}
+	return list
 }
 
 // Close ends the idle connections; those in use end with their mail.

@@ -4,12 +4,9 @@ import (
 	"errors"
 	"net"
 	"net/textproto"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	gomail "github.com/wneessen/go-mail"
 
 	"fixdesk/pkg/notifyapi"
 )
@@ -19,112 +16,125 @@ type phase int
 
 const (
 	phaseDial    phase = iota // connect, greeting, EHLO, STARTTLS, AUTH
-	phaseMail                 // MAIL FROM: the sender, and the first word on a reused connection
+	phaseMail                 // MAIL FROM: the sender, and the first command on a reused connection
 	phaseRcpt                 // RCPT TO: this recipient
 	phaseData                 // DATA, until the final dot is sent
 	phaseDot                  // the final dot is, or may be, with the server
-	phaseMessage              // the message can't be made: never reached the wire
+	phaseMessage              // the message can't be made: it never reached the wire
 )
 
-// meaning is the one place that says what a reply (RFC 5321 section 4.2)
-// means. code 0 is a conversation that broke without a reply. trouble says
-// that the server, not the recipient, is the problem: then the outcome is
-// NotTried, and nobody's attempt is burnt.
-func meaning(p phase, code int, smtputf8 bool) (v notifyapi.Outcome, trouble bool) {
+// blame is whose trouble a failure is.
+type blame int
+
+const (
+	blameNobody    blame = iota // the server works, and answered about this mail
+	blameServer                 // the server can't be used by anybody
+	blameRecipient              // this recipient's, and the server's when several different recipients meet it
+)
+
+// meaning is the one place that decides what a failure (RFC 5321 section 4.2)
+// means. Before RCPT it is the server's trouble: then the outcome is NotTried,
+// and costs the recipient no attempt. From RCPT on it is the recipient's. A
+// code of 0 is a conversation that broke without a reply.
+func meaning(f failure, smtputf8 bool) (notifyapi.Outcome, blame) {
+	class := f.code / 100
 	switch {
-	case p == phaseMessage:
-		return notifyapi.OutcomePermanent, false
-	case p == phaseDot && code/100 == 2:
-		return notifyapi.OutcomeSent, false
-	case code == 421: // the service closes, RFC 5321 section 3.8
-		return NotTried, true
-	case code == 530: // authentication or TLS required, RFC 4954 and RFC 3207
-		return NotTried, true
-	case p == phaseMail && smtputf8 && code/100 == 5: // refused because of this recipient's spelling
-		return notifyapi.OutcomePermanent, false
-	case p == phaseDial, p == phaseMail:
-		return NotTried, true
-	case code/100 == 4:
-		return notifyapi.OutcomeTemporary, false
-	case code/100 == 5:
-		return notifyapi.OutcomePermanent, false
-	case p == phaseDot:
-		return notifyapi.OutcomeUncertain, false
+	case f.phase == phaseMessage:
+		return notifyapi.OutcomePermanent, blameNobody
+	case f.phase == phaseMail && smtputf8 && class == 5 && f.code != 530: // refused because of this recipient's spelling
+		return notifyapi.OutcomePermanent, blameNobody
+	case f.phase < phaseRcpt:
+		return NotTried, blameServer
+	case f.code == 421, f.code == 530: // the server closes; it wants authentication or TLS (RFC 4954, RFC 3207)
+		return notifyapi.OutcomeTemporary, blameRecipient
+	case class == 4 && f.isSystem():
+		return notifyapi.OutcomeTemporary, blameRecipient
+	case class == 4:
+		return notifyapi.OutcomeTemporary, blameNobody
+	case class == 5:
+		return notifyapi.OutcomePermanent, blameNobody
+	case f.phase == phaseDot:
+		return notifyapi.OutcomeUncertain, blameRecipient
 	}
-	return notifyapi.OutcomeTemporary, false // broke before the final dot: certainly not delivered
+	return notifyapi.OutcomeTemporary, blameRecipient // broke before the final dot: certainly not delivered
 }
 
 // failure is a conversation that did not end in a delivered message.
 type failure struct {
 	phase   phase
-	code    int
+	code    int // 0: no reply
 	reply   string
 	timeout bool
-	late    bool // never begun: its time was over
+	stopped bool // given up before it began, since the service stops
 }
 
-var phases = map[gomail.SendErrReason]phase{
-	gomail.ErrGetSender:     phaseMessage,
-	gomail.ErrGetRcpts:      phaseMessage,
-	gomail.ErrNoUnencoded:   phaseMessage,
-	gomail.ErrConnCheck:     phaseMail,
-	gomail.ErrSMTPMailFrom:  phaseMail,
-	gomail.ErrSMTPRcptTo:    phaseRcpt,
-	gomail.ErrSMTPData:      phaseData,
-	gomail.ErrWriteContent:  phaseData,
-	gomail.ErrSMTPDataClose: phaseDot,
-}
-
-// readFailure finds phase, code and text in go-mail's error, whose own idea of
-// temporary and of the code is not used: it calls a broken connection
-// permanent, and a 2xx other than 250 no code at all.
-func readFailure(err error) failure {
-	var sendErr *gomail.SendError
-	if !errors.As(err, &sendErr) {
-		return failure{phase: phaseDot, reply: oneLine(err.Error())}
-	}
-	p, known := phases[sendErr.Reason]
-	if !known {
-		p = phaseDot // the careful reading of what we don't know
-	}
-	text := strings.TrimPrefix(sendErr.Error(), sendErr.Reason.String()+": ")
-	text, _, _ = strings.Cut(text, ", affected recipient(s): ")
-	text, _, _ = strings.Cut(text, ", affected message ID: ")
-	f := failure{phase: p, timeout: strings.Contains(text, "i/o timeout")}
-	f.code, f.reply = splitReply(text)
-	return f
-}
-
-// dialFailure reads what go-mail's dialling returns: errors that wrap the
-// server's reply, if there was one.
-func dialFailure(err error) failure {
-	f := failure{phase: phaseDial, reply: oneLine(err.Error()), late: errors.Is(err, errNoTime)}
+// failed describes the error of a conversation in the given phase.
+func failed(p phase, err error) *failure {
+	f := &failure{phase: p, reply: oneLine(err.Error()), stopped: errors.Is(err, errStopped)}
 	var netErr net.Error
 	f.timeout = errors.As(err, &netErr) && netErr.Timeout()
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
 		f.code = reply.Code
+		if p != phaseDial { // there the error names the step
+			f.reply = oneLine(reply.Msg)
+		}
 	}
 	return f
 }
 
-// splitReply parts "550 5.1.1 no such user" into code and text. net/textproto
-// puts the text in quotes.
-func splitReply(s string) (int, string) {
-	if len(s) < 4 || s[3] != ' ' {
-		return 0, oneLine(s)
+// enhanced is the subject and detail of the reply's enhanced status code (RFC
+// 3463), as "4.5" of "4.4.5 congested"; "" without one.
+func (f failure) enhanced() string {
+	_, text, _ := strings.Cut(" "+f.reply, " 4.") // at a word's beginning, also behind a step's name
+	code, _, _ := strings.Cut(text, " ")
+	subject, detail, ok := strings.Cut(code, ".")
+	if !ok || !isNumber(subject) || !isNumber(detail) {
+		return ""
 	}
-	code, err := strconv.Atoi(s[:3])
-	if err != nil || code < 200 || code > 599 {
-		return 0, oneLine(s)
+	return code
+}
+
+func isNumber(s string) bool {
+	return s != "" && len(s) <= 3 && strings.Trim(s, "0123456789") == ""
+}
+
+// isSystem reports a reply about the server's or the network's condition
+// (subjects 3 and 4 of RFC 3463), or 452 without an enhanced code: no storage.
+func (f failure) isSystem() bool {
+	code := f.enhanced()
+	return strings.HasPrefix(code, "3.") || strings.HasPrefix(code, "4.") || f.code == 452 && code == ""
+}
+
+// throttling is found in the text of replies that ask for fewer mails.
+var throttling = []string{"too many", "too much mail", "too fast", "too quickly", "throttl", "rate limit", "ratelimit",
+	"sending rate", "slow down", "flood", "congest"}
+
+// isThrottling reports whether the server asks for a slower pace: a 4xx reply
+// from MAIL on with the enhanced code 4.4.5 (congestion), 4.5.3 (too many
+// recipients) or 4.7.28 (mail flood, RFC 7372's registry), or with the code 454,
+// which has no other meaning there, or whose text says so. A reply about the
+// recipient's address or mailbox (4.1.x, 4.2.x) is not about the pace.
+func (f failure) isThrottling() bool {
+	if f.code/100 != 4 || f.phase < phaseMail || f.phase > phaseDot {
+		return false
 	}
-	text := s[4:]
-	if quoted, err := strconv.QuotedPrefix(text); err == nil {
-		if unquoted, err := strconv.Unquote(quoted); err == nil {
-			text = unquoted
+	code := f.enhanced()
+	switch {
+	case code == "4.5", code == "5.3", code == "7.28":
+		return true
+	case strings.HasPrefix(code, "1."), strings.HasPrefix(code, "2."):
+		return false
+	case f.code == 454:
+		return true
+	}
+	text := strings.ToLower(f.reply)
+	for _, words := range throttling {
+		if strings.Contains(text, words) {
+			return true
 		}
 	}
-	return code, oneLine(text)
+	return false
 }
 
 // maxReply is how much of a server's text is kept, in bytes.

@@ -1,6 +1,8 @@
 package email
 
 import (
+	"net/textproto"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -9,30 +11,57 @@ import (
 )
 
 func FuzzServersTextIsAlwaysFitToBeStored(f *testing.F) {
-	for _, s := range []string{"550 \"5.1.1 no\"", "250", "421 x", "\x00\xff\r\n", "999 z", strings.Repeat("ü", 400), `550 "unterminated`} {
+	for _, s := range []string{"5.1.1 no", "4.4.5 congested", "\x00\xff\r\n", " 4.", "4.4.", strings.Repeat("ü", 400)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		code, text := splitReply(s)
-		if code != 0 && (code < 200 || code > 599) {
-			t.Errorf("code %d", code)
+		failure := failed(phaseRcpt, &textproto.Error{Code: 450, Msg: s})
+		if !utf8.ValidString(failure.reply) || len(failure.reply) > maxReply || strings.ContainsAny(failure.reply, "\x00\r\n") {
+			t.Errorf("text %q", failure.reply)
 		}
-		if !utf8.ValidString(text) || len(text) > maxReply || strings.ContainsAny(text, "\x00\r\n") {
-			t.Errorf("text %q", text)
+		if code := failure.enhanced(); code != "" && strings.Count(code, ".") != 1 {
+			t.Errorf("enhanced code %q", code)
 		}
+		failure.isThrottling()
 	})
 }
 
 func TestEveryReplyHasExactlyOneMeaning(t *testing.T) {
 	for p := phaseDial; p <= phaseMessage; p++ {
 		for _, code := range []int{0, 220, 250, 252, 354, 421, 450, 451, 452, 454, 500, 530, 535, 550, 552, 554} {
-			v, trouble := meaning(p, code, false)
-			if trouble != (v == NotTried) {
-				t.Errorf("phase %d code %d: %s, trouble %v", p, code, v, trouble)
+			o, blame := meaning(failure{phase: p, code: code}, false)
+			if (blame == blameServer) != (o == NotTried) || (o == NotTried) != (p < phaseRcpt) {
+				t.Errorf("phase %d code %d: %s, blame %v", p, code, o, blame)
 			}
-			if v == notifyapi.OutcomeUncertain && p != phaseDot || v == notifyapi.OutcomeSent && (p != phaseDot || code/100 != 2) {
-				t.Errorf("phase %d code %d: %s", p, code, v)
+			if o == notifyapi.OutcomeUncertain && p != phaseDot || o == notifyapi.OutcomeSent {
+				t.Errorf("phase %d code %d: %s", p, code, o)
 			}
 		}
+	}
+}
+
+func TestThrottlingIsToldFromOtherTemporaryRefusals(t *testing.T) {
+	for reply, want := range map[string]bool{
+		"454 Throttling failure: Maximum sending rate exceeded.": true,
+		"421 4.7.0 Too many messages from your address":          true,
+		"450 4.7.1 You are sending too fast, slow down":          true,
+		"451 4.4.5 try again":                                    true,
+		"452 4.5.3 try again":                                    true,
+		"421 4.7.28 unusual":                                     true,
+		"450 4.2.1 The user is receiving mail too quickly":       false,
+		"450 4.2.0 Greylisted, try again in 5 minutes":           false,
+		"451 4.3.0 Local error":                                  false,
+		"421 4.3.2 Shutting down":                                false,
+		"550 5.7.1 Too many complaints: refused for good":        false,
+		"452 4.2.2 Mailbox full":                                 false,
+	} {
+		code, _ := strconv.Atoi(reply[:3])
+		if got := failed(phaseRcpt, &textproto.Error{Code: code, Msg: reply[4:]}).isThrottling(); got != want {
+			t.Errorf("%s: %v", reply, got)
+		}
+	}
+	dial := failed(phaseDial, &textproto.Error{Code: 454, Msg: "4.7.0 TLS not available"})
+	if dial.isThrottling() {
+		t.Error("454 before MAIL is a refused login or TLS")
 	}
 }

@@ -11,8 +11,9 @@ import (
 // limitTime is how long a server is spared more connections than it took.
 const limitTime = time.Minute
 
-// errNoTime says that no connection came free in time.
-var errNoTime = errors.New("no connection came free in time")
+// errStopped is returned for a conversation that did not begin before its
+// context ended.
+var errStopped = errors.New("stopped before the conversation began")
 
 // serverPool holds one server's connections: those in use and the idle ones,
 // the latest used on top, so that few stay open when there is little to do. A
@@ -22,6 +23,7 @@ type serverPool struct {
 	Server
 	config  *Config
 	circuit circuit
+	pace    pace
 
 	mu         sync.Mutex
 	closed     bool
@@ -33,7 +35,7 @@ type serverPool struct {
 	changed    chan struct{} // closed and renewed when a connection came free
 }
 
-// acquire gives an idle connection or a new one, or waits for one to come free
+// acquire returns an idle connection or a new one, or waits for one to come free
 // where the server takes no more.
 func (s *serverPool) acquire(ctx context.Context) (conn *connection, reused bool, err error) {
 	for {
@@ -47,17 +49,28 @@ func (s *serverPool) acquire(ctx context.Context) (conn *connection, reused bool
 			}
 			continue
 		}
-		if conn, err = dial(ctx, s.Server, s.config.HELO, s.config.Timeout); err == nil {
+		if conn, err = s.dialReserved(ctx); err == nil {
 			return conn, false, nil
 		}
-		if !s.full(dialFailure(err)) || !s.config.hasTime(ctx) {
+		if !s.isFull(failed(phaseDial, err)) || ctx.Err() != nil {
 			return nil, false, err
 		}
 	}
 }
 
-// takeOrReserve gives an idle connection; or neither, and the caller may dial;
-// or what to wait for.
+// dialReserved dials a connection that is counted already, and uncounts it when
+// dialling fails or panics.
+func (s *serverPool) dialReserved(ctx context.Context) (conn *connection, err error) {
+	defer func() {
+		if conn == nil {
+			s.lost()
+		}
+	}()
+	return dial(ctx, s.Server, s.config.HELO, s.config.Timeouts)
+}
+
+// takeOrReserve returns an idle connection; or neither, and the caller may dial;
+// or a channel to wait for.
 func (s *serverPool) takeOrReserve() (*connection, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,32 +89,26 @@ func (s *serverPool) takeOrReserve() (*connection, <-chan struct{}) {
 	return nil, nil
 }
 
-// await waits until a connection came free, and leaves time to use it.
+// await waits until a connection came free, or ctx ends.
 func (s *serverPool) await(ctx context.Context, changed <-chan struct{}) error {
 	defer func() {
 		s.mu.Lock()
 		s.waiting--
 		s.mu.Unlock()
 	}()
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-s.config.LongestConversation()))
-		defer cancel()
-	}
 	select {
 	case <-changed:
 		return nil
 	case <-ctx.Done():
-		return errNoTime
+		return errStopped
 	}
 }
 
-// full takes note of a failed dial, and tells whether it only means that the
-// server has connections enough.
-func (s *serverPool) full(f failure) bool {
+// isFull reports whether a failed dial only means that the server takes no
+// further connection, and limits them for a while if so.
+func (s *serverPool) isFull(f *failure) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lostLocked()
 	if f.code/100 != 4 || s.live == 0 {
 		return false
 	}

@@ -55,21 +55,26 @@ func TestOnlyALocalServerMayBeSpokenToInPlainText(t *testing.T) {
 	}
 }
 
-func TestCircuitLetsOneMailThroughAfterEachPause(t *testing.T) {
+func TestOpenCircuitAllowsOneProbeAfterEachPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &circuit{base: time.Second, cap: 8 * time.Second}
-		leave, ok := c.allow(time.Now())
+		isOpen := func() bool {
+			var s ServerStatus
+			c.status(&s)
+			return s.Open
+		}
+		first, ok := c.allow(time.Now())
 		if !ok {
 			t.Fatal("a new circuit is open")
 		}
 		old, _ := c.allow(time.Now())
-		leave.trouble(time.Now(), "421")
+		first.serverTrouble(time.Now(), "421")
 		old.success() // began before the trouble
-		if _, ok := c.allow(time.Now()); ok || !c.status("s").Open {
+		if _, ok := c.allow(time.Now()); ok || !isOpen() {
 			t.Fatal("still closed after trouble")
 		}
 		longest := time.Duration(0)
-		for range 8 {
+		for i := range 8 {
 			pause := time.Until(c.usableAt(time.Now()))
 			longest = max(longest, pause)
 			time.Sleep(pause)
@@ -80,21 +85,41 @@ func TestCircuitLetsOneMailThroughAfterEachPause(t *testing.T) {
 			if _, second := c.allow(time.Now()); second {
 				t.Fatal("two probes at once")
 			}
-			probe.trouble(time.Now(), "421 again")
+			if i%2 == 0 {
+				probe.serverTrouble(time.Now(), "421 again")
+			} else {
+				probe.recipientTrouble(time.Now(), "anna@example.org", "421 at RCPT")
+			}
+			probe.release() // without effect after a report
 		}
 		if longest < 4*time.Second || longest > 8*time.Second {
 			t.Errorf("the longest pause was %v, want between half of the cap and the cap", longest)
 		}
 		time.Sleep(time.Minute)
 		probe, _ := c.allow(time.Now())
-		probe.unused()
+		probe.release()
 		probe, ok = c.allow(time.Now())
 		if !ok {
 			t.Fatal("a probe that was not used is lost")
 		}
 		probe.success()
-		if _, ok := c.allow(time.Now()); !ok || c.status("s").Open || !c.usableAt(time.Now()).IsZero() {
+		if _, ok := c.allow(time.Now()); !ok || isOpen() || !c.usableAt(time.Now()).IsZero() {
 			t.Error("still open after a success")
 		}
 	})
+}
+
+func TestSuccessClearsWhatOtherRecipientsMet(t *testing.T) {
+	c := &circuit{base: time.Second, cap: time.Second}
+	for i := range 4 * recipientsToOpen {
+		p, ok := c.allow(time.Now())
+		if !ok {
+			t.Fatal("opened although mails pass in between")
+		}
+		if i%recipientsToOpen == 0 {
+			p.success()
+			continue
+		}
+		p.recipientTrouble(time.Now(), string(rune('a'+i)), "421")
+	}
 }

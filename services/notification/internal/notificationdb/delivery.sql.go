@@ -16,9 +16,9 @@ import (
 const deliveryClaim = `-- name: DeliveryClaim :many
 with next as (
     select r.id, r.queue_at from recipients r
-    where r.queue_at is not null
+    where r.queue_at is not null and r.email <> all($4::text[])
     order by r.queue_at
-    limit $4::integer
+    limit $5::integer
     for update skip locked
 )
 update recipients r
@@ -30,13 +30,18 @@ returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enq
     next.queue_at, n.bytes, n.subject,
     (case when n.bytes <= $3::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= $3::integer then n.html end, '')::text as html,
-    n.thread, n.request_id, n.message_domain, coalesce(n.not_before, n.created_at)::timestamptz as due_at
+    n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
+    (case when r.attempts > r.attempts_before then (
+        select count(*) from attempts a
+        where a.recipient_id = r.id and a.number > r.attempts_before and a.outcome = 'uncertain'
+    ) else 0 end)::integer as uncertain
 `
 
 type DeliveryClaimParams struct {
 	Token       *uuid.UUID
 	Lease       pgtype.Interval
 	InlineBytes int32
+	Skipped     []string
 	Max         int32
 }
 
@@ -55,16 +60,20 @@ type DeliveryClaimRow struct {
 	Thread         *string
 	RequestID      string
 	MessageDomain  string
-	DueAt          time.Time
+	Date           time.Time
+	Uncertain      int32
 }
 
-// Leases the next recipients in fair order. Content that is large is left out
-// and fetched by the worker, so that a batch stays small in memory.
+// Leases the next recipients in fair order, except those with the given
+// addresses. Content that is large is left out and fetched by the worker, so
+// that a batch stays small in memory. The mail's date is fixed with the
+// notification, so that a repeat is the same mail, and never before it.
 func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([]DeliveryClaimRow, error) {
 	rows, err := q.db.Query(ctx, deliveryClaim,
 		arg.Token,
 		arg.Lease,
 		arg.InlineBytes,
+		arg.Skipped,
 		arg.Max,
 	)
 	if err != nil {
@@ -89,7 +98,8 @@ func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([
 			&i.Thread,
 			&i.RequestID,
 			&i.MessageDomain,
-			&i.DueAt,
+			&i.Date,
+			&i.Uncertain,
 		); err != nil {
 			return nil, err
 		}
@@ -183,7 +193,7 @@ type DeliveryReclaimParams struct {
 	Max     int32
 }
 
-// Gives back what a worker that is gone had leased.
+// Returns recipients whose lease has expired to the queue.
 func (q *Queries) DeliveryReclaim(ctx context.Context, arg DeliveryReclaimParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deliveryReclaim, arg.Now, arg.Quantum, arg.Max)
 	if err != nil {
@@ -197,31 +207,72 @@ update recipients r
 set lease_token = null, leased_until = null,
     status = case when r.canceled and r.status <> 'uncertain' then 'canceled' else r.status end,
     finished_at = case when r.canceled then $1::timestamptz end,
-    queue_at = case when not r.canceled then
+    next_attempt_at = greatest(r.next_attempt_at, held.wait_until),
+    queue_at = case when not r.canceled and held.wait_until <= $1 then
         r.next_attempt_at + r.ordinal * $2::interval end
-from (select unnest($3::uuid[]) as id, unnest($4::uuid[]) as token) given
-where r.id = given.id and r.lease_token = given.token
+from (
+    select unnest($3::uuid[]) as id, unnest($4::uuid[]) as token, unnest($5::timestamptz[]) as wait_until
+) held
+where r.id = held.id and r.lease_token = held.token
 `
 
 type DeliveryReleaseParams struct {
-	Now     time.Time
-	Quantum pgtype.Interval
-	Ids     []uuid.UUID
-	Tokens  []uuid.UUID
+	Now       time.Time
+	Quantum   pgtype.Interval
+	Ids       []uuid.UUID
+	Tokens    []uuid.UUID
+	WaitUntil []time.Time
 }
 
-// Gives leased recipients back to their places, as if never claimed.
+// Returns leased recipients to their places in the queue as if never claimed,
+// or, where a time is given (not '-infinity'), has them wait until then.
 func (q *Queries) DeliveryRelease(ctx context.Context, arg DeliveryReleaseParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deliveryRelease,
 		arg.Now,
 		arg.Quantum,
 		arg.Ids,
 		arg.Tokens,
+		arg.WaitUntil,
 	)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const deliveryRenew = `-- name: DeliveryRenew :many
+update recipients r
+set leased_until = clock_timestamp() + $1::interval
+from (select unnest($2::uuid[]) as id, unnest($3::uuid[]) as token) held
+where r.id = held.id and r.lease_token = held.token
+returning r.id
+`
+
+type DeliveryRenewParams struct {
+	Lease  pgtype.Interval
+	Ids    []uuid.UUID
+	Tokens []uuid.UUID
+}
+
+// Extends the leases that are still held.
+func (q *Queries) DeliveryRenew(ctx context.Context, arg DeliveryRenewParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, deliveryRenew, arg.Lease, arg.Ids, arg.Tokens)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const deliverySettle = `-- name: DeliverySettle :many
@@ -261,9 +312,9 @@ type DeliverySettleParams struct {
 	Outcomes       []string
 }
 
-// Writes what became of leased recipients and each try's record. A recipient
-// whose lease was lost meanwhile (another token) is left alone. One that was
-// canceled while it was on its way is not tried again.
+// Stores the result of leased recipients and a record of each try. A recipient
+// whose lease was lost meanwhile (another token) is not changed. One that was
+// canceled while its mail was being sent is not tried again.
 func (q *Queries) DeliverySettle(ctx context.Context, arg DeliverySettleParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, deliverySettle,
 		arg.Ids,

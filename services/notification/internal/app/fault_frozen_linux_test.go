@@ -1,0 +1,89 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// freeze stops a process and its children as SIGSTOP does, until thaw is called.
+func freeze(t *testing.T, pid int) (thaw func()) {
+	t.Helper()
+	send := func(signal syscall.Signal) {
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range append(strings.Fields(string(children)), strconv.Itoa(pid)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = syscall.Kill(child, signal) // one that just ended needs none
+		}
+	}
+	send(syscall.SIGSTOP)
+	return func() { send(syscall.SIGCONT) }
+}
+
+// answers reports whether the database answers a query within the time.
+func answers(ctx context.Context, conn *pgx.Conn, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	_, err := conn.Exec(ctx, "select 1")
+	return err == nil
+}
+
+func TestFrozenDatabaseDoesNotDelayTheStopAndNoMailIsLost(t *testing.T) {
+	t.Parallel()
+	server, _ := ownPostgres(t)
+	url := createDatabase(t, server)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	hook, held, releaseMails := heldMails(20)
+	smtp := startSMTP(t, hook)
+	t.Cleanup(releaseMails)
+	i := newIssuer(t)
+	c := testConfig(url, i.url, smtp.Addr())
+	c.Lease, c.ShutdownTimeout = 2*time.Second, 4*time.Second
+	s := start(t, i, c)
+	l := startLoad(4, "frozen", s.Client)
+	eventually(t, "mails are on the wire", func() bool { return held() == c.SMTPConnections })
+	if !answers(t.Context(), conn, patience) {
+		t.Fatal("the database does not answer before it is frozen")
+	}
+	thaw := freeze(t, server.Pid())
+	t.Cleanup(thaw) // also when the test fails: what is frozen does not stop
+	if answers(t.Context(), conn, 100*time.Millisecond) {
+		t.Fatal("the database answers though it is frozen: the trial can't fail")
+	}
+	releaseMails() // their results can't be stored now
+	begin := time.Now()
+	_ = s.stop() // an error may say that its budget was used up
+	// The budget, and as much again for a busy machine.
+	if took := time.Since(begin); took > 2*c.ShutdownTimeout {
+		t.Errorf("the stop took %v, want at most %v", took, c.ShutdownTimeout)
+	}
+	thaw()
+	l.stop()
+	c.Addr = "127.0.0.1:0"
+	start(t, i, c)
+	drained(t, url, patience)
+	got := counts(smtp.Messages())
+	for to := range l.acked {
+		if got[to] == 0 {
+			t.Errorf("%s lost its mail", to)
+		}
+	}
+	report(t, differingRepeats(smtp.Messages()))
+}

@@ -1,0 +1,207 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"net/mail"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/dev/smtptest"
+	"fixdesk/pkg/notifyapi"
+)
+
+// refusedRecipient mails over one connection to an address whose mail draws 421
+// at the step, and to ten that were requested after it and draw it too if all
+// do. It returns how many of the ten were mailed within limit, and the result.
+func refusedRecipient(t *testing.T, verb string, all bool, limit time.Duration) (mailed int, n notifyapi.Notification) {
+	t.Helper()
+	const refused = "refused@example.org"
+	smtp := startSMTP(t, func(e smtptest.Event) string {
+		to := e.To
+		if e.Verb == "RCPT" {
+			to = e.Arg
+		}
+		if e.Verb == verb && (all || to == refused) {
+			return "421 4.3.2 Closing the connection"
+		}
+		return ""
+	})
+	i := newIssuer(t)
+	c := testConfig(newDatabase(t), i.url, smtp.Addr())
+	c.SMTPConnections = 1
+	s := start(t, i, c)
+	id := raise(t, s, append([]string{refused}, numbered("good", 10)...)...)
+	for deadline := time.Now().Add(limit); smtp.Count("") < 10 && time.Now().Before(deadline); {
+		pause()
+	}
+	mailed = smtp.Count("")
+	eventually(t, "the tries are recorded", func() bool {
+		var err error
+		n, err = s.Get(context.Background(), id)
+		return err == nil && n.Recipients[0].Attempts > 0 && n.Counts.Sent == mailed
+	})
+	return mailed, n
+}
+
+func TestRecipientThatAlwaysDraws421DelaysNoOther(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"RCPT", "DATA", "DOT"} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			mailed, n := refusedRecipient(t, verb, false, 5*time.Second)
+			if mailed != 10 {
+				t.Errorf("%d of the others were mailed within 5 s, want 10", mailed)
+			}
+			for i, r := range n.Recipients {
+				if i > 0 && (r.Status != notifyapi.RecipientSent || r.Attempts != 1) {
+					t.Errorf("%+v", r)
+				}
+			}
+			if r := n.Recipients[0]; r.LastError == nil || !strings.Contains(*r.LastError, "4.3.2 Closing") {
+				t.Errorf("the refused recipient: %+v", r)
+			}
+		})
+	}
+}
+
+func TestControlServerThatAlwaysDraws421MailsNobody(t *testing.T) {
+	t.Parallel()
+	if mailed, _ := refusedRecipient(t, "RCPT", true, time.Second); mailed > 0 {
+		t.Errorf("%d were mailed though all are refused: the trial can't fail", mailed)
+	}
+}
+
+// slowFilter mails to a server that answers its first message after several
+// leases, and returns what is wrong with the result. With a sabotage, it is done to the
+// database first.
+func slowFilter(t *testing.T, sabotage string) (wrong []string) {
+	t.Helper()
+	const lease = time.Second
+	var dots atomic.Int32
+	smtp := startSMTP(t, func(e smtptest.Event) string {
+		if e.Verb == "DOT" && dots.Add(1) == 1 {
+			<-time.After(7 * lease / 2)
+		}
+		return ""
+	})
+	i := newIssuer(t)
+	url := newDatabase(t)
+	execute(t, url, sabotage)
+	c := testConfig(url, i.url, smtp.Addr())
+	c.Lease = lease
+	s := start(t, i, c)
+	n := s.until(t, raise(t, s, "anna@example.org"), notifyapi.StatusCompleted, patience)
+	if sent := dots.Load(); sent != 1 {
+		wrong = append(wrong, fmt.Sprintf("the mail was sent %d times", sent))
+	}
+	return append(wrong, burnt(n.Recipients)...)
+}
+
+func TestMailWhoseAnswerTakesSeveralLeasesIsSentOnce(t *testing.T) {
+	t.Parallel()
+	report(t, slowFilter(t, ""))
+}
+
+// notRenewed keeps leases from being renewed.
+const notRenewed = `
+create function not_renewed() returns trigger language plpgsql as $$
+begin
+    new.leased_until := old.leased_until;
+    return new;
+end $$;
+create trigger not_renewed before update on recipients for each row
+    when (old.lease_token = new.lease_token) execute function not_renewed();`
+
+func TestControlMailWhoseLeaseIsNotRenewedIsSentAgain(t *testing.T) {
+	t.Parallel()
+	mustFind(t, slowFilter(t, notRenewed), "the mail was sent")
+}
+
+func TestUncertainRecipientIsRepeatedAFewTimesAndEndsVisibly(t *testing.T) {
+	t.Parallel()
+	var dots atomic.Int32
+	smtp := startSMTP(t, func(e smtptest.Event) string {
+		if e.Verb == "DOT" {
+			dots.Add(1)
+			return smtptest.Drop
+		}
+		return ""
+	})
+	i := newIssuer(t)
+	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))
+	n := s.until(t, raise(t, s, "anna@example.org"), notifyapi.StatusFailed, patience)
+	r := n.Recipients[0]
+	if r.Status != notifyapi.RecipientUncertain || r.NextAttemptAt != nil || r.Attempts != 4 || dots.Load() != 4 {
+		t.Errorf("after %d mails: %+v", dots.Load(), r)
+	}
+	if n, err := s.Retry(context.Background(), n.ID); err != nil || n.Status == notifyapi.StatusFailed { // counted anew
+		t.Fatalf("%+v, %v", n, err)
+	}
+	if n := s.until(t, n.ID, notifyapi.StatusFailed, patience); n.Recipients[0].Attempts != 8 {
+		t.Errorf("after a manual retry: %+v", n.Recipients[0])
+	}
+}
+
+// dates raises a notification that is not to be sent before notBefore, at a
+// server that loses its first answer, and returns the dates of its two mails
+// with the time of creation.
+func dates(t *testing.T, notBefore time.Time) (first, second, created time.Time) {
+	t.Helper()
+	var messages []string
+	smtp := startSMTP(t, func(e smtptest.Event) string {
+		if e.Verb != "DOT" {
+			return ""
+		}
+		messages = append(messages, e.Arg) // one connection: one at a time
+		if len(messages) == 1 {
+			return smtptest.Drop
+		}
+		return ""
+	})
+	i := newIssuer(t)
+	c := testConfig(newDatabase(t), i.url, smtp.Addr())
+	c.SMTPConnections = 1
+	s := start(t, i, c)
+	request := newMail("anna@example.org")
+	request.NotBefore = &notBefore
+	n, err := s.Create(context.Background(), uuid.NewString(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.until(t, n.ID, notifyapi.StatusCompleted, patience)
+	if len(messages) != 2 || messages[0] != messages[1] {
+		t.Fatalf("the repeat differs: %q", messages)
+	}
+	var parsed [2]time.Time
+	for i, text := range messages {
+		m, err := mail.ReadMessage(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parsed[i], err = m.Header.Date(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return parsed[0], parsed[1], n.CreatedAt.Truncate(time.Second)
+}
+
+func TestMailThatMayBeSentSinceLongIsDatedByItsCreation(t *testing.T) {
+	t.Parallel()
+	first, second, created := dates(t, time.Date(2001, 1, 2, 3, 4, 5, 0, time.UTC))
+	if !first.Equal(created) || !second.Equal(created) {
+		t.Errorf("dated %v and %v, created %v", first, second, created)
+	}
+}
+
+func TestMailThatMustWaitIsDatedByTheEndOfItsWait(t *testing.T) {
+	t.Parallel()
+	notBefore := time.Now().Add(2 * time.Second).Truncate(time.Second)
+	if first, _, created := dates(t, notBefore); !first.Equal(notBefore) || !created.Before(notBefore) {
+		t.Errorf("dated %v, not before %v, created %v", first, notBefore, created)
+	}
+}

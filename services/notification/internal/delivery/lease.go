@@ -1,0 +1,81 @@
+package delivery
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// leases are those of the mails from the start of their conversation to their
+// settlement. They are renewed meanwhile, so that a conversation may last longer
+// than a lease.
+type leases struct {
+	mu     sync.Mutex
+	tokens map[uuid.UUID]uuid.UUID // by recipient
+}
+
+func (l *leases) hold(t task) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.tokens == nil {
+		l.tokens = map[uuid.UUID]uuid.UUID{}
+	}
+	l.tokens[t.mail.ID] = t.token
+}
+
+func (l *leases) drop(batch []settlement) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range batch {
+		if l.tokens[s.mail.ID] == s.token {
+			delete(l.tokens, s.mail.ID)
+		}
+	}
+}
+
+func (l *leases) held() map[uuid.UUID]uuid.UUID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.tokens)
+}
+
+// renew renews the leases three times in their duration, until ctx ends.
+func (l *Loop) renew(ctx context.Context) {
+	ticker := time.NewTicker(l.Lease / renewals)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		held := l.leases.held()
+		if len(held) == 0 {
+			continue
+		}
+		renewed, err := l.store.renew(ctx, held, l.Lease, l.Lease/renewals)
+		if err != nil {
+			if ctx.Err() == nil {
+				l.Logger.ErrorContext(ctx, "leases not renewed", "recipients", len(held), "error", err)
+			}
+			continue
+		}
+		// A lease that another replica took over can't be renewed again.
+		for id := range held {
+			if !slices.Contains(renewed, id) {
+				l.Logger.WarnContext(ctx, "lease was lost while its mail was being sent", "recipient_id", id)
+			}
+		}
+	}
+}
+
+// renewals is how often a lease is renewed in its duration.
+const renewals = 3
+
+// beginWithin is how long after its claim a mail may begin: its lease must last
+// until it is renewed.
+func beginWithin(lease time.Duration) time.Duration { return lease / 2 }
