@@ -95,14 +95,14 @@ begin
 end $$;
 -- +goose StatementEnd
 
--- Drops the partitions that hold nothing younger than before, and gives how many.
+-- Drops the partitions in which every entry is older than before; returns how many.
 -- +goose StatementBegin
 create function audit_partitions_drop(before timestamptz) returns integer language plpgsql as $$
 declare
     old text; dropped integer := 0;
 begin
     perform pg_advisory_xact_lock(hashtextextended('fixdesk identity: audit partitions', 0));
-    -- A drop that has to wait would let everybody else wait behind it.
+    -- While a drop waits for a lock, all later statements wait behind it.
     set local lock_timeout = '200ms';
     for old in select p.name from audit_partitions() p where p.ends_at <= before order by p.ends_at loop
         execute format('drop table %s', old);

@@ -1,5 +1,5 @@
 -- name: RateLimitHit :one
--- Counts one more in the window that ends now, and gives no row where the limit is reached.
+-- Counts one more in the window that ends now; no row where the limit is reached.
 insert into rate_limits as l (key, hits, expires_at)
 values (@key, array[@at::timestamptz], @expires_at)
 on conflict (key) do update
@@ -7,15 +7,15 @@ set hits = rate_limit_hits_since(l.hits, @since) || excluded.hits, expires_at = 
 where cardinality(rate_limit_hits_since(l.hits, @since)) < @max_hits::integer
 returning hits;
 
--- name: RateLimitLook :one
--- The moments within the window, oldest first.
+-- name: RateLimitRead :one
+-- The hits within the window, oldest first.
 select rate_limit_hits_since(hits, @since)::timestamptz[] as hits from rate_limits where key = @key;
 
 -- name: RateLimitLock :one
--- As RateLimitLook, and nobody counts until the end of this transaction.
+-- As RateLimitRead; no hit is counted until the end of this transaction.
 select rate_limit_hits_since(hits, @since)::timestamptz[] as hits from rate_limits where key = @key for update;
 
--- name: RateLimitForget :exec
+-- name: RateLimitReset :exec
 delete from rate_limits where key = @key;
 
 -- name: RateLimitPurge :execrows

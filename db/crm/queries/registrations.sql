@@ -9,7 +9,7 @@ from registrations r join users u on u.id = r.user_id
 where r.user_id = @user_id and u.erased_at is null;
 
 -- name: RegistrationDecide :execrows
--- Nothing is touched where the user never registered for a role that waits.
+-- Changes nothing for a user whose role needed no approval.
 update registrations set decided_by = @decided_by::uuid, decided_at = @now::timestamptz, reason = sqlc.narg(reason)
 where user_id = @user_id;
 

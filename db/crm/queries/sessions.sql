@@ -3,7 +3,7 @@ insert into sessions (id, user_id, created_at, expires_at, used_at, address, use
 values (@id, @user_id, @now, @expires_at, @now, @address, @user_agent);
 
 -- name: SessionPrincipal :one
--- Read on every request: who holds this session, if it and its user still may.
+-- Read on every request: the user of a valid session, if approved.
 select u.id, u.name, u.email, u.role
 from sessions s join users u on u.id = s.user_id
 where s.id = @id and s.user_id = @user_id and s.revoked_at is null and s.expires_at > @now and u.status = 'approved';
@@ -25,12 +25,12 @@ update sessions set revoked_at = @now::timestamptz
 where id = @id and user_id = @user_id and revoked_at is null and expires_at > @now::timestamptz;
 
 -- name: SessionRevokeAll :exec
--- Every session of the user save one (none is spared by the nil id).
+-- Ends every session of the user but the spared one; the nil id spares none.
 update sessions set revoked_at = @now::timestamptz
 where user_id = @user_id and revoked_at is null and id <> @spared;
 
 -- name: SessionPurge :execrows
--- With their refresh tokens.
+-- Their refresh tokens are deleted with them.
 delete from sessions where id in (
     select s.id from sessions s where s.expires_at < @before order by s.expires_at limit @max_rows for update skip locked);
 
@@ -38,7 +38,7 @@ delete from sessions where id in (
 insert into refresh_tokens (token_hash, session_id, created_at) values (@token_hash, @session_id, @now);
 
 -- name: RefreshTokenLock :one
--- Of many that present one token at the same time, one after the other goes on.
+-- Requests that present one token at the same time are served one after the other.
 select token_hash, session_id, spent_at, successor_sealed from refresh_tokens
 where token_hash = @token_hash for update;
 

@@ -3,7 +3,7 @@ insert into users (id, name, email, search, password_hash, role, status, email_v
 values (@id, @name, @email, @search, sqlc.narg(password_hash), @role, @status, sqlc.narg(email_verified_at), @now, @now);
 
 -- name: CustomerEnsure :one
--- Makes a customer without a password, and gives no row where the address is taken.
+-- Makes a customer without a password; no row where the address is taken.
 insert into users (id, name, email, search, role, status, created_at, updated_at)
 values (@id, @name, @email, @search, 'customer', 'approved', @now, @now)
 on conflict (email) do nothing
@@ -17,18 +17,18 @@ select id, name, email, role, status, version, email_verified_at, created_at, up
 from users where id = @id and erased_at is null;
 
 -- name: UserByEmail :one
--- With what a login needs: the hash, and why a registration was rejected.
+-- Has the hash and the reason of a rejection, which a login needs.
 select u.id, u.name, u.email, u.password_hash, u.role, u.status, u.version,
        u.email_verified_at, u.created_at, u.updated_at, r.reason
 from users u left join registrations r on r.user_id = u.id
 where u.email = @email;
 
 -- name: UserCredentials :one
--- What a login depends on, fixed until the end of its transaction.
+-- Locked until the end of the transaction, so that a login sees no change of them.
 select password_hash, status from users where id = @id for share;
 
 -- name: UserLock :one
--- Held to the end of the transaction; foreign keys to the user are not held up.
+-- This row lock does not block inserts of rows that refer to the user.
 select id, name, email, role, status, version, email_verified_at, created_at, updated_at
 from users where id = @id and erased_at is null for no key update;
 
@@ -38,7 +38,7 @@ update users set name = @name, email = @email, search = @search, role = @role, s
 where id = @id;
 
 -- name: UserChangePassword :execrows
--- Only while the password is the one that was checked.
+-- Changes nothing where the password has changed since it was checked.
 update users set password_hash = @new_hash, version = version + 1, updated_at = @now
 where id = @id and password_hash = @old_hash;
 
@@ -47,7 +47,7 @@ update users set password_hash = @password_hash, version = version + 1, updated_
 where id = @id;
 
 -- name: UserList :many
--- With a pattern, it must be planned for its value (see Service.Users).
+-- A query with a pattern needs a plan of its own (see Service.Users).
 select id, name, email, role, status, version, email_verified_at, created_at, updated_at
 from users
 where erased_at is null
@@ -60,7 +60,7 @@ order by created_at desc, id desc
 limit @max_rows;
 
 -- name: UserErase :exec
--- The row stays for what refers to it, with nothing that names the person.
+-- The row stays, because tickets and comments refer to it.
 update users set name = @name, email = @email, search = '', password_hash = null,
        status = 'suspended', email_verified_at = null, erased_at = @now::timestamptz, version = version + 1, updated_at = @now::timestamptz
 where id = @id;
@@ -81,17 +81,17 @@ delete from email_verifications where user_id = @user_id;
 delete from idempotency_keys where user_id = @user_id;
 
 -- name: UserEraseNotices :exec
--- What is about the account, and what would still be mailed to the person.
+-- Deletes the notices about the account, and those not yet mailed to the person.
 delete from outbox
 where reference = @user_id or (done_at is null and data #>> '{to,id}' = @user_id::text);
 
 -- name: AdminChangesLock :exec
--- One at a time may take away an approved admin, so that one always remains.
+-- Serialises the removal of approved admins, so that one always remains.
 select pg_advisory_xact_lock(hashtextextended('fixdesk identity: approved admins', 0));
 
 -- name: AdminExistsBesides :one
 select exists (select from users where role = 'admin' and status = 'approved' and id <> @id);
 
 -- name: AdminList :many
--- The approved admins, who are told when somebody waits.
+-- The approved admins, who are notified of pending registrations.
 select id, name, email from users where role = 'admin' and status = 'approved' order by id;

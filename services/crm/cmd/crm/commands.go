@@ -19,7 +19,7 @@ import (
 	"fixdesk/services/crm/internal/app"
 )
 
-// parse reads flags; -h is answered and ends in errHelp.
+// parse reads flags; after -h it returns flag.ErrHelp.
 func parse(flags *flag.FlagSet, args []string, errOut io.Writer) error {
 	flags.SetOutput(errOut)
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -40,8 +40,8 @@ func subcommand(args []string, group, want string) ([]string, error) {
 	return args[1:], nil
 }
 
-// admin makes an approved admin. The password comes from standard input, so
-// that it stands in no process list and no shell history.
+// admin makes an approved admin. The password is read from standard input, so that
+// it is in no process list and no shell history.
 func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
 	args, err := subcommand(args, "admin", "create")
 	if err != nil {
@@ -130,7 +130,7 @@ func token(args []string, out, errOut io.Writer) error {
 	flags := flag.NewFlagSet("crm token", flag.ContinueOnError)
 	scope := flags.String("scope", "", "scopes of the token (required)")
 	ttl := flags.Duration("ttl", time.Hour, "how long the token is good, at most 8760h")
-	subject := flags.String("subject", "ops", "who will use it; stands in the logs")
+	subject := flags.String("subject", "ops", "who will use it, for the logs")
 	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file")
 	flags.Usage = func() {
 		_, _ = fmt.Fprintln(errOut, "Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]\nPrints a service token for the notification API. Only rotating the keys twice\nrevokes it: keep it short-lived. Scopes, separated by spaces or commas:\n  notifications:write    send notifications\n  notifications:read     read notifications and their results\n  notifications:manage   cancel and retry")

@@ -21,8 +21,8 @@ import (
 	"fixdesk/services/crm/internal/app"
 )
 
-// asCommand makes this test binary the command itself, so that exit codes are
-// those of a real process.
+// asCommand makes this test binary run as the command, so that tests see the exit
+// code of a process.
 const asCommand = "FIXDESK_TEST_AS_CRM"
 
 func TestMain(m *testing.M) {
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
-// crm runs the command and gives what it printed and its exit code.
+// crm runs the command and returns its output and exit code.
 func crm(t *testing.T, in string, env []string, args ...string) (out, errOut string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
@@ -66,7 +66,7 @@ func TestEachCommandHasHelpAndExitCodes(t *testing.T) {
 		{"admin", 2, "crm admin create", "err"},
 		{"admin delete", 2, "crm admin create", "err"},
 		{"admin create", 2, "--email is needed", "err"},
-		{"admin create --email x@desk.test extra", 2, `unexpected "extra"`, "err"},
+		{"admin create --email x@fixdesk.test extra", 2, `unexpected "extra"`, "err"},
 		{"keys", 2, "crm keys rotate", "err"},
 		{"keys rotate", 2, "--file is needed", "err"},
 		{"token --file " + keysFile, 2, "--scope is needed", "err"},
@@ -111,8 +111,8 @@ func TestAdminCreateMakesAnAdminWhoCanSignIn(t *testing.T) {
 	url := pgtest.NewPatientURL(t, db.CRM, "crm/migrations")
 	env := []string{"CRM_DATABASE_URL=" + url}
 	const password = "canary in the coal mine"
-	out, errOut, code := crm(t, password+"\n", env, "admin", "create", "--email", "Boss@desk.test", "--name", "The Boss")
-	if code != 0 || !strings.Contains(out, "boss@desk.test") || strings.Contains(out+errOut, password) {
+	out, errOut, code := crm(t, password+"\n", env, "admin", "create", "--email", "Boss@fixdesk.test", "--name", "The Boss")
+	if code != 0 || !strings.Contains(out, "boss@fixdesk.test") || strings.Contains(out+errOut, password) {
 		t.Fatalf("exit code %d: %s%s", code, out, errOut)
 	}
 	t.Setenv("CRM_DATABASE_URL", url)
@@ -125,14 +125,14 @@ func TestAdminCreateMakesAnAdminWhoCanSignIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	grant, _, err := a.Users().Login(context.Background(), "boss@desk.test", password, "")
+	grant, _, err := a.Users().Login(context.Background(), "boss@fixdesk.test", password, "")
 	if err != nil || grant.User.Role != "admin" || grant.User.Name != "The Boss" {
 		t.Errorf("%+v, %v", grant.User, err)
 	}
 	for name, refused := range map[string]struct{ email, password, says string }{
-		"again":           {"boss@desk.test", "another canary in the mine", "email_taken"},
-		"common password": {"other@desk.test", "password1", "the admin's password must not be one of"},
-		"no password":     {"other@desk.test", "", "the admin's password must have 8 to 128"},
+		"again":           {"boss@fixdesk.test", "another canary in the mine", "email_taken"},
+		"common password": {"other@fixdesk.test", "password1", "the admin's password must not be a common password"},
+		"no password":     {"other@fixdesk.test", "", "the admin's password must have 8 to 128"},
 		"no address":      {"nobody", password, "the admin's email must be an e-mail address"},
 	} {
 		out, errOut, code := crm(t, refused.password+"\n", env, "admin", "create", "--email", refused.email)
@@ -141,7 +141,7 @@ func TestAdminCreateMakesAnAdminWhoCanSignIn(t *testing.T) {
 		}
 	}
 	unreachable := []string{"CRM_DATABASE_URL=postgres://nobody:" + "canaryword" + "@127.0.0.1:1/none?connect_timeout=2"}
-	if out, errOut, code := crm(t, password, unreachable, "admin", "create", "--email", "x@desk.test"); code != 1 || errOut == "" || strings.Contains(out+errOut, "canaryword") {
+	if out, errOut, code := crm(t, password, unreachable, "admin", "create", "--email", "x@fixdesk.test"); code != 1 || errOut == "" || strings.Contains(out+errOut, "canaryword") {
 		t.Errorf("without a database: exit code %d: %s%s", code, out, errOut)
 	}
 }
@@ -197,12 +197,12 @@ func TestKeysRotateKeepsTheOldKeyAndTokensAreSignedByTheNew(t *testing.T) {
 
 func TestMigrateAndAdminCreateNeedNoSigningKeys(t *testing.T) {
 	env := []string{"CRM_ENV=production", "CRM_DATABASE_URL=" + pgtest.NewURL(t, db.CRM, "crm/migrations")}
-	for _, command := range [][]string{{"migrate"}, {"migrate"}, {"admin", "create", "--email", "boss@desk.test"}} {
+	for _, command := range [][]string{{"migrate"}, {"migrate"}, {"admin", "create", "--email", "boss@fixdesk.test"}} {
 		if out, errOut, code := crm(t, "canary in the coal mine\n", env, command...); code != 0 {
 			t.Errorf("crm %v: exit code %d: %s%s", command, code, out, errOut)
 		}
 	}
-	// The control: what signs tokens wants them.
+	// The control: the service, which signs tokens, needs them.
 	if _, errOut, code := crm(t, "", env, "serve"); code != 1 || !strings.Contains(errOut, "CRM_KEYS_FILE") {
 		t.Errorf("crm serve: exit code %d: %s", code, errOut)
 	}

@@ -115,8 +115,8 @@ func openDatabase(ctx context.Context, errOut io.Writer) (*app.App, error) {
 	return open(ctx, errOut, app.LoadDatabaseConfig, app.WithoutKeys())
 }
 
-// open puts the service together from the environment, and warns of variables
-// that look like the service's and mean nothing.
+// open makes the service from the environment, and warns of unknown variables with
+// its prefix.
 func open(ctx context.Context, errOut io.Writer, load func() (app.Config, error), options ...app.Option) (*app.App, error) {
 	c, err := load()
 	if err != nil {

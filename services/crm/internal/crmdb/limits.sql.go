@@ -10,15 +10,6 @@ import (
 	"time"
 )
 
-const rateLimitForget = `-- name: RateLimitForget :exec
-delete from rate_limits where key = $1
-`
-
-func (q *Queries) RateLimitForget(ctx context.Context, key string) error {
-	_, err := q.db.Exec(ctx, rateLimitForget, key)
-	return err
-}
-
 const rateLimitHit = `-- name: RateLimitHit :one
 insert into rate_limits as l (key, hits, expires_at)
 values ($1, array[$2::timestamptz], $3)
@@ -36,7 +27,7 @@ type RateLimitHitParams struct {
 	MaxHits   int32
 }
 
-// Counts one more in the window that ends now, and gives no row where the limit is reached.
+// Counts one more in the window that ends now; no row where the limit is reached.
 func (q *Queries) RateLimitHit(ctx context.Context, arg RateLimitHitParams) ([]time.Time, error) {
 	row := q.db.QueryRow(ctx, rateLimitHit,
 		arg.Key,
@@ -59,26 +50,9 @@ type RateLimitLockParams struct {
 	Key   string
 }
 
-// As RateLimitLook, and nobody counts until the end of this transaction.
+// As RateLimitRead; no hit is counted until the end of this transaction.
 func (q *Queries) RateLimitLock(ctx context.Context, arg RateLimitLockParams) ([]time.Time, error) {
 	row := q.db.QueryRow(ctx, rateLimitLock, arg.Since, arg.Key)
-	var hits []time.Time
-	err := row.Scan(&hits)
-	return hits, err
-}
-
-const rateLimitLook = `-- name: RateLimitLook :one
-select rate_limit_hits_since(hits, $1)::timestamptz[] as hits from rate_limits where key = $2
-`
-
-type RateLimitLookParams struct {
-	Since time.Time
-	Key   string
-}
-
-// The moments within the window, oldest first.
-func (q *Queries) RateLimitLook(ctx context.Context, arg RateLimitLookParams) ([]time.Time, error) {
-	row := q.db.QueryRow(ctx, rateLimitLook, arg.Since, arg.Key)
 	var hits []time.Time
 	err := row.Scan(&hits)
 	return hits, err
@@ -100,4 +74,30 @@ func (q *Queries) RateLimitPurge(ctx context.Context, arg RateLimitPurgeParams) 
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const rateLimitRead = `-- name: RateLimitRead :one
+select rate_limit_hits_since(hits, $1)::timestamptz[] as hits from rate_limits where key = $2
+`
+
+type RateLimitReadParams struct {
+	Since time.Time
+	Key   string
+}
+
+// The hits within the window, oldest first.
+func (q *Queries) RateLimitRead(ctx context.Context, arg RateLimitReadParams) ([]time.Time, error) {
+	row := q.db.QueryRow(ctx, rateLimitRead, arg.Since, arg.Key)
+	var hits []time.Time
+	err := row.Scan(&hits)
+	return hits, err
+}
+
+const rateLimitReset = `-- name: RateLimitReset :exec
+delete from rate_limits where key = $1
+`
+
+func (q *Queries) RateLimitReset(ctx context.Context, key string) error {
+	_, err := q.db.Exec(ctx, rateLimitReset, key)
+	return err
 }

@@ -24,7 +24,7 @@ type RegistrationDecideParams struct {
 	UserID    uuid.UUID
 }
 
-// Nothing is touched where the user never registered for a role that waits.
+// Changes nothing for a user whose role needed no approval.
 func (q *Queries) RegistrationDecide(ctx context.Context, arg RegistrationDecideParams) (int64, error) {
 	result, err := q.db.Exec(ctx, registrationDecide,
 		arg.DecidedBy,

@@ -153,7 +153,7 @@ type RefreshTokenLockRow struct {
 	SuccessorSealed []byte
 }
 
-// Of many that present one token at the same time, one after the other goes on.
+// Requests that present one token at the same time are served one after the other.
 func (q *Queries) RefreshTokenLock(ctx context.Context, tokenHash []byte) (RefreshTokenLockRow, error) {
 	row := q.db.QueryRow(ctx, refreshTokenLock, tokenHash)
 	var i RefreshTokenLockRow
@@ -287,7 +287,7 @@ type SessionPrincipalRow struct {
 	Role  UserRole
 }
 
-// Read on every request: who holds this session, if it and its user still may.
+// Read on every request: the user of a valid session, if approved.
 func (q *Queries) SessionPrincipal(ctx context.Context, arg SessionPrincipalParams) (SessionPrincipalRow, error) {
 	row := q.db.QueryRow(ctx, sessionPrincipal, arg.ID, arg.UserID, arg.Now)
 	var i SessionPrincipalRow
@@ -310,7 +310,7 @@ type SessionPurgeParams struct {
 	MaxRows int32
 }
 
-// With their refresh tokens.
+// Their refresh tokens are deleted with them.
 func (q *Queries) SessionPurge(ctx context.Context, arg SessionPurgeParams) (int64, error) {
 	result, err := q.db.Exec(ctx, sessionPurge, arg.Before, arg.MaxRows)
 	if err != nil {
@@ -349,7 +349,7 @@ type SessionRevokeAllParams struct {
 	Spared uuid.UUID
 }
 
-// Every session of the user save one (none is spared by the nil id).
+// Ends every session of the user but the spared one; the nil id spares none.
 func (q *Queries) SessionRevokeAll(ctx context.Context, arg SessionRevokeAllParams) error {
 	_, err := q.db.Exec(ctx, sessionRevokeAll, arg.Now, arg.UserID, arg.Spared)
 	return err

@@ -16,7 +16,7 @@ const adminChangesLock = `-- name: AdminChangesLock :exec
 select pg_advisory_xact_lock(hashtextextended('fixdesk identity: approved admins', 0))
 `
 
-// One at a time may take away an approved admin, so that one always remains.
+// Serialises the removal of approved admins, so that one always remains.
 func (q *Queries) AdminChangesLock(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, adminChangesLock)
 	return err
@@ -43,7 +43,7 @@ type AdminListRow struct {
 	Email string
 }
 
-// The approved admins, who are told when somebody waits.
+// The approved admins, who are notified of pending registrations.
 func (q *Queries) AdminList(ctx context.Context) ([]AdminListRow, error) {
 	rows, err := q.db.Query(ctx, adminList)
 	if err != nil {
@@ -79,7 +79,7 @@ type CustomerEnsureParams struct {
 	Now    time.Time
 }
 
-// Makes a customer without a password, and gives no row where the address is taken.
+// Makes a customer without a password; no row where the address is taken.
 func (q *Queries) CustomerEnsure(ctx context.Context, arg CustomerEnsureParams) (uuid.UUID, error) {
 	row := q.db.QueryRow(ctx, customerEnsure,
 		arg.ID,
@@ -114,7 +114,7 @@ type UserByEmailRow struct {
 	Reason          *string
 }
 
-// With what a login needs: the hash, and why a registration was rejected.
+// Has the hash and the reason of a rejection, which a login needs.
 func (q *Queries) UserByEmail(ctx context.Context, email string) (UserByEmailRow, error) {
 	row := q.db.QueryRow(ctx, userByEmail, email)
 	var i UserByEmailRow
@@ -146,7 +146,7 @@ type UserChangePasswordParams struct {
 	OldHash *string
 }
 
-// Only while the password is the one that was checked.
+// Changes nothing where the password has changed since it was checked.
 func (q *Queries) UserChangePassword(ctx context.Context, arg UserChangePasswordParams) (int64, error) {
 	result, err := q.db.Exec(ctx, userChangePassword,
 		arg.NewHash,
@@ -169,7 +169,7 @@ type UserCredentialsRow struct {
 	Status       UserStatus
 }
 
-// What a login depends on, fixed until the end of its transaction.
+// Locked until the end of the transaction, so that a login sees no change of them.
 func (q *Queries) UserCredentials(ctx context.Context, id uuid.UUID) (UserCredentialsRow, error) {
 	row := q.db.QueryRow(ctx, userCredentials, id)
 	var i UserCredentialsRow
@@ -190,7 +190,7 @@ type UserEraseParams struct {
 	ID    uuid.UUID
 }
 
-// The row stays for what refers to it, with nothing that names the person.
+// The row stays, because tickets and comments refer to it.
 func (q *Queries) UserErase(ctx context.Context, arg UserEraseParams) error {
 	_, err := q.db.Exec(ctx, userErase,
 		arg.Name,
@@ -215,7 +215,7 @@ delete from outbox
 where reference = $1 or (done_at is null and data #>> '{to,id}' = $1::text)
 `
 
-// What is about the account, and what would still be mailed to the person.
+// Deletes the notices about the account, and those not yet mailed to the person.
 func (q *Queries) UserEraseNotices(ctx context.Context, userID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, userEraseNotices, userID)
 	return err
@@ -368,7 +368,7 @@ type UserListRow struct {
 	UpdatedAt       time.Time
 }
 
-// With a pattern, it must be planned for its value (see Service.Users).
+// A query with a pattern needs a plan of its own (see Service.Users).
 func (q *Queries) UserList(ctx context.Context, arg UserListParams) ([]UserListRow, error) {
 	rows, err := q.db.Query(ctx, userList,
 		arg.Role,
@@ -423,7 +423,7 @@ type UserLockRow struct {
 	UpdatedAt       time.Time
 }
 
-// Held to the end of the transaction; foreign keys to the user are not held up.
+// This row lock does not block inserts of rows that refer to the user.
 func (q *Queries) UserLock(ctx context.Context, id uuid.UUID) (UserLockRow, error) {
 	row := q.db.QueryRow(ctx, userLock, id)
 	var i UserLockRow

@@ -10,27 +10,27 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestTheWholeLifeOfAnEngineersAccount(t *testing.T) {
-	d := newDesk(t)
-	id, email := d.register(RoleEngineer)
-	d.tryLogin(email, goodPassword).want(t, 403, "account_pending")
-	d.tryLogin(email, "not the password").want(t, 401, "invalid_credentials")
+func TestEngineersAccountFromRegistrationToSuspension(t *testing.T) {
+	env := newTestEnv(t)
+	id, email := env.register(RoleEngineer)
+	env.tryLogin(email, goodPassword).want(t, 403, "account_pending")
+	env.tryLogin(email, "not the password").want(t, 401, "invalid_credentials")
 
-	waiting := d.admin.call("GET", "/v1/registrations?status=pending&role=engineer", nil).want(t, 200).items(t)
+	waiting := env.admin.call("GET", "/v1/registrations?status=pending&role=engineer", nil).want(t, 200).items(t)
 	if len(waiting) != 1 || waiting[0]["id"] != id || waiting[0]["decided_by"] != nil {
 		t.Fatalf("waiting registrations: %v", waiting)
 	}
-	rejected := d.admin.call("POST", "/v1/registrations/"+id+"/reject", map[string]any{"reason": "We don't know you."}).want(t, 200)
-	if rejected.str("status") != "rejected" || rejected.str("reason") != "We don't know you." || rejected.str("decided_by") != d.admin.id || rejected.str("decided_at") == "" {
+	rejected := env.admin.call("POST", "/v1/registrations/"+id+"/reject", map[string]any{"reason": "We don't know you."}).want(t, 200)
+	if rejected.str("status") != "rejected" || rejected.str("reason") != "We don't know you." || rejected.str("decided_by") != env.admin.id || rejected.str("decided_at") == "" {
 		t.Fatalf("rejected: %s", rejected.text)
 	}
-	if a := d.tryLogin(email, goodPassword).want(t, 403, "account_rejected"); !strings.Contains(a.str("detail"), "We don't know you.") {
-		t.Errorf("the reason isn't told: %s", a.text)
+	if a := env.tryLogin(email, goodPassword).want(t, 403, "account_rejected"); !strings.Contains(a.str("detail"), "We don't know you.") {
+		t.Errorf("the reason is missing: %s", a.text)
 	}
-	d.admin.call("POST", "/v1/registrations/"+id+"/approve", nil).want(t, 409, "already_decided")
-	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
+	env.admin.call("POST", "/v1/registrations/"+id+"/approve", nil).want(t, 409, "already_decided")
+	env.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
 
-	engineer := d.login(email, goodPassword)
+	engineer := env.login(email, goodPassword)
 	if me := engineer.call("GET", "/v1/me", nil).want(t, 200); me.body["available"] != true || me.str("role") != "engineer" {
 		t.Errorf("me: %s", me.text)
 	}
@@ -39,47 +39,47 @@ func TestTheWholeLifeOfAnEngineersAccount(t *testing.T) {
 		t.Errorf("changed me: %s", me.text)
 	}
 
-	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "suspended"}).want(t, 200)
+	env.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "suspended"}).want(t, 200)
 	engineer.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
-	d.tryLogin(email, goodPassword).want(t, 403, "account_suspended")
-	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
+	env.tryLogin(email, goodPassword).want(t, 403, "account_suspended")
+	env.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
 	engineer.call("GET", "/v1/me", nil).want(t, 401, "invalid_token") // its session ended with the suspension
-	d.login(email, goodPassword)
+	env.login(email, goodPassword)
 }
 
-func TestWhoIsMailedAboutARegistration(t *testing.T) {
-	d := newDesk(t)
-	id, _ := d.register(RoleEngineer)
-	if n := d.count("select count(*) from outbox where kind = 'registration_waiting' and reference = $1 and data->'to'->0->>'email' = 'root@desk.test' and jsonb_array_length(data->'to') = 1", id); n != 1 {
-		t.Errorf("%d notices that somebody waits", n)
+func TestRegistrationIsMailedToAdminsAndItsAnswerToTheApplicant(t *testing.T) {
+	env := newTestEnv(t)
+	id, _ := env.register(RoleEngineer)
+	if n := env.count("select count(*) from outbox where kind = 'registration_waiting' and reference = $1 and data->'to'->0->>'email' = 'root@fixdesk.test' and jsonb_array_length(data->'to') = 1", id); n != 1 {
+		t.Errorf("%d notices of a pending registration", n)
 	}
-	woken := d.woken.Load()
-	d.admin.call("POST", "/v1/registrations/"+id+"/reject", map[string]any{"reason": "No."}).want(t, 200)
-	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
+	woken := env.woken.Load()
+	env.admin.call("POST", "/v1/registrations/"+id+"/reject", map[string]any{"reason": "No."}).want(t, 200)
+	env.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
 	for query, want := range map[string]int{
 		"select count(*) from outbox where kind = 'registration_decided' and reference = $1":                                                               2,
 		"select count(*) from outbox where kind = 'registration_decided' and reference = $1 and (data->>'approved')::bool and data->>'reason' = ''":        1,
 		"select count(*) from outbox where kind = 'registration_decided' and reference = $1 and not (data->>'approved')::bool and data->>'reason' = 'No.'": 1,
 	} {
-		if n := d.count(query, id); n != want {
+		if n := env.count(query, id); n != want {
 			t.Errorf("%d instead of %d for %s", n, want, query)
 		}
 	}
-	if d.woken.Load() < woken+2 {
-		t.Error("the relay wasn't woken")
+	if env.woken.Load() < woken+2 {
+		t.Error("the dispatcher was not woken")
 	}
-	before := d.count("select count(*) from outbox")
-	d.register(RoleCustomer)
-	if d.count("select count(*) from outbox") != before {
-		t.Error("somebody was told of a customer")
+	before := env.count("select count(*) from outbox")
+	env.register(RoleCustomer)
+	if env.count("select count(*) from outbox") != before {
+		t.Error("admins were notified of a customer")
 	}
 }
 
 func TestRegistrationRefusesWhatIsWrong(t *testing.T) {
-	d := newDesk(t)
-	_, taken := d.register(RoleCustomer)
+	env := newTestEnv(t)
+	_, taken := env.register(RoleCustomer)
 	ok := func() map[string]any {
-		return map[string]any{"name": "Ada", "email": uuid.NewString() + "@desk.test", "password": goodPassword}
+		return map[string]any{"name": "Ada", "email": uuid.NewString() + "@fixdesk.test", "password": goodPassword}
 	}
 	for name, c := range map[string]struct {
 		field  string
@@ -91,8 +91,8 @@ func TestRegistrationRefusesWhatIsWrong(t *testing.T) {
 		"taken in capitals":  {"email", strings.ToUpper(taken), 409, "email_taken"},
 		"no address":         {"email", "nobody", 422, "validation_failed"},
 		"address literal":    {"email", "a@[127.0.0.1]", 422, "validation_failed"},
-		"display name":       {"email", "Ada <ada@desk.test>", 422, "validation_failed"},
-		"header in address":  {"email", "ada@desk.test\r\nBcc: x@y.test", 422, "validation_failed"},
+		"display name":       {"email", "Ada <ada@fixdesk.test>", 422, "validation_failed"},
+		"header in address":  {"email", "ada@fixdesk.test\r\nBcc: x@y.test", 422, "validation_failed"},
 		"header in name":     {"name", "Ada\r\nBcc: x@y.test", 422, "validation_failed"},
 		"empty name":         {"name", " ", 422, "validation_failed"},
 		"short password":     {"password", "short", 422, "validation_failed"},
@@ -105,34 +105,34 @@ func TestRegistrationRefusesWhatIsWrong(t *testing.T) {
 		"assigned version":   {"version", 7, 422, "validation_failed"},
 		"password as number": {"password", 1234567890, 422, "validation_failed"},
 	} {
-		before := d.count("select count(*) from users")
+		before := env.count("select count(*) from users")
 		body := ok()
 		body[c.field] = c.value
-		a := d.call("POST", "/v1/auth/register", "", body)
+		a := env.call("POST", "/v1/auth/register", "", body)
 		if a.status != c.status || a.str("code") != c.code {
 			t.Errorf("%s: %d %s", name, a.status, a.text)
 		}
 		if s, isText := c.value.(string); isText && len(s) > 3 && strings.Contains(a.text, s) {
 			t.Errorf("%s: the answer repeats the value: %s", name, a.text)
 		}
-		if d.count("select count(*) from users") != before {
+		if env.count("select count(*) from users") != before {
 			t.Errorf("%s: a user was made", name)
 		}
 	}
 	longest := ok()
 	longest["password"] = strings.Repeat("lämp", 32)
-	d.call("POST", "/v1/auth/register", "", longest).want(t, 201)
-	d.login(longest["email"].(string), strings.Repeat("lämp", 32))
-	a := d.call("POST", "/v1/auth/register", "", ok()).want(t, 201)
+	env.call("POST", "/v1/auth/register", "", longest).want(t, 201)
+	env.login(longest["email"].(string), strings.Repeat("lämp", 32))
+	a := env.call("POST", "/v1/auth/register", "", ok()).want(t, 201)
 	if a.str("role") != "customer" || a.str("status") != "approved" || strings.Contains(a.text, "password") {
 		t.Errorf("registered: %s", a.text)
 	}
 }
 
 func TestChangingThePasswordEndsTheOtherSessions(t *testing.T) {
-	d := newDesk(t)
-	here := d.approved(RoleCustomer)
-	there := d.login(here.email, goodPassword)
+	env := newTestEnv(t)
+	here := env.approved(RoleCustomer)
+	there := env.login(here.email, goodPassword)
 	const next = "another lamp in the hallway"
 	here.call("POST", "/v1/me/password", map[string]any{"current_password": "wrong one", "new_password": next}).want(t, 401, "invalid_credentials")
 	here.call("POST", "/v1/me/password", map[string]any{"current_password": goodPassword, "new_password": "password1"}).want(t, 422, "validation_failed")
@@ -140,37 +140,37 @@ func TestChangingThePasswordEndsTheOtherSessions(t *testing.T) {
 	here.call("POST", "/v1/me/password", map[string]any{"current_password": goodPassword, "new_password": next}).want(t, 204)
 	here.call("GET", "/v1/me", nil).want(t, 200)
 	there.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
-	d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": there.refreshWith}).want(t, 401, "invalid_token")
-	d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": here.refreshWith}).want(t, 200)
-	d.tryLogin(here.email, goodPassword).want(t, 401, "invalid_credentials")
-	d.login(here.email, next)
+	env.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": there.refreshWith}).want(t, 401, "invalid_token")
+	env.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": here.refreshWith}).want(t, 200)
+	env.tryLogin(here.email, goodPassword).want(t, 401, "invalid_credentials")
+	env.login(here.email, next)
 }
 
 func TestASessionLastsADayAndItsAccessTokenTenMinutes(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
-	d.clock.advance(10*time.Minute - 2*time.Second)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
+	env.clock.advance(10*time.Minute - 2*time.Second)
 	c.call("GET", "/v1/me", nil).want(t, 200)
-	d.clock.advance(3 * time.Second)
+	env.clock.advance(3 * time.Second)
 	c.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
-	d.clock.advance(23 * time.Hour)
-	a := d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": c.refreshWith}).want(t, 200)
-	d.clock.advance(49 * time.Minute)
-	a = d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": a.str("refresh_token")}).want(t, 200)
+	env.clock.advance(23 * time.Hour)
+	a := env.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": c.refreshWith}).want(t, 200)
+	env.clock.advance(49 * time.Minute)
+	a = env.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": a.str("refresh_token")}).want(t, 200)
 	if left := a.body["expires_in"].(float64); left > 60 {
 		t.Errorf("the access token outlives its session: %v seconds", left)
 	}
-	d.clock.advance(time.Minute)
-	d.call("GET", "/v1/me", a.str("access_token"), nil).want(t, 401, "invalid_token")
-	d.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": a.str("refresh_token")}).want(t, 401, "invalid_token")
+	env.clock.advance(time.Minute)
+	env.call("GET", "/v1/me", a.str("access_token"), nil).want(t, 401, "invalid_token")
+	env.call("POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": a.str("refresh_token")}).want(t, 401, "invalid_token")
 }
 
 func TestSessionsAreListedAndEndedOneByOne(t *testing.T) {
-	d := newDesk(t)
-	here := d.approved(RoleEngineer)
+	env := newTestEnv(t)
+	here := env.approved(RoleEngineer)
 	var others []*caller
 	for range 3 {
-		others = append(others, d.login(here.email, goodPassword))
+		others = append(others, env.login(here.email, goodPassword))
 	}
 	first := here.call("GET", "/v1/me/sessions?limit=2", nil).want(t, 200)
 	second := here.call("GET", "/v1/me/sessions?limit=2&cursor="+first.str("next_cursor"), nil).want(t, 200)
@@ -181,11 +181,11 @@ func TestSessionsAreListedAndEndedOneByOne(t *testing.T) {
 	if list[0]["address"] == "" || list[0]["user_agent"] != "Go-http-client/1.1" {
 		t.Errorf("session: %v", list[0])
 	}
-	stranger := d.approved(RoleCustomer)
+	stranger := env.approved(RoleCustomer)
 	foreign := stranger.call("DELETE", "/v1/me/sessions/"+list[0]["id"].(string), nil, "X-Request-ID", "same").want(t, 404)
 	missing := stranger.call("DELETE", "/v1/me/sessions/"+uuid.NewString(), nil, "X-Request-ID", "same").want(t, 404)
 	if foreign.text != missing.text {
-		t.Errorf("a foreign session can be told from a missing one:\n%s\n%s", foreign.text, missing.text)
+		t.Errorf("a foreign session differs from a missing one:\n%s\n%s", foreign.text, missing.text)
 	}
 	others[2].call("GET", "/v1/me", nil).want(t, 200)
 	here.call("DELETE", "/v1/me/sessions/"+list[0]["id"].(string), nil).want(t, 204)
@@ -198,14 +198,14 @@ func TestSessionsAreListedAndEndedOneByOne(t *testing.T) {
 }
 
 func TestLogoutStopsBothTokensAtOnceOnEveryReplica(t *testing.T) {
-	d := newDesk(t)
-	_, _, other := d.replica(cheap)
-	c := d.approved(RoleCustomer)
-	d.callAt(other, "GET", "/v1/me", c.access, nil).want(t, 200)
+	env := newTestEnv(t)
+	_, _, other := env.replica(cheap)
+	c := env.approved(RoleCustomer)
+	env.callAt(other, "GET", "/v1/me", c.access, nil).want(t, 200)
 	c.call("POST", "/v1/auth/logout", nil).want(t, 204)
-	for _, url := range []string{d.url, other} {
-		d.callAt(url, "GET", "/v1/me", c.access, nil).want(t, 401, "invalid_token")
-		d.callAt(url, "POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": c.refreshWith}).want(t, 401, "invalid_token")
+	for _, url := range []string{env.url, other} {
+		env.callAt(url, "GET", "/v1/me", c.access, nil).want(t, 401, "invalid_token")
+		env.callAt(url, "POST", "/v1/auth/refresh", "", map[string]any{"refresh_token": c.refreshWith}).want(t, 401, "invalid_token")
 	}
 	if a := c.call("POST", "/v1/auth/logout", nil).want(t, 401); a.header.Get("WWW-Authenticate") == "" {
 		t.Error("no WWW-Authenticate")
@@ -213,8 +213,8 @@ func TestLogoutStopsBothTokensAtOnceOnEveryReplica(t *testing.T) {
 }
 
 func TestTheKeysThatVerifyTokensArePublished(t *testing.T) {
-	d := newDesk(t)
-	a := d.call(http.MethodGet, "/.well-known/jwks.json", "", nil).want(t, 200)
+	env := newTestEnv(t)
+	a := env.call(http.MethodGet, "/.well-known/jwks.json", "", nil).want(t, 200)
 	keys := a.body["keys"].([]any)
 	if len(keys) != 2 || strings.Contains(a.text, `"d"`) {
 		t.Errorf("JWKS: %s", a.text)
@@ -222,19 +222,19 @@ func TestTheKeysThatVerifyTokensArePublished(t *testing.T) {
 }
 
 func TestALoginOvertakenByAPasswordChangeOpensNoSession(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	ctx := context.Background()
-	checked, err := d.service.q.UserByEmail(ctx, c.email)
+	checked, err := env.service.q.UserByEmail(ctx, c.email)
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits := &guessing{account: c.email, network: freshAddress()}
-	if _, err := d.service.openSession(ctx, limits, checked, ""); err != nil {
+	limits := &loginLimits{account: c.email, network: freshAddress()}
+	if _, err := env.service.openSession(ctx, limits, checked, ""); err != nil {
 		t.Fatal(err) // the control: not overtaken
 	}
 	c.call("POST", "/v1/me/password", map[string]any{"current_password": goodPassword, "new_password": "another lamp in the hallway"}).want(t, 204)
-	if _, err := d.service.openSession(ctx, limits, checked, ""); codeOf(err) != "invalid_credentials" {
+	if _, err := env.service.openSession(ctx, limits, checked, ""); codeOf(err) != "invalid_credentials" {
 		t.Errorf("a session was opened with the old password: %v", err)
 	}
 	if n := len(c.call("GET", "/v1/me/sessions", nil).want(t, 200).items(t)); n != 1 {
@@ -243,21 +243,21 @@ func TestALoginOvertakenByAPasswordChangeOpensNoSession(t *testing.T) {
 }
 
 func TestOverLongPasswordsNeverReachTheHash(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
-	for range cap(d.service.hasher.turns) { // whoever hashes now waits for 5 s and gets 503
-		d.service.hasher.turns <- struct{}{}
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
+	for range cap(env.service.hasher.slots) { // whoever hashes now waits for 5 s and gets 503
+		env.service.hasher.slots <- struct{}{}
 	}
 	for _, long := range []string{strings.Repeat("a", 129), strings.Repeat("é", 500_000)} {
-		d.tryLogin(c.email, long).want(t, 422, "validation_failed")
-		d.reset(newSecret().text(), long).want(t, 422, "validation_failed")
+		env.tryLogin(c.email, long).want(t, 422, "validation_failed")
+		env.reset(newSecret().text(), long).want(t, 422, "validation_failed")
 		c.call("POST", "/v1/me/password", map[string]any{"current_password": long, "new_password": goodPassword}).want(t, 422, "validation_failed")
 	}
 }
 
-func TestRegistrationSaysOfEachFieldWhatWouldBeRight(t *testing.T) {
-	d := newDesk(t)
-	a := d.call("POST", "/v1/auth/register", "", map[string]any{"name": "A\nB", "email": "ada@nowhere", "password": "12345678"}).want(t, 422, "validation_failed")
+func TestRegistrationNamesEachWrongField(t *testing.T) {
+	env := newTestEnv(t)
+	a := env.call("POST", "/v1/auth/register", "", map[string]any{"name": "A\nB", "email": "ada@nowhere", "password": "12345678"}).want(t, 422, "validation_failed")
 	list, _ := a.body["errors"].([]any)
 	var locations []string
 	for _, e := range list {
@@ -269,6 +269,6 @@ func TestRegistrationSaysOfEachFieldWhatWouldBeRight(t *testing.T) {
 		}
 	}
 	if got := strings.Join(locations, " "); got != "body.name body.email body.password" {
-		t.Errorf("told of %q", got)
+		t.Errorf("notified %q", got)
 	}
 }

@@ -39,16 +39,16 @@ const (
 	auditCommentRemoved = "comment_removed"
 )
 
-// audit is one event to be recorded. before and after are facts for an admin to
-// read: never a password, a token or what somebody typed for an address.
+// audit is one event to be recorded. before and after are facts for admins; they
+// never hold a password, a token or an e-mail address.
 type audit struct {
 	kind          string
-	actor, object uuid.UUID // Nil: nobody, nothing
+	actor, object uuid.UUID // Nil for none
 	before, after any
 }
 
-// record writes an event in the transaction of what it tells of, with the
-// address and the request id of the request. The database refuses to change it.
+// record writes an event in the transaction of the change that it describes, with
+// the client address and the id of the request.
 func record(ctx context.Context, q *crmdb.Queries, now time.Time, a audit) error {
 	before, err := encodeFacts(a.before)
 	if err != nil {
@@ -94,19 +94,19 @@ func decodeFacts(b []byte, to *map[string]any) error {
 	return nil
 }
 
-// userState is what the audit keeps of a user before and after a change.
+// userState is what the audit has of a user before and after a change.
 type userState struct {
 	Name   string `json:"name"`
 	Role   Role   `json:"role"`
 	Status Status `json:"status"`
 	Reason string `json:"reason,omitempty"`
-	// EmailChanged stands for the addresses, which the audit does not have.
+	// EmailChanged replaces the addresses, which the audit does not have.
 	EmailChanged bool `json:"email_changed,omitempty"`
 }
 
 func stateOf(u User) userState { return userState{Name: u.Name, Role: u.Role, Status: u.Status} }
 
-// AuditFilter narrows the list of audit events; zero values don't.
+// AuditFilter selects audit events; a zero field selects all.
 type AuditFilter struct {
 	Actor, Object               *uuid.UUID
 	Kind                        string

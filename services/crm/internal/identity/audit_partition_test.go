@@ -9,22 +9,22 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-func (d *desk) auditPartitions() []string {
-	d.t.Helper()
+func (env *testEnv) auditPartitions() []string {
+	env.t.Helper()
 	var names []string
-	if err := d.pool.QueryRow(d.t.Context(), "select array_agg(name order by ends_at) from audit_partitions()").Scan(&names); err != nil {
-		d.t.Fatal(err)
+	if err := env.pool.QueryRow(env.t.Context(), "select array_agg(name order by ends_at) from audit_partitions()").Scan(&names); err != nil {
+		env.t.Fatal(err)
 	}
 	return names
 }
 
 func TestAuditIsDroppedByMonthAfterItsRetention(t *testing.T) {
-	d := newDesk(t)
-	d.service.AuditRetention = 100 * 24 * time.Hour
+	env := newTestEnv(t)
+	env.service.AuditRetention = 100 * 24 * time.Hour
 	recordOne := func(name string) {
 		t.Helper()
-		err := d.service.inTx(t.Context(), func(q *crmdb.Queries) error {
-			return record(t.Context(), q, d.service.now(), audit{kind: "registered", after: map[string]string{"name": name}})
+		err := env.service.inTx(t.Context(), func(q *crmdb.Queries) error {
+			return record(t.Context(), q, env.service.now(), audit{kind: "registered", after: map[string]string{"name": name}})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -32,19 +32,19 @@ func TestAuditIsDroppedByMonthAfterItsRetention(t *testing.T) {
 	}
 	maintain := func() {
 		t.Helper()
-		for _, err := range atOnce(3, func(int) error { return d.service.MaintainAudit(t.Context()) }) {
+		for _, err := range atOnce(3, func(int) error { return env.service.MaintainAudit(t.Context()) }) {
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	kept := func(name string) bool {
-		return d.count("select count(*) from audit_events where after->>'name' = $1", name) == 1
+		return env.count("select count(*) from audit_events where after->>'name' = $1", name) == 1
 	}
 	maintain()
 	recordOne("first")
 	for month := range 8 {
-		d.clock.advance(31 * 24 * time.Hour)
+		env.clock.advance(31 * 24 * time.Hour)
 		maintain()
 		recordOne(string(rune('a' + month)))
 		if kept("first") != (month < 3) && month != 3 && month != 4 { // which of the two depends on the day of the month
@@ -54,26 +54,26 @@ func TestAuditIsDroppedByMonthAfterItsRetention(t *testing.T) {
 	if !kept("h") || !kept("f") || kept("a") {
 		t.Errorf("the newest %v, two months old %v, seven months old %v", kept("h"), kept("f"), kept("a"))
 	}
-	if names := d.auditPartitions(); slices.Contains(names, "audit_events_first") || len(names) > 10 {
+	if names := env.auditPartitions(); slices.Contains(names, "audit_events_first") || len(names) > 10 {
 		t.Errorf("partitions %v", names)
 	}
 }
 
 func TestAuditGoesOnAfterMonthsInWhichNoServiceRan(t *testing.T) {
-	d := newDesk(t)
-	d.clock.advance(400 * 24 * time.Hour)
-	if d.tryLogin("root@desk.test", "not the password").status == 401 { // the control
+	env := newTestEnv(t)
+	env.clock.advance(400 * 24 * time.Hour)
+	if env.tryLogin("root@fixdesk.test", "not the password").status == 401 { // the control
 		t.Error("an entry was recorded without a partition")
 	}
-	if err := d.service.PrepareAudit(t.Context()); err != nil {
+	if err := env.service.PrepareAudit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d.tryLogin("root@desk.test", "not the password").want(t, 401, "invalid_credentials")
+	env.tryLogin("root@fixdesk.test", "not the password").want(t, 401, "invalid_credentials")
 }
 
 func TestAuditEntryMayLoseNothingButNames(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	one := " where object_id = '" + c.id + "' and kind = 'registered'"
 	for _, statement := range []string{
 		"delete from audit_events" + one,
@@ -88,12 +88,12 @@ func TestAuditEntryMayLoseNothingButNames(t *testing.T) {
 		"update audit_events set address = '192.0.2.1'" + one,
 		"update audit_events_first set kind = 'other'" + one,
 	} {
-		if _, err := d.pool.Exec(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+		if _, err := env.pool.Exec(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "append-only") {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
-	d.exec("update audit_events set after = after - array['name', 'email', 'reason'], address = null" + one) // the control
-	if n := d.count("select count(*) from audit_events" + one + " and after ? 'role' and not after ? 'name'"); n != 1 {
+	env.exec("update audit_events set after = after - array['name', 'email', 'reason'], address = null" + one) // the control
+	if n := env.count("select count(*) from audit_events" + one + " and after ? 'role' and not after ? 'name'"); n != 1 {
 		t.Errorf("%d entries without the name", n)
 	}
 }

@@ -14,21 +14,20 @@ import (
 
 type principalKey struct{}
 
-// PrincipalFrom gives who makes the request. It must be called behind
-// Authenticate alone; it panics elsewhere, so that a route without a door can't
-// go unnoticed.
+// PrincipalFrom returns the authenticated user of the request. It panics where
+// Authenticate was not called, so that an unprotected route fails at once.
 func PrincipalFrom(ctx context.Context) Principal { return ctx.Value(principalKey{}).(Principal) }
 
-// WithPrincipal returns a context in which p makes the request.
+// WithPrincipal returns a context whose authenticated user is p.
 func WithPrincipal(ctx context.Context, p Principal) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }
 
-// Authenticate is the door: the token's signature and claims, then session,
-// user, role and status as the database has them now, so that an admin's
-// decision holds on the very next request on every replica.
-// errs.CodeInvalidToken for who isn't let in, errs.CodeForbidden for a role
-// that isn't in allow, with the principal in the context all the same.
+// Authenticate verifies the token's signature and claims, then reads session,
+// user, role and status from the database, so that an admin's decision holds on
+// the very next request on every replica. It fails with errs.CodeInvalidToken,
+// and with errs.CodeForbidden for a role that is not in allow; in the second case
+// the context has the principal too.
 func (s *Service) Authenticate(ctx context.Context, bearer string, allow []string) (context.Context, error) {
 	claims, err := s.Verifier.Verify(bearer)
 	if err != nil {
@@ -54,8 +53,8 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, allow []strin
 	return ctx, nil
 }
 
-// refuse records that somebody tried what their role may not, a few times a
-// minute for each user: more would let them fill the audit.
+// refuse records a refused role, at most a few times a minute for each user, so
+// that nobody can fill the audit.
 func (s *Service) refuse(ctx context.Context, p Principal) error {
 	err := s.inTx(ctx, func(q *crmdb.Queries) error {
 		now := s.now()
@@ -68,4 +67,21 @@ func (s *Service) refuse(ctx context.Context, p Principal) error {
 		return fmt.Errorf("record a refusal: %w", err)
 	}
 	return errForbidden
+}
+
+// Check decides whether p may continue a long request, for example a stream: nil
+// while the session is valid, the user approved and the role the same;
+// errs.CodeInvalidToken or errs.CodeForbidden otherwise.
+func (s *Service) Check(ctx context.Context, p Principal) error {
+	row, err := s.q.SessionPrincipal(ctx, crmdb.SessionPrincipalParams{ID: p.SessionID, UserID: p.UserID, Now: s.now()})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return errInvalidToken
+	}
+	if err != nil {
+		return fmt.Errorf("read session: %w", err)
+	}
+	if Role(row.Role) != p.Role {
+		return errForbidden
+	}
+	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// EnsureCustomer gives the user with the address, whatever their role and
+// EnsureCustomer returns the user with the address, whatever their role and
 // status, or makes a customer without a password, who gets one by
 // ForgotPassword. It runs in the caller's transaction; of many callers with one
 // new address one makes the customer and the others get the same id. actor is
@@ -41,8 +41,8 @@ func EnsureCustomer(ctx context.Context, q *crmdb.Queries, now time.Time, actor 
 	return id, nil
 }
 
-// customerName is the first of the given name, the part before the @, and a
-// plain word that is fit to be a name.
+// customerName is the given name, else the part of the address before the @, else
+// "Customer".
 func customerName(name, email string) string {
 	local, _, _ := strings.Cut(email, "@")
 	for _, candidate := range []string{name, local} {

@@ -14,23 +14,23 @@ import (
 	"fixdesk/services/crm/internal/outbox"
 )
 
-func (d *desk) ensureCustomer(email, name string) (id uuid.UUID, err error) {
-	d.t.Helper()
-	err = d.service.inTx(context.Background(), func(q *crmdb.Queries) (err error) {
-		id, err = EnsureCustomer(context.Background(), q, d.service.now(), uuid.Nil, email, name)
+func (env *testEnv) ensureCustomer(email, name string) (id uuid.UUID, err error) {
+	env.t.Helper()
+	err = env.service.inTx(context.Background(), func(q *crmdb.Queries) (err error) {
+		id, err = EnsureCustomer(context.Background(), q, env.service.now(), uuid.Nil, email, name)
 		return err
 	})
 	return id, err
 }
 
 func TestEnsureCustomerMakesOneCustomerPerAddress(t *testing.T) {
-	d := newDesk(t)
+	env := newTestEnv(t)
 	type result struct {
 		id  uuid.UUID
 		err error
 	}
 	results := atOnce(10, func(int) result {
-		id, err := d.ensureCustomer("Ann@Example.com", "Ann Lee")
+		id, err := env.ensureCustomer("Ann@Example.com", "Ann Lee")
 		return result{id, err}
 	})
 	for _, r := range results {
@@ -38,63 +38,63 @@ func TestEnsureCustomerMakesOneCustomerPerAddress(t *testing.T) {
 			t.Fatalf("%v, %v; the first is %v", r.id, r.err, results[0].id)
 		}
 	}
-	a := d.admin.call("GET", "/v1/users/"+results[0].id.String(), nil).want(t, 200)
+	a := env.admin.call("GET", "/v1/users/"+results[0].id.String(), nil).want(t, 200)
 	if a.str("name") != "Ann Lee" || a.str("email") != "ann@example.com" || a.str("role") != "customer" || a.str("status") != "approved" {
 		t.Error(a.text)
 	}
 	if v, there := a.body["email_verified_at"]; !there || v != nil {
 		t.Errorf("email_verified_at is %v in %s", v, a.text)
 	}
-	if n := d.count("select count(*) from audit_events where kind = 'registered' and object_id = $1", results[0].id); n != 1 {
+	if n := env.count("select count(*) from audit_events where kind = 'registered' and object_id = $1", results[0].id); n != 1 {
 		t.Errorf("%d audit events", n)
 	}
 	// The control: an existing account is returned as it is.
-	known := d.approved(RoleEngineer)
-	if id, err := d.ensureCustomer(known.email, "Other Name"); err != nil || id.String() != known.id {
+	known := env.approved(RoleEngineer)
+	if id, err := env.ensureCustomer(known.email, "Other Name"); err != nil || id.String() != known.id {
 		t.Errorf("%v, %v, want %s", id, err, known.id)
 	}
-	if _, err := d.ensureCustomer("no address", ""); !errors.Is(err, address.ErrInvalid) {
+	if _, err := env.ensureCustomer("no address", ""); !errors.Is(err, address.ErrInvalid) {
 		t.Error(err)
 	}
 	for name, want := range map[string]string{"": "bob", "Bob\nBcc: x": "bob"} {
-		id, err := d.ensureCustomer("bob@"+uuid.NewString()+".example", name)
+		id, err := env.ensureCustomer("bob@"+uuid.NewString()+".example", name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := d.admin.call("GET", "/v1/users/"+id.String(), nil).want(t, 200).str("name"); got != want {
+		if got := env.admin.call("GET", "/v1/users/"+id.String(), nil).want(t, 200).str("name"); got != want {
 			t.Errorf("name %q became %q", name, got)
 		}
 	}
 }
 
 func TestAccountWithoutPasswordGetsOneByReset(t *testing.T) {
-	d := newDesk(t)
-	id, err := d.ensureCustomer("ann@example.com", "Ann")
+	env := newTestEnv(t)
+	id, err := env.ensureCustomer("ann@example.com", "Ann")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, password := range []string{goodPassword, "\x00", "x"} {
-		if a := d.tryLogin("ann@example.com", password); a.status == 200 || a.status >= 500 {
+		if a := env.tryLogin("ann@example.com", password); a.status == 200 || a.status >= 500 {
 			t.Fatalf("%d: %s", a.status, a.text)
 		}
 	}
-	d.tryLogin("ann@example.com", goodPassword).want(t, 401, "invalid_credentials")
-	d.forgot("ann@example.com").want(t, 202)
-	d.reset(d.mailedToken(id.String()), goodPassword).want(t, 204)
-	d.login("ann@example.com", goodPassword)
+	env.tryLogin("ann@example.com", goodPassword).want(t, 401, "invalid_credentials")
+	env.forgot("ann@example.com").want(t, 202)
+	env.reset(env.mailedToken(id.String()), goodPassword).want(t, 204)
+	env.login("ann@example.com", goodPassword)
 }
 
 func TestNoticeKnowsThatItsRecipientIsUnverifiedOrErased(t *testing.T) {
-	d := newDesk(t)
+	env := newTestEnv(t)
 	add := func(id string) (to notice.Person, written bool) {
 		t.Helper()
 		reference := newID()
 		n := notice.TicketReceived{Ticket: notice.Ticket{ID: reference, Number: 7, Title: "Buy at evil"}, To: notice.Person{ID: uuid.MustParse(id), Name: "Ann", Email: "ann@example.com"}}
-		if err := outbox.Add(t.Context(), d.service.q, d.service.now(), reference, n); err != nil {
+		if err := outbox.Add(t.Context(), env.service.q, env.service.now(), reference, n); err != nil {
 			t.Fatal(err)
 		}
 		var data []byte
-		if err := d.pool.QueryRow(t.Context(), "select max(data::text) from outbox where reference = $1", reference).Scan(&data); err != nil {
+		if err := env.pool.QueryRow(t.Context(), "select max(data::text) from outbox where reference = $1", reference).Scan(&data); err != nil {
 			t.Fatal(err)
 		}
 		if data == nil {
@@ -106,15 +106,15 @@ func TestNoticeKnowsThatItsRecipientIsUnverifiedOrErased(t *testing.T) {
 		}
 		return stored.To, true
 	}
-	c := d.approved(RoleCustomer)
+	c := env.approved(RoleCustomer)
 	if to, written := add(c.id); !written || !to.Unverified || to.Name != "Ann" {
 		t.Errorf("unverified recipient: %v, %+v", written, to)
 	}
-	d.exec("update users set email_verified_at = now() where id = $1", c.id)
+	env.exec("update users set email_verified_at = now() where id = $1", c.id)
 	if to, written := add(c.id); !written || to.Unverified { // the control
 		t.Errorf("verified recipient: %v, %+v", written, to)
 	}
-	d.exec("update users set erased_at = now() where id = $1", c.id)
+	env.exec("update users set erased_at = now() where id = $1", c.id)
 	if _, written := add(c.id); written {
 		t.Error("a notice to an erased person was written")
 	}

@@ -25,7 +25,7 @@ func (s *Service) Erase(ctx context.Context, actor Principal, id uuid.UUID) erro
 			return err
 		}
 		if before.isApproved(RoleAdmin) {
-			if err := keepAnAdmin(ctx, q, id); err != nil {
+			if err := requireAnotherAdmin(ctx, q, id); err != nil {
 				return err
 			}
 		}
@@ -37,7 +37,7 @@ func (s *Service) Erase(ctx context.Context, actor Principal, id uuid.UUID) erro
 		}); err != nil {
 			return fmt.Errorf("erase user: %w", err)
 		}
-		if err := moveEngineer(ctx, q, decision{actor: actor, before: before, after: after}); err != nil {
+		if err := moveEngineer(ctx, q, userChange{actor: actor, before: before, after: after}); err != nil {
 			return err
 		}
 		return eraseTraces(ctx, q, actor, id, now)

@@ -30,26 +30,27 @@ var DefaultHashCost = HashCost{Passes: 2, MemoryKiB: 19 * 1024, Threads: 1}
 const (
 	saltLength = 16
 	hashLength = 32
-	// hashWait bounds how long a request waits for its turn to hash.
+	// hashWait is how long a request waits for a free core at most.
 	hashWait = 5 * time.Second
 )
 
-// hasher hashes at most one password per core at the same time: a flood of
-// logins takes turns instead of memory.
+// hasher hashes at most one password per core at the same time, so that many
+// logins at once cost time instead of memory. The format is our own code, not
+// alexedwards/argon2id, whose comparison panics on a stored hash with t=0 or p=0.
 type hasher struct {
 	cost  HashCost
-	turns chan struct{}
-	dummy string // verified for unknown addresses, so that they take as long
+	slots chan struct{}
+	dummy string // is verified for unknown addresses, so that the time is the same
 }
 
 func newHasher(cost HashCost) *hasher {
-	h := &hasher{cost: cost, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	h := &hasher{cost: cost, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	h.dummy = h.encode(make([]byte, saltLength), make([]byte, hashLength))
 	return h
 }
 
-// hash gives the PHC string of a password. errs.Unavailable when the queue is
-// too long.
+// hash returns the PHC string of a password, or errs.Unavailable when no core is
+// free within hashWait.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, saltLength)
 	rand.Read(salt) // never fails, crypto/rand
@@ -60,7 +61,7 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	return h.encode(salt, sum), nil
 }
 
-// verify tells whether a password has this hash, whatever cost it was made at.
+// verify compares a password with a hash of any cost.
 func (h *hasher) verify(ctx context.Context, password, encoded string) (bool, error) {
 	cost, salt, want, err := decodeHash(encoded)
 	if err != nil {
@@ -77,13 +78,13 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, cost 
 	ctx, cancel := context.WithTimeout(ctx, hashWait)
 	defer cancel()
 	select {
-	case h.turns <- struct{}{}:
-		defer func() { <-h.turns }()
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
 	case <-ctx.Done():
 		return nil, errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many people are signing in at this moment.").
-			Because(fmt.Errorf("wait for a turn to hash: %w", context.Cause(ctx))).After(hashWait)
+			Because(fmt.Errorf("wait for a free core to hash: %w", context.Cause(ctx))).After(hashWait)
 	}
-	// One spelling for passwords that look the same: RFC 8265 section 4.2.2 (NFC).
+	// Passwords that look the same are the same: RFC 8265, section 4.2.2 (NFC).
 	return argon2.IDKey([]byte(norm.NFC.String(password)), salt, cost.Passes, cost.MemoryKiB, cost.Threads, hashLength), nil
 }
 

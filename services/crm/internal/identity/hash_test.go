@@ -55,14 +55,14 @@ func TestTheDummyHashCostsWhatARealOneDoes(t *testing.T) {
 	}
 }
 
-func TestHashingTakesTurnsAndNobodyWaitsForEver(t *testing.T) {
+func TestHashingIsBoundedPerCoreAndInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHasher(cheap)
-		if cap(h.turns) != runtime.GOMAXPROCS(0) {
-			t.Errorf("%d at a time on %d cores", cap(h.turns), runtime.GOMAXPROCS(0))
+		if cap(h.slots) != runtime.GOMAXPROCS(0) {
+			t.Errorf("%d at a time on %d cores", cap(h.slots), runtime.GOMAXPROCS(0))
 		}
-		for range cap(h.turns) {
-			h.turns <- struct{}{}
+		for range cap(h.slots) {
+			h.slots <- struct{}{}
 		}
 		start := time.Now()
 		_, err := h.hash(t.Context(), "x")
@@ -74,7 +74,7 @@ func TestHashingTakesTurnsAndNobodyWaitsForEver(t *testing.T) {
 		if _, err := h.hash(gone, "x"); !errors.Is(err, context.Canceled) {
 			t.Errorf("a client that left still waits: %v", err)
 		}
-		<-h.turns
+		<-h.slots
 		if _, err := h.hash(t.Context(), "x"); err != nil {
 			t.Errorf("with a turn free: %v", err)
 		}

@@ -9,12 +9,12 @@ import (
 	"fixdesk/pkg/httpapi"
 )
 
-// anyRole is who may call what belongs to every user.
+// anyRole allows every signed-in user.
 var anyRole = []string{string(RoleCustomer), string(RoleEngineer), string(RoleAdmin)}
 
 var adminOnly = []string{string(RoleAdmin)}
 
-// Register mounts this room's routes.
+// Register adds the operations of this package to the API.
 func Register(api *httpapi.API, s *Service) {
 	registerKeys(api, s)
 	registerAuth(api, s)
@@ -27,7 +27,7 @@ func Register(api *httpapi.API, s *Service) {
 	registerAudit(api, s)
 }
 
-// setQuotas answers with what is left of each limit.
+// setQuotas sets the RateLimit headers of the answer.
 func setQuotas(ctx context.Context, quotas []Quota) {
 	limits := make([]httpapi.RateLimit, 0, len(quotas))
 	for _, q := range quotas {
@@ -36,8 +36,8 @@ func setQuotas(ctx context.Context, quotas []Quota) {
 	httpapi.SetRateLimits(ctx, limits...)
 }
 
-// UserBody is a user in an answer. It is exported because huma describes only
-// exported embedded fields.
+// UserBody is a user in an answer. It is exported because huma documents only
+// exported embedded structs.
 type UserBody struct {
 	ID              uuid.UUID                      `json:"id" format:"uuid"`
 	Name            string                         `json:"name"`

@@ -32,7 +32,7 @@ type changeUserInput struct {
 		Status    *Status `json:"status,omitempty" enum:"pending,approved,rejected,suspended"`
 		Name      *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
 		Email     *string `json:"email,omitempty" minLength:"3" maxLength:"254" doc:"The address for signing in; the old and the new one are informed, and the new one is not verified."`
-		Available *bool   `json:"available,omitempty" doc:"For approved engineers: false is assigned nothing new."`
+		Available *bool   `json:"available,omitempty" doc:"For approved engineers: with false no new ticket is assigned to them."`
 		Reason    string  `json:"reason,omitempty" maxLength:"1000" doc:"With status rejected or suspended: mailed to the person."`
 	}
 }
@@ -165,7 +165,7 @@ type decideInput struct {
 type rejectInput struct {
 	UserID uuid.UUID `path:"user_id" format:"uuid"`
 	Body   *struct {
-		Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Told to the applicant."`
+		Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Mailed to the applicant."`
 	}
 }
 
@@ -185,14 +185,14 @@ func registerRegistrations(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/registrations/{user_id}/approve", ID: "approve-registration", Tag: tagRegistrations, Allow: adminOnly,
-		Summary: "Let an applicant in", Status: http.StatusOK,
+		Summary: "Approve a registration", Status: http.StatusOK,
 		Errors: []string{errs.CodeNotFound, errs.CodeAlreadyDecided},
 	}, func(ctx context.Context, in *decideInput) (*registrationOutput, error) {
 		return answerRegistrationBody(s.Approve(ctx, PrincipalFrom(ctx), in.UserID))
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/registrations/{user_id}/reject", ID: "reject-registration", Tag: tagRegistrations, Allow: adminOnly,
-		Summary: "Turn an applicant down", Status: http.StatusOK,
+		Summary: "Reject a registration", Status: http.StatusOK,
 		Errors: []string{errs.CodeNotFound, errs.CodeAlreadyDecided},
 	}, func(ctx context.Context, in *rejectInput) (*registrationOutput, error) {
 		reason := ""
@@ -205,8 +205,8 @@ func registerRegistrations(api *httpapi.API, s *Service) {
 
 type listAuditInput struct {
 	httpapi.PageParams
-	Actor         uuid.UUID `query:"actor" format:"uuid" doc:"Who did it."`
-	Object        uuid.UUID `query:"object" format:"uuid" doc:"The user or session it was done to."`
+	Actor         uuid.UUID `query:"actor" format:"uuid" doc:"The user who acted."`
+	Object        uuid.UUID `query:"object" format:"uuid" doc:"The user, session or comment that was acted on."`
 	Kind          string    `query:"kind" enum:"admin_created,registered,login_succeeded,login_failed,login_refused,refresh_reused,logged_out,session_ended,password_changed,password_reset_requested,password_reset,email_verified,user_changed,user_invited,user_erased,user_exported,sessions_ended,registration_approved,registration_rejected,access_refused,comment_removed"`
 	CreatedAfter  time.Time `query:"created_after"`
 	CreatedBefore time.Time `query:"created_before"`

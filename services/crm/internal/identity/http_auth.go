@@ -17,7 +17,7 @@ type registerInput struct {
 		Name     string `json:"name" minLength:"1" maxLength:"200"`
 		Email    string `json:"email" minLength:"3" maxLength:"254"`
 		Password string `json:"password" minLength:"8" maxLength:"128" doc:"8 to 128 characters, not a common one."`
-		Role     Role   `json:"role,omitempty" enum:"customer,engineer,admin" default:"customer" doc:"A customer may come in at once, the others wait for an admin's approval."`
+		Role     Role   `json:"role,omitempty" enum:"customer,engineer,admin" default:"customer" doc:"A customer is approved at once, the others wait for an admin's approval."`
 	}
 }
 
@@ -41,7 +41,7 @@ type grantOutput struct {
 		AccessToken  string   `json:"access_token" doc:"A JWT (RFC 9068) for the Authorization header."`
 		TokenType    string   `json:"token_type" enum:"Bearer"`
 		ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token ends."`
-		RefreshToken string   `json:"refresh_token" doc:"Good for one refresh."`
+		RefreshToken string   `json:"refresh_token" doc:"Valid for one refresh."`
 		User         UserBody `json:"user"`
 	}
 }
@@ -83,7 +83,7 @@ func registerAuth(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/auth/refresh", ID: "refresh", Tag: tagAuth, Status: http.StatusOK, Public: true,
 		Summary:     "Spend a refresh token for the next pair of tokens",
-		Description: "Spending a token again ends its session, save within 10 seconds while the successor is unused: then the same successor is given again.",
+		Description: "Spending a token again ends its session, save within 10 seconds while the successor is unused: then the same successor is answered again.",
 		Errors:      []string{errs.CodeInvalidToken},
 	}, func(ctx context.Context, in *refreshInput) (*grantOutput, error) {
 		return answerGrant(s.Refresh(ctx, in.Body.RefreshToken, in.UserAgent))

@@ -15,7 +15,7 @@ const tagMe = "me"
 
 type meBody struct {
 	UserBody
-	Available *bool `json:"available,omitempty" doc:"For engineers: whether they are given tickets."`
+	Available *bool `json:"available,omitempty" doc:"For engineers: whether tickets are assigned to them."`
 }
 
 type meOutput struct{ Body meBody }
@@ -23,8 +23,8 @@ type meOutput struct{ Body meBody }
 type changeMeInput struct {
 	Body struct {
 		Name      *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
-		Available *bool   `json:"available,omitempty" doc:"For engineers: false gets nothing new."`
-		HandOver  bool    `json:"hand_over,omitempty" doc:"With available false: give the active tickets to others."`
+		Available *bool   `json:"available,omitempty" doc:"For engineers: with false no new ticket is assigned to them."`
+		HandOver  bool    `json:"hand_over,omitempty" doc:"With available false: the active tickets are assigned to others."`
 	}
 }
 
@@ -102,7 +102,7 @@ func registerSessions(api *httpapi.API, s *Service) {
 
 const exportDescription = "`{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read."
 
-// exportStall is how long a client may read nothing before it is let go.
+// exportStall is how long a client may read nothing before it is disconnected.
 const exportStall = 30 * time.Second
 
 func exportStream(ctx context.Context, s *Service, id uuid.UUID) (httpapi.Stream, error) {
@@ -116,7 +116,7 @@ func exportStream(ctx context.Context, s *Service, id uuid.UUID) (httpapi.Stream
 	}, nil
 }
 
-// deadlineWriter gives each write its own deadline.
+// deadlineWriter sets a deadline for each write.
 type deadlineWriter struct{ w *httpapi.StreamWriter }
 
 func (d deadlineWriter) Write(b []byte) (int, error) {

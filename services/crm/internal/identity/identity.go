@@ -1,9 +1,10 @@
-// Package identity owns who may come in and as what: users with their role and
-// status, registration and its approval, passwords, sessions with their tokens,
-// the limits against guessing, and the record of all that in the audit.
+// Package identity manages users with their role and status, registration and its
+// approval, invitations, verification of addresses, passwords, sessions with their
+// tokens, the limits against guessing, and the audit log of all that.
 //
-// It tells higher rooms who asks (Principal) and decides nothing about tickets;
-// that an engineer comes or goes is told to the room assignment, below it.
+// Packages that import it get the authenticated user (Principal). It decides
+// nothing about tickets; package assignment, which it imports, is notified of
+// engineers who join and leave.
 package identity
 
 import (
@@ -14,20 +15,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// Role is what a user may do.
+// Role decides what a user may do.
 type Role string
 
-// The roles, as they stand in the database and in JSON.
+// The roles, as in the database and in JSON.
 const (
 	RoleCustomer Role = "customer"
 	RoleEngineer Role = "engineer"
 	RoleAdmin    Role = "admin"
 )
 
-// Status is whether a user may come in.
+// Status decides whether a user may sign in.
 type Status string
 
-// The statuses, as they stand in the database and in JSON.
+// The statuses, as in the database and in JSON.
 const (
 	StatusPending   Status = "pending"
 	StatusApproved  Status = "approved"
@@ -50,8 +51,8 @@ type User struct {
 	UpdatedAt       time.Time
 }
 
-// Principal is who makes a request, as the database had it when the request
-// came: an approved user and the session the access token belongs to.
+// Principal is the authenticated user of a request, as read when the request
+// began: an approved user and the session of the access token.
 type Principal struct {
 	UserID    uuid.UUID
 	SessionID uuid.UUID
@@ -60,8 +61,8 @@ type Principal struct {
 	Role      Role
 }
 
-// initialStatus is the status of somebody who registers: customers are let in
-// at once, the others wait for an admin.
+// initialStatus is the status after registration: customers are approved at once,
+// the others wait for an admin.
 func initialStatus(r Role) Status {
 	if r == RoleCustomer {
 		return StatusApproved
@@ -69,20 +70,20 @@ func initialStatus(r Role) Status {
 	return StatusPending
 }
 
-// steps lists where an admin may take a status from each.
-var steps = map[Status][]Status{
+// transitions lists the statuses that an admin may set from each.
+var transitions = map[Status][]Status{
 	StatusPending:   {StatusApproved, StatusRejected},
 	StatusApproved:  {StatusSuspended, StatusRejected},
 	StatusRejected:  {StatusApproved},
 	StatusSuspended: {StatusApproved, StatusRejected},
 }
 
-// errStep is a change of status that the rules don't have.
-type errStep struct{ from, to Status }
+// transitionError is a change of status that the rules don't allow.
+type transitionError struct{ from, to Status }
 
-func (e errStep) Error() string {
+func (e transitionError) Error() string {
 	names := make([]string, 0, 2)
-	for _, s := range steps[e.from] {
+	for _, s := range transitions[e.from] {
 		names = append(names, string(s))
 	}
 	return "A user who is " + string(e.from) + " can become " + strings.Join(names, " or ") + ", not " + string(e.to) + "."
@@ -90,7 +91,7 @@ func (e errStep) Error() string {
 
 // Change is what an admin changes of a user; nil leaves a field as it is.
 // Available is for approved engineers alone. Reason goes with Status rejected or
-// suspended, and is told to the person.
+// suspended, and is mailed to the person.
 type Change struct {
 	Role      *Role
 	Status    *Status
@@ -100,8 +101,8 @@ type Change struct {
 	Reason    string
 }
 
-// apply gives the user as the change would leave it; name and address are clean
-// already. A new address is not verified. errStep where a step isn't allowed.
+// apply returns the user after the change, whose name and address must be clean.
+// A new address is not verified. The error is a transitionError.
 func (u User) apply(c Change) (User, error) {
 	if c.Name != nil {
 		u.Name = *c.Name
@@ -113,8 +114,8 @@ func (u User) apply(c Change) (User, error) {
 		u.Role = *c.Role
 	}
 	if c.Status != nil && *c.Status != u.Status {
-		if !slices.Contains(steps[u.Status], *c.Status) {
-			return User{}, errStep{u.Status, *c.Status}
+		if !slices.Contains(transitions[u.Status], *c.Status) {
+			return User{}, transitionError{u.Status, *c.Status}
 		}
 		u.Status = *c.Status
 	}
@@ -123,11 +124,11 @@ func (u User) apply(c Change) (User, error) {
 
 func (u User) isApproved(r Role) bool { return u.Role == r && u.Status == StatusApproved }
 
-// gains and loses tell what a change means for those who may act in a role.
+// gains and loses compare whether the user may act in the role.
 func gains(before, after User, r Role) bool { return !before.isApproved(r) && after.isApproved(r) }
 func loses(before, after User, r Role) bool { return before.isApproved(r) && !after.isApproved(r) }
 
-// isDecision tells whether a change of status answers a registration.
+// isDecision reports whether a change of status answers a registration.
 func isDecision(before, after User) bool {
 	switch after.Status {
 	case StatusApproved:

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCustomersComeInAtOnceAndTheOthersWait(t *testing.T) {
+func TestCustomersAreApprovedAtOnceAndOthersArePending(t *testing.T) {
 	for role, want := range map[Role]Status{RoleCustomer: StatusApproved, RoleEngineer: StatusPending, RoleAdmin: StatusPending} {
 		if got := initialStatus(role); got != want {
 			t.Errorf("a new %s is %s, want %s", role, got, want)
@@ -13,7 +13,7 @@ func TestCustomersComeInAtOnceAndTheOthersWait(t *testing.T) {
 	}
 }
 
-func TestStatusMovesOnlyByTheTable(t *testing.T) {
+func TestStatusChangesOnlyByTheTable(t *testing.T) {
 	all := []Status{StatusPending, StatusApproved, StatusRejected, StatusSuspended}
 	allowed := map[[2]Status]bool{
 		{StatusPending, StatusApproved}: true, {StatusPending, StatusRejected}: true,
@@ -30,14 +30,14 @@ func TestStatusMovesOnlyByTheTable(t *testing.T) {
 			if err == nil && u.Status != to {
 				t.Errorf("%s to %s gave %s", from, to, u.Status)
 			}
-			if err != nil && !strings.Contains(err.Error(), string(steps[from][0])) {
+			if err != nil && !strings.Contains(err.Error(), string(transitions[from][0])) {
 				t.Errorf("%q doesn't say which steps are possible", err)
 			}
 		}
 	}
 }
 
-func TestNamesThatPassForSomethingElseAreRefused(t *testing.T) {
+func TestMisleadingNamesAreRefused(t *testing.T) {
 	for name, want := range map[string]string{
 		"Ada Lovelace": "Ada Lovelace", "  Ada\t": "Ada", "张伟": "张伟", "O'Brien, \"Bob\"": "O'Brien, \"Bob\"", "Bob <b@x>": "", "evil.example/win": "", "\u200b\u2060": "",
 		strings.Repeat("é", 200): strings.Repeat("é", 200),
@@ -62,9 +62,9 @@ func TestPasswordsAreLongEnoughAndNotGuessedFirst(t *testing.T) {
 		"tab\there and there":    errPasswordControl,
 		"password":               errPasswordCommon, "PassWord1": errPasswordCommon, "12345678": errPasswordCommon,
 		"qwertyuiop": errPasswordCommon, "Iloveyou1": errPasswordCommon, "aaaaaaaaaaaa": errPasswordCommon,
-		"ada@desk.test": errPasswordOwn, "ADA LOVELACE": errPasswordOwn,
+		"ada@fixdesk.test": errPasswordOwn, "ADA LOVELACE": errPasswordOwn,
 	} {
-		if got := checkPassword(password, "Ada Lovelace", "ada@desk.test"); got != want {
+		if got := checkPassword(password, "Ada Lovelace", "ada@fixdesk.test"); got != want {
 			t.Errorf("checkPassword(%q) = %v, want %v", password, got, want)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// limit allows something max times in any span of time. The moments are kept in
-// PostgreSQL, so that it holds across replicas.
+// limit allows an action max times in any span of time. The times are stored in
+// PostgreSQL, so that the limit holds across replicas.
 type limit struct {
 	name string
 	max  int
@@ -29,10 +29,10 @@ var (
 	loginPerAddress    = limit{"login-address", 20, time.Minute}     // failures
 	registerPerAddress = limit{"register-address", 100, time.Hour}
 	forgotPerAddress   = limit{"forgot-address", 100, time.Hour}
-	// The quota of one account belongs to each client network, so that requests
-	// of strangers leave the person's own. The second limit bounds what all
-	// networks together send to one mailbox; where it is reached, the newest
-	// token in the mailbox is good for 5 more minutes at least.
+	// Each client network has its own quota for an account, so that requests of
+	// others don't use up the person's. The second limit bounds what all networks
+	// together send to one mailbox; where it is reached, the newest token in the
+	// mailbox stays valid for 5 more minutes at least.
 	resetPerAccount        = limit{"reset-account", 3, time.Hour}
 	resetPerMailbox        = limit{"reset-mailbox", 5, resetTTL / 2}
 	verificationPerAddress = limit{"verification-address", 3, time.Hour} // address of the mail
@@ -40,14 +40,14 @@ var (
 	refusalsRecorded       = limit{"refusal-recorded", 10, time.Minute} // per user, in the audit
 )
 
-// quota is a limit for one subject at one moment: which moments count.
+// quota is the use that one subject made of a limit.
 type quota struct {
 	limit
 	hits []time.Time // oldest first
 }
 
-// Quota is what a client is told of one limit: Limit times in any Window, of
-// which Remaining are left, more of them after Reset.
+// Quota describes one limit to a client: Limit times in any Window, of which
+// Remaining are left, and one more after Reset.
 type Quota struct {
 	Policy           string
 	Limit, Remaining int
@@ -60,7 +60,7 @@ func (u quota) at(now time.Time) Quota {
 
 func (u quota) exhausted() bool { return len(u.hits) >= u.max }
 
-// freeIn is how long until one more hit is free.
+// freeIn is the time until one more hit is allowed.
 func (u quota) freeIn(now time.Time) time.Duration {
 	if len(u.hits) == 0 {
 		return 0
@@ -73,13 +73,13 @@ func (u quota) refusal(now time.Time) error {
 		After(max(u.freeIn(now), time.Second))
 }
 
-// key names the row. Who is hashed, so that no address stands in the table.
+// key is the row's key. It has a hash, so that the table has no addresses.
 func (l limit) key(who string) string {
 	sum := sha256.Sum256([]byte(who))
 	return l.name + ":" + hex.EncodeToString(sum[:16])
 }
 
-// hit counts one, unless the limit is reached: then ok is false.
+// hit counts one action, unless the limit is reached: then ok is false.
 func (l limit) hit(ctx context.Context, q *crmdb.Queries, who string, now time.Time) (u quota, ok bool, err error) {
 	hits, err := q.RateLimitHit(ctx, crmdb.RateLimitHitParams{
 		Key: l.key(who), At: now, ExpiresAt: now.Add(l.span), Since: now.Add(-l.span), MaxHits: int32(l.max),
@@ -90,19 +90,20 @@ func (l limit) hit(ctx context.Context, q *crmdb.Queries, who string, now time.T
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return quota{}, false, fmt.Errorf("count towards %s: %w", l.name, err)
 	}
-	u, err = l.look(ctx, q, who, now)
+	u, err = l.read(ctx, q, who, now)
 	return u, false, err
 }
 
-func (l limit) look(ctx context.Context, q *crmdb.Queries, who string, now time.Time) (quota, error) {
-	hits, err := q.RateLimitLook(ctx, crmdb.RateLimitLookParams{Key: l.key(who), Since: now.Add(-l.span)})
+func (l limit) read(ctx context.Context, q *crmdb.Queries, who string, now time.Time) (quota, error) {
+	hits, err := q.RateLimitRead(ctx, crmdb.RateLimitReadParams{Key: l.key(who), Since: now.Add(-l.span)})
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return quota{}, fmt.Errorf("look at %s: %w", l.name, err)
+		return quota{}, fmt.Errorf("read %s: %w", l.name, err)
 	}
 	return quota{l, hits}, nil
 }
 
-// lock is look, and nobody counts until the end of the transaction.
+// lock is read under a row lock: no hit is counted until the end of the
+// transaction.
 func (l limit) lock(ctx context.Context, q *crmdb.Queries, who string, now time.Time) (quota, error) {
 	hits, err := q.RateLimitLock(ctx, crmdb.RateLimitLockParams{Key: l.key(who), Since: now.Add(-l.span)})
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
@@ -111,17 +112,17 @@ func (l limit) lock(ctx context.Context, q *crmdb.Queries, who string, now time.
 	return quota{l, hits}, nil
 }
 
-func (l limit) forget(ctx context.Context, q *crmdb.Queries, who string) error {
-	if err := q.RateLimitForget(ctx, l.key(who)); err != nil {
-		return fmt.Errorf("forget %s: %w", l.name, err)
+func (l limit) reset(ctx context.Context, q *crmdb.Queries, who string) error {
+	if err := q.RateLimitReset(ctx, l.key(who)); err != nil {
+		return fmt.Errorf("delete %s: %w", l.name, err)
 	}
 	return nil
 }
 
-// CountTowards counts one of something that a user or network may do max times
-// in any span of time, in the transaction of q, across replicas. name names the
-// limit to clients, in lower case with hyphens; who is the user or network.
-// errs.CodeRateLimited, with the quota, where the limit is reached.
+// CountTowards counts one action of who towards a limit of so many in any span of
+// time, in the transaction of q; the limit holds across replicas. name is shown to
+// clients, in lower case with hyphens. The error is errs.CodeRateLimited, with the
+// quota, where the limit is reached.
 func CountTowards(ctx context.Context, q *crmdb.Queries, name string, maximum int, span time.Duration, who string, now time.Time) (Quota, error) {
 	u, ok, err := limit{name, maximum, span}.hit(ctx, q, who, now)
 	if err == nil && !ok {
@@ -130,7 +131,7 @@ func CountTowards(ctx context.Context, q *crmdb.Queries, name string, maximum in
 	return u.at(now), err
 }
 
-// clientOf is the client's address, nil where none is known.
+// clientOf is the client's address, nil where it is unknown.
 func clientOf(ctx context.Context) *netip.Addr {
 	if a := obs.Client(ctx); a.IsValid() {
 		return &a
@@ -138,8 +139,8 @@ func clientOf(ctx context.Context) *netip.Addr {
 	return nil
 }
 
-// network is what one client can be held to: an IPv4 address, or the /64 that
-// an IPv6 client has to itself.
+// network is what identifies one client: an IPv4 address, or the /64 that an IPv6
+// client usually has for itself.
 func network(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
@@ -150,9 +151,9 @@ func network(a netip.Addr) string {
 	return a.String()
 }
 
-// guessing is the pair of limits against guessing a password: whose account,
-// from which network. quotas is what was left of each when it was last read.
-type guessing struct {
+// loginLimits are the two limits against guessing passwords: per account and per
+// client network. quotas is what was left of each when it was last read.
+type loginLimits struct {
 	account, network string
 	quotas           []Quota
 }
@@ -162,28 +163,28 @@ type subject struct {
 	who string
 }
 
-func (g *guessing) subjects() [2]subject {
+func (g *loginLimits) subjects() [2]subject {
 	return [2]subject{{loginPerAccount, g.account}, {loginPerAddress, g.network}}
 }
 
-// check refuses where either limit is reached.
-func (g *guessing) check(ctx context.Context, q *crmdb.Queries, now time.Time) error {
-	return g.checkBy(ctx, q, now, limit.look)
+// check fails where either limit is reached.
+func (g *loginLimits) check(ctx context.Context, q *crmdb.Queries, now time.Time) error {
+	return g.checkBy(ctx, q, now, limit.read)
 }
 
-// checkLocked is check, and nobody's failure is counted until the end of the
+// checkLocked is check under row locks: no failure is counted until the end of the
 // transaction.
-func (g *guessing) checkLocked(ctx context.Context, q *crmdb.Queries, now time.Time) error {
+func (g *loginLimits) checkLocked(ctx context.Context, q *crmdb.Queries, now time.Time) error {
 	return g.checkBy(ctx, q, now, limit.lock)
 }
 
-func (g *guessing) checkBy(ctx context.Context, q *crmdb.Queries, now time.Time,
-	look func(limit, context.Context, *crmdb.Queries, string, time.Time) (quota, error),
+func (g *loginLimits) checkBy(ctx context.Context, q *crmdb.Queries, now time.Time,
+	read func(limit, context.Context, *crmdb.Queries, string, time.Time) (quota, error),
 ) error {
 	g.quotas = nil
 	var refusal error
 	for _, s := range g.subjects() {
-		u, err := look(s.limit, ctx, q, s.who, now)
+		u, err := read(s.limit, ctx, q, s.who, now)
 		if err != nil {
 			return err
 		}
@@ -195,10 +196,10 @@ func (g *guessing) checkBy(ctx context.Context, q *crmdb.Queries, now time.Time,
 	return refusal
 }
 
-// fail counts a wrong password towards both limits. Who fails beyond a limit
-// isn't told that the password was wrong: of many guesses at the same time no
-// more than the limit get an answer.
-func (g *guessing) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (refusal, err error) {
+// fail counts a wrong password towards both limits. Beyond a limit the answer is
+// the refusal, not that the password was wrong, so that of many guesses at the same
+// time no more than the limit are answered.
+func (g *loginLimits) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (refusal, err error) {
 	g.quotas = nil
 	for _, s := range g.subjects() {
 		u, ok, err := s.hit(ctx, q, s.who, now)
@@ -213,11 +214,11 @@ func (g *guessing) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (r
 	return refusal, nil
 }
 
-// succeed forgets the account's failures, unless a limit was reached while the
+// succeed deletes the account's failures, unless a limit was reached while the
 // password was being checked.
-func (g *guessing) succeed(ctx context.Context, q *crmdb.Queries, now time.Time) error {
+func (g *loginLimits) succeed(ctx context.Context, q *crmdb.Queries, now time.Time) error {
 	if err := g.checkLocked(ctx, q, now); err != nil {
 		return err
 	}
-	return loginPerAccount.forget(ctx, q, g.account)
+	return loginPerAccount.reset(ctx, q, g.account)
 }

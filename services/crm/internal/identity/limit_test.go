@@ -12,19 +12,19 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestFiveWrongPasswordsCloseAnAccountForAQuarterOfAnHour(t *testing.T) {
-	d := newDesk(t)
-	_, _, other := d.replica(cheap)
-	known := d.approved(RoleCustomer)
-	for name, email := range map[string]string{"known": known.email, "unknown": "nobody@desk.test"} {
+func TestFiveWrongPasswordsBlockAnAccountFor15Minutes(t *testing.T) {
+	env := newTestEnv(t)
+	_, _, other := env.replica(cheap)
+	known := env.approved(RoleCustomer)
+	for name, email := range map[string]string{"known": known.email, "unknown": "nobody@fixdesk.test"} {
 		wrong := map[string]any{"email": strings.ToUpper(email), "password": "not the password"}
 		for i := range 5 {
-			a := d.callAt([]string{d.url, other}[i%2], "POST", "/v1/auth/login", "", wrong).want(t, 401, "invalid_credentials")
+			a := env.callAt([]string{env.url, other}[i%2], "POST", "/v1/auth/login", "", wrong).want(t, 401, "invalid_credentials")
 			if want := fmt.Sprintf(`"login-account";r=%d;t=`, 4-i); !strings.HasPrefix(a.header.Get("RateLimit"), want) {
 				t.Errorf("%s: RateLimit: %s, want %s", name, a.header.Get("RateLimit"), want)
 			}
 		}
-		a := d.callAt(other, "POST", "/v1/auth/login", "", wrong).want(t, 429, "rate_limited")
+		a := env.callAt(other, "POST", "/v1/auth/login", "", wrong).want(t, 429, "rate_limited")
 		wait, err := strconv.Atoi(a.header.Get("Retry-After"))
 		if err != nil || wait < 14*60 || wait > 15*60 {
 			t.Errorf("%s: Retry-After: %q", name, a.header.Get("Retry-After"))
@@ -33,57 +33,57 @@ func TestFiveWrongPasswordsCloseAnAccountForAQuarterOfAnHour(t *testing.T) {
 			t.Errorf("%s: RateLimit-Policy: %s", name, a.header.Get("RateLimit-Policy"))
 		}
 	}
-	d.tryLogin(known.email, goodPassword).want(t, 429, "rate_limited")
+	env.tryLogin(known.email, goodPassword).want(t, 429, "rate_limited")
 	known.call("GET", "/v1/me", nil).want(t, 200) // who is in stays in
-	d.clock.advance(15*time.Minute + time.Second)
-	d.login(known.email, goodPassword)
+	env.clock.advance(15*time.Minute + time.Second)
+	env.login(known.email, goodPassword)
 }
 
 func TestTheWindowSlidesAndARightPasswordResetsTheAccount(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
-	fail := func(status int) { d.tryLogin(c.email, "not the password").want(t, status) }
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
+	fail := func(status int) { env.tryLogin(c.email, "not the password").want(t, status) }
 	for range 4 {
 		fail(401)
 	}
-	d.login(c.email, goodPassword)
+	env.login(c.email, goodPassword)
 	fail(401)
-	d.clock.advance(10 * time.Minute)
+	env.clock.advance(10 * time.Minute)
 	for range 4 {
 		fail(401)
 	}
 	fail(429)
-	d.clock.advance(5*time.Minute + time.Second) // only the first has left the window
+	env.clock.advance(5*time.Minute + time.Second) // only the first has left the window
 	fail(401)
 	fail(429)
 }
 
-func TestTwentyFailuresAMinuteCloseTheDoorForAnAddress(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+func TestTwentyFailuresAMinuteBlockAnAddress(t *testing.T) {
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	const here, there = "192.0.2.1", "192.0.2.2"
 	for i := range 20 {
-		d.tryLogin(fmt.Sprintf("guess-%d@desk.test", i), "not the password", "X-Forwarded-For", here).want(t, 401)
+		env.tryLogin(fmt.Sprintf("guess-%d@fixdesk.test", i), "not the password", "X-Forwarded-For", here).want(t, 401)
 	}
-	a := d.tryLogin(c.email, goodPassword, "X-Forwarded-For", here).want(t, 429, "rate_limited")
+	a := env.tryLogin(c.email, goodPassword, "X-Forwarded-For", here).want(t, 429, "rate_limited")
 	if wait, _ := strconv.Atoi(a.header.Get("Retry-After")); wait < 1 || wait > 60 {
 		t.Errorf("Retry-After: %d", wait)
 	}
-	d.tryLogin(c.email, goodPassword, "X-Forwarded-For", there).want(t, 200)
-	d.clock.advance(61 * time.Second)
-	d.tryLogin(c.email, goodPassword, "X-Forwarded-For", here).want(t, 200)
+	env.tryLogin(c.email, goodPassword, "X-Forwarded-For", there).want(t, 200)
+	env.clock.advance(61 * time.Second)
+	env.tryLogin(c.email, goodPassword, "X-Forwarded-For", here).want(t, 200)
 }
 
 func TestOfManyGuessesAtOnceNoMoreThanTheLimitAreAnswered(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
-	_, _, other := d.replica(cheap)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
+	_, _, other := env.replica(cheap)
 	answers := atOnce(40, func(i int) int {
 		password := "not the password"
 		if i%8 == 7 {
 			password = goodPassword
 		}
-		a := d.callAt([]string{d.url, other}[i%2], "POST", "/v1/auth/login", "", map[string]any{"email": c.email, "password": password})
+		a := env.callAt([]string{env.url, other}[i%2], "POST", "/v1/auth/login", "", map[string]any{"email": c.email, "password": password})
 		return a.status
 	})
 	// A right password resets the count, so count the failures since the last.
@@ -106,10 +106,10 @@ func TestOfManyGuessesAtOnceNoMoreThanTheLimitAreAnswered(t *testing.T) {
 }
 
 func TestFiftyWrongGuessesAtOnceGetFiveAnswers(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	wrong := 0
-	for _, a := range atOnce(50, func(int) answer { return d.tryLogin(c.email, "not the password") }) {
+	for _, a := range atOnce(50, func(int) answer { return env.tryLogin(c.email, "not the password") }) {
 		if a.status == 401 {
 			wrong++
 		} else if a.status != 429 {
@@ -119,27 +119,27 @@ func TestFiftyWrongGuessesAtOnceGetFiveAnswers(t *testing.T) {
 	if wrong != 5 {
 		t.Errorf("%d guesses were answered, want 5", wrong)
 	}
-	if n := d.count("select count(*) from audit_events where kind = 'login_failed' and object_id = $1", c.id); n != 5 {
+	if n := env.count("select count(*) from audit_events where kind = 'login_failed' and object_id = $1", c.id); n != 5 {
 		t.Errorf("%d failures in the audit", n)
 	}
 }
 
-func TestRightPasswordsAtOnceAreAllLetIn(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
-	for _, a := range atOnce(30, func(int) answer { return d.tryLogin(c.email, goodPassword) }) {
+func TestRightPasswordsAtOnceAllSucceed(t *testing.T) {
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
+	for _, a := range atOnce(30, func(int) answer { return env.tryLogin(c.email, goodPassword) }) {
 		a.want(t, 200)
 	}
 }
 
 func TestAWrongCurrentPasswordCountsLikeAFailedLogin(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	body := map[string]any{"current_password": "not the password", "new_password": "another lamp in the hallway"}
 	for range 5 {
 		a := c.call("POST", "/v1/me/password", body).want(t, 401, "invalid_credentials")
 		if got := a.str("detail"); got != "The current password is wrong." {
-			t.Errorf("told %q", got)
+			t.Errorf("quota %q", got)
 		}
 	}
 	c.call("POST", "/v1/me/password", body).want(t, 429, "rate_limited")
@@ -148,10 +148,10 @@ func TestAWrongCurrentPasswordCountsLikeAFailedLogin(t *testing.T) {
 }
 
 func TestAHundredRegistrationsAnHourFromOneAddress(t *testing.T) {
-	d := newDesk(t)
+	env := newTestEnv(t)
 	register := func(from string) answer {
-		return d.call("POST", "/v1/auth/register", "", map[string]any{
-			"name": "Ada", "email": uuid.NewString() + "@desk.test", "password": goodPassword,
+		return env.call("POST", "/v1/auth/register", "", map[string]any{
+			"name": "Ada", "email": uuid.NewString() + "@fixdesk.test", "password": goodPassword,
 		}, "X-Forwarded-For", from)
 	}
 	for range 100 {
@@ -161,18 +161,18 @@ func TestAHundredRegistrationsAnHourFromOneAddress(t *testing.T) {
 		t.Error("no Retry-After")
 	}
 	register("192.0.2.10").want(t, 201)
-	d.clock.advance(time.Hour + time.Second)
+	env.clock.advance(time.Hour + time.Second)
 	register("192.0.2.9").want(t, 201)
 }
 
 func TestAForgedProxyHeaderDoesNotMakeAnotherClient(t *testing.T) {
-	d := newDesk(t)
+	env := newTestEnv(t)
 	// The test's own connection is a trusted proxy: it appends the true client.
 	for i := range 20 {
-		d.tryLogin("nobody"+strconv.Itoa(i)+"@desk.test", "not the password",
+		env.tryLogin("nobody"+strconv.Itoa(i)+"@fixdesk.test", "not the password",
 			"X-Forwarded-For", fmt.Sprintf("203.0.113.%d, 192.0.2.77", i)).want(t, 401)
 	}
-	d.tryLogin("somebody@desk.test", "not the password", "X-Forwarded-For", "203.0.113.99, 192.0.2.77").want(t, 429)
+	env.tryLogin("somebody@fixdesk.test", "not the password", "X-Forwarded-For", "203.0.113.99, 192.0.2.77").want(t, 429)
 }
 
 func TestOneClientIsOneAddressOrOneSixtyFour(t *testing.T) {
@@ -186,22 +186,22 @@ func TestOneClientIsOneAddressOrOneSixtyFour(t *testing.T) {
 	}
 }
 
-func TestWhatHasExpiredIsSweptAndNothingElse(t *testing.T) {
-	d := newDesk(t)
-	old := d.approved(RoleCustomer)
-	d.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": old.email}).want(t, 202)
-	d.tryLogin(old.email, "not the password").want(t, 401)
-	d.clock.advance(sessionTTL + keptExpired + time.Second)
-	fresh := d.login(old.email, goodPassword)
-	d.tryLogin(old.email, "not the password").want(t, 401)
-	if err := d.service.Purge(context.Background()); err != nil {
+func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
+	env := newTestEnv(t)
+	old := env.approved(RoleCustomer)
+	env.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": old.email}).want(t, 202)
+	env.tryLogin(old.email, "not the password").want(t, 401)
+	env.clock.advance(sessionTTL + keptExpired + time.Second)
+	fresh := env.login(old.email, goodPassword)
+	env.tryLogin(old.email, "not the password").want(t, 401)
+	if err := env.service.Purge(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	for table, want := range map[string]int{"sessions": 1, "refresh_tokens": 1, "password_resets": 0, "rate_limits": 2} {
-		if n := d.count("select count(*) from " + table); n != want {
+		if n := env.count("select count(*) from " + table); n != want {
 			t.Errorf("%d rows left in %s, want %d", n, table, want)
 		}
 	}
 	fresh.call("GET", "/v1/me", nil).want(t, 200)
-	d.tryLogin(old.email, "not the password").want(t, 401)
+	env.tryLogin(old.email, "not the password").want(t, 401)
 }

@@ -16,7 +16,7 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// Grant is what a login or a refresh gives.
+// Grant is the result of a login or a refresh.
 type Grant struct {
 	AccessToken  string
 	ExpiresIn    time.Duration
@@ -26,16 +26,16 @@ type Grant struct {
 
 // Login checks address and password and opens a session of 24 hours. A wrong
 // password and an unknown address get the same errs.CodeInvalidCredentials in
-// the same time; only who knows the password learns that the account isn't
-// approved. The quotas are those against guessing, with an error too.
+// the same time; that the account is not approved is answered to the right
+// password alone. The quotas are those against guessing, with an error too.
 func (s *Service) Login(ctx context.Context, email, password, userAgent string) (Grant, []Quota, error) {
 	email = normalAddress(email)
-	limits := &guessing{account: email, network: network(obs.Client(ctx))}
+	limits := &loginLimits{account: email, network: network(obs.Client(ctx))}
 	g, err := s.login(ctx, limits, email, password, userAgent)
 	return g, limits.quotas, err
 }
 
-func (s *Service) login(ctx context.Context, limits *guessing, email, password, userAgent string) (Grant, error) {
+func (s *Service) login(ctx context.Context, limits *loginLimits, email, password, userAgent string) (Grant, error) {
 	if err := limits.check(ctx, s.q, s.now()); err != nil {
 		return Grant{}, err
 	}
@@ -50,7 +50,7 @@ func (s *Service) login(ctx context.Context, limits *guessing, email, password, 
 		return Grant{}, err
 	}
 	if !ok {
-		return Grant{}, s.guessedWrong(ctx, limits, row.ID)
+		return Grant{}, s.countFailure(ctx, limits, row.ID)
 	}
 	return s.openSession(ctx, limits, row, userAgent)
 }
@@ -65,8 +65,8 @@ func (s *Service) checkCurrent(ctx context.Context, password string, hash *strin
 	return s.hasher.verify(ctx, password, *hash)
 }
 
-// normalAddress is the spelling under which an address is stored; what is no
-// address stays as it is and is found nowhere.
+// normalAddress is the form in which an address is stored. What is no address is
+// in lower case and belongs to no account.
 func normalAddress(email string) string {
 	if normal, err := address.Parse(email); err == nil {
 		return normal
@@ -74,8 +74,8 @@ func normalAddress(email string) string {
 	return fold(email)
 }
 
-// guessedWrong counts and records a wrong password or an unknown address.
-func (s *Service) guessedWrong(ctx context.Context, limits *guessing, userID uuid.UUID) error {
+// countFailure counts and records a wrong password or an unknown address.
+func (s *Service) countFailure(ctx context.Context, limits *loginLimits, userID uuid.UUID) error {
 	var refusal error
 	err := s.inTx(ctx, func(q *crmdb.Queries) (err error) {
 		now := s.now()
@@ -93,9 +93,9 @@ func (s *Service) guessedWrong(ctx context.Context, limits *guessing, userID uui
 	return errCredentials
 }
 
-// openSession turns a right password into a session, unless the limits were
+// openSession opens a session after a right password, unless the limits were
 // reached or the password changed while it was being checked.
-func (s *Service) openSession(ctx context.Context, limits *guessing, row crmdb.UserByEmailRow, userAgent string) (Grant, error) {
+func (s *Service) openSession(ctx context.Context, limits *loginLimits, row crmdb.UserByEmailRow, userAgent string) (Grant, error) {
 	now := s.now()
 	u := User{
 		ID: row.ID, Name: row.Name, Email: row.Email, Role: Role(row.Role), Status: Status(row.Status),
@@ -132,8 +132,8 @@ func (s *Service) openSession(ctx context.Context, limits *guessing, row crmdb.U
 	return grant, nil
 }
 
-// refuseStatus says why somebody with the right password isn't let in; nil for
-// who is.
+// refuseStatus is the answer to the right password of an account that is not
+// approved; nil for an approved one.
 func refuseStatus(status Status, reason *string) error {
 	switch status {
 	case StatusPending:
@@ -162,7 +162,8 @@ func insertSession(ctx context.Context, q *crmdb.Queries, userID, id uuid.UUID, 
 	return record(ctx, q, now, audit{kind: auditLoginSucceeded, actor: userID, object: id})
 }
 
-// grant signs an access token (RFC 9068) that doesn't outlive its session.
+// grant signs an access token (RFC 9068) that expires with its session at the
+// latest.
 func (s *Service) grant(u User, sessionID uuid.UUID, sessionEnds time.Time, refresh secret, now time.Time) (Grant, error) {
 	expires := now.Add(accessTTL)
 	if sessionEnds.Before(expires) {

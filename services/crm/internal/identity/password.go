@@ -10,7 +10,7 @@ import (
 )
 
 // Lengths of a password, in characters (NIST SP 800-63B section 5.1.1.2; OWASP
-// ASVS 2.1.1 and 2.1.2). The upper bound keeps the hash from being stalled.
+// ASVS 2.1.1 and 2.1.2). The upper bound limits the time of a hash.
 const (
 	minPasswordLength = 8
 	maxPasswordLength = 128
@@ -19,7 +19,7 @@ const (
 var (
 	errPasswordLength  = errors.New("must have 8 to 128 characters")
 	errPasswordControl = errors.New("must have no control characters")
-	errPasswordCommon  = errors.New("must not be one of the passwords that are tried first")
+	errPasswordCommon  = errors.New("must not be a common password")
 	errPasswordOwn     = errors.New("must not be your own name or address")
 )
 
@@ -35,8 +35,8 @@ var commonPasswords = sync.OnceValue(func() map[string]struct{} {
 	return set
 })
 
-// checkPassword tells what is wrong with a new password. There are no rules on
-// its composition: length, and not being guessed first, is what counts.
+// checkPassword reports what is wrong with a new password. It must be long enough
+// and not a common one; there are no rules on its composition.
 func checkPassword(password, name, email string) error {
 	if n := utf8.RuneCountInString(password); n < minPasswordLength || n > maxPasswordLength || !utf8.ValidString(password) {
 		return errPasswordLength

@@ -12,42 +12,42 @@ import (
 )
 
 // notices counts the mails of a kind about a user; event narrows account_changed.
-func (d *desk) notices(kind, event, userID string) int {
-	d.t.Helper()
-	return d.count("select count(*) from outbox where kind = $1 and reference = $2 and ($3 = '' or data->>'event' = $3)", kind, userID, event)
+func (env *testEnv) notices(kind, event, userID string) int {
+	env.t.Helper()
+	return env.count("select count(*) from outbox where kind = $1 and reference = $2 and ($3 = '' or data->>'event' = $3)", kind, userID, event)
 }
 
-func (d *desk) invite(role Role) (id, email string) {
-	d.t.Helper()
-	email = uuid.NewString() + "@desk.test"
-	a := d.admin.call("POST", "/v1/users", map[string]any{"name": "Ann Lee", "email": email, "role": role}).want(d.t, 201)
+func (env *testEnv) invite(role Role) (id, email string) {
+	env.t.Helper()
+	email = uuid.NewString() + "@fixdesk.test"
+	a := env.admin.call("POST", "/v1/users", map[string]any{"name": "Ann Lee", "email": email, "role": role}).want(env.t, 201)
 	return a.str("id"), email
 }
 
 func TestInvitedPersonSetsAPasswordByTheMailedToken(t *testing.T) {
-	d := newDesk(t)
+	env := newTestEnv(t)
 	for _, role := range []Role{RoleCustomer, RoleEngineer, RoleAdmin} {
-		id, email := d.invite(role)
-		d.tryLogin(email, goodPassword).want(t, 401, "invalid_credentials")
-		token := d.tokenIn("invitation", id)
-		d.reset(token, goodPassword).want(t, 204)
-		d.reset(token, "another lamp in the hallway").want(t, 401, "invalid_token")
-		c := d.login(email, goodPassword)
+		id, email := env.invite(role)
+		env.tryLogin(email, goodPassword).want(t, 401, "invalid_credentials")
+		token := env.tokenIn("invitation", id)
+		env.reset(token, goodPassword).want(t, 204)
+		env.reset(token, "another lamp in the hallway").want(t, 401, "invalid_token")
+		c := env.login(email, goodPassword)
 		if a := c.call("GET", "/v1/me", nil).want(t, 200); a.str("role") != string(role) || a.str("status") != "approved" || a.body["email_verified_at"] == nil {
 			t.Error(a.text)
 		}
-		if n := d.notices("account_changed", "", id); n != 0 {
+		if n := env.notices("account_changed", "", id); n != 0 {
 			t.Errorf("%d mails about a change to who set a first password", n)
 		}
-		if n := d.count("select count(*) from engineers where user_id = $1", id); (n == 1) != (role == RoleEngineer) {
+		if n := env.count("select count(*) from engineers where user_id = $1", id); (n == 1) != (role == RoleEngineer) {
 			t.Errorf("%s: %d rows of engineers", role, n)
 		}
 	}
 }
 
 func TestInvitationIsRefusedAndEnds(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	for name, refused := range map[string]struct {
 		email, person string
 		status        int
@@ -56,60 +56,60 @@ func TestInvitationIsRefusedAndEnds(t *testing.T) {
 		"taken":                {c.email, "Ann", 409, "email_taken"},
 		"taken in other case":  {strings.ToUpper(c.email), "Ann", 409, "email_taken"},
 		"no address":           {"nobody", "Ann", 422, "validation_failed"},
-		"a link for a name":    {"ann@desk.test", "evil.example/win", 422, "validation_failed"},
-		"an address in a name": {"ann@desk.test", "Ann ann@evil.example", 422, "validation_failed"},
+		"a link for a name":    {"ann@fixdesk.test", "evil.example/win", 422, "validation_failed"},
+		"an address in a name": {"ann@fixdesk.test", "Ann ann@evil.example", 422, "validation_failed"},
 	} {
-		a := d.admin.call("POST", "/v1/users", map[string]any{"name": refused.person, "email": refused.email, "role": "engineer"})
+		a := env.admin.call("POST", "/v1/users", map[string]any{"name": refused.person, "email": refused.email, "role": "engineer"})
 		if a.status != refused.status || a.str("code") != refused.code {
 			t.Errorf("%s: %d %s", name, a.status, a.text)
 		}
 	}
-	id, email := d.invite(RoleEngineer)
-	token := d.tokenIn("invitation", id)
-	d.clock.advance(7*24*time.Hour + time.Second)
-	d.reset(token, goodPassword).want(t, 401, "invalid_token")
-	d.forgot(email).want(t, 202)
-	d.reset(d.mailedToken(id), goodPassword).want(t, 204)
+	id, email := env.invite(RoleEngineer)
+	token := env.tokenIn("invitation", id)
+	env.clock.advance(7*24*time.Hour + time.Second)
+	env.reset(token, goodPassword).want(t, 401, "invalid_token")
+	env.forgot(email).want(t, 202)
+	env.reset(env.mailedToken(id), goodPassword).want(t, 204)
 }
 
-func TestNewAddressIsToldToBothAndEndsTheOldOnesTokens(t *testing.T) {
-	d := newDesk(t)
-	d.service.SendVerification = true
-	c, other := d.approved(RoleCustomer), d.approved(RoleCustomer)
-	d.forgot(c.email).want(t, 202)
-	reset, verification := d.mailedToken(c.id), d.tokenIn("email_verification", c.id)
-	d.exec("update users set email_verified_at = now() where id = $1", c.id)
+func TestNewAddressIsReportedToBothAndVoidsTheOldOnesTokens(t *testing.T) {
+	env := newTestEnv(t)
+	env.service.SendVerification = true
+	c, other := env.approved(RoleCustomer), env.approved(RoleCustomer)
+	env.forgot(c.email).want(t, 202)
+	reset, verification := env.mailedToken(c.id), env.tokenIn("email_verification", c.id)
+	env.exec("update users set email_verified_at = now() where id = $1", c.id)
 
 	path := "/v1/users/" + c.id
-	d.admin.call("PATCH", path, map[string]any{"email": strings.ToUpper(other.email)}).want(t, 409, "email_taken")
-	d.admin.call("PATCH", path, map[string]any{"email": "nobody"}).want(t, 422, "validation_failed")
-	a := d.admin.call("PATCH", path, map[string]any{"email": "New." + strings.ToUpper(c.email)}).want(t, 200)
+	env.admin.call("PATCH", path, map[string]any{"email": strings.ToUpper(other.email)}).want(t, 409, "email_taken")
+	env.admin.call("PATCH", path, map[string]any{"email": "nobody"}).want(t, 422, "validation_failed")
+	a := env.admin.call("PATCH", path, map[string]any{"email": "New." + strings.ToUpper(c.email)}).want(t, 200)
 	moved := "new." + c.email
 	if a.str("email") != moved || a.body["email_verified_at"] != nil {
 		t.Error(a.text)
 	}
 	for _, to := range []string{c.email, moved} {
-		if n := d.count("select count(*) from outbox where kind = 'account_changed' and data->>'event' = 'address_changed' and data->'to'->>'email' = $1", to); n != 1 {
+		if n := env.count("select count(*) from outbox where kind = 'account_changed' and data->>'event' = 'address_changed' and data->'to'->>'email' = $1", to); n != 1 {
 			t.Errorf("%d mails to %s", n, to)
 		}
 	}
-	d.reset(reset, goodPassword).want(t, 401, "invalid_token")
-	d.verify(verification).want(t, 401, "invalid_token")
-	d.tryLogin(c.email, goodPassword).want(t, 401, "invalid_credentials")
-	d.login(moved, goodPassword)
-	d.verify(d.tokenIn("email_verification", c.id)).want(t, 204)
-	d.admin.call("PATCH", path, map[string]any{"email": moved}).want(t, 200) // no change: verified still
-	if !d.isVerified(c.id) {
+	env.reset(reset, goodPassword).want(t, 401, "invalid_token")
+	env.verify(verification).want(t, 401, "invalid_token")
+	env.tryLogin(c.email, goodPassword).want(t, 401, "invalid_credentials")
+	env.login(moved, goodPassword)
+	env.verify(env.tokenIn("email_verification", c.id)).want(t, 204)
+	env.admin.call("PATCH", path, map[string]any{"email": moved}).want(t, 200) // no change: verified still
+	if !env.isVerified(c.id) {
 		t.Error("the same address again is not verified any more")
 	}
 }
 
-func TestPersonIsToldOfEachChangeOfTheirAccountOnce(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
-	status := func(body map[string]any) { d.admin.call("PATCH", "/v1/users/"+c.id, body).want(t, 200) }
+func TestPersonIsNotifiedOfEachChangeOfTheirAccountOnce(t *testing.T) {
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
+	status := func(body map[string]any) { env.admin.call("PATCH", "/v1/users/"+c.id, body).want(t, 200) }
 	for step, want := range map[string]int{"suspended": 0, "approved": 0, "rejected": 0, "password_changed": 0} { // the control
-		if n := d.notices("account_changed", step, c.id); n != want {
+		if n := env.notices("account_changed", step, c.id); n != want {
 			t.Errorf("%d mails that say %s before it happened", n, step)
 		}
 	}
@@ -118,133 +118,133 @@ func TestPersonIsToldOfEachChangeOfTheirAccountOnce(t *testing.T) {
 	status(map[string]any{"status": "approved"})
 	status(map[string]any{"status": "rejected", "reason": "A double account."})
 	status(map[string]any{"status": "approved"})
-	d.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "approved", "reason": "Why not."}).want(t, 422, "validation_failed")
-	c = d.login(c.email, goodPassword)
+	env.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "approved", "reason": "No reason."}).want(t, 422, "validation_failed")
+	c = env.login(c.email, goodPassword)
 	c.call("POST", "/v1/me/password", map[string]any{"current_password": goodPassword, "new_password": "another lamp in the hallway"}).want(t, 204)
-	d.forgot(c.email).want(t, 202)
-	d.reset(d.mailedToken(c.id), goodPassword).want(t, 204)
+	env.forgot(c.email).want(t, 202)
+	env.reset(env.mailedToken(c.id), goodPassword).want(t, 204)
 	for event, want := range map[string]int{"suspended": 1, "approved": 2, "rejected": 1, "password_changed": 2} {
-		if n := d.notices("account_changed", event, c.id); n != want {
+		if n := env.notices("account_changed", event, c.id); n != want {
 			t.Errorf("%d mails that say %s, want %d", n, event, want)
 		}
 	}
-	if n := d.count("select count(*) from outbox where data->>'reason' = 'You left.'"); n != 1 {
+	if n := env.count("select count(*) from outbox where data->>'reason' = 'You left.'"); n != 1 {
 		t.Errorf("the reason is in %d mails", n)
 	}
 	// An applicant gets the answer to the registration, and no second mail.
-	id, _ := d.register(RoleEngineer)
-	d.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
-	if a, b := d.notices("registration_decided", "", id), d.notices("account_changed", "", id); a != 1 || b != 0 {
+	id, _ := env.register(RoleEngineer)
+	env.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
+	if a, b := env.notices("registration_decided", "", id), env.notices("account_changed", "", id); a != 1 || b != 0 {
 		t.Errorf("%d answers to a registration and %d mails about a change", a, b)
 	}
 }
 
 func TestAdminSetsWhetherAnEngineerIsAvailable(t *testing.T) {
-	d := newDesk(t)
-	e, c := d.approved(RoleEngineer), d.approved(RoleCustomer)
+	env := newTestEnv(t)
+	e, c := env.approved(RoleEngineer), env.approved(RoleCustomer)
 	for _, available := range []bool{false, true} {
-		d.admin.call("PATCH", "/v1/users/"+e.id, map[string]any{"available": available}).want(t, 200)
+		env.admin.call("PATCH", "/v1/users/"+e.id, map[string]any{"available": available}).want(t, 200)
 		if a := e.call("GET", "/v1/me", nil).want(t, 200); a.body["available"] != available {
 			t.Errorf("set %v: %s", available, a.text)
 		}
 	}
-	d.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"available": true}).want(t, 422, "validation_failed")
+	env.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"available": true}).want(t, 422, "validation_failed")
 }
 
 func TestAdminListsAndEndsTheSessionsOfAUser(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
-	again := d.login(c.email, goodPassword)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
+	again := env.login(c.email, goodPassword)
 	path := "/v1/users/" + c.id + "/sessions"
-	if n := len(d.admin.call("GET", path, nil).want(t, 200).items(t)); n != 2 {
+	if n := len(env.admin.call("GET", path, nil).want(t, 200).items(t)); n != 2 {
 		t.Errorf("%d sessions", n)
 	}
-	d.admin.call("DELETE", path, nil).want(t, 204)
+	env.admin.call("DELETE", path, nil).want(t, 204)
 	for _, one := range []*caller{c, again} {
 		one.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
-		d.refresh(one.refreshWith).want(t, 401, "invalid_token")
+		env.refresh(one.refreshWith).want(t, 401, "invalid_token")
 	}
-	if n := len(d.admin.call("GET", path, nil).want(t, 200).items(t)); n != 0 {
+	if n := len(env.admin.call("GET", path, nil).want(t, 200).items(t)); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
-	d.admin.call("GET", "/v1/me", nil).want(t, 200) // the control: others' sessions go on
+	env.admin.call("GET", "/v1/me", nil).want(t, 200) // the control: others' sessions go on
 	for _, method := range []string{"GET", "DELETE"} {
-		d.admin.call(method, "/v1/users/"+uuid.NewString()+"/sessions", nil).want(t, 404)
+		env.admin.call(method, "/v1/users/"+uuid.NewString()+"/sessions", nil).want(t, 404)
 	}
 }
 
-// eraseMe is a person with something in every table.
-func (d *desk) personWithTraces() *caller {
-	d.t.Helper()
-	d.service.SendVerification = true
-	c := d.approved(RoleCustomer)
-	d.exec("update users set name = 'Zebedee Quux', search = 'zebedee quux' where id = $1", c.id)
-	c.call("PATCH", "/v1/me", map[string]any{"name": "Zebedee Quuux"}).want(d.t, 200)
-	d.forgot(c.email).want(d.t, 202)
-	d.tryLogin(c.email, "not the password", "X-Forwarded-For", "192.0.2.77").want(d.t, 401)
-	d.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "suspended", "reason": "Zebedee asked."}).want(d.t, 200)
-	d.exec("insert into tickets (id, title, description, reporter_id, created_at, updated_at) values ($1, 'Broken lamp', 'It is dark', $2, now(), now())", newID(), c.id)
+// personWithTraces is a person with something in every table.
+func (env *testEnv) personWithTraces() *caller {
+	env.t.Helper()
+	env.service.SendVerification = true
+	c := env.approved(RoleCustomer)
+	env.exec("update users set name = 'Zebedee Quux', search = 'zebedee quux' where id = $1", c.id)
+	c.call("PATCH", "/v1/me", map[string]any{"name": "Zebedee Quuux"}).want(env.t, 200)
+	env.forgot(c.email).want(env.t, 202)
+	env.tryLogin(c.email, "not the password", "X-Forwarded-For", "192.0.2.77").want(env.t, 401)
+	env.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "suspended", "reason": "Zebedee asked."}).want(env.t, 200)
+	env.exec("insert into tickets (id, title, description, reporter_id, created_at, updated_at) values ($1, 'Broken lamp', 'It is dark', $2, now(), now())", newID(), c.id)
 	return c
 }
 
 func TestErasedPersonLeavesNoTraceAndTheirTicketsStay(t *testing.T) {
-	d := newDesk(t)
-	c := d.personWithTraces()
+	env := newTestEnv(t)
+	c := env.personWithTraces()
 	traces := []string{"zebedee", strings.Split(c.email, "@")[0], "192.0.2.77"}
 	found := func(trace string) int {
-		return d.count("select count(*) from ("+allTexts(d)+") t where lower(t.row) like '%' || $1 || '%'", trace)
+		return env.count("select count(*) from ("+allTexts(env)+") t where lower(t.row) like '%' || $1 || '%'", trace)
 	}
 	for _, trace := range traces {
 		if found(trace) == 0 { // the control: the search finds what is there
 			t.Errorf("%q is nowhere before the erasure", trace)
 		}
 	}
-	events := d.count("select count(*) from audit_events")
-	d.admin.call("DELETE", "/v1/users/"+c.id, nil).want(t, 204)
+	events := env.count("select count(*) from audit_events")
+	env.admin.call("DELETE", "/v1/users/"+c.id, nil).want(t, 204)
 	for _, trace := range traces {
 		if n := found(trace); n != 0 {
 			t.Errorf("%q is in %d rows after the erasure", trace, n)
 		}
 	}
-	if n := d.count("select count(*) from audit_events"); n != events+1 {
+	if n := env.count("select count(*) from audit_events"); n != events+1 {
 		t.Errorf("%d audit events, there were %d", n, events)
 	}
-	if n := d.count("select count(*) from tickets t join users u on u.id = t.reporter_id where u.name = 'Erased user' and t.title = 'Broken lamp'"); n != 1 {
+	if n := env.count("select count(*) from tickets t join users u on u.id = t.reporter_id where u.name = 'Erased user' and t.title = 'Broken lamp'"); n != 1 {
 		t.Errorf("%d tickets by the erased user", n)
 	}
 	c.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
-	d.refresh(c.refreshWith).want(t, 401, "invalid_token")
-	d.tryLogin(c.email, goodPassword).want(t, 401, "invalid_credentials")
+	env.refresh(c.refreshWith).want(t, 401, "invalid_token")
+	env.tryLogin(c.email, goodPassword).want(t, 401, "invalid_credentials")
 	for _, path := range []string{"", "/sessions", "/export"} {
-		d.admin.call("GET", "/v1/users/"+c.id+path, nil).want(t, 404, "not_found")
+		env.admin.call("GET", "/v1/users/"+c.id+path, nil).want(t, 404, "not_found")
 	}
-	d.admin.call("DELETE", "/v1/users/"+c.id, nil).want(t, 404, "not_found")
-	d.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "approved"}).want(t, 404, "not_found")
-	for _, item := range d.admin.call("GET", "/v1/users", nil).want(t, 200).items(t) {
+	env.admin.call("DELETE", "/v1/users/"+c.id, nil).want(t, 404, "not_found")
+	env.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "approved"}).want(t, 404, "not_found")
+	for _, item := range env.admin.call("GET", "/v1/users", nil).want(t, 200).items(t) {
 		if item["id"] == c.id {
 			t.Error("an erased user is in the list")
 		}
 	}
-	d.call("POST", "/v1/auth/register", "", map[string]any{"name": "New", "email": c.email, "password": goodPassword}).want(t, 201)
+	env.call("POST", "/v1/auth/register", "", map[string]any{"name": "New", "email": c.email, "password": goodPassword}).want(t, 201)
 }
 
 // allTexts is a query for each row of each table as text.
-func allTexts(d *desk) string {
-	d.t.Helper()
+func allTexts(env *testEnv) string {
+	env.t.Helper()
 	var query string
-	if err := d.pool.QueryRow(context.Background(), `
+	if err := env.pool.QueryRow(context.Background(), `
 		select string_agg(format('select t::text as row from %I t', c.relname), ' union all ')
 		from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition`).Scan(&query); err != nil {
-		d.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	return query
 }
 
 func TestLastAdminCannotBeErased(t *testing.T) {
-	d := newDesk(t)
-	d.admin.call("DELETE", "/v1/users/"+d.admin.id, nil).want(t, 409, "last_admin")
-	others := []*caller{d.approved(RoleAdmin), d.approved(RoleAdmin)}
-	all := append([]*caller{d.admin}, others...)
+	env := newTestEnv(t)
+	env.admin.call("DELETE", "/v1/users/"+env.admin.id, nil).want(t, 409, "last_admin")
+	others := []*caller{env.approved(RoleAdmin), env.approved(RoleAdmin)}
+	all := append([]*caller{env.admin}, others...)
 	won := 0
 	for _, a := range atOnce(len(all), func(i int) answer {
 		return all[i].call("DELETE", "/v1/users/"+all[(i+1)%len(all)].id, nil)
@@ -253,39 +253,39 @@ func TestLastAdminCannotBeErased(t *testing.T) {
 			won++
 		}
 	}
-	if left := d.count("select count(*) from users where role = 'admin' and status = 'approved'"); left < 1 || left != 3-won {
+	if left := env.count("select count(*) from users where role = 'admin' and status = 'approved'"); left < 1 || left != 3-won {
 		t.Errorf("%d erased, %d admins left", won, left)
 	}
 }
 
 func TestTicketsOfAnErasedEngineerGoToOthers(t *testing.T) {
-	d := newDesk(t)
-	leaving, staying, c := d.approved(RoleEngineer), d.approved(RoleEngineer), d.approved(RoleCustomer)
+	env := newTestEnv(t)
+	leaving, staying, c := env.approved(RoleEngineer), env.approved(RoleEngineer), env.approved(RoleCustomer)
 	ticket := newID()
-	d.exec("insert into tickets (id, title, description, reporter_id, assignee_id, created_at, updated_at) values ($1, 'Broken', 'It is', $2, $3, now(), now())", ticket, c.id, leaving.id)
-	d.admin.call("DELETE", "/v1/users/"+leaving.id, nil).want(t, 204)
-	backlog := assignment.NewBacklog(d.pool, d.service.now, func() {})
+	env.exec("insert into tickets (id, title, description, reporter_id, assignee_id, created_at, updated_at) values ($1, 'Broken', 'It is', $2, $3, now(), now())", ticket, c.id, leaving.id)
+	env.admin.call("DELETE", "/v1/users/"+leaving.id, nil).want(t, 204)
+	backlog := assignment.NewBacklog(env.pool, env.service.now, func() {})
 	for again := true; again; {
 		var err error
 		if again, err = backlog.RunOnce(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := d.count("select count(*) from tickets where id = $1 and assignee_id = $2", ticket, staying.id); n != 1 {
+	if n := env.count("select count(*) from tickets where id = $1 and assignee_id = $2", ticket, staying.id); n != 1 {
 		t.Error("the ticket was not handed over")
 	}
-	if n := d.count("select count(*) from outbox where data->'to'->>'id' = $1 and kind like 'ticket_%'", leaving.id); n != 0 {
+	if n := env.count("select count(*) from outbox where data->'to'->>'id' = $1 and kind like 'ticket_%'", leaving.id); n != 0 {
 		t.Errorf("%d mails to the erased engineer", n)
 	}
 }
 
 func TestExportHasAllThatIsStoredAboutThePersonAndNothingElse(t *testing.T) {
-	d := newDesk(t)
-	c, other := d.personWithTraces(), d.approved(RoleCustomer)
-	d.exec("insert into tickets (id, title, description, reporter_id, created_at, updated_at) select gen_random_uuid(), 'Ticket ' || i, 'Text', $1, now() + i * interval '1 s', now() from generate_series(1, 450) i", c.id)
-	d.exec("insert into ticket_comments (id, ticket_id, author_id, body, created_at) select gen_random_uuid(), (select id from tickets limit 1), $1, 'Comment ' || i, now() from generate_series(1, 200) i", c.id)
-	d.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "approved"}).want(t, 200)
-	c = d.login(c.email, goodPassword)
+	env := newTestEnv(t)
+	c, other := env.personWithTraces(), env.approved(RoleCustomer)
+	env.exec("insert into tickets (id, title, description, reporter_id, created_at, updated_at) select gen_random_uuid(), 'Ticket ' || i, 'Text', $1, now() + i * interval '1 s', now() from generate_series(1, 450) i", c.id)
+	env.exec("insert into ticket_comments (id, ticket_id, author_id, body, created_at) select gen_random_uuid(), (select id from tickets limit 1), $1, 'Comment ' || i, now() from generate_series(1, 200) i", c.id)
+	env.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "approved"}).want(t, 200)
+	c = env.login(c.email, goodPassword)
 	a := c.call("GET", "/v1/me/export", nil).want(t, 200)
 	if a.header.Get("Content-Type") != "application/json" {
 		t.Error(a.header)
@@ -301,16 +301,16 @@ func TestExportHasAllThatIsStoredAboutThePersonAndNothingElse(t *testing.T) {
 		"audit_events": "select count(*) from audit_events where actor_id = $1 or object_id = $1",
 	} {
 		items, _ := a.body[part].([]any)
-		if n := d.count(want, c.id); len(items) != n || n < 2 {
+		if n := env.count(want, c.id); len(items) != n || n < 2 {
 			t.Errorf("%d %s in the export, %d stored", len(items), part, n)
 		}
 	}
 	if strings.Contains(a.text, "argon2id") || strings.Contains(a.text, other.email) {
 		t.Error("the export has a hash, or another person")
 	}
-	d.admin.call("GET", "/v1/users/"+c.id+"/export", nil).want(t, 200)
-	d.admin.call("GET", "/v1/users/"+uuid.NewString()+"/export", nil).want(t, 404)
-	if n := d.count("select count(*) from audit_events where kind = 'user_exported' and object_id = $1", c.id); n != 2 {
+	env.admin.call("GET", "/v1/users/"+c.id+"/export", nil).want(t, 200)
+	env.admin.call("GET", "/v1/users/"+uuid.NewString()+"/export", nil).want(t, 404)
+	if n := env.count("select count(*) from audit_events where kind = 'user_exported' and object_id = $1", c.id); n != 2 {
 		t.Errorf("%d exports in the audit", n)
 	}
 }

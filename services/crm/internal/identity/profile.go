@@ -14,14 +14,14 @@ import (
 	"fixdesk/services/crm/internal/outbox"
 )
 
-// Profile is a user as they see themselves. Available is nil for who is no
-// engineer.
+// Profile is the user's own profile. Available is nil for users who are no
+// engineers.
 type Profile struct {
 	User
 	Available *bool
 }
 
-// Me gives the caller's own profile.
+// Me returns the caller's own profile.
 func (s *Service) Me(ctx context.Context, p Principal) (Profile, error) {
 	return profile(ctx, s.q, p)
 }
@@ -45,8 +45,7 @@ func profile(ctx context.Context, q *crmdb.Queries, p Principal) (Profile, error
 	return own, nil
 }
 
-// ProfileChange is what somebody changes of their own profile; nil leaves a
-// field as it is.
+// ProfileChange is a change of one's own profile; nil leaves a field as it is.
 type ProfileChange struct {
 	Name      *string
 	Available *bool // engineers alone
@@ -78,7 +77,7 @@ func (s *Service) ChangeMe(ctx context.Context, p Principal, c ProfileChange) (P
 			return explain(err)
 		}
 		if after != before {
-			d := decision{actor: p, before: before, after: after, auditKind: auditUserChanged}
+			d := userChange{actor: p, before: before, after: after, auditKind: auditUserChanged}
 			if _, err := s.writeChange(ctx, q, d); err != nil {
 				return err
 			}
@@ -96,20 +95,20 @@ func (s *Service) ChangeMe(ctx context.Context, p Principal, c ProfileChange) (P
 	return own, nil
 }
 
-// ChangePassword sets a new password for who knows the present one. All other
-// sessions end, and tokens for a reset are void. A wrong present password is
-// counted like a failed login; the quotas are those against guessing, with an
-// error too.
+// ChangePassword sets a new password, given the current one. All other sessions
+// end, tokens for a reset are void, and the person is notified. A wrong current
+// password counts as a failed login; the quotas are those against guessing, with
+// an error too.
 func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next string) ([]Quota, error) {
 	if err := checkPassword(next, p.Name, p.Email); err != nil {
 		return nil, invalid("body.new_password", err)
 	}
-	limits := &guessing{account: p.Email, network: network(obs.Client(ctx))}
+	limits := &loginLimits{account: p.Email, network: network(obs.Client(ctx))}
 	err := s.changePassword(ctx, limits, p, current, next)
 	return limits.quotas, err
 }
 
-func (s *Service) changePassword(ctx context.Context, limits *guessing, p Principal, current, next string) error {
+func (s *Service) changePassword(ctx context.Context, limits *loginLimits, p Principal, current, next string) error {
 	if err := limits.check(ctx, s.q, s.now()); err != nil {
 		return err
 	}
@@ -122,7 +121,7 @@ func (s *Service) changePassword(ctx context.Context, limits *guessing, p Princi
 		return err
 	}
 	if !ok {
-		err := s.guessedWrong(ctx, limits, p.UserID)
+		err := s.countFailure(ctx, limits, p.UserID)
 		if errors.Is(err, errCredentials) {
 			return errCurrentPassword
 		}

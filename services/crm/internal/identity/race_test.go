@@ -35,7 +35,7 @@ func codeOf(err error) string {
 	return err.Error()
 }
 
-// oneWins tells whether exactly one of the outcomes is ok and the others are
+// oneWins reports whether exactly one of the outcomes is ok and the others are
 // this code.
 func oneWins(outcomes []string, code string) bool {
 	won := 0
@@ -52,45 +52,45 @@ func oneWins(outcomes []string, code string) bool {
 }
 
 func TestOfManyDecisionsAtTheSameTimeOneWins(t *testing.T) {
-	d := newDesk(t)
-	admins := []Principal{d.admin.principal(), d.approved(RoleAdmin).principal()}
+	env := newTestEnv(t)
+	admins := []Principal{env.admin.principal(), env.approved(RoleAdmin).principal()}
 	ctx := context.Background()
 	var applicants []uuid.UUID
 	for i := range races {
-		applicants = append(applicants, d.insertUser(t, fmt.Sprintf("race-%d@desk.test", i), RoleAdmin, StatusPending))
+		applicants = append(applicants, env.insertUser(t, fmt.Sprintf("race-%d@fixdesk.test", i), RoleAdmin, StatusPending))
 	}
 	inRaces(func(i int) {
 		outcomes := atOnce(4, func(n int) string {
 			if n%2 == 0 {
-				_, err := d.service.Approve(ctx, admins[n/2], applicants[i])
+				_, err := env.service.Approve(ctx, admins[n/2], applicants[i])
 				return codeOf(err)
 			}
-			_, err := d.service.Reject(ctx, admins[n/2], applicants[i], "no")
+			_, err := env.service.Reject(ctx, admins[n/2], applicants[i], "no")
 			return codeOf(err)
 		})
 		if !oneWins(outcomes, "already_decided") {
 			t.Errorf("race %d: %v", i, outcomes)
 		}
 	})
-	if n := d.count("select count(*) from outbox where kind = 'registration_decided'"); n != races+1 {
-		t.Errorf("%d applicants were told, want %d", n, races+1)
+	if n := env.count("select count(*) from outbox where kind = 'registration_decided'"); n != races+1 {
+		t.Errorf("%d applicants were notified, want %d", n, races+1)
 	}
-	if n := d.count("select count(*) from users u join registrations r on r.user_id = u.id where (u.status = 'rejected') <> coalesce(r.reason = 'no', false)"); n != 0 {
+	if n := env.count("select count(*) from users u join registrations r on r.user_id = u.id where (u.status = 'rejected') <> coalesce(r.reason = 'no', false)"); n != 0 {
 		t.Errorf("%d registrations with half of each decision", n)
 	}
 }
 
 // insertUser makes an account without the cost of a request.
-func (d *desk) insertUser(t testing.TB, email string, role Role, status Status) uuid.UUID {
+func (env *testEnv) insertUser(t testing.TB, email string, role Role, status Status) uuid.UUID {
 	t.Helper()
 	id := newID()
-	if _, err := d.pool.Exec(context.Background(),
+	if _, err := env.pool.Exec(context.Background(),
 		`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
 		 values ($1, 'Somebody', $2, $2, '', $3, $4, now(), now())`, id, email, role, status); err != nil {
 		t.Fatal(err)
 	}
 	if status == StatusPending {
-		if _, err := d.pool.Exec(context.Background(), "insert into registrations (user_id, created_at) values ($1, now())", id); err != nil {
+		if _, err := env.pool.Exec(context.Background(), "insert into registrations (user_id, created_at) values ($1, now())", id); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,9 +98,9 @@ func (d *desk) insertUser(t testing.TB, email string, role Role, status Status) 
 }
 
 func TestTwoAdminsWhoDemoteEachOtherLeaveOne(t *testing.T) {
-	d := newDesk(t)
-	a := d.admin.principal()
-	b := d.approved(RoleAdmin).principal()
+	env := newTestEnv(t)
+	a := env.admin.principal()
+	b := env.approved(RoleAdmin).principal()
 	ctx, anyVersion := context.Background(), func(int32) bool { return true }
 	changes := []func() Change{
 		func() Change { r := RoleCustomer; return Change{Role: &r} },
@@ -114,30 +114,30 @@ func TestTwoAdminsWhoDemoteEachOtherLeaveOne(t *testing.T) {
 			if n == 1 {
 				who, whom = b, a
 			}
-			_, err := d.service.ChangeUser(ctx, who, whom.UserID, change, anyVersion)
+			_, err := env.service.ChangeUser(ctx, who, whom.UserID, change, anyVersion)
 			return codeOf(err)
 		})
 		if !oneWins(outcomes, "last_admin") {
 			t.Fatalf("race %d: %v", i, outcomes)
 		}
-		if n := d.count("select count(*) from users where role = 'admin' and status = 'approved'"); n != 1 {
+		if n := env.count("select count(*) from users where role = 'admin' and status = 'approved'"); n != 1 {
 			t.Fatalf("race %d: %d admins left", i, n)
 		}
-		if _, err := d.pool.Exec(ctx, "update users set role = 'admin', status = 'approved' where id in ($1, $2)", a.UserID, b.UserID); err != nil {
+		if _, err := env.pool.Exec(ctx, "update users set role = 'admin', status = 'approved' where id in ($1, $2)", a.UserID, b.UserID); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // The control: without the lock both succeed, so the race above is a race.
-func TestWithoutTheLockBothAdminsWouldGo(t *testing.T) {
-	d := newDesk(t)
-	ids := []uuid.UUID{d.admin.principal().UserID, d.insertUser(t, "second@desk.test", RoleAdmin, StatusApproved)}
+func TestWithoutTheLockBothAdminsAreDemoted(t *testing.T) {
+	env := newTestEnv(t)
+	ids := []uuid.UUID{env.admin.principal().UserID, env.insertUser(t, "second@fixdesk.test", RoleAdmin, StatusApproved)}
 	ctx := context.Background()
 	var bothLooked sync.WaitGroup
 	bothLooked.Add(2)
 	outcomes := atOnce(2, func(n int) error {
-		tx, err := d.pool.Begin(ctx)
+		tx, err := env.pool.Begin(ctx)
 		if err != nil {
 			return err
 		}
@@ -153,44 +153,44 @@ func TestWithoutTheLockBothAdminsWouldGo(t *testing.T) {
 		}
 		return tx.Commit(ctx)
 	})
-	if outcomes[0] != nil || outcomes[1] != nil || d.count("select count(*) from users where role = 'admin'") != 0 {
+	if outcomes[0] != nil || outcomes[1] != nil || env.count("select count(*) from users where role = 'admin'") != 0 {
 		t.Errorf("the control doesn't fail: %v", outcomes)
 	}
 }
 
 func TestOfManyRegistrationsOfOneAddressOneWins(t *testing.T) {
-	d := newDesk(t)
+	env := newTestEnv(t)
 	ctx := context.Background()
 	inRaces(func(i int) {
 		outcomes := atOnce(3, func(n int) string {
 			email := fmt.Sprintf("Race-%d@Desk.test", i)
 			if n%2 == 0 {
-				email = fmt.Sprintf("race-%d@desk.TEST", i)
+				email = fmt.Sprintf("race-%d@fixdesk.TEST", i)
 			}
-			err := d.service.create(ctx, d.newUser(email, RoleEngineer), goodPassword, auditRegistered)
+			err := env.service.create(ctx, env.newUser(email, RoleEngineer), goodPassword, auditRegistered)
 			return codeOf(err)
 		})
 		if !oneWins(outcomes, "email_taken") {
 			t.Errorf("race %d: %v", i, outcomes)
 		}
 	})
-	if n := d.count("select count(*) from outbox where kind = 'registration_waiting'"); n != races {
+	if n := env.count("select count(*) from outbox where kind = 'registration_waiting'"); n != races {
 		t.Errorf("%d notices of %d registrations", n, races)
 	}
 }
 
-func (d *desk) newUser(email string, role Role) User {
-	now := d.service.now()
+func (env *testEnv) newUser(email string, role Role) User {
+	now := env.service.now()
 	return User{ID: newID(), Name: "Racer", Email: normalAddress(email), Role: role, Status: initialStatus(role), Version: 1, CreatedAt: now, UpdatedAt: now}
 }
 
 func TestOneTokenRefreshedManyTimesAtOnceHasOneSuccessor(t *testing.T) {
-	d := newDesk(t)
+	env := newTestEnv(t)
 	ctx := context.Background()
 	inRaces(func(i int) {
-		token := d.openSession(t)
+		token := env.openSession(t)
 		results := atOnce(4, func(int) string {
-			grant, err := d.service.Refresh(ctx, token, "")
+			grant, err := env.service.Refresh(ctx, token, "")
 			if err != nil {
 				return codeOf(err)
 			}
@@ -203,49 +203,49 @@ func TestOneTokenRefreshedManyTimesAtOnceHasOneSuccessor(t *testing.T) {
 			t.Errorf("race %d: %s", i, results[0])
 		}
 	})
-	if n := d.count("select count(*) from refresh_tokens where session_id in (select session_id from refresh_tokens group by session_id having count(*) > 2)"); n != 0 {
+	if n := env.count("select count(*) from refresh_tokens where session_id in (select session_id from refresh_tokens group by session_id having count(*) > 2)"); n != 0 {
 		t.Errorf("%d tokens in sessions with a second successor", n)
 	}
 }
 
-// openSession opens one for the admin and gives its refresh token.
-func (d *desk) openSession(t testing.TB) string {
+// openSession opens a session of the admin and returns its refresh token.
+func (env *testEnv) openSession(t testing.TB) string {
 	t.Helper()
 	id, token := newID(), newSecret()
-	now := d.service.now()
-	if err := insertSession(context.Background(), d.service.q, uuid.MustParse(d.admin.id), id, token, "", now); err != nil {
+	now := env.service.now()
+	if err := insertSession(context.Background(), env.service.q, uuid.MustParse(env.admin.id), id, token, "", now); err != nil {
 		t.Fatal(err)
 	}
 	return token.text()
 }
 
-func TestARefusedUserGetsInNeverAgainAfterTheAdminsAnswer(t *testing.T) {
-	d := newDesk(t)
-	_, _, other := d.replica(cheap)
-	c := d.approved(RoleEngineer)
+func TestSuspendedUsersTokenIsRefusedAfterTheAdminsAnswer(t *testing.T) {
+	env := newTestEnv(t)
+	_, _, other := env.replica(cheap)
+	c := env.approved(RoleEngineer)
 	rejected, suspended, approved := StatusRejected, StatusSuspended, StatusApproved
 	engineer, customer := RoleEngineer, RoleCustomer
-	ctx, anyVersion, admin := context.Background(), func(int32) bool { return true }, d.admin.principal()
+	ctx, anyVersion, admin := context.Background(), func(int32) bool { return true }, env.admin.principal()
 	id := uuid.MustParse(c.id)
 	change := func(ch Change) {
-		if _, err := d.service.ChangeUser(ctx, admin, id, ch, anyVersion); err != nil {
+		if _, err := env.service.ChangeUser(ctx, admin, id, ch, anyVersion); err != nil {
 			t.Fatal(err)
 		}
 	}
-	urls := []string{d.url, other}
+	urls := []string{env.url, other}
 	accepted := 0
 	for i := range races {
-		token := d.accessFor(t, id)
+		token := env.accessFor(t, id)
 		url := urls[i%2]
 		switch i % 3 {
 		case 0:
 			change(Change{Status: &rejected})
 		case 1:
 			change(Change{Status: &suspended})
-		case 2: // demoted: still in, but as somebody else
+		case 2: // demoted: signed in with another role
 			change(Change{Role: &customer})
 		}
-		if a := d.callAt(url, "GET", "/v1/me", token, nil); i%3 != 2 && a.status != 401 || i%3 == 2 && a.str("role") != "customer" {
+		if a := env.callAt(url, "GET", "/v1/me", token, nil); i%3 != 2 && a.status != 401 || i%3 == 2 && a.str("role") != "customer" {
 			accepted++
 		}
 		if i%3 == 2 {
@@ -255,33 +255,33 @@ func TestARefusedUserGetsInNeverAgainAfterTheAdminsAnswer(t *testing.T) {
 		}
 	}
 	if accepted != 0 {
-		t.Errorf("%d of %d requests were let in after the admin's answer", accepted, races)
+		t.Errorf("%d of %d requests were accepted after the admin's answer", accepted, races)
 	}
 }
 
-// accessFor gives a fresh access token of the user.
-func (d *desk) accessFor(t testing.TB, userID uuid.UUID) string {
+// accessFor returns a new access token of the user.
+func (env *testEnv) accessFor(t testing.TB, userID uuid.UUID) string {
 	t.Helper()
-	id, refresh, now := newID(), newSecret(), d.service.now()
-	if err := insertSession(context.Background(), d.service.q, userID, id, refresh, "", now); err != nil {
+	id, refresh, now := newID(), newSecret(), env.service.now()
+	if err := insertSession(context.Background(), env.service.q, userID, id, refresh, "", now); err != nil {
 		t.Fatal(err)
 	}
-	g, err := d.service.grant(User{ID: userID}, id, now.Add(sessionTTL), refresh, now)
+	g, err := env.service.grant(User{ID: userID}, id, now.Add(sessionTTL), refresh, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return g.AccessToken
 }
 
-func TestOfFiftyAtOnceThroughTheDoorOneWins(t *testing.T) {
-	d := newDesk(t)
-	_, _, other := d.replica(cheap)
-	second := d.approved(RoleAdmin)
-	id, _ := d.register(RoleEngineer)
+func TestOfFiftyRequestsAtOnceOneWins(t *testing.T) {
+	env := newTestEnv(t)
+	_, _, other := env.replica(cheap)
+	second := env.approved(RoleAdmin)
+	id, _ := env.register(RoleEngineer)
 	won := map[int]int{}
 	for _, a := range atOnce(50, func(i int) answer {
-		url, token := []string{d.url, other}[i%2], []string{d.admin.access, second.access}[i/2%2]
-		return d.callAt(url, "POST", "/v1/registrations/"+id+"/"+[]string{"approve", "reject"}[i%2], token, nil)
+		url, token := []string{env.url, other}[i%2], []string{env.admin.access, second.access}[i/2%2]
+		return env.callAt(url, "POST", "/v1/registrations/"+id+"/"+[]string{"approve", "reject"}[i%2], token, nil)
 	}) {
 		won[a.status]++
 	}
@@ -290,8 +290,8 @@ func TestOfFiftyAtOnceThroughTheDoorOneWins(t *testing.T) {
 	}
 	clear(won)
 	for _, a := range atOnce(50, func(i int) answer {
-		return d.callAt([]string{d.url, other}[i%2], "POST", "/v1/auth/register", "",
-			map[string]any{"name": "Ada", "email": "the-same@desk.test", "password": goodPassword})
+		return env.callAt([]string{env.url, other}[i%2], "POST", "/v1/auth/register", "",
+			map[string]any{"name": "Ada", "email": "the-same@fixdesk.test", "password": goodPassword})
 	}) {
 		won[a.status]++
 	}
@@ -300,15 +300,15 @@ func TestOfFiftyAtOnceThroughTheDoorOneWins(t *testing.T) {
 	}
 	clear(won)
 	for _, a := range atOnce(50, func(i int) answer {
-		by, whom := d.admin, second
+		by, whom := env.admin, second
 		if i%2 == 1 {
-			by, whom = second, d.admin
+			by, whom = second, env.admin
 		}
-		return d.callAt([]string{d.url, other}[i/2%2], "PATCH", "/v1/users/"+whom.id, by.access, map[string]any{"role": "engineer"})
+		return env.callAt([]string{env.url, other}[i/2%2], "PATCH", "/v1/users/"+whom.id, by.access, map[string]any{"role": "engineer"})
 	}) {
 		won[a.status]++
 	}
-	if n := d.count("select count(*) from users where role = 'admin' and status = 'approved'"); n != 1 {
+	if n := env.count("select count(*) from users where role = 'admin' and status = 'approved'"); n != 1 {
 		t.Errorf("%d admins are left; by status: %v", n, won)
 	}
 }

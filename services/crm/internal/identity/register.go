@@ -19,14 +19,14 @@ import (
 	"fixdesk/services/crm/internal/outbox"
 )
 
-// NewUser is what somebody says who registers.
+// NewUser is the input of a registration.
 type NewUser struct {
 	Name, Email, Password string
 	Role                  Role
 }
 
-// clean gives the user as it will be stored, or says field by field what is
-// wrong with it.
+// clean returns the user as it will be stored, or an error with every field that
+// is wrong.
 func (n NewUser) clean() (NewUser, error) {
 	var wrong fieldErrors
 	name, err := cleanName(n.Name)
@@ -38,7 +38,7 @@ func (n NewUser) clean() (NewUser, error) {
 }
 
 // Register makes an account: approved at once for a customer, pending for an
-// engineer or admin, of which the approved admins are told. Of many for one
+// engineer or admin, of which the approved admins are notified. Of many for one
 // address one wins, the others get errs.CodeEmailTaken. The quota is that of
 // the client's network, with an error too.
 func (s *Service) Register(ctx context.Context, n NewUser) (User, []Quota, error) {
@@ -65,11 +65,11 @@ func (s *Service) Register(ctx context.Context, n NewUser) (User, []Quota, error
 	return u, quotas, nil
 }
 
-// CreateAdmin makes an approved admin, for the command line: who may run that
-// may let in whom they like. errs.CodeEmailTaken where the address is known.
+// CreateAdmin makes an approved admin, for the command line and the first start.
+// The address counts as verified. errs.CodeEmailTaken where it has an account.
 func (s *Service) CreateAdmin(ctx context.Context, email, password, name string) (User, error) {
 	n, err := NewUser{Name: name, Email: email, Password: password, Role: RoleAdmin}.clean()
-	if e := errs.As(err); e != nil { // there is no body on a command line
+	if e := errs.As(err); e != nil { // a command line has no body
 		var all []error
 		for _, f := range e.Fields {
 			all = append(all, fmt.Errorf("the admin's %s %s", strings.TrimPrefix(f.Location, "body."), f.Message))
@@ -106,7 +106,7 @@ func (s *Service) EnsureAdmin(ctx context.Context, email, password, name string)
 }
 
 func (s *Service) create(ctx context.Context, u User, password, auditKind string) error {
-	// Before the hash, to spare it; the constraint decides.
+	// This saves the hash in most cases; the constraint decides.
 	if _, err := s.q.UserByEmail(ctx, u.Email); err == nil {
 		return errEmailTaken
 	} else if !errors.Is(err, pgx.ErrNoRows) {
@@ -144,14 +144,14 @@ func insertUser(ctx context.Context, q *crmdb.Queries, u User, hash *string, act
 		if err := q.RegistrationInsert(ctx, crmdb.RegistrationInsertParams{UserID: u.ID, Now: u.CreatedAt}); err != nil {
 			return err
 		}
-		if err := tellAdmins(ctx, q, u, u.CreatedAt); err != nil {
+		if err := notifyAdmins(ctx, q, u, u.CreatedAt); err != nil {
 			return err
 		}
 	}
 	return record(ctx, q, u.CreatedAt, audit{kind: auditKind, actor: actor, object: u.ID, after: stateOf(u)})
 }
 
-func tellAdmins(ctx context.Context, q *crmdb.Queries, applicant User, now time.Time) error {
+func notifyAdmins(ctx context.Context, q *crmdb.Queries, applicant User, now time.Time) error {
 	admins, err := q.AdminList(ctx)
 	if err != nil {
 		return fmt.Errorf("list admins: %w", err)
@@ -174,7 +174,7 @@ func userOf(r crmdb.UserGetRow) User {
 	}
 }
 
-// idOrNil is nil for the id of nobody.
+// idOrNil is nil for the nil id.
 func idOrNil(id uuid.UUID) *uuid.UUID {
 	if id == uuid.Nil {
 		return nil

@@ -13,8 +13,8 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// Registration is the request of an engineer or admin to be let in, with its
-// latest decision. DecidedBy and DecidedAt are nil while it waits.
+// Registration is the request of an engineer or admin for approval, with its
+// latest decision. DecidedBy and DecidedAt are nil while it is pending.
 type Registration struct {
 	User
 	DecidedBy *uuid.UUID
@@ -50,23 +50,23 @@ func registrationOf(r crmdb.RegistrationGetRow) Registration {
 	}
 }
 
-// Approve lets an applicant in. Of several decisions at the same time one wins,
+// Approve approves a registration. Of several decisions at the same time one wins,
 // the others get errs.CodeAlreadyDecided.
 func (s *Service) Approve(ctx context.Context, actor Principal, userID uuid.UUID) (Registration, error) {
-	return s.decide(ctx, decision{actor: actor, auditKind: auditApproved}, userID, StatusApproved)
+	return s.decide(ctx, userChange{actor: actor, auditKind: auditApproved}, userID, StatusApproved)
 }
 
-// Reject turns an applicant down, with a reason that may be empty; decided as
-// in Approve.
+// Reject rejects a registration, with a reason that may be empty; for decisions at
+// the same time see Approve.
 func (s *Service) Reject(ctx context.Context, actor Principal, userID uuid.UUID, reason string) (Registration, error) {
 	reason, err := cleanReason(reason)
 	if err != nil {
 		return Registration{}, invalid("body.reason", err)
 	}
-	return s.decide(ctx, decision{actor: actor, reason: reason, auditKind: auditRejected}, userID, StatusRejected)
+	return s.decide(ctx, userChange{actor: actor, reason: reason, auditKind: auditRejected}, userID, StatusRejected)
 }
 
-func (s *Service) decide(ctx context.Context, d decision, userID uuid.UUID, status Status) (Registration, error) {
+func (s *Service) decide(ctx context.Context, d userChange, userID uuid.UUID, status Status) (Registration, error) {
 	var decided Registration
 	err := s.inTx(ctx, func(q *crmdb.Queries) error {
 		before, err := lockUser(ctx, q, userID)

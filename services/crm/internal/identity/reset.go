@@ -18,9 +18,9 @@ import (
 // ForgotPassword mails a token of 10 minutes to a known address, at most 3 times
 // an hour for one client network and 5 times in 5 minutes for all, and reports
 // none of that: neither by the answer nor by the time it takes. Each token stays
-// good until it expires or one of them is used.
+// valid until it expires or one of them is used.
 func (s *Service) ForgotPassword(ctx context.Context, email string) error {
-	least := time.NewTimer(s.forgotTakes)
+	least := time.NewTimer(s.minForgotTime)
 	defer least.Stop()
 	if err := s.sendReset(ctx, normalAddress(email)); err != nil {
 		return fmt.Errorf("forgot password: %w", err)
@@ -72,8 +72,8 @@ func (s *Service) sendReset(ctx context.Context, email string) error {
 
 // ResetPassword sets a new password with a token from the mail, once. All
 // sessions and all other tokens of the user end, and the address is verified,
-// since the token was read there. errs.CodeInvalidToken for a
-// token that is unknown, used or older than 10 minutes.
+// since the token was read there. The person is notified of the change of an earlier
+// password. errs.CodeInvalidToken for a token that is unknown, used or expired.
 func (s *Service) ResetPassword(ctx context.Context, token, password string) error {
 	presented, err := parseSecret(token)
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *Service) ResetPassword(ctx context.Context, token, password string) err
 	}
 	err = s.inTx(ctx, func(q *crmdb.Queries) error {
 		now := s.now()
-		if err := loginPerAccount.forget(ctx, q, owner.Email); err != nil {
+		if err := loginPerAccount.reset(ctx, q, owner.Email); err != nil {
 			return err
 		}
 		userID, err := q.PasswordResetUse(ctx, crmdb.PasswordResetUseParams{TokenHash: presented.hash(), Now: now})

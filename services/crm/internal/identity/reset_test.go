@@ -8,75 +8,75 @@ import (
 )
 
 // mailedToken is the token in the latest reset mail to the user.
-func (d *desk) mailedToken(userID string) string { return d.tokenIn("password_reset", userID) }
+func (env *testEnv) mailedToken(userID string) string { return env.tokenIn("password_reset", userID) }
 
-func (d *desk) tokenIn(kind, userID string) string {
-	d.t.Helper()
+func (env *testEnv) tokenIn(kind, userID string) string {
+	env.t.Helper()
 	var token string
-	if err := d.pool.QueryRow(context.Background(),
+	if err := env.pool.QueryRow(context.Background(),
 		"select data->>'token' from outbox where kind = $1 and reference = $2 order by id desc limit 1", kind, userID).Scan(&token); err != nil {
-		d.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	return token
 }
 
-func (d *desk) forgot(email string, headers ...string) answer {
-	d.t.Helper()
-	return d.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": email}, headers...)
+func (env *testEnv) forgot(email string, headers ...string) answer {
+	env.t.Helper()
+	return env.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": email}, headers...)
 }
 
-func (d *desk) reset(token, password string) answer {
-	d.t.Helper()
-	return d.call("POST", "/v1/auth/password/reset", "", map[string]any{"token": token, "password": password})
+func (env *testEnv) reset(token, password string) answer {
+	env.t.Helper()
+	return env.call("POST", "/v1/auth/password/reset", "", map[string]any{"token": token, "password": password})
 }
 
 func TestAForgottenPasswordIsResetOnceAndEndsAllSessions(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
-	d.forgot(strings.ToUpper(c.email)).want(t, 202)
-	first := d.mailedToken(c.id)
-	d.forgot(c.email).want(t, 202)
-	token := d.mailedToken(c.id)
-	if s, err := parseSecret(token); err != nil || d.count("select count(*) from password_resets where token_hash = $1", s.hash()) != 1 {
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
+	env.forgot(strings.ToUpper(c.email)).want(t, 202)
+	first := env.mailedToken(c.id)
+	env.forgot(c.email).want(t, 202)
+	token := env.mailedToken(c.id)
+	if s, err := parseSecret(token); err != nil || env.count("select count(*) from password_resets where token_hash = $1", s.hash()) != 1 {
 		t.Error("the token isn't stored by its hash")
 	}
 	const next = "another lamp in the hallway"
-	d.reset(token, "password1").want(t, 422, "validation_failed") // and the token isn't spent
+	env.reset(token, "password1").want(t, 422, "validation_failed") // and the token isn't spent
 	for range 5 {
-		d.tryLogin(c.email, "not the password").want(t, 401)
+		env.tryLogin(c.email, "not the password").want(t, 401)
 	}
-	d.reset(token, next).want(t, 204)
+	env.reset(token, next).want(t, 204)
 	c.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
-	d.refresh(c.refreshWith).want(t, 401, "invalid_token")
-	d.reset(token, "a third lamp in the hallway").want(t, 401, "invalid_token")
-	d.reset(first, "a third lamp in the hallway").want(t, 401, "invalid_token") // void with the other
-	d.login(c.email, next)                                                      // the failures are forgotten, too
-	d.tryLogin(c.email, goodPassword).want(t, 401, "invalid_credentials")
+	env.refresh(c.refreshWith).want(t, 401, "invalid_token")
+	env.reset(token, "a third lamp in the hallway").want(t, 401, "invalid_token")
+	env.reset(first, "a third lamp in the hallway").want(t, 401, "invalid_token") // void with the other
+	env.login(c.email, next)                                                      // the failures are forgotten, too
+	env.tryLogin(c.email, goodPassword).want(t, 401, "invalid_credentials")
 }
 
 func TestResetTokensEndAfterTenMinutesAndAnEmptyOneIsNone(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
-	d.forgot(c.email).want(t, 202)
-	token := d.mailedToken(c.id)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
+	env.forgot(c.email).want(t, 202)
+	token := env.mailedToken(c.id)
 	const next = "another lamp in the hallway"
-	d.reset("", next).want(t, 422)
-	d.reset(strings.Repeat("A", 43), next).want(t, 401, "invalid_token")
-	d.reset(token+"=", next).want(t, 401, "invalid_token")
-	d.reset(c.refreshWith, next).want(t, 401, "invalid_token")
-	d.clock.advance(10*time.Minute + time.Second)
-	d.reset(token, next).want(t, 401, "invalid_token")
-	d.login(c.email, goodPassword)
+	env.reset("", next).want(t, 422)
+	env.reset(strings.Repeat("A", 43), next).want(t, 401, "invalid_token")
+	env.reset(token+"=", next).want(t, 401, "invalid_token")
+	env.reset(c.refreshWith, next).want(t, 401, "invalid_token")
+	env.clock.advance(10*time.Minute + time.Second)
+	env.reset(token, next).want(t, 401, "invalid_token")
+	env.login(c.email, goodPassword)
 }
 
 func TestAResetSpentTwiceAtTheSameTimeIsSpentOnce(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	for range 3 {
-		d.forgot(c.email).want(t, 202)
-		token := d.mailedToken(c.id)
+		env.forgot(c.email).want(t, 202)
+		token := env.mailedToken(c.id)
 		won := 0
-		for _, a := range atOnce(10, func(int) answer { return d.reset(token, "another lamp in the hallway") }) {
+		for _, a := range atOnce(10, func(int) answer { return env.reset(token, "another lamp in the hallway") }) {
 			if a.status == 204 {
 				won++
 			} else if a.status != 401 {
@@ -89,77 +89,77 @@ func TestAResetSpentTwiceAtTheSameTimeIsSpentOnce(t *testing.T) {
 	}
 }
 
-func TestForgotSaysNothingAndMailsAnAccountThreeTimesAnHour(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+func TestForgotAnswersAlikeAndMailsAnAccountThreeTimesAnHour(t *testing.T) {
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	from := []string{"X-Forwarded-For", freshAddress()}
-	known := d.forgot(c.email, from...).want(t, 202)
-	for _, email := range []string{"nobody@desk.test", "not an address", c.email, c.email, c.email, c.email} {
-		a := d.forgot(email, from...).want(t, 202)
+	known := env.forgot(c.email, from...).want(t, 202)
+	for _, email := range []string{"nobody@fixdesk.test", "not an address", c.email, c.email, c.email, c.email} {
+		a := env.forgot(email, from...).want(t, 202)
 		if a.text != known.text || a.header.Get("RateLimit") != "" {
-			t.Errorf("%s can be told apart: %s", email, a.text)
+			t.Errorf("%s is answered otherwise: %s", email, a.text)
 		}
 	}
 	mails := "select count(*) from outbox where kind = 'password_reset'"
-	if n := d.count(mails); n != 3 {
+	if n := env.count(mails); n != 3 {
 		t.Errorf("%d mails", n)
 	}
-	d.clock.advance(time.Hour + time.Second)
-	d.forgot(c.email, from...).want(t, 202)
-	if n := d.count(mails); n != 4 {
+	env.clock.advance(time.Hour + time.Second)
+	env.forgot(c.email, from...).want(t, 202)
+	if n := env.count(mails); n != 4 {
 		t.Errorf("%d mails an hour later", n)
 	}
 }
 
-func TestForgotRequestsOfOthersLeaveOnesOwn(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+func TestForgotRequestsOfOtherNetworksLeaveOnesQuota(t *testing.T) {
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	mails := "select count(*) from outbox where kind = 'password_reset'"
 	stranger := []string{"X-Forwarded-For", freshAddress()}
 	for range 4 {
-		d.forgot(c.email, stranger...).want(t, 202)
+		env.forgot(c.email, stranger...).want(t, 202)
 	}
-	if n := d.count(mails); n != 3 { // the control: the stranger's own quota ends
+	if n := env.count(mails); n != 3 { // the control: the stranger's own quota ends
 		t.Errorf("%d mails for the stranger", n)
 	}
-	first := d.mailedToken(c.id)
-	d.forgot(c.email).want(t, 202)
-	own := d.mailedToken(c.id)
-	if n := d.count(mails); n != 4 || own == first {
+	first := env.mailedToken(c.id)
+	env.forgot(c.email).want(t, 202)
+	own := env.mailedToken(c.id)
+	if n := env.count(mails); n != 4 || own == first {
 		t.Errorf("%d mails after the person's own request", n)
 	}
 	// All networks together send 5 mails in 5 minutes; then the newest token is good for 5 minutes.
 	for range 4 {
-		d.forgot(c.email).want(t, 202)
+		env.forgot(c.email).want(t, 202)
 	}
-	if n := d.count(mails); n != 5 {
+	if n := env.count(mails); n != 5 {
 		t.Errorf("%d mails from many networks", n)
 	}
-	d.clock.advance(5*time.Minute - 5*time.Second)
-	d.reset(d.mailedToken(c.id), "another lamp in the hallway").want(t, 204)
+	env.clock.advance(5*time.Minute - 5*time.Second)
+	env.reset(env.mailedToken(c.id), "another lamp in the hallway").want(t, 204)
 }
 
 func TestEachMailedResetTokenIsGoodUntilOneIsUsed(t *testing.T) {
-	d := newDesk(t)
-	c := d.approved(RoleCustomer)
+	env := newTestEnv(t)
+	c := env.approved(RoleCustomer)
 	var tokens []string
 	for range 3 {
-		d.forgot(c.email).want(t, 202)
-		tokens = append(tokens, d.mailedToken(c.id))
+		env.forgot(c.email).want(t, 202)
+		tokens = append(tokens, env.mailedToken(c.id))
 	}
-	d.reset(tokens[1], "another lamp in the hallway").want(t, 204)
-	d.reset(tokens[0], "a third lamp in the hallway").want(t, 401, "invalid_token")
-	d.reset(tokens[2], "a third lamp in the hallway").want(t, 401, "invalid_token")
+	env.reset(tokens[1], "another lamp in the hallway").want(t, 204)
+	env.reset(tokens[0], "a third lamp in the hallway").want(t, 401, "invalid_token")
+	env.reset(tokens[2], "a third lamp in the hallway").want(t, 401, "invalid_token")
 }
 
 func TestForgotTakesTheSameTimeAtLeast(t *testing.T) {
-	d := newDesk(t)
-	d.service.forgotTakes = 150 * time.Millisecond
-	c := d.approved(RoleCustomer)
-	for _, email := range []string{c.email, "nobody@desk.test"} {
+	env := newTestEnv(t)
+	env.service.minForgotTime = 150 * time.Millisecond
+	c := env.approved(RoleCustomer)
+	for _, email := range []string{c.email, "nobody@fixdesk.test"} {
 		start := time.Now()
-		d.forgot(email).want(t, 202)
-		if took := time.Since(start); took < d.service.forgotTakes {
+		env.forgot(email).want(t, 202)
+		if took := time.Since(start); took < env.service.minForgotTime {
 			t.Errorf("%s took %s", email, took)
 		}
 	}

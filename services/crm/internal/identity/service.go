@@ -15,20 +15,19 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// How long things live.
+// Lifetimes.
 const (
-	accessTTL    = 10 * time.Minute
-	sessionTTL   = 24 * time.Hour
-	refreshGrace = 10 * time.Second // for a client that lost the answer
-	resetTTL     = 10 * time.Minute
-	// verificationTTL is long, since nobody waits for that mail.
+	accessTTL       = 10 * time.Minute
+	sessionTTL      = 24 * time.Hour
+	refreshGrace    = 10 * time.Second // for a client that lost the answer
+	resetTTL        = 10 * time.Minute
 	verificationTTL = 24 * time.Hour
 )
 
 // Audience is the aud of a user's access token (RFC 9068).
 const Audience = "fixdesk"
 
-// Config is what the service is made of. Everything but SendVerification
+// Config is what the service needs. Everything but SendVerification
 // and AuditRetention is required.
 type Config struct {
 	Pool     *pgxpool.Pool
@@ -42,39 +41,39 @@ type Config struct {
 	SendVerification bool
 	// AuditRetention is how long audit events are kept at least; 0 is for ever.
 	AuditRetention time.Duration
-	Wake           func() // tells the relay that the outbox has something
+	Wake           func() // is called after a commit that may have written to the outbox
 	Log            *slog.Logger
 }
 
-// Service is the use cases of this room. It is safe for concurrent use, by any
+// Service has the use cases of this package. It is safe for concurrent use, by any
 // number of replicas on one database.
 type Service struct {
 	Config
 	q      *crmdb.Queries
 	hasher *hasher
-	// forgotTakes is how long a request for a password reset takes at least, so
-	// that the time doesn't tell whether the address is known.
-	forgotTakes time.Duration
+	// minForgotTime is the least duration of a request for a password reset, which
+	// hides whether the address is known.
+	minForgotTime time.Duration
 }
 
 // New makes the service.
 func New(c Config) *Service {
-	return &Service{Config: c, q: crmdb.New(c.Pool), hasher: newHasher(c.HashCost), forgotTakes: 100 * time.Millisecond}
+	return &Service{Config: c, q: crmdb.New(c.Pool), hasher: newHasher(c.HashCost), minForgotTime: 100 * time.Millisecond}
 }
 
-// now is in the database's precision, so that what is answered on writing is
-// what is read later.
+// now has the database's precision, so that an answer to a write equals a later
+// read.
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
 
-// inTx runs f in a transaction, again where the database or the assignment of
-// tickets asks for that. f must not keep anything from a run that failed.
+// inTx runs f in a transaction, and repeats it as pg.Retry does. f must not keep
+// anything from a run that failed.
 func (s *Service) inTx(ctx context.Context, f func(q *crmdb.Queries) error) error {
 	return pg.Retry(ctx, func() error {
 		return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error { return f(crmdb.New(tx)) })
 	})
 }
 
-// Position is where a page of a list begins: after this row, newest first.
+// Position is the row after which a page of a list begins, newest first.
 type Position struct {
 	At time.Time
 	ID uuid.UUID
@@ -90,7 +89,7 @@ func (p *Position) args() (*time.Time, uuid.UUID) {
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 var (
-	errInvalidToken    = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid, or is valid no more. Sign in again.")
+	errInvalidToken    = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid, or not valid any more. Sign in again.")
 	errResetToken      = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "This token is unknown, used or expired. Ask for another one.")
 	errVerifyToken     = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "This token is unknown, used or expired, or the address has changed. Ask for another one.")
 	errCredentials     = errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "The address or the password is wrong.")

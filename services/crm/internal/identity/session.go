@@ -14,11 +14,11 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// Refresh spends a refresh token and gives the next one with a new access
-// token. Who presents a spent token within 10 seconds, its successor being
-// unused, lost the answer and gets the same successor again; anybody else has a
-// token that was stolen from one side or the other, and the session ends (RFC
-// 9700 section 4.14.2). errs.CodeInvalidToken in every case of refusal.
+// Refresh spends a refresh token and returns the next one with a new access token.
+// A spent token that is presented again within 10 seconds, while its successor is
+// unused, comes from a client that lost the answer: it gets the same successor
+// again. Later, one of two parties has a stolen token, and the session ends (RFC
+// 9700, section 4.14.2). Every refusal is errs.CodeInvalidToken.
 func (s *Service) Refresh(ctx context.Context, token, userAgent string) (Grant, error) {
 	presented, err := parseSecret(token)
 	if err != nil {
@@ -39,8 +39,8 @@ func (s *Service) Refresh(ctx context.Context, token, userAgent string) (Grant, 
 	return grant, nil
 }
 
-// rotate returns a refusal apart from the error, since what it writes on reuse
-// has to be committed.
+// rotate returns a refusal apart from the error, since the end of the session on
+// reuse has to be committed.
 func (s *Service) rotate(ctx context.Context, q *crmdb.Queries, presented secret, userAgent string) (_ Grant, refusal, err error) {
 	now := s.now()
 	stored, err := q.RefreshTokenLock(ctx, presented.hash())
@@ -77,8 +77,8 @@ func (s *Service) rotate(ctx context.Context, q *crmdb.Queries, presented secret
 	return grant, nil, err
 }
 
-// successor spends the presented token, or finds the successor of one that was
-// spent a moment ago.
+// successor spends the presented token, or returns the successor of one that was
+// spent within refreshGrace.
 func successor(ctx context.Context, q *crmdb.Queries, presented secret, stored crmdb.RefreshTokenLockRow, now time.Time) (next secret, reused bool, err error) {
 	if stored.SpentAt != nil {
 		if now.Sub(*stored.SpentAt) > refreshGrace {
@@ -89,7 +89,7 @@ func successor(ctx context.Context, q *crmdb.Queries, presented secret, stored c
 		}
 		used, err := q.RefreshTokenIsSpent(ctx, next.hash())
 		if err != nil {
-			return secret{}, false, fmt.Errorf("look at the successor: %w", err)
+			return secret{}, false, fmt.Errorf("read the successor: %w", err)
 		}
 		return next, used, nil
 	}
@@ -118,7 +118,7 @@ func endReused(ctx context.Context, q *crmdb.Queries, userID, sessionID uuid.UUI
 	return record(ctx, q, now, audit{kind: auditRefreshReused, actor: userID, object: sessionID})
 }
 
-// Session is one sign-in of a user that still works.
+// Session is a valid session of a user.
 type Session struct {
 	ID                           uuid.UUID
 	CreatedAt, UsedAt, ExpiresAt time.Time // UsedAt: signed in or refreshed
@@ -166,7 +166,7 @@ func (s *Service) EndSessions(ctx context.Context, actor Principal, userID uuid.
 // once, on every replica.
 func (s *Service) Logout(ctx context.Context, p Principal) error {
 	err := s.endSession(ctx, p, p.SessionID, auditLoggedOut)
-	if errs.HasCode(err, errs.CodeNotFound) { // ended by a twin of this request
+	if errs.HasCode(err, errs.CodeNotFound) { // ended by another request
 		return nil
 	}
 	return err

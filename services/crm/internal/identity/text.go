@@ -17,7 +17,7 @@ const (
 
 func cleanName(s string) (string, error) { return text.Name(s, maxNameLength) }
 
-// cleanReason may give an empty text.
+// cleanReason allows an empty text.
 func cleanReason(s string) (string, error) {
 	if strings.TrimSpace(s) == "" {
 		return "", nil

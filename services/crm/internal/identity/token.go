@@ -11,14 +11,14 @@ import (
 	"fmt"
 )
 
-// secretLength is the length of refresh and reset tokens in bytes: 256 bits, so
-// that nobody guesses one and a plain SHA-256 is enough to store it by.
+// secretLength is the length of opaque tokens in bytes. 256 random bits can't be
+// guessed, so that a plain SHA-256 is enough for the stored hash.
 const secretLength = 32
 
-// secret is an opaque token before it is spelt. It must never be logged.
+// secret is an opaque token in binary. It must never be logged.
 type secret [secretLength]byte
 
-var errSecret = errors.New("not a token of ours")
+var errSecret = errors.New("not an opaque token")
 
 func newSecret() secret {
 	var s secret
@@ -26,7 +26,7 @@ func newSecret() secret {
 	return s
 }
 
-// parseSecret reads a token; there is one spelling for each.
+// parseSecret decodes a token; each has exactly one encoding.
 func parseSecret(text string) (secret, error) {
 	var s secret
 	if len(text) != base64.RawURLEncoding.EncodedLen(secretLength) {
@@ -39,7 +39,7 @@ func parseSecret(text string) (secret, error) {
 	return secret(raw), nil
 }
 
-// text is the spelling that goes to the client, and nowhere else.
+// text is the encoding for the client or the mail, and for nothing else.
 func (s secret) text() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
 
 // String keeps a token out of logs and errors.
@@ -48,14 +48,14 @@ func (s secret) String() string { return "[token]" }
 // GoString keeps a token out of %#v.
 func (s secret) GoString() string { return "[token]" }
 
-// hash is what is stored in place of the token.
+// hash is stored instead of the token.
 func (s secret) hash() []byte {
 	sum := sha256.Sum256(s[:])
 	return sum[:]
 }
 
-// seal encrypts the successor so that only who holds s can read it: the key is
-// derived from s (HKDF, RFC 5869), of which the database knows the hash alone.
+// seal encrypts the successor for the holder of s: the key is derived from s (HKDF,
+// RFC 5869), of which the database has the hash alone.
 func (s secret) seal(successor secret) ([]byte, error) {
 	aead, err := s.aead()
 	if err != nil {
@@ -64,7 +64,7 @@ func (s secret) seal(successor secret) ([]byte, error) {
 	return aead.Seal(nil, nil, successor[:], nil), nil
 }
 
-// open reads what seal wrote.
+// open decrypts the result of seal.
 func (s secret) open(sealed []byte) (secret, error) {
 	aead, err := s.aead()
 	if err != nil {

@@ -24,7 +24,7 @@ func TestOnlyWhoHoldsTheSpentTokenCanReadItsSuccessor(t *testing.T) {
 		t.Error("what the database knows opens it")
 	}
 	if bytes.Contains(sealed, next[:]) {
-		t.Error("the successor stands in the clear")
+		t.Error("the successor is not encrypted")
 	}
 	sealed[len(sealed)-1] ^= 1
 	if _, err := spent.open(sealed); err == nil {

@@ -19,8 +19,8 @@ import (
 	"fixdesk/services/crm/internal/outbox"
 )
 
-// UserFilter narrows the list of users; zero values don't. Q is looked for in
-// names and addresses, literally and without case.
+// UserFilter selects users; a zero field selects all. Q is searched in names and
+// addresses, literally and without case.
 type UserFilter struct {
 	Role   Role
 	Status Status
@@ -83,7 +83,7 @@ func pattern(q string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(q) + "%"
 }
 
-// User gives one user; errs.CodeNotFound if there is none.
+// User returns one user; errs.CodeNotFound if there is none.
 func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 	row, err := s.q.UserGet(ctx, id)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -97,8 +97,8 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 
 var errReasonAlone = errors.New("goes with status rejected or suspended")
 
-// clean gives the change as it will be stored, or reports every field that is
-// wrong.
+// clean returns the change as it will be stored, or an error with every field
+// that is wrong.
 func (c Change) clean() (Change, error) {
 	var wrong fieldErrors
 	if c.Name != nil {
@@ -143,7 +143,7 @@ func (s *Service) ChangeUser(ctx context.Context, actor Principal, id uuid.UUID,
 			return explain(err)
 		}
 		if after != before {
-			d := decision{actor: actor, before: before, after: after, reason: c.Reason, auditKind: auditUserChanged}
+			d := userChange{actor: actor, before: before, after: after, reason: c.Reason, auditKind: auditUserChanged}
 			if after, err = s.writeChange(ctx, q, d); err != nil {
 				return err
 			}
@@ -160,7 +160,7 @@ func (s *Service) ChangeUser(ctx context.Context, actor Principal, id uuid.UUID,
 	return after, nil
 }
 
-// setAvailable does nothing where available is nil.
+// setAvailable changes nothing where available is nil.
 func (s *Service) setAvailable(ctx context.Context, q *crmdb.Queries, u User, available *bool, handOver bool) error {
 	if available == nil {
 		return nil
@@ -182,17 +182,17 @@ func lockUser(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (User, error)
 	return userOf(crmdb.UserGetRow(row)), nil
 }
 
-// explain gives the refusal of the rules as an error of the API.
+// explain makes an error of the rules one of the API.
 func explain(err error) error {
-	var step errStep
+	var step transitionError
 	if errors.As(err, &step) {
 		return errs.New(errs.Conflict, errs.CodeInvalidTransition, step.Error())
 	}
 	return err
 }
 
-// decision is a change of a user on its way into the database.
-type decision struct {
+// userChange is a change of a user that is to be stored.
+type userChange struct {
 	actor         Principal
 	before, after User
 	reason        string
@@ -202,9 +202,9 @@ type decision struct {
 // writeChange writes a user's change with all that follows from it: sessions end
 // with the approval, the assignment has the engineers who may act, the person is
 // notified, the audit has an entry. The caller holds the user's row lock.
-func (s *Service) writeChange(ctx context.Context, q *crmdb.Queries, d decision) (User, error) {
+func (s *Service) writeChange(ctx context.Context, q *crmdb.Queries, d userChange) (User, error) {
 	if loses(d.before, d.after, RoleAdmin) {
-		if err := keepAnAdmin(ctx, q, d.before.ID); err != nil {
+		if err := requireAnotherAdmin(ctx, q, d.before.ID); err != nil {
 			return User{}, err
 		}
 	}
@@ -235,9 +235,10 @@ func (s *Service) writeChange(ctx context.Context, q *crmdb.Queries, d decision)
 	})
 }
 
-// keepAnAdmin refuses to take away the last approved admin. Whoever takes one
-// away does so alone, so two who demote each other can't both succeed.
-func keepAnAdmin(ctx context.Context, q *crmdb.Queries, id uuid.UUID) error {
+// requireAnotherAdmin fails where no other approved admin exists. It holds a lock
+// until the end of the transaction, so that two admins who demote each other don't
+// both succeed.
+func requireAnotherAdmin(ctx context.Context, q *crmdb.Queries, id uuid.UUID) error {
 	if err := q.AdminChangesLock(ctx); err != nil {
 		return fmt.Errorf("lock changes of admins: %w", err)
 	}
@@ -251,7 +252,7 @@ func keepAnAdmin(ctx context.Context, q *crmdb.Queries, id uuid.UUID) error {
 	return nil
 }
 
-func moveEngineer(ctx context.Context, q *crmdb.Queries, d decision) error {
+func moveEngineer(ctx context.Context, q *crmdb.Queries, d userChange) error {
 	switch {
 	case gains(d.before, d.after, RoleEngineer):
 		return assignment.Join(ctx, q, d.after.ID)
@@ -262,7 +263,7 @@ func moveEngineer(ctx context.Context, q *crmdb.Queries, d decision) error {
 }
 
 // notifyOfChange mails a person what was changed of their account.
-func (s *Service) notifyOfChange(ctx context.Context, q *crmdb.Queries, d decision, now time.Time) error {
+func (s *Service) notifyOfChange(ctx context.Context, q *crmdb.Queries, d userChange, now time.Time) error {
 	if d.after.Email != d.before.Email {
 		if err := s.moveAddress(ctx, q, d, now); err != nil {
 			return err
@@ -285,9 +286,9 @@ func (s *Service) notifyOfChange(ctx context.Context, q *crmdb.Queries, d decisi
 	return outbox.Add(ctx, q, now, d.after.ID, notice.AccountChanged{To: person(d.after), Event: event, Reason: d.reason})
 }
 
-// moveAddress ends what was mailed to the old address, and informs both
-// addresses.
-func (s *Service) moveAddress(ctx context.Context, q *crmdb.Queries, d decision, now time.Time) error {
+// moveAddress voids the tokens that were mailed to the old address, and notifies
+// both addresses.
+func (s *Service) moveAddress(ctx context.Context, q *crmdb.Queries, d userChange, now time.Time) error {
 	if err := q.PasswordResetVoidAll(ctx, crmdb.PasswordResetVoidAllParams{UserID: d.after.ID, Now: now}); err != nil {
 		return fmt.Errorf("void reset tokens: %w", err)
 	}
@@ -304,7 +305,7 @@ func (s *Service) moveAddress(ctx context.Context, q *crmdb.Queries, d decision,
 
 // answerRegistration stores who decided, when and why, and informs the
 // applicant. It is false for a user whose role never needed approval.
-func answerRegistration(ctx context.Context, q *crmdb.Queries, d decision, now time.Time) (registered bool, err error) {
+func answerRegistration(ctx context.Context, q *crmdb.Queries, d userChange, now time.Time) (registered bool, err error) {
 	var reason *string
 	if d.reason != "" {
 		reason = &d.reason

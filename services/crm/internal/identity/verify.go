@@ -18,7 +18,7 @@ import (
 // VerifyEmail marks an address as verified with the token that was mailed to it,
 // once within 24 hours; the user's other tokens for that are void.
 // errs.CodeInvalidToken for a token that is unknown, used or expired, or whose
-// address is the user's no more.
+// address the user has no more.
 func (s *Service) VerifyEmail(ctx context.Context, token string) error {
 	presented, err := parseSecret(token)
 	if err != nil {
@@ -95,8 +95,7 @@ func (s *Service) verifyNew(ctx context.Context, q *crmdb.Queries, u User, now t
 	return err
 }
 
-// sendVerification writes the mail unless a limit is reached: then it gives the
-// refusal.
+// sendVerification writes the mail, or returns a refusal where a limit is reached.
 func sendVerification(ctx context.Context, q *crmdb.Queries, u User, now time.Time, quotas *[]Quota) (refusal, err error) {
 	for _, s := range []subject{
 		{verificationPerNetwork, network(obs.Client(ctx))},

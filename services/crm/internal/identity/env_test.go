@@ -61,8 +61,8 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// desk is the room behind its real router on a real database.
-type desk struct {
+// testEnv is the service behind its real router on a real database.
+type testEnv struct {
 	t       testing.TB
 	pool    *pgxpool.Pool
 	clock   *clock
@@ -75,39 +75,39 @@ type desk struct {
 	admin   *caller
 }
 
-func newDesk(t testing.TB) *desk { return newDeskAt(t, cheap) }
+func newTestEnv(t testing.TB) *testEnv { return newTestEnvAt(t, cheap) }
 
-func newDeskAt(t testing.TB, cost HashCost) *desk {
+func newTestEnvAt(t testing.TB, cost HashCost) *testEnv {
 	t.Helper()
-	d := &desk{t: t, pool: pgtest.New(t, db.CRM, "crm/migrations"), clock: &clock{}, log: &lockedBuffer{}}
+	env := &testEnv{t: t, pool: pgtest.New(t, db.CRM, "crm/migrations"), clock: &clock{}, log: &lockedBuffer{}}
 	keys, err := jwtauth.NewKeySet()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.keys = keys
-	d.service, d.api, d.url = d.replica(cost)
-	if _, err := d.service.CreateAdmin(context.Background(), "root@desk.test", goodPassword, "Root"); err != nil {
+	env.keys = keys
+	env.service, env.api, env.url = env.replica(cost)
+	if _, err := env.service.CreateAdmin(context.Background(), "root@fixdesk.test", goodPassword, "Root"); err != nil {
 		t.Fatal(err)
 	}
-	d.admin = d.login("root@desk.test", goodPassword)
-	return d
+	env.admin = env.login("root@fixdesk.test", goodPassword)
+	return env
 }
 
-// replica is another process on the same database: it shares nothing else but
-// the signing keys.
-func (d *desk) replica(cost HashCost) (*Service, *httpapi.API, string) {
-	d.t.Helper()
-	log := obs.NewLogger(d.log, slog.LevelDebug, obs.JSON)
+// replica is another instance of the service; it shares database and signing keys
+// with the first.
+func (env *testEnv) replica(cost HashCost) (*Service, *httpapi.API, string) {
+	env.t.Helper()
+	log := obs.NewLogger(env.log, slog.LevelDebug, obs.JSON)
 	s := New(Config{
-		Pool: d.pool, Keys: func() *jwtauth.KeySet { return d.keys },
-		Signer:   jwtauth.NewSigner(func() *jwtauth.KeySet { return d.keys }),
-		Verifier: jwtauth.NewVerifier(d.keys, testIssuer, Audience, d.clock.now),
-		Issuer:   testIssuer, HashCost: cost, Now: d.clock.now,
-		Wake: func() { d.woken.Add(1) }, Log: log,
+		Pool: env.pool, Keys: func() *jwtauth.KeySet { return env.keys },
+		Signer:   jwtauth.NewSigner(func() *jwtauth.KeySet { return env.keys }),
+		Verifier: jwtauth.NewVerifier(env.keys, testIssuer, Audience, env.clock.now),
+		Issuer:   testIssuer, HashCost: cost, Now: env.clock.now,
+		Wake: func() { env.woken.Add(1) }, Log: log,
 	})
-	s.forgotTakes = 0
+	s.minForgotTime = 0
 	api := httpapi.New(httpapi.Config{
-		Title: "Test", Version: "1", Logger: log, Registry: obs.NewRegistry("test", "1"), Now: d.clock.now,
+		Title: "Test", Version: "1", Logger: log, Registry: obs.NewRegistry("test", "1"), Now: env.clock.now,
 		Authenticate: s.Authenticate, Unavailable: pg.Unavailable,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Ready:          func(context.Context) (map[string]string, error) { return nil, nil },
@@ -116,11 +116,11 @@ func (d *desk) replica(cost HashCost) (*Service, *httpapi.API, string) {
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = httpapi.NewServer("", api.Handler())
 	server.Start()
-	d.t.Cleanup(server.Close)
+	env.t.Cleanup(server.Close)
 	return s, api, server.URL
 }
 
-// answer is what came back.
+// answer is an HTTP response.
 type answer struct {
 	status int
 	header http.Header
@@ -154,19 +154,19 @@ func (a answer) want(t testing.TB, status int, code ...string) answer {
 
 var addresses atomic.Int64
 
-// freshAddress is a client nobody has seen, so that limits of others don't count.
+// freshAddress is a new client address, without hits of other calls.
 func freshAddress() string {
 	n := addresses.Add(1)
 	return fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255)
 }
 
 // call makes a request; headers are pairs of name and value.
-func (d *desk) call(method, path, token string, body any, headers ...string) answer {
-	return d.callAt(d.url, method, path, token, body, headers...)
+func (env *testEnv) call(method, path, token string, body any, headers ...string) answer {
+	return env.callAt(env.url, method, path, token, body, headers...)
 }
 
-func (d *desk) callAt(url, method, path, token string, body any, headers ...string) answer {
-	d.t.Helper()
+func (env *testEnv) callAt(url, method, path, token string, body any, headers ...string) answer {
+	env.t.Helper()
 	var reader io.Reader
 	switch b := body.(type) {
 	case nil:
@@ -175,13 +175,13 @@ func (d *desk) callAt(url, method, path, token string, body any, headers ...stri
 	default:
 		data, err := json.Marshal(b)
 		if err != nil {
-			d.t.Fatal(err)
+			env.t.Fatal(err)
 		}
 		reader = bytes.NewReader(data)
 	}
 	req, err := http.NewRequest(method, url+path, reader)
 	if err != nil {
-		d.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	if reader != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -195,13 +195,13 @@ func (d *desk) callAt(url, method, path, token string, body any, headers ...stri
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		d.t.Error(err) // not Fatal: also called from goroutines
+		env.t.Error(err) // not Fatal: also called from goroutines
 		return answer{}
 	}
 	defer func() { _ = res.Body.Close() }()
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
-		d.t.Error(err)
+		env.t.Error(err)
 	}
 	a := answer{status: res.StatusCode, header: res.Header, text: string(data)}
 	_ = json.Unmarshal(data, &a.body)
@@ -210,78 +210,78 @@ func (d *desk) callAt(url, method, path, token string, body any, headers ...stri
 
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
-// caller is somebody who is signed in.
+// caller is a signed-in user.
 type caller struct {
-	d                   *desk
+	env                 *testEnv
 	id, email           string
 	access, refreshWith string
 }
 
 func (c *caller) call(method, path string, body any, headers ...string) answer {
-	c.d.t.Helper()
-	return c.d.call(method, path, c.access, body, headers...)
+	c.env.t.Helper()
+	return c.env.call(method, path, c.access, body, headers...)
 }
 
 func (c *caller) principal() Principal {
-	c.d.t.Helper()
-	ctx, err := c.d.service.Authenticate(context.Background(), c.access, anyRole)
+	c.env.t.Helper()
+	ctx, err := c.env.service.Authenticate(context.Background(), c.access, anyRole)
 	if err != nil {
-		c.d.t.Fatal(err)
+		c.env.t.Fatal(err)
 	}
 	return PrincipalFrom(ctx)
 }
 
-func (d *desk) tryLogin(email, password string, headers ...string) answer {
-	d.t.Helper()
-	return d.call("POST", "/v1/auth/login", "", map[string]any{"email": email, "password": password}, headers...)
+func (env *testEnv) tryLogin(email, password string, headers ...string) answer {
+	env.t.Helper()
+	return env.call("POST", "/v1/auth/login", "", map[string]any{"email": email, "password": password}, headers...)
 }
 
-func (d *desk) login(email, password string) *caller {
-	d.t.Helper()
-	a := d.tryLogin(email, password).want(d.t, 200)
+func (env *testEnv) login(email, password string) *caller {
+	env.t.Helper()
+	a := env.tryLogin(email, password).want(env.t, 200)
 	return &caller{
-		d: d, email: email, access: a.str("access_token"), refreshWith: a.str("refresh_token"),
+		env: env, email: email, access: a.str("access_token"), refreshWith: a.str("refresh_token"),
 		id: a.body["user"].(map[string]any)["id"].(string),
 	}
 }
 
-func (d *desk) register(role Role) (id, email string) {
-	d.t.Helper()
-	email = uuid.NewString() + "@desk.test"
-	a := d.call("POST", "/v1/auth/register", "", map[string]any{
+func (env *testEnv) register(role Role) (id, email string) {
+	env.t.Helper()
+	email = uuid.NewString() + "@fixdesk.test"
+	a := env.call("POST", "/v1/auth/register", "", map[string]any{
 		"name": "Somebody", "email": email, "password": goodPassword, "role": role,
-	}).want(d.t, 201)
+	}).want(env.t, 201)
 	return a.str("id"), email
 }
 
 // approved is a signed-in user of the role.
-func (d *desk) approved(role Role) *caller {
-	d.t.Helper()
-	id, email := d.register(role)
+func (env *testEnv) approved(role Role) *caller {
+	env.t.Helper()
+	id, email := env.register(role)
 	if role != RoleCustomer {
-		d.admin.call("POST", "/v1/registrations/"+id+"/approve", nil).want(d.t, 200)
+		env.admin.call("POST", "/v1/registrations/"+id+"/approve", nil).want(env.t, 200)
 	}
-	return d.login(email, goodPassword)
+	return env.login(email, goodPassword)
 }
 
-// count runs a query that gives one number.
-func (d *desk) count(query string, args ...any) int {
-	d.t.Helper()
+// count runs a query that returns one number.
+func (env *testEnv) count(query string, args ...any) int {
+	env.t.Helper()
 	var n int
-	if err := d.pool.QueryRow(context.Background(), query, args...).Scan(&n); err != nil {
-		d.t.Fatal(err)
+	if err := env.pool.QueryRow(context.Background(), query, args...).Scan(&n); err != nil {
+		env.t.Fatal(err)
 	}
 	return n
 }
 
-func (d *desk) exec(statement string, args ...any) {
-	d.t.Helper()
-	if _, err := d.pool.Exec(context.Background(), statement, args...); err != nil {
-		d.t.Fatal(err)
+func (env *testEnv) exec(statement string, args ...any) {
+	env.t.Helper()
+	if _, err := env.pool.Exec(context.Background(), statement, args...); err != nil {
+		env.t.Fatal(err)
 	}
 }
 
-// atOnce runs f n times at the same time and gives the answers.
+// atOnce runs f n times at the same time and returns the results.
 func atOnce[T any](n int, f func(i int) T) []T {
 	results := make([]T, n)
 	start := make(chan struct{})

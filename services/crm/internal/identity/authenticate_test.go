@@ -21,7 +21,7 @@ import (
 
 var b64 = base64.RawURLEncoding
 
-// forge spells a token with any header and claims; sign may be nil.
+// forge encodes a token with any header and claims; sign may be nil.
 func forge(t testing.TB, header, claims map[string]any, sign func(input []byte) []byte) string {
 	t.Helper()
 	h, err1 := json.Marshal(header)
@@ -36,27 +36,27 @@ func forge(t testing.TB, header, claims map[string]any, sign func(input []byte) 
 	return input + "." + b64.EncodeToString(sign([]byte(input)))
 }
 
-// signer is the desk's own private key, so that a forgery differs from a good
+// signer signs with the service's own key, so that a forgery differs from a valid
 // token in nothing but the attack.
-func (d *desk) signer() (kid string, public ed25519.PublicKey, sign func([]byte) []byte) {
-	d.t.Helper()
-	path := d.t.TempDir() + "/keys"
-	if err := d.keys.Save(path); err != nil {
-		d.t.Fatal(err)
+func (env *testEnv) signer() (kid string, public ed25519.PublicKey, sign func([]byte) []byte) {
+	env.t.Helper()
+	path := env.t.TempDir() + "/keys"
+	if err := env.keys.Save(path); err != nil {
+		env.t.Fatal(err)
 	}
 	var file struct {
 		Current struct{ Kid, X, D string }
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		d.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
-		d.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	seed, err := b64.DecodeString(file.Current.D)
 	if err != nil {
-		d.t.Fatal(err)
+		env.t.Fatal(err)
 	}
 	key := ed25519.NewKeyFromSeed(seed)
 	return file.Current.Kid, key.Public().(ed25519.PublicKey), func(in []byte) []byte { return ed25519.Sign(key, in) }
@@ -74,10 +74,10 @@ func with(base map[string]any, changes map[string]any) map[string]any {
 	return out
 }
 
-func TestForgedTokensAreRefusedAtTheDoor(t *testing.T) {
-	d := newDesk(t)
-	kid, public, sign := d.signer()
-	p := d.admin.principal()
+func TestForgedTokensAreRefused(t *testing.T) {
+	env := newTestEnv(t)
+	kid, public, sign := env.signer()
+	p := env.admin.principal()
 	now := time.Now().Unix()
 	header := map[string]any{"alg": "EdDSA", "typ": "at+jwt", "kid": kid}
 	claims := map[string]any{
@@ -96,7 +96,7 @@ func TestForgedTokensAreRefusedAtTheDoor(t *testing.T) {
 	strangerSigns := func(in []byte) []byte { return ed25519.Sign(stranger, in) }
 	jwk := map[string]any{"kty": "OKP", "crv": "Ed25519", "x": b64.EncodeToString(stranger.Public().(ed25519.PublicKey))}
 	good := forge(t, header, claims, sign)
-	d.call("GET", "/v1/me", good, nil).want(t, 200) // the control: the forge makes good ones, too
+	env.call("GET", "/v1/me", good, nil).want(t, 200) // the control: the forge makes good ones, too
 
 	type m = map[string]any
 	attacks := map[string]string{
@@ -147,15 +147,15 @@ func TestForgedTokensAreRefusedAtTheDoor(t *testing.T) {
 		"too long":              good + strings.Repeat("A", 8000),
 	}
 	for name, token := range attacks {
-		a := d.call("GET", "/v1/me", token, nil)
+		a := env.call("GET", "/v1/me", token, nil)
 		if a.status != 401 || a.str("code") != "invalid_token" || !strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Bearer") {
 			t.Errorf("%s: %d %s", name, a.status, a.text)
 		}
 	}
-	d.call("GET", "/v1/me", good, nil).want(t, 200)
+	env.call("GET", "/v1/me", good, nil).want(t, 200)
 }
 
-// respell changes bits of the last character that no decoder has to look at.
+// respell changes bits of the last character that a lenient decoder ignores.
 func respell(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1])
@@ -163,13 +163,13 @@ func respell(token string) string {
 }
 
 func TestTheAuthorizationHeaderIsReadStrictly(t *testing.T) {
-	d := newDesk(t)
-	token := d.admin.access
+	env := newTestEnv(t)
+	token := env.admin.access
 	for name, values := range map[string][]string{
 		"none": nil, "empty": {""}, "no scheme": {token}, "basic": {"Basic cm9vdDpyb290"}, "two headers": {"Bearer " + token, "Bearer " + token},
-		"two tokens": {"Bearer " + token + ", Bearer " + token}, "space inside": {"Bearer  " + token}, "refresh token": {"Bearer " + d.admin.refreshWith},
+		"two tokens": {"Bearer " + token + ", Bearer " + token}, "space inside": {"Bearer  " + token}, "refresh token": {"Bearer " + env.admin.refreshWith},
 	} {
-		req, err := http.NewRequest("GET", d.url+"/v1/me", nil)
+		req, err := http.NewRequest("GET", env.url+"/v1/me", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,34 +183,34 @@ func TestTheAuthorizationHeaderIsReadStrictly(t *testing.T) {
 			t.Errorf("%s: %d", name, res.StatusCode)
 		}
 	}
-	d.call("GET", "/v1/me?access_token="+token, "", nil).want(t, 401, "invalid_token")
-	d.call("GET", "/v1/me", "", nil, "Cookie", "access_token="+token).want(t, 401, "invalid_token")
-	d.call("GET", "/v1/me", "", nil, "Authorization", "bearer "+token).want(t, 200)
+	env.call("GET", "/v1/me?access_token="+token, "", nil).want(t, 401, "invalid_token")
+	env.call("GET", "/v1/me", "", nil, "Cookie", "access_token="+token).want(t, 401, "invalid_token")
+	env.call("GET", "/v1/me", "", nil, "Authorization", "bearer "+token).want(t, 200)
 }
 
-func TestSigningKeysRotateWithoutLosingAnyone(t *testing.T) {
-	d := newDesk(t)
-	before := d.admin.access
-	keys := func() *jwtauth.KeySet { return d.keys }
-	d.service.Verifier = jwtauth.NewVerifier(source{keys}, testIssuer, Audience, d.clock.now)
+func TestSigningKeysRotateWithoutEndingSessions(t *testing.T) {
+	env := newTestEnv(t)
+	before := env.admin.access
+	keys := func() *jwtauth.KeySet { return env.keys }
+	env.service.Verifier = jwtauth.NewVerifier(source{keys}, testIssuer, Audience, env.clock.now)
 	rotate := func() {
 		t.Helper()
-		next, err := d.keys.Rotate()
+		next, err := env.keys.Rotate()
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.keys = next
+		env.keys = next
 	}
 	rotate()
-	d.call("GET", "/v1/me", before, nil).want(t, 200)
-	after := d.refresh(d.admin.refreshWith).want(t, 200).str("access_token")
-	d.call("GET", "/v1/me", after, nil).want(t, 200)
-	if n := len(d.call("GET", "/.well-known/jwks.json", "", nil).want(t, 200).body["keys"].([]any)); n != 3 {
+	env.call("GET", "/v1/me", before, nil).want(t, 200)
+	after := env.refresh(env.admin.refreshWith).want(t, 200).str("access_token")
+	env.call("GET", "/v1/me", after, nil).want(t, 200)
+	if n := len(env.call("GET", "/.well-known/jwks.json", "", nil).want(t, 200).body["keys"].([]any)); n != 3 {
 		t.Errorf("%d keys are published", n)
 	}
 	rotate()
-	d.call("GET", "/v1/me", after, nil).want(t, 200)
-	d.call("GET", "/v1/me", before, nil).want(t, 401, "invalid_token") // the control: its key is gone
+	env.call("GET", "/v1/me", after, nil).want(t, 200)
+	env.call("GET", "/v1/me", before, nil).want(t, 401, "invalid_token") // the control: its key is gone
 }
 
 // source follows the key set as a key file does.
@@ -218,16 +218,16 @@ type source struct{ keys func() *jwtauth.KeySet }
 
 func (s source) PublicKey(kid string) (ed25519.PublicKey, error) { return s.keys().PublicKey(kid) }
 
-func FuzzBearersAreRefusedNotFeared(f *testing.F) {
-	d := newDesk(f)
-	f.Add(d.admin.access + "x")
+func FuzzBearersAreRefused(f *testing.F) {
+	env := newTestEnv(f)
+	f.Add(env.admin.access + "x")
 	f.Add("a.b.c")
 	f.Add("eyJhbGciOiJub25lIn0..")
 	f.Fuzz(func(t *testing.T, bearer string) {
-		if bearer == d.admin.access {
+		if bearer == env.admin.access {
 			return
 		}
-		_, err := d.service.Authenticate(t.Context(), bearer, anyRole)
+		_, err := env.service.Authenticate(t.Context(), bearer, anyRole)
 		if codeOf(err) != "invalid_token" {
 			t.Errorf("%q: %v", bearer, err)
 		}
