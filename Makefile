@@ -13,7 +13,8 @@ MODULES := db deploy/bench deploy/local pkg services/crm services/notification
 WITHPG := go run ./pkg/dev/pgtest/withpg
 
 # Packages whose tests repeat their faults FIXDESK_TRIALS times.
-LONG := fixdesk/deploy/local/internal/faulttest fixdesk/services/crm/internal/app fixdesk/services/notification/internal/app
+LONG := fixdesk/deploy/local/internal/faulttest fixdesk/services/crm/internal/app fixdesk/services/crm/internal/identity \
+	fixdesk/services/notification/internal/app
 
 # Packages with goroutines of their own that share memory. The other packages
 # are concurrent in the database alone, where the race detector sees nothing.

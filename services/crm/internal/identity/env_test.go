@@ -75,7 +75,13 @@ type testEnv struct {
 	admin   *caller
 }
 
-func newTestEnv(t testing.TB) *testEnv { return newTestEnvAt(t, cheap) }
+// newTestEnv makes the test run in parallel with others, since they share nothing.
+func newTestEnv(t testing.TB) *testEnv {
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
+	return newTestEnvAt(t, cheap)
+}
 
 func newTestEnvAt(t testing.TB, cost HashCost) *testEnv {
 	t.Helper()

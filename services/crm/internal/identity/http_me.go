@@ -112,15 +112,18 @@ func exportStream(ctx context.Context, s *Service, id uuid.UUID) (httpapi.Stream
 	}
 	return func(ctx context.Context, w *httpapi.StreamWriter) error {
 		w.SetHeader("Content-Disposition", `attachment; filename="export.json"`)
-		return write(ctx, deadlineWriter{w})
+		return write(ctx, deadlineWriter{w, s.Now})
 	}, nil
 }
 
 // deadlineWriter sets a deadline for each write.
-type deadlineWriter struct{ w *httpapi.StreamWriter }
+type deadlineWriter struct {
+	w   *httpapi.StreamWriter
+	now func() time.Time
+}
 
 func (d deadlineWriter) Write(b []byte) (int, error) {
-	if err := d.w.SetWriteDeadline(time.Now().Add(exportStall)); err != nil {
+	if err := d.w.SetWriteDeadline(d.now().Add(exportStall)); err != nil {
 		return 0, err
 	}
 	return d.w.Write(b)
