@@ -119,18 +119,6 @@ func (l limit) reset(ctx context.Context, q *crmdb.Queries, who string) error {
 	return nil
 }
 
-// CountTowards counts one action of who towards a limit of so many in any span of
-// time, in the transaction of q; the limit holds across replicas. name is shown to
-// clients, in lower case with hyphens. The error is errs.CodeRateLimited, with the
-// quota, where the limit is reached.
-func CountTowards(ctx context.Context, q *crmdb.Queries, name string, maximum int, span time.Duration, who string, now time.Time) (Quota, error) {
-	u, ok, err := limit{name, maximum, span}.hit(ctx, q, who, now)
-	if err == nil && !ok {
-		err = u.refusal(now)
-	}
-	return u.at(now), err
-}
-
 // clientOf is the client's address, nil where it is unknown.
 func clientOf(ctx context.Context) *netip.Addr {
 	if a := obs.Client(ctx); a.IsValid() {

@@ -9,8 +9,8 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// AccountLimit allows an account to do something a number of times in any span
-// of time, across all replicas. Other packages use it for what they own.
+// AccountLimit allows an account an action so many times in any span of time,
+// across all replicas. It is for the actions of other packages.
 type AccountLimit struct{ limit limit }
 
 // NewAccountLimit makes a limit of that name.
@@ -22,14 +22,14 @@ func NewAccountLimit(name string, most int, span time.Duration) AccountLimit {
 // that count by the SQL function rate_limit_hit.
 func (l AccountLimit) Key(account uuid.UUID) string { return l.limit.key(account.String()) }
 
-// Max is how often it allows something within Span.
+// Max is how often the action is allowed within Span.
 func (l AccountLimit) Max() int32 { return int32(l.limit.max) } //nolint:gosec // a configured number of actions
 
 // Span is the length of its window.
 func (l AccountLimit) Span() time.Duration { return l.limit.span }
 
-// Hit counts one in the caller's transaction; rate_limited where the limit is
-// reached.
+// Hit counts one action in the caller's transaction; errs.CodeRateLimited where
+// the limit is reached.
 func (l AccountLimit) Hit(ctx context.Context, q *crmdb.Queries, account uuid.UUID, now time.Time) error {
 	u, ok, err := l.limit.hit(ctx, q, account.String(), now)
 	if err != nil || ok {
@@ -41,7 +41,7 @@ func (l AccountLimit) Hit(ctx context.Context, q *crmdb.Queries, account uuid.UU
 // Refusal is the error of an account that has reached the limit, with the time
 // after which one more is allowed.
 func (l AccountLimit) Refusal(ctx context.Context, q *crmdb.Queries, account uuid.UUID, now time.Time) error {
-	u, err := l.limit.look(ctx, q, account.String(), now)
+	u, err := l.limit.read(ctx, q, account.String(), now)
 	if err != nil {
 		return err
 	}
