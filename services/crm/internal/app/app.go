@@ -104,9 +104,10 @@ func (a *App) assemble(p parts, keys keySource) {
 		Queries: crmdb.New(a.pool), Client: client, Links: notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()},
 		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry,
 	})
+	check := func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) }
 	stream := eventstream.NewService(eventstream.Config{
 		Pool: a.pool, Now: p.now, Log: a.log, Registry: registry, Jobs: jobs,
-		Check: func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) },
+		Check: check,
 	})
 	wake := func() { relay.Wake(); stream.Wake() }
 	backlog := a.assignmentBacklog(p, wake, jobs)
@@ -119,7 +120,7 @@ func (a *App) assemble(p parts, keys keySource) {
 		Pool: a.pool, Mails: client, Now: p.now, Changed: wake,
 		ReopenWithin: a.config.ReopenWithin, PerHour: a.config.TicketsPerHour,
 	})
-	lists := ticketlist.NewService(a.pool, p.now)
+	lists := ticketlist.NewService(a.pool, p.now, check)
 	a.loops = []func(context.Context) error{relay.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, a.keyPurge(jobs).Run}
 	for _, job := range a.users.Jobs(jobs) {
 		a.loops = append(a.loops, job.Run)

@@ -69,6 +69,7 @@ var matrix = map[string]route{
 	"POST /v1/tickets":                         {want: "401 401 201 201 201 201 201", body: `{"title":"Another","description":"One more"}`},
 	"GET /v1/tickets":                          {want: "401 401 200 200 200 200 200", query: ticketQueries},
 	"GET /v1/tickets/counts":                   {want: "401 401 200 200 200 200 200", query: ticketQueries},
+	"GET /v1/tickets/export":                   {want: "401 401 200 200 200 200 200", query: ticketQueries},
 	"GET /v1/tickets/{id}":                     {want: "401 401 200 404 200 200 200"},
 	"PATCH /v1/tickets/{id}":                   {want: "401 401 200 404 200 403 200", body: `{"title":"Changed"}`},
 	"POST /v1/tickets/{id}/accept":             {want: "401 401 403 403 200 403 403"},

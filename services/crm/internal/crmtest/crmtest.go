@@ -112,6 +112,12 @@ func (d *Env) Authenticate(ctx context.Context, bearer string, allow []string) (
 	return identity.WithPrincipal(ctx, p), nil
 }
 
+// Check accepts a principal while they are approved and have the same role.
+func (d *Env) Check(ctx context.Context, p identity.Principal) error {
+	_, err := d.Authenticate(ctx, p.UserID.String(), []string{string(p.Role)})
+	return err
+}
+
 // Exec runs a statement.
 func (d *Env) Exec(sql string, args ...any) {
 	d.Helper()

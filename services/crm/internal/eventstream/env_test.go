@@ -16,10 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
 	"fixdesk/services/crm/internal/crmtest"
-	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/ticket"
 )
 
@@ -57,7 +55,7 @@ func (d *testEnv) newReplica(adjust func(*Service)) *replica {
 	d.Helper()
 	log := discard
 	registry := prometheus.NewRegistry()
-	service := NewService(Config{Pool: d.Pool, Now: d.Now, Log: log, Registry: registry, Check: d.check})
+	service := NewService(Config{Pool: d.Pool, Now: d.Now, Log: log, Registry: registry, Check: d.Check})
 	if adjust != nil {
 		adjust(service)
 	}
@@ -97,15 +95,6 @@ func serve(d *testEnv, handler http.Handler, service *Service) (url string, stop
 	}
 	d.Cleanup(stop)
 	return "http://" + l.Addr().String(), stop
-}
-
-// check is the check of an open stream: the bearer token is the caller's id.
-func (d *testEnv) check(ctx context.Context, p identity.Principal) error {
-	ctx, err := d.Authenticate(ctx, p.UserID.String(), ticket.Everybody)
-	if err == nil && identity.PrincipalFrom(ctx).Role != p.Role {
-		return errs.New(errs.Forbidden, errs.CodeForbidden, "No.")
-	}
-	return err
 }
 
 // receivedEvent is an event as a client reads it from a stream.

@@ -150,7 +150,7 @@ func TestNothingIsSentWhileItIsUnknownWhetherTheCallerMayRead(t *testing.T) {
 			if away.Load() {
 				return fmt.Errorf("read session: %w", &net.OpError{Op: "dial", Err: errors.New("refused")})
 			}
-			return d.check(ctx, p)
+			return d.Check(ctx, p)
 		}
 	})
 	l := d.connect(r.url, admin.ID.String(), "")

@@ -13,6 +13,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/ticket"
 )
 
@@ -22,12 +23,19 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.Everybody,
 		Summary:     "List and search tickets",
-		Description: "Customers see the tickets they reported, engineers and admins all. With Accept: text/csv the whole filtered list comes as one table; limit and cursor then mean nothing.",
+		Description: "Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export gives the whole filtered list as CSV.",
 		Errors:      []string{errs.CodeInvalidCursor},
-	}, h.list, httpapi.Alternative[listInput]{ContentType: "text/csv", Handler: h.table})
+	}, h.list)
+	httpapi.RegisterStream(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/tickets/export", ID: "export-tickets", Tag: "tickets", Allow: ticket.Everybody,
+		Summary: "A filtered list of tickets as CSV",
+		Description: "RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. " +
+			"Each ticket comes once, as it is when it is read; one that changes meanwhile can come after all others. The connection breaks when you may no longer read.",
+	}, "text/csv", h.export)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: ticket.Everybody,
-		Summary: "Totals of a filtered list, by status, priority and assignee",
+		Summary:     "Totals of a filtered list, by status, priority and assignee",
+		Description: "Of a search the newest 1,000 matches are counted; complete says whether that is all.",
 	}, h.counts)
 }
 
@@ -47,11 +55,19 @@ type FilterParams struct {
 	UpdatedAfter  time.Time `query:"updated_after"`
 }
 
-type listInput struct {
+// OrderParams are filters and order of a list. It is exported for huma, which
+// reads the fields of an embedded struct only then.
+type OrderParams struct {
 	FilterParams
 	Sort string `query:"sort" enum:"created_at,-created_at,updated_at,-updated_at,priority,-priority,relevance" default:"-created_at" doc:"- for descending. relevance goes with q: the best match first."`
+}
+
+type listInput struct {
+	OrderParams
 	httpapi.PageParams
 }
+
+type exportInput struct{ OrderParams }
 
 func (p FilterParams) filter(v ticket.Viewer) (Filter, error) {
 	f := Filter{
@@ -105,7 +121,7 @@ func distinct[T ~string](values []string) []T {
 	return list
 }
 
-func (in listInput) sort() (Sort, error) {
+func (in OrderParams) sort() (Sort, error) {
 	if in.Sort == string(ByRelevance) {
 		if strings.TrimSpace(in.Q) == "" {
 			return Sort{}, errs.Validation(errs.Field{Location: "query.sort", Message: "relevance goes with q"})
@@ -117,7 +133,7 @@ func (in listInput) sort() (Sort, error) {
 }
 
 // wanted is which tickets are asked for, in which order.
-func (in listInput) wanted(v ticket.Viewer) (Filter, Sort, error) {
+func (in OrderParams) wanted(v ticket.Viewer) (Filter, Sort, error) {
 	f, err := in.filter(v)
 	if err != nil {
 		return Filter{}, Sort{}, err
@@ -127,50 +143,29 @@ func (in listInput) wanted(v ticket.Viewer) (Filter, Sort, error) {
 }
 
 // scope is what a cursor is bound to: all that chooses and orders the rows.
-func (in listInput) scope(v ticket.Viewer) any {
+func (in OrderParams) scope(v ticket.Viewer) any {
 	return []any{"tickets", v.ID, v.Role, in.Sort, in.FilterParams}
 }
 
-type listAnswer struct {
-	Body httpapi.Page[ticket.TicketView]
-}
-
-func (h handlers) list(ctx context.Context, in *listInput) (*listAnswer, error) {
+func (h handlers) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[ticket.TicketView], error) {
 	v := ticket.ViewerFrom(ctx)
 	f, by, err := in.wanted(v)
 	if err != nil {
 		return nil, err
 	}
-	var from *Mark
-	if in.Cursor != "" {
-		mark, err := httpapi.DecodeCursor[Mark](in.Cursor, in.scope(v))
-		if err != nil {
-			return nil, err
-		}
-		from = &mark
-	}
-	tickets, mark, err := h.s.List(ctx, v, f, by, in.Limit, from)
-	if err != nil {
-		return nil, err
-	}
-	next := ""
-	if mark != nil {
-		if next, err = httpapi.EncodeCursor(*mark, in.scope(v)); err != nil {
-			return nil, err
-		}
-	}
-	items := make([]ticket.TicketView, len(tickets))
-	for i, t := range tickets {
-		items[i] = ticket.ViewTicket(v, t)
-	}
-	return &listAnswer{Body: httpapi.NewPage(items, next)}, nil
+	return httpapi.Pager[Row, Mark, ticket.TicketView]{
+		Filters:  in.scope(v),
+		Fetch:    func(after *Mark, n int) ([]Row, error) { return h.s.List(ctx, v, f, by, n, after) },
+		Position: func(r Row) Mark { return r.Mark },
+		View:     func(r Row) ticket.TicketView { return ticket.ViewTicket(v, r.Ticket) },
+	}.Page(ctx, in.PageParams)
 }
 
-// tableStall is how long a client may take to read what was sent of a table.
-const tableStall = 30 * time.Second
+// exportStall is how long a client may take to read what was sent of an export.
+const exportStall = 30 * time.Second
 
-func (h handlers) table(ctx context.Context, in *listInput) (httpapi.Stream, error) {
-	v := ticket.ViewerFrom(ctx)
+func (h handlers) export(ctx context.Context, in *exportInput) (httpapi.Stream, error) {
+	v, p := ticket.ViewerFrom(ctx), identity.PrincipalFrom(ctx)
 	f, by, err := in.wanted(v)
 	if err != nil {
 		return nil, err
@@ -180,18 +175,15 @@ func (h handlers) table(ctx context.Context, in *listInput) (httpapi.Stream, err
 		table := csv.NewWriter(w)
 		table.UseCRLF = true // RFC 4180, section 2
 		if err := table.Write(csvHeader); err != nil {
-			return fmt.Errorf("write table: %w", err)
+			return fmt.Errorf("write CSV: %w", err)
 		}
-		n := 0
-		err := h.s.Each(ctx, v, f, by, func(t ticket.Ticket) error {
-			if n++; n%500 == 1 {
-				if err := w.SetWriteDeadline(h.s.now().Add(tableStall)); err != nil {
-					return fmt.Errorf("bound the client: %w", err)
-				}
+		eachPage := func(ctx context.Context) error {
+			if err := w.SetWriteDeadline(h.s.now().Add(exportStall)); err != nil {
+				return fmt.Errorf("set the write deadline: %w", err)
 			}
-			return writeCSV(table, t)
-		})
-		if err != nil {
+			return h.s.check(ctx, p)
+		}
+		if err := h.s.Export(ctx, v, f, by, eachPage, func(t ticket.Ticket) error { return writeCSV(table, t) }); err != nil {
 			return err
 		}
 		table.Flush()

@@ -55,10 +55,10 @@ func TestNoDoorLetsACustomerReadWhatIsForStaff(t *testing.T) {
 			}
 		}
 		for _, query := range []string{"", "q=" + canary} {
-			response := d.table(context.Background(), server, who, query)
+			response := d.export(context.Background(), server, who, query)
 			data, err := io.ReadAll(response.Body)
 			if err != nil || strings.Contains(string(data), canary) || who.ID != reporter.ID && strings.Contains(string(data), raised.ID.String()) {
-				t.Errorf("the table of %s: %s %v", who.Role, data, err)
+				t.Errorf("the export of %s: %s %v", who.Role, data, err)
 			}
 			_ = response.Body.Close()
 		}

@@ -1,5 +1,4 @@
-// Package ticketlist finds tickets: filters, search, totals, and tables for
-// spreadsheets.
+// Package ticketlist finds tickets: filters, search, totals, and the export as CSV.
 package ticketlist
 
 import (
@@ -15,18 +14,21 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/ticket"
 )
 
 // Service reads lists of tickets.
 type Service struct {
-	pool *pgxpool.Pool
-	now  func() time.Time
+	pool  *pgxpool.Pool
+	now   func() time.Time
+	check func(context.Context, identity.Principal) error
 }
 
-// NewService makes the service.
-func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
-	return &Service{pool: pool, now: now}
+// NewService makes the service. check tells whether a caller may still read,
+// which a long export asks as it goes.
+func NewService(pool *pgxpool.Pool, now func() time.Time, check func(context.Context, identity.Principal) error) *Service {
+	return &Service{pool: pool, now: now, check: check}
 }
 
 // Filter says which tickets are wanted; a zero field filters nothing.
@@ -67,42 +69,41 @@ type Mark struct {
 	ID    uuid.UUID `json:"id"`
 }
 
-// List returns the tickets that the viewer may see and that pass the filter, at
-// most limit, and the mark of the next page; nil on the last.
-func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, limit int, from *Mark) ([]ticket.Ticket, *Mark, error) {
+// Row is a ticket of a list with its place in it.
+type Row struct {
+	ticket.Ticket
+	Mark Mark
+}
+
+// List returns the first n tickets behind a mark that the viewer may see and that
+// pass the filter; nil is the beginning.
+func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, n int, after *Mark) ([]Row, error) {
 	b := newStatement(v, f)
 	if b.impossible {
-		return []ticket.Ticket{}, nil, nil
+		return []Row{}, nil
 	}
-	sql, err := b.page(by, limit+1, from)
+	sql, err := b.page(by, n, after)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	rows, err := s.pool.Query(ctx, sql, b.args...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("list tickets: %w", err)
+		return nil, fmt.Errorf("list tickets: %w", err)
 	}
 	var (
-		row     crmdb.TicketGetRow
-		mark    string
-		last    Mark
-		next    *Mark
-		tickets = make([]ticket.Ticket, 0, min(limit, 100))
+		row  crmdb.TicketGetRow
+		mark string
+		list = make([]Row, 0, min(n, 101))
 	)
 	// Scanned by hand: by reflection it costs as much as all else here.
 	_, err = pgx.ForEachRow(rows, append(ticket.Targets(&row), &mark), func() error {
-		if len(tickets) == limit {
-			next = &last
-			return nil
-		}
-		tickets = append(tickets, ticket.FromRow(row))
-		last = Mark{Value: mark, ID: row.ID}
+		list = append(list, Row{Ticket: ticket.FromRow(row), Mark: Mark{Value: mark, ID: row.ID}})
 		return nil
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("list tickets: %w", err)
+		return nil, fmt.Errorf("list tickets: %w", err)
 	}
-	return tickets, next, nil
+	return list, nil
 }
 
 // Counts are the totals of a filtered list. Assignees counts each engineer's
@@ -160,28 +161,6 @@ func (s *Service) Count(ctx context.Context, v ticket.Viewer, f Filter) (Counts,
 	}
 	counts.Complete = b.search == "" || counts.Total < countedMatches
 	return counts, nil
-}
-
-// Each calls fn for every ticket of the filtered list, in order, reading them
-// in pages so that neither memory nor a transaction grows with the list.
-func (s *Service) Each(ctx context.Context, v ticket.Viewer, f Filter, by Sort, fn func(ticket.Ticket) error) error {
-	const page = 500
-	var from *Mark
-	for {
-		tickets, next, err := s.List(ctx, v, f, by, page, from)
-		if err != nil {
-			return err
-		}
-		for _, t := range tickets {
-			if err := fn(t); err != nil {
-				return err
-			}
-		}
-		if next == nil {
-			return nil
-		}
-		from = next
-	}
 }
 
 // decodeValue checks a mark's value against the sort key, so that a forged
