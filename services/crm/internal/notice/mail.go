@@ -19,7 +19,7 @@ type mail struct {
 // row is a short fact with its name.
 type row struct{ Label, Value string }
 
-// quote is a text that somebody wrote. It is set apart in both parts, so that
+// quote is a text that a person wrote. It is set apart in both parts, so that
 // it can't pass for ours.
 type quote struct{ Heading, Body string }
 
@@ -83,7 +83,7 @@ func (l mail) html() string {
 	return b.String()
 }
 
-// page fetches nothing from elsewhere: a mail must not tell when it is read.
+// page fetches nothing from elsewhere: a mail must not report when it is read.
 var page = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"></head>

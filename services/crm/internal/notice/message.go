@@ -10,7 +10,7 @@ const (
 	subjectLimit      = 160 // characters of a subject
 	subjectTitleLimit = 100 // characters of a title within a subject
 	nameLimit         = 60  // characters of a name within a subject
-	rowLimit          = 120 // characters of a changed value that still stands on a line
+	rowLimit          = 120 // characters of a changed value that is shown on one line
 	// quoteLimit, in characters, keeps a mail with every quote at its longest
 	// below the 1 MiB that the notification service takes.
 	quoteLimit = 8000
@@ -89,7 +89,7 @@ func (n TicketChanged) Message(links Links) Message {
 
 // Message quotes the new comment.
 func (n TicketCommented) Message(links Links) Message {
-	by := or(line(n.ActorName), "Somebody")
+	by := or(line(n.ActorName), "A user")
 	l := mail{Name: line(n.To.Name), Lead: fmt.Sprintf("%s commented on ticket %s.", by, n.quoted())}
 	if n.Internal {
 		l.Lead = fmt.Sprintf("%s wrote an internal comment on ticket %s. The customer can't see it.", by, n.quoted())

@@ -1,7 +1,7 @@
-// Package notice owns what people are told by mail: the facts of each notice
+// Package notice owns the content of mails to people: the facts of each notice
 // and the words they become. It does no input or output and knows neither the
-// database nor the notification service; who is told, and when, is decided by
-// the rooms above.
+// database nor the notification service; who is notified, and when, is decided by
+// its callers.
 //
 // A notice is stored as JSON the moment it is due and is put into words when it
 // is posted, perhaps several times. The words depend on nothing but the facts
@@ -29,7 +29,7 @@ const (
 // software doesn't know; a newer one may.
 var ErrUnknownKind = errors.New("unknown kind of notice")
 
-// Notice is one thing told to one audience, which gets the same text.
+// Notice is one message to one audience, which gets the same text.
 type Notice interface {
 	// Kind is the stored name of the notice's type.
 	Kind() string
@@ -38,7 +38,7 @@ type Notice interface {
 }
 
 // Message is a notice in words, ready to be posted. To may be empty: then
-// nobody is to be told. Subject is a single line of at most 160 characters.
+// nobody is to be notified. Subject is a single line of at most 160 characters.
 // Thread is the same for all mails of one conversation, empty for a mail that
 // stands alone.
 type Message struct {
@@ -68,7 +68,7 @@ type Person struct {
 }
 
 // Ticket names the ticket a notice is about. Its JSON is flat: ticket_id,
-// number and title stand beside the other facts.
+// number and title are beside the other facts.
 type Ticket struct {
 	ID     uuid.UUID `json:"ticket_id"`
 	Number int64     `json:"number"`
@@ -92,7 +92,7 @@ type TicketReceived struct {
 	AssigneeName string `json:"assignee_name"`
 }
 
-// TicketAssigned tells an engineer of a new ticket. ByName is empty when it was
+// TicketAssigned notifies an engineer of a new ticket. ByName is empty when it was
 // assigned automatically.
 type TicketAssigned struct {
 	Ticket
@@ -103,7 +103,7 @@ type TicketAssigned struct {
 	ByName       string `json:"by_name"`
 }
 
-// TicketUnassigned tells an engineer that a ticket is no longer theirs.
+// TicketUnassigned notifies an engineer that a ticket is no longer theirs.
 // NewAssigneeName is empty when nobody has it now, ByName when it was moved
 // automatically, Why when no reason was given.
 type TicketUnassigned struct {
@@ -114,9 +114,9 @@ type TicketUnassigned struct {
 	Why             string `json:"why"`
 }
 
-// TicketChanged tells what became of a ticket's fields, its status among them.
+// TicketChanged reports changes of a ticket's fields, its status among them.
 // Resolution and LatestComment are empty where there is none that To may read;
-// ActorName is empty for a change that nobody made by hand.
+// ActorName is empty for a change that the system made itself.
 type TicketChanged struct {
 	Ticket
 	To            Person   `json:"to"`
@@ -126,7 +126,7 @@ type TicketChanged struct {
 	LatestComment string   `json:"latest_comment"`
 }
 
-// TicketCommented tells of a new comment. Internal marks one that customers
+// TicketCommented reports a new comment. Internal marks one that customers
 // don't see; it must be addressed to engineers and admins alone.
 type TicketCommented struct {
 	Ticket

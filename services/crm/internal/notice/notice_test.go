@@ -192,7 +192,7 @@ func TestDecodeRefusesWhatIsNoNoticeWithoutQuotingIt(t *testing.T) {
 
 const evil = "x\r\nBcc: eve@example.com\r\n\r\n<script>alert(1)</script><img src=//eve.example/p.gif>\u202egpj.exe\u2066\u200f\x00\x1b[31m\u2028y"
 
-// everywhere is a notice of each kind with s wherever a user's words can stand.
+// everywhere is a notice of each kind with s wherever a user's words can be.
 func everywhere(s string) []notice.Notice {
 	tk := notice.Ticket{ID: ticket.ID, Number: 42, Title: s}
 	p := notice.Person{ID: ada.ID, Name: s, Email: "ada@example.com"}
@@ -241,7 +241,7 @@ func TestHostileWordsStayWords(t *testing.T) {
 			t.Errorf("%T: %s", n, what)
 		}
 		if strings.Contains(m.Text, "\nBcc:") {
-			t.Errorf("%T: somebody's line passes for ours", n)
+			t.Errorf("%T: a user's line passes for ours", n)
 		}
 	}
 }

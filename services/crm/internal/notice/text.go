@@ -9,7 +9,7 @@ import (
 // lineLimit, in characters, is more than any name, title or address may have.
 const lineLimit = 300
 
-// line makes s safe to stand within a line of a mail or its subject: one line of
+// line makes s safe within a line of a mail or its subject: one line of
 // at most lineLimit characters, no control characters, nothing that turns the reading direction around and so
 // makes a text look like another (Unicode TR 36, section 2.7).
 func line(s string) string {

@@ -87,7 +87,7 @@ func TestTheReportersCommentResumesWhatWaitsForThem(t *testing.T) {
 
 func (d *testEnv) wantLastEvents(who crmtest.User, t crmtest.Ticket, want ...string) {
 	d.Helper()
-	got := d.story(who, t)
+	got := d.eventLines(who, t)
 	if got = got[len(got)-len(want):]; strings.Join(got, "\n") != strings.Join(want, "\n") {
 		d.Errorf("the last events are\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}

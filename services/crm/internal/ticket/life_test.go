@@ -11,8 +11,8 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// story is the events of a ticket as crmtest.User reads them, a line each.
-func (d *testEnv) story(who crmtest.User, t crmtest.Ticket) []string {
+// eventLines are the events of a ticket as a user reads them, a line each.
+func (d *testEnv) eventLines(who crmtest.User, t crmtest.Ticket) []string {
 	d.Helper()
 	var lines []string
 	for _, e := range d.Events(who, t) {
@@ -45,14 +45,14 @@ func name(v any) string {
 	return fmt.Sprint(v)
 }
 
-func (d *testEnv) wantStory(who crmtest.User, t crmtest.Ticket, want ...string) {
+func (d *testEnv) wantEventLines(who crmtest.User, t crmtest.Ticket, want ...string) {
 	d.Helper()
-	if got := d.story(who, t); strings.Join(got, "\n") != strings.Join(want, "\n") {
+	if got := d.eventLines(who, t); strings.Join(got, "\n") != strings.Join(want, "\n") {
 		d.Errorf("%s reads\n\t%s\nwant\n\t%s", who.Name, strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
 }
 
-func TestTheWholeLifeOfATicketIsToldWithBeforeAndAfter(t *testing.T) {
+func TestTheEventsOfATicketHaveTheValuesBeforeAndAfter(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 
@@ -112,8 +112,8 @@ func TestTheWholeLifeOfATicketIsToldWithBeforeAndAfter(t *testing.T) {
 		"updated by Admin 3 title(Printer>Printer 2)",
 		"status_changed by Customer 1 status(open>closed)",
 	}
-	d.wantStory(customer, ticket, seen...)
-	d.wantStory(engineer, ticket, append(append(append([]string{}, seen[:5]...), "commented by Admin 3"), seen[5:]...)...)
+	d.wantEventLines(customer, ticket, seen...)
+	d.wantEventLines(engineer, ticket, append(append(append([]string{}, seen[:5]...), "commented by Admin 3"), seen[5:]...)...)
 	if n := crmtest.Get[int](d.Env, crmtest.WrongLoads); n != 0 {
 		t.Error("a load differs from the recount")
 	}

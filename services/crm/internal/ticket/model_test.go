@@ -50,7 +50,7 @@ func (m *model) load(id uuid.UUID) int {
 	return n
 }
 
-// give hands the ticket to whoever is next outside of excluded.
+// give assigns the ticket to the engineer who is next outside of excluded.
 func (m *model) give(t *modelTicket, excluded ...uuid.UUID) bool {
 	var next []*modelEngineer
 	for _, e := range m.engineers {
@@ -178,7 +178,7 @@ func (m *model) assign(t *modelTicket, to uuid.UUID) int {
 	return 200
 }
 
-// experiment is the desk and the model side by side.
+// experiment is the service and the model side by side.
 type experiment struct {
 	*testEnv
 	model

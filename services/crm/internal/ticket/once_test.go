@@ -172,7 +172,7 @@ func wantOneAnswer(t *testing.T, answers []crmtest.Response) {
 	t.Logf("answers: %v", tally(answers))
 }
 
-func TestATwinWaitsNoLongerThanTheLockTimeoutAndIsToldSo(t *testing.T) {
+func TestATwinWaitsNoLongerThanTheLockTimeout(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	tx, err := d.Pool.Begin(context.Background())

@@ -14,7 +14,7 @@ import (
 // Status is the state of a ticket.
 type Status string
 
-// The statuses. The first three are active: somebody still has to act.
+// The statuses. The first three are active: they still need work.
 const (
 	Open       Status = "open"
 	InProgress Status = "in_progress"
@@ -82,7 +82,7 @@ type Ticket struct {
 	ClosedAt   *time.Time
 }
 
-// Party is what somebody is to a ticket; one person can be several at once.
+// Party is the relation of a person to a ticket; one person can have several.
 type Party uint8
 
 // The parties. A customer sees the tickets they reported, staff (engineers and
@@ -148,7 +148,7 @@ func possible(from Status, p Party) []Status {
 	return to
 }
 
-// Edit is what somebody asks to change; nil leaves a field as it is.
+// Edit is a requested change; nil leaves a field as it is.
 type Edit struct {
 	Title       *string
 	Description *string
@@ -173,7 +173,7 @@ const (
 	NeedsAssignee           // nobody would be working on it
 	NeedsResolution         // resolved without saying how
 	NoResolutionNow         // a resolution on a ticket that isn't resolved
-	Accepted                // somebody accepted it before
+	Accepted                // an engineer accepted it before
 	AssigneeGone            // its assignee can't act on tickets any more
 	NotBlocked              // a blocked_reason or waiting_for on a ticket that isn't blocked
 	ClosedTooLong           // a comment would reopen it, but it was closed too long ago
@@ -185,7 +185,7 @@ func (e Edit) check(t Ticket, p Party) Refusal {
 		return NotYours
 	}
 	worker := p&(AsAssignee|AsAdmin) != 0
-	if !worker && (e.Priority != nil && t.Status != Open || e.Resolution != nil || e.BlockedReason != nil || e.WaitingFor != nil) {
+	if !worker && e.needsWorker(t) {
 		return FieldNotYours
 	}
 	if !worker && (e.Title != nil || e.Description != nil) && !t.Status.Active() {
@@ -194,14 +194,8 @@ func (e Edit) check(t Ticket, p Party) Refusal {
 	to := t.Status
 	if e.Status != nil && *e.Status != to { // the status that it has already is no step
 		to = *e.Status
-		if !slices.Contains(possible(t.Status, p), to) {
-			return NoSuchStep
-		}
-		if to == InProgress && t.Assignee == nil {
-			return NeedsAssignee
-		}
-		if to == Resolved && e.Resolution == nil {
-			return NeedsResolution
+		if r := e.checkStep(t, to, p); r != Allowed {
+			return r
 		}
 	}
 	if e.Resolution != nil && to != Resolved && (to != Closed || t.ResolvedAt == nil) {
@@ -209,6 +203,25 @@ func (e Edit) check(t Ticket, p Party) Refusal {
 	}
 	if (e.BlockedReason != nil || e.WaitingFor != nil) && to != Blocked {
 		return NotBlocked
+	}
+	return Allowed
+}
+
+// needsWorker reports whether the edit has a field that the reporter may not
+// change: the priority of a ticket that was accepted, and what its work is about.
+func (e Edit) needsWorker(t Ticket) bool {
+	return e.Priority != nil && t.Status != Open || e.Resolution != nil || e.BlockedReason != nil || e.WaitingFor != nil
+}
+
+// checkStep decides whether the party may take the ticket to another status.
+func (e Edit) checkStep(t Ticket, to Status, p Party) Refusal {
+	switch {
+	case !slices.Contains(possible(t.Status, p), to):
+		return NoSuchStep
+	case to == InProgress && t.Assignee == nil:
+		return NeedsAssignee
+	case to == Resolved && e.Resolution == nil:
+		return NeedsResolution
 	}
 	return Allowed
 }

@@ -62,7 +62,7 @@ func (s situation) ticket() Ticket {
 	return t
 }
 
-// works tells whether the viewer counts as assignee: an engineer who has it.
+// works reports whether the viewer counts as assignee: an engineer who has it.
 func (s situation) works() bool { return s.assignee && s.role == "engineer" }
 
 func (s situation) may(to Status) bool {

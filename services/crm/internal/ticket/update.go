@@ -124,7 +124,7 @@ func move(t Ticket, v Viewer, cause assignment.Cause, reason string, now time.Ti
 }
 
 // notifyOfChange writes to reporter and assignee, each once, never to the actor
-// nor to the engineer whom a notice of the same change tells of the assignment.
+// nor to the engineer who is notified of the assignment by the same change.
 func notifyOfChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, changes []Change, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person, now time.Time) error {
 	reported := make([]notice.Change, len(changes))
 	for i, c := range changes {

@@ -20,7 +20,7 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// trials multiplies the size of a storm by FIXDESK_TRIALS.
+// trials multiplies the size of a concurrent test by FIXDESK_TRIALS.
 func trials(t *testing.T, n int) int {
 	t.Helper()
 	if s := os.Getenv("FIXDESK_TRIALS"); s != "" {
@@ -49,8 +49,8 @@ func (d *testEnv) deadlocks() int {
 	return crmtest.Get[int](d.Env, `select deadlocks from pg_stat_database where datname = current_database()`)
 }
 
-// storm is many people doing everything at once.
-type storm struct {
+// load is many users whose requests run at the same time.
+type load struct {
 	*testEnv
 	admin     Viewer
 	customers []Viewer
@@ -62,7 +62,7 @@ type storm struct {
 	slowest   time.Duration
 }
 
-func (s *storm) someTicket(r *rand.Rand) (uuid.UUID, bool) {
+func (s *load) someTicket(r *rand.Rand) (uuid.UUID, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.tickets) == 0 {
@@ -72,9 +72,9 @@ func (s *storm) someTicket(r *rand.Rand) (uuid.UUID, bool) {
 }
 
 // raise, act and staff are the three sorts of step; each names what it did.
-func (s *storm) raise(r *rand.Rand) (string, error) {
+func (s *load) raise(r *rand.Rand) (string, error) {
 	v := s.customers[r.IntN(len(s.customers))]
-	t, err := s.service.Create(context.Background(), v, New{Title: "Storm", Description: "Wind", Priority: Normal}, nil)
+	t, err := s.service.Create(context.Background(), v, New{Title: "Printer", Description: "It smokes", Priority: Normal}, nil)
 	if err == nil {
 		s.mu.Lock()
 		s.tickets = append(s.tickets, t.ID)
@@ -83,7 +83,7 @@ func (s *storm) raise(r *rand.Rand) (string, error) {
 	return "create", err
 }
 
-func (s *storm) act(r *rand.Rand) (string, error) {
+func (s *load) act(r *rand.Rand) (string, error) {
 	ctx := context.Background()
 	id, ok := s.someTicket(r)
 	if !ok {
@@ -100,7 +100,7 @@ func (s *storm) act(r *rand.Rand) (string, error) {
 	reporter := Viewer{ID: t.Reporter.ID, Name: t.Reporter.Name, Role: "customer"}
 	step := func(v Viewer, to Status) error {
 		e := Edit{Status: &to}
-		if fix := "Calm"; to == Resolved {
+		if fix := "A new drum"; to == Resolved {
 			e.Resolution = &fix
 		}
 		_, err := s.service.Update(ctx, v, id, e, func(int) bool { return true })
@@ -120,7 +120,7 @@ func (s *storm) act(r *rand.Rand) (string, error) {
 	case n < 88:
 		return "reopen", step(reporter, Open)
 	case n < 95:
-		_, err := s.service.AddComment(ctx, reporter, id, "Gust", false, nil)
+		_, err := s.service.AddComment(ctx, reporter, id, "Hello", false, nil)
 		return "comment", err
 	default:
 		to := s.engineers[r.IntN(len(s.engineers))].ID
@@ -129,7 +129,7 @@ func (s *storm) act(r *rand.Rand) (string, error) {
 	}
 }
 
-func (s *storm) staff(r *rand.Rand) (string, error) {
+func (s *load) staff(r *rand.Rand) (string, error) {
 	ctx := context.Background()
 	e := s.engineers[1+r.IntN(len(s.engineers)-1)]
 	switch r.IntN(5) {
@@ -148,7 +148,7 @@ func (s *storm) staff(r *rand.Rand) (string, error) {
 
 // one takes one step and records what came of it. A refusal is an outcome; any
 // other error is a failure.
-func (s *storm) one(r *rand.Rand) {
+func (s *load) one(r *rand.Rand) {
 	var what string
 	var err error
 	start := time.Now()
@@ -175,8 +175,8 @@ func (s *storm) one(r *rand.Rand) {
 	}
 }
 
-func (d *testEnv) storm(customers, engineers int) *storm {
-	s := &storm{testEnv: d, admin: Viewer(d.User("admin")), outcomes: map[string]int{}}
+func (d *testEnv) newLoad(customers, engineers int) *load {
+	s := &load{testEnv: d, admin: Viewer(d.User("admin")), outcomes: map[string]int{}}
 	for range customers {
 		s.customers = append(s.customers, Viewer(d.User("customer")))
 	}
@@ -186,13 +186,13 @@ func (d *testEnv) storm(customers, engineers int) *storm {
 	return s
 }
 
-// blow runs n steps in as many hands.
-func (s *storm) blow(n, hands int, seed uint64) {
+// run takes n steps in that many workers.
+func (s *load) run(n, workers int, seed uint64) {
 	var all sync.WaitGroup
-	for h := range hands {
+	for h := range workers {
 		all.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(h)))
-			for range n / hands {
+			for range n / workers {
 				s.one(r)
 			}
 		})
@@ -200,15 +200,15 @@ func (s *storm) blow(n, hands int, seed uint64) {
 	all.Wait()
 }
 
-const deserted = `select count(*) from tickets t where t.assignee_id is null and t.status in ('open', 'in_progress', 'blocked')
+const unassigned = `select count(*) from tickets t where t.assignee_id is null and t.status in ('open', 'in_progress', 'blocked')
 	and exists (select from engineers e where e.available
 		and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))`
 
 func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
 	d := newPatientTestEnv(t)
-	s := d.storm(5, 6)
+	s := d.newLoad(5, 6)
 	n, seed, start := trials(t, 2000), rand.Uint64(), time.Now()
-	s.blow(n, 40, seed)
+	s.run(n, 40, seed)
 	took := time.Since(start)
 	t.Logf("seed %d: %d steps in %s, the slowest %s, %d deadlocks, %v", seed, n, took.Round(time.Millisecond), s.slowest.Round(time.Millisecond), d.deadlocks(), s.outcomes)
 	for _, err := range s.failures[:min(len(s.failures), 10)] {
@@ -216,13 +216,13 @@ func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
 	}
 	d.RunBacklog()
 	for what, sql := range map[string]string{
-		"loads that differ from the recount":          crmtest.WrongLoads,
-		"tickets without an engineer who could":       deserted,
-		"active tickets of who is no engineer":        `select count(*) from tickets where status in ('open', 'in_progress', 'blocked') and assignee_id not in (select user_id from engineers)`,
-		"tickets without their creation told":         `select count(*) from tickets t where 1 <> (select count(*) from ticket_events e where e.ticket_id = t.id and e.kind = 'created')`,
-		"tickets without their receipt":               `select count(*) from tickets t where 1 <> (select count(*) from outbox o where o.reference = t.id and o.kind = 'ticket_received')`,
-		"tickets that wait and have crmtest.User":     `select count(*) from tickets where waiting_since is not null and (assignee_id is not null or status not in ('open', 'in_progress', 'blocked'))`,
-		"tickets whose last assignment isn't in them": lastAssignment,
+		"loads that differ from the recount":                  crmtest.WrongLoads,
+		"tickets without an engineer who could":               unassigned,
+		"active tickets of who is no engineer":                `select count(*) from tickets where status in ('open', 'in_progress', 'blocked') and assignee_id not in (select user_id from engineers)`,
+		"tickets without an event of their creation":          `select count(*) from tickets t where 1 <> (select count(*) from ticket_events e where e.ticket_id = t.id and e.kind = 'created')`,
+		"tickets without their receipt":                       `select count(*) from tickets t where 1 <> (select count(*) from outbox o where o.reference = t.id and o.kind = 'ticket_received')`,
+		"tickets that wait and have crmtest.User":             `select count(*) from tickets where waiting_since is not null and (assignee_id is not null or status not in ('open', 'in_progress', 'blocked'))`,
+		"tickets whose last assignment isn't in their events": lastAssignment,
 	} {
 		if n := crmtest.Get[int](d.Env, sql); n != 0 {
 			t.Errorf("seed %d: %d %s", seed, n, what)
@@ -230,7 +230,7 @@ func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
 	}
 	for _, what := range []string{"create", "accept", "decline", "resolve", "close", "reopen", "assign", "suspend", "approve", "away", "back"} {
 		if s.outcomes[what] == 0 {
-			t.Errorf("seed %d: the storm had no %s", seed, what)
+			t.Errorf("seed %d: no %s succeeded", seed, what)
 		}
 	}
 }
@@ -249,7 +249,7 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 	for _, engineers := range []int{1, 3, 7, 30} {
 		t.Run(strconv.Itoa(engineers), func(t *testing.T) {
 			d := newPatientTestEnv(t)
-			s := d.storm(5, engineers)
+			s := d.newLoad(5, engineers)
 			n, start := trials(t, 400), time.Now()
 			together(40, func(h int) bool {
 				r := rand.New(rand.NewPCG(1, uint64(h)))
@@ -282,14 +282,14 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 // The control: whoever chooses without a lock chooses what the others choose.
 func TestChoosingWithoutALockSpreadsUnevenly(t *testing.T) {
 	d := newPatientTestEnv(t)
-	s := d.storm(1, 7)
+	s := d.newLoad(1, 7)
 	for range 10 {
 		chosen := together(10, func(int) uuid.UUID {
 			return crmtest.Get[uuid.UUID](d.Env, `select user_id from engineers order by active_tickets, last_assigned_at, user_id limit 1`)
 		})
 		together(10, func(i int) bool {
 			d.Exec(`insert into tickets (id, title, description, reporter_id, assignee_id, created_at, updated_at)
-				values (gen_random_uuid(), 'Storm', 'Wind', $1, $2, now(), now())`, s.customers[0].ID, chosen[i])
+				values (gen_random_uuid(), 'Printer', 'It smokes', $1, $2, now(), now())`, s.customers[0].ID, chosen[i])
 			return true
 		})
 	}
@@ -301,7 +301,7 @@ func TestChoosingWithoutALockSpreadsUnevenly(t *testing.T) {
 // A decline needs another engineer while creations keep each of them locked.
 func TestADeclineSucceedsWhileTicketsAreBeingRaised(t *testing.T) {
 	d := newPatientTestEnv(t)
-	s := d.storm(5, 2)
+	s := d.newLoad(5, 2)
 	stop := make(chan struct{})
 	var all sync.WaitGroup
 	for h := range 16 {
