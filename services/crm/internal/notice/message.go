@@ -142,7 +142,7 @@ func (l mail) change(c Change) mail {
 	label, from, to := capitalised(words(c.Field)), line(c.From), line(c.To)
 	switch c.Field {
 	case "waiting_for", "blocked_reason":
-		if to == "" {
+		if to == "" || to == "other" {
 			return l
 		}
 	case "status", "priority":

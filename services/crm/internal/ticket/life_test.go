@@ -132,7 +132,7 @@ func TestTheMailOfAChangeSaysWhatByWhomAndTheLatestComment(t *testing.T) {
 	if len(letters) != 1 {
 		t.Fatalf("%d letters", len(letters))
 	}
-	for _, words := range []string{"in progress", "blocked", engineer.Name, "We wait for a part", ticket.Path("/comments")} {
+	for _, words := range []string{"in progress", "blocked", engineer.Name, "We wait for a part", fmt.Sprint("/tickets/", ticket.Number)} {
 		if !strings.Contains(letters[0].Text, words) {
 			t.Errorf("the mail doesn't say %q:\n%s", words, letters[0].Text)
 		}
