@@ -84,7 +84,13 @@ func (p Pager[Row, Position, Item]) Page(ctx context.Context, params PageParams)
 	for i, row := range rows {
 		items[i] = p.View(row)
 	}
-	return &PageOutput[Item]{Link: linkNext(ctx, next), Body: NewPage(items, next)}, nil
+	return NewPageOutput(ctx, items, next), nil
+}
+
+// NewPageOutput makes the output of a list that Pager doesn't page, with the Link
+// header. next is "" on the last page.
+func NewPageOutput[T any](ctx context.Context, items []T, next string) *PageOutput[T] {
+	return &PageOutput[T]{Link: linkNext(ctx, next), Body: NewPage(items, next)}
 }
 
 // linkNext is the Link header (RFC 8288) of the page after this one: the same

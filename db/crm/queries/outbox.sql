@@ -3,12 +3,11 @@ insert into outbox (id, kind, reference, data, request_id, created_at)
 values ($1, $2, $3, $4, $5, $6);
 
 -- name: OutboxClaim :many
--- Due entries become the holder's until the lease runs out, by the database's
--- clock. An entry waits for the earlier ones about the same thing, save for one
--- that has failed often: that one must not hold up the rest for ever. (Two
--- replicas that claim in the same instant may still part two of them.) Neither claim
--- nor settlement waits for the disk: what a crash of the database forgets is
--- posted again under the same Idempotency-Key.
+-- Leases due entries, by the database's clock. An entry waits for the earlier
+-- ones with the same reference, except for those that failed often. (Two replicas
+-- that claim at the same instant may still reorder two of them.) Neither claim
+-- nor settlement waits for the disk: what a crash of the database loses is posted
+-- again under the same Idempotency-Key.
 with due as materialized (
     select o.id from outbox o
     where o.done_at is null and o.dead_at is null and o.next_attempt_at <= now()
@@ -31,17 +30,16 @@ where o.id = due.id
 returning o.id, o.kind, o.reference, o.data, o.request_id, o.attempts;
 
 -- name: OutboxFinish :execrows
--- The token of a password reset is kept no longer than it takes to post it.
+-- The facts of a notice with a secret are erased once it is posted.
 update outbox
 set done_at = now(), attempts = attempts + 1, last_error = null, lease_token = null, leased_until = null,
-    data = case when kind = 'password_reset' then '{}'::jsonb else data end
+    data = case when kind = any(sqlc.arg(sensitive_kinds)::text[]) then '{}'::jsonb else data end
 where id = any(sqlc.arg(ids)::uuid[]) and lease_token = sqlc.arg(token)::uuid
   and set_config('synchronous_commit', 'off', true) is not null;
 
 -- name: OutboxPostpone :execrows
--- Entries that are tried again, each after its own delay. One that never
--- reached the service (reached false) has no attempt counted and keeps its place in
--- line.
+-- Entries that are tried again, each after its own delay. For one that did not
+-- reach the service (reached false) no attempt is counted and its due time stays.
 update outbox o
 set next_attempt_at = case when t.reached then now() + make_interval(secs => t.delay_seconds) else o.next_attempt_at end,
     attempts = o.attempts + t.reached::int,
@@ -53,8 +51,8 @@ from (select unnest(sqlc.arg(ids)::uuid[])               as id,
              unnest(sqlc.arg(last_errors)::text[])       as last_error) t
 where o.id = t.id and o.lease_token = sqlc.arg(token)::uuid;
 
--- name: OutboxBury :execrows
--- Entries that were refused for good wait for a person.
+-- name: OutboxMarkDead :execrows
+-- Entries that were refused permanently wait for a retry by an admin.
 update outbox o
 set dead_at = now(), attempts = o.attempts + 1, last_error = t.last_error, lease_token = null, leased_until = null
 from (select unnest(sqlc.arg(ids)::uuid[])         as id,
@@ -62,7 +60,7 @@ from (select unnest(sqlc.arg(ids)::uuid[])         as id,
 where o.id = t.id and o.lease_token = sqlc.arg(token)::uuid;
 
 -- name: OutboxPending :many
--- What the notification service doesn't have yet about one thing, oldest first.
+-- The entries of one reference that were not posted, oldest first.
 select id, kind, data, attempts, last_error, created_at, next_attempt_at, dead_at
 from outbox
 where reference = $1 and done_at is null
@@ -93,13 +91,15 @@ returning id, kind, reference, attempts, last_error, created_at, next_attempt_at
 select exists (select from outbox where id = $1);
 
 -- name: OutboxStatistics :one
-select count(*) filter (where dead_at is null)     as pending,
-       count(*) filter (where dead_at is not null) as dead,
-       coalesce(extract(epoch from now() - min(created_at) filter (where dead_at is null)), 0)::float8 as oldest_seconds
-from outbox
-where done_at is null;
+-- Counts up to a limit, so that the cost is bounded however long the backlog is.
+-- The oldest entry is found by its id, a UUIDv7.
+select (select count(*) from (
+        select 1 from outbox where done_at is null and dead_at is null limit sqlc.arg(max)::int) p)::bigint as pending,
+    (select count(*) from (select 1 from outbox where dead_at is not null limit sqlc.arg(max)::int) d)::bigint as dead,
+    coalesce(extract(epoch from now() - (
+        select created_at from outbox where done_at is null and dead_at is null order by id limit 1)), 0)::float8 as oldest_seconds;
 
--- name: OutboxPurge :execrows
+-- name: OutboxPurgeDone :execrows
 delete from outbox
 where id in (select o.id from outbox o
              where o.done_at < now() - make_interval(secs => sqlc.arg(keep_seconds)::float8)
@@ -114,3 +114,12 @@ set data = data
     || case when data->>'latest_comment' = @body::text then '{"latest_comment": ""}'::jsonb else '{}' end
 where reference = @reference and id >= @from_id::uuid and id < @to_id::uuid
   and (data->>'body' = @body::text or data->>'latest_comment' = @body::text);
+
+-- name: OutboxPurgeDead :execrows
+-- A dead entry with a secret is kept no longer than a posted one.
+delete from outbox
+where id in (select o.id from outbox o
+             where o.dead_at < now() - make_interval(secs => sqlc.arg(keep_sensitive_seconds)::float8)
+               and (o.kind = any(sqlc.arg(sensitive_kinds)::text[])
+                    or o.dead_at < now() - make_interval(secs => sqlc.arg(keep_seconds)::float8))
+             order by o.dead_at limit sqlc.arg(batch)::int for update skip locked);

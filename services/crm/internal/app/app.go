@@ -22,7 +22,6 @@ import (
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/assignment"
-	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/eventstream"
 	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/notice"
@@ -100,16 +99,16 @@ func (a *App) assemble(p parts, keys keySource) {
 	jobs := background.NewMetrics(registry)
 	signer := jwtauth.NewSigner(keys.set)
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
-	relay := outbox.NewRelay(outbox.Config{
-		Queries: crmdb.New(a.pool), Client: client, Links: notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()},
-		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry,
+	dispatcher := outbox.NewDispatcher(outbox.Config{
+		Pool: a.pool, Client: client, Links: notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()},
+		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry, Metrics: jobs,
 	})
 	check := func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) }
 	stream := eventstream.NewService(eventstream.Config{
 		Pool: a.pool, Now: p.now, Log: a.log, Registry: registry, Jobs: jobs,
 		Check: check,
 	})
-	wake := func() { relay.Wake(); stream.Wake() }
+	wake := func() { dispatcher.Wake(); stream.Wake() }
 	backlog := a.assignmentBacklog(p, wake, jobs)
 	a.users = identity.New(identity.Config{
 		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
@@ -121,7 +120,7 @@ func (a *App) assemble(p parts, keys keySource) {
 		ReopenWithin: a.config.ReopenWithin, PerHour: a.config.TicketsPerHour,
 	})
 	lists := ticketlist.NewService(a.pool, p.now, check)
-	a.loops = []func(context.Context) error{relay.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, a.keyPurge(jobs).Run}
+	a.loops = []func(context.Context) error{dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, a.keyPurge(jobs).Run}
 	for _, job := range a.users.Jobs(jobs) {
 		a.loops = append(a.loops, job.Run)
 	}
@@ -131,7 +130,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	ticketlist.Register(a.api, lists)
 	reports.Register(a.api, reports.NewService(a.pool, p.now))
 	eventstream.Register(a.api, stream)
-	outbox.Mount(a.api, relay)
+	outbox.Mount(a.api, dispatcher)
 }
 
 func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {

@@ -28,7 +28,7 @@ type Config struct {
 	AdminPassword    config.Secret `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
 	VerifyEmail      string        `split_words:"true" desc:"required (the default in production): an address that nobody verified gets no text of tickets by mail; off (the default in development): it does"`
 	AuditRetention   time.Duration `split_words:"true" default:"17520h" desc:"how long entries of the audit are kept at least, in hours; they go by whole months"`
-	RelayInterval    time.Duration `split_words:"true" default:"5s" desc:"how often the outbox is looked at without being woken, a positive duration"`
+	RelayInterval    time.Duration `split_words:"true" default:"5s" desc:"how often the outbox is read without a wake-up, a positive duration"`
 	ReopenWithin     time.Duration `split_words:"true" default:"336h" desc:"how long after its closing a comment of the reporter reopens a ticket; 336h is 14 days"`
 	TicketsPerHour   int           `split_words:"true" default:"60" desc:"how many tickets a customer raises, and how many comments a customer writes, in any hour, a positive number"`
 	CORSOrigins      []string      `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`

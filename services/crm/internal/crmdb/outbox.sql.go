@@ -38,29 +38,6 @@ func (q *Queries) OutboxAdd(ctx context.Context, arg OutboxAddParams) error {
 	return err
 }
 
-const outboxBury = `-- name: OutboxBury :execrows
-update outbox o
-set dead_at = now(), attempts = o.attempts + 1, last_error = t.last_error, lease_token = null, leased_until = null
-from (select unnest($2::uuid[])         as id,
-             unnest($3::text[]) as last_error) t
-where o.id = t.id and o.lease_token = $1::uuid
-`
-
-type OutboxBuryParams struct {
-	Token      uuid.UUID
-	Ids        []uuid.UUID
-	LastErrors []string
-}
-
-// Entries that were refused for good wait for a person.
-func (q *Queries) OutboxBury(ctx context.Context, arg OutboxBuryParams) (int64, error) {
-	result, err := q.db.Exec(ctx, outboxBury, arg.Token, arg.Ids, arg.LastErrors)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const outboxClaim = `-- name: OutboxClaim :many
 with due as materialized (
     select o.id from outbox o
@@ -100,12 +77,11 @@ type OutboxClaimRow struct {
 	Attempts  int32
 }
 
-// Due entries become the holder's until the lease runs out, by the database's
-// clock. An entry waits for the earlier ones about the same thing, save for one
-// that has failed often: that one must not hold up the rest for ever. (Two
-// replicas that claim in the same instant may still part two of them.) Neither claim
-// nor settlement waits for the disk: what a crash of the database forgets is
-// posted again under the same Idempotency-Key.
+// Leases due entries, by the database's clock. An entry waits for the earlier
+// ones with the same reference, except for those that failed often. (Two replicas
+// that claim at the same instant may still reorder two of them.) Neither claim
+// nor settlement waits for the disk: what a crash of the database loses is posted
+// again under the same Idempotency-Key.
 func (q *Queries) OutboxClaim(ctx context.Context, arg OutboxClaimParams) ([]OutboxClaimRow, error) {
 	rows, err := q.db.Query(ctx, outboxClaim,
 		arg.Token,
@@ -152,19 +128,20 @@ func (q *Queries) OutboxExists(ctx context.Context, id uuid.UUID) (bool, error) 
 const outboxFinish = `-- name: OutboxFinish :execrows
 update outbox
 set done_at = now(), attempts = attempts + 1, last_error = null, lease_token = null, leased_until = null,
-    data = case when kind = 'password_reset' then '{}'::jsonb else data end
-where id = any($1::uuid[]) and lease_token = $2::uuid
+    data = case when kind = any($1::text[]) then '{}'::jsonb else data end
+where id = any($2::uuid[]) and lease_token = $3::uuid
   and set_config('synchronous_commit', 'off', true) is not null
 `
 
 type OutboxFinishParams struct {
-	Ids   []uuid.UUID
-	Token uuid.UUID
+	SensitiveKinds []string
+	Ids            []uuid.UUID
+	Token          uuid.UUID
 }
 
-// The token of a password reset is kept no longer than it takes to post it.
+// The facts of a notice with a secret are erased once it is posted.
 func (q *Queries) OutboxFinish(ctx context.Context, arg OutboxFinishParams) (int64, error) {
-	result, err := q.db.Exec(ctx, outboxFinish, arg.Ids, arg.Token)
+	result, err := q.db.Exec(ctx, outboxFinish, arg.SensitiveKinds, arg.Ids, arg.Token)
 	if err != nil {
 		return 0, err
 	}
@@ -278,6 +255,29 @@ func (q *Queries) OutboxListPending(ctx context.Context, arg OutboxListPendingPa
 	return items, nil
 }
 
+const outboxMarkDead = `-- name: OutboxMarkDead :execrows
+update outbox o
+set dead_at = now(), attempts = o.attempts + 1, last_error = t.last_error, lease_token = null, leased_until = null
+from (select unnest($2::uuid[])         as id,
+             unnest($3::text[]) as last_error) t
+where o.id = t.id and o.lease_token = $1::uuid
+`
+
+type OutboxMarkDeadParams struct {
+	Token      uuid.UUID
+	Ids        []uuid.UUID
+	LastErrors []string
+}
+
+// Entries that were refused permanently wait for a retry by an admin.
+func (q *Queries) OutboxMarkDead(ctx context.Context, arg OutboxMarkDeadParams) (int64, error) {
+	result, err := q.db.Exec(ctx, outboxMarkDead, arg.Token, arg.Ids, arg.LastErrors)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const outboxPending = `-- name: OutboxPending :many
 select id, kind, data, attempts, last_error, created_at, next_attempt_at, dead_at
 from outbox
@@ -296,7 +296,7 @@ type OutboxPendingRow struct {
 	DeadAt        *time.Time
 }
 
-// What the notification service doesn't have yet about one thing, oldest first.
+// The entries of one reference that were not posted, oldest first.
 func (q *Queries) OutboxPending(ctx context.Context, reference uuid.UUID) ([]OutboxPendingRow, error) {
 	rows, err := q.db.Query(ctx, outboxPending, reference)
 	if err != nil {
@@ -347,9 +347,8 @@ type OutboxPostponeParams struct {
 	LastErrors    []string
 }
 
-// Entries that are tried again, each after its own delay. One that never
-// reached the service (reached false) has no attempt counted and keeps its place in
-// line.
+// Entries that are tried again, each after its own delay. For one that did not
+// reach the service (reached false) no attempt is counted and its due time stays.
 func (q *Queries) OutboxPostpone(ctx context.Context, arg OutboxPostponeParams) (int64, error) {
 	result, err := q.db.Exec(ctx, outboxPostpone,
 		arg.Token,
@@ -364,20 +363,50 @@ func (q *Queries) OutboxPostpone(ctx context.Context, arg OutboxPostponeParams) 
 	return result.RowsAffected(), nil
 }
 
-const outboxPurge = `-- name: OutboxPurge :execrows
+const outboxPurgeDead = `-- name: OutboxPurgeDead :execrows
+delete from outbox
+where id in (select o.id from outbox o
+             where o.dead_at < now() - make_interval(secs => $1::float8)
+               and (o.kind = any($2::text[])
+                    or o.dead_at < now() - make_interval(secs => $3::float8))
+             order by o.dead_at limit $4::int for update skip locked)
+`
+
+type OutboxPurgeDeadParams struct {
+	KeepSensitiveSeconds float64
+	SensitiveKinds       []string
+	KeepSeconds          float64
+	Batch                int32
+}
+
+// A dead entry with a secret is kept no longer than a posted one.
+func (q *Queries) OutboxPurgeDead(ctx context.Context, arg OutboxPurgeDeadParams) (int64, error) {
+	result, err := q.db.Exec(ctx, outboxPurgeDead,
+		arg.KeepSensitiveSeconds,
+		arg.SensitiveKinds,
+		arg.KeepSeconds,
+		arg.Batch,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const outboxPurgeDone = `-- name: OutboxPurgeDone :execrows
 delete from outbox
 where id in (select o.id from outbox o
              where o.done_at < now() - make_interval(secs => $1::float8)
              order by o.done_at limit $2::int for update skip locked)
 `
 
-type OutboxPurgeParams struct {
+type OutboxPurgeDoneParams struct {
 	KeepSeconds float64
 	Batch       int32
 }
 
-func (q *Queries) OutboxPurge(ctx context.Context, arg OutboxPurgeParams) (int64, error) {
-	result, err := q.db.Exec(ctx, outboxPurge, arg.KeepSeconds, arg.Batch)
+func (q *Queries) OutboxPurgeDone(ctx context.Context, arg OutboxPurgeDoneParams) (int64, error) {
+	result, err := q.db.Exec(ctx, outboxPurgeDone, arg.KeepSeconds, arg.Batch)
 	if err != nil {
 		return 0, err
 	}
@@ -447,11 +476,11 @@ func (q *Queries) OutboxRetry(ctx context.Context, id uuid.UUID) (OutboxRetryRow
 }
 
 const outboxStatistics = `-- name: OutboxStatistics :one
-select count(*) filter (where dead_at is null)     as pending,
-       count(*) filter (where dead_at is not null) as dead,
-       coalesce(extract(epoch from now() - min(created_at) filter (where dead_at is null)), 0)::float8 as oldest_seconds
-from outbox
-where done_at is null
+select (select count(*) from (
+        select 1 from outbox where done_at is null and dead_at is null limit $1::int) p)::bigint as pending,
+    (select count(*) from (select 1 from outbox where dead_at is not null limit $1::int) d)::bigint as dead,
+    coalesce(extract(epoch from now() - (
+        select created_at from outbox where done_at is null and dead_at is null order by id limit 1)), 0)::float8 as oldest_seconds
 `
 
 type OutboxStatisticsRow struct {
@@ -460,8 +489,10 @@ type OutboxStatisticsRow struct {
 	OldestSeconds float64
 }
 
-func (q *Queries) OutboxStatistics(ctx context.Context) (OutboxStatisticsRow, error) {
-	row := q.db.QueryRow(ctx, outboxStatistics)
+// Counts up to a limit, so that the cost is bounded however long the backlog is.
+// The oldest entry is found by its id, a UUIDv7.
+func (q *Queries) OutboxStatistics(ctx context.Context, max int32) (OutboxStatisticsRow, error) {
+	row := q.db.QueryRow(ctx, outboxStatistics, max)
 	var i OutboxStatisticsRow
 	err := row.Scan(&i.Pending, &i.Dead, &i.OldestSeconds)
 	return i, err

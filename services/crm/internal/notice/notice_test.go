@@ -146,6 +146,15 @@ func TestEveryKindHasAGolden(t *testing.T) {
 	}
 }
 
+func TestNoticesWithATokenAreSensitive(t *testing.T) {
+	for name, n := range mails {
+		_, hasToken := reflect.TypeOf(n).FieldByName("Token")
+		if notice.IsSensitive(n.Kind()) != hasToken {
+			t.Errorf("%s: sensitive is %v, it has a token: %v", name, !hasToken, hasToken)
+		}
+	}
+}
+
 func TestAStoredNoticeMakesTheSameMail(t *testing.T) {
 	for name, n := range mails {
 		data, err := json.Marshal(n)

@@ -18,66 +18,66 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-// requester is the name under which the notification service files our posts.
+// requester is the name of the CRM in its notifications.
 const requester = "crm"
 
-// outcome is what became of one claimed entry.
-type outcome struct {
+// result is a claimed entry after its turn.
+type result struct {
 	entry crmdb.OutboxClaimRow
-	judgement
+	classification
 	err error
 }
 
-// batch collects the outcomes of a claim. After the first trouble nothing more
-// is posted.
+// batch collects the results of a claim. After the first failure of the service
+// nothing more is posted.
 type batch struct {
-	mu       sync.Mutex
-	outcomes []outcome
-	trouble  *outcome
+	mu             sync.Mutex
+	results        []result
+	serviceFailure *result
 }
 
-func (b *batch) add(o outcome) {
+func (b *batch) add(r result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.outcomes = append(b.outcomes, o)
-	if o.trouble && b.trouble == nil {
-		b.trouble = &o
+	b.results = append(b.results, r)
+	if r.serviceFailed && b.serviceFailure == nil {
+		b.serviceFailure = &r
 	}
 }
 
-func (b *batch) over() bool {
+func (b *batch) isOver() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.trouble != nil
+	return b.serviceFailure != nil
 }
 
-func (b *batch) count(v verdict) (n int) {
-	for _, o := range b.outcomes {
-		if o.verdict == v {
+func (b *batch) count(o outcome) (n int) {
+	for _, r := range b.results {
+		if r.outcome == o {
 			n++
 		}
 	}
 	return n
 }
 
-// firstFailure is the first entry that the service could not take, nil if there
-// is none.
-func (b *batch) firstFailure() *outcome {
-	i := slices.IndexFunc(b.outcomes, func(o outcome) bool {
-		return o.verdict == failed && !errors.Is(o.err, notice.ErrUnknownKind)
+// firstFailure is the first entry that could not be posted for a reason of the
+// service, nil if there is none.
+func (b *batch) firstFailure() *result {
+	i := slices.IndexFunc(b.results, func(r result) bool {
+		return r.outcome == outcomeFailed && !errors.Is(r.err, notice.ErrUnknownKind)
 	})
 	if i < 0 {
 		return nil
 	}
-	return &b.outcomes[i]
+	return &b.results[i]
 }
 
-// postAll posts what was claimed: concurrently, but in order what is about the
-// same thing.
-func (r *Relay) postAll(ctx context.Context, entries []crmdb.OutboxClaimRow) *batch {
+// postAll posts what was claimed: concurrently, entries of the same reference in
+// their order.
+func (d *Dispatcher) postAll(ctx context.Context, entries []crmdb.OutboxClaimRow) *batch {
 	start, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	b := &batch{outcomes: make([]outcome, 0, len(entries))}
+	b := &batch{results: make([]result, 0, len(entries))}
 	groups := byReference(entries)
 	work := make(chan []crmdb.OutboxClaimRow, len(groups))
 	for _, g := range groups {
@@ -88,7 +88,7 @@ func (r *Relay) postAll(ctx context.Context, entries []crmdb.OutboxClaimRow) *ba
 	for range min(concurrency, len(groups)) {
 		wg.Go(func() {
 			for g := range work {
-				r.postInOrder(start, g, b)
+				d.postInOrder(start, g, b)
 			}
 		})
 	}
@@ -96,24 +96,25 @@ func (r *Relay) postAll(ctx context.Context, entries []crmdb.OutboxClaimRow) *ba
 	return b
 }
 
-// postInOrder ends at the first entry that must be tried again.
-func (r *Relay) postInOrder(start context.Context, entries []crmdb.OutboxClaimRow, b *batch) {
-	held := false
+// postInOrder stops at the first entry that must be tried again.
+func (d *Dispatcher) postInOrder(start context.Context, entries []crmdb.OutboxClaimRow, b *batch) {
+	stopped := false
 	for _, e := range entries {
-		if held || b.over() || start.Err() != nil {
-			b.add(outcome{entry: e, judgement: judgement{verdict: untried}})
+		if stopped || b.isOver() || start.Err() != nil {
+			b.add(result{entry: e, classification: classification{outcome: outcomeNotTried}})
 			continue
 		}
-		err := r.post(context.WithoutCancel(start), e)
-		o := outcome{entry: e, judgement: judge(err), err: err}
-		r.tell(start, o)
-		b.add(o)
-		held = o.verdict == failed || o.verdict == notReached
+		err := d.post(context.WithoutCancel(start), e)
+		r := result{entry: e, classification: classify(err), err: err}
+		d.record(start, r)
+		b.add(r)
+		stopped = r.outcome == outcomeFailed || r.outcome == outcomeNotReached
 	}
 }
 
-// post puts an entry into words and posts it under its id as Idempotency-Key.
-func (r *Relay) post(ctx context.Context, e crmdb.OutboxClaimRow) error {
+// post makes the mail of an entry and posts it with the entry's id as
+// Idempotency-Key.
+func (d *Dispatcher) post(ctx context.Context, e crmdb.OutboxClaimRow) error {
 	n, err := notice.Decode(e.Kind, e.Data)
 	switch {
 	case errors.Is(err, notice.ErrUnknownKind):
@@ -123,109 +124,109 @@ func (r *Relay) post(ctx context.Context, e crmdb.OutboxClaimRow) error {
 	}
 	ctx, cancel := context.WithTimeout(obs.WithRequestID(ctx, e.RequestID), postTimeout)
 	defer cancel()
-	m := n.Message(r.links)
+	m := n.Message(d.links)
 	reference := e.Reference.String()
 	request := notifyapi.Request{
 		Subject: m.Subject, Text: m.Text, HTML: &m.HTML, Recipients: m.To,
-		Requester: requester, Reference: &reference,
+		Requester: requester, Reference: &reference, Sensitive: notice.IsSensitive(e.Kind),
 	}
 	if m.Thread != "" {
 		request.Thread = &m.Thread
 	}
-	_, err = r.client.Create(ctx, e.ID.String(), request)
+	_, err = d.client.Create(ctx, e.ID.String(), request)
 	return err
 }
 
-// tell counts a try and logs it, without a word of what was written to whom.
-func (r *Relay) tell(ctx context.Context, o outcome) {
-	r.metrics.posts.WithLabelValues(string(o.verdict)).Inc()
+// record counts and logs an attempt, without the text and the recipients.
+func (d *Dispatcher) record(ctx context.Context, r result) {
+	d.metrics.posts.WithLabelValues(string(r.outcome)).Inc()
 	level, message := slog.LevelInfo, "notice posted"
-	attrs := []any{
-		"outcome", string(o.verdict), "entry", o.entry.ID, "kind", o.entry.Kind,
-		"reference", o.entry.Reference, "attempts", o.entry.Attempts,
-	}
-	switch o.verdict {
-	case repeated:
-		level, message = slog.LevelWarn, "notice had been posted before in other words"
-	case refused:
-		level, message = slog.LevelError, "notice refused for good"
-	case failed:
+	switch r.outcome {
+	case outcomeRepeated:
+		level, message = slog.LevelWarn, "notice was posted before in another wording"
+	case outcomeRefused:
+		level, message = slog.LevelError, "notice refused permanently"
+	case outcomeFailed:
 		level, message = slog.LevelWarn, "notice not posted"
-	case notReached:
+	case outcomeNotReached:
 		return
 	}
-	if o.err != nil {
-		attrs = append(attrs, "error", errorText(o.err))
+	attrs := []any{
+		"outcome", string(r.outcome), "entry", r.entry.ID, "kind", r.entry.Kind,
+		"reference", r.entry.Reference, "attempts", r.entry.Attempts,
 	}
-	r.log.Log(obs.WithRequestID(ctx, o.entry.RequestID), level, message, attrs...)
+	if r.err != nil {
+		attrs = append(attrs, "error", errorText(r.err))
+	}
+	d.log.Log(obs.WithRequestID(ctx, r.entry.RequestID), level, message, attrs...)
 }
 
-// settle writes the outcomes down, each statement guarded by the lease token: what
-// another replica has taken over meanwhile is left alone.
-func (r *Relay) settle(ctx context.Context, token uuid.UUID, b *batch) error {
+// settle stores the results, each statement guarded by the lease token: entries
+// that another replica has leased meanwhile are left alone.
+func (d *Dispatcher) settle(ctx context.Context, token uuid.UUID, b *batch) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	var done []uuid.UUID
-	bury := crmdb.OutboxBuryParams{Token: token}
+	done := crmdb.OutboxFinishParams{Token: token, SensitiveKinds: notice.SensitiveKinds}
+	dead := crmdb.OutboxMarkDeadParams{Token: token}
 	again := crmdb.OutboxPostponeParams{Token: token}
-	for _, o := range b.outcomes {
-		switch o.verdict {
-		case posted, repeated:
-			done = append(done, o.entry.ID)
-		case refused:
-			bury.Ids = append(bury.Ids, o.entry.ID)
-			bury.LastErrors = append(bury.LastErrors, errorText(o.err))
+	for _, r := range b.results {
+		switch r.outcome {
+		case outcomePosted, outcomeRepeated:
+			done.Ids = append(done.Ids, r.entry.ID)
+		case outcomeRefused:
+			dead.Ids = append(dead.Ids, r.entry.ID)
+			dead.LastErrors = append(dead.LastErrors, errorText(r.err))
 		default:
-			appendAgain(&again, o)
+			appendAgain(&again, r)
 		}
 	}
 	var settled int64
 	var problems []error
-	note := func(n int64, err error) { settled += n; problems = append(problems, err) }
-	if len(done) > 0 {
-		note(r.queries.OutboxFinish(ctx, crmdb.OutboxFinishParams{Ids: done, Token: token}))
+	add := func(n int64, err error) { settled += n; problems = append(problems, err) }
+	if len(done.Ids) > 0 {
+		add(d.queries.OutboxFinish(ctx, done))
 	}
-	if len(bury.Ids) > 0 {
-		note(r.queries.OutboxBury(ctx, bury))
+	if len(dead.Ids) > 0 {
+		add(d.queries.OutboxMarkDead(ctx, dead))
 	}
 	if len(again.Ids) > 0 {
-		note(r.queries.OutboxPostpone(ctx, again))
+		add(d.queries.OutboxPostpone(ctx, again))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("settle outbox entries: %w", err)
 	}
-	if lost := int64(len(b.outcomes)) - settled; lost > 0 {
-		r.log.WarnContext(ctx, "outbox lease was lost before it was settled", "entries", lost)
+	if lost := int64(len(b.results)) - settled; lost > 0 {
+		d.log.WarnContext(ctx, "outbox lease was lost before it was settled", "entries", lost)
 	}
 	return nil
 }
 
-func appendAgain(p *crmdb.OutboxPostponeParams, o outcome) {
+func appendAgain(p *crmdb.OutboxPostponeParams, r result) {
 	var delay time.Duration
-	if o.verdict == failed {
-		delay = backoff(int(o.entry.Attempts)+1, o.retryAfter)
+	if r.outcome == outcomeFailed {
+		delay = backoff(int(r.entry.Attempts)+1, r.retryAfter)
 	}
 	text := ""
-	if o.err != nil {
-		text = errorText(o.err)
+	if r.err != nil {
+		text = errorText(r.err)
 	}
-	p.Ids = append(p.Ids, o.entry.ID)
-	p.Reached = append(p.Reached, o.verdict == failed)
+	p.Ids = append(p.Ids, r.entry.ID)
+	p.Reached = append(p.Reached, r.outcome == outcomeFailed)
 	p.DelaysSeconds = append(p.DelaysSeconds, delay.Seconds())
 	p.LastErrors = append(p.LastErrors, text)
 }
 
-// byReference groups entries by what they are about, each group in the order
-// in which they were written; UUIDv7 sorts by age.
+// byReference groups entries by their reference, each group in the order in
+// which they were written; UUIDv7 sorts by age.
 func byReference(entries []crmdb.OutboxClaimRow) [][]crmdb.OutboxClaimRow {
 	slices.SortFunc(entries, func(a, b crmdb.OutboxClaimRow) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	place := map[uuid.UUID]int{}
+	index := map[uuid.UUID]int{}
 	var groups [][]crmdb.OutboxClaimRow
 	for _, e := range entries {
-		i, known := place[e.Reference]
+		i, known := index[e.Reference]
 		if !known {
 			i = len(groups)
-			place[e.Reference] = i
+			index[e.Reference] = i
 			groups = append(groups, nil)
 		}
 		groups[i] = append(groups[i], e)

@@ -14,8 +14,8 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-// Entry is what is known of a notice that the notification service doesn't
-// have. LastError and DeadAt are nil where there is none.
+// Entry is a notice that the notification service doesn't have. LastError and
+// DeadAt are nil where there is none.
 type Entry struct {
 	ID            uuid.UUID
 	Kind          string
@@ -29,52 +29,52 @@ type Entry struct {
 
 // The states of an entry that the notification service doesn't have.
 const (
-	Alive = "pending" // will be posted
-	Dead  = "dead"    // was refused for good and waits for a person
+	StatePending = "pending" // will be posted
+	StateDead    = "dead"    // was refused permanently; an admin may retry it
 )
 
-// State is Alive or Dead.
+// State is StatePending or StateDead.
 func (e Entry) State() string {
 	if e.DeadAt != nil {
-		return Dead
+		return StateDead
 	}
-	return Alive
+	return StatePending
 }
 
-// Waiting is an entry with the mail that it stands for.
-type Waiting struct {
+// PendingMail is an entry with the subject and the recipients of its mail.
+type PendingMail struct {
 	Entry
 	Subject    string
 	Recipients []string
 }
 
-// Pending gives the notices about reference that the notification service
-// doesn't have yet, dead ones included, oldest first. It is empty, not nil,
-// when there are none.
-func Pending(ctx context.Context, q *crmdb.Queries, reference uuid.UUID) ([]Waiting, error) {
+// Pending returns the notices about reference that the notification service
+// doesn't have, dead ones included, oldest first. It is empty, not nil, when
+// there are none.
+func Pending(ctx context.Context, q *crmdb.Queries, reference uuid.UUID) ([]PendingMail, error) {
 	rows, err := q.OutboxPending(ctx, reference)
 	if err != nil {
 		return nil, fmt.Errorf("pending notices: %w", err)
 	}
-	waiting := make([]Waiting, len(rows))
+	mails := make([]PendingMail, len(rows))
 	for i, r := range rows {
-		waiting[i] = Waiting{Recipients: []string{}, Entry: Entry{
+		mails[i] = PendingMail{Recipients: []string{}, Entry: Entry{
 			ID: r.ID, Kind: r.Kind, Reference: reference, Attempts: r.Attempts, LastError: r.LastError,
 			CreatedAt: r.CreatedAt, NextAttemptAt: r.NextAttemptAt, DeadAt: r.DeadAt,
 		}}
-		// What this version can't read is still shown to be waiting.
+		// An entry that this version can't read is listed without subject and recipients.
 		if n, err := notice.Decode(r.Kind, r.Data); err == nil {
 			m := n.Message(notice.Links{})
-			waiting[i].Subject, waiting[i].Recipients = m.Subject, m.To
+			mails[i].Subject, mails[i].Recipients = m.Subject, m.To
 		}
 	}
-	return waiting, nil
+	return mails, nil
 }
 
-// list gives up to limit entries in the state, newest first, older than before.
+// list returns up to limit entries in the state, newest first, older than before.
 func list(ctx context.Context, q *crmdb.Queries, state string, before *uuid.UUID, limit int) ([]Entry, error) {
 	var entries []Entry
-	if state == Dead {
+	if state == StateDead {
 		rows, err := q.OutboxListDead(ctx, crmdb.OutboxListDeadParams{Before: before, Page: int32(limit)})
 		if err != nil {
 			return nil, fmt.Errorf("list dead notices: %w", err)
@@ -95,10 +95,10 @@ func list(ctx context.Context, q *crmdb.Queries, state string, before *uuid.UUID
 }
 
 var errNotDead = errs.New(errs.Conflict, errs.CodeConflict,
-	"Only an entry that was refused for good can be retried; this one is pending or posted.")
+	"Only a dead entry can be retried; this one is pending or posted.")
 
-// revive makes a dead entry pending, due at once.
-func revive(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (Entry, error) {
+// retry makes a dead entry pending, due at once.
+func retry(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (Entry, error) {
 	row, err := q.OutboxRetry(ctx, id)
 	if err == nil {
 		return Entry(row), nil

@@ -14,7 +14,7 @@ import (
 )
 
 func TestACrashBetweenTheAnswerAndTheMarkPostsTheSameAgain(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	o.write(1)
 	before := o.service.seen()
 	entries, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{
@@ -23,12 +23,12 @@ func TestACrashBetweenTheAnswerAndTheMarkPostsTheSameAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.relay.postAll(t.Context(), entries) // accepted, and never settled
+	o.dispatcher.postAll(t.Context(), entries) // accepted, and never settled
 	if n, _ := o.once(); n != 0 {
 		t.Fatalf("claimed %d under a running lease", n)
 	}
 	o.due()
-	successor := o.newRelay(o.service.URL)
+	successor := o.newDispatcher(o.service.URL)
 	if _, _, err := successor.runOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestACrashBetweenTheAnswerAndTheMarkPostsTheSameAgain(t *testing.T) {
 
 // The control of the test above: other facts make another body.
 func TestOtherFactsMakeAnotherBody(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	ticket := o.write(1)
 	if err := Add(t.Context(), o.q, noon, ticket, comment(ticket, 7)); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestOtherFactsMakeAnotherBody(t *testing.T) {
 }
 
 func TestAnExpiredLeaseIsTakenOverAndALateSettlementChangesNothing(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	o.write(1)
 	late := uuid.New()
 	entries, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{Token: late, LeaseSeconds: 0, Patience: patience, Batch: 1})
@@ -66,9 +66,9 @@ func TestAnExpiredLeaseIsTakenOverAndALateSettlementChangesNothing(t *testing.T)
 		t.Fatalf("took over %d, %v", len(again), err)
 	}
 	before := row[string](o, "select outbox::text from outbox")
-	for _, v := range []verdict{posted, refused, failed, notReached, untried} {
-		b := &batch{outcomes: []outcome{{entry: entries[0], judgement: judgement{verdict: v}, err: net.ErrClosed}}}
-		if err := o.relay.settle(t.Context(), late, b); err != nil {
+	for _, v := range []outcome{outcomePosted, outcomeRefused, outcomeFailed, outcomeNotReached, outcomeNotTried} {
+		b := &batch{results: []result{{entry: entries[0], classification: classification{outcome: v}, err: net.ErrClosed}}}
+		if err := o.dispatcher.settle(t.Context(), late, b); err != nil {
 			t.Fatal(err)
 		}
 		if after := row[string](o, "select outbox::text from outbox"); after != before {
@@ -105,7 +105,7 @@ func TestWhatTheServiceAnswersDecidesTheEntrysFate(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(strconv.Itoa(tc.status)+" "+tc.code, func(t *testing.T) {
 			t.Parallel()
-			o := newOffice(t)
+			o := newTestEnv(t)
 			o.write(1)
 			if tc.status != http.StatusAccepted {
 				o.service.script(always(tc.status, tc.code))
@@ -125,22 +125,22 @@ func TestWhatTheServiceAnswersDecidesTheEntrysFate(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	o.write(1)
 	o.service.script(func(_ int, _ post, w http.ResponseWriter) {
 		w.Header().Set("Retry-After", "120")
 		refuse(w, http.StatusTooManyRequests, "rate_limited")
 	})
 	if _, rest := o.once(); rest < 120*time.Second {
-		t.Errorf("the relay rests %v, asked for 120 s", rest)
+		t.Errorf("the dispatcher pauses %v, asked for 120 s", rest)
 	}
 	o.want("next_attempt_at > now() + interval '118 seconds'", 1)
 }
 
 func TestATimeoutAfterAcceptingPostsTheSameAgain(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	o.write(1)
-	o.relay.client.HTTPClient.Timeout = 50 * time.Millisecond
+	o.dispatcher.client.HTTPClient.Timeout = 50 * time.Millisecond
 	release := make(chan struct{})
 	o.service.script(func(n int, _ post, w http.ResponseWriter) {
 		if n == 1 {
@@ -162,28 +162,27 @@ func TestATimeoutAfterAcceptingPostsTheSameAgain(t *testing.T) {
 	o.want("done_at is not null", 1)
 }
 
-func TestAConfigurationTroubleIsLoggedOnceAndCostsNoAttempt(t *testing.T) {
-	o := newOffice(t)
+func TestAFailingServiceIsLoggedOnceAndCostsNoAttempt(t *testing.T) {
+	o := newTestEnv(t)
 	o.write(3)
 	o.service.script(always(http.StatusUnauthorized, "invalid_token"))
-	for range 5 {
-		o.once()
+	o.dispatcher.loop.Interval = 20 * time.Millisecond
+	o.run(o.dispatcher)
+	o.eventually("posts were refused", func() bool { return len(o.service.seen()) >= 5 })
+	if n := strings.Count(o.log.String(), "background job fails"); n != 1 || !strings.Contains(o.log.String(), "refuses the configuration") {
+		t.Errorf("logged %d times:\n%s", n, o.log)
 	}
-	if n := strings.Count(o.log.String(), "takes no posts"); n != 1 {
-		t.Errorf("logged %d times", n)
-	}
-	o.want("attempts = 0 and lease_token is null", 3)
+	o.want("attempts = 0", 3)
 	o.service.script(nil)
-	o.once()
-	o.once()
-	if n := strings.Count(o.log.String(), "takes posts again"); n != 1 {
-		t.Errorf("the recovery was logged %d times", n)
+	o.eventually("all are posted", func() bool { return o.count("done_at is not null") == 3 })
+	o.eventually("the recovery is logged", func() bool { return strings.Contains(o.log.String(), "background job works again") })
+	if n := strings.Count(o.log.String(), "background job"); n != 2 {
+		t.Errorf("%d lines:\n%s", n, o.log)
 	}
-	o.want("done_at is not null", 3)
 }
 
 func TestAServiceThatIsDownCostsOneProbeAtATimeAndIsDrainedAfterwards(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	const entries = 400
 	for range entries {
 		o.write(1)
@@ -207,28 +206,28 @@ func TestAServiceThatIsDownCostsOneProbeAtATimeAndIsDrainedAfterwards(t *testing
 	}
 	o.service.script(always(http.StatusServiceUnavailable, "unavailable"))
 	for range 10 {
-		o.relay.trials = 0 // the control: a relay that forgets the trouble
+		o.dispatcher.failures = 0 // the control: a dispatcher that forgets the failure
 		o.once()
 	}
 	if n := len(o.service.seen()); n < 20 {
 		t.Errorf("without the pause 10 batches made only %d posts", n)
 	}
 	o.service.script(nil)
-	o.relay.interval = 100 * time.Millisecond
-	o.run(o.relay)
+	o.dispatcher.loop.Interval = 100 * time.Millisecond
+	o.run(o.dispatcher)
 	o.eventually("drained", func() bool { return o.count("done_at is null") == 0 })
 }
 
 func TestAConnectionRefusedCostsNoAttemptAndKeepsTheOrder(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	gone := "http://" + listener.Addr().String()
 	_ = listener.Close()
-	up := o.relay
-	o.relay = o.newRelay(gone)
+	up := o.dispatcher
+	o.dispatcher = o.newDispatcher(gone)
 	first := o.write(1)
 	o.write(50)
 	before := row[string](o, "select string_agg(id::text || next_attempt_at::text, ',' order by id) from outbox")
@@ -242,7 +241,7 @@ func TestAConnectionRefusedCostsNoAttemptAndKeepsTheOrder(t *testing.T) {
 	if after := row[string](o, "select string_agg(id::text || next_attempt_at::text, ',' order by id) from outbox"); after != before {
 		t.Error("entries lost their place")
 	}
-	o.relay = up
+	o.dispatcher = up
 	both := make(chan struct{}) // entries about two things are begun together: neither is answered before the other is here
 	o.service.script(func(n int, _ post, w http.ResponseWriter) {
 		if n == 2 {
@@ -259,14 +258,14 @@ func TestAConnectionRefusedCostsNoAttemptAndKeepsTheOrder(t *testing.T) {
 }
 
 func TestAnUnknownKindWaitsForANewerVersionAndUnreadableFactsAreDead(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	o.write(2)
 	o.exec("update outbox set kind = 'survey' where id = (select min(id::text)::uuid from outbox)")
 	o.exec(`update outbox set reference = gen_random_uuid(), data = '{"to": 1}' where kind <> 'survey'`)
 	o.once()
 	o.want("kind = 'survey' and dead_at is null and attempts = 1 and last_error like '%unknown kind%'", 1)
 	o.want("kind <> 'survey' and dead_at is not null", 1)
-	if o.relay.trials != 0 || len(o.service.seen()) != 0 {
+	if o.dispatcher.failures != 0 || len(o.service.seen()) != 0 {
 		t.Error("the service was blamed, or asked")
 	}
 }
@@ -291,7 +290,7 @@ func TestBackoffDoublesFromOneSecondToFiveMinutesWithFullJitter(t *testing.T) {
 		t.Errorf("an absurd Retry-After gives %v", d)
 	}
 	for trial := range 100 {
-		if d := pause(trial, 5*time.Second, 0); d <= 0 || d > 5*time.Second {
+		if d := servicePause(trial, 5*time.Second, 0); d <= 0 || d > 5*time.Second {
 			t.Errorf("pause %d is %v", trial, d)
 		}
 	}

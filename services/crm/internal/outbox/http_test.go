@@ -18,10 +18,10 @@ import (
 )
 
 // asRole answers requests as if the bearer token were the caller's role.
-func (o *office) asRole(role, method, path string) (int, map[string]any, string) {
+func (o *testEnv) asRole(role, method, path string) (int, map[string]any, string) {
 	o.Helper()
 	api := httpapi.New(httpapi.Config{
-		Title: "test", Version: "1", Logger: o.relay.log, Registry: prometheus.NewRegistry(), Now: time.Now,
+		Title: "test", Version: "1", Logger: o.dispatcher.log, Registry: prometheus.NewRegistry(), Now: time.Now,
 		Authenticate: func(ctx context.Context, bearer string, allow []string) (context.Context, error) {
 			if !slices.Contains(allow, bearer) {
 				return nil, errs.New(errs.Forbidden, errs.CodeForbidden, "No.")
@@ -29,7 +29,7 @@ func (o *office) asRole(role, method, path string) (int, map[string]any, string)
 			return ctx, nil
 		},
 	})
-	Mount(api, o.relay)
+	Mount(api, o.dispatcher)
 	request := httptest.NewRequestWithContext(o.Context(), method, path, nil)
 	request.Header.Set("Authorization", "Bearer "+role)
 	recorder := httptest.NewRecorder()
@@ -42,7 +42,7 @@ func (o *office) asRole(role, method, path string) (int, map[string]any, string)
 }
 
 func TestAdminsAloneSeeTheOutboxAndNeverTheFacts(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	o.write(2)
 	for _, role := range []string{"customer", "engineer"} {
 		if status, _, _ := o.asRole(role, http.MethodGet, "/v1/outbox"); status != http.StatusForbidden {
@@ -62,7 +62,7 @@ func TestAdminsAloneSeeTheOutboxAndNeverTheFacts(t *testing.T) {
 }
 
 func TestTheOutboxIsPagedNewestFirst(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	o.write(5)
 	var ids []string
 	path := "/v1/outbox?state=pending&limit=2"
@@ -89,7 +89,7 @@ func TestTheOutboxIsPagedNewestFirst(t *testing.T) {
 }
 
 func TestADeadEntryIsVisibleAndPostedAgainOnRetry(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	o.write(1)
 	o.service.script(always(http.StatusUnprocessableEntity, "validation_failed"))
 	o.once()
@@ -106,7 +106,7 @@ func TestADeadEntryIsVisibleAndPostedAgainOnRetry(t *testing.T) {
 	if status, body, _ := o.asRole("admin", http.MethodPost, path); status != http.StatusOK || body["state"] != "pending" {
 		t.Errorf("retry: %d %v", status, body)
 	}
-	o.run(o.relay)
+	o.run(o.dispatcher)
 	o.eventually("posted again", func() bool { return o.count("done_at is not null") == 1 })
 	for target, want := range map[string]int{
 		path: http.StatusConflict,
@@ -119,7 +119,7 @@ func TestADeadEntryIsVisibleAndPostedAgainOnRetry(t *testing.T) {
 }
 
 func TestPendingTellsWhoseMailStillWaits(t *testing.T) {
-	o := newOffice(t)
+	o := newTestEnv(t)
 	ticket := o.write(2)
 	o.write(1)
 	o.service.script(func(n int, _ post, w http.ResponseWriter) {
@@ -136,7 +136,7 @@ func TestPendingTellsWhoseMailStillWaits(t *testing.T) {
 	if err != nil || len(waiting) != 2 {
 		t.Fatalf("%d waiting, %v", len(waiting), err)
 	}
-	if waiting[0].State() != Dead || waiting[1].State() != Alive ||
+	if waiting[0].State() != StateDead || waiting[1].State() != StatePending ||
 		!slices.Equal(waiting[1].Recipients, []string{"ada@example.com"}) || !strings.Contains(waiting[1].Subject, "Printer on fire") {
 		t.Errorf("waiting %+v", waiting)
 	}

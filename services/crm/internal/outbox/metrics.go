@@ -1,6 +1,24 @@
 package outbox
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fixdesk/pkg/background"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+const (
+	gaugeInterval = 15 * time.Second
+	gaugeTimeout  = 10 * time.Second
+	// gaugeMax is how far entries are counted.
+	gaugeMax = 100_000
+)
 
 type metrics struct {
 	pending prometheus.Gauge
@@ -10,27 +28,61 @@ type metrics struct {
 }
 
 func newMetrics(registry prometheus.Registerer) metrics {
+	const same = " Every replica shows the same value, NaN while it is unknown: aggregate with max."
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help + same})
+		g.Set(math.NaN())
+		return g
+	}
 	m := metrics{
-		pending: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "outbox_pending",
-			Help: "Entries that are still to be posted to the notification service.",
-		}),
-		dead: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "outbox_dead",
-			Help: "Entries that the notification service refused for good and that wait for a person.",
-		}),
-		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "outbox_oldest_pending_age_seconds",
-			Help: "Age of the oldest pending entry; 0 when there is none.",
-		}),
+		pending: gauge("outbox_pending", "Entries still to be posted to the notification service, counted up to 100,000."),
+		dead:    gauge("outbox_dead", "Entries that the notification service refused permanently, counted up to 100,000."),
+		oldest:  gauge("outbox_oldest_pending_age_seconds", "Age of the oldest pending entry; 0 when there is none."),
 		posts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "outbox_posts_total",
-			Help: "Tries to post an entry to the notification service, by outcome.",
+			Help: "Attempts of this replica to post an entry to the notification service, by outcome.",
 		}, []string{"outcome"}),
 	}
-	for _, v := range []verdict{posted, repeated, refused, failed, notReached} {
-		m.posts.WithLabelValues(string(v))
+	for _, o := range []outcome{outcomePosted, outcomeRepeated, outcomeRefused, outcomeFailed, outcomeNotReached} {
+		m.posts.WithLabelValues(string(o))
 	}
 	registry.MustRegister(m.pending, m.dead, m.oldest, m.posts)
 	return m
+}
+
+// gaugeLoop is the job that reads the gauges, at a cost that depends neither on
+// how many entries were posted nor on how many wait.
+func gaugeLoop(d *Dispatcher, metrics *background.Metrics) *background.Loop {
+	return background.New(background.Config{
+		Name: "outbox gauges", Interval: gaugeInterval, Timeout: gaugeTimeout,
+		RunOnce: func(ctx context.Context) (bool, error) { return false, d.readGauges(ctx) },
+		Log:     d.log, Metrics: metrics,
+	})
+}
+
+func (d *Dispatcher) readGauges(ctx context.Context) error {
+	s, err := d.statistics(ctx)
+	if err != nil {
+		for _, g := range []prometheus.Gauge{d.metrics.pending, d.metrics.dead, d.metrics.oldest} {
+			g.Set(math.NaN())
+		}
+		return fmt.Errorf("read the outbox gauges: %w", err)
+	}
+	d.metrics.pending.Set(float64(s.Pending))
+	d.metrics.dead.Set(float64(s.Dead))
+	d.metrics.oldest.Set(s.OldestSeconds)
+	return nil
+}
+
+// statistics are read by index even when outdated table statistics make a scan
+// of the table look cheap.
+func (d *Dispatcher) statistics(ctx context.Context) (s crmdb.OutboxStatisticsRow, err error) {
+	err = pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "set local enable_seqscan = off"); err != nil {
+			return err
+		}
+		s, err = crmdb.New(tx).OutboxStatistics(ctx, gaugeMax)
+		return err
+	})
+	return s, err
 }

@@ -1,7 +1,9 @@
-// Package outbox owns what is to be posted to the notification service: an
-// entry is written in the transaction of the change it tells of, relayed after
-// the commit, and kept visible until the service has it. It must not know
-// tickets or users beyond the id an entry refers to, nor choose who is told.
+// Package outbox owns the notices that are to be posted to the notification
+// service: an entry is written in the transaction of its change, the dispatcher
+// posts it after the commit, and it stays visible until the service has it.
+//
+// It must not know tickets or users beyond the id that an entry refers to, nor
+// choose recipients.
 package outbox
 
 import (
@@ -18,9 +20,8 @@ import (
 )
 
 // Add writes n to the outbox within the transaction of q. reference is the
-// ticket or user that n is about; now becomes created_at. Wake the relay after
-// the commit. A
-// registration that no admin could be told of is not written.
+// ticket or user that n is about; now becomes created_at. Wake the dispatcher
+// after the commit. A registration without an admin to notify is not written.
 func Add(ctx context.Context, q *crmdb.Queries, now time.Time, reference uuid.UUID, n notice.Notice) error {
 	if waiting, ok := n.(notice.RegistrationWaiting); ok && len(waiting.To) == 0 {
 		return nil

@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"fixdesk/db"
+	"fixdesk/pkg/background"
 	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
@@ -29,14 +31,14 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// post is one request as the notification service saw it.
+// post is one request that the notification service received.
 type post struct {
 	key, requestID, connection string
 	body                       []byte
 	request                    notifyapi.Request
 }
 
-// service plays the notification API: answer is asked for each post, in the
+// service is a scripted notification API: answer is called for each post, in the
 // order of arrival from 1. A nil answer is 202.
 type service struct {
 	*httptest.Server
@@ -95,58 +97,59 @@ func always(status int, code string) func(int, post, http.ResponseWriter) {
 	return func(_ int, _ post, w http.ResponseWriter) { refuse(w, status, code) }
 }
 
-// journal is a log that several relays write to.
-type journal struct {
+// logBuffer is a log that several dispatchers write to.
+type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
 }
 
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
-// office is an outbox on a database of its own, a service, and a relay between
-// the two.
-type office struct {
+// testEnv is an outbox on a database of its own, a scripted notification service,
+// and a dispatcher between the two.
+type testEnv struct {
 	*testing.T
-	pool    *pgxpool.Pool
-	q       *crmdb.Queries
-	service *service
-	relay   *Relay
-	log     *journal
+	pool       *pgxpool.Pool
+	q          *crmdb.Queries
+	service    *service
+	dispatcher *Dispatcher
+	log        *logBuffer
 }
 
-func newOffice(t *testing.T) *office {
+func newTestEnv(t *testing.T) *testEnv {
 	t.Helper()
 	pool := pgtest.New(t, db.CRM, "crm/migrations")
-	o := &office{T: t, pool: pool, q: crmdb.New(pool), service: newService(t), log: &journal{}}
-	o.relay = o.newRelay(o.service.URL)
+	o := &testEnv{T: t, pool: pool, q: crmdb.New(pool), service: newService(t), log: &logBuffer{}}
+	o.dispatcher = o.newDispatcher(o.service.URL)
 	return o
 }
 
-func (o *office) newRelay(url string) *Relay {
-	r := NewRelay(Config{
-		Queries:  o.q,
+func (o *testEnv) newDispatcher(url string) *Dispatcher {
+	d := NewDispatcher(Config{
+		Pool:     o.pool,
 		Client:   &notifyapi.Client{BaseURL: url, Token: func(context.Context) (string, error) { return "canary-token", nil }},
 		Links:    notice.Links{PublicURL: "https://fixdesk.example"},
 		Interval: 5 * time.Second,
 		Logger:   obs.NewLogger(o.log, slog.LevelDebug, obs.JSON),
 		Registry: prometheus.NewRegistry(),
+		Metrics:  background.NewMetrics(prometheus.NewRegistry()),
 	})
-	o.Cleanup(r.client.HTTPClient.CloseIdleConnections)
-	return r
+	o.Cleanup(d.client.HTTPClient.CloseIdleConnections)
+	return d
 }
 
-// write adds n comments on one ticket and gives the ticket's id.
-func (o *office) write(n int) uuid.UUID {
+// write adds n comments on one ticket and returns the ticket's id.
+func (o *testEnv) write(n int) uuid.UUID {
 	o.Helper()
 	ticket := uuid.Must(uuid.NewV7())
 	for i := range n {
@@ -165,25 +168,25 @@ func comment(ticket uuid.UUID, number int64) notice.TicketCommented {
 	}
 }
 
-// once runs the relay once and gives how many entries it claimed and how long
-// it wants to rest.
-func (o *office) once() (int, time.Duration) {
+// once runs the dispatcher once and returns how many entries it claimed and how
+// long it pauses.
+func (o *testEnv) once() (int, time.Duration) {
 	o.Helper()
-	n, rest, err := o.relay.runOnce(o.Context())
+	n, pause, err := o.dispatcher.runOnce(o.Context())
 	if err != nil {
 		o.Fatal(err)
 	}
-	return n, rest
+	return n, pause
 }
 
 // due makes every pending entry due and its lease end now, as time would.
-func (o *office) due() {
+func (o *testEnv) due() {
 	o.Helper()
 	o.exec(`update outbox set next_attempt_at = now(), leased_until = now() - interval '1 ms' where lease_token is not null`)
 	o.exec(`update outbox set next_attempt_at = now() where done_at is null and dead_at is null`)
 }
 
-func (o *office) exec(sql string, args ...any) {
+func (o *testEnv) exec(sql string, args ...any) {
 	o.Helper()
 	if _, err := o.pool.Exec(o.Context(), sql, args...); err != nil {
 		o.Fatal(err)
@@ -191,7 +194,7 @@ func (o *office) exec(sql string, args ...any) {
 }
 
 // row is one value from the database.
-func row[T any](o *office, sql string, args ...any) T {
+func row[T any](o *testEnv, sql string, args ...any) T {
 	o.Helper()
 	var v T
 	if err := o.pool.QueryRow(o.Context(), sql, args...).Scan(&v); err != nil {
@@ -200,23 +203,24 @@ func row[T any](o *office, sql string, args ...any) T {
 	return v
 }
 
-func (o *office) count(condition string) int {
+func (o *testEnv) count(condition string) int {
 	o.Helper()
 	return row[int](o, "select count(*) from outbox where "+condition)
 }
 
-func (o *office) want(condition string, want int) {
+func (o *testEnv) want(condition string, want int) {
 	o.Helper()
 	if got := o.count(condition); got != want {
 		o.Errorf("%d entries where %s, want %d", got, condition, want)
 	}
 }
 
-// run starts a relay and gives what stops it and waits for its end.
-func (o *office) run(r *Relay) (stop func()) {
+// run starts a dispatcher and returns a function that stops it and waits for its
+// end.
+func (o *testEnv) run(d *Dispatcher) (stop func()) {
 	ctx, cancel := context.WithCancel(o.Context())
 	done := make(chan error)
-	go func() { done <- r.Run(ctx) }()
+	go func() { done <- d.Run(ctx) }()
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {
@@ -230,17 +234,17 @@ func (o *office) run(r *Relay) (stop func()) {
 	return stop
 }
 
-// eventually waits for a condition within 20 s.
-func (o *office) eventually(what string, is func() bool) {
+// eventually waits up to two minutes for a condition.
+func (o *testEnv) eventually(what string, is func() bool) {
 	o.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !is() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			o.Fatalf("not within 20 s: %s", what)
+			o.Fatalf("not within two minutes: %s", what)
 		}
 	}
 }
@@ -252,4 +256,21 @@ func gauge(t *testing.T, g prometheus.Gauge) float64 {
 		t.Fatal(err)
 	}
 	return m.GetGauge().GetValue()
+}
+
+// recorder keeps the last statement that went through it.
+type recorder struct {
+	crmdb.DBTX
+	sql  string
+	args []any
+}
+
+func (r *recorder) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	r.sql, r.args = sql, args
+	return r.DBTX.Query(ctx, sql, args...)
+}
+
+func (r *recorder) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	r.sql, r.args = sql, args
+	return r.DBTX.QueryRow(ctx, sql, args...)
 }

@@ -13,10 +13,10 @@ import (
 func registerNotifications(api *httpapi.API, h handlers) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}/notifications", ID: "list-ticket-notifications", Tag: "tickets", Allow: staff,
-		Summary: "What became of a ticket's mails, recipient by recipient",
-		Description: "First the mails that the notification service doesn't have yet, oldest first: pending will be handed over, dead was refused for good and waits for an admin (see /v1/outbox). " +
-			"Then those that it has, newest first, with their first 100 recipients. A mail that is being handed over at this moment may show on both sides. " +
-			"When the notification service doesn't answer, neither does this: 503.",
+		Summary: "A ticket's mails and their results, recipient by recipient",
+		Description: "First the mails that the notification service doesn't have yet, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). " +
+			"Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. " +
+			"503 when the notification service doesn't answer.",
 		Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, h.notifications)
 }
@@ -34,7 +34,7 @@ type notificationView struct {
 type recipientView struct {
 	Email         string                         `json:"email"`
 	Status        string                         `json:"status" enum:"pending,dead,queued,sending,delayed,sent,failed,canceled,uncertain"`
-	Attempts      int                            `json:"attempts" doc:"Tries to hand the mail to a mail server."`
+	Attempts      int                            `json:"attempts" doc:"Attempts to send the mail."`
 	LastError     *string                        `json:"last_error"`
 	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
 	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at"`
@@ -55,11 +55,7 @@ func viewMail(m Mail) notificationView {
 	return v
 }
 
-type notificationsAnswer struct {
-	Body httpapi.Page[notificationView]
-}
-
-func (h handlers) notifications(ctx context.Context, in *conversationInput) (*notificationsAnswer, error) {
+func (h handlers) notifications(ctx context.Context, in *conversationInput) (*httpapi.PageOutput[notificationView], error) {
 	id, err := h.id(ctx, in.TicketPath)
 	if err != nil {
 		return nil, err
@@ -87,5 +83,5 @@ func (h handlers) notifications(ctx context.Context, in *conversationInput) (*no
 	for i, m := range mails {
 		items[i] = viewMail(m)
 	}
-	return &notificationsAnswer{Body: httpapi.NewPage(items, next)}, nil
+	return httpapi.NewPageOutput(ctx, items, next), nil
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/notifyapi"
@@ -17,9 +16,9 @@ import (
 	"fixdesk/services/crm/internal/outbox"
 )
 
-// Mail is one notification about a ticket and what became of it. Status is
-// outbox.Alive or outbox.Dead while the notification service doesn't have it,
-// else one of notifyapi.Status.
+// Mail is one notification about a ticket and its result. Status is
+// outbox.StatePending or outbox.StateDead while the notification service doesn't
+// have it, else one of notifyapi.Status.
 type Mail struct {
 	ID          uuid.UUID // of the outbox entry, then of the notification
 	Subject     string
@@ -27,25 +26,22 @@ type Mail struct {
 	LastError   *string // why the notification service doesn't have it
 	CreatedAt   time.Time
 	CompletedAt *time.Time
-	Recipients  []notifyapi.Recipient // the first 100; the service keeps the rest
+	Recipients  []notifyapi.Recipient // the first 100; the service has the rest
 }
 
-// MailMark is where a page of mails begins: behind the outbox entry, or at the
-// notification service's own cursor.
+// MailMark is where a page of mails begins: after an outbox entry, or at a cursor
+// of the notification service.
 type MailMark struct {
 	Entry  uuid.UUID `json:"e"`
 	Cursor string    `json:"c"`
 }
 
-const (
-	mailsTimeout     = 8 * time.Second
-	mailsConcurrency = 8
-)
+const mailsTimeout = 8 * time.Second
 
-// Mails tells what became of a ticket's mails: first those that the
+// Mails lists a ticket's mails with their results: first those that the
 // notification service doesn't have yet, oldest first, then those that it has,
-// newest first. A mail that is handed over at this moment may show on both
-// sides. Without the service's answer there is none: errs.Unavailable.
+// newest first. A mail that is posted at this moment may be listed twice. When the
+// service doesn't answer, the error is errs.Unavailable.
 func (s *Service) Mails(ctx context.Context, v Viewer, id uuid.UUID, limit int, from *MailMark) ([]Mail, *MailMark, error) {
 	if _, err := s.Get(ctx, v, id); err != nil {
 		return nil, nil, err
@@ -56,23 +52,23 @@ func (s *Service) Mails(ctx context.Context, v Viewer, id uuid.UUID, limit int, 
 	var mails []Mail
 	if from.Entry != uuid.Max {
 		var err error
-		if mails, err = s.unposted(ctx, id, from.Entry); err != nil {
+		if mails, err = s.unpostedMails(ctx, id, from.Entry); err != nil {
 			return nil, nil, err
 		}
 	}
 	if len(mails) >= limit {
 		return mails[:limit], &MailMark{Entry: mails[limit-1].ID}, nil
 	}
-	posted, cursor, err := s.posted(ctx, id, limit-len(mails), from.Cursor)
+	posted, cursor, err := s.postedMails(ctx, id, limit-len(mails), from.Cursor)
 	if err != nil || cursor == "" {
 		return append(mails, posted...), nil, err
 	}
 	return append(mails, posted...), &MailMark{Entry: uuid.Max, Cursor: cursor}, nil
 }
 
-// unposted gives the mails whose outbox entry came after another; ids are
+// unpostedMails returns the mails whose outbox entry came after another; ids are
 // UUIDv7 and sort by age.
-func (s *Service) unposted(ctx context.Context, id, after uuid.UUID) ([]Mail, error) {
+func (s *Service) unpostedMails(ctx context.Context, id, after uuid.UUID) ([]Mail, error) {
 	entries, err := outbox.Pending(ctx, crmdb.New(s.pool), id)
 	if err != nil {
 		return nil, err
@@ -91,40 +87,28 @@ func (s *Service) unposted(ctx context.Context, id, after uuid.UUID) ([]Mail, er
 	return mails, nil
 }
 
-// posted asks the notification service for a page, and then for each
-// notification's recipients, a few at a time.
-func (s *Service) posted(ctx context.Context, id uuid.UUID, limit int, cursor string) ([]Mail, string, error) {
+// postedMails reads a page of the ticket's notifications, with their recipients,
+// in one call of the notification service.
+func (s *Service) postedMails(ctx context.Context, id uuid.UUID, limit int, cursor string) ([]Mail, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, mailsTimeout)
 	defer cancel()
-	page, err := s.mails.List(ctx, notifyapi.ListParams{Reference: id.String(), Limit: limit, Cursor: cursor})
+	page, err := s.mails.List(ctx, notifyapi.ListParams{Reference: id.String(), Recipients: true, Limit: limit, Cursor: cursor})
 	if err != nil {
-		return nil, "", mailsUnknown(err)
+		return nil, "", mailsUnavailable(err)
 	}
 	mails := make([]Mail, len(page.Items))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(mailsConcurrency)
 	for i, n := range page.Items {
-		group.Go(func() error {
-			n, err := s.mails.Get(ctx, n.ID)
-			if err != nil {
-				return err
-			}
-			mails[i] = Mail{
-				ID: n.ID, Subject: n.Subject, Status: string(n.Status),
-				CreatedAt: n.CreatedAt, CompletedAt: n.CompletedAt, Recipients: n.Recipients,
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, "", mailsUnknown(err)
+		mails[i] = Mail{
+			ID: n.ID, Subject: n.Subject, Status: string(n.Status),
+			CreatedAt: n.CreatedAt, CompletedAt: n.CompletedAt, Recipients: n.Recipients,
+		}
 	}
 	return mails, page.NextCursor, nil
 }
 
-// mailsUnknown says that the notification service didn't answer, since half an
-// answer would pass for the truth.
-func mailsUnknown(err error) error {
+// mailsUnavailable is the error of a list that the notification service did not
+// answer. A list without its mails would be wrong.
+func mailsUnavailable(err error) error {
 	var answer *notifyapi.Error
 	wait := 5 * time.Second
 	if errors.As(err, &answer) {
@@ -133,6 +117,6 @@ func mailsUnknown(err error) error {
 		}
 		wait = max(wait, answer.RetryAfter)
 	}
-	return fmt.Errorf("ask for mails: %w", errs.New(errs.Unavailable, errs.CodeUnavailable,
-		"The notification service doesn't answer, so what became of this ticket's mails isn't known. Try again soon.").Because(err).After(wait))
+	return fmt.Errorf("list the mails of a ticket: %w", errs.New(errs.Unavailable, errs.CodeUnavailable,
+		"The notification service doesn't answer, so the state of this ticket's mails isn't known. Try again soon.").Because(err).After(wait))
 }

@@ -13,58 +13,59 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-// verdict is what becomes of an entry after a try.
-type verdict string
+// outcome is how an attempt to post an entry ended.
+type outcome string
 
 const (
-	posted     verdict = "posted"      // the service has it
-	repeated   verdict = "repeated"    // the service had it already, in the words of an older version
-	refused    verdict = "refused"     // it will never take it: dead
-	failed     verdict = "failed"      // not this time; the attempt counts
-	notReached verdict = "not_reached" // no fault of the entry: no attempt is counted, it keeps its place
-	untried    verdict = "untried"     // the batch ended before its turn
+	outcomePosted     outcome = "posted"      // the service has it
+	outcomeRepeated   outcome = "repeated"    // the service had it already, in the wording of another version
+	outcomeRefused    outcome = "refused"     // permanently: the entry is dead
+	outcomeFailed     outcome = "failed"      // temporarily; the attempt counts
+	outcomeNotReached outcome = "not_reached" // not the entry's fault: no attempt is counted
+	outcomeNotTried   outcome = "untried"     // the batch ended before its turn
 )
 
-// judgement is a verdict with what follows from it. trouble means that other
-// entries would fare no better now, so the batch ends.
-type judgement struct {
-	verdict    verdict
-	trouble    bool
-	retryAfter time.Duration
+// classification is an outcome with its consequences. serviceFailed means that
+// other entries would fail as well now, so the batch ends.
+type classification struct {
+	outcome       outcome
+	serviceFailed bool
+	retryAfter    time.Duration
 }
 
-// judge says what the outcome of one post means. Answers that tell of a wrong
-// address or wrong credentials condemn the configuration, never the entry.
-func judge(err error) judgement {
+// classify derives the outcome of one post from its error. Answers that show a
+// wrong address or wrong credentials are failures of the configuration, never of
+// the entry.
+func classify(err error) classification {
 	var answer *notifyapi.Error
 	switch {
 	case err == nil:
-		return judgement{verdict: posted}
+		return classification{outcome: outcomePosted}
 	case errors.Is(err, notice.ErrUnknownKind):
-		return judgement{verdict: failed}
+		return classification{outcome: outcomeFailed}
 	case errors.Is(err, errUndecodable):
-		return judgement{verdict: refused}
+		return classification{outcome: outcomeRefused}
 	case !errors.As(err, &answer):
 		if neverConnected(err) {
-			return judgement{verdict: notReached, trouble: true}
+			return classification{outcome: outcomeNotReached, serviceFailed: true}
 		}
-		return judgement{verdict: failed, trouble: true}
+		return classification{outcome: outcomeFailed, serviceFailed: true}
 	}
 	switch answer.Status {
 	case http.StatusUnprocessableEntity:
 		if answer.Code == errs.CodeIdempotencyMismatch {
-			return judgement{verdict: repeated}
+			return classification{outcome: outcomeRepeated}
 		}
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
 		http.StatusNotFound, http.StatusMethodNotAllowed:
-		return judgement{verdict: notReached, trouble: true, retryAfter: answer.RetryAfter}
+		return classification{outcome: outcomeNotReached, serviceFailed: true, retryAfter: answer.RetryAfter}
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return judgement{verdict: failed, trouble: true, retryAfter: answer.RetryAfter}
+		return classification{outcome: outcomeFailed, serviceFailed: true, retryAfter: answer.RetryAfter}
 	}
 	if answer.Temporary() || answer.Status < 400 {
-		return judgement{verdict: failed, retryAfter: answer.RetryAfter}
+		return classification{outcome: outcomeFailed, retryAfter: answer.RetryAfter}
 	}
-	return judgement{verdict: refused}
+	return classification{outcome: outcomeRefused}
 }
 
 // errUndecodable marks an entry whose stored facts can't be read.
@@ -93,13 +94,13 @@ func backoff(attempt int, retryAfter time.Duration) time.Duration {
 	return max(rand.N(ceiling), min(retryAfter, maxRetryAfter))
 }
 
-// pause is how long the relay leaves a service in trouble alone after its nth
-// bad batch in a row: it doubles from 1 s and stays within the interval, so
-// that the backlog starts to drain soon after the service is back.
-func pause(trial int, interval, retryAfter time.Duration) time.Duration {
+// servicePause is how long the notification service is left alone after its nth
+// bad batch in a row: it doubles from 1 s and stays within the interval, so that
+// the backlog starts to drain soon after the service is back.
+func servicePause(failures int, interval, retryAfter time.Duration) time.Duration {
 	ceiling := interval
-	if trial < 10 {
-		ceiling = min(ceiling, time.Second<<max(trial-1, 0))
+	if failures < 10 {
+		ceiling = min(ceiling, time.Second<<max(failures-1, 0))
 	}
 	return max(ceiling/2+rand.N(ceiling/2+1), min(retryAfter, maxRetryAfter))
 }

@@ -1,0 +1,56 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"fixdesk/pkg/background"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
+)
+
+const (
+	// keepDone is how long an entry is kept after it was posted, and a dead one
+	// with a secret after it was refused; keepDead is for other dead ones.
+	keepDone = 7 * 24 * time.Hour
+	keepDead = 90 * 24 * time.Hour
+
+	purgeInterval = 10 * time.Minute
+	purgeBatch    = 1000
+)
+
+// purgeLoop is the job that deletes entries after their retention, on one
+// replica at a time.
+func purgeLoop(d *Dispatcher, metrics *background.Metrics) *background.Loop {
+	const name = "outbox purge"
+	return background.New(background.Config{
+		Name: name, Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeInterval,
+		RunOnce:   func(ctx context.Context) (bool, error) { return false, d.purge(ctx) },
+		Exclusive: pg.Exclusive(d.pool, name),
+		Log:       d.log, Metrics: metrics,
+	})
+}
+
+func (d *Dispatcher) purge(ctx context.Context) error {
+	done := pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
+		return d.queries.OutboxPurgeDone(ctx, crmdb.OutboxPurgeDoneParams{KeepSeconds: keepDone.Seconds(), Batch: limit})
+	}}
+	dead := pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
+		return d.queries.OutboxPurgeDead(ctx, crmdb.OutboxPurgeDeadParams{
+			KeepSeconds: keepDead.Seconds(), KeepSensitiveSeconds: keepDone.Seconds(),
+			SensitiveKinds: notice.SensitiveKinds, Batch: limit,
+		})
+	}}
+	doneCount, doneErr := done.Run(ctx)
+	deadCount, deadErr := dead.Run(ctx)
+	if n := doneCount + deadCount; n > 0 {
+		d.log.InfoContext(ctx, "outbox purged", "entries", n)
+	}
+	if err := errors.Join(doneErr, deadErr); err != nil {
+		return fmt.Errorf("purge the outbox: %w", err)
+	}
+	return nil
+}
