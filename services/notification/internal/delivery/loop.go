@@ -132,11 +132,11 @@ func (l *Loop) claim(ctx, store context.Context) {
 		if !more && !wait(ctx, l.wake) || !l.waitForRoom(ctx) || !l.waitForServer(ctx) {
 			return
 		}
-		n := l.free()
-		if l.Mailer.UsableAt().IsZero() {
-			probes = nil
+		n, probing := l.free(), !l.Mailer.UsableAt().IsZero()
+		if probing {
+			n = 1 // further ones would only be returned
 		} else {
-			n = 1 // a probe: further ones would only be returned
+			probes = nil
 		}
 		claimedAt := l.Now()
 		tasks, err := l.store.claim(store, n, l.Lease, probes...)
@@ -151,16 +151,22 @@ func (l *Loop) claim(ctx, store context.Context) {
 			continue
 		}
 		more = len(tasks) == n
-		if !more && len(probes) > 0 { // each has probed once
-			probes, more = nil, true
+		if !more && len(probes) > 0 { // each has probed once: all but the latest may again
+			probes, more = probes[max(1, len(probes)-1):], true
 		}
 		l.inHand.Add(int64(len(tasks)))
 		for _, t := range tasks {
-			if n == 1 && len(probes) < rememberedProbes {
+			if probing && len(probes) < rememberedProbes {
 				probes = append(probes, t.mail.To)
 			}
 			t.beginBy = claimedAt.Add(beginWithin(l.Lease))
+			if probing {
+				t.done = make(chan struct{})
+			}
 			l.tasks <- t // has room for all that can be in hand
+			if probing && !wait(ctx, t.done) {
+				return
+			}
 		}
 	}
 }
@@ -231,6 +237,9 @@ func (l *Loop) work(ctx, store context.Context) {
 			s.result = l.send(ctx, store, t)
 		}
 		s.at = l.Now()
+		if t.done != nil {
+			close(t.done)
+		}
 		if s.result.Throttled {
 			s = l.throttled(s)
 		}

@@ -136,11 +136,13 @@ func TestOpenCircuitIsProbedWithADifferentRecipientEachTime(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if !l.Mailer.UsableAt().IsZero() { // the conversation is a probe
-			probes = append(probes, text(t, l.DB, "select coalesce(string_agg(email, ' '), '') from recipients where lease_token is not null"))
+			// The latest lease: that of the probe before may not be returned yet.
+			probes = append(probes, text(t, l.DB, `select coalesce((select email from recipients
+				where lease_token is not null order by leased_until desc limit 1), '')`))
 		}
 		return "421 4.3.2 Maintenance"
 	}}).Start(t, "")
-	l = newLoopTo(t, srv, nil)
+	l = newLoopTo(t, srv, func(c *email.Config) { c.CircuitBase, c.CircuitCap = 200*time.Millisecond, 200*time.Millisecond })
 	l.Now = time.Now
 	const recipients = 3
 	seed(t, l.DB, time.Now(), time.Now(), recipients)
@@ -155,7 +157,7 @@ func TestOpenCircuitIsProbedWithADifferentRecipientEachTime(t *testing.T) {
 	// What was claimed before the trouble may still be leased during the first.
 	list := seen()[recipients:]
 	for i := 1; i < len(list); i++ {
-		if list[i] == list[i-1] || strings.Contains(list[i], " ") {
+		if list[i] == list[i-1] {
 			t.Fatalf("probed with %q", list)
 		}
 	}

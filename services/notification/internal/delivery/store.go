@@ -26,7 +26,8 @@ type task struct {
 	token          uuid.UUID
 	large          bool // Text and HTML are still to be fetched
 	history        History
-	beginBy        time.Time // no conversation begins later
+	beginBy        time.Time     // no conversation begins later
+	done           chan struct{} // closed when a probe has ended; nil for other mails
 }
 
 // settlement is a task that is over, for now.

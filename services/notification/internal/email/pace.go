@@ -125,11 +125,9 @@ func (p *pace) throttle(now, asked time.Time, recipient string, early bool) (own
 	p.throttled[recipient] = now
 	limited := p.limit > 0
 	switch {
-	case !early && repeated:
-		return !limited
 	case !early && !limited && len(p.throttled) < recipientsToOpen:
-		return false
-	case limited && !asked.After(p.cutAt):
+		return repeated
+	case !early && limited && repeated, limited && !asked.After(p.cutAt):
 		return false
 	}
 	p.cut(now)
