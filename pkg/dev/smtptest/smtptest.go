@@ -1,9 +1,11 @@
-// Package smtptest is a mail server for tests that does what it is told: it
-// speaks SMTP (RFC 5321) over a real socket, writes down each message at the
-// moment it answers 250, and lets a test decide any reply, or break the
-// connection, at any step.
+// Package smtptest is a scripted mail server for tests: it speaks SMTP (RFC
+// 5321) over a real socket, stores each message before it answers 250, and lets
+// a test choose any reply, or break the connection, at any step.
 //
-// It is for tests alone and knows nothing of the service.
+// emersion/go-smtp v0.25.1 is weaker here: it writes the greeting and the
+// replies to EHLO, STARTTLS, RSET and QUIT itself, and no malformed reply.
+//
+// It is for tests alone and must not know any service.
 package smtptest
 
 import (
@@ -31,7 +33,7 @@ type Event struct {
 	To      string // the recipient so far, in DATA and DOT
 }
 
-// Message is one that the server took responsibility for.
+// Message is one that the server accepted.
 type Message struct {
 	Session  int
 	From, To string
@@ -102,14 +104,14 @@ func (s *Server) Close() {
 	s.wg.Wait()
 }
 
-// Messages are those taken so far.
+// Messages are those accepted so far.
 func (s *Server) Messages() []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Message(nil), s.messages...)
 }
 
-// Count is how many messages were taken for the address, "" meaning all.
+// Count is how many messages were accepted for the address; "" means all.
 func (s *Server) Count(to string) int {
 	n := 0
 	for _, m := range s.Messages() {
@@ -147,7 +149,7 @@ func (s *Server) MostConnections() int {
 	return s.most
 }
 
-// Wait waits until n messages were taken, and fails the test after limit.
+// Wait waits until n messages were accepted, and fails the test after limit.
 func (s *Server) Wait(t testing.TB, n int, limit time.Duration) []Message {
 	t.Helper()
 	deadline := time.After(limit)
@@ -161,7 +163,7 @@ func (s *Server) Wait(t testing.TB, n int, limit time.Duration) []Message {
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("the mail server took %d messages in %v, want %d", got, limit, n)
+			t.Fatalf("the mail server accepted %d messages in %v, want %d", got, limit, n)
 		}
 	}
 }
@@ -230,7 +232,7 @@ func (c *conversation) use(conn net.Conn) {
 	c.r, c.w = bufio.NewReader(conn), bufio.NewWriter(conn)
 }
 
-// answer lets the hook decide between usual and something else.
+// answer sends the reply that the hook chooses, or the usual one.
 func (c *conversation) answer(verb, arg, usual string) error {
 	_, err := c.decide(verb, arg, usual)
 	return err
@@ -249,8 +251,8 @@ func (c *conversation) decide(verb, arg, usual string) (ok bool, err error) {
 		return false, errDropped
 	}
 	ok = reply == "" || strings.HasPrefix(reply, "2")
-	if verb == "DOT" && ok { // written down before the client can know
-		c.server.took(Message{Session: c.session, From: c.from, To: c.to, Params: c.params, Data: arg})
+	if verb == "DOT" && ok { // stored before the client gets the reply
+		c.server.accepted(Message{Session: c.session, From: c.from, To: c.to, Params: c.params, Data: arg})
 	}
 	if reply == "" {
 		reply = usual
@@ -261,7 +263,7 @@ func (c *conversation) decide(verb, arg, usual string) (ok bool, err error) {
 	return ok, c.w.Flush()
 }
 
-func (s *Server) took(m Message) {
+func (s *Server) accepted(m Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.messages = append(s.messages, m)

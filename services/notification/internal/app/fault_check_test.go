@@ -82,7 +82,7 @@ func burnt(recipients []notifyapi.Recipient) (wrong []string) {
 	return wrong
 }
 
-// isRefused tells whether the connection was never taken, or was an idle one
+// isRefused reports whether the connection was never taken, or was an idle one
 // that closed before the request was sent.
 func isRefused(err error) bool {
 	var op *net.OpError

@@ -13,7 +13,7 @@ import (
 )
 
 // ownPostgres starts a server that survives a crash, unlike pgtest's, and
-// gives it with how to start it again.
+// returns it with how to start it again.
 func ownPostgres(t *testing.T) (server *pgserver.Server, restart func() *pgserver.Server) {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "fixdesk-pg-")
@@ -54,7 +54,7 @@ func createDatabase(t *testing.T, s *pgserver.Server) string {
 }
 
 // databaseTrial stops the database under load, with mails on the wire, starts
-// it again, and gives what went wrong. With a sabotage, it is done to the
+// it again, and returns what went wrong. With a sabotage, it is done to the
 // database first.
 func databaseTrial(t *testing.T, sabotage string) (wrong []string) {
 	t.Helper()
@@ -100,7 +100,7 @@ func TestDatabaseThatStopsUnderLoadCostsWaitingAndNoMail(t *testing.T) {
 }
 
 // resultsForgotten drops the results of mails that were claimed before the
-// database was started, as a service does that gives its settlement up when
+// database was started, as a service does that returns its settlement up when
 // the database is away.
 var resultsForgotten = fmt.Sprintf(`
 create function forget_result() returns trigger language plpgsql as $$

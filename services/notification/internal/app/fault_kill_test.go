@@ -60,7 +60,7 @@ func (l *load) stop() {
 	l.wg.Wait()
 }
 
-// counts gives how often each address got a mail.
+// counts returns how often each address got a mail.
 func counts(messages []smtptest.Message) map[string]int {
 	n := map[string]int{}
 	for _, m := range messages {
@@ -87,7 +87,7 @@ func query(t testing.TB, url, sql string, args ...any) []string {
 	return values
 }
 
-// execute runs statements that give no rows.
+// execute runs statements that return no rows.
 func execute(t testing.TB, url, sql string) {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), url)
@@ -206,7 +206,7 @@ func TestControlWithoutALeaseAKillLosesMails(t *testing.T) {
 }
 
 // replicas sends n notifications of one recipient through two processes, and
-// gives the number of mails that came twice or not at all.
+// returns the number of mails that came twice or not at all.
 func replicas(t *testing.T, n int, sabotage string) (doubled, missing int) {
 	t.Helper()
 	i := newIssuer(t)

@@ -17,7 +17,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// body gives what an unauthenticated path answers.
+// body returns what an unauthenticated path answers.
 func body(t testing.TB, s *service, path string) string {
 	t.Helper()
 	resp, err := s.HTTPClient.Get(s.BaseURL + path)
@@ -52,7 +52,7 @@ func raise(t testing.TB, s *service, recipients ...string) uuid.UUID {
 }
 
 // badAddresses mails to fifty good addresses among bad ones, of which one keeps
-// its connection until it is released or the good ones' time is over. It gives
+// its connection until it is released or the good ones' time is over. It returns
 // how many of the good ones were mailed meanwhile.
 func badAddresses(t *testing.T, connections int, limit time.Duration) (sent int, finish func() notifyapi.Notification) {
 	t.Helper()
@@ -128,8 +128,8 @@ func TestControlWithOneConnectionABadAddressHoldsEverybodyUp(t *testing.T) {
 	}
 }
 
-// lostAnswer mails to a server that takes the first mail and replies as told,
-// and gives what is wrong with the repeat and its record. With a sabotage, it
+// lostAnswer mails to a server that takes the first mail and sends the given reply,
+// and returns what is wrong with the repeat and its record. With a sabotage, it
 // is done to the database first.
 func lostAnswer(t *testing.T, reply, sabotage string) (wrong []string) {
 	t.Helper()

@@ -27,7 +27,7 @@ func (s sentOnce) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.RoundTripper.RoundTrip(r)
 }
 
-// heldMails gives a hook that keeps the server from answering mails once it
+// heldMails returns a hook that keeps the server from answering mails once it
 // took so many, and how many it keeps now.
 func heldMails(after int32) (hook func(smtptest.Event) string, held func() int, release func()) {
 	var dots, waiting atomic.Int32
@@ -67,7 +67,7 @@ func number(t testing.TB, url, sql string) int {
 }
 
 // terminationTrial ends the program while mails are on the wire, recipients
-// claimed, and requests in flight, starts it again, and gives what went wrong.
+// claimed, and requests in flight, starts it again, and returns what went wrong.
 // With a sabotage, it is done to the database first.
 func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, sabotage string) (wrong []string) {
 	t.Helper()

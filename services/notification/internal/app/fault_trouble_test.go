@@ -14,7 +14,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// switched gives a hook that answers verb with reply until it is switched off.
+// switched returns a hook that answers verb with reply until it is switched off.
 func switched(verb, reply string) (hook func(smtptest.Event) string, off func()) {
 	var isOff atomic.Bool
 	return func(e smtptest.Event) string {
@@ -26,7 +26,7 @@ func switched(verb, reply string) (hook func(smtptest.Event) string, off func())
 }
 
 // troubleTrial mails to a server that answers verb with reply for a while, and
-// gives what is wrong with how the trouble shows and whom it cost an attempt.
+// returns what is wrong with how the trouble shows and whom it cost an attempt.
 func troubleTrial(t *testing.T, verb, reply string) (wrong []string) {
 	t.Helper()
 	hook, off := switched(verb, reply)
@@ -99,7 +99,7 @@ func TestControlRecipientsOwnTroubleBurnsAttemptsAndDoesNotShow(t *testing.T) {
 }
 
 // loginTrial mails to a server that is down at first and then refuses the
-// step, AUTH or RCPT, for a while. It gives whom that cost an attempt.
+// step, AUTH or RCPT, for a while. It returns whom that cost an attempt.
 func loginTrial(t *testing.T, step string) (wrong []string) {
 	t.Helper()
 	i := newIssuer(t)
@@ -158,7 +158,7 @@ func TestControlServerThatRefusesTheRecipientInsteadOfTheLoginBurnsAttempts(t *t
 }
 
 // takeover mails through two servers, or with alone through the first, which
-// is in trouble until it is repaired. It tells whether the second took all in
+// is in trouble until it is repaired. It reports whether the second took all in
 // time, and whether the first was then used again in time.
 func takeover(t *testing.T, alone, repaired bool, takeLimit, backLimit time.Duration) (took, back bool) {
 	t.Helper()

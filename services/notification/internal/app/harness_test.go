@@ -101,7 +101,7 @@ func testConfig(databaseURL, jwksURL string, smtp ...string) app.Config {
 	}
 }
 
-// smtpTimeouts gives every phase the same time.
+// smtpTimeouts returns every phase the same time.
 func smtpTimeouts(d time.Duration) app.SMTPTimeouts {
 	return app.SMTPTimeouts{Connect: d, Greeting: d, Mail: d, Rcpt: d, Data: d, Block: d, Dot: d}
 }

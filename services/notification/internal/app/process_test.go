@@ -16,7 +16,7 @@ import (
 	"fixdesk/services/notification/internal/app"
 )
 
-// binary gives the real program, built once for all tests.
+// binary returns the real program, built once for all tests.
 func binary(t testing.TB) string {
 	t.Helper()
 	program, err := build()
@@ -93,7 +93,7 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// terminate asks it to end and gives how it did.
+// terminate asks it to end and returns how it did.
 func (p *process) terminate(t testing.TB) error {
 	t.Helper()
 	p.signal(t, syscall.SIGTERM)
@@ -107,7 +107,7 @@ func (p *process) signal(t testing.TB, s syscall.Signal) {
 	}
 }
 
-// wait gives how the process ended after a signal.
+// wait returns how the process ended after a signal.
 func (p *process) wait(t testing.TB) error {
 	t.Helper()
 	ended := make(chan error, 1)

@@ -47,7 +47,7 @@ type History struct {
 	Uncertain int // of the failures
 }
 
-// After gives the step that follows a try that ended at the given time, after
+// After returns the step that follows a try that ended at the given time, after
 // the tries of h.
 func (p Policy) After(o notifyapi.Outcome, h History, at time.Time) Step {
 	giveUpAt := h.DueAt.Add(p.GiveUpAfter)

@@ -86,7 +86,7 @@ func dial(ctx context.Context, s Server, helo string, timeouts Timeouts) (*conne
 	return c, nil
 }
 
-// deliver hands one mail over. A nil failure means that the server took it.
+// deliver sends one mail. A nil failure means that the server took it.
 // Afterwards usable reports whether the next mail may use the connection.
 func (c *connection) deliver(sender Sender, m Mail) (code int, reply string, f *failure, usable bool) {
 	content, to, err := sender.content(m)
@@ -189,7 +189,7 @@ func (s Sender) content(m Mail) (content []byte, to string, err error) {
 	return b.Bytes(), to, err
 }
 
-// quit ends the conversation politely, within a second.
+// quit ends the conversation with QUIT, within a second.
 func (c *connection) quit() {
 	_ = c.within(time.Second, c.smtp.Quit)
 	_ = c.raw.Close()

@@ -47,7 +47,7 @@ func newPool(t testing.TB, change func(*Config), servers ...Server) *Pool {
 	return p
 }
 
-// timeouts gives every phase the same time.
+// timeouts returns every phase the same time.
 func timeouts(d time.Duration) Timeouts {
 	return Timeouts{Connect: d, Greeting: d, Mail: d, Rcpt: d, Data: d, Block: d, Dot: d}
 }
@@ -94,7 +94,7 @@ func TestOutcomeOfEachReplyThatAServerCanGive(t *testing.T) {
 		{"content refused for now", at("DOT", "", "452 4.3.1 No room"), notifyapi.OutcomeTemporary, 452, "4.3.1 No room", false, 0},
 		{"sender refused", at("MAIL", "", "550 5.7.1 Not you"), NotTried, 550, "5.7.1 Not you", true, 0},
 		{"sender refused for now", at("MAIL", "", "451 4.3.0 Try later"), NotTried, 451, "4.3.0 Try later", true, 0},
-		{"sender told to slow down", at("MAIL", "", "451 4.7.1 Slow down"), NotTried, 451, "4.7.1 Slow down", false, 0},
+		{"sender throttled", at("MAIL", "", "451 4.7.1 Slow down"), NotTried, 451, "4.7.1 Slow down", false, 0},
 		{"closing at MAIL", at("MAIL", "", "421 4.3.2 Shutting down"), NotTried, 421, "4.3.2 Shutting down", true, 0},
 		{"authentication wanted at MAIL", at("MAIL", "", "530 5.7.0 Must authenticate"), NotTried, 530, "5.7.0 Must authenticate", true, 0},
 		{"closing at greeting", at("CONNECT", "", "421 4.3.2 Shutting down"), NotTried, 421, "", true, 0},
@@ -127,7 +127,7 @@ func TestOutcomeOfEachReplyThatAServerCanGive(t *testing.T) {
 				t.Errorf("got %+v, want %s %d %q", got, tc.outcome, tc.code, tc.reply)
 			}
 			if got.Reply == "" {
-				t.Error("the reply is empty: nobody learns why")
+				t.Error("the reply is empty")
 			}
 			if open := pool.Status()[0].Open; open != tc.open {
 				t.Errorf("circuit open = %v, want %v (%s)", open, tc.open, got.Reply)

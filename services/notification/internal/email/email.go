@@ -1,9 +1,10 @@
-// Package email hands one recipient's mail to a mail server: what the message
-// looks like, the reused connections (RFC 5321), the choice among several
-// servers, and what a server's reply means.
+// Package email sends one recipient's mail to a mail server: the form of the
+// message, the reused connections (RFC 5321), the choice among several servers,
+// and the meaning of a server's reply.
 //
-// It owns the conversation alone. When to try, how often, and what is written
-// down is delivery's; it must not know the database or the HTTP API.
+// It owns the conversation alone. Package delivery decides when to try, how
+// often, and what is stored. This package must not know the database or the HTTP
+// API.
 package email
 
 import (
@@ -43,11 +44,11 @@ func (m Mail) threadRoot() string {
 	return "thread." + hex.EncodeToString(sum[:16]) + "@" + m.Domain
 }
 
-// boundary parts the bodies. It is a token of RFC 2045, so that it needs no
+// boundary separates the bodies. It is a token of RFC 2045, so that it needs no
 // quotes, and made of an id that was not known when the bodies were written.
 func (m Mail) boundary() string { return "part-" + hex.EncodeToString(m.ID[:]) }
 
-// needsSMTPUTF8 tells whether an address has characters beyond ASCII, which
+// needsSMTPUTF8 reports whether an address has characters beyond ASCII, which
 // only a server with the extension can take (RFC 6531).
 func needsSMTPUTF8(addresses ...string) bool {
 	for _, address := range addresses {

@@ -267,7 +267,7 @@ func TestDKIMKeyThatCantSignIsRefusedAtStart(t *testing.T) {
 	}
 }
 
-// render gives the bytes of the mail as they go over the wire.
+// render returns the bytes of the mail as they go over the wire.
 func (s Sender) render(m Mail) ([]byte, error) {
 	msg, err := s.message(m)
 	if err != nil {

@@ -60,7 +60,7 @@ func NewPool(config Config) *Pool {
 	return p
 }
 
-// Send tries the servers by priority until one gives an outcome for this mail.
+// Send tries the servers by priority until one returns an outcome for this mail.
 // When no server can be used, or all ask for a slower pace, the outcome is
 // NotTried. So it is when ctx ends before the conversation begins; one that is
 // under way then goes on for StopTimeout at most.
@@ -114,7 +114,7 @@ func (p *Pool) converse(ctx context.Context, s *serverPool, m Mail) (code int, r
 		return 0, "", false, failed(phaseDial, err)
 	}
 	usable := false
-	defer func() { s.giveBack(conn, usable) }()
+	defer func() { s.release(conn, usable) }()
 	defer conn.dropAfter(ctx, p.config.StopTimeout)()
 	code, reply, f, usable = conn.deliver(p.config.Sender, m)
 	return code, reply, reused, f

@@ -40,7 +40,7 @@ func TestEveryReplyHasExactlyOneMeaning(t *testing.T) {
 	}
 }
 
-func TestThrottlingIsToldFromOtherTemporaryRefusals(t *testing.T) {
+func TestThrottlingIsDistinguishedFromOtherTemporaryRefusals(t *testing.T) {
 	for reply, want := range map[string]bool{
 		"454 Throttling failure: Maximum sending rate exceeded.": true,
 		"421 4.7.0 Too many messages from your address":          true,

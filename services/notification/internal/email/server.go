@@ -15,7 +15,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// Server is one mail server and how to speak to it.
+// Server is one mail server and the way to reach it.
 type Server struct {
 	Host     string
 	Port     int
@@ -50,8 +50,8 @@ var authTypes = map[string]gomail.SMTPAuthType{
 	"xoauth2":       gomail.SMTPAuthXOAUTH2,
 }
 
-// ParseServer reads a server's URL. Without a word on TLS a conversation with
-// any host but the local one must be protected. The port defaults to 465 for
+// ParseServer reads a server's URL. Unless it says otherwise, a
+// conversation with any host but the local one must be protected. The port defaults to 465 for
 // smtps, else to 587 with a user and 25 without (RFC 6409). Errors never
 // repeat the URL, which may hold a password.
 func ParseServer(raw string) (Server, error) {
@@ -108,7 +108,7 @@ func (s *Server) parseOptions(q url.Values) error {
 // Name is the server's address, which is safe to show.
 func (s Server) Name() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }
 
-// IsLocal tells whether a conversation stays on this machine.
+// IsLocal reports whether a conversation stays on this machine.
 func (s Server) IsLocal() bool {
 	if s.Host == "localhost" {
 		return true
@@ -117,7 +117,7 @@ func (s Server) IsLocal() bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// MayBePlainText tells whether mail could reach another machine unprotected.
+// MayBePlainText reports whether mail could reach another machine unprotected.
 func (s Server) MayBePlainText() bool {
 	return !s.IsLocal() && (s.TLS == TLSNone || s.TLS == TLSOpportunistic)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// limitTime is how long a server is spared more connections than it took.
+// limitTime is how long a server gets no more connections than it accepted.
 const limitTime = time.Minute
 
 // errStopped is returned for a conversation that did not begin before its
@@ -128,8 +128,8 @@ func (s *serverPool) wakeLocked() {
 	}
 }
 
-// giveBack keeps the connection for the next mail, or ends it.
-func (s *serverPool) giveBack(conn *connection, usable bool) {
+// release keeps the connection for the next mail, or ends it.
+func (s *serverPool) release(conn *connection, usable bool) {
 	s.mu.Lock()
 	keep := usable && !s.closed && conn.sent < s.config.MessagesPerConnection
 	if keep {
