@@ -165,8 +165,8 @@ func withQuery(path string, q url.Values) string {
 }
 
 // call repeats what is safe to repeat: reads, and writes that carry a key.
-// Cancel and Retry without one are sent once, since a repeat of the first,
-// executed one would be told 409.
+// Cancel and Retry without one are sent once, since the repetition of one that
+// was executed is answered 409.
 func (c *Client) call(ctx context.Context, method, path, key string, body []byte, out any) error {
 	repeatable := method == http.MethodGet || key != ""
 	for attempt := 0; ; attempt++ {

@@ -96,9 +96,9 @@ func TestWhatIsSafeToRepeatIsRepeated(t *testing.T) {
 	}{
 		{"a broken connection", []answer{{}, {status: 202, body: "{}"}}, create, 2, 0},
 		{"unavailable, then fine", []answer{{status: 503, body: problem}, {status: 202, body: "{}"}}, create, 2, 0},
-		{"unavailable for ever", []answer{{status: 503, body: problem}}, create, 3, 503},
+		{"always unavailable", []answer{{status: 503, body: problem}}, create, 3, 503},
 		{"a twin in flight", []answer{{status: 409, body: `{"code":"idempotency_in_flight"}`}, {status: 202, body: "{}"}}, create, 2, 0},
-		{"a long wait is the caller's", []answer{{status: 429, body: problem, retryAfter: "60"}}, create, 1, 429},
+		{"a long Retry-After", []answer{{status: 429, body: problem, retryAfter: "60"}}, create, 1, 429},
 		{"refused for good", []answer{{status: 422, body: problem}}, create, 1, 422},
 		{"a cancel that broke", []answer{{}}, cancel, 1, -1},
 		{"a cancel that was not taken", []answer{{status: 503, body: problem}}, cancel, 1, 503},

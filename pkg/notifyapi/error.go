@@ -23,7 +23,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("notification service answered %d %s: %s", e.Status, e.Code, e.Detail)
 }
 
-// Temporary tells whether the same request may succeed later: 408, 425, 429,
+// Temporary reports whether the same request may succeed later: 408, 425, 429,
 // every 5xx, and 409 while the first request of the key is in flight. All
 // else is refused for good.
 func (e *Error) Temporary() bool {

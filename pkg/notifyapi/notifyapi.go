@@ -30,7 +30,7 @@ type Request struct {
 	Text       string   `json:"text" minLength:"1" maxLength:"200000" doc:"The mail as plain text."`
 	HTML       *string  `json:"html,omitempty" nullable:"true" minLength:"1" maxLength:"500000" doc:"The same mail as HTML, for readers that show it."`
 	Recipients []string `json:"recipients" minItems:"1" maxItems:"1000" nullable:"false" doc:"Addresses, each mailed separately; a repeated address is mailed once."`
-	Requester  string   `json:"requester" minLength:"1" maxLength:"200" doc:"Who or what asks, in the caller's words."`
+	Requester  string   `json:"requester" minLength:"1" maxLength:"200" doc:"Who or what asks, as the caller names it."`
 	Reference  *string  `json:"reference,omitempty" nullable:"true" minLength:"1" maxLength:"200" doc:"The caller's own name for what this is about; notifications are found by it."`
 	Thread     *string  `json:"thread,omitempty" nullable:"true" minLength:"1" maxLength:"200" doc:"Mails of one thread are shown together by the reader's mail program."`
 	// NotBefore is the earliest time to send the mail; absent or in the past

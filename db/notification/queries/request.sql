@@ -50,8 +50,8 @@ order by n.id desc
 limit @max::integer;
 
 -- name: NotificationListOpen :many
--- Those with something still to come, found by the partial indexes of the
--- recipients that are queued, leased or waiting.
+-- Unfinished ones, found by the partial indexes of the recipients that are queued,
+-- leased or waiting.
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
     c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from notifications n
@@ -69,7 +69,8 @@ order by n.id desc
 limit @max::integer;
 
 -- name: NotificationListNotSent :many
--- Those with a recipient that came to a bad end, in the order of their index.
+-- Those with a failed, uncertain or canceled recipient, in the order of their
+-- index.
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
     c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from (
@@ -117,8 +118,8 @@ order by number desc
 limit @max::integer;
 
 -- name: NotificationCancel :execrows
--- Ends what waits; what is being sent right now is told by the flag, and ends
--- when its try does.
+-- Cancels recipients that wait. One that is being sent gets the flag, and ends
+-- with its attempt.
 update recipients
 set canceled = true,
     queue_at = null,

@@ -41,7 +41,7 @@ func TestARegistrationThatNoAdminCouldBeToldOfIsNotWritten(t *testing.T) {
 	o.want("true", 0)
 }
 
-func TestTwoRelaysPostEachEntryOnce(t *testing.T) {
+func TestTwoDispatchersPostEachEntryOnce(t *testing.T) {
 	o := newTestEnv(t)
 	const tickets, each = 150, 3
 	for range tickets {

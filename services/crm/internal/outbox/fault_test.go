@@ -80,7 +80,7 @@ func TestAnExpiredLeaseIsTakenOverAndALateSettlementChangesNothing(t *testing.T)
 	}
 }
 
-func TestWhatTheServiceAnswersDecidesTheEntrysFate(t *testing.T) {
+func TestTheAnswerDecidesWhetherAnEntryIsDoneDeadOrTriedAgain(t *testing.T) {
 	tests := []struct {
 		status            int
 		code              string

@@ -57,7 +57,7 @@ func TestAdminsAloneSeeTheOutboxAndNeverTheFacts(t *testing.T) {
 		t.Errorf("%d %v", status, body)
 	}
 	if strings.Contains(raw, "canary") || strings.Contains(raw, "ada@") || strings.Contains(raw, "Printer") {
-		t.Errorf("the list tells the facts: %s", raw)
+		t.Errorf("the list has the facts: %s", raw)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestADeadEntryIsVisibleAndPostedAgainOnRetry(t *testing.T) {
 	}
 }
 
-func TestPendingTellsWhoseMailStillWaits(t *testing.T) {
+func TestPendingListsMailsThatAreNotPosted(t *testing.T) {
 	o := newTestEnv(t)
 	ticket := o.write(2)
 	o.write(1)

@@ -113,8 +113,8 @@ type NotificationCancelParams struct {
 	NotificationID uuid.UUID
 }
 
-// Ends what waits; what is being sent right now is told by the flag, and ends
-// when its try does.
+// Cancels recipients that wait. One that is being sent gets the flag, and ends
+// with its attempt.
 func (q *Queries) NotificationCancel(ctx context.Context, arg NotificationCancelParams) (int64, error) {
 	result, err := q.db.Exec(ctx, notificationCancel, arg.Now, arg.NotificationID)
 	if err != nil {
@@ -430,7 +430,8 @@ type NotificationListNotSentRow struct {
 	Status         notifyapi.Status
 }
 
-// Those with a recipient that came to a bad end, in the order of their index.
+// Those with a failed, uncertain or canceled recipient, in the order of their
+// index.
 func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationListNotSentParams) ([]NotificationListNotSentRow, error) {
 	rows, err := q.db.Query(ctx, notificationListNotSent,
 		arg.BeforeID,
@@ -529,8 +530,8 @@ type NotificationListOpenRow struct {
 	Status         notifyapi.Status
 }
 
-// Those with something still to come, found by the partial indexes of the
-// recipients that are queued, leased or waiting.
+// Unfinished ones, found by the partial indexes of the recipients that are queued,
+// leased or waiting.
 func (q *Queries) NotificationListOpen(ctx context.Context, arg NotificationListOpenParams) ([]NotificationListOpenRow, error) {
 	rows, err := q.db.Query(ctx, notificationListOpen,
 		arg.BeforeID,
