@@ -24,7 +24,12 @@ func binary(t testing.TB) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "notification")
-	if err := os.WriteFile(path, program, 0o700); err != nil {
+	// A process that is forked meanwhile would inherit the open file, and starting
+	// the program would fail with "text file busy".
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(path, program, 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return path
