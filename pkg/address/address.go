@@ -49,7 +49,7 @@ func Parse(s string) (string, error) {
 	if len(s) > 4*MaxLength || !utf8.ValidString(s) {
 		return "", fmt.Errorf("%w: at most %d octets of UTF-8", ErrInvalid, MaxLength)
 	}
-	if strings.ContainsFunc(s, posesAsASCII) {
+	if strings.ContainsFunc(s, becomesASCII) {
 		return "", fmt.Errorf("%w: it has a look-alike of a plain letter", ErrInvalid)
 	}
 	s = norm.NFC.String(strings.ToLower(norm.NFC.String(s)))
@@ -97,10 +97,10 @@ func asciiDomain(domain string) (ascii string, ok bool) {
 	return ascii, err == nil && isDomain(ascii)
 }
 
-// posesAsASCII tells whether r becomes an ASCII character in the stored form,
+// becomesASCII reports whether r becomes an ASCII character in the stored form,
 // as the dotted capital I and the Kelvin sign do: two people's addresses must
 // not become one.
-func posesAsASCII(r rune) bool {
+func becomesASCII(r rune) bool {
 	return r >= utf8.RuneSelf &&
 		(unicode.ToLower(r) < utf8.RuneSelf || norm.NFC.String(string(r))[0] < utf8.RuneSelf)
 }

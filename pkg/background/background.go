@@ -39,7 +39,7 @@ type Config struct {
 	MinInterval time.Duration
 	// Timeout limits one run by its context; 0 is no limit.
 	Timeout time.Duration
-	// RunOnce does one batch. again tells that more work is waiting: the next
+	// RunOnce does one batch. again means that more work is waiting: the next
 	// run follows at once. It may return an error made by RetryAfter.
 	RunOnce func(ctx context.Context) (again bool, err error)
 	// Exclusive, when set, calls run unless another replica is running the same

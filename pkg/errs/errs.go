@@ -98,7 +98,7 @@ func Validation(fields ...Field) *Error {
 }
 
 // Missing is the one answer for a thing that is absent or hidden from who
-// asks, so that the two can't be told apart.
+// asks, so that the two can't be distinguished.
 func Missing() *Error {
 	return New(NotFound, CodeNotFound, "There is nothing here, or nothing that you may see.")
 }
@@ -122,7 +122,7 @@ func (e *Error) After(d time.Duration) *Error {
 	return &c
 }
 
-// Error gives the code, the message and the cause: a line for the log.
+// Error returns the code, the message and the cause: a line for the log.
 func (e *Error) Error() string {
 	s := e.Code + ": " + e.Message
 	if e.cause != nil {
@@ -131,7 +131,7 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap gives the hidden cause to errors.Is and errors.As.
+// Unwrap returns the hidden cause to errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.cause }
 
 // As finds the *Error in err's chain; nil if there is none.
@@ -143,7 +143,7 @@ func As(err error) *Error {
 	return nil
 }
 
-// HasCode tells whether err carries the given code.
+// HasCode reports whether err carries the given code.
 func HasCode(err error, code string) bool {
 	e := As(err)
 	return e != nil && e.Code == code

@@ -32,7 +32,7 @@ func newCache(size int) *cache {
 
 func digest(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
 
-// get gives a token that was verified and has not expired.
+// get returns a token that was verified and has not expired.
 func (c *cache) get(sum [sha256.Size]byte, now time.Time) (verified, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,7 +7,7 @@ func (v *Verifier) Cached() int {
 	return len(v.cache.young) + len(v.cache.old)
 }
 
-// VerifyUncached is Verify past the cache.
+// VerifyUncached is Verify without the cache.
 func (v *Verifier) VerifyUncached(token string) (Claims, error) {
 	claims, _, _, err := v.verify(token)
 	return claims, err

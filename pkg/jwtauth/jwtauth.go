@@ -28,7 +28,7 @@ type Claims struct {
 	IssuedAt, ExpiresAt       time.Time // whole seconds
 }
 
-// HasScope tells whether the token has the scope s.
+// HasScope reports whether the token has the scope s.
 func (c Claims) HasScope(s string) bool {
 	for _, have := range c.Scope {
 		if have == s {

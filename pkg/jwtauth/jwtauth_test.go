@@ -133,7 +133,7 @@ func (f *forger) token(header, claims any) string {
 	return text + "." + b64([]byte(ed25519.Sign(f.private, []byte(text))))
 }
 
-// with gives a copy of m with one member changed; nil removes it.
+// with returns a copy of m with one member changed; nil removes it.
 func with(m map[string]any, name string, value any) map[string]any {
 	m = maps.Clone(m)
 	if m[name] = value; value == nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Source gives the public keys that verify tokens. An unknown kid is an error
+// Source returns the public keys that verify tokens. An unknown kid is an error
 // with ErrInvalid in its chain; any other error means that the keys can't be
 // had at the moment.
 type Source interface {
@@ -71,7 +71,7 @@ func (f *KeyFile) load() error {
 	return nil
 }
 
-// Keys gives the set in the file, at most a second old. A file that can't be
+// Keys returns the set in the file, at most a second old. A file that can't be
 // read is logged and the last good set stays.
 func (f *KeyFile) Keys() *KeySet {
 	f.mu.Lock()

@@ -116,7 +116,7 @@ type jwks struct {
 	Keys []jwk `json:"keys"`
 }
 
-// JWKS gives the public keys as a JSON Web Key Set (RFC 7517, section 5).
+// JWKS returns the public keys as a JSON Web Key Set (RFC 7517, section 5).
 func (s *KeySet) JWKS() ([]byte, error) {
 	var set jwks
 	for _, k := range s.all() {
@@ -137,7 +137,7 @@ type keySetFile struct {
 }
 
 // LoadKeySet reads a file that Save wrote. Its errors never hold key material;
-// errors.Is(err, fs.ErrNotExist) tells that there is none.
+// errors.Is(err, fs.ErrNotExist) when there is none.
 func LoadKeySet(path string) (*KeySet, error) {
 	data, err := os.ReadFile(path) // #nosec G304 -- the operator names the file
 	if err != nil {

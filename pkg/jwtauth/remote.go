@@ -57,7 +57,7 @@ func NewRemoteKeys(url string, now func() time.Time, log *slog.Logger) *RemoteKe
 	}
 }
 
-// PublicKey gives the key with that id. When the keys can't be fetched and none
+// PublicKey returns the key with that id. When the keys can't be fetched and none
 // of the kept ones has the id, the error is an *errs.Error of kind Unavailable.
 func (r *RemoteKeys) PublicKey(kid string) (ed25519.PublicKey, error) {
 	set := r.set.Load()

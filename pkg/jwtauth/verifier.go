@@ -108,7 +108,7 @@ func (v *Verifier) check(c wireClaims) error {
 }
 
 // readHeader checks the JOSE header by hand, since the library accepts crit,
-// b64 and any typ, and gives the kid. Nothing but alg, typ and kid may be in
+// b64 and any typ, and returns the kid. Nothing but alg, typ and kid may be in
 // it: so no jwk, jku, x5u or x5c is ever looked at.
 func readHeader(token string) (kid string, err error) {
 	// encoding/base64 skips line breaks even when it is strict.

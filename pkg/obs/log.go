@@ -2,7 +2,7 @@
 // It owns the shape of the log line, the request id that ties lines together
 // across both services, and the Prometheus registry.
 //
-// It must not know HTTP, PostgreSQL or any room of a service.
+// It must not know HTTP, PostgreSQL or any package of a service.
 package obs
 
 import (
@@ -52,7 +52,7 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, id)
 }
 
-// RequestID gives the request id that ctx carries, "" if none.
+// RequestID returns the request id that ctx carries, "" if none.
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
@@ -66,7 +66,7 @@ func WithClient(ctx context.Context, addr netip.Addr) context.Context {
 	return context.WithValue(ctx, clientKey{}, addr)
 }
 
-// Client gives the client's address that ctx carries, the zero Addr if none.
+// Client returns the client's address that ctx carries, the zero Addr if none.
 func Client(ctx context.Context) netip.Addr {
 	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
 	return addr

@@ -17,7 +17,7 @@ const (
 	callTimeoutWithoutLimit = time.Minute
 )
 
-// deadlines gives each use of a connection a deadline, whatever the caller's
+// deadlines sets a deadline for each use of a connection, whatever the caller's
 // context has: the server's own timeouts end nothing when the server hangs. pgx
 // has no setting for that, but runs each call with the context that its tracer
 // returns.
@@ -92,7 +92,8 @@ func callTimeout(statementTimeout string) time.Duration {
 }
 
 // Close closes the pool and waits at most timeout for its connections to end:
-// a server that hangs answers no goodbye. What is left ends with the process.
+// a server that hangs doesn't acknowledge the end of a connection. What is left
+// ends with the process.
 func Close(pool *pgxpool.Pool, timeout time.Duration) {
 	closed := make(chan struct{})
 	go func() {

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// MayBePlainText tells whether a connection to the database at url may cross a
+// MayBePlainText reports whether a connection to the database at url may cross a
 // network without TLS: with sslmode disable, allow or prefer (the default) to a
 // host that is not this machine.
 func MayBePlainText(url string) bool {

@@ -24,13 +24,13 @@ const (
 	undefinedTable       = "42P01"
 )
 
-// IsUnique tells whether err is the violation of the unique constraint or
+// IsUnique reports whether err is the violation of the unique constraint or
 // index of that name.
 func IsUnique(err error, constraint string) bool {
 	return violates(err, uniqueViolation, constraint)
 }
 
-// IsForeignKey tells whether err is the violation of the foreign key of that
+// IsForeignKey reports whether err is the violation of the foreign key of that
 // name.
 func IsForeignKey(err error, constraint string) bool {
 	return violates(err, foreignKeyViolation, constraint)
@@ -41,9 +41,8 @@ func violates(err error, code, constraint string) bool {
 	return errors.As(err, &pgErr) && pgErr.Code == code && pgErr.ConstraintName == constraint
 }
 
-// unavailableCodes are the states that pass by themselves or by an operator's
-// hand and are no fault of the statement; a code of two characters stands for
-// its whole class.
+// unavailableCodes are the errors that end without a change of the statement; a
+// code of two characters means its whole class.
 var unavailableCodes = []string{
 	"08",    // connection exceptions
 	"53",    // disk full, out of memory, too many connections
@@ -55,13 +54,13 @@ var unavailableCodes = []string{
 	"55P03", // lock_timeout
 	"25P03", // idle in transaction for too long
 	"25P04", // the transaction took too long
-	"25006", // read-only: a standby, or a primary without room
+	"25006", // read-only: a standby, or a primary with a full disk
 	"40001", // lost every race that Retry allows
 	"40P01",
 	"58030", // input/output error
 }
 
-// Unavailable tells whether err says that the database can't serve now, though
+// Unavailable reports whether err says that the database can't serve now, though
 // it may the next time: it is away, starting, stopping, full or too slow, the
 // connection broke, the pool is closed or exhausted, or Retry gave up. A
 // client that gave up itself (context.Canceled) doesn't count.

@@ -39,8 +39,9 @@ const (
 // A migration without a transaction (-- +goose NO TRANSACTION) must have one
 // statement, or statements that can be repeated. Where it is create index
 // concurrently, the invalid index that a failed try left is dropped before the
-// next one. It waits for old transactions without blocking anybody and may
-// therefore lift its limit: set lock_timeout = 0, and reset it afterwards.
+// next one. It blocks no other session while it waits for old
+// transactions and may therefore lift its limit: set lock_timeout = 0, and reset
+// it afterwards.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, files fs.FS, dir string, log *slog.Logger) (err error) {
 	migrations, err := fs.Sub(files, dir)
 	if err != nil {
@@ -82,7 +83,7 @@ func migrateUp(ctx context.Context, db *sql.DB, migrations fs.FS, log *slog.Logg
 }
 
 // retryLocked calls try until it succeeds or fails for another reason than a
-// lock that somebody else holds. It starts no try after limit.
+// lock that another session holds. It starts no try after limit.
 func retryLocked(ctx context.Context, limit time.Duration, log *slog.Logger, try func() error) error {
 	over := time.NewTimer(limit)
 	defer over.Stop()

@@ -124,11 +124,11 @@ func TestInvalidIndexThatNoPendingMigrationBuildsStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if indexIsValid(t, pool) {
-		t.Error("somebody else's index was touched")
+		t.Error("an index of another origin was dropped")
 	}
 }
 
-// indexIsValid tells about the index busy_n, which must exist.
+// indexIsValid returns whether the index busy_n, which must exist, is valid.
 func indexIsValid(t *testing.T, pool *pgxpool.Pool) (valid bool) {
 	t.Helper()
 	if err := pool.QueryRow(t.Context(), "select indisvalid from pg_index where indexrelid = 'busy_n'::regclass").Scan(&valid); err != nil {

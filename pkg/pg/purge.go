@@ -23,7 +23,7 @@ type Purge struct {
 	size atomic.Int32 // of the next batch; 0 is Max
 }
 
-// RunOnce deletes one batch. It tells whether more rows may be left and how many
+// RunOnce deletes one batch. It reports whether more rows may be left and how many
 // it deleted. It fails when not even one row can be deleted in time.
 func (p *Purge) RunOnce(ctx context.Context) (again bool, deleted int64, err error) {
 	size := p.size.Load()

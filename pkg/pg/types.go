@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// registerTypes teaches a connection to read times in UTC and to carry
+// registerTypes makes a connection read times in UTC and carry
 // uuid.UUID in its 16 bytes; pgx by itself would go through text and
 // database/sql's interfaces.
 func registerTypes(types *pgtype.Map) {

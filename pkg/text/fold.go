@@ -19,7 +19,7 @@ func Fold(s string) string {
 	if isFoldedASCII(s) {
 		return s
 	}
-	// Folding gives capitals for Cherokee letters, so lower case comes after it.
+	// Folding returns capitals for Cherokee letters, so lower case comes after it.
 	folded := strings.ToLower(cases.Fold().String(norm.NFKD.String(strings.ToValidUTF8(s, "\ufffd"))))
 	var b strings.Builder
 	b.Grow(len(folded))
@@ -45,8 +45,8 @@ func isFoldedASCII(s string) bool {
 	return true
 }
 
-// isAccent tells marks that go on letters of any script; a script's own marks
-// have that script instead of Inherited.
+// isAccent reports whether r is a mark for letters of any script; the marks of
+// one script have that script instead of Inherited.
 func isAccent(r rune) bool {
 	const voiced, semiVoiced = '\u3099', '\u309a'
 	return unicode.Is(unicode.Mn, r) && unicode.Is(unicode.Inherited, r) && r != voiced && r != semiVoiced
@@ -58,7 +58,7 @@ var plainLetters = map[rune]string{
 	'æ': "ae", 'œ': "oe", 'þ': "th",
 }
 
-// Words gives the folded words of a text, each once where it is, with one space
+// Words returns the folded words of a text, in their order, with one space
 // between them, in a form that PostgreSQL's parser reads as words in every
 // locale: letters, digits and marks. All other characters separate words, so a
 // word is found inside of an address or a path. Scripts that put no spaces

@@ -96,8 +96,8 @@ func isLineRune(r rune) bool { return !unicode.In(r, unicode.Cc, unicode.Zl, uni
 
 func isProseRune(r rune) bool { return r == '\n' || r == '\t' || !unicode.Is(unicode.Cc, r) }
 
-// isPadding tells what is removed at both ends: white space, and the characters
-// without width that copying from documents leaves there.
+// isPadding reports whether r is removed at both ends: white space, and the
+// characters without width that text copied from documents has there.
 func isPadding(r rune) bool {
 	return unicode.IsSpace(r) || r == '\u200b' || r == '\u2060' || r == '\ufeff'
 }
@@ -107,7 +107,7 @@ func changesDirection(r rune) bool {
 	return unicode.Is(unicode.Bidi_Control, r) || r >= '\u206a' && r <= '\u206f'
 }
 
-// isInvisible tells which characters show nothing by themselves. A code point
+// isInvisible reports whether r shows nothing by itself. A code point
 // that is not assigned yet may be a new emoji, and counts as visible.
 func isInvisible(r rune) bool {
 	return unicode.IsSpace(r) || isIgnorable(r) || unicode.In(r, unicode.Z, unicode.M, unicode.Co) ||

@@ -142,7 +142,7 @@ func (d *Document) resolve(schema map[string]any) map[string]any {
 	}
 }
 
-// public tells whether the operation needs no token.
+// public reports whether the operation needs no token.
 func (op *operation) public() bool {
 	security, _ := op.described["security"].([]any)
 	return len(security) == 0

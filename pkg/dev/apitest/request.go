@@ -80,7 +80,7 @@ func (g *generator) parameter(r *request, p parameter, damaged bool) string {
 	return text
 }
 
-// allows tells whether the text of a parameter is one that its schema allows.
+// allows reports whether the text of a parameter is one that its schema allows.
 func (p parameter) allows(text string) bool {
 	value := any(text)
 	switch p.schema["type"] {

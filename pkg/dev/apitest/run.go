@@ -28,11 +28,11 @@ type Config struct {
 	// Header adds headers to the i-th request.
 	Header func(i int, h http.Header)
 
-	// Away tells that an operation, named by its id, needs what isn't there, so
+	// Away reports that an operation, named by its id, needs what isn't there, so
 	// that it may answer 503.
 	Away func(operationID string) bool
 
-	// Rare tells that an operation should be asked one time in ten only, because
+	// Rare reports that an operation should be asked one time in ten only, because
 	// it takes long or ends the session of a token.
 	Rare func(operationID string) bool
 }
@@ -84,7 +84,7 @@ func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 		if a.status < 300 {
 			report.Succeeded[op.id]++
 		}
-		for _, defect := range g.judge(c, r, a) {
+		for _, defect := range g.check(c, r, a) {
 			report.Defects = append(report.Defects, fmt.Sprintf("%s: %d: %s\n  sent %.300q\n  got  %.300q", name, a.status, defect, r.body, a.body))
 		}
 	}

@@ -126,7 +126,7 @@ func (g *generator) text(name string, schema map[string]any) string {
 	return stretched(text, min(max(len([]rune(text)), least), most))
 }
 
-// stretched gives text exactly n characters.
+// stretched returns text exactly n characters.
 func stretched(text string, n int) string {
 	runes := []rune(text)
 	for len(runes) < n {
@@ -142,7 +142,7 @@ var odd = []string{
 	"infinity", "urn:uuid:01890000-0000-7000-8000-000000000000", "{01890000-0000-7000-8000-000000000000}", "\u00a0", "\ufeff", "=1+1",
 }
 
-// poison are values that no operation may accept wherever they stand.
+// poison are values that no operation may accept in any place.
 var poison = []raw{
 	`"\u0000"`, `"a\u0000b"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"", "\"\xed\xa0\x80\"", "1e400", "-1e400", `{"a":1,"a":2}`, "tru", "'x'", "01", "NaN", "//",
 	raw(strings.Repeat("[", 10000) + strings.Repeat("]", 10000)), raw(strings.Repeat(`{"a":`, 10000) + "1" + strings.Repeat("}", 10000)), raw(strings.Repeat("[", 100000)),

@@ -100,7 +100,7 @@ func (a account) reach(dir string) error {
 	}
 }
 
-// owns tells whether path is a folder (no symbolic link) that belongs to the
+// owns reports whether path is a folder (no symbolic link) that belongs to the
 // account and that nobody else may enter.
 func (a account) owns(path string) bool {
 	info, err := os.Lstat(path)

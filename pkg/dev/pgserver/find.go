@@ -40,7 +40,7 @@ var usualFolders = []string{
 	"/usr/local/pgsql/bin",
 }
 
-// Find gives the folder that holds PostgreSQL's initdb and postgres. It looks
+// Find returns the folder that holds PostgreSQL's initdb and postgres. It looks
 // at PG_BIN_DIR, PATH with symbolic links resolved, pg_config --bindir and the
 // usual folders of packages, in this order and newest release first. If
 // PG_BIN_DIR is set, nothing else is looked at. It fails with ErrNotFound.
@@ -97,7 +97,7 @@ func newestFirst(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// release gives the major release of the binaries in dir, or says why they
+// release returns the major release of the binaries in dir, or says why they
 // can't be used.
 func release(ctx context.Context, dir string) (int, error) {
 	for _, program := range []string{"initdb", "postgres"} {

@@ -17,7 +17,7 @@ import (
 // ErrInUse says that another living program has a server on the folder.
 var ErrInUse = errors.New("another program runs PostgreSQL on this folder")
 
-// socketBase is short, since a socket's address has room for 103 bytes (107 on
+// socketBase is short, since a socket's address has at most 103 bytes (107 on
 // Linux), and open to every account, unlike what TMPDIR may name.
 const socketBase = "/tmp"
 
@@ -64,7 +64,7 @@ func Remove(ctx context.Context, dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// socketFolder gives the same short folder for dir each time, so that an
+// socketFolder returns the same short folder for dir each time, so that an
 // address printed once stays right; or a new one, should somebody else have
 // taken that name.
 func socketFolder(a account, dir string) (string, error) {
@@ -168,7 +168,7 @@ func clearPidFile(ctx context.Context, dataDir string) error {
 	}
 }
 
-// serves tells whether the command line is a server's on dataDir; a zombie's
+// serves reports whether the command line is a server's on dataDir; a zombie's
 // is empty.
 func serves(commandLine, dataDir string) bool {
 	return strings.Contains(commandLine+" ", " -D "+dataDir+" ")

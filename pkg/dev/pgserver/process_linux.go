@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// commandLine gives the arguments of a process, nothing if it is a zombie.
+// commandLine returns the arguments of a process, nothing if it is a zombie.
 func commandLine(pid int) (command string, exists bool) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
@@ -16,7 +16,7 @@ func commandLine(pid int) (command string, exists bool) {
 	return string(bytes.TrimSpace(bytes.ReplaceAll(text, []byte{0}, []byte{' '}))), true
 }
 
-// attached tells whether any process still uses the shared memory segment,
+// attached reports whether any process still uses the shared memory segment,
 // as the children of a killed server do until they notice.
 func attached(shmID string) bool {
 	text, err := os.ReadFile("/proc/sysvipc/shm")

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// commandLine gives the arguments of a process, nothing if it is a zombie.
+// commandLine returns the arguments of a process, nothing if it is a zombie.
 func commandLine(pid int) (command string, exists bool) {
 	out, err := exec.Command("ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	if err != nil {
@@ -17,5 +17,5 @@ func commandLine(pid int) (command string, exists bool) {
 	return strings.TrimSpace(string(out)), true
 }
 
-// attached can't be told here; PostgreSQL's own check must do.
+// attached is unknown here; PostgreSQL itself checks it.
 func attached(string) bool { return false }

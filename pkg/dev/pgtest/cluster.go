@@ -15,9 +15,9 @@ import (
 // killed one left.
 const folderPattern = "fixdesk-pgtest-*"
 
-// minRoom is what a run of tests may need in memory; below it (a container's
+// minSpace is what a run of tests may need in memory; below it (a container's
 // /dev/shm often has 64 MiB) the data goes to the disk.
-const minRoom = 2 << 30
+const minSpace = 2 << 30
 
 // youngest is the age below which a folder without a lock may be one that is
 // just being made.
@@ -33,14 +33,14 @@ type Cluster struct {
 // left behind.
 func StartCluster(ctx context.Context) (*Cluster, error) {
 	base := os.TempDir()
-	if roomFor("/dev/shm", minRoom) {
+	if hasSpace("/dev/shm", minSpace) {
 		base = "/dev/shm"
 	}
 	return startIn(ctx, base)
 }
 
 func startIn(ctx context.Context, base string) (*Cluster, error) {
-	sweep(ctx, base, time.Now().Add(-youngest))
+	removeLeftovers(ctx, base, time.Now().Add(-youngest))
 	parent, err := os.MkdirTemp(base, folderPattern)
 	if err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
@@ -65,9 +65,9 @@ func (c *Cluster) Close() error {
 	return errors.Join(c.server.Stop(ctx), os.RemoveAll(c.dir))
 }
 
-// sweep removes the folders of killed runs. What can't be removed, because it
+// removeLeftovers removes the folders of killed runs. What can't be removed, because it
 // is in use or another user's, is left alone.
-func sweep(ctx context.Context, base string, before time.Time) {
+func removeLeftovers(ctx context.Context, base string, before time.Time) {
 	folders, _ := filepath.Glob(filepath.Join(base, folderPattern)) // fails for a bad pattern only
 	for _, folder := range folders {
 		info, err := os.Stat(folder)

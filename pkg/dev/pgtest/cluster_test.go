@@ -48,17 +48,17 @@ func TestWhatAKilledRunLeftIsRemovedByTheNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := strings.TrimSpace(strings.TrimPrefix(line, "dir "))
-	sweep(t.Context(), base, time.Now().Add(time.Hour))
+	removeLeftovers(t.Context(), base, time.Now().Add(time.Hour))
 	if _, err := os.Stat(dir); err != nil {
 		t.Fatal("the folder of a living run was removed")
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	sweep(t.Context(), base, time.Now().Add(-time.Hour))
+	removeLeftovers(t.Context(), base, time.Now().Add(-time.Hour))
 	if _, err := os.Stat(dir); err != nil {
 		t.Fatal("a folder that may be just being made was removed")
 	}
-	sweep(t.Context(), base, time.Now().Add(time.Hour))
+	removeLeftovers(t.Context(), base, time.Now().Add(time.Hour))
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the folder is still there: %v", err)
 	}

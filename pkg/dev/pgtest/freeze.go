@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Freezable gives a URL that leads to the database at databaseURL through a
+// Freezable returns a URL that leads to the database at databaseURL through a
 // proxy, and a function that freezes the proxy for the rest of the test: as
 // with a PostgreSQL that is stopped by SIGSTOP, connections are accepted, stay
 // open, and answer nothing.

@@ -1,5 +1,5 @@
-// Package pgtest gives each test a real PostgreSQL database of its own, in a
-// few milliseconds: a clone of a template that the migrations made once.
+// Package pgtest makes a real PostgreSQL database for each test, in a few
+// milliseconds: a clone of a template that the migrations made once.
 //
 // The server is the one that FIXDESK_TEST_DATABASE_URL names, which
 // fixdesk/pkg/dev/pgtest/withpg sets for a whole run of tests, or else one that
@@ -75,7 +75,7 @@ const (
 	patientCallTimeout      = 10 * time.Minute
 )
 
-// New gives a pool on a fresh database made by the migrations in dir of files;
+// New returns a pool on a fresh database made by the migrations in dir of files;
 // both are gone when the test ends. The pool is opened like a service's, with
 // up to 20 connections and more patience.
 func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
@@ -110,7 +110,7 @@ func NewPatientURL(t testing.TB, files fs.FS, dir string) string {
 }
 
 // NewURL is New for a test that opens its own connections, or whose program
-// does. It gives the fresh database's URL.
+// does. It returns the fresh database's URL.
 func NewURL(t testing.TB, files fs.FS, dir string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

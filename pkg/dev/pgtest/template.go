@@ -23,7 +23,7 @@ const templateLock = 0x66697864
 // ready holds the templates that this process knows to be complete.
 var ready sync.Map
 
-// clone makes a fresh database from the template of the migrations and gives
+// clone makes a fresh database from the template of the migrations and returns
 // its name.
 func clone(ctx context.Context, maintenance string, files fs.FS, dir string) (string, error) {
 	sum, err := hash(files, dir)
@@ -49,7 +49,7 @@ func clone(ctx context.Context, maintenance string, files fs.FS, dir string) (st
 }
 
 // makeTemplate migrates under another name and renames at the end, so that
-// the template's name never stands for a half-made one, and nobody is
+// the template's name never belongs to an incomplete one, and nobody is
 // connected to it.
 func makeTemplate(ctx context.Context, maintenance, template string, files fs.FS, dir string) error {
 	return connected(ctx, maintenance, func(conn *pgx.Conn) error {

@@ -4,5 +4,5 @@ package subprocess
 
 import "syscall"
 
-// Only Linux tells a child that its parent has died.
+// Only Linux signals a child when its parent dies.
 func signalOnParentDeath(*syscall.SysProcAttr, syscall.Signal) {}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// killGrace is how long Stop waits after SIGKILL for the kernel to hand the
-// process back.
+// killGrace is how long Stop waits after SIGKILL for the kernel to end
+// the process.
 const killGrace = 5 * time.Second
 
 // Process is a started child.
@@ -67,7 +67,7 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Done is closed when the child has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err tells how the child ended, nil for exit code 0. It waits for the end.
+// Err returns how the child ended, nil for exit code 0. It waits for the end.
 func (p *Process) Err() error {
 	<-p.done
 	return p.err

@@ -135,7 +135,7 @@ func killTrial(t *testing.T, i *issuer, sabotage string) (acked, lost, doubled, 
 	first := run(t, i, c)
 	l := startLoad(4, "load", first.Client)
 	smtp.Wait(t, 150, patience)
-	first.kill()
+	first.Kill()
 	l.stop()
 	// What the server took and the database does not know as sent: the only
 	// mails that may come twice.

@@ -1,11 +1,10 @@
 package app_test
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -110,6 +109,7 @@ func smtpTimeouts(d time.Duration) app.SMTPTimeouts {
 type lines struct {
 	mu      sync.Mutex
 	text    strings.Builder
+	rest    []byte // of a line that isn't complete yet
 	address chan string
 }
 
@@ -117,26 +117,26 @@ func newLines() *lines { return &lines{address: make(chan string, 1)} }
 
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.text.Write(p)
-	l.mu.Unlock()
-	var line struct{ Msg, Address string }
-	if json.Unmarshal(p, &line) == nil && line.Msg == "notification started" {
-		l.address <- line.Address
+	l.rest = append(l.rest, p...)
+	for {
+		text, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		l.rest = rest
+		var line struct{ Msg, Address string }
+		if json.Unmarshal(text, &line) == nil && line.Msg == "notification started" {
+			l.address <- line.Address
+		}
 	}
-	return len(p), nil
 }
 
 func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
-}
-
-func (l *lines) follow(r io.Reader) {
-	scanner := bufio.NewScanner(r)
-	for scanner.Scan() {
-		_, _ = l.Write(append(scanner.Bytes(), '\n'))
-	}
 }
 
 func (l *lines) url(t testing.TB) string {

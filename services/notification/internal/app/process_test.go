@@ -1,7 +1,7 @@
 package app_test
 
 import (
-	"fmt"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,11 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/notification/internal/app"
 )
 
-// binary returns the real program, built once for all tests.
+// binary returns the path of the real program, built once for all tests.
 func binary(t testing.TB) string {
 	t.Helper()
 	program, err := build()
@@ -41,21 +42,18 @@ var build = sync.OnceValues(func() ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	path := filepath.Join(dir, "notification")
-	out, err := exec.Command("go", "build", "-o", path, "fixdesk/services/notification/cmd/notification").CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("go build: %w\n%s", err, out)
+	if err := launch.Build(context.Background(), dir, "notification"); err != nil {
+		return nil, err
 	}
-	return os.ReadFile(path)
+	return os.ReadFile(filepath.Join(dir, "notification"))
 })
 
 // process is the real program, running.
 type process struct {
 	*notifyapi.Client
+	*launch.Service
 	config app.Config
 	log    *lines
-	cmd    *exec.Cmd
-	read   sync.WaitGroup
 }
 
 func environment(c app.Config) []string {
@@ -76,29 +74,20 @@ func environment(c app.Config) []string {
 
 func run(t testing.TB, i *issuer, c app.Config) *process {
 	t.Helper()
-	p := &process{config: c, log: newLines(), cmd: exec.Command(binary(t))}
-	p.cmd.Env = environment(c)
-	stderr, err := p.cmd.StderrPipe()
+	p := &process{config: c, log: newLines()}
+	var err error
+	p.Service, err = launch.Start(launch.Options{
+		Name: "notification", Program: binary(t), Address: c.Addr, Environment: environment(c), Log: p.log,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p.read.Go(func() { p.log.follow(stderr) })
-	t.Cleanup(func() { p.kill() })
+	t.Cleanup(p.Kill)
 	p.Client = i.client(t, p.log.url(t))
 	return p
 }
 
-// kill ends the process as a power cut would.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	p.read.Wait()
-	_ = p.cmd.Wait()
-}
-
-// terminate asks it to end and returns how it did.
+// terminate sends SIGTERM and returns how the process ended.
 func (p *process) terminate(t testing.TB) error {
 	t.Helper()
 	p.signal(t, syscall.SIGTERM)
@@ -107,7 +96,7 @@ func (p *process) terminate(t testing.TB) error {
 
 func (p *process) signal(t testing.TB, s syscall.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
+	if err := p.Signal(s); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -115,17 +104,12 @@ func (p *process) signal(t testing.TB, s syscall.Signal) {
 // wait returns how the process ended after a signal.
 func (p *process) wait(t testing.TB) error {
 	t.Helper()
-	ended := make(chan error, 1)
-	go func() {
-		p.read.Wait()
-		ended <- p.cmd.Wait()
-	}()
 	select {
-	case err := <-ended:
-		return err
-	case <-time.After(30 * time.Second):
-		p.kill()
-		t.Fatalf("did not end by itself (%v):\n%s", <-ended, p.log)
+	case <-p.Done():
+		return p.Err()
+	case <-time.After(patience):
+		p.Kill()
+		t.Fatalf("did not end by itself:\n%s", p.log)
 		return nil
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// judge lists what is wrong with an answer.
-func (g *generator) judge(c Config, r *request, a answer) (defects []string) {
+// check lists what is wrong with an answer.
+func (g *generator) check(c Config, r *request, a answer) (defects []string) {
 	if a.status == http.StatusRequestHeaderFieldsTooLarge {
 		return nil // net/http's own answer: the service never saw the request
 	}
