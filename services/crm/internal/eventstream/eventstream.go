@@ -3,7 +3,7 @@
 //
 // An event gets its position in that order after its commit, by one sequencer at
 // a time. The position is part of the data: the order survives dump and restore,
-// and no transaction of somebody else holds it up.
+// and no other transaction delays it.
 package eventstream
 
 import (

@@ -61,7 +61,7 @@ func times(count int, median, p90 float64) spreadBody {
 	return spreadBody{MedianSeconds: &median, P90Seconds: &p90, Count: count}
 }
 
-// happened writes an event of the past; from and to are statuses, if any.
+// happened writes an event; from and to are statuses, if any.
 func (d *testEnv) happened(raised uuid.UUID, when, kind string, who crmtest.User, from, to ticket.Status) {
 	d.Helper()
 	changes := []byte("{}")
@@ -75,8 +75,8 @@ func (d *testEnv) happened(raised uuid.UUID, when, kind string, who crmtest.User
 		uuid.Must(uuid.NewV7()), raised, kind, who.ID, changes, when)
 }
 
-// past makes a ticket of the past with the event of its creation.
-func (d *testEnv) past(when string, who crmtest.User) uuid.UUID {
+// raisedAt makes a ticket with the event of its creation.
+func (d *testEnv) raisedAt(when string, who crmtest.User) uuid.UUID {
 	d.Helper()
 	id := uuid.Must(uuid.NewV7())
 	d.Exec(`insert into tickets (id, title, description, reporter_id, created_at, updated_at) values ($1, 'Printer', 'It smokes', $2, $3, $3)`,
@@ -85,12 +85,12 @@ func (d *testEnv) past(when string, who crmtest.User) uuid.UUID {
 	return id
 }
 
-// story is four tickets whose figures were worked out by hand.
-func story(d *testEnv) (ada, bob, admin crmtest.User) {
+// fixture makes four tickets whose figures were worked out by hand.
+func fixture(d *testEnv) (ada, bob, admin crmtest.User) {
 	customer := d.User("customer")
 	ada, bob, admin = d.User("engineer"), d.User("engineer"), d.User("admin")
 
-	reopened := d.past("2026-03-01T10:00:00Z", customer)
+	reopened := d.raisedAt("2026-03-01T10:00:00Z", customer)
 	d.happened(reopened, "2026-03-01T10:10:00Z", ticket.EventAccepted, ada, ticket.Open, ticket.InProgress) // 600 s
 	d.happened(reopened, "2026-03-01T10:20:00Z", ticket.EventStatusChanged, ada, ticket.InProgress, ticket.Blocked)
 	d.happened(reopened, "2026-03-01T10:20:00Z", ticket.EventCommented, ada, "", "")
@@ -100,15 +100,15 @@ func story(d *testEnv) (ada, bob, admin crmtest.User) {
 	d.happened(reopened, "2026-03-02T10:00:00Z", ticket.EventStatusChanged, bob, ticket.InProgress, ticket.Resolved)
 	d.happened(reopened, "2026-03-02T11:00:00Z", ticket.EventStatusChanged, customer, ticket.Resolved, ticket.Closed)
 
-	overnight := d.past("2026-03-01T23:59:59Z", customer)
+	overnight := d.raisedAt("2026-03-01T23:59:59Z", customer)
 	d.happened(overnight, "2026-03-02T00:29:59Z", ticket.EventAccepted, ada, ticket.Open, ticket.InProgress)          // 1,800 s
 	d.happened(overnight, "2026-03-03T00:00:00Z", ticket.EventStatusChanged, ada, ticket.InProgress, ticket.Resolved) // 86,401 s
 
-	neverResolved := d.past("2026-03-03T08:00:00Z", ada)
+	neverResolved := d.raisedAt("2026-03-03T08:00:00Z", ada)
 	d.happened(neverResolved, "2026-03-03T08:01:00Z", ticket.EventStatusChanged, ada, ticket.Open, ticket.Closed)
-	d.happened(neverResolved, "2026-03-03T08:02:00Z", ticket.EventReopened, admin, ticket.Closed, ticket.Open) // nobody's
+	d.happened(neverResolved, "2026-03-03T08:02:00Z", ticket.EventReopened, admin, ticket.Closed, ticket.Open) // counts for no person
 
-	old := d.past("2026-02-01T01:00:00Z", customer)
+	old := d.raisedAt("2026-02-01T01:00:00Z", customer)
 	d.happened(old, "2026-02-28T23:59:59Z", ticket.EventAccepted, bob, ticket.Open, ticket.InProgress)
 	d.happened(old, "2026-03-03T01:00:00Z", ticket.EventStatusChanged, admin, ticket.InProgress, ticket.Resolved) // 30 days
 	d.happened(old, "2026-03-03T02:00:00Z", ticket.EventStatusChanged, admin, ticket.Resolved, ticket.InProgress) // the admin's
@@ -118,7 +118,7 @@ func story(d *testEnv) (ada, bob, admin crmtest.User) {
 
 func TestAReportCountsWhatWasDoneOnWhichDayAndByWhom(t *testing.T) {
 	d := newTestEnv(t)
-	ada, bob, admin := story(d)
+	ada, bob, admin := fixture(d)
 	r := crmtest.Parse[reportBody](d.report(admin, "2026-03-01", "2026-03-04").Want(200))
 
 	if !r.From.Equal(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)) || !r.To.Equal(time.Date(2026, 3, 5, 0, 0, 0, 0, time.UTC)) {
@@ -171,7 +171,7 @@ func wantFigures(t *testing.T, what string, got, want figuresBody) {
 
 func TestAReportsPeriodBeginsWithItsFirstMomentAndEndsBeforeItsLast(t *testing.T) {
 	d := newTestEnv(t)
-	_, bob, admin := story(d)
+	_, bob, admin := fixture(d)
 	r := crmtest.Parse[reportBody](d.report(admin, "2026-03-02T09:00:00Z", "2026-03-02T11:00:00+01:00").Want(200))
 	if len(r.Days) != 1 || r.Total.Reopened != 1 || r.Total.Accepted != 1 || r.Total.Resolved != 0 {
 		t.Errorf("%+v", r)
@@ -183,7 +183,7 @@ func TestAReportsPeriodBeginsWithItsFirstMomentAndEndsBeforeItsLast(t *testing.T
 	wantFigures(t, "since the reopening before the period", r.Total, figuresBody{0, 1, 1, 0, times(0, 0, 0), times(1, 3600, 3600)})
 }
 
-func TestAReportWithoutAPeriodTellsTheLastThirtyDays(t *testing.T) {
+func TestAReportWithoutAPeriodCoversTheLastThirtyDays(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	raised := d.Raise(customer, "Printer", "It smokes")

@@ -29,10 +29,10 @@ func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
 // (UTC) it happened, and for the person who did it:
 //
 //   - created: a ticket was raised.
-//   - accepted: somebody took it into work, from open to in progress.
+//   - accepted: it went from open to in progress.
 //   - resolved: it became resolved.
 //   - reopened: it went from resolved or closed back to an active status. It
-//     counts for whoever had resolved it last, whose fix didn't hold.
+//     counts for the person who had resolved it last.
 //   - time to accept: from the creation to the first acceptance.
 //   - time to resolve: from the creation, or the last reopening, to the
 //     resolution.
@@ -68,7 +68,7 @@ type Spread struct {
 	Median, P90 float64
 }
 
-// Report tells what happened from a time on until before another.
+// Report gives the figures from one time, inclusive, to another, exclusive.
 func (s *Service) Report(ctx context.Context, from, to time.Time) (Report, error) {
 	rows, err := crmdb.New(s.pool).ReportTickets(ctx, crmdb.ReportTicketsParams{Since: from, Until: to})
 	if err != nil {
@@ -146,7 +146,7 @@ func period(from, to string, now time.Time) (since, until time.Time, wrong []err
 	return since, until, wrong
 }
 
-// dateOrTime tells the moment, and whether it stands for a whole day. Years
+// dateOrTime gives the moment, and whether it stands for a whole day. Years
 // before computers, or that need five digits, are slips.
 func dateOrTime(s string) (at time.Time, whole, ok bool) {
 	layout := time.RFC3339

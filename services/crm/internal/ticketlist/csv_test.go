@@ -110,13 +110,13 @@ func TestAnExportEndsWhenItsClientGoesAway(t *testing.T) {
 	server, admin := d.server(), d.User("admin")
 	d.Exec(`insert into tickets (id, title, description, reporter_id, created_at, updated_at)
 		select gen_random_uuid(), 'Title ' || n, repeat('It smokes. ', 1500), $1, now(), now() from generate_series(1, 3000) n`, admin.ID)
-	ctx, leave := context.WithCancel(context.Background())
-	defer leave()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	response := d.export(ctx, server, admin, "")
 	if _, err := io.ReadFull(response.Body, make([]byte, 1000)); err != nil {
 		t.Fatal(err)
 	}
-	leave()
+	cancel()
 	_ = response.Body.Close()
 	idle := make(chan struct{})
 	go func() { server.Close(); close(idle) }() // waits for the handler

@@ -14,16 +14,16 @@ import (
 // canary is a word that no customer may ever read.
 const canary = "zcanaryz"
 
-// customersDoors are all the ways a customer can ask about a ticket.
-func customersDoors(t crmtest.Ticket) []string {
-	doors := []string{t.Path(""), t.Path("/comments?limit=100"), t.Path("/events?limit=100"), t.Path("/notifications"), "/v1/tickets/counts"}
+// customerReads are all paths by which a customer can read about a ticket.
+func customerReads(t crmtest.Ticket) []string {
+	paths := []string{t.Path(""), t.Path("/comments?limit=100"), t.Path("/events?limit=100"), t.Path("/notifications"), "/v1/tickets/counts"}
 	for _, query := range []string{"", "q=" + canary, "q=zcan", "q=%23" + "1", "q=printer", "q=" + canary + "&sort=relevance", "q=printer&sort=relevance", "assignee=none", "active=true", "reporter=me", "sort=-updated_at"} {
-		doors = append(doors, "/v1/tickets?"+query, "/v1/tickets/counts?"+strings.TrimSuffix(strings.TrimSuffix(query, "&sort=relevance"), "sort=-updated_at"))
+		paths = append(paths, "/v1/tickets?"+query, "/v1/tickets/counts?"+strings.TrimSuffix(strings.TrimSuffix(query, "&sort=relevance"), "sort=-updated_at"))
 	}
-	return doors
+	return paths
 }
 
-func TestNoDoorLetsACustomerReadWhatIsForStaff(t *testing.T) {
+func TestNoRouteAnswersACustomerWithWhatIsForStaff(t *testing.T) {
 	d := newTestEnv(t)
 	reporter, stranger, admin := d.User("customer"), d.User("customer"), d.User("admin")
 	a, b := d.Engineer(), d.Engineer()
@@ -43,15 +43,15 @@ func TestNoDoorLetsACustomerReadWhatIsForStaff(t *testing.T) {
 	server := d.server()
 	demoted := crmtest.User{ID: first.ID, Role: "customer"}
 	for _, who := range []crmtest.User{reporter, stranger, demoted} {
-		for _, door := range customersDoors(raised) {
-			answer := d.Call(who, "GET", door, nil)
+		for _, path := range customerReads(raised) {
+			answer := d.Call(who, "GET", path, nil)
 			for _, secret := range []string{canary, "zcan", "active_tickets", "candidates", "why", "fewest_active", "outcome"} {
 				if strings.Contains(string(answer.Body), secret) {
-					t.Errorf("%s reads %q through %s: %s", who.Role, secret, door, answer.Body)
+					t.Errorf("%s reads %q through %s: %s", who.Role, secret, path, answer.Body)
 				}
 			}
 			if who.ID != reporter.ID && strings.Contains(string(answer.Body), raised.ID.String()) {
-				t.Errorf("a stranger sees the ticket through %s", door)
+				t.Errorf("a stranger sees the ticket through %s", path)
 			}
 		}
 		for _, query := range []string{"", "q=" + canary} {
@@ -78,7 +78,7 @@ func TestNoDoorLetsACustomerReadWhatIsForStaff(t *testing.T) {
 			mails++
 			for _, secret := range []string{canary, "active_tickets", "fewest"} {
 				if strings.Contains(l.Subject+l.Text+l.HTML, secret) {
-					t.Errorf("the mail %s tells %q:\n%s", l, secret, l.Text)
+					t.Errorf("the mail %s contains %q:\n%s", l, secret, l.Text)
 				}
 			}
 		}
@@ -87,10 +87,10 @@ func TestNoDoorLetsACustomerReadWhatIsForStaff(t *testing.T) {
 		t.Errorf("only %d mails to customers: the test sees too little", mails)
 	}
 
-	// The control: staff reads it all through the same doors.
-	for _, door := range []string{raised.Path("/comments"), raised.Path("/events?limit=100")} {
-		if !strings.Contains(string(d.Call(admin, "GET", door, nil).Want(200).Body), canary) {
-			t.Errorf("staff can't read it through %s: the test can't fail", door)
+	// The control: staff reads it all through the same paths.
+	for _, path := range []string{raised.Path("/comments"), raised.Path("/events?limit=100")} {
+		if !strings.Contains(string(d.Call(admin, "GET", path, nil).Want(200).Body), canary) {
+			t.Errorf("staff can't read it through %s: the test can't fail", path)
 		}
 	}
 	if got := d.find(admin, canary); len(got) != 1 {

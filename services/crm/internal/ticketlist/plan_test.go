@@ -2,6 +2,7 @@ package ticketlist
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,7 +60,7 @@ func (d *testEnv) fill(n int) {
 	}
 }
 
-// variants are the lists that people ask for most.
+// variants are the most frequent lists.
 func variants() (names []string, filters map[string]Filter) {
 	yes, engineer, customer := true, uuid.MustParse("00000000-0000-0000-0001-000000000205"), uuid.MustParse("00000000-0000-0000-0001-000000000007")
 	since := time.Now().Add(-time.Hour)
@@ -86,10 +87,10 @@ var (
 	asCustomer = ticket.Viewer{ID: uuid.MustParse("00000000-0000-0000-0001-000000000007"), Role: "customer"}
 )
 
-func TestListsOfManyTicketsGoByAnIndex(t *testing.T) {
+func TestListsOfManyTicketsReadFewRows(t *testing.T) {
 	d := newTestEnv(t)
 	start := time.Now()
-	d.fill(50_000)
+	d.fill(planTickets)
 	t.Logf("filled in %s", time.Since(start).Round(time.Millisecond))
 	names, filters := variants()
 	for _, name := range names {
@@ -100,13 +101,24 @@ func TestListsOfManyTicketsGoByAnIndex(t *testing.T) {
 				}
 			}
 			if filters[name].Query != "" {
-				if slow := d.plan(v, filters[name], Sort{ByRelevance, true}, nil); slow != "" && name != "q common" && name != "q common prefix" {
+				if slow := d.plan(v, filters[name], Sort{ByRelevance, true}, nil); slow != "" {
 					t.Errorf("%s for %s by relevance reads all tickets:\n%s", name, v.Role, slow)
 				}
 			}
 		}
 	}
-	// The control: what no index serves is seen to be read in full.
+	// The controls: a walk over a whole index counts as well as a sequential scan.
+	for _, line := range []string{
+		"  ->  Index Scan using tickets_updated on tickets t  (cost=0.29..8.31 rows=1 width=179) (actual rows=30000 loops=1)",
+		"  ->  Index Scan using tickets_pkey on tickets t  (cost=0.29..8.31 rows=1 width=179) (actual rows=1 loops=30000)",
+	} {
+		if !readsAll([]string{line}) {
+			t.Errorf("not seen to read all tickets: %s", line)
+		}
+	}
+	if !readsAll([]string{"  ->  Index Scan Backward using tickets_updated on tickets t  (cost=0.29..8.31 rows=1 width=179) (actual rows=1 loops=1)", "        Rows Removed by Filter: 30000"}) {
+		t.Error("rows that a filter removes are not counted")
+	}
 	d.Exec(`drop index tickets_created_at`)
 	if d.plan(asAdmin, Filter{}, Sort{ByCreated, true}, nil) == "" {
 		t.Error("without the index the plan reads no table: the test can't fail")
@@ -129,10 +141,36 @@ func (d *testEnv) plan(v ticket.Viewer, f Filter, by Sort, from *Mark) string {
 	if err != nil {
 		d.Fatal(err)
 	}
-	for _, line := range lines {
-		if strings.Contains(line, "Seq Scan on tickets") && !strings.Contains(line, "(never executed)") {
-			return strings.Join(lines, "\n")
-		}
+	if readsAll(lines) {
+		return strings.Join(lines, "\n")
 	}
 	return ""
+}
+
+// planTickets is how many tickets the plans are tried on.
+const planTickets = 50_000
+
+var (
+	scanned = regexp.MustCompile(`Scan.*\(actual rows=(\d+) loops=(\d+)\)`)
+	removed = regexp.MustCompile(`Rows Removed by Filter: (\d+)`)
+)
+
+// readsAll reports whether a node of an executed plan reads more than half as many
+// rows as there are tickets, by whatever kind of scan.
+func readsAll(plan []string) bool {
+	number := func(s string) int { n, _ := strconv.Atoi(s); return n }
+	loops := 0
+	for _, line := range plan {
+		rows := 0
+		if m := scanned.FindStringSubmatch(line); m != nil {
+			loops = number(m[2])
+			rows = number(m[1]) * loops
+		} else if m := removed.FindStringSubmatch(line); m != nil {
+			rows = number(m[1]) * loops
+		}
+		if rows > planTickets/2 {
+			return true
+		}
+	}
+	return false
 }

@@ -107,7 +107,7 @@ func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, 
 }
 
 // Counts are the totals of a filtered list. Assignees counts each engineer's
-// tickets; the entry without an engineer counts those that nobody has.
+// tickets; the entry without an engineer counts the unassigned.
 type Counts struct {
 	Total int
 	// Complete is false when a search matches more tickets than are counted.
@@ -117,7 +117,7 @@ type Counts struct {
 	Assignees  []AssigneeCount
 }
 
-// AssigneeCount is how many of the tickets somebody has; nil is nobody.
+// AssigneeCount is how many of the tickets an engineer has; nil is none.
 type AssigneeCount struct {
 	Assignee *ticket.Person
 	Count    int

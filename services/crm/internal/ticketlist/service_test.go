@@ -35,7 +35,7 @@ func (d *testEnv) pages(who crmtest.User, query string, between func()) []crmtes
 	}
 }
 
-// archive is a desk with tickets in every state, whose times differ by hours.
+// archive is an environment with tickets in every status, whose times differ by hours.
 type archive struct {
 	*testEnv
 	customers, engineers []crmtest.User

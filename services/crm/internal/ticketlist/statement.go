@@ -23,7 +23,7 @@ type statement struct {
 	impossible bool   // nothing can match
 }
 
-const people = `
+const joinPersons = `
 	join users r on r.id = t.reporter_id
 	left join users a on a.id = t.assignee_id`
 
@@ -89,9 +89,9 @@ func literals[T ticket.Status | ticket.Priority](values []T) string {
 	return strings.Join(quoted, ", ")
 }
 
-// find adds what somebody typed into the search: #42 is the ticket of that
+// find adds the text of a search: #42 is the ticket of that
 // number, 42 that ticket or the word; any other text is words, each of which
-// must stand in the ticket, or each in one comment, beginning as typed.
+// must be in the ticket, or each in one comment, beginning as typed.
 func (b *statement) find(query string) {
 	query = strings.TrimSpace(query)
 	if query == "" {
@@ -123,7 +123,7 @@ func (b *statement) conditions(more ...string) string {
 type match bool
 
 const (
-	byIndex match = true  // all matches of everybody, from the full-text index
+	byIndex match = true  // all matches, from the full-text index
 	byRow   match = false // for each ticket that the rest of the statement gives
 )
 
@@ -177,7 +177,7 @@ func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 		}
 		after = []string{fmt.Sprintf("(%s, t.id) %s (%s::%s, %s)", column, beyond, b.arg(value), by.Key.sqlType(), b.arg(from.ID))}
 	}
-	head := "select " + ticket.Columns + ", " + by.Key.mark(column) + "\nfrom tickets t" + people
+	head := "select " + ticket.Columns + ", " + by.Key.mark(column) + "\nfrom tickets t" + joinPersons
 	order := fmt.Sprintf("\norder by %s %s, t.id %s", column, direction, direction)
 	last := order + "\nlimit " + strconv.Itoa(limit)
 	switch {
@@ -255,7 +255,7 @@ func (b *statement) ranked(limit int, from *Mark) (string, error) {
 	left join lateral (select * from ticket_search s where s.ticket_id = t.id offset 0) s on true)
 `, query, commentRank, b.firstByNumber())
 	page := fmt.Sprintf("select id, rank from matches where %s order by rank desc, id desc limit %d", beyond, limit)
-	return matches + "select " + ticket.Columns + ", m.rank::text\nfrom (" + page + ") m join tickets t on t.id = m.id" + people +
+	return matches + "select " + ticket.Columns + ", m.rank::text\nfrom (" + page + ") m join tickets t on t.id = m.id" + joinPersons +
 		"\norder by m.rank desc, t.id desc", nil
 }
 

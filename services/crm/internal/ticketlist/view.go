@@ -14,7 +14,7 @@ type countsView struct {
 }
 
 type assigneeView struct {
-	Assignee httpapi.Nullable[ticket.PersonView] `json:"assignee" doc:"null for tickets that nobody has"`
+	Assignee httpapi.Nullable[ticket.PersonView] `json:"assignee" doc:"null for unassigned tickets"`
 	Count    int                                 `json:"count"`
 }
 
