@@ -146,7 +146,7 @@ func TestAdminCreateMakesAnAdminWhoCanSignIn(t *testing.T) {
 	}
 }
 
-func TestKeysRotateKeepsTheOldKeyAndTokensAreSignedByTheNew(t *testing.T) {
+func TestKeysRotateKeepsTheOldKeyAndSignsWithTheNew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	rotate := func(want string) *jwtauth.KeySet {
 		t.Helper()

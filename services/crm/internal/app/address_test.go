@@ -46,7 +46,7 @@ func TestStoredAddressesGetTheirCanonicalForm(t *testing.T) {
 	}
 }
 
-func TestOfTwoAccountsByOneAddressTheOlderKeepsIt(t *testing.T) {
+func TestOlderOfTwoAccountsKeepsTheirCommonAddress(t *testing.T) {
 	pool := firstRelease(t)
 	now := time.Now()
 	older := insertUser(t, pool, "a@bücher.example", now)

@@ -41,7 +41,7 @@ func TestInvalidSettingIsRefusedByNameWithoutItsValue(t *testing.T) {
 	}
 }
 
-func TestBadSettingsAreAllNamedAtOnce(t *testing.T) {
+func TestAllInvalidSettingsAreReportedTogether(t *testing.T) {
 	bad := map[string]string{"CRM_RELAY_INTERVAL": "canary", "CRM_DATABASE_POOL_SIZE": "1", "CRM_PUBLIC_URL": "canary"}
 	for name, value := range bad {
 		t.Setenv(name, value)
@@ -57,7 +57,7 @@ func TestBadSettingsAreAllNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestProductionRefusesWhatIsSafeOnOneMachineOnly(t *testing.T) {
+func TestProductionRefusesSettingsThatAreSafeOnlyLocally(t *testing.T) {
 	keys, err := jwtauth.NewKeySet()
 	if err != nil {
 		t.Fatal(err)

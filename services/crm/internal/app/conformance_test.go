@@ -32,7 +32,7 @@ func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
 	}
 }
 
-func TestGeneratedRequestsAreAnsweredAsTheDocumentSays(t *testing.T) {
+func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 	w := newTestEnv(t)
 	d, err := apitest.Load(t.Context(), w.url)
 	if err != nil {

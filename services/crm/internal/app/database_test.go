@@ -92,7 +92,7 @@ func waitForMetric(t *testing.T, url, line string) {
 	t.Fatalf("no metric %q", line)
 }
 
-func TestReadOnlyDatabaseIsAnswered503AndNotReadyUntilItTakesWrites(t *testing.T) {
+func TestReadOnlyDatabaseIsAnswered503AndNotReadyUntilWritable(t *testing.T) {
 	databaseURL := pgtest.NewURL(t, db.CRM, "crm/migrations")
 	url, _ := runApp(t, databaseURL)
 	if status, body := register(t, url, "before"); status != http.StatusCreated {
@@ -130,7 +130,7 @@ func TestReadOnlyDatabaseIsAnswered503AndNotReadyUntilItTakesWrites(t *testing.T
 	}
 }
 
-func TestStopWithAFrozenDatabaseAnswersWhatIsInFlightWithinItsBudget(t *testing.T) {
+func TestStopWithAFrozenDatabaseAnswersRequestsUnderWayInTime(t *testing.T) {
 	proxied, freeze := pgtest.Freezable(t, pgtest.NewURL(t, db.CRM, "crm/migrations"))
 	url, stop := runApp(t, proxied)
 	if status, body := register(t, url, "before"); status != http.StatusCreated {

@@ -369,7 +369,7 @@ func (w *testEnv) try(op, persona, want string, object map[string]string) {
 }
 
 // The control: the search for hidden words finds them where they may be.
-func TestMatrixDetectsALeak(t *testing.T) {
+func TestControlMatrixDetectsALeak(t *testing.T) {
 	w := newTestEnv(t)
 	token, object := w.token("assignee"), w.prepare()
 	for path, word := range map[string]string{

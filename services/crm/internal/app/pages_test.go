@@ -9,7 +9,7 @@ import (
 )
 
 // The pages name the test behind each promise; each must exist.
-func TestThePagesNameTestsThatExist(t *testing.T) {
+func TestPagesNameTestsThatExist(t *testing.T) {
 	root := os.DirFS("../../../..")
 	exists := declaredTests(t, root)
 	for _, page := range []string{"docs/security.md", "docs/promises.md"} {

@@ -57,7 +57,7 @@ func count(d *crmtest.Env, sql string, args ...any) int {
 	return crmtest.Get[int](d, sql, args...)
 }
 
-func TestWaitingTicketsGoByPriorityThenAge(t *testing.T) {
+func TestWaitingTicketsAreAssignedByPriorityThenAge(t *testing.T) {
 	d := newEnv(t)
 	customer := d.User("customer")
 	var want []uuid.UUID
@@ -79,7 +79,7 @@ func TestWaitingTicketsGoByPriorityThenAge(t *testing.T) {
 	}
 }
 
-func TestTheLeastLoadedIsNextAndAmongEqualsTheLongestUnassigned(t *testing.T) {
+func TestLeastLoadedIsNextAndAmongEqualsTheLongestUnassigned(t *testing.T) {
 	d := newEnv(t)
 	customer := d.User("customer")
 	a, b, c := d.Engineer(), d.Engineer(), d.Engineer()
@@ -103,7 +103,7 @@ func TestTheLeastLoadedIsNextAndAmongEqualsTheLongestUnassigned(t *testing.T) {
 	}
 }
 
-func TestNobodyWhoDeclinedIsAskedAgainWhileOthersRemain(t *testing.T) {
+func TestEngineerWhoDeclinedIsNotChosenAgainWhileOthersRemain(t *testing.T) {
 	d := newEnv(t)
 	customer := d.User("customer")
 	a, b := d.Engineer(), d.Engineer()
@@ -130,7 +130,7 @@ func TestNobodyWhoDeclinedIsAskedAgainWhileOthersRemain(t *testing.T) {
 	}
 }
 
-func TestNobodyIsAssignedATicketThatTheyReported(t *testing.T) {
+func TestReporterIsNeverAssignedTheirOwnTicket(t *testing.T) {
 	d := newEnv(t)
 	admin, only := d.User("admin"), d.Engineer()
 	own := d.Raise(only, "My printer", "It smokes")
@@ -151,7 +151,7 @@ func TestNobodyIsAssignedATicketThatTheyReported(t *testing.T) {
 	}
 }
 
-func TestTheTicketsOfWhoLeavesGoToOthersAndTheyAreNotified(t *testing.T) {
+func TestTicketsOfAFormerEngineerGoToOthersWhoAreNotified(t *testing.T) {
 	d := newEnv(t)
 	customer, admin, leaver := d.User("customer"), d.User("admin"), d.Engineer()
 	for range 5 {
@@ -179,7 +179,7 @@ func TestTheTicketsOfWhoLeavesGoToOthersAndTheyAreNotified(t *testing.T) {
 	}
 }
 
-func TestLeavingHoldsAtOnceAndTheTicketsFollow(t *testing.T) {
+func TestFormerEngineerGetsNoTicketAndHandsTheirsOver(t *testing.T) {
 	d := newEnv(t)
 	customer, admin, leaver := d.User("customer"), d.User("admin"), d.Engineer()
 	active, closed := d.Raise(customer, "Printer", "It smokes"), d.Raise(customer, "Scanner", "It hums")
@@ -207,7 +207,7 @@ func TestLeavingHoldsAtOnceAndTheTicketsFollow(t *testing.T) {
 	}
 }
 
-func TestAnEngineerWhoComesBackKeepsWhatWasNotYetHandedOver(t *testing.T) {
+func TestReturningEngineerKeepsTicketsNotYetHandedOver(t *testing.T) {
 	d := newEnv(t)
 	customer, admin, engineer := d.User("customer"), d.User("admin"), d.Engineer()
 	mine := d.Raise(customer, "Printer", "It smokes")
@@ -240,7 +240,7 @@ func interrupt(d *crmtest.Env, n int) {
 	}
 }
 
-func TestAnInterruptedHandOverIsResumed(t *testing.T) {
+func TestInterruptedHandOverIsResumed(t *testing.T) {
 	d := newEnv(t)
 	customer, admin, leaver := d.User("customer"), d.User("admin"), d.Engineer()
 	for range 12 {
@@ -305,7 +305,7 @@ func handOverFixture(t *testing.T) (d *crmtest.Env, customer, leaver crmtest.Use
 	return d, customer, leaver
 }
 
-func TestCreationsAreNotDelayedByAHandOver(t *testing.T) {
+func TestHandOverDoesNotDelayCreations(t *testing.T) {
 	d, customer, leaver := handOverFixture(t)
 	took, slowest, n := createDuring(d, customer, d.RunBacklog)
 	t.Logf("200 tickets handed over in %s; %d created meanwhile, the slowest in %s", took, n, slowest)
@@ -319,7 +319,7 @@ func TestCreationsAreNotDelayedByAHandOver(t *testing.T) {
 
 // The control: a hand-over in one transaction that locks every engineer holds
 // each creation up to its end.
-func TestControlAHandOverInOneTransactionDelaysCreations(t *testing.T) {
+func TestControlHandOverInOneTransactionDelaysCreations(t *testing.T) {
 	d, customer, leaver := handOverFixture(t)
 	took, slowest, _ := createDuring(d, customer, func() {
 		ctx := context.Background()
@@ -343,7 +343,7 @@ func TestControlAHandOverInOneTransactionDelaysCreations(t *testing.T) {
 	}
 }
 
-func TestAnActiveTicketCantBelongToWhoIsNoEngineer(t *testing.T) {
+func TestActiveTicketCantBelongToSomeoneWhoIsNoEngineer(t *testing.T) {
 	d := newEnv(t)
 	customer, admin := d.User("customer"), d.User("admin")
 	raised := d.Raise(customer, "Printer", "It smokes")
@@ -366,7 +366,7 @@ func TestAnActiveTicketCantBelongToWhoIsNoEngineer(t *testing.T) {
 	}
 }
 
-func TestWhoIsNoEngineerIsNeverAway(t *testing.T) {
+func TestOnlyEngineersCanBeAway(t *testing.T) {
 	d := newEnv(t)
 	customer := d.User("customer")
 	for _, handOver := range []bool{false, true} {
@@ -390,7 +390,7 @@ func TestJoiningTwiceHasNoFurtherEffect(t *testing.T) {
 	}
 }
 
-func TestAnEngineerWhoBecomesAnAdminIsNotifiedOfWhatIsNoLongerTheirs(t *testing.T) {
+func TestEngineerWhoBecomesAdminIsNotifiedOfTheirFormerTickets(t *testing.T) {
 	d := newEnv(t)
 	customer, admin, engineer := d.User("customer"), d.User("admin"), d.Engineer()
 	d.Raise(customer, "Printer", "It smokes")

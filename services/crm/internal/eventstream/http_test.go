@@ -36,7 +36,7 @@ func kinds(events []receivedEvent) []string {
 	return names
 }
 
-func TestEachStreamHasWhatItsReaderMaySeeAndNothingElse(t *testing.T) {
+func TestEachStreamHasExactlyWhatItsReaderMaySee(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)
@@ -158,7 +158,7 @@ func (d *testEnv) collect(replicas []*replica, who crmtest.User, last string, wa
 	}
 }
 
-func TestAStreamResumesFromLongAgoAndGoesOn(t *testing.T) {
+func TestStreamResumesBehindItsWindowAndContinues(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)
@@ -187,7 +187,7 @@ func TestAStreamResumesFromLongAgoAndGoesOn(t *testing.T) {
 	}
 }
 
-func TestAnUnknownLastEventIDIsRefused(t *testing.T) {
+func TestUnknownLastEventIDIsRefused(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)
@@ -231,7 +231,7 @@ func TestIDsOfTheFirstReleaseAreResumed(t *testing.T) {
 	}
 }
 
-func TestAnAccountHasALimitedNumberOfStreams(t *testing.T) {
+func TestStreamsOfAnAccountAreLimited(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)

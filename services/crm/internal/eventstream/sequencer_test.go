@@ -54,7 +54,7 @@ func execTx(t testing.TB, tx pgx.Tx, sql string, args ...any) {
 	}
 }
 
-func TestAnEventThatCommitsLateGetsALaterPosition(t *testing.T) {
+func TestEventThatCommitsLateGetsALaterPosition(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)
@@ -94,7 +94,7 @@ func TestAnEventThatCommitsLateGetsALaterPosition(t *testing.T) {
 	}
 }
 
-func TestALongTransactionElsewhereDoesNotHoldUpTheStream(t *testing.T) {
+func TestLongTransactionElsewhereDoesNotDelayTheStream(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)
@@ -176,7 +176,7 @@ func TestPositionsBecomeVisibleInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestAKilledSequencerLosesNothing(t *testing.T) {
+func TestKilledSequencerLosesNoEvent(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)
 	ctx := context.Background()
@@ -204,7 +204,7 @@ func TestAKilledSequencerLosesNothing(t *testing.T) {
 	}
 }
 
-func TestTheLagIsTheAgeOfTheOldestEventWithoutAPosition(t *testing.T) {
+func TestLagIsTheAgeOfTheOldestEventWithoutAPosition(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)
 	r := d.newReplica(func(s *Service) { s.sequencer.Interval = 5 * time.Millisecond })
@@ -249,7 +249,7 @@ func until29(t *testing.T) fs.FS {
 	return files
 }
 
-func TestEventsOfBeforeKeepTheirOrder(t *testing.T) {
+func TestEventsOfTheFirstReleaseKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t, until29(t), "crm/migrations")
 	ctx := context.Background()
@@ -310,7 +310,7 @@ func openDatabase(t *testing.T, url string) *pgxpool.Pool {
 	return pool
 }
 
-func TestTheStreamGoesOnAfterDumpAndRestore(t *testing.T) {
+func TestStreamResumesAfterDumpAndRestore(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	ctx := context.Background()

@@ -18,7 +18,7 @@ import (
 	"fixdesk/services/crm/internal/identity"
 )
 
-func TestAThousandStreamsGetAnEvent(t *testing.T) {
+func TestThousandStreamsGetAnEvent(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)
@@ -126,7 +126,7 @@ func TestStreamsEndWhenTheCallerMayNoLongerRead(t *testing.T) {
 	}
 }
 
-func TestTheCheckIsDueWithinFiveSeconds(t *testing.T) {
+func TestSessionIsCheckedWithinFiveSeconds(t *testing.T) {
 	t.Parallel()
 	if limit := 5 * time.Second; defaultTiming.check >= limit {
 		t.Errorf("every %s", defaultTiming.check)
@@ -136,7 +136,7 @@ func TestTheCheckIsDueWithinFiveSeconds(t *testing.T) {
 	}
 }
 
-func TestNothingIsSentWhileItIsUnknownWhetherTheCallerMayRead(t *testing.T) {
+func TestNoEventIsSentWhilePermissionIsUnknown(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)
@@ -171,7 +171,7 @@ func TestNothingIsSentWhileItIsUnknownWhetherTheCallerMayRead(t *testing.T) {
 	}
 }
 
-func TestAQuietStreamShowsThatItIsAliveAndMovesOn(t *testing.T) {
+func TestIdleStreamSendsHeartbeatsWithItsPosition(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)
@@ -199,7 +199,7 @@ func TestAQuietStreamShowsThatItIsAliveAndMovesOn(t *testing.T) {
 	}
 }
 
-func TestAClientThatDoesNotReadIsDisconnected(t *testing.T) {
+func TestClientThatDoesNotReadIsDisconnected(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestEventIDsAreReadByteForByteOrNotAtAll(t *testing.T) {
+func TestEventIDsAreParsedStrictly(t *testing.T) {
 	t.Parallel()
 	id := uuid.MustParse("019a0000-0000-7000-8000-00000000000a")
 	for text, want := range map[string]bool{
@@ -54,7 +54,7 @@ func FuzzEventID(f *testing.F) {
 	})
 }
 
-func TestAWindowGivesWhatIsBehindAPositionOrSaysThatItBeginsLater(t *testing.T) {
+func TestWindowReturnsEventsBehindAPositionUnlessItBeginsLater(t *testing.T) {
 	t.Parallel()
 	w := newWindow(10).extended([]*event{{position: 11}, {position: 12}, {position: 15}})
 	for _, tc := range []struct {
@@ -76,7 +76,7 @@ func TestAWindowGivesWhatIsBehindAPositionOrSaysThatItBeginsLater(t *testing.T) 
 	}
 }
 
-func TestAWindowIsBoundedInNumberAndSizeAndNeverChanges(t *testing.T) {
+func TestWindowIsBoundedInNumberAndSizeAndNeverChanges(t *testing.T) {
 	t.Parallel()
 	w := newWindow(1)
 	many := make([]*event, windowEvents)

@@ -75,7 +75,7 @@ func TestRegistrationIsMailedToAdminsAndItsAnswerToTheApplicant(t *testing.T) {
 	}
 }
 
-func TestRegistrationRefusesWhatIsWrong(t *testing.T) {
+func TestInvalidRegistrationIsRefused(t *testing.T) {
 	env := newTestEnv(t)
 	_, taken := env.register(RoleCustomer)
 	ok := func() map[string]any {
@@ -146,7 +146,7 @@ func TestChangingThePasswordEndsTheOtherSessions(t *testing.T) {
 	env.login(here.email, next)
 }
 
-func TestASessionLastsADayAndItsAccessTokenTenMinutes(t *testing.T) {
+func TestSessionLastsADayAndItsAccessTokenTenMinutes(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	env.clock.advance(10*time.Minute - 2*time.Second)
@@ -212,7 +212,7 @@ func TestLogoutStopsBothTokensAtOnceOnEveryReplica(t *testing.T) {
 	}
 }
 
-func TestTheKeysThatVerifyTokensArePublished(t *testing.T) {
+func TestVerificationKeysArePublished(t *testing.T) {
 	env := newTestEnv(t)
 	a := env.call(http.MethodGet, "/.well-known/jwks.json", "", nil).want(t, 200)
 	keys := a.body["keys"].([]any)
@@ -221,7 +221,7 @@ func TestTheKeysThatVerifyTokensArePublished(t *testing.T) {
 	}
 }
 
-func TestALoginOvertakenByAPasswordChangeOpensNoSession(t *testing.T) {
+func TestLoginOvertakenByAPasswordChangeOpensNoSession(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	ctx := context.Background()

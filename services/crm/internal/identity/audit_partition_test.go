@@ -59,7 +59,7 @@ func TestAuditIsDroppedByMonthAfterItsRetention(t *testing.T) {
 	}
 }
 
-func TestAuditGoesOnAfterMonthsInWhichNoServiceRan(t *testing.T) {
+func TestAuditWorksAfterMonthsInWhichNoServiceRan(t *testing.T) {
 	env := newTestEnv(t)
 	env.clock.advance(400 * 24 * time.Hour)
 	if env.tryLogin("root@fixdesk.test", "not the password").status == 401 { // the control
@@ -71,7 +71,7 @@ func TestAuditGoesOnAfterMonthsInWhichNoServiceRan(t *testing.T) {
 	env.tryLogin("root@fixdesk.test", "not the password").want(t, 401, "invalid_credentials")
 }
 
-func TestAuditEntryMayLoseNothingButNames(t *testing.T) {
+func TestOnlyNamesCanBeRemovedFromAnAuditEntry(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	one := " where object_id = '" + c.id + "' and kind = 'registered'"

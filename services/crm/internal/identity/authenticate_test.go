@@ -162,7 +162,7 @@ func respell(token string) string {
 	return token[:len(token)-1] + string(alphabet[last^1])
 }
 
-func TestTheAuthorizationHeaderIsReadStrictly(t *testing.T) {
+func TestAuthorizationHeaderIsParsedStrictly(t *testing.T) {
 	env := newTestEnv(t)
 	token := env.admin.access
 	for name, values := range map[string][]string{

@@ -84,7 +84,7 @@ func TestAccountWithoutPasswordGetsOneByReset(t *testing.T) {
 	env.login("ann@example.com", goodPassword)
 }
 
-func TestNoticeKnowsThatItsRecipientIsUnverifiedOrErased(t *testing.T) {
+func TestNoticeIsMarkedWhenItsRecipientIsUnverifiedOrErased(t *testing.T) {
 	env := newTestEnv(t)
 	add := func(id string) (to notice.Person, written bool) {
 		t.Helper()

@@ -12,7 +12,7 @@ import (
 	"fixdesk/pkg/errs"
 )
 
-func TestAPasswordIsFoundByItsHashAndNoOtherIs(t *testing.T) {
+func TestHashVerifiesItsOwnPasswordOnly(t *testing.T) {
 	h, ctx := newHasher(cheap), context.Background()
 	encoded, err := h.hash(ctx, "Zoë's lämp")
 	if err != nil {
@@ -40,14 +40,14 @@ func TestAPasswordIsFoundByItsHashAndNoOtherIs(t *testing.T) {
 
 // The vector was made by the reference implementation's command line tool:
 // echo -n password | argon2 somesalt -id -t 2 -m 16 -p 1 -l 32 -e.
-func TestHashesAreThoseOfTheReferenceImplementation(t *testing.T) {
+func TestHashesEqualThoseOfTheReferenceImplementation(t *testing.T) {
 	const vector = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	if ok, err := newHasher(cheap).verify(context.Background(), "password", vector); !ok || err != nil {
 		t.Errorf("%v, %v", ok, err)
 	}
 }
 
-func TestTheDummyHashCostsWhatARealOneDoes(t *testing.T) {
+func TestDummyHashCostsWhatARealOneDoes(t *testing.T) {
 	h := newHasher(DefaultHashCost)
 	cost, salt, sum, err := decodeHash(h.dummy)
 	if err != nil || cost != DefaultHashCost || len(salt) != saltLength || len(sum) != hashLength {

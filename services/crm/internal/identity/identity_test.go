@@ -13,7 +13,7 @@ func TestCustomersAreApprovedAtOnceAndOthersArePending(t *testing.T) {
 	}
 }
 
-func TestStatusChangesOnlyByTheTable(t *testing.T) {
+func TestStatusChangesFollowTheTable(t *testing.T) {
 	all := []Status{StatusPending, StatusApproved, StatusRejected, StatusSuspended}
 	allowed := map[[2]Status]bool{
 		{StatusPending, StatusApproved}: true, {StatusPending, StatusRejected}: true,
@@ -51,7 +51,7 @@ func TestMisleadingNamesAreRefused(t *testing.T) {
 	}
 }
 
-func TestPasswordsAreLongEnoughAndNotGuessedFirst(t *testing.T) {
+func TestPasswordsMustBeLongAndNotCommon(t *testing.T) {
 	for password, want := range map[string]error{
 		goodPassword: nil, "correct horse battery staple": nil, "пароль-от-сарая": nil, strings.Repeat("ab", 64): nil,
 		"zv8 kQ2!":               nil,
@@ -70,7 +70,7 @@ func TestPasswordsAreLongEnoughAndNotGuessedFirst(t *testing.T) {
 	}
 }
 
-func TestTheListOfCommonPasswordsIsCleanAndHasThousands(t *testing.T) {
+func TestListOfCommonPasswordsIsCleanAndLong(t *testing.T) {
 	if n := len(commonPasswords()); n < 3000 {
 		t.Errorf("only %d common passwords", n)
 	}
@@ -81,7 +81,7 @@ func TestTheListOfCommonPasswordsIsCleanAndHasThousands(t *testing.T) {
 	}
 }
 
-func FuzzNamesNeverBreakALine(f *testing.F) {
+func FuzzNamesAreOneLine(f *testing.F) {
 	f.Add("Ada")
 	f.Add("a\r\nBcc: x@y.test")
 	f.Fuzz(func(t *testing.T, s string) {

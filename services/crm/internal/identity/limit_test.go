@@ -39,7 +39,7 @@ func TestFiveWrongPasswordsBlockAnAccountFor15Minutes(t *testing.T) {
 	env.login(known.email, goodPassword)
 }
 
-func TestTheWindowSlidesAndARightPasswordResetsTheAccount(t *testing.T) {
+func TestLoginWindowSlidesAndARightPasswordResetsIt(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	fail := func(status int) { env.tryLogin(c.email, "not the password").want(t, status) }
@@ -58,7 +58,7 @@ func TestTheWindowSlidesAndARightPasswordResetsTheAccount(t *testing.T) {
 	fail(429)
 }
 
-func TestTwentyFailuresAMinuteBlockAnAddress(t *testing.T) {
+func TestTwentyFailuresAMinuteBlockAClientAddress(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	const here, there = "192.0.2.1", "192.0.2.2"
@@ -74,7 +74,7 @@ func TestTwentyFailuresAMinuteBlockAnAddress(t *testing.T) {
 	env.tryLogin(c.email, goodPassword, "X-Forwarded-For", here).want(t, 200)
 }
 
-func TestOfManyGuessesAtOnceNoMoreThanTheLimitAreAnswered(t *testing.T) {
+func TestConcurrentGuessesAreAnsweredUpToTheLimit(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	_, _, other := env.replica(cheap)
@@ -124,7 +124,7 @@ func TestFiftyWrongGuessesAtOnceGetFiveAnswers(t *testing.T) {
 	}
 }
 
-func TestRightPasswordsAtOnceAllSucceed(t *testing.T) {
+func TestConcurrentRightPasswordsAllSucceed(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	for _, a := range atOnce(30, func(int) answer { return env.tryLogin(c.email, goodPassword) }) {
@@ -132,7 +132,7 @@ func TestRightPasswordsAtOnceAllSucceed(t *testing.T) {
 	}
 }
 
-func TestAWrongCurrentPasswordCountsLikeAFailedLogin(t *testing.T) {
+func TestWrongCurrentPasswordCountsAsFailedLogin(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	body := map[string]any{"current_password": "not the password", "new_password": "another lamp in the hallway"}
@@ -147,7 +147,7 @@ func TestAWrongCurrentPasswordCountsLikeAFailedLogin(t *testing.T) {
 	c.call("POST", "/v1/me/password", body).want(t, 429, "rate_limited")
 }
 
-func TestAHundredRegistrationsAnHourFromOneAddress(t *testing.T) {
+func TestHundredRegistrationsAnHourFromOneAddress(t *testing.T) {
 	env := newTestEnv(t)
 	register := func(from string) answer {
 		return env.call("POST", "/v1/auth/register", "", map[string]any{
@@ -165,7 +165,7 @@ func TestAHundredRegistrationsAnHourFromOneAddress(t *testing.T) {
 	register("192.0.2.9").want(t, 201)
 }
 
-func TestAForgedProxyHeaderDoesNotMakeAnotherClient(t *testing.T) {
+func TestForgedProxyHeaderDoesNotMakeAnotherClient(t *testing.T) {
 	env := newTestEnv(t)
 	// The test's own connection is a trusted proxy: it appends the true client.
 	for i := range 20 {
@@ -175,7 +175,7 @@ func TestAForgedProxyHeaderDoesNotMakeAnotherClient(t *testing.T) {
 	env.tryLogin("somebody@fixdesk.test", "not the password", "X-Forwarded-For", "203.0.113.99, 192.0.2.77").want(t, 429)
 }
 
-func TestOneClientIsOneAddressOrOneSixtyFour(t *testing.T) {
+func TestClientIsAnIPv4AddressOrAnIPv6Slash64(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",
 		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
@@ -186,7 +186,7 @@ func TestOneClientIsOneAddressOrOneSixtyFour(t *testing.T) {
 	}
 }
 
-func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
+func TestPurgeDeletesOnlyExpiredRows(t *testing.T) {
 	env := newTestEnv(t)
 	old := env.approved(RoleCustomer)
 	env.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": old.email}).want(t, 202)

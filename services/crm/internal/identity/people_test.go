@@ -45,7 +45,7 @@ func TestInvitedPersonSetsAPasswordByTheMailedToken(t *testing.T) {
 	}
 }
 
-func TestInvitationIsRefusedAndEnds(t *testing.T) {
+func TestInvalidInvitationIsRefusedAndItsTokenExpires(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	for name, refused := range map[string]struct {
@@ -72,7 +72,7 @@ func TestInvitationIsRefusedAndEnds(t *testing.T) {
 	env.reset(env.mailedToken(id), goodPassword).want(t, 204)
 }
 
-func TestNewAddressIsReportedToBothAndVoidsTheOldOnesTokens(t *testing.T) {
+func TestNewAddressNotifiesBothAndVoidsTokensOfTheOldOne(t *testing.T) {
 	env := newTestEnv(t)
 	env.service.SendVerification = true
 	c, other := env.approved(RoleCustomer), env.approved(RoleCustomer)
@@ -187,7 +187,7 @@ func (env *testEnv) personWithTraces() *caller {
 	return c
 }
 
-func TestErasedPersonLeavesNoTraceAndTheirTicketsStay(t *testing.T) {
+func TestErasureRemovesPersonalDataAndKeepsTickets(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.personWithTraces()
 	traces := []string{"zebedee", strings.Split(c.email, "@")[0], "192.0.2.77"}
@@ -279,7 +279,7 @@ func TestTicketsOfAnErasedEngineerGoToOthers(t *testing.T) {
 	}
 }
 
-func TestExportHasAllThatIsStoredAboutThePersonAndNothingElse(t *testing.T) {
+func TestExportHasExactlyTheStoredDataOfThePerson(t *testing.T) {
 	env := newTestEnv(t)
 	c, other := env.personWithTraces(), env.approved(RoleCustomer)
 	env.exec("insert into tickets (id, title, description, reporter_id, created_at, updated_at) select gen_random_uuid(), 'Ticket ' || i, 'Text', $1, now() + i * interval '1 s', now() from generate_series(1, 450) i", c.id)

@@ -60,7 +60,7 @@ func oneWins(outcomes []string, code string) bool {
 	return won == 1
 }
 
-func TestOfManyDecisionsAtTheSameTimeOneWins(t *testing.T) {
+func TestConcurrentDecisionsHaveOneWinner(t *testing.T) {
 	env := newTestEnv(t)
 	admins := []Principal{env.admin.principal(), env.approved(RoleAdmin).principal()}
 	ctx := context.Background()
@@ -106,7 +106,7 @@ func (env *testEnv) insertUser(t testing.TB, email string, role Role, status Sta
 	return id
 }
 
-func TestTwoAdminsWhoDemoteEachOtherLeaveOne(t *testing.T) {
+func TestTwoAdminsWhoDemoteEachOtherHaveOneWinner(t *testing.T) {
 	env := newTestEnv(t)
 	a := env.admin.principal()
 	b := env.approved(RoleAdmin).principal()
@@ -139,7 +139,7 @@ func TestTwoAdminsWhoDemoteEachOtherLeaveOne(t *testing.T) {
 }
 
 // The control: without the lock both succeed, so the race above is a race.
-func TestWithoutTheLockBothAdminsAreDemoted(t *testing.T) {
+func TestControlWithoutTheLockBothAdminsAreDemoted(t *testing.T) {
 	env := newTestEnv(t)
 	ids := []uuid.UUID{env.admin.principal().UserID, env.insertUser(t, "second@fixdesk.test", RoleAdmin, StatusApproved)}
 	ctx := context.Background()
@@ -167,7 +167,7 @@ func TestWithoutTheLockBothAdminsAreDemoted(t *testing.T) {
 	}
 }
 
-func TestOfManyRegistrationsOfOneAddressOneWins(t *testing.T) {
+func TestConcurrentRegistrationsOfOneAddressHaveOneWinner(t *testing.T) {
 	env := newTestEnv(t)
 	ctx := context.Background()
 	inRaces(func(i int) {
@@ -193,7 +193,7 @@ func (env *testEnv) newUser(email string, role Role) User {
 	return User{ID: newID(), Name: "Racer", Email: normalAddress(email), Role: role, Status: initialStatus(role), Version: 1, CreatedAt: now, UpdatedAt: now}
 }
 
-func TestOneTokenRefreshedManyTimesAtOnceHasOneSuccessor(t *testing.T) {
+func TestConcurrentRefreshesOfOneTokenHaveOneSuccessor(t *testing.T) {
 	env := newTestEnv(t)
 	ctx := context.Background()
 	inRaces(func(i int) {
@@ -282,7 +282,7 @@ func (env *testEnv) accessFor(t testing.TB, userID uuid.UUID) string {
 	return g.AccessToken
 }
 
-func TestOfFiftyRequestsAtOnceOneWins(t *testing.T) {
+func TestFiftyConcurrentRequestsHaveOneWinner(t *testing.T) {
 	env := newTestEnv(t)
 	_, _, other := env.replica(cheap)
 	second := env.approved(RoleAdmin)

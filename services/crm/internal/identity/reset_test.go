@@ -30,7 +30,7 @@ func (env *testEnv) reset(token, password string) answer {
 	return env.call("POST", "/v1/auth/password/reset", "", map[string]any{"token": token, "password": password})
 }
 
-func TestAForgottenPasswordIsResetOnceAndEndsAllSessions(t *testing.T) {
+func TestPasswordIsResetOnceAndAllSessionsEnd(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	env.forgot(strings.ToUpper(c.email)).want(t, 202)
@@ -54,7 +54,7 @@ func TestAForgottenPasswordIsResetOnceAndEndsAllSessions(t *testing.T) {
 	env.tryLogin(c.email, goodPassword).want(t, 401, "invalid_credentials")
 }
 
-func TestResetTokensEndAfterTenMinutesAndAnEmptyOneIsNone(t *testing.T) {
+func TestResetTokensExpireAfterTenMinutesAndAnEmptyOneIsInvalid(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	env.forgot(c.email).want(t, 202)
@@ -69,7 +69,7 @@ func TestResetTokensEndAfterTenMinutesAndAnEmptyOneIsNone(t *testing.T) {
 	env.login(c.email, goodPassword)
 }
 
-func TestAResetSpentTwiceAtTheSameTimeIsSpentOnce(t *testing.T) {
+func TestConcurrentResetsWithOneTokenHaveOneWinner(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	for range 3 {
@@ -111,7 +111,7 @@ func TestForgotAnswersAlikeAndMailsAnAccountThreeTimesAnHour(t *testing.T) {
 	}
 }
 
-func TestForgotRequestsOfOtherNetworksLeaveOnesQuota(t *testing.T) {
+func TestForgotQuotaIsSeparateForEachNetwork(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	mails := "select count(*) from outbox where kind = 'password_reset'"
@@ -139,7 +139,7 @@ func TestForgotRequestsOfOtherNetworksLeaveOnesQuota(t *testing.T) {
 	env.reset(env.mailedToken(c.id), "another lamp in the hallway").want(t, 204)
 }
 
-func TestEachMailedResetTokenIsGoodUntilOneIsUsed(t *testing.T) {
+func TestEachMailedResetTokenIsValidUntilOneIsUsed(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	var tokens []string
@@ -152,7 +152,7 @@ func TestEachMailedResetTokenIsGoodUntilOneIsUsed(t *testing.T) {
 	env.reset(tokens[2], "a third lamp in the hallway").want(t, 401, "invalid_token")
 }
 
-func TestForgotTakesTheSameTimeAtLeast(t *testing.T) {
+func TestForgotTakesTheMinimumTimeForAnyAddress(t *testing.T) {
 	env := newTestEnv(t)
 	env.service.minForgotTime = 150 * time.Millisecond
 	c := env.approved(RoleCustomer)

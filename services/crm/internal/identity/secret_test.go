@@ -61,7 +61,7 @@ func TestSecretsAppearOnlyInTheirAnswers(t *testing.T) {
 	}
 }
 
-func TestSecretsAppearInNoTableInTheClear(t *testing.T) {
+func TestNoTableHasASecretInTheClear(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	next := env.refresh(c.refreshWith).want(t, 200).str("refresh_token")

@@ -23,7 +23,7 @@ func TestLostAnswerIsRepeatedWithTheSameSuccessor(t *testing.T) {
 	env.refresh(again.str("refresh_token")).want(t, 200)
 }
 
-func TestASpentTokenEndsTheWholeSessionAfterTheGrace(t *testing.T) {
+func TestSpentTokenEndsTheSessionAfterTheGracePeriod(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	elsewhere := env.login(c.email, goodPassword)
@@ -42,7 +42,7 @@ func TestASpentTokenEndsTheWholeSessionAfterTheGrace(t *testing.T) {
 	}
 }
 
-func TestTheGraceEndsWhenTheSuccessorIsUsed(t *testing.T) {
+func TestGracePeriodEndsWhenTheSuccessorIsUsed(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	next := env.refresh(c.refreshWith).want(t, 200)
@@ -52,7 +52,7 @@ func TestTheGraceEndsWhenTheSuccessorIsUsed(t *testing.T) {
 	env.refresh(last.str("refresh_token")).want(t, 401, "invalid_token")
 }
 
-func TestRefreshRefusesWhatIsNoValidToken(t *testing.T) {
+func TestRefreshRefusesInvalidTokens(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	for name, token := range map[string]string{
@@ -68,7 +68,7 @@ func TestRefreshRefusesWhatIsNoValidToken(t *testing.T) {
 	env.refresh(c.refreshWith).want(t, 200)
 }
 
-func TestRefreshTokensAreStoredAsHashesAlone(t *testing.T) {
+func TestRefreshTokensAreStoredOnlyAsHashes(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	next := env.refresh(c.refreshWith).want(t, 200).str("refresh_token")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestOnlyWhoHoldsTheSpentTokenCanReadItsSuccessor(t *testing.T) {
+func TestOnlyTheHolderOfTheSpentTokenReadsItsSuccessor(t *testing.T) {
 	spent, next, other := newSecret(), newSecret(), newSecret()
 	sealed, err := spent.seal(next)
 	if err != nil {
@@ -32,7 +32,7 @@ func TestOnlyWhoHoldsTheSpentTokenCanReadItsSuccessor(t *testing.T) {
 	}
 }
 
-func TestTokensDontPrintThemselves(t *testing.T) {
+func TestTokensAreNotPrinted(t *testing.T) {
 	s := newSecret()
 	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), fmt.Sprint(struct{ S secret }{s})} {
 		if strings.Contains(text, s.text()) || strings.Contains(text, fmt.Sprint([32]byte(s))) {
@@ -41,7 +41,7 @@ func TestTokensDontPrintThemselves(t *testing.T) {
 	}
 }
 
-func FuzzATokenHasOneSpelling(f *testing.F) {
+func FuzzTokenHasOneEncoding(f *testing.F) {
 	s := newSecret()
 	f.Add(s.text())
 	f.Add("")

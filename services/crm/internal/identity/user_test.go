@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestAnAdminChangesAUserUnderIfMatch(t *testing.T) {
+func TestAdminChangesAUserUnderIfMatch(t *testing.T) {
 	env := newTestEnv(t)
 	id, _ := env.register(RoleCustomer)
 	path := "/v1/users/" + id
@@ -36,7 +36,7 @@ func TestAnAdminChangesAUserUnderIfMatch(t *testing.T) {
 	}
 }
 
-func TestChangesOfAUserThatAreRefused(t *testing.T) {
+func TestInvalidChangesOfAUserAreRefused(t *testing.T) {
 	env := newTestEnv(t)
 	customer, _ := env.register(RoleCustomer)
 	engineer, _ := env.register(RoleEngineer)
@@ -173,7 +173,7 @@ func TestForgedCursorsAreRefused(t *testing.T) {
 	}
 }
 
-func TestAuditRecordsWhatHappenedAndIsAppendOnly(t *testing.T) {
+func TestAuditRecordsChangesAndIsAppendOnly(t *testing.T) {
 	env := newTestEnv(t)
 	id, email := env.register(RoleEngineer)
 	env.tryLogin(email, "not the password").want(t, 401)
@@ -223,7 +223,7 @@ func TestAuditRecordsWhatHappenedAndIsAppendOnly(t *testing.T) {
 	}
 }
 
-func TestRefusalsDoNotFillTheAudit(t *testing.T) {
+func TestRecordedRefusalsAreLimited(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	for range 30 {

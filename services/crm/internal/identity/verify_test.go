@@ -60,7 +60,7 @@ func TestVerificationTokenEndsAfterADayAndWithItsAddress(t *testing.T) {
 	env.verify(token).want(t, 401, "invalid_token")
 }
 
-func TestVerificationIsMailedThreeTimesAnHourAndNotToAVerifiedAddress(t *testing.T) {
+func TestVerificationIsMailedThreeTimesAnHourToUnverifiedAddresses(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	mails := "select count(*) from outbox where kind = 'email_verification'"
@@ -93,7 +93,7 @@ func TestMailedResetTokenVerifiesTheAddress(t *testing.T) {
 	}
 }
 
-func TestMailsToAnUnverifiedAddressHaveNoTextOfWhoRegistered(t *testing.T) {
+func TestMailsToAnUnverifiedAddressHaveNoTextOfItsAccount(t *testing.T) {
 	env := newTestEnv(t)
 	env.service.SendVerification = true
 	a := env.call("POST", "/v1/auth/register", "", map[string]any{

@@ -101,7 +101,7 @@ func TestNoMailNamesAnHTTPMethodOrAPathOfTheAPI(t *testing.T) {
 	}
 }
 
-func TestAllMailsOfATicketHaveItsSubjectAndLinkToItsPage(t *testing.T) {
+func TestAllMailsOfATicketHaveItsSubjectAndLink(t *testing.T) {
 	for name, n := range mails {
 		if !strings.HasPrefix(name, "ticket_") {
 			continue
@@ -155,7 +155,7 @@ func TestNoticesWithATokenAreSensitive(t *testing.T) {
 	}
 }
 
-func TestAStoredNoticeMakesTheSameMail(t *testing.T) {
+func TestStoredNoticeMakesTheSameMail(t *testing.T) {
 	for name, n := range mails {
 		data, err := json.Marshal(n)
 		if err != nil {
@@ -187,7 +187,7 @@ func TestFactsAreFlatJSON(t *testing.T) {
 	}
 }
 
-func TestDecodeRefusesWhatIsNoNoticeWithoutQuotingIt(t *testing.T) {
+func TestDecodeRefusesInvalidFactsWithoutQuotingThem(t *testing.T) {
 	if _, err := notice.Decode("survey", []byte("{}")); !errors.Is(err, notice.ErrUnknownKind) {
 		t.Errorf("unknown kind: %v", err)
 	}
@@ -243,7 +243,7 @@ func broken(m notice.Message) string {
 	return ""
 }
 
-func TestHostileWordsStayWords(t *testing.T) {
+func TestHostileTextStaysText(t *testing.T) {
 	for _, n := range everywhere(evil) {
 		m := n.Message(links)
 		if what := broken(m); what != "" {
@@ -256,7 +256,7 @@ func TestHostileWordsStayWords(t *testing.T) {
 }
 
 // The control of the test above: the same words set into a mail as they are.
-func TestHostileWordsAreRecognised(t *testing.T) {
+func TestControlHostileTextIsRecognised(t *testing.T) {
 	m := mails["ticket_received"].Message(links)
 	for what, spoil := range map[string]func(*notice.Message){
 		"subject":   func(m *notice.Message) { m.Subject += "\r\nBcc: eve@example.com" },
@@ -272,7 +272,7 @@ func TestHostileWordsAreRecognised(t *testing.T) {
 	}
 }
 
-func TestTheLongestFactsFitTheNotificationService(t *testing.T) {
+func TestLongestFactsFitTheNotificationService(t *testing.T) {
 	for _, s := range []string{strings.Repeat("\"", 20000), strings.Repeat("\U0001f525", 20000), strings.Repeat("a\n", 10000)} {
 		for _, n := range everywhere(s) {
 			if c, ok := n.(notice.TicketChanged); ok { // its fields are four, short but for the description
@@ -297,7 +297,7 @@ func TestTheLongestFactsFitTheNotificationService(t *testing.T) {
 	}
 }
 
-func TestASubjectIsCutAtAWordAndNeverWithinACharacter(t *testing.T) {
+func TestSubjectIsCutAtAWordAndNeverWithinACharacter(t *testing.T) {
 	subject := func(title string) string {
 		tk := ticket
 		tk.Title = title
@@ -316,7 +316,7 @@ func TestASubjectIsCutAtAWordAndNeverWithinACharacter(t *testing.T) {
 	}
 }
 
-func FuzzANoticeFromAnyFactsIsASoundMail(f *testing.F) {
+func FuzzNoticeOfAnyFactsIsAValidMail(f *testing.F) {
 	for _, n := range append(everywhere(evil), mails["ticket_changed_fields"]) {
 		data, err := json.Marshal(n)
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-func TestAnEntryIsPostedWithItsIdAsKeyAndMarkedDone(t *testing.T) {
+func TestEntryIsPostedWithItsIDAsKeyAndMarkedDone(t *testing.T) {
 	o := newTestEnv(t)
 	ticket := o.write(1)
 	o.once()
@@ -33,7 +33,7 @@ func TestAnEntryIsPostedWithItsIdAsKeyAndMarkedDone(t *testing.T) {
 	o.want("done_at is not null and attempts = 1 and lease_token is null", 1)
 }
 
-func TestARegistrationThatNoAdminCouldBeToldOfIsNotWritten(t *testing.T) {
+func TestRegistrationIsNotStoredWithoutItsNotice(t *testing.T) {
 	o := newTestEnv(t)
 	if err := Add(t.Context(), o.q, noon, uuid.New(), notice.RegistrationWaiting{Role: "engineer"}); err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestTwoDispatchersPostEachEntryOnce(t *testing.T) {
 }
 
 // The control of the test above: without a lease both post it.
-func TestWithoutALeaseTwoDispatchersPostTheSameEntry(t *testing.T) {
+func TestControlWithoutALeaseTwoDispatchersPostTheSameEntry(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(1)
 	for _, r := range []*Dispatcher{o.dispatcher, o.newDispatcher(o.service.URL)} {
@@ -77,7 +77,7 @@ func TestWithoutALeaseTwoDispatchersPostTheSameEntry(t *testing.T) {
 	}
 }
 
-func TestEntriesAboutOneThingArriveInTheirOrder(t *testing.T) {
+func TestEntriesOfOneReferenceArePostedInOrder(t *testing.T) {
 	o := newTestEnv(t)
 	for range 20 {
 		o.write(5)
@@ -94,7 +94,7 @@ func TestEntriesAboutOneThingArriveInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestAnEntryInBackoffHoldsTheLaterOnesOfItsTicketUntilItHasFailedOften(t *testing.T) {
+func TestEntryInBackoffDelaysLaterOnesOfItsTicketUntilItFailsOften(t *testing.T) {
 	o := newTestEnv(t)
 	ticket := o.write(1)
 	o.service.script(always(http.StatusInternalServerError, "internal"))
@@ -118,7 +118,7 @@ func TestAnEntryInBackoffHoldsTheLaterOnesOfItsTicketUntilItHasFailedOften(t *te
 	}
 }
 
-func TestAnEntryIsPostedWithinMillisecondsOfTheWake(t *testing.T) {
+func TestEntryIsPostedWithinMillisecondsOfTheWake(t *testing.T) {
 	o := newTestEnv(t)
 	arrived := make(chan time.Time, 1)
 	o.service.script(func(_ int, _ post, w http.ResponseWriter) { arrived <- time.Now(); accept(w) })
@@ -146,7 +146,7 @@ func TestAnEntryIsPostedWithinMillisecondsOfTheWake(t *testing.T) {
 	}
 }
 
-func TestStoppingLetsThePostsOnTheirWayEndAndGivesTheRestBack(t *testing.T) {
+func TestStopFinishesPostsUnderWayAndReleasesTheOtherEntries(t *testing.T) {
 	o := newTestEnv(t)
 	for range 3 * concurrency {
 		o.write(1)

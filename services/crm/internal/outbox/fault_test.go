@@ -13,7 +13,7 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-func TestACrashBetweenTheAnswerAndTheMarkPostsTheSameAgain(t *testing.T) {
+func TestCrashBetweenAnswerAndMarkPostsTheSameRequestAgain(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(1)
 	before := o.service.seen()
@@ -53,7 +53,7 @@ func TestOtherFactsMakeAnotherBody(t *testing.T) {
 	}
 }
 
-func TestAnExpiredLeaseIsTakenOverAndALateSettlementChangesNothing(t *testing.T) {
+func TestExpiredLeaseIsTakenOverAndALateSettlementChangesNothing(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(1)
 	late := uuid.New()
@@ -80,7 +80,7 @@ func TestAnExpiredLeaseIsTakenOverAndALateSettlementChangesNothing(t *testing.T)
 	}
 }
 
-func TestTheAnswerDecidesWhetherAnEntryIsDoneDeadOrTriedAgain(t *testing.T) {
+func TestAnswerDecidesWhetherAnEntryIsDoneDeadOrRetried(t *testing.T) {
 	tests := []struct {
 		status            int
 		code              string
@@ -137,7 +137,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	o.want("next_attempt_at > now() + interval '118 seconds'", 1)
 }
 
-func TestATimeoutAfterAcceptingPostsTheSameAgain(t *testing.T) {
+func TestTimeoutAfterAcceptanceRepeatsTheSameRequest(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(1)
 	o.dispatcher.client.HTTPClient.Timeout = 50 * time.Millisecond
@@ -162,7 +162,7 @@ func TestATimeoutAfterAcceptingPostsTheSameAgain(t *testing.T) {
 	o.want("done_at is not null", 1)
 }
 
-func TestAFailingServiceIsLoggedOnceAndCostsNoAttempt(t *testing.T) {
+func TestFailingServiceIsLoggedOnceAndCostsNoAttempt(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(3)
 	o.service.script(always(http.StatusUnauthorized, "invalid_token"))
@@ -181,7 +181,7 @@ func TestAFailingServiceIsLoggedOnceAndCostsNoAttempt(t *testing.T) {
 	}
 }
 
-func TestAServiceThatIsDownCostsOneProbeAtATimeAndIsDrainedAfterwards(t *testing.T) {
+func TestUnreachableServiceIsProbedWithOneEntryAndDrainedAfterwards(t *testing.T) {
 	o := newTestEnv(t)
 	const entries = 400
 	for range entries {
@@ -218,7 +218,7 @@ func TestAServiceThatIsDownCostsOneProbeAtATimeAndIsDrainedAfterwards(t *testing
 	o.eventually("drained", func() bool { return o.count("done_at is null") == 0 })
 }
 
-func TestAConnectionRefusedCostsNoAttemptAndKeepsTheOrder(t *testing.T) {
+func TestRefusedConnectionCostsNoAttemptAndKeepsTheOrder(t *testing.T) {
 	o := newTestEnv(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -257,7 +257,7 @@ func TestAConnectionRefusedCostsNoAttemptAndKeepsTheOrder(t *testing.T) {
 	o.want("done_at is not null and last_error is null", 51)
 }
 
-func TestAnUnknownKindWaitsForANewerVersionAndUnreadableFactsAreDead(t *testing.T) {
+func TestUnknownKindWaitsForANewerVersionAndUnreadableFactsAreDead(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(2)
 	o.exec("update outbox set kind = 'survey' where id = (select min(id::text)::uuid from outbox)")

@@ -41,7 +41,7 @@ func (o *testEnv) asRole(role, method, path string) (int, map[string]any, string
 	return recorder.Code, body, recorder.Body.String()
 }
 
-func TestAdminsAloneSeeTheOutboxAndNeverTheFacts(t *testing.T) {
+func TestOnlyAdminsReadTheOutboxAndNeverTheFacts(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(2)
 	for _, role := range []string{"customer", "engineer"} {
@@ -61,7 +61,7 @@ func TestAdminsAloneSeeTheOutboxAndNeverTheFacts(t *testing.T) {
 	}
 }
 
-func TestTheOutboxIsPagedNewestFirst(t *testing.T) {
+func TestOutboxIsPagedNewestFirst(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(5)
 	var ids []string
@@ -88,7 +88,7 @@ func TestTheOutboxIsPagedNewestFirst(t *testing.T) {
 	}
 }
 
-func TestADeadEntryIsVisibleAndPostedAgainOnRetry(t *testing.T) {
+func TestDeadEntryIsListedAndPostedAgainOnRetry(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(1)
 	o.service.script(always(http.StatusUnprocessableEntity, "validation_failed"))

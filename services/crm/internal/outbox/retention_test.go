@@ -111,7 +111,7 @@ func TestOutboxPurgeThatDoesNotFitTheStatementTimeoutMakesProgress(t *testing.T)
 	o.want("true", 0)
 }
 
-func TestOutboxGaugesShowPendingAndDeadAndAreNaNWithoutTheDatabase(t *testing.T) {
+func TestOutboxGaugesCountPendingAndDeadAndAreNaNWithoutTheDatabase(t *testing.T) {
 	o := newTestEnv(t)
 	values := func() (pending, dead, oldest float64) {
 		m := o.dispatcher.metrics

@@ -116,7 +116,7 @@ func fixture(d *testEnv) (ada, bob, admin crmtest.User) {
 	return ada, bob, admin
 }
 
-func TestAReportCountsWhatWasDoneOnWhichDayAndByWhom(t *testing.T) {
+func TestReportCountsChangesByDayAndPerson(t *testing.T) {
 	d := newTestEnv(t)
 	ada, bob, admin := fixture(d)
 	r := crmtest.Parse[reportBody](d.report(admin, "2026-03-01", "2026-03-04").Want(200))
@@ -169,7 +169,7 @@ func wantFigures(t *testing.T, what string, got, want figuresBody) {
 	}
 }
 
-func TestAReportsPeriodBeginsWithItsFirstMomentAndEndsBeforeItsLast(t *testing.T) {
+func TestReportPeriodIncludesItsBeginningAndExcludesItsEnd(t *testing.T) {
 	d := newTestEnv(t)
 	_, bob, admin := fixture(d)
 	r := crmtest.Parse[reportBody](d.report(admin, "2026-03-02T09:00:00Z", "2026-03-02T11:00:00+01:00").Want(200))
@@ -183,7 +183,7 @@ func TestAReportsPeriodBeginsWithItsFirstMomentAndEndsBeforeItsLast(t *testing.T
 	wantFigures(t, "since the reopening before the period", r.Total, figuresBody{0, 1, 1, 0, times(0, 0, 0), times(1, 3600, 3600)})
 }
 
-func TestAReportWithoutAPeriodCoversTheLastThirtyDays(t *testing.T) {
+func TestReportWithoutAPeriodCoversTheLastThirtyDays(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	raised := d.Raise(customer, "Printer", "It smokes")
@@ -205,7 +205,7 @@ func TestAReportWithoutAPeriodCoversTheLastThirtyDays(t *testing.T) {
 	d.report(engineer, "", "").Refused(403, errs.CodeForbidden)
 }
 
-func TestAReportsPeriodIsCheckedAndNeverEchoed(t *testing.T) {
+func TestReportPeriodIsValidatedAndNotEchoed(t *testing.T) {
 	d := newTestEnv(t)
 	admin := d.User("admin")
 	for _, tc := range []struct {

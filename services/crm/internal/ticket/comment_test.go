@@ -28,7 +28,7 @@ func (d *testEnv) accepted(customer, engineer crmtest.User) crmtest.Ticket {
 	return ticket
 }
 
-func TestABlockedTicketSaysWhyAndForWhomItWaits(t *testing.T) {
+func TestBlockedTicketHasItsReasonAndWhomItWaitsFor(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.accepted(customer, engineer)
@@ -57,7 +57,7 @@ func TestABlockedTicketSaysWhyAndForWhomItWaits(t *testing.T) {
 	}
 }
 
-func TestTheReportersCommentResumesWhatWaitsForThem(t *testing.T) {
+func TestReportersCommentResumesATicketThatWaitsForTheCustomer(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.accepted(customer, engineer)
@@ -93,7 +93,7 @@ func (d *testEnv) wantLastEvents(who crmtest.User, t crmtest.Ticket, want ...str
 	}
 }
 
-func TestTheReportersCommentReopensWhatIsDone(t *testing.T) {
+func TestReportersCommentReopensAResolvedOrClosedTicket(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.accepted(customer, engineer)
@@ -121,7 +121,7 @@ func TestTheReportersCommentReopensWhatIsDone(t *testing.T) {
 	}
 }
 
-func TestACommentReopensToAnotherEngineerWhereTheFirstIsGone(t *testing.T) {
+func TestCommentReopensATicketOfAFormerEngineerToAnother(t *testing.T) {
 	d := newTestEnv(t)
 	customer, a, b, admin := d.User("customer"), d.Engineer(), d.Engineer(), d.User("admin")
 	ticket, gone, other := d.Pair(customer, a, b)
@@ -135,7 +135,7 @@ func TestACommentReopensToAnotherEngineerWhereTheFirstIsGone(t *testing.T) {
 	d.WantNotices("reopening by a comment", "ticket_assigned > "+other.Email)
 }
 
-func TestARemovedCommentLeavesAMarkAndNoText(t *testing.T) {
+func TestRemovedCommentStaysInTheListWithoutItsText(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.accepted(customer, engineer)

@@ -204,7 +204,7 @@ const unassigned = `select count(*) from tickets t where t.assignee_id is null a
 	and exists (select from engineers e where e.available
 		and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))`
 
-func TestThousandsOfStepsAtOnceEndWithLoadsEqualToARecount(t *testing.T) {
+func TestLoadsEqualARecountAfterThousandsOfConcurrentSteps(t *testing.T) {
 	d := newPatientTestEnv(t)
 	s := d.newLoad(5, 6)
 	n, seed, start := trials(t, 2000), rand.Uint64(), time.Now()
@@ -280,7 +280,7 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 }
 
 // The control: whoever chooses without a lock chooses what the others choose.
-func TestChoosingWithoutALockSpreadsUnevenly(t *testing.T) {
+func TestControlChoiceWithoutALockSpreadsUnevenly(t *testing.T) {
 	d := newPatientTestEnv(t)
 	s := d.newLoad(1, 7)
 	for range 10 {
@@ -299,7 +299,7 @@ func TestChoosingWithoutALockSpreadsUnevenly(t *testing.T) {
 }
 
 // A decline needs another engineer while creations keep each of them locked.
-func TestADeclineSucceedsWhileTicketsAreBeingRaised(t *testing.T) {
+func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
 	d := newPatientTestEnv(t)
 	s := d.newLoad(5, 2)
 	stop := make(chan struct{})

@@ -15,7 +15,7 @@ func behalf(email, name string) crmtest.Object {
 	return crmtest.Object{"title": "Printer", "description": "It smokes", "reporter_email": email, "reporter_name": name}
 }
 
-func TestStaffRaiseTicketsOnACustomersBehalf(t *testing.T) {
+func TestStaffCreateTicketsOnBehalfOfACustomer(t *testing.T) {
 	d := newTestEnv(t)
 	customer, admin, engineer := d.User("customer"), d.User("admin"), d.Engineer()
 	known := crmtest.Parse[crmtest.Ticket](d.Call(admin, "POST", "/v1/tickets", behalf(strings.ToUpper(customer.Email), "Ignored")).Want(201))
@@ -50,7 +50,7 @@ func TestStaffRaiseTicketsOnACustomersBehalf(t *testing.T) {
 	}
 }
 
-func TestStaffAloneSeeTheReportersAddress(t *testing.T) {
+func TestOnlyStaffSeeTheReportersAddress(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -62,7 +62,7 @@ func TestStaffAloneSeeTheReportersAddress(t *testing.T) {
 	}
 }
 
-func TestATicketIsNamedByItsNumberOnEveryRoute(t *testing.T) {
+func TestEveryRouteTakesATicketNumber(t *testing.T) {
 	d := newTestEnv(t)
 	customer, stranger, engineer, admin := d.User("customer"), d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -113,7 +113,7 @@ func TestEngineersAreListedForStaffWithTheirLoad(t *testing.T) {
 	}
 }
 
-func TestAnAssigneeHandsATicketToANamedEngineer(t *testing.T) {
+func TestAssigneeAssignsATicketToANamedEngineer(t *testing.T) {
 	d := newTestEnv(t)
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	ticket, has, other := d.Pair(customer, a, b)
@@ -131,7 +131,7 @@ func TestAnAssigneeHandsATicketToANamedEngineer(t *testing.T) {
 	assign(has, has.ID).Refused(403, "forbidden")
 }
 
-func TestTheStatusThatATicketHasAlreadyIsNoChange(t *testing.T) {
+func TestPresentStatusOfATicketIsNoChange(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.accepted(customer, engineer)
@@ -147,7 +147,7 @@ func TestTheStatusThatATicketHasAlreadyIsNoChange(t *testing.T) {
 	d.Patch(customer, ticket, crmtest.Object{"status": "blocked"}).Refused(409, "invalid_transition")
 }
 
-func TestCustomersChangeThePriorityUntilItIsAccepted(t *testing.T) {
+func TestCustomersChangeThePriorityUntilTheTicketIsAccepted(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -158,7 +158,7 @@ func TestCustomersChangeThePriorityUntilItIsAccepted(t *testing.T) {
 	d.Patch(customer, ticket, crmtest.Object{"priority": "low"}).Refused(403, "forbidden")
 }
 
-func TestTextsFollowTheOnePolicy(t *testing.T) {
+func TestTextsFollowTheCommonPolicy(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := crmtest.Parse[crmtest.Ticket](d.Call(customer, "POST", "/v1/tickets", crmtest.Object{"title": "  Cafe\u0301 ", "description": "\n one\r\ntwo \n"}).Want(201))
@@ -176,7 +176,7 @@ func TestTextsFollowTheOnePolicy(t *testing.T) {
 	}
 }
 
-func TestACustomersTicketsAndCommentsAreLimitedAnHour(t *testing.T) {
+func TestTicketsAndCommentsOfACustomerAreLimitedPerHour(t *testing.T) {
 	d := newTestEnv(t)
 	d.service.perHour = 3
 	customer, other, engineer := d.User("customer"), d.User("customer"), d.Engineer()
@@ -213,7 +213,7 @@ func TestACustomersTicketsAndCommentsAreLimitedAnHour(t *testing.T) {
 	d.comment(customer, ticket, "Hello").Want(201)
 }
 
-func TestAChangeIsDatedAfterTheRowLock(t *testing.T) {
+func TestTimeOfAChangeIsReadAfterTheRowLock(t *testing.T) {
 	d := newPatientTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")

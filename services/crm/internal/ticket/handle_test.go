@@ -13,7 +13,7 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-func TestADeclinedTicketGoesToTheNextAndStaffAloneReadsTheReason(t *testing.T) {
+func TestDeclinedTicketGoesToTheNextEngineerAndOnlyStaffReadTheReason(t *testing.T) {
 	d := newTestEnv(t)
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	ticket, first, second := d.Pair(customer, a, b)
@@ -41,7 +41,7 @@ func TestADeclinedTicketGoesToTheNextAndStaffAloneReadsTheReason(t *testing.T) {
 	d.Call(first, "POST", ticket.Path("/decline"), crmtest.Object{"reason": "Again"}).Refused(403, "forbidden")
 }
 
-func TestADeclineOfAnAcceptedTicketOpensItAndNotifiesTheReporter(t *testing.T) {
+func TestDeclineOfAnAcceptedTicketOpensItAndNotifiesTheReporter(t *testing.T) {
 	d := newTestEnv(t)
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	ticket, first, second := d.Pair(customer, a, b)
@@ -67,7 +67,7 @@ func TestADeclineOfAnAcceptedTicketOpensItAndNotifiesTheReporter(t *testing.T) {
 	d.Call(second, "POST", ticket.Path("/accept"), nil).Want(200)
 }
 
-func TestADeclinedTicketThatNobodyElseCanTakeWaits(t *testing.T) {
+func TestDeclinedTicketWaitsWithoutAnotherEngineer(t *testing.T) {
 	d := newTestEnv(t)
 	customer, only := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -81,7 +81,7 @@ func TestADeclinedTicketThatNobodyElseCanTakeWaits(t *testing.T) {
 	}
 }
 
-func TestAnAdminAssignsAndUnassignsTickets(t *testing.T) {
+func TestAdminAssignsAndUnassignsTickets(t *testing.T) {
 	d := newTestEnv(t)
 	customer, a, b, admin := d.User("customer"), d.Engineer(), d.Engineer(), d.User("admin")
 	ticket, first, second := d.Pair(customer, a, b)
@@ -130,7 +130,7 @@ func TestAnAdminAssignsAndUnassignsTickets(t *testing.T) {
 	}
 }
 
-func TestReopeningAfterTheEngineerIsGoneAssignsAgain(t *testing.T) {
+func TestReopenedTicketOfAFormerEngineerIsAssignedAgain(t *testing.T) {
 	d := newTestEnv(t)
 	customer, a, b, admin := d.User("customer"), d.Engineer(), d.Engineer(), d.User("admin")
 	ticket, gone, other := d.Pair(customer, a, b)
@@ -157,7 +157,7 @@ func TestReopeningAfterTheEngineerIsGoneAssignsAgain(t *testing.T) {
 	}
 }
 
-func TestAnAdminCantResumeAResolvedTicketWithoutItsEngineer(t *testing.T) {
+func TestAdminCantResumeAResolvedTicketOfAFormerEngineer(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -171,7 +171,7 @@ func TestAnAdminCantResumeAResolvedTicketWithoutItsEngineer(t *testing.T) {
 	d.Patch(admin, ticket, crmtest.Object{"status": "open"}).Want(200)
 }
 
-func TestTheTicketsOfASuspendedEngineerAreReassignedAndTheirReportersNotified(t *testing.T) {
+func TestTicketsOfASuspendedEngineerAreReassignedAndReportersNotified(t *testing.T) {
 	d := newTestEnv(t)
 	customer, a, b, admin := d.User("customer"), d.Engineer(), d.Engineer(), d.User("admin")
 	ticket, gone, other := d.Pair(customer, a, b)
@@ -185,7 +185,7 @@ func TestTheTicketsOfASuspendedEngineerAreReassignedAndTheirReportersNotified(t 
 	d.WantNotices("suspending", "ticket_assigned > "+other.Email, "ticket_changed > "+customer.Email)
 }
 
-func TestWhoIsSuspendedOrMayNotSeeATicketIsNotNotified(t *testing.T) {
+func TestNoNoticeToSuspendedUsersOrToThoseWhoMayNotSeeTheTicket(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	resolved := d.Raise(customer, "Printer", "It smokes")
@@ -207,7 +207,7 @@ func TestWhoIsSuspendedOrMayNotSeeATicketIsNotNotified(t *testing.T) {
 	d.WantNotices("what happens to a suspended reporter's ticket")
 }
 
-func TestWhoIsReporterAndAssigneeOrActorIsNotifiedOnce(t *testing.T) {
+func TestReporterWhoIsAssigneeOrActorIsNotifiedOnce(t *testing.T) {
 	d := newTestEnv(t)
 	admin, engineer := d.User("admin"), d.Engineer()
 	own := d.Raise(engineer, "My own", "It smokes")
@@ -222,7 +222,7 @@ func TestWhoIsReporterAndAssigneeOrActorIsNotifiedOnce(t *testing.T) {
 	d.WantNotices("closing it")
 }
 
-func TestWhoIsAwayGetsNothingNewAndHandsOverByChoice(t *testing.T) {
+func TestAwayEngineerIsAssignedNothingAndHandsOverByChoice(t *testing.T) {
 	d := newTestEnv(t)
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	ticket, away, there := d.Pair(customer, a, b)

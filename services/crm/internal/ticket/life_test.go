@@ -52,7 +52,7 @@ func (d *testEnv) wantEventLines(who crmtest.User, t crmtest.Ticket, want ...str
 	}
 }
 
-func TestTheEventsOfATicketHaveTheValuesBeforeAndAfter(t *testing.T) {
+func TestEventsHaveTheValuesBeforeAndAfter(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 
@@ -119,7 +119,7 @@ func TestTheEventsOfATicketHaveTheValuesBeforeAndAfter(t *testing.T) {
 	}
 }
 
-func TestTheMailOfAChangeSaysWhatByWhomAndTheLatestComment(t *testing.T) {
+func TestMailOfAChangeHasItsFieldsItsActorAndTheLatestComment(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -145,7 +145,7 @@ func TestTheMailOfAChangeSaysWhatByWhomAndTheLatestComment(t *testing.T) {
 	}
 }
 
-func TestAStaleIfMatchIsRefusedAndAFreshOnePasses(t *testing.T) {
+func TestStaleIfMatchIsRefusedAndAFreshOneAccepted(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -168,7 +168,7 @@ func TestAStaleIfMatchIsRefusedAndAFreshOnePasses(t *testing.T) {
 	d.WantNotices("an edit that changes nothing")
 }
 
-func TestARefusedStepNamesThePossibleOnes(t *testing.T) {
+func TestRefusedStepNamesThePossibleOnes(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -194,7 +194,7 @@ func TestARefusedStepNamesThePossibleOnes(t *testing.T) {
 	}
 }
 
-func TestTheResolutionIsWhatIsMissingWhenResolvingWithoutOne(t *testing.T) {
+func TestResolvingWithoutAResolutionIsRefusedByThatField(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -206,7 +206,7 @@ func TestTheResolutionIsWhatIsMissingWhenResolvingWithoutOne(t *testing.T) {
 	d.Patch(engineer, ticket, crmtest.Object{"resolution": "x"}).Refused(422, "validation_failed")
 }
 
-func TestStrangersChangeNothing(t *testing.T) {
+func TestUserWithoutAPartInTheTicketChangesNothing(t *testing.T) {
 	d := newTestEnv(t)
 	customer, stranger, engineer, bystander := d.User("customer"), d.User("customer"), d.Engineer(), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -236,7 +236,7 @@ func TestStrangersChangeNothing(t *testing.T) {
 	}
 }
 
-func TestFieldsThatAreNoInputsAreRefused(t *testing.T) {
+func TestReadOnlyFieldsAreRefusedAsInput(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")

@@ -303,7 +303,7 @@ func (x *experiment) compare() {
 	}
 }
 
-func TestRandomLivesMatchAModelWorkedOutByHand(t *testing.T) {
+func TestRandomStepsMatchTheModel(t *testing.T) {
 	for range trials(t, 2) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

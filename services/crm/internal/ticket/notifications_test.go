@@ -118,7 +118,7 @@ func subjects(mails []mailBody) []string {
 	return s
 }
 
-func TestStaffListATicketsMailsRecipientByRecipient(t *testing.T) {
+func TestStaffListTheMailsOfATicketWithEachRecipient(t *testing.T) {
 	d := newTestEnv(t)
 	notifications := newNotificationService(d)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
@@ -233,7 +233,7 @@ func TestMailsOfATicketAreUnavailableWithoutTheNotificationService(t *testing.T)
 	}
 }
 
-func TestAPageOfATicketsMailsIsOneCallOfTheNotificationService(t *testing.T) {
+func TestPageOfMailsIsOneCallOfTheNotificationService(t *testing.T) {
 	d := newTestEnv(t)
 	notifications := newNotificationService(d)
 	customer, admin := d.User("customer"), d.User("admin")

@@ -37,7 +37,7 @@ func tally(answers []crmtest.Response) map[string]int {
 	return counts
 }
 
-func TestTheSameKeyAndBodyGetTheSameAnswerByteForByte(t *testing.T) {
+func TestSameKeyAndBodyGetTheSameAnswerByteForByte(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	body := crmtest.Object{"title": "Printer", "description": "It smokes", "priority": "high"}
@@ -71,7 +71,7 @@ func TestTheSameKeyAndBodyGetTheSameAnswerByteForByte(t *testing.T) {
 	}
 }
 
-func TestAKeyIsRefusedForAnotherRequest(t *testing.T) {
+func TestKeyIsRefusedForAnotherRequest(t *testing.T) {
 	d := newTestEnv(t)
 	customer, other := d.User("customer"), d.User("customer")
 	body := crmtest.Object{"title": "Printer", "description": "It smokes"}
@@ -101,7 +101,7 @@ func TestAKeyIsRefusedForAnotherRequest(t *testing.T) {
 	d.Call(customer, "POST", "/v1/tickets", body, "Idempotency-Key", strings.Repeat("k", 255)).Want(201)
 }
 
-func TestARefusedRequestLeavesItsKeyFree(t *testing.T) {
+func TestRefusedRequestDoesNotUseItsKey(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -110,7 +110,7 @@ func TestARefusedRequestLeavesItsKeyFree(t *testing.T) {
 	d.Call(customer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "x"}, key...).Want(201)
 }
 
-func TestAKeyIsFreeAgainAfterADay(t *testing.T) {
+func TestKeyExpiresAfterADay(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	body := crmtest.Object{"title": "Printer", "description": "It smokes"}
@@ -130,7 +130,7 @@ func TestAKeyIsFreeAgainAfterADay(t *testing.T) {
 	}
 }
 
-func TestFiftyAtOnceWithOneKeyRaiseOneTicket(t *testing.T) {
+func TestFiftyConcurrentCreationsWithOneKeyCreateOneTicket(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	d.Engineer()
@@ -172,7 +172,7 @@ func wantOneAnswer(t *testing.T, answers []crmtest.Response) {
 	t.Logf("answers: %v", tally(answers))
 }
 
-func TestATwinWaitsNoLongerThanTheLockTimeout(t *testing.T) {
+func TestConcurrentRequestWithTheSameKeyWaitsForTheLockTimeoutAtMost(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	tx, err := d.Pool.Begin(context.Background())
@@ -187,7 +187,7 @@ func TestATwinWaitsNoLongerThanTheLockTimeout(t *testing.T) {
 		Refused(409, "idempotency_in_flight")
 }
 
-func TestALockTimeoutThatIsNoTwinsIsUnavailable(t *testing.T) {
+func TestTimeoutOfAnotherLockIsUnavailable(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -217,7 +217,7 @@ type tolerant struct{ testing.TB }
 
 func (t *tolerant) Errorf(string, ...any) {}
 
-func TestAReplayUsesUpNoNumber(t *testing.T) {
+func TestReplayUsesNoTicketNumber(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	body := crmtest.Object{"title": "Printer", "description": "It smokes"}
@@ -230,7 +230,7 @@ func TestAReplayUsesUpNoNumber(t *testing.T) {
 	}
 }
 
-func TestAnEmptyKeyIsRefused(t *testing.T) {
+func TestEmptyKeyIsRefused(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")

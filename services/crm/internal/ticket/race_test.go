@@ -14,7 +14,7 @@ func wantTally(t *testing.T, what string, answers []crmtest.Response, want map[s
 	}
 }
 
-func TestOfFiftyWhoAcceptAtOnceExactlyOneWins(t *testing.T) {
+func TestFiftyConcurrentAcceptsHaveOneWinner(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes") // nobody has it
@@ -34,7 +34,7 @@ func TestOfFiftyWhoAcceptAtOnceExactlyOneWins(t *testing.T) {
 	}
 }
 
-func TestOfTwoEditsWithTheSameIfMatchOneWins(t *testing.T) {
+func TestTwoEditsWithTheSameIfMatchHaveOneWinner(t *testing.T) {
 	d := newTestEnv(t)
 	customer, admin := d.User("customer"), d.User("admin")
 	for range 20 {
@@ -48,7 +48,7 @@ func TestOfTwoEditsWithTheSameIfMatchOneWins(t *testing.T) {
 	}
 }
 
-func TestFiftyWhoCloseAtOnceCloseOnce(t *testing.T) {
+func TestFiftyConcurrentClosesAreOneChange(t *testing.T) {
 	d := newTestEnv(t)
 	customer, admin, engineer := d.User("customer"), d.User("admin"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -70,7 +70,7 @@ func TestFiftyWhoCloseAtOnceCloseOnce(t *testing.T) {
 	}
 }
 
-func TestADeclineAndAnAcceptAtOnceLeaveOneOfThem(t *testing.T) {
+func TestConcurrentDeclineAndAcceptHaveOneWinner(t *testing.T) {
 	d := newTestEnv(t)
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	for range 20 {

@@ -127,7 +127,7 @@ func TestEachPartyTakesExactlyTheStepsOfTheContract(t *testing.T) {
 	}
 }
 
-func TestWhoMaySeeATicketAndWhoOnlySeesIt(t *testing.T) {
+func TestPartiesOfATicketAndWhoMaySeeIt(t *testing.T) {
 	eachSituation(func(s situation) {
 		want := s.role != "customer" || s.reporter
 		if got := s.viewer().CanSee(s.ticket()); got != want {
@@ -136,7 +136,7 @@ func TestWhoMaySeeATicketAndWhoOnlySeesIt(t *testing.T) {
 	})
 }
 
-func TestReportersEditTextsWhileActiveThePriorityWhileOpenAndWorkersAll(t *testing.T) {
+func TestFieldsThatReportersAndWorkersMayEditInEachStatus(t *testing.T) {
 	title, description, priority := "New", "New", High
 	eachSituation(func(s situation) {
 		ticket, p := s.ticket(), partyOf(s.viewer(), s.ticket())
@@ -165,7 +165,7 @@ func TestReportersEditTextsWhileActiveThePriorityWhileOpenAndWorkersAll(t *testi
 	})
 }
 
-func TestAResolutionGoesWithResolving(t *testing.T) {
+func TestResolutionIsSetOnlyWhenResolving(t *testing.T) {
 	fix, resolved, closed, inProgress := "Fixed", Resolved, Closed, InProgress
 	for _, c := range []struct {
 		from Status
@@ -199,7 +199,7 @@ func TestAResolutionGoesWithResolving(t *testing.T) {
 	}
 }
 
-func TestAReasonGoesWithTheStatusBlocked(t *testing.T) {
+func TestBlockedReasonIsSetOnlyWhileBlocked(t *testing.T) {
 	blocked, inProgress, reason, customer := Blocked, InProgress, "No part", WaitsForCustomer
 	for _, c := range []struct {
 		from Status
@@ -231,7 +231,7 @@ func TestAReasonGoesWithTheStatusBlocked(t *testing.T) {
 	}
 }
 
-func TestACommentOfTheReporterMovesWhatWaitsForThemAndWhatIsDone(t *testing.T) {
+func TestStatusAfterACommentOfTheReporter(t *testing.T) {
 	customer, other, within := WaitsForCustomer, WaitsForOther, 14*24*time.Hour
 	closedAt := func(ago time.Duration) *time.Time { at := moment.Add(-ago); return &at }
 	for _, c := range []struct {
@@ -254,7 +254,7 @@ func TestACommentOfTheReporterMovesWhatWaitsForThemAndWhatIsDone(t *testing.T) {
 	}
 }
 
-func TestNobodyWorksOnATicketThatNobodyHas(t *testing.T) {
+func TestUnassignedTicketCantBeInProgress(t *testing.T) {
 	s := situation{role: "admin", from: Open}
 	ticket, to := s.ticket(), InProgress
 	ticket.Assignee = nil
@@ -292,7 +292,7 @@ func TestAcceptAndDeclineForEachStatusAndOwner(t *testing.T) {
 	}
 }
 
-func TestApplyMovesTheTimesThatBelongToAStep(t *testing.T) {
+func TestApplySetsTheTimesOfEachStep(t *testing.T) {
 	later := moment.Add(time.Hour)
 	fix := "Fixed"
 	set := func(at *time.Time) string {
@@ -333,7 +333,7 @@ func TestApplyMovesTheTimesThatBelongToAStep(t *testing.T) {
 	}
 }
 
-func TestAnEditThatChangesNothingKeepsTheVersion(t *testing.T) {
+func TestEditThatChangesNothingKeepsTheVersion(t *testing.T) {
 	before := situation{role: "admin", from: Open}.ticket()
 	title, priority := before.Title, before.Priority
 	for _, e := range []Edit{{}, {Title: &title}, {Title: &title, Priority: &priority}} {
@@ -343,7 +343,7 @@ func TestAnEditThatChangesNothingKeepsTheVersion(t *testing.T) {
 	}
 }
 
-func TestDiffListsEachFieldThatMovedInOrder(t *testing.T) {
+func TestDiffListsChangedFieldsInOrder(t *testing.T) {
 	before := situation{role: "admin", from: Resolved}.ticket()
 	after := before
 	after.Status, after.Title, after.Description, after.Priority, after.Resolution = Open, "A", "B", Urgent, nil
@@ -360,7 +360,7 @@ func TestDiffListsEachFieldThatMovedInOrder(t *testing.T) {
 	}
 }
 
-func TestEventsAreNamedByWhatHappened(t *testing.T) {
+func TestEventKindFollowsTheChange(t *testing.T) {
 	for step, want := range map[string]string{
 		"open>open": EventUpdated, "closed>closed": EventUpdated, "open>in_progress": EventAccepted,
 		"resolved>open": EventReopened, "closed>open": EventReopened, "resolved>in_progress": EventStatusChanged,

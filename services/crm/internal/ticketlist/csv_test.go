@@ -51,7 +51,7 @@ func (d *testEnv) server() *httptest.Server {
 	return server
 }
 
-func TestAnExportHasEveryRowOfTheFilteredListInItsOrder(t *testing.T) {
+func TestExportHasEveryRowOfTheFilteredListInItsOrder(t *testing.T) {
 	d := newTestEnv(t)
 	server, admin, customer, other := d.server(), d.User("admin"), d.User("customer"), d.User("customer")
 	d.Exec(`insert into tickets (id, title, description, status, reporter_id, created_at, updated_at, closed_at)
@@ -77,7 +77,7 @@ func TestAnExportHasEveryRowOfTheFilteredListInItsOrder(t *testing.T) {
 	}
 }
 
-func TestAnExportQuotesCellsAndDisarmsFormulas(t *testing.T) {
+func TestExportQuotesCellsAndDisarmsFormulas(t *testing.T) {
 	d := newTestEnv(t)
 	server, customer := d.server(), d.User("customer")
 	hostile := map[string]string{
@@ -105,7 +105,7 @@ func TestAnExportQuotesCellsAndDisarmsFormulas(t *testing.T) {
 	}
 }
 
-func TestAnExportEndsWhenItsClientGoesAway(t *testing.T) {
+func TestExportEndsWhenItsClientDisconnects(t *testing.T) {
 	d := newTestEnv(t)
 	server, admin := d.server(), d.User("admin")
 	d.Exec(`insert into tickets (id, title, description, reporter_id, created_at, updated_at)

@@ -12,7 +12,7 @@ import (
 	"fixdesk/services/crm/internal/ticket"
 )
 
-func TestACursorBelongsToItsListAndItsReader(t *testing.T) {
+func TestCursorIsBoundToItsListAndItsReader(t *testing.T) {
 	a := newArchive(t, 12)
 	first := func(who crmtest.User, query string) string {
 		return crmtest.Parse[crmtest.Page[crmtest.Ticket]](a.Call(who, "GET", "/v1/tickets?limit=2&"+query, nil).Want(200)).NextCursor
@@ -34,7 +34,7 @@ func TestACursorBelongsToItsListAndItsReader(t *testing.T) {
 	a.Call(a.admin, "GET", raised.Path("/events?cursor="+comments), nil).Refused(400, "invalid_cursor")
 }
 
-func TestAForgedCursorIsRefusedAndNeverReachesTheDatabase(t *testing.T) {
+func TestForgedCursorIsRefusedBeforeTheDatabase(t *testing.T) {
 	d := newTestEnv(t)
 	admin := d.User("admin")
 	raised := d.Raise(admin, "Printer", "It smokes")

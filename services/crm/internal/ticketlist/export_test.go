@@ -18,7 +18,7 @@ func (d *testEnv) fillExport(reporter crmtest.User, n int) {
 		from generate_series(1, $2) n`, reporter.ID, n)
 }
 
-func TestAnExportListsEachTicketOnceWhileTicketsChange(t *testing.T) {
+func TestExportListsEachTicketOnceWhileTicketsChange(t *testing.T) {
 	t.Parallel()
 	const tickets = 3*exportPage - 100
 	for _, by := range []Sort{{ByUpdated, false}, {ByUpdated, true}, {ByPriority, false}, {ByPriority, true}, {ByCreated, true}} {
@@ -74,7 +74,7 @@ func TestAnExportListsEachTicketOnceWhileTicketsChange(t *testing.T) {
 	}
 }
 
-func TestAnExportEndsWhenTheCallerMayNoLongerRead(t *testing.T) {
+func TestExportEndsWhenTheCallerMayNoLongerRead(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")

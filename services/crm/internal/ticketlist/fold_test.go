@@ -21,7 +21,7 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-func TestASearchFoldsAccentsAndSharpSAndFindsEmoji(t *testing.T) {
+func TestSearchFoldsAccentsAndSharpSAndFindsEmoji(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
@@ -67,7 +67,7 @@ func TestWordsOfOlderRulesAreFoldedInTheBackground(t *testing.T) {
 	}
 }
 
-func TestWhatABinaryOfTheReleaseBeforeWritesIsFound(t *testing.T) {
+func TestTicketsWrittenByThePreviousReleaseAreFound(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
@@ -113,7 +113,7 @@ func before(t *testing.T, number string) fs.FS {
 	return files
 }
 
-func TestTicketsOfBeforeAreFoundAfterTheMigration(t *testing.T) {
+func TestTicketsOfTheFirstReleaseAreFoundAfterTheMigration(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.New(t, before(t, "00034"), "crm/migrations")
 	d := newTestEnvOn(t, pool)
@@ -131,10 +131,10 @@ func TestTicketsOfBeforeAreFoundAfterTheMigration(t *testing.T) {
 	}
 }
 
-// TestAStatusChangeWritesNoMoreThanANarrowRow compares the write-ahead log of a
+// TestStatusChangeWritesNoMoreThanANarrowRow compares the write-ahead log of a
 // status change of a ticket with a long description with that of a row without
 // one, which has the same B-tree indexes and is updated by hand.
-func TestAStatusChangeWritesNoMoreThanANarrowRow(t *testing.T) {
+func TestStatusChangeWritesNoMoreThanANarrowRow(t *testing.T) {
 	t.Parallel()
 	cluster, err := pgtest.StartCluster(context.Background())
 	if err != nil {

@@ -23,7 +23,7 @@ func customerReads(t crmtest.Ticket) []string {
 	return paths
 }
 
-func TestNoRouteAnswersACustomerWithWhatIsForStaff(t *testing.T) {
+func TestNoRouteShowsACustomerWhatIsForStaff(t *testing.T) {
 	d := newTestEnv(t)
 	reporter, stranger, admin := d.User("customer"), d.User("customer"), d.User("admin")
 	a, b := d.Engineer(), d.Engineer()
@@ -98,7 +98,7 @@ func TestNoRouteAnswersACustomerWithWhatIsForStaff(t *testing.T) {
 	}
 }
 
-func TestAnInternalCommentLeavesNoTraceForCustomers(t *testing.T) {
+func TestInternalCommentIsInvisibleToCustomers(t *testing.T) {
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	raised := d.Raise(customer, "Printer", "It smokes")

@@ -23,7 +23,7 @@ func (d *testEnv) find(who crmtest.User, q string, more ...string) []string {
 	return titles
 }
 
-func TestASearchFindsWordsFromTheirBeginningWhereverTheyStand(t *testing.T) {
+func TestSearchFindsWordsByPrefixInEveryText(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	for title, description := range map[string]string{
@@ -55,7 +55,7 @@ func TestASearchFindsWordsFromTheirBeginningWhereverTheyStand(t *testing.T) {
 	}
 }
 
-func TestAnEditedTicketIsFoundByItsNewWordsAlone(t *testing.T) {
+func TestEditedTicketIsFoundOnlyByItsNewWords(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	raised := d.Raise(customer, "Printer", "It smokes")
@@ -65,7 +65,7 @@ func TestAnEditedTicketIsFoundByItsNewWordsAlone(t *testing.T) {
 	}
 }
 
-func TestATicketIsFoundByItsNumber(t *testing.T) {
+func TestTicketIsFoundByItsNumber(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	var tickets []crmtest.Ticket
@@ -91,7 +91,7 @@ func TestATicketIsFoundByItsNumber(t *testing.T) {
 	}
 }
 
-func TestInternalCommentsAreSearchedForStaffAlone(t *testing.T) {
+func TestInternalCommentsAreSearchedOnlyForStaff(t *testing.T) {
 	d := newTestEnv(t)
 	customer, stranger, engineer, admin := d.User("customer"), d.User("customer"), d.Engineer(), d.User("admin")
 	raised := d.Raise(customer, "Printer", "It smokes")
@@ -118,7 +118,7 @@ func TestInternalCommentsAreSearchedForStaffAlone(t *testing.T) {
 	}
 }
 
-func TestByRelevanceATitleComesBeforeADescriptionAndThatBeforeAComment(t *testing.T) {
+func TestRelevanceRanksTitleBeforeDescriptionBeforeComment(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	comment := d.Raise(customer, "C", "Nothing")
@@ -143,7 +143,7 @@ func TestByRelevanceATitleComesBeforeADescriptionAndThatBeforeAComment(t *testin
 	d.Call(customer, "GET", "/v1/tickets?sort=relevance", nil).Refused(422, "validation_failed")
 }
 
-func TestWhatIsTypedNeverBreaksTheSearch(t *testing.T) {
+func TestSearchTakesAnyInput(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	d.Raise(customer, "Printer", "It smokes")

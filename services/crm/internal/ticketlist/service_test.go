@@ -224,7 +224,7 @@ func TestWrongFiltersAreRefused(t *testing.T) {
 	}
 }
 
-func TestPagesShowWhatDoesntChangeExactlyOnceWhileTheRestDoes(t *testing.T) {
+func TestPagesListEachUnchangedTicketOnceWhileOthersChange(t *testing.T) {
 	for _, sort := range []string{"created_at", "-created_at", "updated_at", "-updated_at", "priority", "-priority"} {
 		t.Run(sort, func(t *testing.T) {
 			a := newArchive(t, 40)
@@ -257,7 +257,7 @@ func TestPagesShowWhatDoesntChangeExactlyOnceWhileTheRestDoes(t *testing.T) {
 	}
 }
 
-func TestCommentsAndEventsArePagedWithoutGapsOrDoubles(t *testing.T) {
+func TestCommentsAndEventsArePagedWithoutGapsOrDuplicates(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	engineer := d.Engineer()
@@ -300,7 +300,7 @@ func TestCommentsAndEventsArePagedWithoutGapsOrDoubles(t *testing.T) {
 	}
 }
 
-func TestTotalsNameEachStatusAndPriorityAndWhoHasMost(t *testing.T) {
+func TestTotalsHaveEachStatusAndPriorityAndTheTopAssignees(t *testing.T) {
 	a := newArchive(t, 30)
 	raw := a.Call(a.admin, "GET", "/v1/tickets/counts?status=open,closed", nil).Want(200)
 	var counts struct {

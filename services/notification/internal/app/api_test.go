@@ -116,7 +116,7 @@ func TestEveryRouteTakesOnlyAServiceTokenWithItsScope(t *testing.T) {
 	}
 }
 
-func TestInvalidRequestsAreRefusedWithTheirLocationAndStoreNothing(t *testing.T) {
+func TestInvalidRequestsAreRefusedWithTheirLocationAndNotStored(t *testing.T) {
 	t.Parallel()
 	s, i, _ := held(t)
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
@@ -427,7 +427,7 @@ func TestNotificationWithManyRecipientsLinksToTheRest(t *testing.T) {
 	}
 }
 
-func TestCancelEndsWhatWaitsAndRetryQueuesWhatFailed(t *testing.T) {
+func TestCancelEndsWaitingRecipientsAndRetryQueuesFailedOnes(t *testing.T) {
 	t.Parallel()
 	var bad sync.Map
 	bad.Store("x", true)
@@ -502,7 +502,7 @@ func TestCancelEndsWhatWaitsAndRetryQueuesWhatFailed(t *testing.T) {
 	}
 }
 
-func TestLargeContentArrivesWhole(t *testing.T) {
+func TestLargeContentIsSentInFull(t *testing.T) {
 	t.Parallel()
 	smtp := startSMTP(t, nil)
 	i := newIssuer(t)

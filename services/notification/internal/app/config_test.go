@@ -44,7 +44,7 @@ func TestInvalidSettingIsRefusedByNameWithoutItsValue(t *testing.T) {
 	}
 }
 
-func TestBadSettingsAreAllNamedAtOnce(t *testing.T) {
+func TestAllInvalidSettingsAreReportedTogether(t *testing.T) {
 	bad := map[string]string{"NOTIFICATION_RETRY_BASE": "canary", "NOTIFICATION_DATABASE_POOL_SIZE": "1", "NOTIFICATION_JWKS_URL": "canary"}
 	for name, value := range bad {
 		t.Setenv(name, value)
@@ -60,7 +60,7 @@ func TestBadSettingsAreAllNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestProductionRefusesWhatIsSafeOnOneMachineOnly(t *testing.T) {
+func TestProductionRefusesSettingsThatAreSafeOnlyLocally(t *testing.T) {
 	t.Setenv("NOTIFICATION_ENV", "production")
 	t.Setenv("NOTIFICATION_MAIL_FROM", "desk@example.com")
 	if _, err := app.LoadConfig(); err != nil {

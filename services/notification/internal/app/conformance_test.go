@@ -36,7 +36,7 @@ func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
 	}
 }
 
-func TestGeneratedRequestsAreAnsweredAsTheDocumentSays(t *testing.T) {
+func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	smtp := startSMTP(t, func(e smtptest.Event) string {

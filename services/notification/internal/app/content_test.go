@@ -25,7 +25,7 @@ func withToken(sensitive bool, recipients ...string) notifyapi.Request {
 	return r
 }
 
-func TestContentIsAnsweredToItsOwnCallerAloneAndNeverInLists(t *testing.T) {
+func TestContentIsAnsweredOnlyToItsCallerAndNeverInLists(t *testing.T) {
 	s, i, _ := held(t)
 	own, err := s.Create(t.Context(), "ordinary", withToken(false, "a@example.org"))
 	if err != nil {
@@ -69,7 +69,7 @@ func TestContentIsAnsweredToItsOwnCallerAloneAndNeverInLists(t *testing.T) {
 	}
 }
 
-func TestSensitiveContentIsErasedWhenTheNotificationIsOver(t *testing.T) {
+func TestSensitiveContentIsErasedWhenTheNotificationEnds(t *testing.T) {
 	smtp := startSMTP(t, func(e smtptest.Event) string {
 		if e.Verb == "RCPT" && strings.Contains(e.Arg, "refused") {
 			return "550 5.1.1 No such user"
@@ -142,7 +142,7 @@ func columnsWith(t *testing.T, pool *pgxpool.Pool, text string) []string {
 	return found
 }
 
-func TestAListWithRecipientsHasWhatEachNotificationHas(t *testing.T) {
+func TestListWithRecipientsEqualsTheSingleNotifications(t *testing.T) {
 	s, _, open := held(t)
 	open()
 	reference := "ticket-1"

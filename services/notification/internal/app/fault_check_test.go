@@ -90,7 +90,7 @@ func isRefused(err error) bool {
 		strings.Contains(err.Error(), "server closed idle connection")
 }
 
-func TestControlLogWithAMailMissingDoubledOrOfOtherBytesIsReported(t *testing.T) {
+func TestControlMissingDoubledOrChangedMailIsReported(t *testing.T) {
 	t.Parallel()
 	acked := map[string]uuid.UUID{"anna@example.org": {}, "bert@example.org": {}}
 	anna := smtptest.Message{To: "anna@example.org", Data: "Date: Mon, 02 Jan 2006 15:04:05 +0000\r\n\r\n--part-01\r\nHello"}
@@ -119,7 +119,7 @@ func TestControlLogWithAMailMissingDoubledOrOfOtherBytesIsReported(t *testing.T)
 	}
 }
 
-func TestControlRefusalThatIsNo503WithRetryAfterIsReported(t *testing.T) {
+func TestControlRefusalOtherThan503WithRetryAfterIsReported(t *testing.T) {
 	t.Parallel()
 	refusals := map[string]error{
 		"500":                     &notifyapi.Error{Status: 500, RetryAfter: 1},

@@ -94,7 +94,7 @@ func databaseTrial(t *testing.T, sabotage string) (wrong []string) {
 
 const databaseLease = 15 * time.Second
 
-func TestDatabaseThatStopsUnderLoadCostsWaitingAndNoMail(t *testing.T) {
+func TestDatabaseOutageUnderLoadDelaysMailsAndLosesNone(t *testing.T) {
 	t.Parallel()
 	report(t, databaseTrial(t, ""))
 }
@@ -112,7 +112,7 @@ create trigger forget_result before update on recipients for each row
     when (old.lease_token is not null and new.lease_token is null
         and old.leased_until - interval '%s' < pg_postmaster_start_time()) execute function forget_result();`, databaseLease)
 
-func TestControlDatabaseThatStopsAndForgottenResultsDoubleMails(t *testing.T) {
+func TestControlDatabaseOutageWithForgottenResultsDoublesMails(t *testing.T) {
 	t.Parallel()
 	mustFind(t, databaseTrial(t, resultsForgotten), "got 2 mails")
 }

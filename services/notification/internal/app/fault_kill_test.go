@@ -169,7 +169,7 @@ func killTrial(t *testing.T, i *issuer, sabotage string) (acked, lost, doubled, 
 	return len(l.acked), lost, doubled, unexplained
 }
 
-func TestKillUnderLoadLosesNothingAndRepeatsOnlyWhatWasOnTheWire(t *testing.T) {
+func TestKillUnderLoadLosesNoMailAndRepeatsOnlyThoseBeingSent(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	var acked, lost, doubled, unexplained int

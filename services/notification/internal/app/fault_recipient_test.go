@@ -48,7 +48,7 @@ func refusedRecipient(t *testing.T, verb string, all bool, limit time.Duration) 
 	return mailed, n
 }
 
-func TestRecipientThatAlwaysDraws421DelaysNoOther(t *testing.T) {
+func TestRecipientAlwaysAnswered421DelaysNoOther(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"RCPT", "DATA", "DOT"} {
 		t.Run(verb, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestRecipientThatAlwaysDraws421DelaysNoOther(t *testing.T) {
 	}
 }
 
-func TestControlServerThatAlwaysDraws421MailsNobody(t *testing.T) {
+func TestControlServerThatAlwaysAnswers421SendsNoMail(t *testing.T) {
 	t.Parallel()
 	if mailed, _ := refusedRecipient(t, "RCPT", true, time.Second); mailed > 0 {
 		t.Errorf("%d were mailed though all are refused: the trial can't fail", mailed)
@@ -122,7 +122,7 @@ func TestControlMailWhoseLeaseIsNotRenewedIsSentAgain(t *testing.T) {
 	mustFind(t, slowFilter(t, notRenewed), "the mail was sent")
 }
 
-func TestUncertainRecipientIsRepeatedAFewTimesAndEndsVisibly(t *testing.T) {
+func TestUncertainRecipientIsRepeatedAFewTimesAndReportedFailed(t *testing.T) {
 	t.Parallel()
 	var dots atomic.Int32
 	smtp := startSMTP(t, func(e smtptest.Event) string {
@@ -190,7 +190,7 @@ func dates(t *testing.T, notBefore time.Time) (first, second, created time.Time)
 	return parsed[0], parsed[1], n.CreatedAt.Truncate(time.Second)
 }
 
-func TestMailThatMayBeSentSinceLongIsDatedByItsCreation(t *testing.T) {
+func TestMailDueBeforeItsCreationIsDatedByItsCreation(t *testing.T) {
 	t.Parallel()
 	first, second, created := dates(t, time.Date(2001, 1, 2, 3, 4, 5, 0, time.UTC))
 	if !first.Equal(created) || !second.Equal(created) {
@@ -198,7 +198,7 @@ func TestMailThatMayBeSentSinceLongIsDatedByItsCreation(t *testing.T) {
 	}
 }
 
-func TestMailThatMustWaitIsDatedByTheEndOfItsWait(t *testing.T) {
+func TestDelayedMailIsDatedByItsDueTime(t *testing.T) {
 	t.Parallel()
 	notBefore := time.Now().Add(2 * time.Second).Truncate(time.Second)
 	if first, _, created := dates(t, notBefore); !first.Equal(notBefore) || !created.Before(notBefore) {

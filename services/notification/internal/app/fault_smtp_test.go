@@ -88,7 +88,7 @@ func badAddresses(t *testing.T, connections int, limit time.Duration) (sent int,
 	return sent, func() notifyapi.Notification { return s.until(t, id, notifyapi.StatusPartiallyFailed, patience) }
 }
 
-func TestOneBadAddressHoldsNobodyUp(t *testing.T) {
+func TestOneBadAddressDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	sent, finish := badAddresses(t, 4, patience)
 	if sent != 50 {
@@ -121,7 +121,7 @@ func TestOneBadAddressHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-func TestControlWithOneConnectionABadAddressHoldsEverybodyUp(t *testing.T) {
+func TestControlBadAddressDelaysOthersOnASingleConnection(t *testing.T) {
 	t.Parallel()
 	if sent, _ := badAddresses(t, 1, 500*time.Millisecond); sent > 0 {
 		t.Errorf("%d were mailed past the bad address on its own connection: the trial can't fail", sent)
@@ -172,7 +172,7 @@ func lostAnswer(t *testing.T, reply, sabotage string) (wrong []string) {
 	return wrong
 }
 
-func TestMailWhoseAnswerWasLostComesAgainToTheByteAndIsCounted(t *testing.T) {
+func TestMailWhoseReplyWasLostIsRepeatedByteForByteAndCounted(t *testing.T) {
 	t.Parallel()
 	report(t, lostAnswer(t, smtptest.Drop, ""))
 }
@@ -188,12 +188,12 @@ end $$;
 create trigger date_by_attempt after update on recipients for each row
     when (new.attempts > old.attempts) execute function date_by_attempt();`
 
-func TestControlMailDatedByItsAttemptComesAgainWithOtherBytes(t *testing.T) {
+func TestControlMailDatedByItsAttemptIsRepeatedWithOtherBytes(t *testing.T) {
 	t.Parallel()
 	mustFind(t, lostAnswer(t, smtptest.Drop, datedByTheAttempt), "the repeat for anna@example.org differs")
 }
 
-func TestControlMailWhoseAnswerWasNotLostIsNotCountedAsUncertain(t *testing.T) {
+func TestControlMailWhoseReplyArrivedIsNotCountedAsUncertain(t *testing.T) {
 	t.Parallel()
 	mustFind(t, lostAnswer(t, "451 4.3.0 Try again", ""), "the attempts are", "the uncertain mail is not counted")
 }
@@ -222,7 +222,7 @@ func busyQueue(t *testing.T, sabotage string) int {
 	return slices.IndexFunc(before, func(m smtptest.Message) bool { return m.To == "two@example.org" })
 }
 
-func TestThousandRecipientsDoNotHoldUpALaterTwo(t *testing.T) {
+func TestThousandRecipientsDoNotDelayALaterTwo(t *testing.T) {
 	t.Parallel()
 	if before := busyQueue(t, ""); before > 500 {
 		t.Errorf("%d of 1000 mails were sent before the small notification's", before)
@@ -238,14 +238,14 @@ begin
 end $$;
 create trigger first_come before insert on recipients for each row execute function first_come();`
 
-func TestControlWithoutFairPlacesThousandRecipientsHoldUpALaterTwo(t *testing.T) {
+func TestControlThousandRecipientsDelayALaterTwoWithoutFairOrder(t *testing.T) {
 	t.Parallel()
 	if before := busyQueue(t, firstComeFirstServed); before < 900 {
 		t.Errorf("only %d of 1000 mails were sent before without fair places: the trial can't fail", before)
 	}
 }
 
-func TestReadinessIsAboutTheDatabase(t *testing.T) {
+func TestReadinessDependsOnlyOnTheDatabase(t *testing.T) {
 	t.Parallel()
 	smtp := startSMTP(t, nil)
 	i := newIssuer(t)

@@ -125,7 +125,7 @@ func afterTermination(t *testing.T, i *issuer, l *load, smtp *smtptest.Server, e
 	return append(wrong, notOnceEach(l.acked, smtp.Messages())...)
 }
 
-func TestTerminationUnderLoadFailsNoRequestAndNeitherLosesNorDoublesAMail(t *testing.T) {
+func TestTerminationUnderLoadFailsNoRequestAndSendsEachMailOnce(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	for range trials(t, 1) {

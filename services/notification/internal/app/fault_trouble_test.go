@@ -57,7 +57,7 @@ func troubleTrial(t *testing.T, verb, reply string) (wrong []string) {
 	return wrong
 }
 
-func TestServerTroubleBurnsNobodysAttemptAndShows(t *testing.T) {
+func TestServerTroubleCostsNoAttemptAndIsReported(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ verb, reply string }{
 		{"CONNECT", "421 4.3.2 Maintenance"},
@@ -73,7 +73,7 @@ func TestServerTroubleBurnsNobodysAttemptAndShows(t *testing.T) {
 	}
 }
 
-func TestTroubleOfSeveralRecipientsIsTheServersAndShows(t *testing.T) {
+func TestTroubleOfSeveralRecipientsIsReportedAsTheServers(t *testing.T) {
 	t.Parallel()
 	for _, reply := range []string{"421 4.3.2 Shutting down", "530 5.7.0 Authenticate first"} {
 		t.Run(reply, func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestTroubleOfSeveralRecipientsIsTheServersAndShows(t *testing.T) {
 	}
 }
 
-func TestControlRecipientsOwnTroubleBurnsAttemptsAndDoesNotShow(t *testing.T) {
+func TestControlRecipientsOwnTroubleCostsAttemptsAndIsNotReported(t *testing.T) {
 	t.Parallel()
 	mustFind(t, troubleTrial(t, "RCPT", "450 4.2.1 Mailbox busy"),
 		" attempts", "the trouble does not show", "the metric does not show")
@@ -147,12 +147,12 @@ func loginTrial(t *testing.T, step string) (wrong []string) {
 	return append(wrong, burnt(n.Recipients)...)
 }
 
-func TestServerThatIsDownOrRefusesTheLoginBurnsNobodysAttempt(t *testing.T) {
+func TestServerThatIsDownOrRefusesTheLoginCostsNoAttempt(t *testing.T) {
 	t.Parallel()
 	report(t, loginTrial(t, "AUTH"))
 }
 
-func TestControlServerThatRefusesTheRecipientInsteadOfTheLoginBurnsAttempts(t *testing.T) {
+func TestControlServerThatRefusesTheRecipientCostsAttempts(t *testing.T) {
 	t.Parallel()
 	mustFind(t, loginTrial(t, "RCPT"), " attempts")
 }
@@ -192,14 +192,14 @@ func takeover(t *testing.T, alone, repaired bool, takeLimit, backLimit time.Dura
 	})
 }
 
-func TestSecondMailServerTakesOverAndTheFirstComesBack(t *testing.T) {
+func TestSecondMailServerTakesOverUntilTheFirstWorksAgain(t *testing.T) {
 	t.Parallel()
 	if took, back := takeover(t, false, true, patience, patience); !took || !back {
 		t.Errorf("the second took over: %v, the first came back: %v", took, back)
 	}
 }
 
-func TestControlWithoutASecondMailServerNobodyTakesOverAndUnrepairedTheFirstStaysAway(t *testing.T) {
+func TestControlNoTakeoverWithoutASecondServerOrReturnWithoutRepair(t *testing.T) {
 	t.Parallel()
 	if took, _ := takeover(t, true, false, 500*time.Millisecond, 0); took {
 		t.Error("without a second server one took over: the trial can't fail")

@@ -297,7 +297,7 @@ func value(s *string) string {
 	return *s
 }
 
-func TestRealServerPostfixTakesEveryMailOnceAndTellsWhyNot(t *testing.T) {
+func TestRealServerPostfixTakesEveryMailOnceAndItsRefusalsAreReported(t *testing.T) {
 	s := startPostfix(t)
 	svc := tryServer(t, s, "smtp://"+s.address+"?tls=required")
 	large := newMail(mailbox + "@example.org")
@@ -355,7 +355,7 @@ func TestRealServerOpenSMTPDTakesEveryMailOnce(t *testing.T) {
 
 // Debian 12's OpenSMTPD 6.8 can't use its key with OpenSSL 3 (OpenSMTPD issue
 // 1171): every handshake fails, which is a real server in trouble.
-func TestRealServerOpenSMTPDWhoseTLSFailsBurnsNobodysAttempt(t *testing.T) {
+func TestRealServerOpenSMTPDWhoseTLSFailsCostsNoAttempt(t *testing.T) {
 	s := startOpenSMTPD(t, "tls-require pki mail")
 	troubled(t, s, "smtp://joe:canary@"+s.address+"?tls=required")
 }

@@ -62,7 +62,7 @@ func TestBackoffDoublesToItsCapWithFullJitter(t *testing.T) {
 	}
 }
 
-func TestUncertainTriesAreBoundedAndTheirPausesGrow(t *testing.T) {
+func TestUncertainTriesAreBoundedWithGrowingPauses(t *testing.T) {
 	due := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var last time.Duration
 	for uncertain := range maxUncertain {
@@ -83,7 +83,7 @@ func TestUncertainTriesAreBoundedAndTheirPausesGrow(t *testing.T) {
 	}
 }
 
-func TestThrottledMailWaitsUntilItIsGivenUp(t *testing.T) {
+func TestThrottledMailWaitsUntilTheTimeToGiveUp(t *testing.T) {
 	due := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for range 100 {
 		wait, givenUp := policy.afterThrottling(History{DueAt: due}, due)
@@ -96,7 +96,7 @@ func TestThrottledMailWaitsUntilItIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestFirstIDIsTheBoundOfItsMillisecond(t *testing.T) {
+func TestFirstIDIsTheLowestOfItsMillisecond(t *testing.T) {
 	before := time.Now().Truncate(time.Millisecond)
 	id := uuid.Must(uuid.NewV7()).String()
 	after := time.Now().Add(time.Millisecond)

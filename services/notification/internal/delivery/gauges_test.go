@@ -140,7 +140,7 @@ func TestCountedChangesAreFoldedBeforeTheyAreMany(t *testing.T) {
 	}
 }
 
-func TestOldestDueIsTheLongestWaitOfTheQueueAndOfWhatWaits(t *testing.T) {
+func TestOldestDueIsTheEarliestOfQueuedAndDelayedRecipients(t *testing.T) {
 	t.Parallel()
 	l, c := newLoop(t)
 	g := newTestGauges(l, c)

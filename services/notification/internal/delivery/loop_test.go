@@ -114,7 +114,7 @@ func TestPaceFollowsAServerThatThrottlesAndRecovers(t *testing.T) {
 	}
 }
 
-func TestControlServerThatRefusesForOtherReasonsIsNotPacedAndBurnsAttempts(t *testing.T) {
+func TestControlServerThatRefusesForOtherReasonsIsNotPacedAndCostsAttempts(t *testing.T) {
 	t.Parallel()
 	wrong := strings.Join(throttledTrial(t, "450 4.2.0 Greylisted"), "; ")
 	for _, want := range []string{"the pace did not follow", "attempts"} {

@@ -109,7 +109,7 @@ func TestPurgeThatDoesNotFitTheStatementTimeoutMakesProgress(t *testing.T) {
 	}
 }
 
-func TestContentOfSensitiveNotificationsIsErasedWhenTheyAreOver(t *testing.T) {
+func TestContentOfSensitiveNotificationsIsErasedWhenTheyEnd(t *testing.T) {
 	t.Parallel()
 	l, c := newLoop(t)
 	over := seedEnded(t, l, c.now, c.now, 2)

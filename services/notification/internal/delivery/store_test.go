@@ -175,7 +175,7 @@ func TestSettlementByAWorkerThatLostItsLeaseChangesNothing(t *testing.T) {
 	}
 }
 
-func TestLeaseThatIsStillGoodIsNotTakenBack(t *testing.T) {
+func TestLeaseThatHasNotExpiredIsNotTakenOver(t *testing.T) {
 	l, c := newLoop(t)
 	seed(t, l.DB, c.now, c.now, 3)
 	mustClaim(t, l, 3, 3)
@@ -186,7 +186,7 @@ func TestLeaseThatIsStillGoodIsNotTakenBack(t *testing.T) {
 	mustClaim(t, l, 3, 0)
 }
 
-func TestReleasedRecipientIsBackInItsPlaceAsIfNeverClaimed(t *testing.T) {
+func TestReleasedRecipientKeepsItsPlaceInTheQueue(t *testing.T) {
 	l, c := newLoop(t)
 	seed(t, l.DB, c.now, c.now, 2)
 	const rows = "select string_agg(status::text || attempts || queue_at || coalesce(lease_token::text, '-'), ',' order by ordinal) from recipients"
@@ -200,7 +200,7 @@ func TestReleasedRecipientIsBackInItsPlaceAsIfNeverClaimed(t *testing.T) {
 	}
 }
 
-func TestDelayedRecipientComesBackWhenItsTimeHasCome(t *testing.T) {
+func TestDelayedRecipientIsQueuedAgainWhenDue(t *testing.T) {
 	l, c := newLoop(t)
 	seed(t, l.DB, c.now, c.now, 1)
 	for attempt := 1; attempt <= 3; attempt++ {
@@ -225,7 +225,7 @@ func TestDelayedRecipientComesBackWhenItsTimeHasCome(t *testing.T) {
 	}
 }
 
-func TestRecipientThatWasCanceledOnItsWayIsNotTriedAgain(t *testing.T) {
+func TestRecipientCanceledWhileSendingIsNotTriedAgain(t *testing.T) {
 	for _, tc := range []struct {
 		outcome notifyapi.Outcome
 		want    string

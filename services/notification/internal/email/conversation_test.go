@@ -73,7 +73,7 @@ func at(verb, to, reply string) func(smtptest.Event) string {
 	}
 }
 
-func TestOutcomeOfEachReplyThatAServerCanGive(t *testing.T) {
+func TestOutcomeOfEachReply(t *testing.T) {
 	tests := []struct {
 		name    string
 		hook    func(smtptest.Event) string
@@ -157,7 +157,7 @@ func TestConnectionServesTheNextMailAfterARefusal(t *testing.T) {
 	}
 }
 
-func TestOneConversationCarriesManyMailsInFourStepsEach(t *testing.T) {
+func TestConversationCarriesManyMailsInFourStepsEach(t *testing.T) {
 	srv := (&smtptest.Server{}).Start(t, "")
 	pool := newPool(t, func(c *Config) { c.MessagesPerConnection = 3 }, serverAt(t, srv))
 	for range 7 {
@@ -264,7 +264,7 @@ func TestConversationMayLastLongerThanAnyOfItsPhases(t *testing.T) {
 	}
 }
 
-func TestStopEndsAConversationAfterItsTimeAndBeginsNone(t *testing.T) {
+func TestStopEndsAConversationAfterStopTimeoutAndBeginsNone(t *testing.T) {
 	for verb, want := range map[string]notifyapi.Outcome{"RCPT": NotTried, "DOT": notifyapi.OutcomeUncertain} {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
@@ -309,7 +309,7 @@ func TestConversationUnderWayAtTheStopIsFinished(t *testing.T) {
 	}
 }
 
-func TestFailsOverByPriorityAndComesBackByItself(t *testing.T) {
+func TestPoolFailsOverByPriorityAndReturnsToTheFirstServer(t *testing.T) {
 	down := make(chan struct{})
 	first := (&smtptest.Server{Hook: func(e smtptest.Event) string {
 		select {
@@ -350,7 +350,7 @@ func TestFailsOverByPriorityAndComesBackByItself(t *testing.T) {
 	}
 }
 
-func TestSeveralDifferentRecipientsInTroubleAreTheServersTrouble(t *testing.T) {
+func TestFailuresOfSeveralRecipientsAreTheServersTrouble(t *testing.T) {
 	for _, reply := range []string{smtptest.Drop, "421 4.3.2 Shutting down", "451 4.3.0 Local error", "530 5.7.0 Authenticate"} {
 		for name, differ := range map[string]bool{"different recipients": true, "one recipient": false} {
 			t.Run(reply+" for "+name, func(t *testing.T) {
@@ -383,7 +383,7 @@ func TestSeveralDifferentRecipientsInTroubleAreTheServersTrouble(t *testing.T) {
 	}
 }
 
-func TestPanicWhileSendingKeepsNeitherPermitNorConnection(t *testing.T) {
+func TestPanicWhileSendingReleasesPermitAndConnection(t *testing.T) {
 	var down atomic.Bool
 	srv := (&smtptest.Server{Hook: func(e smtptest.Event) string {
 		if down.Load() && e.Verb == "MAIL" {
@@ -443,7 +443,7 @@ func TestAuthenticatesByEachMechanism(t *testing.T) {
 	}
 }
 
-func TestProtectionIsInsistedOn(t *testing.T) {
+func TestMailIsNotSentWithoutTheRequiredTLS(t *testing.T) {
 	certificate, roots := smtptest.Certificate(t)
 	config := &tls.Config{Certificates: []tls.Certificate{certificate}}
 	tests := []struct {
@@ -540,7 +540,7 @@ func TestConcurrentSendersShareThePool(t *testing.T) {
 	}
 }
 
-func TestServerThatTakesFewConnectionsIsServedOverThose(t *testing.T) {
+func TestServerThatTakesFewConnectionsIsServedByThose(t *testing.T) {
 	const allowed = 3
 	srv := &smtptest.Server{}
 	srv.Hook = func(e smtptest.Event) string {

@@ -51,7 +51,7 @@ var goldenMails = map[string]Mail{
 	"international": goldenMail(func(m *Mail) { m.To = "jürgen@bücher.example" }),
 }
 
-func TestMailsAreWrittenAsTheGoldenFilesSay(t *testing.T) {
+func TestMailsEqualTheirGoldenFiles(t *testing.T) {
 	sender := Sender{From: mail.Address{Name: "Fixdesk Störungsdienst", Address: "fixdesk@example.com"}}
 	for name, m := range goldenMails {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestMailsAreWrittenAsTheGoldenFilesSay(t *testing.T) {
 	}
 }
 
-func TestMailReadsBackAsItWasMeant(t *testing.T) {
+func TestMailIsParsedBackToItsContent(t *testing.T) {
 	sender := Sender{From: mail.Address{Address: "fixdesk@example.com"}}
 	m := goldenMails["languages"]
 	m.HTML = "<p>Grüße &amp; 你好</p>"
@@ -114,7 +114,7 @@ func TestMailReadsBackAsItWasMeant(t *testing.T) {
 	}
 }
 
-func TestRepeatIsTheSameMailToTheByteAndNoTwoMailsShareAnIdentity(t *testing.T) {
+func TestRepeatedMailIsByteIdenticalAndMessageIDsAreUnique(t *testing.T) {
 	m := goldenMails["html"]
 	m.Thread = "ticket-1"
 	sender := Sender{From: mail.Address{Address: "fixdesk@example.com"}, DKIM: ed25519DKIM(t)}
@@ -142,7 +142,7 @@ func TestRepeatIsTheSameMailToTheByteAndNoTwoMailsShareAnIdentity(t *testing.T) 
 	}
 }
 
-func TestMailGivesNothingAwayAboutItsMaker(t *testing.T) {
+func TestMailHasNothingAboutTheSoftwareThatMadeIt(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +203,7 @@ func ed25519DKIM(t *testing.T) *DKIM {
 	return d
 }
 
-func TestSignatureIsGoodForAnotherImplementation(t *testing.T) {
+func TestAnotherImplementationVerifiesTheSignature(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)

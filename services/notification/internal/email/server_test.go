@@ -10,7 +10,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-func TestServerURLsSayHowToSpeak(t *testing.T) {
+func TestServerURLSelectsTLSPolicyPortAndLogin(t *testing.T) {
 	tests := map[string]Server{
 		"smtp://localhost:1025":                         {Host: "localhost", Port: 1025, TLS: TLSNone},
 		"smtp://127.0.0.1":                              {Host: "127.0.0.1", Port: 25, TLS: TLSNone},
@@ -43,7 +43,7 @@ func TestServerURLThatCantWorkIsRefusedWithoutRepeatingIt(t *testing.T) {
 	}
 }
 
-func TestOnlyALocalServerMayBeSpokenToInPlainText(t *testing.T) {
+func TestPlainTextIsAllowedOnlyToALocalServer(t *testing.T) {
 	for raw, want := range map[string]bool{
 		"smtp://localhost": false, "smtp://127.0.0.1": false, "smtp://mail.example.com": false, "smtps://mail.example.com": false,
 		"smtp://mail.example.com?tls=none": true, "smtp://mail.example.com?tls=opportunistic": true,
@@ -109,7 +109,7 @@ func TestOpenCircuitAllowsOneProbeAfterEachPause(t *testing.T) {
 	})
 }
 
-func TestSuccessClearsWhatOtherRecipientsMet(t *testing.T) {
+func TestSuccessClearsTheSuspectedRecipients(t *testing.T) {
 	c := &circuit{base: time.Second, cap: time.Second}
 	for i := range 4 * recipientsToOpen {
 		p, ok := c.allow(time.Now())
