@@ -1,86 +1,53 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"regexp"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"fixdesk/pkg/dev/smtptest"
 )
 
-// arrivals is a mail server that notes when each mail was accepted. It speaks
-// as much SMTP (RFC 5321) as the notification service asks for.
+// arrivals is when the mails about each ticket were accepted.
 type arrivals struct {
-	listener net.Listener
-	mu       sync.Mutex
-	mails    map[int][]time.Time // by the ticket's number
-	news     chan struct{}
+	smtptest.Server
+	mu      sync.Mutex
+	mails   map[int][]time.Time // by the ticket's number
+	changed chan struct{}
 }
 
 func listenForMail() (*arrivals, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	a := &arrivals{listener: listener, mails: map[int][]time.Time{}, news: make(chan struct{}, 1)}
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go a.serve(conn)
-		}
-	}()
-	return a, nil
+	a := &arrivals{mails: map[int][]time.Time{}, changed: make(chan struct{}, 1)}
+	a.Hook = a.record
+	return a, a.Listen("")
 }
 
-var ticketNumber = regexp.MustCompile(`#(\d+)`)
+var ticketNumber = regexp.MustCompile(`(?m)^Subject:.*#(\d+)`)
 
-func (a *arrivals) serve(conn net.Conn) {
-	defer conn.Close()
-	lines := bufio.NewScanner(conn)
-	say := func(text string) { fmt.Fprint(conn, text+"\r\n") }
-	say("220 bench")
-	for lines.Scan() {
-		switch verb, _, _ := strings.Cut(strings.ToUpper(lines.Text()), " "); verb {
-		case "EHLO":
-			say("250-bench\r\n250 8BITMIME")
-		case "DATA":
-			say("354 go ahead")
-			number := 0
-			for lines.Scan() && lines.Text() != "." {
-				if found := ticketNumber.FindStringSubmatch(lines.Text()); found != nil && number == 0 && strings.HasPrefix(lines.Text(), "Subject:") {
-					number, _ = strconv.Atoi(found[1])
-				}
-			}
-			a.note(number)
-			say("250 accepted")
-		case "QUIT":
-			say("221 bye")
-			return
-		default:
-			say("250 ok")
-		}
+// record notes a message just before its 250 is sent.
+func (a *arrivals) record(e smtptest.Event) string {
+	if e.Verb != "DOT" {
+		return ""
 	}
-}
-
-func (a *arrivals) note(number int) {
+	number := 0
+	if found := ticketNumber.FindStringSubmatch(e.Arg); found != nil {
+		number, _ = strconv.Atoi(found[1])
+	}
 	a.mu.Lock()
 	a.mails[number] = append(a.mails[number], time.Now())
 	a.mu.Unlock()
 	select {
-	case a.news <- struct{}{}:
+	case a.changed <- struct{}{}:
 	default:
 	}
+	return ""
 }
 
-// wait gives when the nth mail about the ticket was accepted.
+// wait returns when the nth mail about the ticket was accepted.
 func (a *arrivals) wait(ctx context.Context, number, n int) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -92,7 +59,7 @@ func (a *arrivals) wait(ctx context.Context, number, n int) (time.Time, error) {
 			return mails[n-1], nil
 		}
 		select {
-		case <-a.news:
+		case <-a.changed:
 		case <-ctx.Done():
 			return time.Time{}, fmt.Errorf("mail %d about ticket #%d did not come", n, number)
 		}
@@ -110,14 +77,14 @@ func measureLatency(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer mail.listener.Close()
+	defer mail.Close()
 	if err := s.makeDatabase(ctx, "latency_mail", "notification"); err != nil {
 		return nil, err
 	}
 	if err := s.makeTickets(ctx, "latency_tickets", smallTickets); err != nil {
 		return nil, err
 	}
-	notification, err := s.startNotification(ctx, "latency_mail", mail.listener.Addr().String())
+	notification, err := s.startNotification(ctx, "latency_mail", mail.Addr())
 	if err != nil {
 		return nil, err
 	}

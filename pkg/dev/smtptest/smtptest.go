@@ -51,7 +51,9 @@ type Server struct {
 	// TLS, if set, offers STARTTLS, or with Implicit speaks TLS at once.
 	TLS      *tls.Config
 	Implicit bool
-	// Auth, if set, requires PLAIN, LOGIN or XOAUTH2 before MAIL.
+	// Auth, if set, announces PLAIN, LOGIN and XOAUTH2 and decides at AUTH, and
+	// again at each MAIL, whether the session's credentials suffice: "" before
+	// AUTH. So a test can change the password of sessions that are open.
 	Auth func(mechanism, user, password string) bool
 
 	listener net.Listener
@@ -70,10 +72,18 @@ type Server struct {
 // the test.
 func (s *Server) Start(t testing.TB, address string) *Server {
 	t.Helper()
+	if err := s.Listen(address); err != nil {
+		t.Fatalf("smtptest: %v", err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Listen is Start without a test: the caller calls Close.
+func (s *Server) Listen(address string) (err error) {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
-	var err error
 	for range 100 { // the port of a server that just ended can be busy for a moment
 		if s.listener, err = net.Listen("tcp", address); err == nil {
 			break
@@ -81,12 +91,11 @@ func (s *Server) Start(t testing.TB, address string) *Server {
 		<-time.After(10 * time.Millisecond)
 	}
 	if err != nil {
-		t.Fatalf("smtptest: %v", err)
+		return err
 	}
 	s.changed, s.open, s.closed = make(chan struct{}), map[net.Conn]bool{}, false
 	s.wg.Go(s.accept)
-	t.Cleanup(s.Close)
-	return s
+	return nil
 }
 
 // Addr is host:port.
@@ -204,9 +213,10 @@ type conversation struct {
 	r        *bufio.Reader
 	w        *bufio.Writer
 	secure   bool
-	authed   bool
 	from, to string
 	params   string
+
+	mechanism, user, password string // of the last AUTH
 }
 
 var errDropped = errors.New("dropped")
@@ -282,7 +292,7 @@ func (c *conversation) step(line string) error {
 	case "AUTH":
 		return c.auth(arg)
 	case "MAIL":
-		if c.server.Auth != nil && !c.authed {
+		if !c.authenticated() {
 			return c.answer(verb, arg, "530 5.7.0 Authentication required")
 		}
 		address, params, _ := strings.Cut(strings.TrimPrefix(arg, "FROM:"), " ")
@@ -341,27 +351,30 @@ func (c *conversation) startTLS() error {
 
 func (c *conversation) auth(arg string) error {
 	mechanism, initial, _ := strings.Cut(arg, " ")
-	var user, password string
+	c.mechanism, c.user, c.password = mechanism, "", ""
 	switch mechanism {
 	case "PLAIN":
 		parts := strings.SplitN(decode(initial), "\x00", 3)
 		if len(parts) == 3 {
-			user, password = parts[1], parts[2]
+			c.user, c.password = parts[1], parts[2]
 		}
 	case "LOGIN":
-		user, password = c.ask("Username:"), c.ask("Password:")
+		c.user, c.password = c.ask("Username:"), c.ask("Password:")
 	case "XOAUTH2":
 		fields := strings.Split(decode(initial), "\x01")
 		if len(fields) > 1 {
-			user = strings.TrimPrefix(fields[0], "user=")
-			password = strings.TrimPrefix(fields[1], "auth=Bearer ")
+			c.user = strings.TrimPrefix(fields[0], "user=")
+			c.password = strings.TrimPrefix(fields[1], "auth=Bearer ")
 		}
 	}
-	c.authed = c.server.Auth != nil && c.server.Auth(mechanism, user, password)
-	if !c.authed {
+	if c.server.Auth == nil || !c.authenticated() {
 		return c.answer("AUTH", mechanism, "535 5.7.8 Authentication failed")
 	}
 	return c.answer("AUTH", mechanism, "235 2.7.0 Accepted")
+}
+
+func (c *conversation) authenticated() bool {
+	return c.server.Auth == nil || c.server.Auth(c.mechanism, c.user, c.password)
 }
 
 func (c *conversation) ask(prompt string) string {

@@ -155,7 +155,7 @@ func TestDatabaseThatCrashesLosesNothingAcknowledgedAndServiceResumes(t *testing
 	s.notifiedOnce(t)
 	o.report(t)
 	recipients := count(t, s.notify, `select count(*) from recipients`)
-	different, repeated := s.mail.counts()
+	different, repeated := s.mail.counts(t)
 	if different != recipients {
 		t.Errorf("%d recipients got %d different mails", recipients, different)
 	}

@@ -1,135 +1,77 @@
 package faulttest
 
 import (
-	"errors"
-	"io"
-	"log"
-	"net"
 	"net/mail"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/emersion/go-sasl"
-	"github.com/emersion/go-smtp"
+	"fixdesk/pkg/dev/smtptest"
 )
 
-// mailServer accepts every mail and counts each that it answered with 250.
+// mailServer accepts every mail, from authenticated sessions alone while a
+// password is set.
 type mailServer struct {
-	addr string
+	*smtptest.Server
 
 	mu       sync.Mutex
-	secret   string         // required when it is set, whoever the user
-	accepted map[string]int // by recipient and Message-ID
-	total    int
-	tokens   []string // of mails about passwords, the newest last
+	password string
 }
 
 func startMail(t *testing.T) *mailServer {
 	t.Helper()
-	m := &mailServer{accepted: map[string]int{}}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.addr = listener.Addr().String()
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{server: m}, nil }))
-	server.Domain, server.AllowInsecureAuth = "localhost", true
-	server.ErrorLog = log.New(io.Discard, "", 0)
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = server.Serve(listener) }()
-	t.Cleanup(func() { server.Close(); <-ended })
+	m := &mailServer{}
+	m.Server = (&smtptest.Server{Auth: func(_, _, password string) bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.password == "" || password == m.password
+	}}).Start(t, "")
 	return m
 }
 
-type mailSession struct {
-	server *mailServer
-	to     []string
-	known  string // the secret that was given
-}
-
-func (s *mailSession) AuthMechanisms() []string { return []string{sasl.Plain} }
-
-func (s *mailSession) Auth(string) (sasl.Server, error) {
-	return sasl.NewPlainServer(func(_, _, secret string) error {
-		if s.known = secret; !s.authenticated() {
-			return errors.New("wrong credentials")
-		}
-		return nil
-	}), nil
-}
-
-// authenticated reports whether the session gave the current secret.
-func (s *mailSession) authenticated() bool {
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	return s.server.secret == "" || s.known == s.server.secret
-}
-
-// require changes the secret, for connections that are open too.
-func (m *mailServer) require(secret string) {
+// require changes the password, for connections that are open too.
+func (m *mailServer) require(password string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.secret = secret
-}
-
-func (s *mailSession) Reset()        { s.to = nil }
-func (s *mailSession) Logout() error { return nil }
-
-func (s *mailSession) Mail(string, *smtp.MailOptions) error {
-	if !s.authenticated() {
-		return smtp.ErrAuthRequired
-	}
-	return nil
-}
-
-func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
-	s.to = append(s.to, to)
-	return nil
-}
-
-func (s *mailSession) Data(r io.Reader) error {
-	message, err := mail.ReadMessage(r)
-	if err != nil {
-		return err
-	}
-	body, err := io.ReadAll(message.Body)
-	if err != nil {
-		return err
-	}
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	if strings.Contains(strings.ToLower(message.Header.Get("Subject")), "password") {
-		text := strings.NewReplacer("=\r\n", "", "=\n", "", "=3D", "=").Replace(string(body)) // quoted-printable
-		if token := resetToken.FindStringSubmatch(text); token != nil {
-			s.server.tokens = append(s.server.tokens, token[1])
-		}
-	}
-	for _, to := range s.to {
-		s.server.accepted[strings.ToLower(to)+" "+message.Header.Get("Message-ID")]++
-		s.server.total++
-	}
-	return nil
+	m.password = password
 }
 
 // resetToken matches 256 bits in base64url.
 var resetToken = regexp.MustCompile(`(?:^|[^A-Za-z0-9_-])([A-Za-z0-9_-]{43})(?:$|[^A-Za-z0-9_-])`)
 
-// token is the newest one that was mailed, "" without any.
-func (m *mailServer) token() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.tokens) == 0 {
-		return ""
+// token returns the one in the newest mail about a password, "" without any.
+func (m *mailServer) token(t *testing.T) (token string) {
+	t.Helper()
+	for _, accepted := range m.Messages() {
+		if !strings.Contains(strings.ToLower(header(t, accepted, "Subject")), "password") {
+			continue
+		}
+		_, body, _ := strings.Cut(accepted.Data, "\r\n\r\n")
+		text := strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(body) // quoted-printable
+		if found := resetToken.FindStringSubmatch(text); found != nil {
+			token = found[1]
+		}
 	}
-	return m.tokens[len(m.tokens)-1]
+	return token
 }
 
 // counts returns how many different mails were accepted, and how many times one
 // was accepted again.
-func (m *mailServer) counts() (different, repeated int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.accepted), m.total - len(m.accepted)
+func (m *mailServer) counts(t *testing.T) (different, repeated int) {
+	t.Helper()
+	messages, seen := m.Messages(), map[string]bool{}
+	for _, accepted := range messages {
+		seen[strings.ToLower(accepted.To)+" "+header(t, accepted, "Message-ID")] = true
+	}
+	return len(seen), len(messages) - len(seen)
+}
+
+func header(t *testing.T, accepted smtptest.Message, name string) string {
+	t.Helper()
+	message, err := mail.ReadMessage(strings.NewReader(accepted.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return message.Header.Get(name)
 }

@@ -123,7 +123,7 @@ func (s *stack) notifiedOnce(t *testing.T) {
 func (s *stack) mailedOnce(t *testing.T) {
 	t.Helper()
 	recipients := count(t, s.notify, `select count(*) from recipients`)
-	if mails, repeated := s.mail.counts(); mails != recipients || repeated > 0 {
+	if mails, repeated := s.mail.counts(t); mails != recipients || repeated > 0 {
 		t.Errorf("%d recipients got %d different mails and %d repeated ones", recipients, mails, repeated)
 	}
 }

@@ -64,7 +64,7 @@ func (p pair) testEverythingIsMailedOnce(t *testing.T) {
 	p.drained(t)
 	p.notifiedOnce(t)
 	p.mailedOnce(t)
-	mails, _ := p.mail.counts()
+	mails, _ := p.mail.counts(t)
 	t.Logf("%d tickets, %d mails, none twice", tickets.len(), mails)
 }
 

@@ -160,7 +160,7 @@ func newSecretive(t *testing.T, s *stack) *secretsEnv {
 	})
 	x.notification = s.startNotification(t, variables{
 		"NOTIFICATION_DATABASE_URL": withPassword(s.server.URL(s.notifyName)), "NOTIFICATION_LOG_LEVEL": "debug",
-		"NOTIFICATION_SMTP_URL":      "smtp://fixdesk:" + x.secrets["SMTP password"] + "@" + s.mail.addr + "?tls=none&auth=plain",
+		"NOTIFICATION_SMTP_URL":      "smtp://fixdesk:" + x.secrets["SMTP password"] + "@" + s.mail.Addr() + "?tls=none&auth=plain",
 		"NOTIFICATION_DKIM_KEY_FILE": x.keyFile(t, s.dir), "NOTIFICATION_DKIM_SELECTOR": "s1", "NOTIFICATION_MAIL_FROM": "fixdesk@example.com",
 	})
 	x.client = &client{url: x.crm.url, http: &http.Client{Transport: x.recorder, Timeout: patience}}
@@ -218,7 +218,7 @@ func (x *secretsEnv) useSecrets(t *testing.T) {
 	x.ask(t, "", http.MethodPost, "/v1/auth/password/forgot", object{"email": email})
 	var token string
 	eventually(t, "the reset token is mailed", func() bool {
-		token = x.mail.token()
+		token = x.mail.token(t)
 		return token != ""
 	})
 	x.secrets["reset token"] = token

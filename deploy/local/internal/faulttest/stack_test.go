@@ -117,7 +117,7 @@ func (s *stack) startNotification(t *testing.T, more variables) *service {
 	t.Helper()
 	v := variables{
 		"NOTIFICATION_ADDR": s.notifyAddr, "NOTIFICATION_DATABASE_URL": s.databaseURL(s.notifyName),
-		"NOTIFICATION_JWKS_URL": "http://" + s.crmAddr + "/.well-known/jwks.json", "NOTIFICATION_SMTP_URL": "smtp://" + s.mail.addr + "?tls=none",
+		"NOTIFICATION_JWKS_URL": "http://" + s.crmAddr + "/.well-known/jwks.json", "NOTIFICATION_SMTP_URL": "smtp://" + s.mail.Addr() + "?tls=none",
 		"NOTIFICATION_POLL_INTERVAL": "200ms", "NOTIFICATION_RETRY_BASE": "200ms",
 		"NOTIFICATION_REQUEST_TIMEOUT": "60s", "NOTIFICATION_SHUTDOWN_TIMEOUT": "60s",
 	}
