@@ -5,28 +5,18 @@ import (
 	"strings"
 )
 
-// negotiate picks among the offered media types, best first, the one that the
-// Accept header prefers (RFC 9110, section 12.5.1); "" if none is
-// acceptable. No header accepts everything. goautoneg is weaker: it accepts
-// what has q=0 and ignores which range is the most specific.
-func negotiate(accept []string, offers []string) string {
+// accepts reports whether an Accept header allows contentType (RFC 9110, section
+// 12.5.1); no header allows everything. goautoneg is weaker: it accepts what has
+// q=0 and ignores which range is the most specific.
+func accepts(accept []string, contentType string) bool {
 	if len(accept) == 0 {
-		return offers[0]
+		return true
 	}
 	header := accept[0]
 	if len(accept) > 1 {
 		header = strings.Join(accept, ",")
 	}
-	if header == "*/*" || header == offers[0] {
-		return offers[0]
-	}
-	best, bestQ := "", 0.0
-	for _, offer := range offers {
-		if q := quality(header, offer); q > bestQ {
-			best, bestQ = offer, q
-		}
-	}
-	return best
+	return header == "*/*" || header == contentType || quality(header, contentType) > 0
 }
 
 // quality is the weight of the most specific range that covers offer, 0 if

@@ -159,12 +159,15 @@ func (f *fixture) register() {
 		return &listOutput{httpapi.NewPage[struct {
 			Thing thing `json:"thing"`
 		}](nil, in.Q)}, f.fail
-	}, httpapi.Alternative[listInput]{ContentType: "text/csv", Handler: func(context.Context, *listInput) (httpapi.Stream, error) {
+	})
+	export := op("GET", "/v1/export", "export-things")
+	export.Errors = []string{errs.CodeNotFound}
+	httpapi.RegisterStream(f.api, export, "text/csv", func(context.Context, *struct{}) (httpapi.Stream, error) {
 		return func(_ context.Context, w *httpapi.StreamWriter) error {
 			_, err := io.WriteString(w, "title\n")
 			return err
 		}, f.fail
-	}})
+	})
 	get := op("GET", "/v1/things/{id}", "get-thing")
 	get.Errors = []string{errs.CodeNotFound}
 	httpapi.Register(f.api, get, func(_ context.Context, in *getInput) (*getOutput, error) {

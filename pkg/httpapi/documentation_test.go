@@ -59,7 +59,7 @@ func TestDocumentNamesRolesAndEveryAnswer(t *testing.T) {
 	if r := create.Responses["201"]; r.Headers["Location"] == nil || r.Headers["ETag"] == nil || r.Content["application/json"] == nil {
 		t.Errorf("201: %+v", r)
 	}
-	if r := doc.Paths["/v1/things"]["get"].Responses["200"]; r.Content["text/csv"] == nil || r.Content["application/json"] == nil {
+	if r := doc.Paths["/v1/export"]["get"].Responses["200"]; r.Content["text/csv"] == nil || r.Content["application/json"] != nil {
 		t.Errorf("200: %+v", r)
 	}
 	named := doc.Paths["/v1/named/{name}"]["get"]

@@ -28,7 +28,6 @@ type requestInfo struct {
 	method    string
 	route     string // the pattern, never the path: "" when nothing matched
 	principal string
-	produces  string
 	sentToken bool
 	unread    bool // a refused body is still to be read
 	rejected  bool // never served, since too many others were

@@ -23,8 +23,5 @@ func CheckJSON(data []byte) error {
 	return err
 }
 
-// Negotiate is negotiate for the tests.
-func Negotiate(accept []string, offers ...string) string { return negotiate(accept, offers) }
-
 // ClientAddrOf is clientAddr for the tests.
 var ClientAddrOf = clientAddr

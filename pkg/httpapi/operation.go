@@ -42,15 +42,8 @@ const metaOperation = "operation"
 // details is what the pipeline needs to know beyond huma's description.
 type details struct {
 	Operation
-	produces []string
+	produces string // the media type of success
 	codes    []string
-}
-
-// Alternative answers the same operation in another media type, as a stream,
-// when the Accept header prefers it to JSON.
-type Alternative[In any] struct {
-	ContentType string
-	Handler     func(context.Context, *In) (Stream, error)
 }
 
 // Register adds an operation. In and Out are huma's input and output structs:
@@ -59,31 +52,18 @@ type Alternative[In any] struct {
 //
 // It panics on a mistake in the declaration, so that it can't reach a client:
 // above all on an operation that is neither public nor allowed to anyone.
-func Register[In, Out any](a *API, op Operation, handler func(context.Context, *In) (*Out, error), alternatives ...Alternative[In]) {
+func Register[In, Out any](a *API, op Operation, handler func(context.Context, *In) (*Out, error)) {
 	h := humaOperation(op, takesBody[In](), "application/json")
 	d := h.Metadata[metaOperation].(*details)
-	for _, alt := range alternatives {
-		d.produces = append(d.produces, alt.ContentType)
-	}
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*Out, error) {
-		info := infoOf(ctx)
-		defer info.slot.release() // a client that reads slowly holds none
-		for _, alt := range alternatives {
-			if info.produces == alt.ContentType {
-				stream, err := alt.Handler(ctx, in)
-				if err == nil {
-					err = a.stream(ctx, alt.ContentType, http.StatusOK, stream)
-				}
-				return nil, a.problemOf(ctx, d, err)
-			}
-		}
+		defer infoOf(ctx).slot.release() // a client that reads slowly holds none
 		out, err := handler(ctx, in)
 		if err != nil {
 			return nil, a.problemOf(ctx, d, err)
 		}
 		return out, nil
 	})
-	a.document(d, d.produces[1:])
+	a.document(d, "")
 }
 
 // RegisterStream adds an operation whose only answer is a stream of the given
@@ -141,7 +121,7 @@ func humaOperation(op Operation, hasBody bool, contentType string) huma.Operatio
 		DefaultStatus: op.Status, Hidden: op.Hidden, Errors: statuses(codes),
 		// The pipeline has bounded and read the body.
 		MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1,
-		Metadata: map[string]any{metaOperation: &details{op, []string{contentType}, codes}},
+		Metadata: map[string]any{metaOperation: &details{op, contentType, codes}},
 	}
 	if !op.Public {
 		h.Security = []map[string][]string{{bearerScheme: op.Allow}}
@@ -184,8 +164,8 @@ func statuses(codes []string) []int {
 }
 
 // document adds to the OpenAPI document what huma has no place for: the codes behind
-// each status and the media types of streams.
-func (a *API) document(op *details, streams []string) {
+// each status and the media type of a stream, "" if the operation is none.
+func (a *API) document(op *details, stream string) {
 	item := a.huma.OpenAPI().Paths[op.Path]
 	if op.Hidden || item == nil {
 		return
@@ -202,17 +182,8 @@ func (a *API) document(op *details, streams []string) {
 		response.Description += " `" + code + "`"
 		response.Headers = problemHeaders(codeStatus[code])
 	}
-	status := op.Status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	if success := described.Responses[strconv.Itoa(status)]; success != nil {
-		for _, contentType := range streams {
-			if success.Content == nil {
-				success.Content = map[string]*huma.MediaType{}
-			}
-			success.Content[contentType] = &huma.MediaType{Schema: streamSchema(contentType)}
-		}
+	if success := described.Responses[strconv.Itoa(op.Status)]; success != nil && stream != "" {
+		success.Content = map[string]*huma.MediaType{stream: {Schema: streamSchema(stream)}}
 	}
 }
 

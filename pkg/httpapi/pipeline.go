@@ -85,7 +85,7 @@ func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err 
 		}
 		r = r.WithContext(ctx)
 	}
-	if info.produces = negotiate(r.Header["Accept"], p.details.produces); info.produces == "" {
+	if !accepts(r.Header["Accept"], p.details.produces) {
 		return r, nil, errNotAcceptable
 	}
 	if bad := p.checkText(r); len(bad) > 0 {
