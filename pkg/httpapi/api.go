@@ -78,6 +78,7 @@ type API struct {
 	huma      strictAPI
 	metrics   *metrics
 	admission *admission
+	outages   *outages
 	starting  atomic.Pointer[errs.Error]
 
 	// stopping ends the streams, which otherwise outlive any shutdown.
@@ -92,6 +93,7 @@ func New(cfg Config) *API {
 	a := &API{
 		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry),
 		admission: newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
+		outages:   &outages{log: cfg.Logger, now: cfg.Now},
 	}
 	a.stopping, a.stopStreams = context.WithCancel(context.Background()) //nolint:gosec // NewServer registers stopStreams
 	a.router.Use(a.refuseWhileStarting)

@@ -128,13 +128,14 @@ func (e *edge) record(res *response, r *http.Request, info *requestInfo, start t
 		attrs = append(attrs, slog.String("principal", info.principal))
 	}
 	level := slog.LevelInfo
-	if quietRoutes[route] && res.status < http.StatusBadRequest || info.rejected {
+	if quietRoutes[route] && (res.status < http.StatusBadRequest || res.status == http.StatusServiceUnavailable) || info.rejected {
 		level = slog.LevelDebug
 	}
 	e.api.cfg.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// quietRoutes are asked every few seconds by machines.
+// quietRoutes are asked every few seconds by machines. Why /readyz is 503 is
+// logged when it begins.
 var quietRoutes = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
 
 var knownMethods = map[string]bool{

@@ -72,6 +72,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 	}
 	defer release()
 	handler(r)
+	if !p.details.Public && info.response.status < http.StatusBadRequest { // the service did its work
+		a.outages.succeeded(r.Context(), notReady)
+	}
 }
 
 // admit runs the checks. The request it gives back carries the principal; it

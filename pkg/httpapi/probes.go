@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -38,10 +37,11 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	details, err := a.cfg.Ready(ctx)
 	if err == nil {
+		a.outages.succeeded(r.Context(), outageCauses)
 		writeJSON(w, http.StatusOK, "application/json", readiness{"ready", details})
 		return
 	}
-	a.log(r.Context(), slog.LevelWarn, "not ready", err)
+	a.outages.failed(r.Context(), notReady, "not ready", err)
 	p := newProblem(r.Context(), errUnavailable)
 	w.Header()["Retry-After"] = p.headers["Retry-After"]
 	writeJSON(w, p.Status, problemType, struct {

@@ -109,7 +109,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // problem is the one mapping from errors to answers. What is not an *errs.Error
-// is logged here, once, and its text goes no further.
+// is logged here, once, and its text goes no further; of what is answered 503
+// only the beginning and the end of an outage are logged.
 func (a *API) problem(ctx context.Context, err error) *Problem {
 	var done *Problem
 	if errors.As(err, &done) {
@@ -118,31 +119,35 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	e := errs.As(err)
 	switch {
 	case e != nil && e.Kind != errs.Internal:
-		if e.Kind == errs.Unavailable && e != errOverloaded { // that is counted
-			a.log(ctx, slog.LevelWarn, "unavailable", err)
+		if e.Kind == errs.Unavailable && e != errOverloaded && e != a.starting.Load() { // counted; logged by SetStarting
+			a.outages.failed(ctx, handlerRefused, "unavailable", err)
 		}
 	case errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), context.Canceled):
 		p := newProblem(ctx, errUnavailable)
 		p.Status = statusClientGone
 		return p
-	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), a.cfg.Unavailable != nil && a.cfg.Unavailable(err):
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
 		e = errUnavailable
-		a.log(ctx, slog.LevelWarn, "unavailable", err)
+		a.outages.failed(ctx, deadlineReached, "unavailable", err)
+	case a.cfg.Unavailable != nil && a.cfg.Unavailable(err):
+		e = errUnavailable
+		a.outages.failed(ctx, dependencyAway, "unavailable", err)
 	default:
 		if e == nil {
 			e = errInternal
 		}
-		a.log(ctx, slog.LevelError, "request failed", err)
+		logError(ctx, a.cfg.Logger, slog.LevelError, "request failed", err)
 	}
 	return newProblem(ctx, e)
 }
 
-func (a *API) log(ctx context.Context, level slog.Level, msg string, err error) {
+// logError logs err with the route of its request.
+func logError(ctx context.Context, log *slog.Logger, level slog.Level, msg string, err error) {
 	route := ""
 	if info := infoOf(ctx); info != nil {
 		route = info.route
 	}
-	a.cfg.Logger.LogAttrs(ctx, level, msg, slog.String("route", route), slog.Any("error", err))
+	log.LogAttrs(ctx, level, msg, slog.String("route", route), slog.Any("error", err))
 }
 
 // newProblem is e in the form of HTTP.

@@ -10,18 +10,26 @@ import (
 // SetStarting makes a service that isn't ready to work yet answer: /healthz
 // says that the process lives, /readyz and the paths under /v1 are answered 503
 // with the reason, for example "The database is being migrated.". "" ends that.
+// The reason is logged once, not for each request.
 func (a *API) SetStarting(reason string) {
 	if reason == "" {
 		a.starting.Store(nil)
 		return
 	}
+	a.cfg.Logger.Info("not ready yet", "reason", reason)
 	a.starting.Store(errs.New(errs.Unavailable, errs.CodeUnavailable, reason))
 }
 
 // refuseWhileStarting is a middleware of the router.
 func (a *API) refuseWhileStarting(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := a.starting.Load(); err != nil && (r.URL.Path == "/readyz" || strings.HasPrefix(r.URL.Path, "/v1/")) {
+		err := a.starting.Load()
+		if err != nil && r.URL.Path == "/readyz" {
+			infoOf(r.Context()).route = r.URL.Path
+			a.fail(w, r, err)
+			return
+		}
+		if err != nil && strings.HasPrefix(r.URL.Path, "/v1/") {
 			a.fail(w, r, err)
 			return
 		}
