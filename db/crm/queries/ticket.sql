@@ -79,7 +79,7 @@ from ticket t;
 -- name: TicketGet :one
 -- The columns are those of ticket.Columns, in their order.
 select t.id, t.number, t.title, t.description, t.status, t.priority,
-       t.reporter_id, r.name as reporter_name, r.email as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
+       t.reporter_id, r.name as reporter_name, (case when r.erased_at is null then r.email else '' end)::text as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
        t.resolution, t.blocked_reason, t.waiting_for, t.version,
        t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
 from tickets t

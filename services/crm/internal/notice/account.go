@@ -162,7 +162,7 @@ func (n Invitation) Message(links Links) Message {
 		"This token sets your password once, within %d days:", withArticle(words(n.Role)), n.ValidDays)
 	l.Closing = []string{
 		fmt.Sprintf("To set your password: %s/reset#token=%s", links.PublicURL, line(n.Token)),
-		fmt.Sprintf("After that, ask for another mail at %s/reset", links.PublicURL),
+		fmt.Sprintf("If the token has expired, ask for another mail at %s/reset", links.PublicURL),
 		noReplies,
 	}
 	return l.message([]Person{n.To}, "[Fixdesk] Your account")

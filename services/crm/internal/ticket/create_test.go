@@ -60,6 +60,10 @@ func TestOnlyStaffSeeTheReportersAddress(t *testing.T) {
 	if got := d.Read(engineer, ticket); got.Reporter.Email != customer.Email {
 		t.Errorf("an engineer reads %q", got.Reporter.Email)
 	}
+	d.Exec(`update users set erased_at = now(), email = 'erased@erased.invalid' where id = $1`, customer.ID)
+	if got := d.Read(engineer, ticket); got.Reporter.Email != "" {
+		t.Errorf("an erased reporter has the address %q", got.Reporter.Email)
+	}
 }
 
 func TestEveryRouteTakesATicketNumber(t *testing.T) {

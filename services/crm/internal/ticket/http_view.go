@@ -17,7 +17,7 @@ type PersonView struct {
 // ReporterView is a ticket's reporter in an answer.
 type ReporterView struct {
 	PersonView
-	Email string `json:"email,omitempty" doc:"For engineers and admins alone."`
+	Email string `json:"email,omitempty" doc:"For engineers and admins alone; absent when the reporter was erased."`
 }
 
 // TicketView is a ticket in an answer.

@@ -18,7 +18,7 @@ import (
 // TicketGet, of tickets t, its reporter r and its assignee a. Targets are where
 // they are read, and FromRow makes a Ticket of them.
 const Columns = `t.id, t.number, t.title, t.description, t.status, t.priority,
-	t.reporter_id, r.name, r.email, t.assignee_id, coalesce(a.name, ''),
+	t.reporter_id, r.name, case when r.erased_at is null then r.email else '' end, t.assignee_id, coalesce(a.name, ''),
 	t.resolution, t.blocked_reason, t.waiting_for, t.version,
 	t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at`
 

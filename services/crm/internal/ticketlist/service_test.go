@@ -326,3 +326,20 @@ func TestTotalsHaveEachStatusAndPriorityAndTheTopAssignees(t *testing.T) {
 		t.Errorf("%+v %v", got, err)
 	}
 }
+
+func TestListHasNoAddressOfAnErasedReporter(t *testing.T) {
+	d := newTestEnv(t)
+	customer, admin := d.User("customer"), d.User("admin")
+	d.Raise(customer, "Printer", "It smokes")
+	address := func() string {
+		list := crmtest.Parse[crmtest.Page[crmtest.Ticket]](d.Call(admin, "GET", "/v1/tickets", nil).Want(200))
+		return list.Items[0].Reporter.Email
+	}
+	if got := address(); got != customer.Email {
+		t.Errorf("the reporter has the address %q, want %q", got, customer.Email)
+	}
+	d.Exec(`update users set erased_at = now() where id = $1`, customer.ID)
+	if got := address(); got != "" {
+		t.Errorf("an erased reporter has the address %q", got)
+	}
+}
