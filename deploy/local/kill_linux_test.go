@@ -83,7 +83,7 @@ func expectGone(t *testing.T, gone []process) {
 	t.Errorf("still running: %v", left)
 }
 
-func TestAKilledLauncherLeavesNothingRunningAndTheNextStartRecovers(t *testing.T) {
+func TestKilledLauncherLeavesNothingRunningAndTheNextStartRecovers(t *testing.T) {
 	t.Parallel()
 	state := stateFolder(t)
 	var tickets []string
@@ -116,7 +116,7 @@ func TestAKilledLauncherLeavesNothingRunningAndTheNextStartRecovers(t *testing.T
 	}
 }
 
-func TestCtrlCDuringTheStartLeavesNothing(t *testing.T) {
+func TestCtrlCDuringTheStartLeavesNothingRunning(t *testing.T) {
 	t.Parallel()
 	r := begin(t, stateFolder(t))
 	if !r.output.waitFor("Starting PostgreSQL") {
@@ -154,7 +154,7 @@ func TestTicketsAreRaisedWhileTheNotificationServiceIsFrozen(t *testing.T) {
 	}
 }
 
-func TestAServiceThatDiesStopsTheStackWithItsReason(t *testing.T) {
+func TestServiceThatExitsStopsTheStackAndIsReported(t *testing.T) {
 	for name, printed := range map[string]string{"crm": "crm", "notification": "notification", "postgres": "PostgreSQL"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

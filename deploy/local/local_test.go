@@ -19,7 +19,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-func TestASecondStartFindsTicketsMailAndAdmin(t *testing.T) {
+func TestSecondStartFindsTicketsMailAndAdmin(t *testing.T) {
 	t.Parallel()
 	state := stateFolder(t)
 	first := started(t, state)
@@ -45,7 +45,7 @@ func TestASecondStartFindsTicketsMailAndAdmin(t *testing.T) {
 	second.stop(t, syscall.SIGTERM)
 }
 
-func TestAStateFolderClosedToOthersWorksAndCanBeDeletedToStartOver(t *testing.T) {
+func TestStateFolderClosedToOthersWorksAndCanBeDeletedToStartOver(t *testing.T) {
 	t.Parallel()
 	home := t.TempDir() // closed to others
 	state := filepath.Join(home, "state")
@@ -110,7 +110,7 @@ func TestSecretsOfTheStateFolderAreReadableByTheirOwnerAloneAndInNoLog(t *testin
 	}
 }
 
-func TestAServiceTokenIsAcceptedByTheNotificationService(t *testing.T) {
+func TestServiceTokenIsAcceptedByTheNotificationService(t *testing.T) {
 	t.Parallel()
 	r := commonStack(t)
 	url := r.notify + "/v1/notifications"
@@ -159,7 +159,7 @@ func TestPortsInUseAreNamedWithTheirVariablesBeforeAnythingStarts(t *testing.T) 
 	}
 }
 
-func TestASecondStackOnTheSameStateFolderIsRefused(t *testing.T) {
+func TestSecondStackOnTheSameStateFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	first := commonStack(t)
 	second := begin(t, first.state)
@@ -187,7 +187,7 @@ func TestBadValuesAreAllNamedBeforeAnythingStarts(t *testing.T) {
 	}
 }
 
-func TestAServiceThatCanNotStartIsNamedWithItsReason(t *testing.T) {
+func TestServiceThatCannotStartIsNamedWithItsReason(t *testing.T) {
 	t.Parallel()
 	r := begin(t, stateFolder(t), "CRM_ADMIN_EMAIL=boss@fixdesk.example", "CRM_ADMIN_PASSWORD=password1")
 	if code := r.exit(t); code != 1 {
@@ -200,7 +200,7 @@ func TestAServiceThatCanNotStartIsNamedWithItsReason(t *testing.T) {
 	}
 }
 
-func TestAnAdminWhoExistsKeepsThePasswordAndNoOtherIsSaved(t *testing.T) {
+func TestExistingAdminKeepsThePasswordAndNoOtherIsSaved(t *testing.T) {
 	t.Parallel()
 	const right, wrong = "right horse battery staple", "wrong horse battery staple"
 	state := stateFolder(t)
@@ -235,7 +235,7 @@ func TestAnAdminWhoExistsKeepsThePasswordAndNoOtherIsSaved(t *testing.T) {
 	}
 }
 
-func TestAMadeUpPasswordOutlivesAStartThatEndedEarly(t *testing.T) {
+func TestGeneratedPasswordSurvivesAnInterruptedStart(t *testing.T) {
 	t.Parallel()
 	s := &settings{State: t.TempDir()}
 	first, err := chooseAdmin(s)
@@ -251,7 +251,7 @@ func TestAMadeUpPasswordOutlivesAStartThatEndedEarly(t *testing.T) {
 	}
 }
 
-func TestAGivenDatabaseServerIsUsedInstead(t *testing.T) {
+func TestConfiguredDatabaseServerIsUsedInstead(t *testing.T) {
 	t.Parallel()
 	server, err := pgserver.Start(t.Context(), pgserver.Options{Dir: filepath.Join(stateFolder(t), "pg"), Test: true})
 	if err != nil {
@@ -285,7 +285,7 @@ func TestAGivenDatabaseServerIsUsedInstead(t *testing.T) {
 	}
 }
 
-func TestAnUnusableDatabaseURLIsReportedWithoutItsPassword(t *testing.T) {
+func TestUnusableDatabaseURLIsReportedWithoutItsPassword(t *testing.T) {
 	t.Parallel()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -328,7 +328,7 @@ func TestHelpNamesEveryVariableIn80ColumnsAndWrongUseIsRefused(t *testing.T) {
 	}
 }
 
-func TestTokenWithoutScopeSaysHowToCallItAndListsTheScopes(t *testing.T) {
+func TestTokenWithoutScopePrintsUsageAndScopes(t *testing.T) {
 	t.Parallel()
 	cmd := command(t.TempDir(), nil, "token")
 	output, err := cmd.CombinedOutput()
@@ -342,7 +342,7 @@ func TestTokenWithoutScopeSaysHowToCallItAndListsTheScopes(t *testing.T) {
 	}
 }
 
-func TestVariablesOfTheServicesArePassedOnAndGoBeforeTheStacksOwn(t *testing.T) {
+func TestVariablesOfTheServicesArePassedOnAndOverrideTheStacksOwn(t *testing.T) {
 	given := map[string][]string{
 		"CRM_": {"CRM_DATABASE_URL=postgres://elsewhere/crm", "CRM_NOTIFICATION_URL=http://elsewhere", "CRM_PUBLIC_URL=https://desk.example",
 			"CRM_KEYS_FILE=/elsewhere/keys.json", "CRM_ANYTHING=x"},
@@ -367,7 +367,7 @@ func TestVariablesOfTheServicesArePassedOnAndGoBeforeTheStacksOwn(t *testing.T) 
 	}
 }
 
-func TestAServiceGetsTheTimeToStopThatItsOwnTimeoutNeeds(t *testing.T) {
+func TestServiceHasItsOwnTimeoutToStop(t *testing.T) {
 	if got := serviceStopTime("CRM_SHUTDOWN_TIMEOUT"); got != stopTime {
 		t.Errorf("%v by default", got)
 	}
@@ -379,7 +379,7 @@ func TestAServiceGetsTheTimeToStopThatItsOwnTimeoutNeeds(t *testing.T) {
 	}
 }
 
-func TestABuildThatTakesLongReportsItsProgress(t *testing.T) {
+func TestLongBuildReportsItsProgress(t *testing.T) {
 	t.Parallel()
 	tools, bin := t.TempDir(), t.TempDir()
 	fake := "#!/bin/sh\necho 'go: downloading example.com/x v1.0.0' >&2\necho fmt >&2\necho net/http >&2\nsleep 3\n"
@@ -410,7 +410,7 @@ func TestABuildThatTakesLongReportsItsProgress(t *testing.T) {
 	}
 }
 
-func TestABuildThatFailsPrintsTheCompilersReason(t *testing.T) {
+func TestFailedBuildPrintsTheCompilersError(t *testing.T) {
 	t.Parallel()
 	tools := t.TempDir()
 	fake := "#!/bin/sh\necho fmt >&2\necho '# fixdesk/pkg' >&2\necho 'x.go:1:2: undefined: y' >&2\nexit 1\n"

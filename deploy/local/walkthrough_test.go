@@ -48,7 +48,7 @@ func (s step) missing(output string) string {
 	return ""
 }
 
-func TestTheWalkthroughWorksAsPrinted(t *testing.T) {
+func TestWalkthroughWorksAsPrinted(t *testing.T) {
 	t.Parallel()
 	root, err := repository()
 	if err != nil {
@@ -90,7 +90,7 @@ func TestTheWalkthroughWorksAsPrinted(t *testing.T) {
 	}
 }
 
-func TestAWalkthroughThatIsOutOfDateIsNoticed(t *testing.T) {
+func TestControlOutdatedWalkthroughFails(t *testing.T) {
 	page := "# x\ntext\n```sh\necho one\necho '{\"id\":\"7\"}'\n```\nprints\n```text\none\n{\"id\":\"…\"}\n```\n"
 	steps := walkthrough(page)
 	if len(steps) != 1 || len(steps[0].expected) != 2 {

@@ -86,7 +86,7 @@ func TestLoopRunsAtOnceAndThenOnceAnInterval(t *testing.T) {
 	})
 }
 
-func TestLoopGoesOnAtOnceWhileMoreWorkIsWaiting(t *testing.T) {
+func TestLoopRunsAgainAtOnceWhileMoreWorkIsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(step{again: true}, step{again: true}, step{})
 		run(t, background.Config{Interval: time.Minute, RunOnce: r.runOnce})
@@ -132,7 +132,7 @@ func TestWakeDuringARunCausesAnotherOne(t *testing.T) {
 	})
 }
 
-func TestMinIntervalJoinsManyWakes(t *testing.T) {
+func TestWakesWithinMinIntervalCauseOneRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder()
 		l := run(t, background.Config{Interval: time.Hour, MinInterval: time.Second, RunOnce: r.runOnce})
@@ -273,7 +273,7 @@ func TestExclusiveLoopsOfTwoReplicasNeverRunAtTheSameTime(t *testing.T) {
 	}
 }
 
-func TestMetricsTellLastSuccessAndDurationOfEachJob(t *testing.T) {
+func TestMetricsHaveLastSuccessAndDurationOfEachJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewPedanticRegistry()
 		metrics := background.NewMetrics(registry)

@@ -9,7 +9,7 @@ import (
 	"fixdesk/pkg/errs"
 )
 
-func TestErrorKeepsItsCauseForTheLogAlone(t *testing.T) {
+func TestErrorHasItsCauseAndMessageDoesNot(t *testing.T) {
 	cause := errors.New("connection refused")
 	base := errs.New(errs.Unavailable, errs.CodeUnavailable, "Try again soon.")
 	err := fmt.Errorf("create ticket: %w", base.Because(cause).After(3*time.Second))

@@ -132,7 +132,7 @@ func TestStreamOutlivesTheDeadlineOfRequests(t *testing.T) {
 	}
 }
 
-func TestRequestsBeyondTheLimitAreTurnedAwayAndThoseUnderWayFinish(t *testing.T) {
+func TestRequestsBeyondTheLimitAreRefusedAndThoseUnderWayFinish(t *testing.T) {
 	t.Parallel()
 	o := newOccupied(t, func(c *httpapi.Config) { c.MaxRequests = 2 })
 	statuses := o.hold(t, 2)

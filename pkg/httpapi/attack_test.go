@@ -21,7 +21,7 @@ import (
 // canary is in every value that is refused; it must be in no answer.
 const canary = "c4n4ry"
 
-func TestBadBodyIsRefusedWithoutRepeatingIt(t *testing.T) {
+func TestInvalidBodyIsRefusedWithoutRepeatingIt(t *testing.T) {
 	f := newFixture(t, nil)
 	nested := strings.Repeat("[", 65) + strings.Repeat("]", 65)
 	tests := []struct {
@@ -96,7 +96,7 @@ func TestBadBodyIsRefusedWithoutRepeatingIt(t *testing.T) {
 	}
 }
 
-func TestGoodBodyIsTaken(t *testing.T) {
+func TestValidBodyIsAccepted(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, body := range []string{
 		`{"title":"a"}`, " {\"title\" : \"a\"}\r\n", `{"title":"\ud83d\ude00é"}`, `{"title":"a","note":null}`,
@@ -114,7 +114,7 @@ func TestGoodBodyIsTaken(t *testing.T) {
 	}
 }
 
-func TestManyUnknownFieldsMakeNoLongAnswer(t *testing.T) {
+func TestProblemWithManyUnknownFieldsIsShort(t *testing.T) {
 	f := newFixture(t, nil)
 	var body strings.Builder
 	for i := range 50_000 {
@@ -289,7 +289,7 @@ func TestPathAndHeadersAreStrict(t *testing.T) {
 	}
 }
 
-func TestCallerWithoutATokenLearnsNothingElse(t *testing.T) {
+func TestCallerWithoutATokenIsRefusedBeforeAnythingElseIsChecked(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, headers := range [][]string{
 		{"Authorization: -"}, {"Authorization: "}, {"Authorization: Bearer"}, {"Authorization: Bearer "}, {"Authorization: Basic YTpi"},
@@ -314,7 +314,7 @@ func TestCallerWithoutATokenLearnsNothingElse(t *testing.T) {
 	}
 }
 
-func TestSchemeOfTheTokenHasNoCase(t *testing.T) {
+func TestBearerSchemeIsCaseInsensitive(t *testing.T) {
 	f := newFixture(t, nil)
 	if res, body := f.send(t, "GET", "/v1/things", "", "Authorization: bearer admin-token"); res.StatusCode != 200 {
 		t.Errorf("%d %s", res.StatusCode, body)

@@ -32,7 +32,7 @@ type document struct {
 	}
 }
 
-func TestDocumentNamesRolesAndEveryAnswer(t *testing.T) {
+func TestDocumentHasRolesAndEveryResponse(t *testing.T) {
 	f := newFixture(t, nil)
 	res, body := f.send(t, "GET", "/openapi.json", "", "Authorization: -")
 	var doc document
@@ -103,7 +103,7 @@ func TestDocumentationLoadsNothingFromOtherHosts(t *testing.T) {
 	}
 }
 
-func TestTheRootSendsABrowserToTheDocumentationAndAnswersOthersWithAProblem(t *testing.T) {
+func TestRootRedirectsBrowsersToTheDocumentationAndIsAProblemForOthers(t *testing.T) {
 	f := newFixture(t, nil)
 	const browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 	if res, _ := f.send(t, "GET", "/", "", "Authorization: -", browser); res.StatusCode != 302 || res.Header.Get("Location") != "/docs" {

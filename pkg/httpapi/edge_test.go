@@ -309,7 +309,7 @@ func TestSlowClientsAreDisconnectedAndDelayNoOthers(t *testing.T) {
 	}
 }
 
-func TestShutdownLetsRequestsFinishAndEndsStreams(t *testing.T) {
+func TestShutdownFinishesRequestsAndEndsStreams(t *testing.T) {
 	f := newStreamFixture(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -38,7 +38,7 @@ func encode(t testing.TB, p position, f filters) string {
 	return cursor
 }
 
-func TestCursorGivesBackThePosition(t *testing.T) {
+func TestCursorDecodesToItsPosition(t *testing.T) {
 	f := filters{"open", "-created_at"}
 	cursor := encode(t, somePosition(), f)
 	got, err := httpapi.DecodeCursor[position](cursor, f)
@@ -74,7 +74,7 @@ func TestForgedOrForeignCursorIsRefused(t *testing.T) {
 	}
 }
 
-func TestPagerGivesEachRowOnce(t *testing.T) {
+func TestPagerListsEachRowOnce(t *testing.T) {
 	f := newFixture(t, nil)
 	for limit, pages := range map[int]int{1: 5, 2: 3, 3: 2, 4: 2, 5: 1, 6: 1} {
 		var items []string

@@ -14,7 +14,7 @@ import (
 	"fixdesk/pkg/httpapi"
 )
 
-func TestAPatchIsAlsoTakenAsAMergePatchAndSaysSo(t *testing.T) {
+func TestPatchAcceptsAMergePatchAndAnnouncesIt(t *testing.T) {
 	type in struct {
 		Body struct {
 			Name string `json:"name"`

@@ -81,7 +81,7 @@ func TestEveryAnswerHasTheSecurityHeaders(t *testing.T) {
 	}
 }
 
-func TestRequestIDIsTakenWhenItIsSane(t *testing.T) {
+func TestValidRequestIDIsKept(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, id := range []string{"a", "01890a5d-ac96-774b-bcce-b302099a8057", "Root=1-67891233-abcdef012345678912345678", strings.Repeat("x", 128)} {
 		res, body := f.send(t, "GET", "/v1/named/a", "", "X-Request-ID: "+id)

@@ -138,7 +138,7 @@ func TestStreamOutlivesTheDeadlinesOfTheServer(t *testing.T) {
 }
 
 // The control: with the deadlines left alone an answer of that length fails.
-func TestOrdinaryAnswerEndsWithTheDeadline(t *testing.T) {
+func TestControlOrdinaryAnswerEndsWithTheDeadline(t *testing.T) {
 	f := newStreamFixture(t)
 	url := f.serveWith(t, func(s *http.Server) { s.WriteTimeout = 50 * time.Millisecond })
 	time.AfterFunc(300*time.Millisecond, func() { close(f.slowGo) })
@@ -147,7 +147,7 @@ func TestOrdinaryAnswerEndsWithTheDeadline(t *testing.T) {
 	}
 }
 
-func TestErrorBeforeTheStreamIsAProblemAndLaterBreaksItOff(t *testing.T) {
+func TestErrorBeforeTheStreamIsAProblemAndLaterClosesTheConnection(t *testing.T) {
 	f := newStreamFixture(t)
 	url := f.serveWith(t, func(*http.Server) {})
 	res := open(t, url+"/v1/stream?fail=early")

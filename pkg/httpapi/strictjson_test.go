@@ -13,7 +13,7 @@ import (
 )
 
 // The control: encoding/json takes each of these.
-func TestStandardDecoderAcceptsWhatIsRefusedHere(t *testing.T) {
+func TestControlStandardDecoderAcceptsRefusedJSON(t *testing.T) {
 	for _, text := range []string{
 		`{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `"\u0000"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"",
 		strings.Repeat("[", 65) + strings.Repeat("]", 65),
@@ -28,7 +28,7 @@ func TestStandardDecoderAcceptsWhatIsRefusedHere(t *testing.T) {
 	}
 }
 
-func TestManyKeysAreStillCheckedForRepetition(t *testing.T) {
+func TestRepeatedKeyIsFoundAmongAThousand(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(`{"k0":0`)
 	for i := range 1000 {

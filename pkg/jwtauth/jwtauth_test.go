@@ -58,7 +58,7 @@ func sign(t testing.TB, keys *jwtauth.KeySet, c jwtauth.Claims) string {
 	return token
 }
 
-func TestTokenSaysWhatWasSigned(t *testing.T) {
+func TestVerifiedTokenHasTheSignedClaims(t *testing.T) {
 	keys := newKeys(t)
 	v := jwtauth.NewVerifier(keys, "crm", "crm", clock)
 	for _, want := range []jwtauth.Claims{userClaims(), {
@@ -237,7 +237,7 @@ func TestVerifierRefusesEveryAttack(t *testing.T) {
 
 // The control: with every option of the library and none of our checks, these
 // tokens are accepted.
-func TestLibraryAloneAcceptsWhatWeCheckByHand(t *testing.T) {
+func TestControlLibraryAloneAcceptsTokensThatTheVerifierRefuses(t *testing.T) {
 	keys := newKeys(t)
 	f := newForger(t, keys)
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithExpirationRequired(), jwt.WithAudience("crm"),

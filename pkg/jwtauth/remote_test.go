@@ -118,7 +118,7 @@ func TestIssuerDownAtTheStartIsUnavailableAndNotARefusal(t *testing.T) {
 	}
 }
 
-func TestLastGoodKeysOutliveTheirIssuer(t *testing.T) {
+func TestLastFetchedKeysAreUsedWhileTheIssuerIsDown(t *testing.T) {
 	keys := newKeys(t)
 	i := newIssuer(t, publicSet(t, keys))
 	r := newRemote(i.URL)
@@ -157,7 +157,7 @@ func TestRotationReachesTheVerifier(t *testing.T) {
 	}
 }
 
-func TestWithdrawnKeyIsForgottenWhenTheSetIsOld(t *testing.T) {
+func TestWithdrawnKeyIsRefusedOnceTheSetIsFetchedAgain(t *testing.T) {
 	keys := newKeys(t)
 	i := newIssuer(t, publicSet(t, keys))
 	r := newRemote(i.URL)
@@ -172,7 +172,7 @@ func TestWithdrawnKeyIsForgottenWhenTheSetIsOld(t *testing.T) {
 	}
 }
 
-func TestMadeUpKidsAreNoLoadOnTheIssuer(t *testing.T) {
+func TestUnknownKidsCauseFewFetches(t *testing.T) {
 	keys := newKeys(t)
 	i := newIssuer(t, publicSet(t, keys))
 	r := newRemote(i.URL)
@@ -196,7 +196,7 @@ func TestMadeUpKidsAreNoLoadOnTheIssuer(t *testing.T) {
 	}
 }
 
-func TestStrangeJWKSIsNotTaken(t *testing.T) {
+func TestInvalidJWKSIsRefused(t *testing.T) {
 	keys := newKeys(t)
 	good := string(publicSet(t, keys))
 	redirect := httptest.NewServer(http.RedirectHandler("/elsewhere", http.StatusFound))

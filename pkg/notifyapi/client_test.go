@@ -77,7 +77,7 @@ func TestCreateSendsTokenKeyAndRequestID(t *testing.T) {
 	}
 }
 
-func TestWhatIsSafeToRepeatIsRepeated(t *testing.T) {
+func TestIdempotentCallsAreRetried(t *testing.T) {
 	problem := `{"code":"unavailable","detail":"Try again soon."}`
 	create := func(c *notifyapi.Client) error {
 		_, err := c.Create(t.Context(), "k", notifyapi.Request{})
@@ -121,7 +121,7 @@ func TestWhatIsSafeToRepeatIsRepeated(t *testing.T) {
 	}
 }
 
-func TestErrorSaysWhetherAndWhenToTryAgain(t *testing.T) {
+func TestErrorReportsWhetherAndWhenToRetry(t *testing.T) {
 	client, _ := scripted(t, answer{status: 429, body: `{"code":"rate_limited","detail":"Slower."}`, retryAfter: "7"})
 	_, err := client.Get(t.Context(), uuid.Nil)
 	var e *notifyapi.Error

@@ -33,7 +33,7 @@ func TestLineCarriesTheRequestIDOfItsContext(t *testing.T) {
 	}
 }
 
-func TestTextFormatIsForPeople(t *testing.T) {
+func TestTextFormatIsKeyValuePairs(t *testing.T) {
 	var out bytes.Buffer
 	obs.NewLogger(&out, slog.LevelInfo, obs.Text).Info("ready", "addr", ":0")
 	if !strings.Contains(out.String(), `msg=ready addr=:0`) {
@@ -41,7 +41,7 @@ func TestTextFormatIsForPeople(t *testing.T) {
 	}
 }
 
-func TestFormatRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestUnknownFormatIsRefused(t *testing.T) {
 	var f obs.Format
 	if err := f.UnmarshalText([]byte("text")); err != nil || f != obs.Text {
 		t.Errorf("text: %v, %v", f, err)
@@ -51,7 +51,7 @@ func TestFormatRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
-func TestRegistryNamesTheBuild(t *testing.T) {
+func TestRegistryHasTheBuildInfo(t *testing.T) {
 	families, err := obs.NewRegistry("crm", "1.2.3").Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -71,14 +71,14 @@ func TestSessionsHaveTimeLimitsAndAName(t *testing.T) {
 	}
 }
 
-func TestABadURLIsRefusedWithoutRepeatingIt(t *testing.T) {
+func TestInvalidURLIsRefusedWithoutRepeatingIt(t *testing.T) {
 	_, err := pg.Open(t.Context(), "postgres://user:canary@host:nonsense/db", pg.Config{})
 	if err == nil || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestUUIDsAndTimesComeBackAsTheyWent(t *testing.T) {
+func TestUUIDsAndTimesAreReadAsWritten(t *testing.T) {
 	pool := pgtest.New(t, none, "m")
 	id := uuid.Must(uuid.NewV7())
 	at := time.Date(2026, 3, 29, 1, 30, 0, 123456000, time.FixedZone("", 3600))
@@ -113,7 +113,7 @@ func TestUUIDsAndTimesComeBackAsTheyWent(t *testing.T) {
 	}
 }
 
-func TestConstraintsAreToldApartByName(t *testing.T) {
+func TestConstraintViolationsAreDistinguishedByName(t *testing.T) {
 	pool := pgtest.New(t, none, "m")
 	mustExec(t, pool, `create table parent (id int constraint parent_pkey primary key);
 		create table child (parent_id int constraint child_parent_fkey references parent);
@@ -166,7 +166,7 @@ func TestConcurrentMigratesApplyEachMigrationOnce(t *testing.T) {
 	}
 }
 
-func TestAFailedMigrationIsNamedAndLeavesNothing(t *testing.T) {
+func TestFailedMigrationIsNamedAndRolledBack(t *testing.T) {
 	pool := pgtest.New(t, none, "m")
 	files := fstest.MapFS{
 		"m/00001_none.sql": none["m/00001_none.sql"],
@@ -181,7 +181,7 @@ func TestAFailedMigrationIsNamedAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestRetryEndsWhenTheRaceIsWon(t *testing.T) {
+func TestRetrySucceedsWhenTheConflictIsOver(t *testing.T) {
 	pool := pgtest.New(t, none, "m")
 	mustExec(t, pool, "create table counter (n int); insert into counter values (0)")
 	var tries atomic.Int32
@@ -221,7 +221,7 @@ func TestRetryEndsWhenTheRaceIsWon(t *testing.T) {
 	}
 }
 
-func TestRetryIsBoundedAndLeavesOtherErrorsAlone(t *testing.T) {
+func TestRetryIsBoundedAndOtherErrorsAreNotRetried(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	other := errors.New("other")

@@ -84,7 +84,7 @@ func timeoutError(t *testing.T) error {
 	return err
 }
 
-func TestPurgeFailsWhenASingleRowDoesNotFitOrTheCallerLeaves(t *testing.T) {
+func TestPurgeFailsWhenASingleRowDoesNotFitOrItsContextEnds(t *testing.T) {
 	late := timeoutError(t)
 	tries := 0
 	purge := pg.Purge{Max: 8, Delete: func(context.Context, int32) (int64, error) { tries++; return 0, late }}
@@ -100,7 +100,7 @@ func TestPurgeFailsWhenASingleRowDoesNotFitOrTheCallerLeaves(t *testing.T) {
 	}
 }
 
-func TestExclusiveLetsOneSessionRunAndLongerThanTheIdleTimeout(t *testing.T) {
+func TestExclusiveRunsOneSessionAtATimeBeyondTheIdleTimeout(t *testing.T) {
 	url := pgtest.NewURL(t, none, "m")
 	// Two pools are two replicas.
 	first := open(t, url, pg.Config{IdleInTransactionTimeout: 50 * time.Millisecond})

@@ -16,7 +16,7 @@ import (
 	"fixdesk/pkg/pg"
 )
 
-func TestWhatPassesIsUnavailableAndWhatDoesNotIsNot(t *testing.T) {
+func TestTemporaryErrorsAreUnavailableAndOthersAreNot(t *testing.T) {
 	pool := pgtest.New(t, none, "m")
 	mustExec(t, pool, "create table locked (n int)")
 	for name, test := range map[string]struct {
@@ -85,7 +85,7 @@ func TestNoServerAndAClosedOrExhaustedPoolAreUnavailable(t *testing.T) {
 	}
 }
 
-func TestAKilledServerIsUnavailableUntilItIsBack(t *testing.T) {
+func TestKilledServerIsUnavailableUntilItRuns(t *testing.T) {
 	dir, err := os.MkdirTemp("", "pg-test-")
 	if err != nil {
 		t.Fatal(err)

@@ -86,7 +86,7 @@ func TestProseKeepsLinesAndTabs(t *testing.T) {
 	}
 }
 
-func TestNameRefusesWhatPassesForALinkOrAnotherName(t *testing.T) {
+func TestNameThatResemblesALinkOrIsMisleadingIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"Ada Lovelace", "J.R.R. Tolkien", "J.Smith", "St.John Mandel", "Dr. med. Anna Weiß", "Dr.med. Anna Weiß",
@@ -138,7 +138,7 @@ func TestFoldMakesSpellingsEqual(t *testing.T) {
 	}
 }
 
-func TestWordsAreWhatASearchComparesByWord(t *testing.T) {
+func TestWordsAreFoldedAndSplitForSearch(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"Printer on fire!":               "printer on fire",

@@ -117,7 +117,7 @@ func run(t *testing.T, wrong string) (*apitest.Document, apitest.Report) {
 	return d, report
 }
 
-func TestAServiceThatKeepsToItsDocumentHasNoDefects(t *testing.T) {
+func TestServiceThatConformsToItsDocumentHasNoDefects(t *testing.T) {
 	d, report := run(t, "")
 	if len(report.Defects) > 0 {
 		t.Errorf("%d defects, as %s", len(report.Defects), report.Defects[0])
@@ -127,7 +127,7 @@ func TestAServiceThatKeepsToItsDocumentHasNoDefects(t *testing.T) {
 	}
 }
 
-func TestEachWayToBreakTheDocumentIsSeen(t *testing.T) {
+func TestEachDeviationFromTheDocumentIsReported(t *testing.T) {
 	for wrong, want := range map[string]string{
 		"accepts anything": "was accepted", "media type": "is not described", "status": "status is not described", "fails": "the service failed",
 		"field": "not as described", "missing": "not as described", "empty": "there is none", "code": "not one of the catalogue",
@@ -145,7 +145,7 @@ func TestEachWayToBreakTheDocumentIsSeen(t *testing.T) {
 	}
 }
 
-func TestWhatADocumentLacksForPeopleIsSeen(t *testing.T) {
+func TestIncompleteDocumentIsReported(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"summary": {`"summary": "Put a thing"`, `"summary": ""`}, "tag": {`"tags": ["things"]`, `"tags": []`},
 		"id": {`"operationId": "put-thing"`, `"operationId": ""`}, "security": {`"security": [{"bearer": []}],`, ``},

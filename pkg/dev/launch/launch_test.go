@@ -41,7 +41,7 @@ func TestServiceThatEndsIsReportedWithItsOwnLog(t *testing.T) {
 	}
 }
 
-func TestServiceThatIsNeverReadyIsKilledAfterItsTime(t *testing.T) {
+func TestServiceThatIsNotReadyInTimeIsKilled(t *testing.T) {
 	t.Parallel()
 	s, err := launch.Start(script(t, "trap '' TERM; echo waits; while :; do sleep 1; done"))
 	if err != nil {

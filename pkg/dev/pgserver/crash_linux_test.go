@@ -69,7 +69,7 @@ func kill(t *testing.T, launcher *exec.Cmd) {
 	_ = launcher.Wait()
 }
 
-func TestAServerEndsWithItsKilledLauncherAndTheNextRecovers(t *testing.T) {
+func TestServerEndsWithItsKilledLauncherAndTheNextStartRecovers(t *testing.T) {
 	dir := folder(t)
 	launcher, server, url := launch(t, dir)
 	exec1(t, url, "create table kept as select 'acknowledged' as note")
@@ -88,7 +88,7 @@ func TestAServerEndsWithItsKilledLauncherAndTheNextRecovers(t *testing.T) {
 	}
 }
 
-func TestBothLauncherAndServerKilledAtOnceRecovers(t *testing.T) {
+func TestStartRecoversAfterLauncherAndServerAreKilled(t *testing.T) {
 	dir := folder(t)
 	for round := range 3 {
 		launcher, server, url := launch(t, dir)
@@ -105,7 +105,7 @@ func TestBothLauncherAndServerKilledAtOnceRecovers(t *testing.T) {
 	}
 }
 
-func TestAPidFileThatNamesAZombieOrAStrangerIsOvercome(t *testing.T) {
+func TestPidFileOfAZombieOrAnotherProcessPreventsNoStart(t *testing.T) {
 	stranger := exec.Command("sleep", "1000")
 	zombie := exec.Command("true")
 	for _, cmd := range []*exec.Cmd{stranger, zombie} {

@@ -40,7 +40,7 @@ func fakeRelease(t *testing.T, version string) string {
 	return dir
 }
 
-func TestPGBinDirComesFirstAndAloneWhenSet(t *testing.T) {
+func TestPGBinDirAloneIsSearchedWhenSet(t *testing.T) {
 	want := fakeRelease(t, "17.2")
 	t.Setenv("PG_BIN_DIR", want)
 	if got, err := pgserver.Find(t.Context()); err != nil || got != want {
@@ -52,7 +52,7 @@ func TestPGBinDirComesFirstAndAloneWhenSet(t *testing.T) {
 	}
 }
 
-func TestPATHIsFollowedThroughSymbolicLinks(t *testing.T) {
+func TestSymbolicLinksInPATHAreFollowed(t *testing.T) {
 	want := fakeRelease(t, "17.2")
 	links := t.TempDir()
 	if err := os.Symlink(filepath.Join(want, "initdb"), filepath.Join(links, "initdb")); err != nil {
@@ -65,7 +65,7 @@ func TestPATHIsFollowedThroughSymbolicLinks(t *testing.T) {
 	}
 }
 
-func TestAnOldReleaseIsPassedOver(t *testing.T) {
+func TestOldReleaseIsSkipped(t *testing.T) {
 	old := fakeRelease(t, "9.6.24")
 	t.Setenv("PG_BIN_DIR", "")
 	t.Setenv("PATH", old+":/usr/bin:/bin")
@@ -78,7 +78,7 @@ func TestAnOldReleaseIsPassedOver(t *testing.T) {
 	}
 }
 
-func TestNotFoundSaysWhatToInstall(t *testing.T) {
+func TestMissingPostgreSQLIsReportedWithThePackageToInstall(t *testing.T) {
 	for _, command := range []string{"apt-get install", "brew install", "docker run", "PG_BIN_DIR"} {
 		if !strings.Contains(pgserver.ErrNotFound.Error(), command) {
 			t.Errorf("the error does not name %q", command)

@@ -91,7 +91,7 @@ func exec1(t *testing.T, url, sql string) string {
 	return value
 }
 
-func TestDataIsThereAfterARestart(t *testing.T) {
+func TestDataSurvivesARestart(t *testing.T) {
 	dir := folder(t)
 	s := start(t, pgserver.Options{Dir: dir})
 	first := s.URL("postgres")
@@ -109,7 +109,7 @@ func TestDataIsThereAfterARestart(t *testing.T) {
 	}
 }
 
-func TestOnlyTheSocketIsOpenAndDurabilityIsOn(t *testing.T) {
+func TestServerListensOnItsSocketAloneAndIsDurable(t *testing.T) {
 	s := start(t, pgserver.Options{Dir: folder(t)})
 	defer stop(t, s)
 	for setting, want := range map[string]string{
@@ -130,7 +130,7 @@ func TestOnlyTheSocketIsOpenAndDurabilityIsOn(t *testing.T) {
 	}
 }
 
-func TestATestServerIsFasterAndTakesSettings(t *testing.T) {
+func TestTestServerIsNotDurableAndTakesSettings(t *testing.T) {
 	s := start(t, pgserver.Options{Dir: folder(t), Test: true, Settings: map[string]string{"work_mem": "7MB", "full_page_writes": "on"}})
 	defer stop(t, s)
 	for setting, want := range map[string]string{"fsync": "off", "work_mem": "7MB", "full_page_writes": "on"} {
@@ -149,7 +149,7 @@ func TestPsqlConnectsByTheURL(t *testing.T) {
 	}
 }
 
-func TestAFolderHasOneServerOnly(t *testing.T) {
+func TestFolderHasOneServerAtATime(t *testing.T) {
 	dir := folder(t)
 	s := start(t, pgserver.Options{Dir: dir, Test: true})
 	if _, err := pgserver.Start(t.Context(), pgserver.Options{Dir: dir, Test: true}); !errors.Is(err, pgserver.ErrInUse) {
@@ -170,7 +170,7 @@ func TestAFolderHasOneServerOnly(t *testing.T) {
 	}
 }
 
-func TestALongPathStillStarts(t *testing.T) {
+func TestServerStartsInAFolderWithALongPath(t *testing.T) {
 	dir := filepath.Join(folder(t), strings.Repeat("long/", 40), "end")
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func TestALongPathStillStarts(t *testing.T) {
 	}
 }
 
-func TestASocketFolderTakenBySomebodyElseIsNotUsed(t *testing.T) {
+func TestSocketFolderWritableByOthersIsNotUsed(t *testing.T) {
 	dir := folder(t)
 	s := start(t, pgserver.Options{Dir: dir, Test: true})
 	socket := exec1(t, s.URL("postgres"), "show unix_socket_directories")
@@ -207,7 +207,7 @@ func TestASocketFolderTakenBySomebodyElseIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestAFolderClosedToTheServersAccountIsNamed(t *testing.T) {
+func TestFolderClosedToTheServersAccountIsNamed(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // the server runs as the present user, who can enter
 	}
@@ -221,7 +221,7 @@ func TestAFolderClosedToTheServersAccountIsNamed(t *testing.T) {
 	}
 }
 
-func TestAFailedStartShowsTheServersLog(t *testing.T) {
+func TestFailedStartReportsTheServersLog(t *testing.T) {
 	_, err := pgserver.Start(t.Context(), pgserver.Options{
 		Dir: folder(t), Test: true, Settings: map[string]string{"shared_buffers": "nonsense"},
 	})
@@ -230,7 +230,7 @@ func TestAFailedStartShowsTheServersLog(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedInitdbIsMadeAgain(t *testing.T) {
+func TestInterruptedInitdbIsRepeated(t *testing.T) {
 	dir := folder(t)
 	s := start(t, pgserver.Options{Dir: dir, Test: true})
 	stop(t, s)

@@ -25,7 +25,7 @@ func TestClusterThatWaitsToBeKilled(t *testing.T) {
 	select {}
 }
 
-func TestWhatAKilledRunLeftIsRemovedByTheNext(t *testing.T) {
+func TestFilesOfAKilledRunAreRemovedByTheNext(t *testing.T) {
 	base, err := os.MkdirTemp("", "pgtest-test-")
 	if err != nil {
 		t.Fatal(err)

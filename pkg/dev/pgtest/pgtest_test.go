@@ -16,7 +16,7 @@ func migrations(column string) fstest.MapFS {
 	}
 }
 
-func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
+func TestEachTestHasItsOwnDatabase(t *testing.T) {
 	var wait sync.WaitGroup
 	for i := range 8 {
 		wait.Go(func() {
@@ -33,7 +33,7 @@ func TestEachTestHasADatabaseOfItsOwn(t *testing.T) {
 	wait.Wait()
 }
 
-func TestChangedMigrationsMakeAnotherTemplate(t *testing.T) {
+func TestChangedMigrationsGetAnotherTemplate(t *testing.T) {
 	for _, column := range []string{"body", "title"} {
 		pool := pgtest.New(t, migrations(column), "some/migrations")
 		if _, err := pool.Exec(t.Context(), "select "+column+" from note"); err != nil {
@@ -42,7 +42,7 @@ func TestChangedMigrationsMakeAnotherTemplate(t *testing.T) {
 	}
 }
 
-func TestADatabaseIsGoneAfterItsTest(t *testing.T) {
+func TestDatabaseIsDroppedAfterItsTest(t *testing.T) {
 	var name string
 	t.Run("a test", func(t *testing.T) {
 		pool := pgtest.New(t, migrations("body"), "some/migrations")

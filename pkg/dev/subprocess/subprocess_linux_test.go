@@ -38,7 +38,7 @@ func exists(pid int) bool {
 	return err == nil && !strings.Contains(string(text), ") Z ")
 }
 
-func TestAChildDiesWithItsKilledParent(t *testing.T) {
+func TestChildIsKilledWhenItsParentIs(t *testing.T) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), parent+"=1")
 	out, err := cmd.StdoutPipe()
@@ -68,7 +68,7 @@ func TestAChildDiesWithItsKilledParent(t *testing.T) {
 	}
 }
 
-func TestStopTurnsHarderUntilTheChildEnds(t *testing.T) {
+func TestStopEscalatesUntilTheChildEnds(t *testing.T) {
 	for name, test := range map[string]struct {
 		script string
 		wantOK bool
@@ -112,7 +112,7 @@ func TestStopTurnsHarderUntilTheChildEnds(t *testing.T) {
 	}
 }
 
-func TestAProgramThatIsNotThereIsNamed(t *testing.T) {
+func TestMissingProgramIsNamed(t *testing.T) {
 	if _, err := subprocess.Start(exec.Command("/nonexistent/program"), syscall.SIGKILL); err == nil || !strings.Contains(err.Error(), "/nonexistent/program") {
 		t.Errorf("got %v", err)
 	}

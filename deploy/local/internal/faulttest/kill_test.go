@@ -114,7 +114,7 @@ func TestControlWithoutItsIdempotencyKeyAKilledPostIsStoredTwice(t *testing.T) {
 	}
 }
 
-func TestAnswersThatNeverArriveMakeNoSecondNotification(t *testing.T) {
+func TestLostAnswersCauseNoSecondNotification(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, shared.server)
 	p := startProxy(t, "http://"+s.notifyAddr)
@@ -134,7 +134,7 @@ func TestAnswersThatNeverArriveMakeNoSecondNotification(t *testing.T) {
 	}
 }
 
-func TestNotificationServiceAwayDelaysNoTicketAndLosesNothing(t *testing.T) {
+func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
 	s := newStack(t, shared.server)
 	crm := s.startCRM(t, nil)
 	notification := s.startNotification(t, nil)

@@ -50,7 +50,7 @@ func slowConnections(t *testing.T, crm *service, token string, n int) (open *ato
 	return open, func() { close(done); group.Wait() }
 }
 
-func TestAThousandSlowConnectionsDelayNoRequestAndAreClosed(t *testing.T) {
+func TestThousandSlowConnectionsDelayNoRequestAndAreClosed(t *testing.T) {
 	const slow = 1000
 	s := newStack(t, shared.server)
 	crm := s.startCRM(t, nil)

@@ -20,7 +20,7 @@ import (
 // of its own, which ends with the process: no mount is left behind.
 const insideNamespace = "FIXDESK_TEST_NAMESPACE"
 
-func TestADatabaseWithoutDiskSpaceIsRefusedAndStaysWhole(t *testing.T) {
+func TestFullDiskIsAnswered503AndTheDatabaseStaysConsistent(t *testing.T) {
 	if os.Getenv(insideNamespace) == "" {
 		t.Parallel()
 		inNamespace(t)

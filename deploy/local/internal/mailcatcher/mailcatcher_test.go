@@ -139,7 +139,7 @@ not the text
 --outer--
 `
 
-func TestAMessageIsDecodedForPeopleAndKeptAsItCame(t *testing.T) {
+func TestMessageIsDecodedAndItsSourceKept(t *testing.T) {
 	c := catcher(t, t.TempDir())
 	c.send(t, mixed, "ann@example.com")
 	id := c.list(t, "").Items[0].ID
@@ -164,7 +164,7 @@ func TestAMessageIsDecodedForPeopleAndKeptAsItCame(t *testing.T) {
 	}
 }
 
-func TestHTMLOfAMailCanNotAct(t *testing.T) {
+func TestHTMLOfAMailIsSandboxed(t *testing.T) {
 	c := catcher(t, t.TempDir())
 	c.send(t, "Subject: <script>alert(1)</script>\nContent-Type: text/html\n\n<script>alert(2)</script>", "ann@example.com")
 	id := c.list(t, "").Items[0].ID
@@ -241,7 +241,7 @@ func TestOnlyTheNewestAreKept(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereIs404AndNeverAFileElsewhere(t *testing.T) {
+func TestUnknownPathIs404AndNoFileOutsideIsServed(t *testing.T) {
 	c := catcher(t, t.TempDir())
 	for _, id := range []string{"0198c0de-0000-7000-8000-000000000000", "..%2f..%2fetc%2fpasswd", "x", "0198C0DE-0000-7000-8000-000000000000"} {
 		for _, path := range []string{"/api/messages/" + id, "/api/messages/" + id + "/raw", "/messages/" + id + "/html"} {

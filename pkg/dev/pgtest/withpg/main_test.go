@@ -6,7 +6,7 @@ import (
 	"fixdesk/pkg/dev/pgtest"
 )
 
-func TestTheCommandGetsAServerAndItsExitCodeIsKept(t *testing.T) {
+func TestCommandGetsAServerAndItsExitCodeIsReturned(t *testing.T) {
 	t.Setenv(pgtest.EnvURL, "")
 	for script, want := range map[string]int{
 		`test -n "$FIXDESK_TEST_DATABASE_URL"`: 0,
