@@ -1,8 +1,8 @@
 -- name: ReportTickets :many
--- What happened to tickets in a period, per day (UTC), per person and in
+-- Figures of the tickets in a period, per day (UTC), per person and in
 -- total; see the type Report for what is counted where. Medians and 90th
 -- percentiles are interpolated; they are 0 where nothing was measured.
-with happened as materialized (
+with changes as materialized (
     select e.id, e.ticket_id, e.actor_id, e.created_at,
            case when e.kind in ('created', 'accepted') then e.kind
                 when e.changes->'status'->>'to' = 'resolved' then 'resolved'
@@ -33,7 +33,7 @@ measured as (
                   and b.changes->'status'->>'from' in ('resolved', 'closed')
                   and ticket_is_active((b.changes->'status'->>'to')::ticket_status)),
                t.created_at))::float8 end as to_resolve
-    from happened h
+    from changes h
     join tickets t on t.id = h.ticket_id
 ),
 figures as (

@@ -40,8 +40,8 @@ func subcommand(args []string, group, want string) ([]string, error) {
 	return args[1:], nil
 }
 
-// admin makes an approved admin. The password is read from standard input, so that
-// it is in no process list and no shell history.
+// admin creates an approved admin. It reads the password from standard input, so
+// that it is in no process list and no shell history.
 func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
 	args, err := subcommand(args, "admin", "create")
 	if err != nil {
@@ -87,8 +87,8 @@ func ignoreHelp(err error) error {
 	return err
 }
 
-// keys makes the key file, or rotates it: the next key becomes the current
-// one, the current one stays in the JWKS as the previous.
+// keys creates the key file, or rotates it: the next key becomes the current
+// one, and the current one stays in the JWKS as the previous one.
 func keys(args []string, out, errOut io.Writer) error {
 	args, err := subcommand(args, "keys", "rotate")
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"fixdesk/services/crm/internal/app"
 )
 
-// asCommand makes this test binary run as the command, so that tests see the exit
-// code of a process.
+// asCommand is the variable by which this test binary runs as the command, so that
+// tests get the exit code of a process.
 const asCommand = "FIXDESK_TEST_AS_CRM"
 
 func TestMain(m *testing.M) {

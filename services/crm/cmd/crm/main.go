@@ -32,7 +32,7 @@ It is configured by environment variables:
 
 `
 
-// errUsage says that the command line was not understood.
+// errUsage is returned for an invalid command line.
 var errUsage = errors.New("not understood")
 
 func main() {
@@ -83,8 +83,7 @@ func withoutArguments(rest []string, fn func() error) error {
 	return fn()
 }
 
-// check reads the configuration, so that bad values are found before anything
-// is started.
+// check reads the configuration and reports invalid values.
 func check(errOut io.Writer) error {
 	_, err := app.LoadConfig()
 	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
@@ -110,13 +109,13 @@ func migrate(ctx context.Context, errOut io.Writer) error {
 	return a.Migrate(ctx)
 }
 
-// openDatabase is open for commands that need no signing keys.
+// openDatabase does the same as open, for commands that need no signing keys.
 func openDatabase(ctx context.Context, errOut io.Writer) (*app.App, error) {
 	return open(ctx, errOut, app.LoadDatabaseConfig, app.WithoutKeys())
 }
 
-// open makes the service from the environment, and warns of unknown variables with
-// its prefix.
+// open assembles the service from the environment, and warns of unknown variables
+// with its prefix.
 func open(ctx context.Context, errOut io.Writer, load func() (app.Config, error), options ...app.Option) (*app.App, error) {
 	c, err := load()
 	if err != nil {

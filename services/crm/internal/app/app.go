@@ -1,5 +1,5 @@
 // Package app assembles the CRM: configuration, pool, packages, loops, the
-// server, and the order in which they stop. It holds no rule of its own.
+// server, and the order in which they stop. It has no rules of its own.
 package app
 
 import (
@@ -34,7 +34,7 @@ import (
 // Version is set when a release is built.
 var Version = "dev"
 
-// The intervals of the loops, for work that no wake-up came for.
+// The intervals of the loops, for work without a wake-up.
 const (
 	backlogInterval = time.Second
 	purgeInterval   = 10 * time.Minute
@@ -56,7 +56,7 @@ type App struct {
 // answered equals what is stored.
 func Clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// Option changes what tests and single commands need otherwise.
+// Option changes the service for tests and for commands.
 type Option func(*parts)
 
 type parts struct {
@@ -75,7 +75,7 @@ func WithHashCost(c identity.HashCost) Option { return func(p *parts) { p.hashCo
 func WithClock(now func() time.Time) Option { return func(p *parts) { p.now = now } }
 
 // New opens the database and assembles the service; nothing runs yet.
-// Close it when it isn't run.
+// Call Close when it isn't run.
 func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*App, error) {
 	p := parts{now: Clock, hashCost: identity.DefaultHashCost, keys: openKeys}
 	for _, o := range options {
@@ -136,7 +136,7 @@ func (a *App) assemble(p parts, keys keySource) {
 func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 	return httpapi.New(httpapi.Config{
 		Title: "Fixdesk CRM", Version: Version,
-		Description: "Customers raise tickets, engineers fix them, admins see the whole life of each.",
+		Description: "Customers raise tickets, engineers fix them, admins see and manage all.",
 		Logger:      a.log, Registry: registry, Now: p.now,
 		Authenticate: a.users.Authenticate,
 		Principal:    func(ctx context.Context) string { return identity.PrincipalFrom(ctx).UserID.String() },
@@ -227,8 +227,8 @@ func (a *App) keyPurge(metrics *background.Metrics) *background.Loop {
 	})
 }
 
-// serviceToken mints the CRM's own tokens for the notification service, each
-// good for ten minutes and used for five.
+// serviceToken signs the CRM's own tokens for the notification service. Each is
+// valid for ten minutes and used for five.
 func serviceToken(signer *jwtauth.Signer, issuer string, now func() time.Time) func(context.Context) (string, error) {
 	const lifetime = 10 * time.Minute
 	cached := make(chan minted, 1)

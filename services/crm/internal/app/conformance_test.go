@@ -44,9 +44,9 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 		Header: func(i int, h http.Header) {
 			h.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255))
 		},
-		Away: func(id string) bool { return id == "list-ticket-notifications" }, // the notification service isn't there
+		Away: func(id string) bool { return id == "list-ticket-notifications" }, // the notification service is not running
 		Rare: func(id string) bool {
-			return id == "logout" || id == "change-password" || id == "list-ticket-notifications" // waits for the service that isn't there
+			return id == "logout" || id == "change-password" || id == "list-ticket-notifications" // tries the notification service, which is not running
 		},
 	})
 	if err != nil {
@@ -70,7 +70,7 @@ func (w *testEnv) allTokens() []string {
 	w.t.Helper()
 	w.newAdmin()
 	for persona, id := range w.ids { // an admin's request may have moved an account to another address
-		if _, err := w.sql.Exec(w.t.Context(), `update users set email = 'moved-' || id || '@desk.test' where email = $1 and id <> $2`, w.emails[persona], id); err != nil {
+		if _, err := w.sql.Exec(w.t.Context(), `update users set email = 'moved-' || id || '@fixdesk.test' where email = $1 and id <> $2`, w.emails[persona], id); err != nil {
 			w.t.Fatal(err)
 		}
 		if _, err := w.sql.Exec(w.t.Context(), `update users set email = $1 where id = $2`, w.emails[persona], id); err != nil {
@@ -79,7 +79,7 @@ func (w *testEnv) allTokens() []string {
 	}
 	for sql, argument := range map[string]any{
 		`delete from rate_limits where $1`: true,
-		`update users set password_hash = (select password_hash from users where email = $1) where email like '%@desk.test'`: w.emails["admin"],
+		`update users set password_hash = (select password_hash from users where email = $1) where email like '%@fixdesk.test'`: w.emails["admin"],
 	} {
 		if _, err := w.sql.Exec(w.t.Context(), sql, argument); err != nil {
 			w.t.Fatal(err)
@@ -95,13 +95,13 @@ func (w *testEnv) allTokens() []string {
 	return tokens
 }
 
-// known is what exists, by the names under which operations ask for it.
+// known has the values that exist, by the names of the operations' inputs.
 func (w *testEnv) known() map[string][]string {
 	w.t.Helper()
 	things := w.prepare()
 	admin := w.login("admin")
-	session := w.ask("POST", "/v1/auth/login", "", fmt.Sprintf(`{"email":%q,"password":%q}`, w.emails["stranger"], matrixPassword)).want(w.t, 200)
-	w.ask("POST", "/v1/auth/password/forgot", "", fmt.Sprintf(`{"email":%q}`, w.emails["stranger"])).want(w.t, 202)
+	session := w.ask("POST", "/v1/auth/login", "", fmt.Sprintf(`{"email":%q,"password":%q}`, w.emails["customer"], matrixPassword)).want(w.t, 200)
+	w.ask("POST", "/v1/auth/password/forgot", "", fmt.Sprintf(`{"email":%q}`, w.emails["customer"])).want(w.t, 202)
 	w.ask("POST", "/v1/auth/verify/resend", w.login("reporter"), "").want(w.t, 202)
 	var verification string
 	if err := w.sql.QueryRow(w.t.Context(), `select data->>'token' from outbox where kind = 'email_verification' and data ? 'token' order by id desc limit 1`).Scan(&verification); err != nil {
@@ -118,12 +118,12 @@ func (w *testEnv) known() map[string][]string {
 	return map[string][]string{
 		"id":          {things["ticket"], things["ticket"], things["ticket"], things["user"], missingID},
 		"get-user id": {things["user"], missingID}, "erase-user id": {things["user_id"], missingID}, "end-user-sessions id": {things["user_id"], missingID},
-		"export-user id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["stranger"], w.ids["engineer"], missingID},
+		"export-user id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["customer"], w.ids["engineer"], missingID},
 		"end-session id": {things["session"], missingID}, "retry-outbox-entry id": {things["outbox"], missingID},
 		"comment_id": {things["comment"]}, "delete-comment id": {things["ticket"], things["number"]},
 		"user_id":  {things["user_id"], things["user"], missingID},
 		"assignee": {"me", "none", w.ids["assignee"]}, "reporter": {"me", w.ids["reporter"]}, "engineer_id": {w.ids["assignee"], w.ids["engineer"], things["user"]},
-		"email":    {"new" + things["fresh"], w.emails["stranger"], w.emails["reporter"]},
+		"email":    {"new" + things["fresh"], w.emails["customer"], w.emails["reporter"]},
 		"password": {matrixPassword}, "current_password": {matrixPassword}, "new_password": {matrixPassword},
 		"refresh_token": {session.str("refresh_token")}, "token": {reset, verification}, "cursor": {more.str("next_cursor")},
 		"actor": {w.ids["reporter"]}, "object": {w.ids["reporter"]}, "q": {"canarytitle", "#" + things["number"]},

@@ -8,8 +8,8 @@ import (
 	"fixdesk/pkg/jwtauth"
 )
 
-// keySource is where the signing keys come from: a file that may change while
-// the service runs, or keys made up for this process.
+// keySource is the source of the signing keys: a file that may change while the
+// service runs, or keys generated for this process.
 type keySource struct {
 	set    func() *jwtauth.KeySet
 	source jwtauth.Source
@@ -27,7 +27,7 @@ func openKeys(c Config, now func() time.Time, log *slog.Logger) (keySource, erro
 	return keySource{set: file.Keys, source: file}, nil
 }
 
-// freshKeys makes keys that end with the process.
+// freshKeys generates keys for this process.
 func freshKeys(Config, func() time.Time, *slog.Logger) (keySource, error) {
 	keys, err := jwtauth.NewKeySet()
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 // personas call every route, in the order of the matrix's columns. The object
 // that the route is called for is the reporter's: their ticket, their session, their
 // account.
-var personas = []string{"anonymous", "suspended", "reporter", "stranger", "assignee", "engineer", "admin"}
+var personas = []string{"anonymous", "suspended", "reporter", "customer", "assignee", "engineer", "admin"}
 
 // route is one row of the matrix: the statuses by persona, a single one where
 // all get the same. query lists further queries to try for leaks.
@@ -78,7 +78,7 @@ var matrix = map[string]route{
 	"GET /v1/tickets/{id}/comments":            {want: "401 401 200 404 200 200 200"},
 	"POST /v1/tickets/{id}/comments":           {want: "401 401 201 404 201 201 201", body: `{"body":"Hello"}`},
 	"GET /v1/tickets/{id}/events":              {want: "401 401 200 404 200 200 200"},
-	"GET /v1/tickets/{id}/notifications":       {want: "401 401 403 403 503 503 503"}, // the notification service is away,
+	"GET /v1/tickets/{id}/notifications":       {want: "401 401 403 403 503 503 503"}, // the notification service is not running,
 	"GET /v1/reports/tickets":                  {want: "401 401 403 403 403 403 200"},
 	"GET /v1/events":                           {want: "401 401 200 200 200 200 200"},
 	"POST /v1/registrations/{user_id}/approve": {want: "401 401 403 403 403 403 200"},
@@ -94,7 +94,8 @@ var ticketQueries = []string{
 
 const matrixPassword = "a lamp in the hallway"
 
-// testEnv is the whole service with one of each persona and the reporter's objects.
+// testEnv is the whole service with a user of each persona and the reporter's
+// objects.
 type testEnv struct {
 	t      *testing.T
 	app    *app.App
@@ -134,7 +135,7 @@ func newTestEnv(t *testing.T) *testEnv {
 	w.newAdmin()
 	admin := w.login("admin")
 	for persona, role := range roles {
-		w.emails[persona] = persona + "@desk.test"
+		w.emails[persona] = persona + "@fixdesk.test"
 		w.ids[persona] = w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(
 			`{"name":"Canary %s","email":%q,"password":%q,"role":%q}`, persona, w.emails[persona], matrixPassword, role)).str("id")
 		if role == "engineer" {
@@ -146,12 +147,12 @@ func newTestEnv(t *testing.T) *testEnv {
 
 // roles are those of the personas who register.
 var roles = map[string]string{
-	"suspended": "customer", "reporter": "customer", "stranger": "customer", "assignee": "engineer", "engineer": "engineer",
+	"suspended": "customer", "reporter": "customer", "customer": "customer", "assignee": "engineer", "engineer": "engineer",
 }
 
 func (w *testEnv) newAdmin() {
 	w.t.Helper()
-	w.emails["admin"] = fmt.Sprintf("admin-%d@desk.test", w.cell)
+	w.emails["admin"] = fmt.Sprintf("admin-%d@fixdesk.test", w.cell)
 	if _, err := w.app.Users().CreateAdmin(context.Background(), w.emails["admin"], matrixPassword, "Admin"); err != nil {
 		w.t.Fatal(err)
 	}
@@ -194,7 +195,7 @@ func (w *testEnv) ask(method, path, token, body string) reply {
 	}
 	defer func() { _ = res.Body.Close() }()
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
-		return reply{status: res.StatusCode} // it would never end
+		return reply{status: res.StatusCode} // its body never ends
 	}
 	data, err := io.ReadAll(res.Body)
 	if err != nil {
@@ -220,7 +221,7 @@ func (w *testEnv) prepare() map[string]string {
 	comment := w.ask("POST", path+"/comments", reporter, `{"body":"canarycomment"}`).want(w.t, 201)
 	w.ask("POST", path+"/comments", admin, `{"body":"canaryinternal","internal":true}`).want(w.t, 201)
 	session := w.ask("GET", "/v1/me/sessions?limit=1", reporter, "").want(w.t, 200)
-	fresh := fmt.Sprintf("fresh-%d@desk.test", w.cell)
+	fresh := fmt.Sprintf("fresh-%d@fixdesk.test", w.cell)
 	pending := w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(`{"name":"Waiting","email":%q,"password":%q,"role":"engineer"}`, "p"+fresh, matrixPassword)).want(w.t, 201)
 	return map[string]string{
 		"ticket": ticket.str("id"), "comment": comment.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(),
@@ -264,7 +265,7 @@ func fill(template string, object map[string]string) string {
 func objectOf(method, path string) string {
 	switch {
 	case method == http.MethodDelete && path == "/v1/users/{id}":
-		return "user_id" // who is erased is gone for the next cell
+		return "user_id" // an erased user does not exist for the next cell
 	case strings.HasPrefix(path, "/v1/tickets/"):
 		return "ticket"
 	case strings.HasPrefix(path, "/v1/users/"):
@@ -286,10 +287,10 @@ const missingID = "01890000-0000-7000-8000-000000000000"
 // hidden are the words that must not reach a persona, by any route.
 func hidden(persona string) []string {
 	switch persona {
-	case "anonymous", "suspended", "stranger":
-		return []string{"canarytitle", "canarydescription", "canarycomment", "canaryinternal", "reporter@desk.test", "Canary reporter", "Canary assignee"}
+	case "anonymous", "suspended", "customer":
+		return []string{"canarytitle", "canarydescription", "canarycomment", "canaryinternal", "reporter@fixdesk.test", "Canary reporter", "Canary assignee"}
 	case "reporter":
-		return []string{"canaryinternal", "assignee@desk.test", "stranger@desk.test", "active_tickets", "candidates"}
+		return []string{"canaryinternal", "assignee@fixdesk.test", "customer@fixdesk.test", "active_tickets", "candidates"}
 	}
 	return []string{"argon2id"}
 }
@@ -322,7 +323,7 @@ func TestEveryRouteForEveryRoleAndOwner(t *testing.T) {
 		}
 		for i, persona := range personas {
 			object := read
-			if !strings.HasPrefix(op, "GET ") { // what one cell does must not change the next
+			if !strings.HasPrefix(op, "GET ") { // the change of one cell must not affect the next
 				object = w.prepare()
 			}
 			w.try(op, persona, want[i], object)
@@ -336,8 +337,8 @@ func without(list, other []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
 }
 
-// try is one cell: the status, no hidden word, and a foreign object that is
-// answered like a missing one.
+// try tests one cell: the answer has the status and no hidden word, and a foreign
+// object is answered like a missing one.
 func (w *testEnv) try(op, persona, want string, object map[string]string) {
 	w.t.Helper()
 	method, path, _ := strings.Cut(op, " ")
@@ -359,7 +360,7 @@ func (w *testEnv) try(op, persona, want string, object map[string]string) {
 			}
 		}
 	}
-	isStaff := persona == "assignee" || persona == "engineer" || persona == "admin" // who may see that it is there
+	isStaff := persona == "assignee" || persona == "engineer" || persona == "admin" // these may see that it exists
 	if strings.Contains(path, "{") && (want == "401" || want == "404" || want == "403" && !isStaff) {
 		missing := w.ask(method, withID(path, missingID), token, body)
 		if missing.text != got.text {
@@ -368,7 +369,7 @@ func (w *testEnv) try(op, persona, want string, object map[string]string) {
 	}
 }
 
-// The control: the search for hidden words finds them where they may be.
+// The control: the search for hidden words finds them where they are allowed.
 func TestControlMatrixDetectsALeak(t *testing.T) {
 	w := newTestEnv(t)
 	token, object := w.token("assignee"), w.prepare()

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The pages name the test behind each promise; each must exist.
+// TestPagesNameTestsThatExist checks that each test that a page names exists.
 func TestPagesNameTestsThatExist(t *testing.T) {
 	root := os.DirFS("../../../..")
 	exists := declaredTests(t, root)

@@ -73,7 +73,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// statusOf is 0 while nothing answers.
+// statusOf returns 0 while nothing answers.
 func statusOf(t *testing.T, url string) (status int, retryAfter string) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}

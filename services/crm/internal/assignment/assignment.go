@@ -1,10 +1,10 @@
-// Package assignment owns who gets a ticket: the engineers who can act, their
-// load, and every change of a ticket's assignee. Its functions work inside the
-// caller's transaction; the Backlog opens its own. It knows neither HTTP nor who
-// is permitted to ask.
+// Package assignment decides which engineer gets a ticket. It owns the engineers,
+// their load, and every change of a ticket's assignee. Its functions work inside
+// the caller's transaction; the Backlog opens its own. It has neither HTTP nor
+// permissions.
 //
-// An engineer can be assigned tickets while they have a row in the table
-// engineers that is not marked leaving. The database keeps the load in that row
+// A user can be assigned tickets while they have a row in the table engineers
+// that is not marked leaving. The database keeps the load in that row
 // equal to the number of active tickets (trigger tickets_load).
 package assignment
 
@@ -70,9 +70,9 @@ func TimeOfChange(now, last time.Time) time.Time {
 }
 
 // exclusions lists whom an offer excludes: first the reporter, the present
-// assignee and everybody who declined the ticket; then, when nobody else
-// remains, the reporter and the present assignee alone. A second list equal to
-// the first is omitted.
+// assignee and all who declined the ticket; then, when no engineer remains, only
+// the reporter and the present assignee. A second list equal to the first is
+// omitted.
 func exclusions(reporter uuid.UUID, assignee *uuid.UUID, decliners []uuid.UUID) [][]uuid.UUID {
 	always := []uuid.UUID{reporter}
 	if assignee != nil && *assignee != reporter {

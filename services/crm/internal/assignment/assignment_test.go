@@ -185,7 +185,7 @@ func TestFormerEngineerGetsNoTicketAndHandsTheirsOver(t *testing.T) {
 	active, closed := d.Raise(customer, "Printer", "It smokes"), d.Raise(customer, "Scanner", "It hums")
 	d.Patch(customer, closed, crmtest.Object{"status": "closed"}).Want(200)
 	leave(d, leaver, admin, "engineer", "suspended")
-	d.Exec(`update users set status = 'approved' where id = $1`, leaver.ID) // a request that was authenticated before
+	d.Exec(`update users set status = 'approved' where id = $1`, leaver.ID) // simulates a request that was authenticated before
 
 	if got := d.Raise(customer, "Phone", "It rings"); got.Assignee != nil {
 		t.Errorf("a new ticket went to %v", got.Assignee)
@@ -194,7 +194,7 @@ func TestFormerEngineerGetsNoTicketAndHandsTheirsOver(t *testing.T) {
 		t.Errorf("a reopened ticket stays with %v", got.Assignee)
 	}
 	d.Call(leaver, "POST", active.Path("/accept"), nil).Refused(403, "forbidden")
-	d.Call(admin, "POST", active.Path("/assign"), crmtest.Object{"engineer_id": leaver.ID}).Want(200) // theirs still: no change
+	d.Call(admin, "POST", active.Path("/assign"), crmtest.Object{"engineer_id": leaver.ID}).Want(200) // the present assignee: no change
 	d.Call(admin, "POST", closed.Path("/assign"), crmtest.Object{"engineer_id": leaver.ID}).Refused(422, "validation_failed")
 	if err := d.Try(func(q *crmdb.Queries) error {
 		return assignment.SetAvailable(context.Background(), q, leaver.ID, true, false)
@@ -268,8 +268,8 @@ func TestInterruptedHandOverIsResumed(t *testing.T) {
 	}
 }
 
-// createDuring raises tickets until handOver ends, and returns how long it took
-// and the slowest creation.
+// createDuring creates tickets until handOver ends, and returns its duration and
+// that of the slowest creation.
 func createDuring(d *crmtest.Env, customer crmtest.User, handOver func()) (took, slowest time.Duration, n int) {
 	done, begun := make(chan struct{}), time.Now()
 	var all sync.WaitGroup
@@ -293,7 +293,7 @@ func createDuring(d *crmtest.Env, customer crmtest.User, handOver func()) (took,
 
 func handOverFixture(t *testing.T) (d *crmtest.Env, customer, leaver crmtest.User) {
 	t.Helper()
-	d = crmtest.NewPatient(t, mount)
+	d = crmtest.NewWithLongTimeouts(t, mount)
 	admin := d.User("admin")
 	customer, leaver = d.User("customer"), d.Engineer()
 	for range 200 {
@@ -317,8 +317,8 @@ func TestHandOverDoesNotDelayCreations(t *testing.T) {
 	}
 }
 
-// The control: a hand-over in one transaction that locks every engineer holds
-// each creation up to its end.
+// The control: a hand-over in one transaction that locks every engineer delays
+// each creation to its end.
 func TestControlHandOverInOneTransactionDelaysCreations(t *testing.T) {
 	d, customer, leaver := handOverFixture(t)
 	took, slowest, _ := createDuring(d, customer, func() {

@@ -16,12 +16,12 @@ import (
 )
 
 // backlogBatch is how many tickets are listed at a time. Each is assigned in a
-// transaction of its own, so that no other assignment waits longer than for one.
+// transaction of its own, so that other assignments wait for one at most.
 const backlogBatch = 50
 
 // Backlog hands over the tickets of engineers who left or are away, and assigns
-// the tickets that wait. What is still to be done is in the database alone: a run
-// that was interrupted is resumed by the next one, on any replica.
+// the tickets that wait. Its state is in the database, so that the next run on any
+// replica resumes one that was interrupted.
 type Backlog struct {
 	pool    *pgxpool.Pool
 	now     func() time.Time
@@ -29,13 +29,13 @@ type Backlog struct {
 }
 
 // NewBacklog makes the job. changed is called after each commit, which may have
-// left events and notices to be published; it must not block.
+// written events and notices to be published; it must not block.
 func NewBacklog(pool *pgxpool.Pool, now func() time.Time, changed func()) *Backlog {
 	return &Backlog{pool: pool, now: now, changed: changed}
 }
 
-// RunOnce assigns at most one batch of each sort. again says that there may be
-// more to do at once. Tickets that others have locked are left to a later run.
+// RunOnce assigns at most one batch of hand-overs and one of waiting tickets.
+// again reports whether more may be due now. It skips tickets that are locked.
 func (b *Backlog) RunOnce(ctx context.Context) (again bool, err error) {
 	q := crmdb.New(b.pool)
 	for _, list := range []func(context.Context, int32) ([]uuid.UUID, error){q.AssignmentHandOverList, q.AssignmentWaitingList} {
@@ -102,7 +102,7 @@ func (b *Backlog) assignOne(ctx context.Context, q *crmdb.Queries, id uuid.UUID)
 	return true, err
 }
 
-// assignWaiting assigns a ticket that waits, to nobody who declined it.
+// assignWaiting assigns a waiting ticket to an engineer who did not decline it.
 func assignWaiting(ctx context.Context, q *crmdb.Queries, m Move) (bool, error) {
 	decliners, err := q.AssignmentDecliners(ctx, m.Ticket.ID)
 	if err != nil {

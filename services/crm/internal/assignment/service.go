@@ -16,11 +16,11 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-// ErrNoEngineer says that a user is no approved engineer.
+// ErrNoEngineer is returned for a user who is no approved engineer.
 var ErrNoEngineer = errors.New("not an approved engineer")
 
-// Ticket is what an assignment needs to know of a ticket. The caller holds its
-// row lock.
+// Ticket has the fields of a ticket that an assignment needs. The caller holds
+// its row lock.
 type Ticket struct {
 	ID           uuid.UUID
 	Number       int64
@@ -41,19 +41,19 @@ type Move struct {
 	Actor  *notice.Person // who made the change; nil for the system itself
 	Now    time.Time      // see TimeOfChange
 
-	// FormerGone: the present assignee may not see tickets any more, or has had
-	// nothing to do with this one for long. They are not notified.
+	// FormerGone is set when the present assignee is not to be notified: they may
+	// not see tickets any more, or the ticket was done.
 	FormerGone bool
 }
 
-// Offer assigns the ticket to the engineer who is next: never to its reporter or
-// its present assignee, and to nobody who declined it while others remain. It
-// returns the new assignee; nil when nobody is left, and then the ticket waits
-// for the Backlog. The caller has locked no engineer. While all who could be next
+// Offer assigns the ticket to the next engineer: never to its reporter or its
+// present assignee, and not to one who declined it while others remain. It
+// returns the new assignee, or nil when no engineer remains; the ticket then
+// waits for the Backlog. The caller has locked no engineer. While all candidates
 // are locked by others it waits, at most the lock timeout for each.
 //
 // A reopened ticket has no assignee in the database any more; the former one in m
-// is then for the event alone.
+// is then used only for the event.
 func Offer(ctx context.Context, q *crmdb.Queries, m Move) (*notice.Person, error) {
 	decliners, err := q.AssignmentDecliners(ctx, m.Ticket.ID)
 	if err != nil {
@@ -77,8 +77,8 @@ func Offer(ctx context.Context, q *crmdb.Queries, m Move) (*notice.Person, error
 	return nil, write(ctx, q, m, nil, Why{Cause: m.Cause, Rule: Rule, Reason: m.Reason}, effect{wantsEngineer: true})
 }
 
-// choose locks the engineer who is next, and former beside them; nil when nobody
-// is available outside of excluded.
+// choose locks the next engineer and former. It returns nil when no available
+// engineer remains outside of excluded.
 func choose(ctx context.Context, q *crmdb.Queries, excluded []uuid.UUID, former *uuid.UUID) (*notice.Person, Why, error) {
 	data, err := q.EngineerChoose(ctx, crmdb.EngineerChooseParams{Excluded: excluded, Former: former})
 	if err != nil {
@@ -97,9 +97,9 @@ func choose(ctx context.Context, q *crmdb.Queries, excluded []uuid.UUID, former 
 	return &chosen.Person, Why{Rule: Rule, Candidates: chosen.Candidates}, nil
 }
 
-// Assign gives the ticket to the engineer that a person chose; nil takes it from
-// the present one, and it then stays without an engineer until one accepts it or
-// is assigned. ErrNoEngineer: that user is no approved engineer.
+// Assign assigns the ticket to the engineer that a person chose, or unassigns it
+// for nil; it then stays without an engineer until one accepts it or is assigned.
+// The error is ErrNoEngineer for a user who is no approved engineer.
 func Assign(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) error {
 	if err := lock(ctx, q, m.Ticket.Assignee, to); err != nil {
 		return err
@@ -134,10 +134,10 @@ func Join(ctx context.Context, q *crmdb.Queries, engineerID uuid.UUID) error {
 	return nil
 }
 
-// Leave ends an engineer's part in the assignment at once: from this transaction
-// on they get no ticket and accept none. The Backlog, to be woken after the
+// Leave removes an engineer from the assignment: from this transaction on they
+// are assigned no ticket and accept none. The Backlog, to be woken after the
 // commit, hands their active tickets over. The caller has written the user's new
-// role or status in this transaction; actorID is who decided it.
+// role or status in this transaction; actorID is the user who decided it.
 func Leave(ctx context.Context, q *crmdb.Queries, engineerID, actorID uuid.UUID) error {
 	if err := q.EngineerLeave(ctx, crmdb.EngineerLeaveParams{UserID: engineerID, DecidedBy: actorID}); err != nil {
 		return fmt.Errorf("engineer leaves: %w", err)
@@ -148,10 +148,10 @@ func Leave(ctx context.Context, q *crmdb.Queries, engineerID, actorID uuid.UUID)
 	return nil
 }
 
-// SetAvailable marks an engineer as available or away. Who is away is assigned
-// nothing automatically; with handOver the Backlog, to be woken after the commit,
-// gives their active tickets to others. ErrNoEngineer: the user is no approved
-// engineer.
+// SetAvailable marks an engineer as available or away. An engineer who is away is
+// assigned no ticket automatically; with handOver the Backlog, to be woken after
+// the commit, assigns their active tickets to others. The error is ErrNoEngineer
+// for a user who is no approved engineer.
 func SetAvailable(ctx context.Context, q *crmdb.Queries, engineerID uuid.UUID, available, handOver bool) error {
 	var n int64
 	var err error

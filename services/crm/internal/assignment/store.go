@@ -20,7 +20,7 @@ const (
 	EventUnassigned = "unassigned"
 )
 
-// effect says what an assignment does to the ticket besides its assignee.
+// effect is what an assignment changes of the ticket besides its assignee.
 type effect struct {
 	keepStatus    bool // instead of taking it back to open
 	wantsEngineer bool // without an assignee, the ticket waits for one
@@ -74,7 +74,7 @@ func addEvent(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person, 
 	return nil
 }
 
-// notifyEngineers writes to the new and the former assignee, save the actor and
+// notifyEngineers notifies the new and the former assignee, except the actor and
 // a former assignee who may not see tickets any more.
 func notifyEngineers(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person) error {
 	var byName, toName string
@@ -85,7 +85,7 @@ func notifyEngineers(ctx context.Context, q *crmdb.Queries, m Move, to *notice.P
 		toName = to.Name
 	}
 	if to != nil && !same(to, m.Actor) {
-		// To the new assignee, only a person's choice has an author.
+		// The new assignee reads the author of a person's choice only.
 		chosenBy := byName
 		if m.Cause != Requested {
 			chosenBy = ""
@@ -106,8 +106,8 @@ func notifyEngineers(ctx context.Context, q *crmdb.Queries, m Move, to *notice.P
 	})
 }
 
-// notifyReporter writes to the reporter that the move changed the status, unless
-// they are the actor or were notified as an engineer.
+// notifyReporter notifies the reporter of a changed status, unless they are the
+// actor or were notified as an engineer.
 func notifyReporter(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person, status string) error {
 	audience, err := q.TicketAudience(ctx, m.Ticket.ID)
 	if err != nil {

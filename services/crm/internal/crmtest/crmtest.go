@@ -1,4 +1,4 @@
-// Package crmtest is what the tests of the CRM's packages share: a database with
+// Package crmtest has what the tests of the CRM's packages share: a database with
 // users, the real router, and requests to it. Only tests import it.
 package crmtest
 
@@ -62,9 +62,9 @@ func New(t testing.TB, mount Mount) *Env {
 	return On(t, pgtest.New(t, db.CRM, "crm/migrations"), mount)
 }
 
-// NewPatient makes an Env whose locks and statements have a minute, so that a
-// slow machine makes a concurrent test slow and not different.
-func NewPatient(t testing.TB, mount Mount) *Env {
+// NewWithLongTimeouts makes an Env whose lock and statement timeouts are a minute,
+// so that a concurrent test has the same result on a slow machine.
+func NewWithLongTimeouts(t testing.TB, mount Mount) *Env {
 	t.Helper()
 	pool, err := pg.Open(context.Background(), pgtest.NewURL(t, db.CRM, "crm/migrations"),
 		pg.Config{MaxConns: 20, LockTimeout: time.Minute, StatementTimeout: time.Minute, IdleInTransactionTimeout: time.Minute})
@@ -75,7 +75,7 @@ func NewPatient(t testing.TB, mount Mount) *Env {
 	return On(t, pool, mount)
 }
 
-// On makes an Env on a database.
+// On makes an Env on the given database.
 func On(t testing.TB, pool *pgxpool.Pool, mount Mount) *Env {
 	t.Helper()
 	d := &Env{TB: t, Pool: pool, Log: &bytes.Buffer{}}
@@ -104,10 +104,10 @@ func (d *Env) Authenticate(ctx context.Context, bearer string, allow []string) (
 	var p identity.Principal
 	row := d.Pool.QueryRow(ctx, `select id, name, email, role from users where id = $1 and status = 'approved'`, bearer)
 	if err := row.Scan(&p.UserID, &p.Name, &p.Email, &p.Role); err != nil {
-		return nil, errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "Who?").Because(err)
+		return nil, errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid.").Because(err)
 	}
 	if !slices.Contains(allow, string(p.Role)) {
-		return nil, errs.New(errs.Forbidden, errs.CodeForbidden, "No.")
+		return nil, errs.New(errs.Forbidden, errs.CodeForbidden, "The role is not allowed.")
 	}
 	return identity.WithPrincipal(ctx, p), nil
 }
@@ -182,7 +182,7 @@ func (d *Env) RunBacklog() {
 	}
 }
 
-// Try runs fn in a transaction, again after a lost race.
+// Try runs fn in a transaction, and repeats it as pg.Retry does.
 func (d *Env) Try(fn func(q *crmdb.Queries) error) error {
 	ctx := context.Background()
 	return pg.Retry(ctx, func() error {
@@ -190,7 +190,7 @@ func (d *Env) Try(fn func(q *crmdb.Queries) error) error {
 	})
 }
 
-// Do is Try that must succeed.
+// Do is Try, and fails the test on an error.
 func (d *Env) Do(fn func(q *crmdb.Queries) error) {
 	d.Helper()
 	if err := d.Try(fn); err != nil {
@@ -198,14 +198,14 @@ func (d *Env) Do(fn func(q *crmdb.Queries) error) {
 	}
 }
 
-// Suspend does what identity does when an admin suspends an engineer.
+// Suspend suspends an engineer as identity does.
 func (d *Env) Suspend(s, admin User) {
 	d.Helper()
 	d.Do(func(q *crmdb.Queries) error { return d.Leave(q, s, admin, "engineer", "suspended") })
 	d.RunBacklog()
 }
 
-// Leave ends an engineer's work with another role or status, as identity does.
+// Leave gives an engineer another role or status, as identity does.
 func (d *Env) Leave(q *crmdb.Queries, s, admin User, role, status string) error {
 	d.Exec(`update users set role = $2, status = $3 where id = $1`, s.ID, role, status)
 	return assignment.Leave(context.Background(), q, s.ID, admin.ID)
@@ -329,7 +329,7 @@ func (d *Env) Raise(who User, title, description string) Ticket {
 	return Parse[Ticket](d.Call(who, "POST", "/v1/tickets", Object{"title": title, "description": description}).Want(201))
 }
 
-// Read gives the ticket as the user sees it now.
+// Read returns the ticket as the user sees it now.
 func (d *Env) Read(who User, t Ticket) Ticket {
 	d.Helper()
 	return Parse[Ticket](d.Call(who, "GET", t.Path(""), nil).Want(200))
@@ -361,7 +361,7 @@ type Event struct {
 	Changes map[string]json.RawMessage
 }
 
-// Events gives the events of a ticket that the user may see.
+// Events returns the events of a ticket that the user may see.
 func (d *Env) Events(who User, t Ticket) []Event {
 	d.Helper()
 	return Parse[Page[Event]](d.Call(who, "GET", t.Path("/events?limit=100"), nil).Want(200)).Items
@@ -376,7 +376,7 @@ type Message struct {
 
 func (l Message) String() string { return l.Kind + " > " + strings.Join(l.To, ", ") }
 
-// Messages gives the notices since the last call, oldest first.
+// Messages returns the notices since the last call, oldest first.
 func (d *Env) Messages() []Message {
 	d.Helper()
 	rows, err := d.Pool.Query(context.Background(), `select id, kind, data from outbox where id > $1 order by id`, d.seen)
@@ -419,7 +419,7 @@ func (d *Env) WantNotices(what string, want ...string) {
 	}
 }
 
-// WrongLoads counts engineers whose load is not what a recount gives.
+// WrongLoads counts engineers whose load differs from a recount.
 const WrongLoads = `select count(*) from engineers e where e.active_tickets <>
 	(select count(*) from tickets t where t.assignee_id = e.user_id and ticket_is_active(t.status))`
 
@@ -438,7 +438,7 @@ func (d *Env) Eventually(what string, is func() bool) {
 	}
 }
 
-// Pair raises a ticket and says which of two engineers has it.
+// Pair creates a ticket and returns which of two engineers is its assignee.
 func (d *Env) Pair(reporter, a, b User) (ticket Ticket, has, other User) {
 	d.Helper()
 	ticket = d.Raise(reporter, "Printer", "It smokes")

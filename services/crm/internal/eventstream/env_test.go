@@ -235,7 +235,7 @@ func (l *client) next() receivedEvent {
 	return receivedEvent{}
 }
 
-// until gives the events up to and including the one that is wanted.
+// until returns the events up to and including the wanted one.
 func (l *client) until(wanted func(receivedEvent) bool) []receivedEvent {
 	l.Helper()
 	var events []receivedEvent
@@ -275,7 +275,7 @@ func (r *replica) comment(who crmtest.User, t crmtest.Ticket, text string, inter
 
 func closeIdleConnections(t testing.TB) { t.Cleanup(streamTransport.CloseIdleConnections) }
 
-// setTotal pretends that this many streams are open.
+// setTotal sets the number of streams that count as open.
 func (o *openStreams) setTotal(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

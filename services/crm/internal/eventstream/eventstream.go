@@ -13,21 +13,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// Position is the place of an event in the stream. Positions grow, with gaps; 0
-// is before the first event.
+// Position is the place of an event in the stream. Positions increase, with gaps;
+// 0 is before the first event.
 type Position int64
 
-// EventID is what a client keeps as its last event id: "4711-<uuid>" for an
-// event, "4711" for a place in the stream without one. Event decides where there
-// is one, so that a position which a restored backup gives a second time isn't
-// taken for the first. The releases that numbered by transaction had the same
-// form, with the nil UUID in ids without an event.
+// EventID is the last event id of a client: "4711-<uuid>" for an event, "4711"
+// for a position without one. Event takes precedence, since a restored backup can
+// assign a position a second time. The releases that numbered by transaction used
+// the same form, with the nil UUID in ids without an event.
 type EventID struct {
 	Number Position
 	Event  uuid.NullUUID
 }
 
-// String is the form that clients keep.
+// String is the form that clients get.
 func (id EventID) String() string {
 	number := strconv.FormatInt(int64(id.Number), 10)
 	if !id.Event.Valid {
@@ -36,7 +35,7 @@ func (id EventID) String() string {
 	return number + "-" + id.Event.UUID.String()
 }
 
-// ParseEventID reads what String wrote, byte for byte, and nothing else.
+// ParseEventID accepts exactly the output of String.
 func ParseEventID(s string) (EventID, bool) {
 	number, event, hasEvent := strings.Cut(s, "-")
 	n, err := strconv.ParseInt(number, 10, 64)

@@ -16,10 +16,10 @@ import (
 	"fixdesk/services/crm/internal/ticket"
 )
 
-// timing is how often a stream does what no event asks for.
+// timing has the intervals of a stream.
 type timing struct {
-	heartbeat time.Duration // so that proxies and clients see that it is alive
-	check     time.Duration // of the caller's session
+	heartbeat time.Duration // between two comments, which keep the connection open
+	check     time.Duration // between two checks of the caller's session
 	stall     time.Duration // how long a client may not read
 	retry     time.Duration // after which a client should connect again
 }
@@ -29,7 +29,7 @@ var defaultTiming = timing{heartbeat: 15 * time.Second, check: 4 * time.Second, 
 // Register mounts the event stream.
 func Register(api *httpapi.API, s *Service) {
 	httpapi.RegisterStream(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/events", ID: "stream-events", Tag: "tickets", Allow: ticket.Everybody,
+		Method: http.MethodGet, Path: "/v1/events", ID: "stream-events", Tag: "tickets", Allow: ticket.AllRoles,
 		Summary: "Changes of all tickets you may see, as they happen",
 		Description: "Server-sent events (WHATWG HTML): id is the place in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. " +
 			"Customers get the events of the tickets they reported, without what is internal; engineers and admins get all. " +
@@ -65,7 +65,7 @@ func (s *Service) open(ctx context.Context, in *streamInput) (httpapi.Stream, er
 		limit = maxStreamsStaff
 	}
 	return func(ctx context.Context, w *httpapi.StreamWriter) error {
-		// Counted here, where nothing can go wrong between the two.
+		// The stream is counted here, so that its end always uncounts it.
 		if err := s.admit(v.ID, limit); err != nil {
 			return err
 		}
@@ -89,8 +89,8 @@ func (s *Service) admit(account uuid.UUID, limit int) error {
 	return nil
 }
 
-// begin gives the position behind which a stream begins; the latest one for no
-// last event id.
+// begin returns the position behind which a stream begins; the latest one without
+// a last event id.
 func (s *Service) begin(ctx context.Context, last string) (Position, error) {
 	if last == "" {
 		return s.store.latest(ctx)
@@ -114,17 +114,17 @@ type stream struct {
 	viewer     ticket.Viewer
 	at         Position // all events up to here were sent
 	sent       Position // of the id that the client has; -1 for none
-	authorized bool     // at the last check; no event is sent without
+	authorized bool     // at the last check; otherwise no event is sent
 }
 
-// run sends the client what is new until one of the two goes away, or the caller
-// may no longer read.
+// run sends new events until the client or the service ends the stream, or the
+// caller may no longer read.
 func (c *stream) run(ctx context.Context) error {
-	c.writer.SetHeader("X-Accel-Buffering", "no") // nginx would hold the events back
+	c.writer.SetHeader("X-Accel-Buffering", "no") // stops nginx from buffering the events
 	if err := c.write(fmt.Appendf(nil, "retry: %d\n", c.service.timing.retry.Milliseconds())); err != nil {
 		return err
 	}
-	if err := c.beat(); err != nil {
+	if err := c.sendHeartbeat(); err != nil {
 		return err
 	}
 	heartbeat := time.NewTicker(c.service.timing.heartbeat)
@@ -140,7 +140,7 @@ func (c *stream) run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-w.next:
 		case <-heartbeat.C:
-			err = c.beat()
+			err = c.sendHeartbeat()
 		case <-check.C:
 			err = c.check(ctx)
 		}
@@ -151,13 +151,13 @@ func (c *stream) run(ctx context.Context) error {
 			return err
 		}
 	}
-	// So that the end of the answer reaches the client.
+	// The flush sends the end of the answer to the client.
 	return c.extendDeadline()
 }
 
-// send sends everything up to the end of the service's window, which it returns.
-// What is before the window comes from the database; without the database the
-// stream waits.
+// send sends all events up to the end of the service's window, which it returns.
+// It reads events before the window from the database, and waits while the
+// database is unavailable.
 func (c *stream) send(ctx context.Context) (*window, error) {
 	wrote := false
 	for {
@@ -199,8 +199,8 @@ func (c *stream) send(ctx context.Context) (*window, error) {
 
 var errNoLongerAllowed = errors.New("the caller may no longer read")
 
-// check asks whether the caller may still read. While that is unknown the
-// connection is kept and no event is sent.
+// check checks whether the caller may still read. While that is unknown, the
+// connection stays open and no event is sent.
 func (c *stream) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, jobTimeout)
 	defer cancel()
@@ -215,8 +215,8 @@ func (c *stream) check(ctx context.Context) error {
 	return nil
 }
 
-// beat shows that the stream is alive, and where it is.
-func (c *stream) beat() error {
+// sendHeartbeat sends a comment, with the id of the present position if it changed.
+func (c *stream) sendHeartbeat() error {
 	line := ": heartbeat\n\n"
 	if c.at != c.sent {
 		line = ": heartbeat\nid: " + EventID{Number: c.at}.String() + "\n\n"
@@ -236,7 +236,7 @@ func (c *stream) write(b []byte) error {
 	return err
 }
 
-// extendDeadline gives the client time to read what is written next.
+// extendDeadline sets the time within which the client must read the next write.
 func (c *stream) extendDeadline() error {
 	if err := c.writer.SetWriteDeadline(c.service.Now().Add(c.service.timing.stall)); err != nil {
 		return fmt.Errorf("set the write deadline: %w", err)

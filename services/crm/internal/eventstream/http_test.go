@@ -25,7 +25,7 @@ func commentOn(t crmtest.Ticket) func(receivedEvent) bool {
 	return func(e receivedEvent) bool { return e.kind == ticket.EventCommented && e.body.TicketID == t.ID }
 }
 
-// kinds names the events, save for assignments, whose number is not fixed.
+// kinds lists the kinds of the events, except assignments, whose number varies.
 func kinds(events []receivedEvent) []string {
 	var names []string
 	for _, e := range events {
@@ -85,7 +85,7 @@ func TestEachStreamHasExactlyWhatItsReaderMaySee(t *testing.T) {
 		}
 		t.Logf("%s has all after %s", name, events[len(events)-1].at.Sub(started))
 	}
-	// The control: what customers don't read is there to be read.
+	// The control: staff read what customers may not.
 	if data, err := json.Marshal(d.Events(admin, raised)); err != nil || !strings.Contains(string(data), "canary reason") {
 		t.Errorf("the admin reads %s, %v", data, err)
 	}
@@ -201,7 +201,7 @@ func TestUnknownLastEventIDIsRefused(t *testing.T) {
 	d.request(r.url+"/v1/events?last=1", admin, "").Refused(422, errs.CodeValidationFailed)
 
 	raised := d.Raise(d.User("customer"), "Printer", "It smokes")
-	// The header is what a client sets when it comes back to the same address.
+	// A client that connects again to the same address sets the header.
 	l := d.connect(r.url+"/v1/events?last_event_id="+ahead, admin.ID.String(), "0")
 	if e := l.next(); e.body.TicketID != raised.ID || e.kind != ticket.EventCreated {
 		t.Errorf("got %s", e.data)
@@ -249,7 +249,7 @@ func TestStreamsOfAnAccountAreLimited(t *testing.T) {
 		}
 		d.connect(r.url, d.User(role).ID.String(), "") // the control: another account
 		open[0].close()
-		d.Eventually("a closed stream makes room", func() bool {
+		d.Eventually("a stream can be opened after one was closed", func() bool {
 			l, answer := d.open(r.url, who.ID.String(), "")
 			defer l.close()
 			return answer.StatusCode == http.StatusOK

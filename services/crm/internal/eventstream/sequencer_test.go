@@ -27,8 +27,8 @@ import (
 
 const insertEvent = `insert into ticket_events (id, ticket_id, kind, created_at) values ($1, $2, 'updated', now())`
 
-// behindHorizon counts what the first release would have sent: the events of
-// transactions that began before all that are still open in the cluster.
+// behindHorizon counts the events that the first release would have sent: those
+// of transactions that began before all open ones of the cluster.
 const behindHorizon = `select count(*) from ticket_events where transaction_id < pg_snapshot_xmin(pg_current_snapshot())::xid8`
 
 // positioned lists the events that have a position, in order.
@@ -72,7 +72,7 @@ func TestEventThatCommitsLateGetsALaterPosition(t *testing.T) {
 	if got := l.next().body.ID; got != late {
 		t.Fatalf("got %s while %s was not committed, want %s", got, early, late)
 	}
-	// The control reads by id what is behind the last id that it saw.
+	// The control reads the events whose id is greater than the last one.
 	var last uuid.UUID
 	naive := func() []uuid.UUID {
 		ids := crmtest.List[uuid.UUID](d.Env, `select id from ticket_events where id > $1 order by id`, last)
@@ -228,8 +228,8 @@ func TestLagIsTheAgeOfTheOldestEventWithoutAPosition(t *testing.T) {
 	}
 }
 
-// until29 are the migrations of the database before positions.
-func until29(t *testing.T) fs.FS {
+// migrationsBefore30 are the migrations before event positions.
+func migrationsBefore30(t *testing.T) fs.FS {
 	t.Helper()
 	files := fstest.MapFS{}
 	entries, err := fs.ReadDir(db.CRM, "crm/migrations")
@@ -251,14 +251,14 @@ func until29(t *testing.T) fs.FS {
 
 func TestEventsOfTheFirstReleaseKeepTheirOrder(t *testing.T) {
 	t.Parallel()
-	pool := pgtest.New(t, until29(t), "crm/migrations")
+	pool := pgtest.New(t, migrationsBefore30(t), "crm/migrations")
 	ctx := context.Background()
 	for _, sql := range []string{
 		`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
 			values ('00000000-0000-0000-0000-000000000001', 'Ada', 'ada@example.com', '', 'x', 'customer', 'approved', now(), now())`,
 		`insert into tickets (id, title, description, reporter_id, created_at, updated_at)
 			values ('00000000-0000-0000-0000-000000000002', 'Printer', 'It smokes', '00000000-0000-0000-0000-000000000001', now(), now())`,
-		// More than one batch, and the times against the transactions.
+		// The events are more than one batch, with times against the order of the transactions.
 		`insert into ticket_events (id, ticket_id, kind, created_at, transaction_id)
 			select gen_random_uuid(), '00000000-0000-0000-0000-000000000002', 'updated', now() - n * interval '1 second', (n / 3)::text::xid8
 			from generate_series(1, 12000) n`,
@@ -323,7 +323,7 @@ func TestStreamResumesAfterDumpAndRestore(t *testing.T) {
 	if err := pg.Migrate(ctx, pool, db.CRM, "crm/migrations", discard); err != nil {
 		t.Fatal(err)
 	}
-	// The number of transactions is what the new cluster doesn't have.
+	// The new cluster has fewer transactions.
 	for range 200 {
 		if _, err := pool.Exec(ctx, `select pg_current_xact_id()`); err != nil {
 			t.Fatal(err)
@@ -364,8 +364,8 @@ func TestStreamResumesAfterDumpAndRestore(t *testing.T) {
 	if want := []uuid.UUID{second.ID, third.ID}; !slices.Equal(created, want) {
 		t.Errorf("after the restore come the creations of %v, want %v", created, want)
 	}
-	// The control is the order of the first release: it doesn't reach the events
-	// of the old cluster before the new one has as many transactions.
+	// The control is the order of the first release, by which the events of the old
+	// cluster are not read before the new one has as many transactions.
 	if n := crmtest.Get[int](d.Env, behindHorizon); n >= crmtest.Get[int](d.Env, `select count(*) from ticket_events`) {
 		t.Error("the control has all events, so this test shows nothing")
 	}

@@ -18,21 +18,21 @@ import (
 )
 
 const (
-	// readInterval is how often the database is asked while a stream is open and
-	// nothing was committed here: for the commits of other replicas.
+	// readInterval is how often the database is read without a wake-up while a
+	// stream is open, for the commits of other replicas.
 	readInterval = 250 * time.Millisecond
-	// readGap is the least time between two readings under many commits: events
-	// that come within it go out together, in one write to each stream.
+	// readGap is the least time between two reads under many commits. Events
+	// within it are sent together, in one write to each stream.
 	readGap = 100 * time.Millisecond
-	// sequenceInterval is how often the sequencer looks for events whose writer
-	// didn't wake it: a replica that was killed, or of an earlier release.
+	// sequenceInterval is how often the sequencer runs without a wake-up, for
+	// events of a killed replica or an earlier release.
 	sequenceInterval = 500 * time.Millisecond
-	// sequenceGap is the least time between two batches that nobody waits for.
+	// sequenceGap is the least time between two batches while no stream is open.
 	sequenceGap = 10 * time.Millisecond
 	jobTimeout  = 5 * time.Second
 
-	// catchUps is how many streams read what they missed from the database at
-	// the same time; the others wait, and the requests keep their connections.
+	// catchUps is how many streams read missed events from the database at the
+	// same time, so that requests have connections left; the others wait.
 	catchUps = 4
 
 	// lagUnknown is the age of a measurement from which on the lag is unknown.
@@ -43,7 +43,7 @@ const (
 type Config struct {
 	Pool *pgxpool.Pool
 	Now  func() time.Time
-	// Check tells whether the caller who opened a stream may still do so.
+	// Check reports whether the caller who opened a stream may still read it.
 	Check    func(context.Context, identity.Principal) error
 	Log      *slog.Logger
 	Registry prometheus.Registerer
@@ -51,8 +51,8 @@ type Config struct {
 }
 
 // Service sends each change of a ticket to the streams of this replica. One loop
-// gives events their positions, another reads what is new from the database,
-// once for all streams; a stream that is behind reads by itself what it missed.
+// assigns positions to events, another reads new events from the database, once
+// for all streams. A stream that is behind reads the events that it missed itself.
 type Service struct {
 	Config
 	store     store
@@ -60,13 +60,13 @@ type Service struct {
 	reader    *background.Loop
 	window    atomic.Pointer[window]
 	streams   openStreams
-	slots     chan struct{} // to catch up
+	slots     chan struct{} // limits catchUp
 	timing    timing
-	stale     bool // owned by the reader: no stream was open, the window is old
+	stale     bool // used only by the reader: no stream was open and the window is old
 	lag       atomic.Pointer[lag]
 }
 
-// lag is what the sequencer saw last.
+// lag is the last measurement of the sequencer.
 type lag struct {
 	at     time.Time
 	oldest time.Time // event without a position; zero for none
@@ -100,11 +100,11 @@ func NewService(c Config) *Service {
 	return s
 }
 
-// Wake makes the streams get what was committed now. It never blocks; call it
-// after a commit.
+// Wake starts the sequencing of new events now. It never blocks; call it after a
+// commit.
 func (s *Service) Wake() { s.sequencer.Wake() }
 
-// Run gives positions and reads new events until ctx ends.
+// Run assigns positions and reads new events until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	var jobs errgroup.Group
 	jobs.Go(func() error { return s.sequencer.Run(ctx) })
@@ -112,7 +112,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return jobs.Wait()
 }
 
-// sequence gives positions to one batch of events, and wakes the reader.
+// sequence assigns positions to one batch of events, and wakes the reader.
 func (s *Service) sequence(ctx context.Context) (again bool, err error) {
 	oldest, err := s.store.oldestWaiting(ctx)
 	if err != nil {
@@ -145,8 +145,8 @@ func (s *Service) lagSeconds() float64 {
 	return max(0, now.Sub(l.oldest).Seconds())
 }
 
-// read moves the window up to the latest event. After a time without streams it
-// begins anew: each stream has a position and reads by itself what is before it.
+// read extends the window to the latest event. After a time without streams it
+// starts a new window, since each stream reads the events before it itself.
 func (s *Service) read(ctx context.Context) (again bool, err error) {
 	if s.streams.count() == 0 {
 		s.stale = true
@@ -179,8 +179,8 @@ func (s *Service) publish(w *window) {
 	}
 }
 
-// catchUp reads a page of what a viewer missed, and the position up to which it
-// is complete.
+// catchUp reads a page of the events that a viewer missed, and the position up to
+// which it is complete.
 func (s *Service) catchUp(ctx context.Context, v ticket.Viewer, after Position) ([]*event, Position, error) {
 	select {
 	case <-ctx.Done():

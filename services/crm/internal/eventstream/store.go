@@ -34,8 +34,8 @@ func (s store) latest(ctx context.Context) (Position, error) {
 	return Position(position), nil
 }
 
-// resolve finds the position that a client's last event id means; false when it
-// is not one of this stream's.
+// resolve returns the position of a client's last event id; false when it is not
+// an id of this stream.
 func (s store) resolve(ctx context.Context, id EventID) (Position, bool, error) {
 	q := crmdb.New(s.pool)
 	var position int64
@@ -107,8 +107,8 @@ func (s store) pageOfReporter(ctx context.Context, reporter uuid.UUID, after, un
 	return encode(rows)
 }
 
-// sequence gives positions to the next events that have none, as the only one to
-// do so, and reports whether more are waiting.
+// sequence assigns positions to the next events that have none, under a lock, and
+// reports whether more are waiting.
 func (s store) sequence(ctx context.Context) (again bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		q := crmdb.New(tx)

@@ -59,7 +59,7 @@ func TestThousandStreamsGetAnEvent(t *testing.T) {
 	d.Eventually("the streams are gone", func() bool { return r.openStreams() == 0 })
 }
 
-// openStreams is how many streams the metrics say are open.
+// openStreams reads the number of open streams from the metrics.
 func (r *replica) openStreams() int {
 	r.Helper()
 	return int(r.gauge("event_streams_open"))
@@ -190,7 +190,7 @@ func TestIdleStreamSendsHeartbeatsWithItsPosition(t *testing.T) {
 		t.Errorf("%d heartbeats, %d events", l.beats(), len(l.events))
 	}
 	l.close()
-	// What came meanwhile is sent to a client with such an id, or the first.
+	// A client with such an id, or the first one, gets the events since.
 	own := d.Raise(customer, "Printer", "It smokes")
 	for _, last := range []string{l.lastID(), began} {
 		if e := d.connect(r.url, customer.ID.String(), last).next(); e.body.TicketID != own.ID {

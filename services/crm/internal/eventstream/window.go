@@ -9,7 +9,7 @@ import (
 	"fixdesk/services/crm/internal/ticket"
 )
 
-// event is an event in the form that the streams send, encoded once for all.
+// event is an event in the format of the streams, encoded once for all.
 type event struct {
 	position Position
 	reporter uuid.UUID // of the ticket
@@ -17,7 +17,7 @@ type event struct {
 	customer []byte // nil for what is internal
 }
 
-// visibleTo gives the form for a viewer; nil if they may not see the event.
+// visibleTo returns the form for a viewer; nil if they may not see the event.
 func (e *event) visibleTo(v ticket.Viewer) []byte {
 	switch {
 	case v.Staff():
@@ -30,14 +30,14 @@ func (e *event) visibleTo(v ticket.Viewer) []byte {
 
 func (e *event) size() int { return len(e.staff) + len(e.customer) }
 
-// The bounds of a window: a burst of changes, not a history.
+// The bounds of a window, which holds a burst of changes.
 const (
 	windowEvents = 4096
 	windowBytes  = 8 << 20
 )
 
 // window is the latest part of the stream: every event behind from, up to and
-// including to. It never changes; a newer one takes its place.
+// including to. It is immutable; a newer one replaces it.
 type window struct {
 	from, to Position
 	events   []*event
@@ -48,9 +48,9 @@ func newWindow(at Position) *window {
 	return &window{from: at, to: at, next: make(chan struct{})}
 }
 
-// since gives the events behind a position; false when the window begins later,
-// so that some could be missing. A position ahead of the window is possible:
-// another replica may have read further.
+// since returns the events behind a position; false when the window begins later,
+// so that some could be missing. A position may be ahead of the window when the
+// client read from another replica before.
 func (w *window) since(at Position) ([]*event, bool) {
 	if at < w.from {
 		return nil, false
@@ -59,8 +59,8 @@ func (w *window) since(at Position) ([]*event, bool) {
 	return w.events[first:], true
 }
 
-// extended gives the window with more events behind it, shortened at its
-// beginning to its bounds.
+// extended returns a window with the events appended, and cut at its beginning to
+// its bounds.
 func (w *window) extended(more []*event) *window {
 	if len(more) == 0 {
 		return w
@@ -75,7 +75,7 @@ func (w *window) extended(more []*event) *window {
 	if first > 0 {
 		longer.from = all[first-1].position
 	}
-	clear(all[:first]) // else they would be kept as long as the rest
+	clear(all[:first]) // frees the events while the array is in use
 	longer.events = all[first:]
 	return longer
 }

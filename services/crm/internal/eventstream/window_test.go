@@ -67,7 +67,7 @@ func TestWindowReturnsEventsBehindAPositionUnlessItBeginsLater(t *testing.T) {
 		{11, true, 2},
 		{13, true, 1},
 		{15, true, 0},
-		{99, true, 0}, // read further by another replica
+		{99, true, 0}, // another replica has read further
 	} {
 		events, ok := w.since(tc.from)
 		if ok != tc.ok || len(events) != tc.n {

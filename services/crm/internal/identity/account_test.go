@@ -181,9 +181,9 @@ func TestSessionsAreListedAndEndedOneByOne(t *testing.T) {
 	if list[0]["address"] == "" || list[0]["user_agent"] != "Go-http-client/1.1" {
 		t.Errorf("session: %v", list[0])
 	}
-	stranger := env.approved(RoleCustomer)
-	foreign := stranger.call("DELETE", "/v1/me/sessions/"+list[0]["id"].(string), nil, "X-Request-ID", "same").want(t, 404)
-	missing := stranger.call("DELETE", "/v1/me/sessions/"+uuid.NewString(), nil, "X-Request-ID", "same").want(t, 404)
+	otherCustomer := env.approved(RoleCustomer)
+	foreign := otherCustomer.call("DELETE", "/v1/me/sessions/"+list[0]["id"].(string), nil, "X-Request-ID", "same").want(t, 404)
+	missing := otherCustomer.call("DELETE", "/v1/me/sessions/"+uuid.NewString(), nil, "X-Request-ID", "same").want(t, 404)
 	if foreign.text != missing.text {
 		t.Errorf("a foreign session differs from a missing one:\n%s\n%s", foreign.text, missing.text)
 	}

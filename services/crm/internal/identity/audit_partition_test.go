@@ -32,7 +32,7 @@ func TestAuditIsDroppedByMonthAfterItsRetention(t *testing.T) {
 	}
 	maintain := func() {
 		t.Helper()
-		for _, err := range atOnce(3, func(int) error { return env.service.MaintainAudit(t.Context()) }) {
+		for _, err := range concurrently(3, func(int) error { return env.service.MaintainAudit(t.Context()) }) {
 			if err != nil {
 				t.Fatal(err)
 			}

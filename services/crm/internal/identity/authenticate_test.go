@@ -89,12 +89,12 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		m.Write(in)
 		return m.Sum(nil)
 	}
-	_, stranger, err := ed25519.GenerateKey(rand.Reader)
+	_, otherKey, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	strangerSigns := func(in []byte) []byte { return ed25519.Sign(stranger, in) }
-	jwk := map[string]any{"kty": "OKP", "crv": "Ed25519", "x": b64.EncodeToString(stranger.Public().(ed25519.PublicKey))}
+	otherSigner := func(in []byte) []byte { return ed25519.Sign(otherKey, in) }
+	jwk := map[string]any{"kty": "OKP", "crv": "Ed25519", "x": b64.EncodeToString(otherKey.Public().(ed25519.PublicKey))}
 	good := forge(t, header, claims, sign)
 	env.call("GET", "/v1/me", good, nil).want(t, 200) // the control: the forge makes good ones, too
 
@@ -107,7 +107,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"HS256 by public key":   forge(t, with(header, m{"alg": "HS256"}), claims, mac),
 		"EdDSA by HMAC":         forge(t, header, claims, mac),
 		"no signature":          forge(t, header, claims, nil),
-		"stranger's key":        forge(t, header, claims, strangerSigns),
+		"key of another issuer": forge(t, header, claims, otherSigner),
 		"expired":               forge(t, header, with(claims, m{"iat": now - 700, "exp": now - 1}), sign),
 		"no exp":                forge(t, header, with(claims, m{"exp": nil}), sign),
 		"exp as text":           forge(t, header, with(claims, m{"exp": "9999999999"}), sign),
@@ -135,9 +135,9 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"unknown kid":           forge(t, with(header, m{"kid": b64.EncodeToString(make([]byte, 32))}), claims, sign),
 		"kid is a path":         forge(t, with(header, m{"kid": "../../../../dev/null"}), claims, sign),
 		"kid is SQL":            forge(t, with(header, m{"kid": "' or '1'='1"}), claims, sign),
-		"embedded jwk":          forge(t, with(header, m{"jwk": jwk}), claims, strangerSigns),
-		"jku":                   forge(t, with(header, m{"jku": "http://127.0.0.1:1/jwks.json"}), claims, strangerSigns),
-		"x5u":                   forge(t, with(header, m{"x5u": "http://127.0.0.1:1/cert"}), claims, strangerSigns),
+		"embedded jwk":          forge(t, with(header, m{"jwk": jwk}), claims, otherSigner),
+		"jku":                   forge(t, with(header, m{"jku": "http://127.0.0.1:1/jwks.json"}), claims, otherSigner),
+		"x5u":                   forge(t, with(header, m{"x5u": "http://127.0.0.1:1/cert"}), claims, otherSigner),
 		"zip":                   forge(t, with(header, m{"zip": "DEF"}), claims, sign),
 		"re-spelt signature":    respell(good),
 		"padded":                good + "=",

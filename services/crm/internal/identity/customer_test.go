@@ -29,7 +29,7 @@ func TestEnsureCustomerMakesOneCustomerPerAddress(t *testing.T) {
 		id  uuid.UUID
 		err error
 	}
-	results := atOnce(10, func(int) result {
+	results := concurrently(10, func(int) result {
 		id, err := env.ensureCustomer("Ann@Example.com", "Ann Lee")
 		return result{id, err}
 	})

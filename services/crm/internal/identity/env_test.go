@@ -255,7 +255,7 @@ func (env *testEnv) register(role Role) (id, email string) {
 	env.t.Helper()
 	email = uuid.NewString() + "@fixdesk.test"
 	a := env.call("POST", "/v1/auth/register", "", map[string]any{
-		"name": "Somebody", "email": email, "password": goodPassword, "role": role,
+		"name": "Test User", "email": email, "password": goodPassword, "role": role,
 	}).want(env.t, 201)
 	return a.str("id"), email
 }
@@ -287,8 +287,8 @@ func (env *testEnv) exec(statement string, args ...any) {
 	}
 }
 
-// atOnce runs f n times at the same time and returns the results.
-func atOnce[T any](n int, f func(i int) T) []T {
+// concurrently runs f n times at the same time and returns the results.
+func concurrently[T any](n int, f func(i int) T) []T {
 	results := make([]T, n)
 	start := make(chan struct{})
 	var wg sync.WaitGroup

@@ -78,7 +78,7 @@ func TestConcurrentGuessesAreAnsweredUpToTheLimit(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	_, _, other := env.replica(cheap)
-	answers := atOnce(40, func(i int) int {
+	answers := concurrently(40, func(i int) int {
 		password := "not the password"
 		if i%8 == 7 {
 			password = goodPassword
@@ -109,7 +109,7 @@ func TestFiftyWrongGuessesAtOnceGetFiveAnswers(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	wrong := 0
-	for _, a := range atOnce(50, func(int) answer { return env.tryLogin(c.email, "not the password") }) {
+	for _, a := range concurrently(50, func(int) answer { return env.tryLogin(c.email, "not the password") }) {
 		if a.status == 401 {
 			wrong++
 		} else if a.status != 429 {
@@ -127,7 +127,7 @@ func TestFiftyWrongGuessesAtOnceGetFiveAnswers(t *testing.T) {
 func TestConcurrentRightPasswordsAllSucceed(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
-	for _, a := range atOnce(30, func(int) answer { return env.tryLogin(c.email, goodPassword) }) {
+	for _, a := range concurrently(30, func(int) answer { return env.tryLogin(c.email, goodPassword) }) {
 		a.want(t, 200)
 	}
 }

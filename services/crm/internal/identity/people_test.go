@@ -246,7 +246,7 @@ func TestLastAdminCannotBeErased(t *testing.T) {
 	others := []*caller{env.approved(RoleAdmin), env.approved(RoleAdmin)}
 	all := append([]*caller{env.admin}, others...)
 	won := 0
-	for _, a := range atOnce(len(all), func(i int) answer {
+	for _, a := range concurrently(len(all), func(i int) answer {
 		return all[i].call("DELETE", "/v1/users/"+all[(i+1)%len(all)].id, nil)
 	}) {
 		if a.status == 204 {

@@ -26,7 +26,7 @@ func trials() int {
 
 // inRaces runs f for each of the races, a few side by side.
 func inRaces(f func(i int)) {
-	atOnce(8, func(worker int) struct{} {
+	concurrently(8, func(worker int) struct{} {
 		for i := worker; i < races; i += 8 {
 			f(i)
 		}
@@ -69,7 +69,7 @@ func TestConcurrentDecisionsHaveOneWinner(t *testing.T) {
 		applicants = append(applicants, env.insertUser(t, fmt.Sprintf("race-%d@fixdesk.test", i), RoleAdmin, StatusPending))
 	}
 	inRaces(func(i int) {
-		outcomes := atOnce(4, func(n int) string {
+		outcomes := concurrently(4, func(n int) string {
 			if n%2 == 0 {
 				_, err := env.service.Approve(ctx, admins[n/2], applicants[i])
 				return codeOf(err)
@@ -95,7 +95,7 @@ func (env *testEnv) insertUser(t testing.TB, email string, role Role, status Sta
 	id := newID()
 	if _, err := env.pool.Exec(context.Background(),
 		`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
-		 values ($1, 'Somebody', $2, $2, '', $3, $4, now(), now())`, id, email, role, status); err != nil {
+		 values ($1, 'Test User', $2, $2, '', $3, $4, now(), now())`, id, email, role, status); err != nil {
 		t.Fatal(err)
 	}
 	if status == StatusPending {
@@ -118,7 +118,7 @@ func TestTwoAdminsWhoDemoteEachOtherHaveOneWinner(t *testing.T) {
 	}
 	for i := range races {
 		change := changes[i%len(changes)]()
-		outcomes := atOnce(2, func(n int) string {
+		outcomes := concurrently(2, func(n int) string {
 			who, whom := a, b
 			if n == 1 {
 				who, whom = b, a
@@ -145,7 +145,7 @@ func TestControlWithoutTheLockBothAdminsAreDemoted(t *testing.T) {
 	ctx := context.Background()
 	var bothLooked sync.WaitGroup
 	bothLooked.Add(2)
-	outcomes := atOnce(2, func(n int) error {
+	outcomes := concurrently(2, func(n int) error {
 		tx, err := env.pool.Begin(ctx)
 		if err != nil {
 			return err
@@ -171,7 +171,7 @@ func TestConcurrentRegistrationsOfOneAddressHaveOneWinner(t *testing.T) {
 	env := newTestEnv(t)
 	ctx := context.Background()
 	inRaces(func(i int) {
-		outcomes := atOnce(3, func(n int) string {
+		outcomes := concurrently(3, func(n int) string {
 			email := fmt.Sprintf("Race-%d@Fixdesk.test", i)
 			if n%2 == 0 {
 				email = fmt.Sprintf("race-%d@fixdesk.TEST", i)
@@ -198,7 +198,7 @@ func TestConcurrentRefreshesOfOneTokenHaveOneSuccessor(t *testing.T) {
 	ctx := context.Background()
 	inRaces(func(i int) {
 		token := env.openSession(t)
-		results := atOnce(4, func(int) string {
+		results := concurrently(4, func(int) string {
 			grant, err := env.service.Refresh(ctx, token, "")
 			if err != nil {
 				return codeOf(err)
@@ -288,7 +288,7 @@ func TestFiftyConcurrentRequestsHaveOneWinner(t *testing.T) {
 	second := env.approved(RoleAdmin)
 	id, _ := env.register(RoleEngineer)
 	won := map[int]int{}
-	for _, a := range atOnce(50, func(i int) answer {
+	for _, a := range concurrently(50, func(i int) answer {
 		url, token := []string{env.url, other}[i%2], []string{env.admin.access, second.access}[i/2%2]
 		return env.callAt(url, "POST", "/v1/registrations/"+id+"/"+[]string{"approve", "reject"}[i%2], token, nil)
 	}) {
@@ -298,7 +298,7 @@ func TestFiftyConcurrentRequestsHaveOneWinner(t *testing.T) {
 		t.Errorf("decisions by status: %v", won)
 	}
 	clear(won)
-	for _, a := range atOnce(50, func(i int) answer {
+	for _, a := range concurrently(50, func(i int) answer {
 		return env.callAt([]string{env.url, other}[i%2], "POST", "/v1/auth/register", "",
 			map[string]any{"name": "Ada", "email": "the-same@fixdesk.test", "password": goodPassword})
 	}) {
@@ -308,7 +308,7 @@ func TestFiftyConcurrentRequestsHaveOneWinner(t *testing.T) {
 		t.Errorf("registrations by status: %v", won)
 	}
 	clear(won)
-	for _, a := range atOnce(50, func(i int) answer {
+	for _, a := range concurrently(50, func(i int) answer {
 		by, whom := env.admin, second
 		if i%2 == 1 {
 			by, whom = second, env.admin

@@ -76,7 +76,7 @@ func TestConcurrentResetsWithOneTokenHaveOneWinner(t *testing.T) {
 		env.forgot(c.email).want(t, 202)
 		token := env.mailedToken(c.id)
 		won := 0
-		for _, a := range atOnce(10, func(int) answer { return env.reset(token, "another lamp in the hallway") }) {
+		for _, a := range concurrently(10, func(int) answer { return env.reset(token, "another lamp in the hallway") }) {
 			if a.status == 204 {
 				won++
 			} else if a.status != 401 {
@@ -115,12 +115,12 @@ func TestForgotQuotaIsSeparateForEachNetwork(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	mails := "select count(*) from outbox where kind = 'password_reset'"
-	stranger := []string{"X-Forwarded-For", freshAddress()}
+	otherNetwork := []string{"X-Forwarded-For", freshAddress()}
 	for range 4 {
-		env.forgot(c.email, stranger...).want(t, 202)
+		env.forgot(c.email, otherNetwork...).want(t, 202)
 	}
-	if n := env.count(mails); n != 3 { // the control: the stranger's own quota ends
-		t.Errorf("%d mails for the stranger", n)
+	if n := env.count(mails); n != 3 { // the control: the quota of the other network ends
+		t.Errorf("%d mails for the other network", n)
 	}
 	first := env.mailedToken(c.id)
 	env.forgot(c.email).want(t, 202)

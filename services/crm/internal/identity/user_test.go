@@ -83,7 +83,7 @@ func TestNobodyChangesTheirOwnRoleOrStatus(t *testing.T) {
 	}
 	c.call("PATCH", "/v1/me", `{"available":true}`).want(t, 422, "validation_failed")
 	c.call("PATCH", "/v1/me", `{"name":"x","hand_over":true}`).want(t, 422, "validation_failed")
-	if me := c.call("GET", "/v1/me", nil).want(t, 200); me.str("role") != "customer" || me.str("name") != "Somebody" || strings.Contains(me.text, "available") {
+	if me := c.call("GET", "/v1/me", nil).want(t, 200); me.str("role") != "customer" || me.str("name") != "Test User" || strings.Contains(me.text, "available") {
 		t.Errorf("me: %s", me.text)
 	}
 }
@@ -201,7 +201,7 @@ func TestAuditRecordsChangesAndIsAppendOnly(t *testing.T) {
 	}
 	approval := env.admin.call("GET", "/v1/audit?kind=registration_approved&actor="+env.admin.id, nil).want(t, 200).items(t)[0]
 	if approval["address"] != "192.0.2.44" || approval["request_id"] != "the-approval" ||
-		fmt.Sprint(approval["before"], approval["after"]) != "map[name:Somebody role:engineer status:pending] map[name:Somebody role:engineer status:approved]" {
+		fmt.Sprint(approval["before"], approval["after"]) != "map[name:Test User role:engineer status:pending] map[name:Test User role:engineer status:approved]" {
 		t.Errorf("the approval: %v", approval)
 	}
 	var own []string
@@ -238,7 +238,7 @@ func TestFirstAdminIsCreatedOnceAndNotChanged(t *testing.T) {
 	env := newTestEnv(t)
 	ctx := context.Background()
 	made := 0
-	for _, created := range atOnce(8, func(int) bool {
+	for _, created := range concurrently(8, func(int) bool {
 		created, err := env.service.EnsureAdmin(ctx, "First@fixdesk.test", goodPassword, "Admin")
 		if err != nil {
 			t.Error(err)

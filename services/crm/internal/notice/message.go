@@ -137,12 +137,18 @@ func (l mail) message(to []Person, subject string) Message {
 }
 
 // change shows one field before and after on a line, or as two quotes when it is
-// a text. Whom a ticket waited for, and why, is over when it has a new status.
+// a text. A removed blocked_reason is not shown, and waiting_for only for the
+// customer.
 func (l mail) change(c Change) mail {
 	label, from, to := capitalised(words(c.Field)), line(c.From), line(c.To)
 	switch c.Field {
-	case "waiting_for", "blocked_reason":
-		if to == "" || to == "other" {
+	case "waiting_for":
+		if to != "customer" {
+			return l
+		}
+		from, to = "", "the customer"
+	case "blocked_reason":
+		if to == "" {
 			return l
 		}
 	case "status", "priority":

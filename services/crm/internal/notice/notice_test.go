@@ -90,6 +90,21 @@ func TestEachMailReadsAsItsGolden(t *testing.T) {
 	}
 }
 
+func TestMailNamesWhomABlockedTicketWaitsForOnlyIfItIsTheCustomer(t *testing.T) {
+	for _, tc := range []struct{ from, to, line string }{
+		{"", "customer", "Waiting for: the customer\n"},
+		{"other", "customer", "Waiting for: the customer\n"},
+		{"", "other", ""}, {"customer", "other", ""}, {"customer", "", ""},
+	} {
+		m := notice.TicketChanged{Ticket: ticket, To: ada, Changes: []notice.Change{
+			{Field: "blocked_reason", To: "other"}, {Field: "waiting_for", From: tc.from, To: tc.to},
+		}}.Message(links)
+		if strings.Contains(m.Text, "Waiting for") != (tc.line != "") || !strings.Contains(m.Text, tc.line) || !strings.Contains(m.Text, "Blocked reason: other\n") {
+			t.Errorf("from %q to %q:\n%s", tc.from, tc.to, m.Text)
+		}
+	}
+}
+
 func TestNoMailNamesAnHTTPMethodOrAPathOfTheAPI(t *testing.T) {
 	for name, n := range mails {
 		m := n.Message(links)

@@ -12,23 +12,23 @@ import (
 var typed = []string{"evil title", "evil description", "evil name", "evil comment", "evil resolution", "evil reason", "evil field"}
 
 func TestUnverifiedRecipientGetsNumberAndLinkAlone(t *testing.T) {
-	stranger := notice.Person{ID: ada.ID, Name: "evil name", Email: "stranger@example.com", Unverified: true}
+	unverified := notice.Person{ID: ada.ID, Name: "evil name", Email: "unverified@example.com", Unverified: true}
 	about := notice.Ticket{ID: ticket.ID, Number: 42, Title: "evil title"}
 	verifiedOnly := notice.Links{PublicURL: links.PublicURL, VerifiedOnly: true}
 	for _, n := range []notice.Notice{
-		notice.TicketReceived{Ticket: about, To: stranger, Description: "evil description", AssigneeName: "evil name"},
-		notice.TicketAssigned{Ticket: about, To: stranger, ReporterName: "evil name", Description: "evil description", ByName: "evil name"},
-		notice.TicketUnassigned{Ticket: about, To: stranger, NewAssigneeName: "evil name", ByName: "evil name", Why: "evil reason"},
-		notice.TicketChanged{Ticket: about, To: stranger, ActorName: "evil name", Resolution: "evil resolution", LatestComment: "evil comment",
+		notice.TicketReceived{Ticket: about, To: unverified, Description: "evil description", AssigneeName: "evil name"},
+		notice.TicketAssigned{Ticket: about, To: unverified, ReporterName: "evil name", Description: "evil description", ByName: "evil name"},
+		notice.TicketUnassigned{Ticket: about, To: unverified, NewAssigneeName: "evil name", ByName: "evil name", Why: "evil reason"},
+		notice.TicketChanged{Ticket: about, To: unverified, ActorName: "evil name", Resolution: "evil resolution", LatestComment: "evil comment",
 			Changes: []notice.Change{{Field: "title", From: "evil field", To: "evil field"}}},
-		notice.TicketCommented{Ticket: about, To: stranger, ActorName: "evil name", Body: "evil comment"},
+		notice.TicketCommented{Ticket: about, To: unverified, ActorName: "evil name", Body: "evil comment"},
 	} {
 		m := n.Message(verifiedOnly)
 		whole := m.Subject + m.Text + m.HTML
 		if found := slices.IndexFunc(typed, func(s string) bool { return strings.Contains(whole, s) }); found >= 0 {
 			t.Errorf("%s has %q:\n%s", n.Kind(), typed[found], whole)
 		}
-		if !strings.Contains(m.Subject, "[Fixdesk #42]") || !strings.Contains(m.Text, links.PublicURL+"/tickets/42") || m.To[0] != stranger.Email || m.Thread == "" {
+		if !strings.Contains(m.Subject, "[Fixdesk #42]") || !strings.Contains(m.Text, links.PublicURL+"/tickets/42") || m.To[0] != unverified.Email || m.Thread == "" {
 			t.Errorf("%s: %+v", n.Kind(), m)
 		}
 		// The control: where verification is off, the same notice has the text.

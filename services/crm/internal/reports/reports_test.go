@@ -61,8 +61,8 @@ func times(count int, median, p90 float64) spreadBody {
 	return spreadBody{MedianSeconds: &median, P90Seconds: &p90, Count: count}
 }
 
-// happened writes an event; from and to are statuses, if any.
-func (d *testEnv) happened(raised uuid.UUID, when, kind string, who crmtest.User, from, to ticket.Status) {
+// addEvent writes an event; from and to are statuses, if any.
+func (d *testEnv) addEvent(raised uuid.UUID, when, kind string, who crmtest.User, from, to ticket.Status) {
 	d.Helper()
 	changes := []byte("{}")
 	if to != "" {
@@ -81,7 +81,7 @@ func (d *testEnv) raisedAt(when string, who crmtest.User) uuid.UUID {
 	id := uuid.Must(uuid.NewV7())
 	d.Exec(`insert into tickets (id, title, description, reporter_id, created_at, updated_at) values ($1, 'Printer', 'It smokes', $2, $3, $3)`,
 		id, who.ID, when)
-	d.happened(id, when, ticket.EventCreated, who, "", "")
+	d.addEvent(id, when, ticket.EventCreated, who, "", "")
 	return id
 }
 
@@ -91,28 +91,28 @@ func fixture(d *testEnv) (ada, bob, admin crmtest.User) {
 	ada, bob, admin = d.User("engineer"), d.User("engineer"), d.User("admin")
 
 	reopened := d.raisedAt("2026-03-01T10:00:00Z", customer)
-	d.happened(reopened, "2026-03-01T10:10:00Z", ticket.EventAccepted, ada, ticket.Open, ticket.InProgress) // 600 s
-	d.happened(reopened, "2026-03-01T10:20:00Z", ticket.EventStatusChanged, ada, ticket.InProgress, ticket.Blocked)
-	d.happened(reopened, "2026-03-01T10:20:00Z", ticket.EventCommented, ada, "", "")
-	d.happened(reopened, "2026-03-01T12:00:00Z", ticket.EventStatusChanged, ada, ticket.Blocked, ticket.Resolved) // 7,200 s
-	d.happened(reopened, "2026-03-02T09:00:00Z", ticket.EventReopened, customer, ticket.Resolved, ticket.Open)    // ada's
-	d.happened(reopened, "2026-03-02T09:30:00Z", ticket.EventAccepted, bob, ticket.Open, ticket.InProgress)       // not the first
-	d.happened(reopened, "2026-03-02T10:00:00Z", ticket.EventStatusChanged, bob, ticket.InProgress, ticket.Resolved)
-	d.happened(reopened, "2026-03-02T11:00:00Z", ticket.EventStatusChanged, customer, ticket.Resolved, ticket.Closed)
+	d.addEvent(reopened, "2026-03-01T10:10:00Z", ticket.EventAccepted, ada, ticket.Open, ticket.InProgress) // 600 s
+	d.addEvent(reopened, "2026-03-01T10:20:00Z", ticket.EventStatusChanged, ada, ticket.InProgress, ticket.Blocked)
+	d.addEvent(reopened, "2026-03-01T10:20:00Z", ticket.EventCommented, ada, "", "")
+	d.addEvent(reopened, "2026-03-01T12:00:00Z", ticket.EventStatusChanged, ada, ticket.Blocked, ticket.Resolved) // 7,200 s
+	d.addEvent(reopened, "2026-03-02T09:00:00Z", ticket.EventReopened, customer, ticket.Resolved, ticket.Open)    // ada's
+	d.addEvent(reopened, "2026-03-02T09:30:00Z", ticket.EventAccepted, bob, ticket.Open, ticket.InProgress)       // not the first
+	d.addEvent(reopened, "2026-03-02T10:00:00Z", ticket.EventStatusChanged, bob, ticket.InProgress, ticket.Resolved)
+	d.addEvent(reopened, "2026-03-02T11:00:00Z", ticket.EventStatusChanged, customer, ticket.Resolved, ticket.Closed)
 
 	overnight := d.raisedAt("2026-03-01T23:59:59Z", customer)
-	d.happened(overnight, "2026-03-02T00:29:59Z", ticket.EventAccepted, ada, ticket.Open, ticket.InProgress)          // 1,800 s
-	d.happened(overnight, "2026-03-03T00:00:00Z", ticket.EventStatusChanged, ada, ticket.InProgress, ticket.Resolved) // 86,401 s
+	d.addEvent(overnight, "2026-03-02T00:29:59Z", ticket.EventAccepted, ada, ticket.Open, ticket.InProgress)          // 1,800 s
+	d.addEvent(overnight, "2026-03-03T00:00:00Z", ticket.EventStatusChanged, ada, ticket.InProgress, ticket.Resolved) // 86,401 s
 
 	neverResolved := d.raisedAt("2026-03-03T08:00:00Z", ada)
-	d.happened(neverResolved, "2026-03-03T08:01:00Z", ticket.EventStatusChanged, ada, ticket.Open, ticket.Closed)
-	d.happened(neverResolved, "2026-03-03T08:02:00Z", ticket.EventReopened, admin, ticket.Closed, ticket.Open) // counts for no person
+	d.addEvent(neverResolved, "2026-03-03T08:01:00Z", ticket.EventStatusChanged, ada, ticket.Open, ticket.Closed)
+	d.addEvent(neverResolved, "2026-03-03T08:02:00Z", ticket.EventReopened, admin, ticket.Closed, ticket.Open) // counts for no person
 
 	old := d.raisedAt("2026-02-01T01:00:00Z", customer)
-	d.happened(old, "2026-02-28T23:59:59Z", ticket.EventAccepted, bob, ticket.Open, ticket.InProgress)
-	d.happened(old, "2026-03-03T01:00:00Z", ticket.EventStatusChanged, admin, ticket.InProgress, ticket.Resolved) // 30 days
-	d.happened(old, "2026-03-03T02:00:00Z", ticket.EventStatusChanged, admin, ticket.Resolved, ticket.InProgress) // the admin's
-	d.happened(old, "2026-03-03T03:00:00Z", ticket.EventStatusChanged, admin, ticket.InProgress, ticket.Resolved) // 3,600 s
+	d.addEvent(old, "2026-02-28T23:59:59Z", ticket.EventAccepted, bob, ticket.Open, ticket.InProgress)
+	d.addEvent(old, "2026-03-03T01:00:00Z", ticket.EventStatusChanged, admin, ticket.InProgress, ticket.Resolved) // 30 days
+	d.addEvent(old, "2026-03-03T02:00:00Z", ticket.EventStatusChanged, admin, ticket.Resolved, ticket.InProgress) // the admin's
+	d.addEvent(old, "2026-03-03T03:00:00Z", ticket.EventStatusChanged, admin, ticket.InProgress, ticket.Resolved) // 3,600 s
 	return ada, bob, admin
 }
 

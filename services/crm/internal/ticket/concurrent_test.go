@@ -205,7 +205,7 @@ const unassigned = `select count(*) from tickets t where t.assignee_id is null a
 		and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))`
 
 func TestLoadsEqualARecountAfterThousandsOfConcurrentSteps(t *testing.T) {
-	d := newPatientTestEnv(t)
+	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(5, 6)
 	n, seed, start := trials(t, 2000), rand.Uint64(), time.Now()
 	s.run(n, 40, seed)
@@ -248,10 +248,10 @@ const spread = `select max(active_tickets) - min(active_tickets) from engineers`
 func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 	for _, engineers := range []int{1, 3, 7, 30} {
 		t.Run(strconv.Itoa(engineers), func(t *testing.T) {
-			d := newPatientTestEnv(t)
+			d := newTestEnvWithLongTimeouts(t)
 			s := d.newLoad(5, engineers)
 			n, start := trials(t, 400), time.Now()
-			together(40, func(h int) bool {
+			concurrently(40, func(h int) bool {
 				r := rand.New(rand.NewPCG(1, uint64(h)))
 				for range n / 40 {
 					began := time.Now()
@@ -281,13 +281,13 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 
 // The control: whoever chooses without a lock chooses what the others choose.
 func TestControlChoiceWithoutALockSpreadsUnevenly(t *testing.T) {
-	d := newPatientTestEnv(t)
+	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(1, 7)
 	for range 10 {
-		chosen := together(10, func(int) uuid.UUID {
+		chosen := concurrently(10, func(int) uuid.UUID {
 			return crmtest.Get[uuid.UUID](d.Env, `select user_id from engineers order by active_tickets, last_assigned_at, user_id limit 1`)
 		})
-		together(10, func(i int) bool {
+		concurrently(10, func(i int) bool {
 			d.Exec(`insert into tickets (id, title, description, reporter_id, assignee_id, created_at, updated_at)
 				values (gen_random_uuid(), 'Printer', 'It smokes', $1, $2, now(), now())`, s.customers[0].ID, chosen[i])
 			return true
@@ -300,7 +300,7 @@ func TestControlChoiceWithoutALockSpreadsUnevenly(t *testing.T) {
 
 // A decline needs another engineer while creations keep each of them locked.
 func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
-	d := newPatientTestEnv(t)
+	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(5, 2)
 	stop := make(chan struct{})
 	var all sync.WaitGroup

@@ -68,7 +68,7 @@ func TestOnlyStaffSeeTheReportersAddress(t *testing.T) {
 
 func TestEveryRouteTakesATicketNumber(t *testing.T) {
 	d := newTestEnv(t)
-	customer, stranger, engineer, admin := d.User("customer"), d.User("customer"), d.Engineer(), d.User("admin")
+	customer, otherCustomer, engineer, admin := d.User("customer"), d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.Raise(customer, "Printer", "It smokes")
 	path := fmt.Sprintf("/v1/tickets/%d", ticket.Number)
 	if got := crmtest.Parse[crmtest.Ticket](d.Call(customer, "GET", path, nil).Want(200)); got.ID != ticket.ID {
@@ -86,8 +86,8 @@ func TestEveryRouteTakesATicketNumber(t *testing.T) {
 	d.Call(customer, "GET", path+"/events?limit=1", nil).Want(200)
 	d.Call(admin, "DELETE", path+"/comments/"+c.ID.String(), nil).Want(204)
 
-	missing := d.Call(stranger, "GET", "/v1/tickets/999999", nil, "X-Request-ID", "same").Refused(404, "not_found")
-	if foreign := d.Call(stranger, "GET", path, nil, "X-Request-ID", "same").Refused(404, "not_found"); foreign.Detail != missing.Detail {
+	missing := d.Call(otherCustomer, "GET", "/v1/tickets/999999", nil, "X-Request-ID", "same").Refused(404, "not_found")
+	if foreign := d.Call(otherCustomer, "GET", path, nil, "X-Request-ID", "same").Refused(404, "not_found"); foreign.Detail != missing.Detail {
 		t.Errorf("a foreign number says %q, a missing one %q", foreign.Detail, missing.Detail)
 	}
 	for _, bad := range []string{"0", "-1", "042", "+1", "99999999999999999999", "one", ticket.ID.String() + "0", strings.ReplaceAll(ticket.ID.String(), "-", "")} {
@@ -190,7 +190,7 @@ func TestTicketsAndCommentsOfACustomerAreLimitedPerHour(t *testing.T) {
 	key := []string{"Idempotency-Key", "k"}
 	ticket := crmtest.Parse[crmtest.Ticket](raise(customer, key...).Want(201))
 	raise(customer, key...).Want(201) // a repeated request is no other ticket
-	answers := together(20, func(int) crmtest.Response { return raise(customer) })
+	answers := concurrently(20, func(int) crmtest.Response { return raise(customer) })
 	if got := tally(answers); got["201"] != 2 || got["429 rate_limited"] != 18 {
 		t.Errorf("of 20 at once after the first: %v", got)
 	}
@@ -218,7 +218,7 @@ func TestTicketsAndCommentsOfACustomerAreLimitedPerHour(t *testing.T) {
 }
 
 func TestTimeOfAChangeIsReadAfterTheRowLock(t *testing.T) {
-	d := newPatientTestEnv(t)
+	d := newTestEnvWithLongTimeouts(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
 	ctx := context.Background()
@@ -284,10 +284,10 @@ const backwards = `select count(*) from (
 	where created_at < previous`
 
 func TestTimesNeverRunBackwardsUnderContention(t *testing.T) {
-	d := newPatientTestEnv(t)
+	d := newTestEnvWithLongTimeouts(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")
-	together(10, func(worker int) bool {
+	concurrently(10, func(worker int) bool {
 		for i := range trials(t, 6) {
 			if i%2 == 0 {
 				d.comment(customer, ticket, "Hello").Want(201)
@@ -299,7 +299,7 @@ func TestTimesNeverRunBackwardsUnderContention(t *testing.T) {
 	})
 	wantTimesForward(t, d)
 	// The control: events dated before the wait for the lock.
-	together(10, func(int) bool {
+	concurrently(10, func(int) bool {
 		now := d.Now()
 		d.Do(func(q *crmdb.Queries) error {
 			if _, err := q.TicketLock(context.Background(), ticket.ID); err != nil {

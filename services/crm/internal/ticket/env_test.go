@@ -21,10 +21,10 @@ func newTestEnv(t testing.TB) *testEnv {
 	return d
 }
 
-func newPatientTestEnv(t testing.TB) *testEnv {
+func newTestEnvWithLongTimeouts(t testing.TB) *testEnv {
 	t.Helper()
 	d := &testEnv{}
-	d.Env = crmtest.NewPatient(t, d.mount)
+	d.Env = crmtest.NewWithLongTimeouts(t, d.mount)
 	return d
 }
 

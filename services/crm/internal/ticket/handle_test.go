@@ -51,9 +51,9 @@ func TestDeclineOfAnAcceptedTicketOpensItAndNotifiesTheReporter(t *testing.T) {
 	if declined.Status != "open" || !declined.AssignedTo(second) {
 		t.Errorf("%+v", declined)
 	}
-	letters := d.Messages()
+	mails := d.Messages()
 	var to []string
-	for _, l := range letters {
+	for _, l := range mails {
 		to = append(to, l.String())
 		if slices.Contains(l.To, customer.Email) && strings.Contains(l.Text, "Ill") {
 			t.Error("the reporter reads the reason")

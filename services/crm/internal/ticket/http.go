@@ -16,7 +16,7 @@ import (
 
 // The roles that operations of tickets are for.
 var (
-	Everybody = []string{string(identity.RoleCustomer), string(identity.RoleEngineer), string(identity.RoleAdmin)}
+	AllRoles  = []string{string(identity.RoleCustomer), string(identity.RoleEngineer), string(identity.RoleAdmin)}
 	staff     = []string{string(identity.RoleEngineer), string(identity.RoleAdmin)}
 	engineers = []string{string(identity.RoleEngineer)}
 	Admins    = []string{string(identity.RoleAdmin)}
@@ -26,17 +26,17 @@ var (
 func Register(api *httpapi.API, s *Service) {
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: Everybody,
+		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles,
 		Summary:     "Raise a ticket",
 		Description: "An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available; never its reporter. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gives the first answer for 24 hours.",
 		Errors:      []string{errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
 	}, h.create)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: Everybody,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: AllRoles,
 		Summary: "Read a ticket", Errors: []string{errs.CodeNotFound},
 	}, h.get)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: Everybody,
+		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: AllRoles,
 		Summary:     "Edit a ticket or take it to another status",
 		Description: "Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, as to the status that it has already, answers with the ticket as it is.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeVersionMismatch, errs.CodeInvalidTransition, errs.CodeConflict},

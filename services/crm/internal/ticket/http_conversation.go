@@ -12,7 +12,7 @@ import (
 
 func registerConversation(api *httpapi.API, h handlers) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets/{id}/comments", ID: "create-comment", Tag: "tickets", Status: http.StatusCreated, Allow: Everybody,
+		Method: http.MethodPost, Path: "/v1/tickets/{id}/comments", ID: "create-comment", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles,
 		Summary:     "Comment on a ticket",
 		Description: "Internal comments are for engineers and admins alone, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gives the first answer for 24 hours.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeConflict, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
@@ -24,11 +24,11 @@ func registerConversation(api *httpapi.API, h handlers) {
 		Errors:      []string{errs.CodeNotFound},
 	}, h.removeComment)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}/comments", ID: "list-comments", Tag: "tickets", Allow: Everybody,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}/comments", ID: "list-comments", Tag: "tickets", Allow: AllRoles,
 		Summary: "Comments on a ticket, newest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, h.comments)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}/events", ID: "list-events", Tag: "tickets", Allow: Everybody,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}/events", ID: "list-events", Tag: "tickets", Allow: AllRoles,
 		Summary: "The life of a ticket, oldest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, h.events)
 }

@@ -128,20 +128,20 @@ func TestMailOfAChangeHasItsFieldsItsActorAndTheLatestComment(t *testing.T) {
 	d.Call(engineer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "SECRET", "internal": true}).Want(201)
 	d.Messages()
 	d.Patch(engineer, ticket, crmtest.Object{"status": "blocked"}).Want(200)
-	letters := d.Messages()
-	if len(letters) != 1 {
-		t.Fatalf("%d letters", len(letters))
+	mails := d.Messages()
+	if len(mails) != 1 {
+		t.Fatalf("%d mails", len(mails))
 	}
 	for _, words := range []string{"in progress", "blocked", engineer.Name, "We wait for a part", fmt.Sprint("/tickets/", ticket.Number)} {
-		if !strings.Contains(letters[0].Text, words) {
-			t.Errorf("the mail doesn't say %q:\n%s", words, letters[0].Text)
+		if !strings.Contains(mails[0].Text, words) {
+			t.Errorf("the mail doesn't say %q:\n%s", words, mails[0].Text)
 		}
 	}
-	if strings.Contains(letters[0].Text+letters[0].HTML, "SECRET") {
+	if strings.Contains(mails[0].Text+mails[0].HTML, "SECRET") {
 		t.Error("the mail quotes an internal comment")
 	}
-	if letters[0].Thread != "ticket-"+ticket.ID.String() {
-		t.Errorf("thread %q", letters[0].Thread)
+	if mails[0].Thread != "ticket-"+ticket.ID.String() {
+		t.Errorf("thread %q", mails[0].Thread)
 	}
 }
 
@@ -208,23 +208,23 @@ func TestResolvingWithoutAResolutionIsRefusedByThatField(t *testing.T) {
 
 func TestUserWithoutAPartInTheTicketChangesNothing(t *testing.T) {
 	d := newTestEnv(t)
-	customer, stranger, engineer, bystander := d.User("customer"), d.User("customer"), d.Engineer(), d.Engineer()
+	customer, otherCustomer, engineer, otherEngineer := d.User("customer"), d.User("customer"), d.Engineer(), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
 	if !ticket.AssignedTo(engineer) {
-		engineer, bystander = bystander, engineer
+		engineer, otherEngineer = otherEngineer, engineer
 	}
 	missing := crmtest.Ticket{ID: uuid.Must(uuid.NewV7())}
 	for path, body := range map[string]any{"": crmtest.Object{"title": "x"}, "/comments": crmtest.Object{"body": "x"}} {
 		method := map[bool]string{true: "PATCH", false: "POST"}[path == ""]
-		got := d.Call(stranger, method, ticket.Path(path), body, "X-Request-ID", "same")
-		want := d.Call(stranger, method, missing.Path(path), body, "X-Request-ID", "same").Want(404)
+		got := d.Call(otherCustomer, method, ticket.Path(path), body, "X-Request-ID", "same")
+		want := d.Call(otherCustomer, method, missing.Path(path), body, "X-Request-ID", "same").Want(404)
 		if got.Code != 404 || string(got.Body) != string(want.Body) {
 			t.Errorf("%s %s: %d %s", method, path, got.Code, got.Body)
 		}
 	}
-	d.Patch(bystander, ticket, crmtest.Object{"title": "x"}).Refused(403, "forbidden")
-	d.Call(bystander, "POST", ticket.Path("/accept"), nil).Refused(403, "forbidden")
-	d.Call(bystander, "POST", ticket.Path("/decline"), crmtest.Object{"reason": "x"}).Refused(403, "forbidden")
+	d.Patch(otherEngineer, ticket, crmtest.Object{"title": "x"}).Refused(403, "forbidden")
+	d.Call(otherEngineer, "POST", ticket.Path("/accept"), nil).Refused(403, "forbidden")
+	d.Call(otherEngineer, "POST", ticket.Path("/decline"), crmtest.Object{"reason": "x"}).Refused(403, "forbidden")
 	d.Call(customer, "POST", ticket.Path("/accept"), nil).Refused(403, "forbidden")
 	d.Call(customer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "x", "internal": true}).Refused(403, "forbidden")
 	d.Call(engineer, "POST", ticket.Path("/assign"), crmtest.Object{"engineer_id": nil}).Refused(403, "forbidden")

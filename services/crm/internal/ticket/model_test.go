@@ -50,8 +50,8 @@ func (m *model) load(id uuid.UUID) int {
 	return n
 }
 
-// give assigns the ticket to the engineer who is next outside of excluded.
-func (m *model) give(t *modelTicket, excluded ...uuid.UUID) bool {
+// assignNext assigns the ticket to the engineer who is next outside of excluded.
+func (m *model) assignNext(t *modelTicket, excluded ...uuid.UUID) bool {
 	var next []*modelEngineer
 	for _, e := range m.engineers {
 		if e.available && !slices.Contains(excluded, e.id) {
@@ -64,29 +64,29 @@ func (m *model) give(t *modelTicket, excluded ...uuid.UUID) bool {
 	slices.SortFunc(next, func(a, b *modelEngineer) int {
 		return cmp.Or(cmp.Compare(m.load(a.id), m.load(b.id)), cmp.Compare(a.assigned, b.assigned), bytes.Compare(a.id[:], b.id[:]))
 	})
-	m.take(t, next[0].id)
+	m.setAssignee(t, next[0].id)
 	return true
 }
 
-func (m *model) take(t *modelTicket, id uuid.UUID) {
+func (m *model) setAssignee(t *modelTicket, id uuid.UUID) {
 	m.clock++
 	t.assignee, t.waiting = id, false
 	m.engineers[id].assigned = m.clock
 }
 
-// offer takes the ticket from its assignee to the next, or lets it wait.
+// offer assigns the ticket to the next engineer, or lets it wait.
 func (m *model) offer(t *modelTicket) {
 	was := t.assignee
 	t.status, t.assignee, t.version = "open", uuid.Nil, t.version+1
-	if !m.give(t, append(slices.Clone(t.declined), was)...) && !m.give(t, was) {
+	if !m.assignNext(t, append(slices.Clone(t.declined), was)...) && !m.assignNext(t, was) {
 		t.waiting = true
 	}
 }
 
-// drain gives waiting tickets, oldest first, to who didn't decline them.
+// drain assigns waiting tickets, oldest first, to engineers who did not decline them.
 func (m *model) drain() {
 	for _, t := range m.tickets {
-		if t.waiting && m.give(t, t.declined...) {
+		if t.waiting && m.assignNext(t, t.declined...) {
 			t.version++
 		}
 	}
@@ -128,7 +128,7 @@ func (m *model) step(t *modelTicket, who crmtest.User, to string) int {
 	if m.engineers[was] == nil {
 		m.offer(t)
 	} else {
-		m.take(t, was)
+		m.setAssignee(t, was)
 	}
 	return 200
 }
@@ -141,7 +141,7 @@ func (m *model) accept(t *modelTicket, e crmtest.User) int {
 		return 403
 	}
 	if t.assignee == uuid.Nil {
-		m.take(t, e.ID)
+		m.setAssignee(t, e.ID)
 	}
 	t.status, t.version = "in_progress", t.version+1
 	return 200
@@ -172,7 +172,7 @@ func (m *model) assign(t *modelTicket, to uuid.UUID) int {
 	case m.engineers[to] == nil:
 		return 422
 	default:
-		m.take(t, to)
+		m.setAssignee(t, to)
 	}
 	t.version++
 	return 200
@@ -230,7 +230,7 @@ func (x *experiment) one() {
 		what += fmt.Sprintf("assign %v", to)
 		want, got = x.assign(t, id), x.Call(x.admin, "POST", t.body.Path("/assign"), crmtest.Object{"engineer_id": to}).Code
 	default:
-		what += x.comesOrGoes(e)
+		what += x.changeEngineer(e)
 	}
 	x.log = append(x.log, what)
 	if got != want {
@@ -241,13 +241,13 @@ func (x *experiment) one() {
 func (x *experiment) create() {
 	reporter := x.customers[x.r.IntN(len(x.customers))]
 	t := &modelTicket{body: x.Raise(reporter, "Printer", "It smokes"), reporter: reporter, status: "open", version: 1}
-	t.waiting = !x.give(t)
+	t.waiting = !x.assignNext(t)
 	x.tickets = append(x.tickets, t)
 	x.log = append(x.log, fmt.Sprintf("create #%d", t.body.Number))
 }
 
-// comesOrGoes moves an engineer in or out, or away and back.
-func (x *experiment) comesOrGoes(e crmtest.User) string {
+// changeEngineer lets an engineer join or leave, or be away or available.
+func (x *experiment) changeEngineer(e crmtest.User) string {
 	ctx := context.Background()
 	known := x.engineers[e.ID]
 	switch {

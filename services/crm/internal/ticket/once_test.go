@@ -12,8 +12,8 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// together runs n functions that start at once and returns what they answered.
-func together[T any](n int, fn func(i int) T) []T {
+// concurrently runs n functions that start at once and returns what they answered.
+func concurrently[T any](n int, fn func(i int) T) []T {
 	results, start := make([]T, n), make(chan struct{})
 	var all sync.WaitGroup
 	for i := range n {
@@ -138,12 +138,12 @@ func TestFiftyConcurrentCreationsWithOneKeyCreateOneTicket(t *testing.T) {
 	send := func(int) crmtest.Response {
 		return d.Call(customer, "POST", "/v1/tickets", crmtest.Object{"title": "Printer", "description": "It smokes"}, "Idempotency-Key", "k")
 	}
-	wantOneAnswer(t, together(50, send))
+	wantOneAnswer(t, concurrently(50, send))
 	ids := crmtest.List[string](d.Env, `select id::text from tickets`)
 	if len(ids) != 1 {
 		t.Fatalf("%d tickets", len(ids))
 	}
-	wantOneAnswer(t, together(50, func(int) crmtest.Response {
+	wantOneAnswer(t, concurrently(50, func(int) crmtest.Response {
 		return d.Call(customer, "POST", "/v1/tickets/"+ids[0]+"/comments", crmtest.Object{"body": "Hello"}, "Idempotency-Key", "c")
 	}))
 	if n := crmtest.Get[int](d.Env, `select count(*) from ticket_comments`); n != 1 {

@@ -23,7 +23,7 @@ func TestFiftyConcurrentAcceptsHaveOneWinner(t *testing.T) {
 	for i := range engineers {
 		engineers[i] = d.Engineer()
 	}
-	wantTally(t, "accepting", together(50, func(i int) crmtest.Response {
+	wantTally(t, "accepting", concurrently(50, func(i int) crmtest.Response {
 		return d.Call(engineers[i], "POST", ticket.Path("/accept"), nil)
 	}), map[string]int{"200": 1, "409 already_accepted": 49})
 	if n := crmtest.Get[int](d.Env, `select count(*) from ticket_events where kind = 'accepted'`); n != 1 {
@@ -39,7 +39,7 @@ func TestTwoEditsWithTheSameIfMatchHaveOneWinner(t *testing.T) {
 	customer, admin := d.User("customer"), d.User("admin")
 	for range 20 {
 		ticket := d.Raise(customer, "Printer", "It smokes")
-		wantTally(t, "editing", together(2, func(i int) crmtest.Response {
+		wantTally(t, "editing", concurrently(2, func(i int) crmtest.Response {
 			return d.Patch([]crmtest.User{customer, admin}[i], ticket, crmtest.Object{"title": []string{"A", "B"}[i]}, "If-Match", `"1"`)
 		}), map[string]int{"200": 1, "412 version_mismatch": 1})
 		if after := d.Read(customer, ticket); after.Version != 2 {
@@ -53,7 +53,7 @@ func TestFiftyConcurrentClosesAreOneChange(t *testing.T) {
 	customer, admin, engineer := d.User("customer"), d.User("admin"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
 	together50 := func(status string) {
-		wantTally(t, status, together(50, func(i int) crmtest.Response {
+		wantTally(t, status, concurrently(50, func(i int) crmtest.Response {
 			return d.Patch([]crmtest.User{customer, admin}[i%2], ticket, crmtest.Object{"status": status})
 		}), map[string]int{"200": 50})
 	}
@@ -75,7 +75,7 @@ func TestConcurrentDeclineAndAcceptHaveOneWinner(t *testing.T) {
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	for range 20 {
 		ticket, has, other := d.Pair(customer, a, b)
-		answers := together(2, func(i int) crmtest.Response {
+		answers := concurrently(2, func(i int) crmtest.Response {
 			if i == 0 {
 				return d.Call(has, "POST", ticket.Path("/accept"), nil)
 			}

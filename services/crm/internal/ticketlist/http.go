@@ -21,19 +21,19 @@ import (
 func Register(api *httpapi.API, s *Service) {
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.Everybody,
+		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles,
 		Summary:     "List and search tickets",
 		Description: "Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export gives the whole filtered list as CSV.",
 		Errors:      []string{errs.CodeInvalidCursor},
 	}, h.list)
 	httpapi.RegisterStream(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/export", ID: "export-tickets", Tag: "tickets", Allow: ticket.Everybody,
+		Method: http.MethodGet, Path: "/v1/tickets/export", ID: "export-tickets", Tag: "tickets", Allow: ticket.AllRoles,
 		Summary: "A filtered list of tickets as CSV",
 		Description: "RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. " +
 			"Each ticket comes once, as it is when it is read; one that changes meanwhile can come after all others. The connection breaks when you may no longer read.",
 	}, "text/csv", h.export)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: ticket.Everybody,
+		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: ticket.AllRoles,
 		Summary:     "Totals of a filtered list, by status, priority and assignee",
 		Description: "Of a search the newest 1,000 matches are counted; complete says whether that is all.",
 	}, h.counts)

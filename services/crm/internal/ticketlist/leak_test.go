@@ -25,7 +25,7 @@ func customerReads(t crmtest.Ticket) []string {
 
 func TestNoRouteShowsACustomerWhatIsForStaff(t *testing.T) {
 	d := newTestEnv(t)
-	reporter, stranger, admin := d.User("customer"), d.User("customer"), d.User("admin")
+	reporter, otherCustomer, admin := d.User("customer"), d.User("customer"), d.User("admin")
 	a, b := d.Engineer(), d.Engineer()
 	raised, first, second := d.Pair(reporter, a, b)
 	d.Call(first, "POST", raised.Path("/accept"), nil).Want(200)
@@ -42,7 +42,7 @@ func TestNoRouteShowsACustomerWhatIsForStaff(t *testing.T) {
 
 	server := d.server()
 	demoted := crmtest.User{ID: first.ID, Role: "customer"}
-	for _, who := range []crmtest.User{reporter, stranger, demoted} {
+	for _, who := range []crmtest.User{reporter, otherCustomer, demoted} {
 		for _, path := range customerReads(raised) {
 			answer := d.Call(who, "GET", path, nil)
 			for _, secret := range []string{canary, "zcan", "active_tickets", "candidates", "why", "fewest_active", "outcome"} {
@@ -51,7 +51,7 @@ func TestNoRouteShowsACustomerWhatIsForStaff(t *testing.T) {
 				}
 			}
 			if who.ID != reporter.ID && strings.Contains(string(answer.Body), raised.ID.String()) {
-				t.Errorf("a stranger sees the ticket through %s", path)
+				t.Errorf("another customer sees the ticket through %s", path)
 			}
 		}
 		for _, query := range []string{"", "q=" + canary} {
@@ -68,7 +68,7 @@ func TestNoRouteShowsACustomerWhatIsForStaff(t *testing.T) {
 			}
 		}
 	}
-	customers := []string{reporter.Email, stranger.Email}
+	customers := []string{reporter.Email, otherCustomer.Email}
 	mails := 0
 	for _, l := range d.Messages() {
 		for _, to := range l.To {

@@ -85,15 +85,15 @@ func TestTicketIsFoundByItsNumber(t *testing.T) {
 	if len(best) != 2 || best[0].ID != tickets[1].ID {
 		t.Errorf("the best match of 2 is %+v", best)
 	}
-	stranger := d.User("customer")
-	if got := d.find(stranger, "#2"); len(got) != 0 {
-		t.Errorf("a stranger finds %v by number", got)
+	otherCustomer := d.User("customer")
+	if got := d.find(otherCustomer, "#2"); len(got) != 0 {
+		t.Errorf("another customer finds %v by number", got)
 	}
 }
 
 func TestInternalCommentsAreSearchedOnlyForStaff(t *testing.T) {
 	d := newTestEnv(t)
-	customer, stranger, engineer, admin := d.User("customer"), d.User("customer"), d.Engineer(), d.User("admin")
+	customer, otherCustomer, engineer, admin := d.User("customer"), d.User("customer"), d.Engineer(), d.User("admin")
 	raised := d.Raise(customer, "Printer", "It smokes")
 	d.Call(engineer, "POST", raised.Path("/comments"), crmtest.Object{"body": "fraudster suspected", "internal": true}).Want(201)
 	d.Call(engineer, "POST", raised.Path("/comments"), crmtest.Object{"body": "toner ordered"}).Want(201)
@@ -103,8 +103,8 @@ func TestInternalCommentsAreSearchedOnlyForStaff(t *testing.T) {
 			q     string
 			found int
 		}{
-			{engineer, "fraud", 1}, {admin, "fraud", 1}, {customer, "fraud", 0}, {stranger, "fraud", 0},
-			{customer, "toner", 1}, {engineer, "toner", 1}, {stranger, "toner", 0}, {customer, "smokes toner", 0},
+			{engineer, "fraud", 1}, {admin, "fraud", 1}, {customer, "fraud", 0}, {otherCustomer, "fraud", 0},
+			{customer, "toner", 1}, {engineer, "toner", 1}, {otherCustomer, "toner", 0}, {customer, "smokes toner", 0},
 		} {
 			if got := d.find(c.who, c.q, sort); len(got) != c.found {
 				t.Errorf("%s finds %v for %s%s", c.who.Role, got, c.q, sort)

@@ -1,5 +1,5 @@
-// Command notification is Fixdesk's notification service: it mails people and
-// tells what became of each mail. See notification help.
+// Command notification is Fixdesk's notification service: it sends mails and
+// reports the result of each. See notification help.
 package main
 
 import (
@@ -31,7 +31,7 @@ It is configured by environment variables:
 
 `
 
-// errUsage says that the command line was not understood.
+// errUsage is returned for an invalid command line.
 var errUsage = errors.New("not understood")
 
 func main() {
@@ -75,8 +75,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	return fmt.Errorf("%w: there is no command %q", errUsage, command)
 }
 
-// check reads the configuration, so that bad values are found before anything
-// is started.
+// check reads the configuration and reports invalid values.
 func check(errOut io.Writer) error {
 	_, err := app.LoadConfig()
 	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
@@ -85,8 +84,8 @@ func check(errOut io.Writer) error {
 	return err
 }
 
-// with reads the configuration, warns of variables that look like the
-// service's and mean nothing, and puts the service together.
+// with reads the configuration, warns of unknown variables with the service's
+// prefix, and assembles the service.
 func with(ctx context.Context, errOut io.Writer, do func(*app.App) error) error {
 	c, err := app.LoadConfig()
 	if err != nil {

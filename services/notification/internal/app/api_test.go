@@ -53,8 +53,8 @@ func call(t testing.TB, s *service, token, method, path, key, body string) (int,
 	return resp.StatusCode, resp.Header, answer
 }
 
-// held starts a replica whose mail server takes nothing for now.
-func held(t testing.TB) (*service, *issuer, func()) {
+// startHeld starts a replica whose mail server does not answer until it is released.
+func startHeld(t testing.TB) (*service, *issuer, func()) {
 	t.Helper()
 	release := make(chan struct{})
 	var once sync.Once
@@ -72,7 +72,7 @@ func held(t testing.TB) (*service, *issuer, func()) {
 
 func TestEveryRouteTakesOnlyAServiceTokenWithItsScope(t *testing.T) {
 	t.Parallel()
-	s, i, _ := held(t)
+	s, i, _ := startHeld(t)
 	id := raise(t, s, "anna@example.org")
 	n, err := s.Get(t.Context(), id)
 	if err != nil {
@@ -118,7 +118,7 @@ func TestEveryRouteTakesOnlyAServiceTokenWithItsScope(t *testing.T) {
 
 func TestInvalidRequestsAreRefusedWithTheirLocationAndNotStored(t *testing.T) {
 	t.Parallel()
-	s, i, _ := held(t)
+	s, i, _ := startHeld(t)
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
 	many, _ := json.Marshal(numbered("r", 1001))
 	base := map[string]string{"subject": `"s"`, "text": `"t"`, "recipients": `["a@example.org"]`, "requester": `"r"`}
@@ -182,7 +182,7 @@ func TestInvalidRequestsAreRefusedWithTheirLocationAndNotStored(t *testing.T) {
 }
 
 func TestEmptyIdempotencyKeyIsInvalidAndAnAbsentOneIsMissing(t *testing.T) {
-	s, i, _ := held(t)
+	s, i, _ := startHeld(t)
 	for _, tc := range []struct {
 		header []string
 		status int
@@ -220,7 +220,7 @@ func TestEmptyIdempotencyKeyIsInvalidAndAnAbsentOneIsMissing(t *testing.T) {
 }
 
 func TestNullIsAnAbsentOptionalField(t *testing.T) {
-	s, i, _ := held(t)
+	s, i, _ := startHeld(t)
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
 	const fields = `"subject":"s","text":"t","recipients":["a@example.org"],"requester":"r"`
 	status, _, first := call(t, s, token, "POST", "/v1/notifications", "k", `{`+fields+`,"html":null,"reference":null,"thread":null,"not_before":null}`)
@@ -243,7 +243,7 @@ func TestNullIsAnAbsentOptionalField(t *testing.T) {
 
 func TestFiftyEqualRequestsAreStoredOnceWithOneAnswer(t *testing.T) {
 	t.Parallel()
-	s, i, open := held(t)
+	s, i, open := startHeld(t)
 	open()
 	token := i.token(t, notifyapi.Audience, "twins", allScopes...)
 	const request = `{"subject":"s","text":"t","recipients":["a@example.org","b@example.org"],"requester":"r"}`
@@ -267,8 +267,8 @@ func TestFiftyEqualRequestsAreStoredOnceWithOneAnswer(t *testing.T) {
 	if list, err := s.List(t.Context(), notifyapi.ListParams{}); err != nil || len(list.Items) != 1 {
 		t.Errorf("%d stored, %v", len(list.Items), err)
 	}
-	// Spacing and order are not the body; a word is; another caller's key is
-	// another key.
+	// Spacing and order don't make another request; another word does. Keys of
+	// different callers are different.
 	reordered := `{ "text":"t", "subject":"s", "requester":"r", "recipients":["a@example.org","b@example.org"] }`
 	if status, _, _ := call(t, s, token, "POST", "/v1/notifications", "same", reordered); status != 202 {
 		t.Errorf("reordered: %d", status)
@@ -283,11 +283,11 @@ func TestFiftyEqualRequestsAreStoredOnceWithOneAnswer(t *testing.T) {
 
 func TestAnswersAreTheTypesOfTheClient(t *testing.T) {
 	t.Parallel()
-	s, i, open := held(t)
+	s, i, open := startHeld(t)
 	open()
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
 	id := raise(t, s, numbered("r", 101)...)
-	n := s.until(t, id, notifyapi.StatusCompleted, patience)
+	n := s.until(t, id, notifyapi.StatusCompleted, waitLimit)
 	base := "/v1/notifications/" + id.String()
 	for path, into := range map[string]any{
 		base:                 &notifyapi.Notification{},
@@ -303,7 +303,7 @@ func TestAnswersAreTheTypesOfTheClient(t *testing.T) {
 		if err := decoder.Decode(into); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
-		// And the other way: every field that the client knows is there.
+		// The answer has every field of the client's type.
 		again, _ := json.Marshal(into)
 		var back map[string]any
 		_ = json.Unmarshal(again, &back)
@@ -341,7 +341,7 @@ func keys(v any) []string {
 
 func TestListsArePagedCompletelyAndFiltered(t *testing.T) {
 	t.Parallel()
-	s, i, open := held(t)
+	s, i, open := startHeld(t)
 	open()
 	ctx := t.Context()
 	var ids []uuid.UUID
@@ -372,7 +372,7 @@ func TestListsArePagedCompletelyAndFiltered(t *testing.T) {
 		t.Errorf("pages give %v, want %v", got, ids)
 	}
 	for _, id := range ids {
-		s.until(t, id, notifyapi.StatusCompleted, patience)
+		s.until(t, id, notifyapi.StatusCompleted, waitLimit)
 	}
 	middle, _ := s.Get(ctx, ids[2])
 	for name, tc := range map[string]struct {
@@ -414,7 +414,7 @@ func TestListsArePagedCompletelyAndFiltered(t *testing.T) {
 
 func TestNotificationWithManyRecipientsLinksToTheRest(t *testing.T) {
 	t.Parallel()
-	s, i, open := held(t)
+	s, i, open := startHeld(t)
 	open()
 	id := raise(t, s, numbered("r", 150)...)
 	n, err := s.Get(t.Context(), id)
@@ -451,7 +451,7 @@ func TestCancelEndsWaitingRecipientsAndRetryQueuesFailedOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failed := s.until(t, raise(t, s, "a@example.org", "b@example.org"), notifyapi.StatusFailed, patience)
+	failed := s.until(t, raise(t, s, "a@example.org", "b@example.org"), notifyapi.StatusFailed, waitLimit)
 
 	if n, err := s.Get(ctx, waiting.ID); err != nil || n.Status != notifyapi.StatusQueued || n.Recipients[0].NextAttemptAt.Before(at.Add(-time.Millisecond)) {
 		t.Errorf("before its time: %+v, %v", n, err)
@@ -482,7 +482,7 @@ func TestCancelEndsWaitingRecipientsAndRetryQueuesFailedOnes(t *testing.T) {
 	if _, err := s.Retry(ctx, failed.ID); err != nil {
 		t.Fatal(err)
 	}
-	n := s.until(t, failed.ID, notifyapi.StatusCompleted, patience)
+	n := s.until(t, failed.ID, notifyapi.StatusCompleted, waitLimit)
 	if n.Counts.Sent != 2 || n.Recipients[0].Attempts != 2 || n.Recipients[0].LastError != nil {
 		t.Errorf("after the retry: %+v", n)
 	}
@@ -515,7 +515,7 @@ func TestLargeContentIsSentInFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.until(t, n.ID, notifyapi.StatusCompleted, patience)
+	s.until(t, n.ID, notifyapi.StatusCompleted, waitLimit)
 	for _, m := range smtp.Messages() {
 		if strings.Count(m.Data, "0123456789\r\n") != 10000 || !strings.Contains(m.Data, "</p>") {
 			t.Fatalf("a mail of %d bytes lacks something", len(m.Data))

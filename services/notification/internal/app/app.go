@@ -1,5 +1,5 @@
 // Package app assembles the notification service: configuration, pools,
-// packages, loops, the server, and the order in which they stop. It holds no rule
+// packages, loops, the server, and the order in which they stop. It has no rules
 // of its own.
 package app
 
@@ -33,7 +33,7 @@ import (
 // Version is set when a release is built.
 var Version = "dev"
 
-// The pauses after trouble with a mail server.
+// The pauses of the circuit breaker of a mail server.
 const (
 	circuitBase = time.Second
 	circuitCap  = time.Minute
@@ -56,7 +56,7 @@ type App struct {
 func Clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // New opens the database and assembles the service; nothing runs yet.
-// Close it when it isn't run.
+// Call Close when it isn't run.
 func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 	servers, err := c.servers()
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 	verifier := jwtauth.NewVerifier(jwtauth.NewRemoteKeys(a.config.JWKSURL, time.Now, a.log), a.config.Issuer, notifyapi.Audience, time.Now)
 	return httpapi.New(httpapi.Config{
 		Title: "Fixdesk notifications", Version: Version,
-		Description: "Raise a notification, and every recipient is mailed separately; then see what became of each.",
+		Description: "Stores notifications, mails each recipient separately, and reports the result for each.",
 		Logger:      a.log, Registry: registry, Now: time.Now,
 		Authenticate: func(ctx context.Context, bearer string, allow []string) (context.Context, error) {
 			return authenticate(ctx, verifier, bearer, allow)
@@ -136,7 +136,7 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 
 var errScope = errs.New(errs.Forbidden, errs.CodeForbidden, "The token lacks the scope for this.")
 
-// authenticate takes a service token with one of the scopes.
+// authenticate accepts a service token that has one of the scopes.
 func authenticate(ctx context.Context, verifier *jwtauth.Verifier, bearer string, allow []string) (context.Context, error) {
 	claims, err := verifier.Verify(bearer)
 	if err != nil {
@@ -149,9 +149,9 @@ func authenticate(ctx context.Context, verifier *jwtauth.Verifier, bearer string
 	return ctx, nil
 }
 
-// ready is about the database alone: without a mail server the service still
-// accepts requests. The details describe the mail servers; the reasons are in
-// the log.
+// ready depends only on the database, since the service accepts requests without
+// a mail server. The details describe the mail servers; the reasons are in the
+// log.
 func (a *App) ready(ctx context.Context) (map[string]string, error) {
 	details := map[string]string{"database": "ok"}
 	for _, s := range a.mailer.Status() {

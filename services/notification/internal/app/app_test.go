@@ -26,7 +26,7 @@ func TestNotificationIsAcceptedStoredMailedAndItsResultReported(t *testing.T) {
 	if n.Status != notifyapi.StatusQueued || n.Counts.Total != 2 || n.Counts.Queued != 2 {
 		t.Errorf("accepted as %+v", n)
 	}
-	done := s.until(t, n.ID, notifyapi.StatusCompleted, patience)
+	done := s.until(t, n.ID, notifyapi.StatusCompleted, waitLimit)
 	if done.Counts.Sent != 2 || done.CompletedAt == nil || len(done.Recipients) != 2 || done.Recipients[0].SentAt == nil {
 		t.Errorf("result %+v", done)
 	}

@@ -54,9 +54,9 @@ func startSink(b *testing.B) string {
 	return ""
 }
 
-// BenchmarkMailsPerSecond compares the whole of delivery, each recipient's
-// state durable, with smtp-source into the same smtp-sink, which keeps
-// nothing. WAITING sets how many recipients wait besides.
+// BenchmarkMailsPerSecond compares the whole delivery, with durable state for
+// each recipient, with smtp-source into the same smtp-sink, which stores nothing.
+// WAITING sets how many other recipients are waiting.
 func BenchmarkMailsPerSecond(b *testing.B) {
 	const mails = 20000
 	for b.Loop() {

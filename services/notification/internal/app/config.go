@@ -43,12 +43,12 @@ type Config struct {
 	RetryCap         time.Duration `split_words:"true" default:"1h" desc:"longest wait between two tries"`
 	GiveUpAfter      time.Duration `split_words:"true" default:"48h" desc:"after this a temporary failure is final"`
 	PollInterval     time.Duration `split_words:"true" default:"5s" desc:"how often due recipients and expired leases are looked for without being woken"`
-	Lease            time.Duration `default:"60s" desc:"how long a recipient is reserved for the replica that sends its mail, at least 1s; renewed while the conversation goes on"`
+	Lease            time.Duration `default:"60s" desc:"how long a recipient is reserved for the replica that sends its mail, at least 1s; renewed while the conversation lasts"`
 	Retention        time.Duration `default:"2160h" desc:"how long a notification is kept after its last recipient ended; 0 keeps it without limit"`
 }
 
-// SMTPTimeouts are email.Timeouts, each set by a variable of its own. The
-// defaults are those of RFC 5321 section 4.5.3.2, which has none for Connect.
+// SMTPTimeouts are email.Timeouts; each has its own variable. The defaults are
+// those of RFC 5321 section 4.5.3.2, which has none for Connect.
 type SMTPTimeouts struct {
 	Connect  time.Duration `default:"30s" desc:"bounds connecting to a mail server, a positive duration, as all of these"`
 	Greeting time.Duration `default:"5m" desc:"bounds a mail server's greeting, and again EHLO, TLS and login together"`
@@ -130,7 +130,7 @@ func (c Config) checkMail() error {
 	}
 	for _, s := range servers {
 		if s.MayBePlainText() {
-			refuse("NOTIFICATION_SMTP_URL must not speak plain text to %s in production: use smtps:// or leave out tls=", s.Name())
+			refuse("NOTIFICATION_SMTP_URL must not use plain text to %s in production: use smtps:// or leave out tls=", s.Name())
 		}
 	}
 	if from, _ := c.from(); strings.HasSuffix(from.Address, "@localhost.localdomain") {
@@ -186,7 +186,7 @@ func (c Config) from() (mail.Address, error) {
 	return *from, nil
 }
 
-// sender reads who the mails come from.
+// sender reads the sender of the mails.
 func (c Config) sender() (email.Sender, error) {
 	from, err := c.from()
 	if err != nil {

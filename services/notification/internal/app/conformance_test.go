@@ -74,7 +74,7 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 	t.Logf("%d requests, %d defects, by status %v", report.Requests, len(report.Defects), report.Statuses)
 }
 
-// known raises a notification that has been sent and one that can be canceled.
+// known creates a notification that has been sent and one that can be canceled.
 func known(t *testing.T, s *service) map[string][]string {
 	t.Helper()
 	ctx := context.Background()

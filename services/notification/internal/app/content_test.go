@@ -17,7 +17,7 @@ import (
 
 const canary = "canary-reset-token"
 
-// withToken is a mail that carries a secret.
+// withToken is a mail with a secret.
 func withToken(sensitive bool, recipients ...string) notifyapi.Request {
 	html := "<p>" + canary + "</p>"
 	r := newMail(recipients...)
@@ -26,7 +26,7 @@ func withToken(sensitive bool, recipients ...string) notifyapi.Request {
 }
 
 func TestContentIsAnsweredOnlyToItsCallerAndNeverInLists(t *testing.T) {
-	s, i, _ := held(t)
+	s, i, _ := startHeld(t)
 	own, err := s.Create(t.Context(), "ordinary", withToken(false, "a@example.org"))
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func columnsWith(t *testing.T, pool *pgxpool.Pool, text string) []string {
 }
 
 func TestListWithRecipientsEqualsTheSingleNotifications(t *testing.T) {
-	s, _, open := held(t)
+	s, _, open := startHeld(t)
 	open()
 	reference := "ticket-1"
 	var ids []uuid.UUID

@@ -24,7 +24,7 @@ func report(t testing.TB, wrong []string) {
 	}
 }
 
-// mustFind holds that a check found everything a control expects of it.
+// mustFind fails the test unless each part is in a report of wrong.
 func mustFind(t testing.TB, wrong []string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
@@ -48,7 +48,7 @@ func notOnceEach(acked map[string]uuid.UUID, messages []smtptest.Message) (wrong
 	return wrong
 }
 
-// differingRepeats names the addresses whose mail came again with other bytes.
+// differingRepeats names the addresses whose mail was repeated with other bytes.
 func differingRepeats(messages []smtptest.Message) (wrong []string) {
 	first := map[string]string{}
 	for _, m := range messages {
@@ -60,8 +60,7 @@ func differingRepeats(messages []smtptest.Message) (wrong []string) {
 	return wrong
 }
 
-// badRefusals names the answers to a service without its database that were
-// not 503 with Retry-After.
+// badRefusals names the errors that are answers other than 503 with Retry-After.
 func badRefusals(refused []error) (wrong []string) {
 	for _, err := range refused {
 		var answer *notifyapi.Error
@@ -72,8 +71,8 @@ func badRefusals(refused []error) (wrong []string) {
 	return wrong
 }
 
-// burnt names the recipients that needed more than one attempt.
-func burnt(recipients []notifyapi.Recipient) (wrong []string) {
+// extraAttempts names the recipients that needed more than one attempt.
+func extraAttempts(recipients []notifyapi.Recipient) (wrong []string) {
 	for _, r := range recipients {
 		if r.Attempts != 1 {
 			wrong = append(wrong, fmt.Sprintf("%s took %d attempts", r.Email, r.Attempts))
@@ -82,8 +81,8 @@ func burnt(recipients []notifyapi.Recipient) (wrong []string) {
 	return wrong
 }
 
-// isRefused reports whether the connection was never taken, or was an idle one
-// that closed before the request was sent.
+// isRefused reports whether the connection was refused, or was idle and closed
+// before the request was sent.
 func isRefused(err error) bool {
 	var op *net.OpError
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &op) && op.Op == "dial" ||

@@ -12,8 +12,8 @@ import (
 	"fixdesk/pkg/dev/pgserver"
 )
 
-// ownPostgres starts a server that survives a crash, unlike pgtest's, and
-// returns it with how to start it again.
+// ownPostgres starts a server whose data survive a crash, unlike pgtest's, and
+// returns it with a function that starts it again.
 func ownPostgres(t *testing.T) (server *pgserver.Server, restart func() *pgserver.Server) {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "fixdesk-pg-")
@@ -54,9 +54,9 @@ func createDatabase(t *testing.T, s *pgserver.Server) string {
 }
 
 // databaseTrial stops the database under load, with mails on the wire, starts
-// it again, and returns what went wrong. With a sabotage, it is done to the
-// database first.
-func databaseTrial(t *testing.T, sabotage string) (wrong []string) {
+// it again, and returns what went wrong. fault is SQL that runs on the database
+// first and disables a safeguard; it may be empty.
+func databaseTrial(t *testing.T, fault string) (wrong []string) {
 	t.Helper()
 	server, restart := ownPostgres(t)
 	url := createDatabase(t, server)
@@ -67,7 +67,7 @@ func databaseTrial(t *testing.T, sabotage string) (wrong []string) {
 	c := testConfig(url, i.url, smtp.Addr())
 	c.Lease = databaseLease
 	s := start(t, i, c)
-	execute(t, url, sabotage)
+	execute(t, url, fault)
 	l := startLoad(4, "db", s.Client)
 	eventually(t, "mails are on the wire", func() bool { return held() == c.SMTPConnections })
 	if err := server.Stop(t.Context()); err != nil {
@@ -81,9 +81,9 @@ func databaseTrial(t *testing.T, sabotage string) (wrong []string) {
 	})
 	restart()
 	before := len(smtp.Messages())
-	smtp.Wait(t, before+50, patience)
+	smtp.Wait(t, before+50, waitLimit)
 	l.stop()
-	drained(t, url, patience)
+	drained(t, url, waitLimit)
 	t.Logf("acknowledged %d, refused meanwhile %d", len(l.acked), len(l.refused))
 	for _, err := range l.broken {
 		wrong = append(wrong, fmt.Sprintf("a request got no answer: %v", err))
@@ -100,8 +100,8 @@ func TestDatabaseOutageUnderLoadDelaysMailsAndLosesNone(t *testing.T) {
 }
 
 // resultsForgotten drops the results of mails that were claimed before the
-// database was started, as a service does that returns its settlement up when
-// the database is away.
+// database was started, like a service that discards results when the database
+// is unavailable.
 var resultsForgotten = fmt.Sprintf(`
 create function forget_result() returns trigger language plpgsql as $$
 begin

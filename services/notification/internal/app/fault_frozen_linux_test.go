@@ -59,18 +59,18 @@ func TestFrozenDatabaseDoesNotDelayTheStopAndNoMailIsLost(t *testing.T) {
 	s := start(t, i, c)
 	l := startLoad(4, "frozen", s.Client)
 	eventually(t, "mails are on the wire", func() bool { return held() == c.SMTPConnections })
-	if !answers(t.Context(), conn, patience) {
+	if !answers(t.Context(), conn, waitLimit) {
 		t.Fatal("the database does not answer before it is frozen")
 	}
 	thaw := freeze(t, server.Pid())
-	t.Cleanup(thaw) // also when the test fails: what is frozen does not stop
+	t.Cleanup(thaw) // a frozen process can't be stopped after a failed test
 	if answers(t.Context(), conn, 100*time.Millisecond) {
 		t.Fatal("the database answers though it is frozen: the trial can't fail")
 	}
 	releaseMails() // their results can't be stored now
 	begin := time.Now()
-	_ = s.stop() // an error may say that its budget was used up
-	// The budget, and as much again for a busy machine.
+	_ = s.stop() // fails when its time was used up
+	// The limit is twice the time that the stop may take, for a busy machine.
 	if took := time.Since(begin); took > 2*c.ShutdownTimeout {
 		t.Errorf("the stop took %v, want at most %v", took, c.ShutdownTimeout)
 	}
@@ -78,7 +78,7 @@ func TestFrozenDatabaseDoesNotDelayTheStopAndNoMailIsLost(t *testing.T) {
 	l.stop()
 	c.Addr = "127.0.0.1:0"
 	start(t, i, c)
-	drained(t, url, patience)
+	drained(t, url, waitLimit)
 	got := counts(smtp.Messages())
 	for to := range l.acked {
 		if got[to] == 0 {

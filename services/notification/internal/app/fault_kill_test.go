@@ -16,8 +16,8 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// load raises notifications from several clients until it is stopped, and
-// remembers which were acknowledged.
+// load creates notifications from several clients until it is stopped, and
+// records which were acknowledged.
 type load struct {
 	mu      sync.Mutex
 	acked   map[string]uuid.UUID // by recipient
@@ -100,7 +100,7 @@ func execute(t testing.TB, url, sql string) {
 	}
 }
 
-// drained waits until the database knows of no unfinished recipient.
+// drained waits until no recipient is unfinished.
 func drained(t testing.TB, url string, limit time.Duration) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
@@ -116,41 +116,42 @@ func drained(t testing.TB, url string, limit time.Duration) {
 	}
 }
 
-// expireLeases ends all leases, so that a trial need not wait for that.
+// expireLeases ends all leases, so that a trial does not wait for their expiry.
 func expireLeases(t testing.TB, url string) {
 	t.Helper()
 	execute(t, url, "update recipients set leased_until = clock_timestamp() where lease_token is not null")
 }
 
-// killTrial kills the program under load, starts it again, and counts. With a
-// sabotage, it is done to the database first.
-func killTrial(t *testing.T, i *issuer, sabotage string) (acked, lost, doubled, unexplained int) {
+// killTrial kills the program under load, starts it again, and counts. fault is
+// SQL that runs first and disables a safeguard; it may be empty.
+func killTrial(t *testing.T, i *issuer, fault string) (acked, lost, doubled, unexplained int) {
 	t.Helper()
 	smtp := startSMTP(t, nil)
 	url := newDatabase(t)
-	if sabotage != "" {
-		execute(t, url, sabotage)
+	if fault != "" {
+		execute(t, url, fault)
 	}
 	c := testConfig(url, i.url, smtp.Addr())
 	first := run(t, i, c)
 	l := startLoad(4, "load", first.Client)
-	smtp.Wait(t, 150, patience)
+	smtp.Wait(t, 150, waitLimit)
 	first.Kill()
 	l.stop()
-	// What the server took and the database does not know as sent: the only
-	// mails that may come twice.
+	// Only mails that the server took and the database has not as sent may be
+	// delivered twice.
 	settled := query(t, url, "select email from recipients where status = 'sent'")
 	onTheWire := counts(smtp.Messages())
 	for _, email := range settled {
 		delete(onTheWire, email)
 	}
-	// For each worker one on the wire, two waiting, and two in each of two settlements.
-	if bound := 7 * c.SMTPConnections; sabotage == "" && len(onTheWire) > bound {
+	// Each worker has at most one mail on the wire, two waiting, and two in each
+	// of two settlements.
+	if bound := 7 * c.SMTPConnections; fault == "" && len(onTheWire) > bound {
 		t.Errorf("%d mails were taken and not settled, want at most %d", len(onTheWire), bound)
 	}
 	expireLeases(t, url) // the killed process can't use them any more
 	run(t, i, c)
-	drained(t, url, patience)
+	drained(t, url, waitLimit)
 	got := counts(smtp.Messages())
 	for email := range l.acked {
 		if got[email] == 0 {
@@ -183,8 +184,8 @@ func TestKillUnderLoadLosesNoMailAndRepeatsOnlyThoseBeingSent(t *testing.T) {
 	}
 }
 
-// settledAtClaim makes the database forget a recipient as soon as it is
-// claimed, as a mailer does whose checkpoint moves when it fetches.
+// settledAtClaim marks a recipient as sent as soon as it is claimed, like a
+// mailer that moves its checkpoint when it fetches.
 const settledAtClaim = `
 create function settled_at_claim() returns trigger language plpgsql as $$
 begin
@@ -205,15 +206,15 @@ func TestControlWithoutALeaseAKillLosesMails(t *testing.T) {
 	t.Error("nothing was lost without the safeguard: the trial can't fail")
 }
 
-// replicas sends n notifications of one recipient through two processes, and
-// returns the number of mails that came twice or not at all.
-func replicas(t *testing.T, n int, sabotage string) (doubled, missing int) {
+// replicasTrial sends n notifications of one recipient through two processes, and
+// returns how many mails were delivered twice and how many not at all.
+func replicasTrial(t *testing.T, n int, fault string) (doubled, missing int) {
 	t.Helper()
 	i := newIssuer(t)
 	smtp := startSMTP(t, nil)
 	url := newDatabase(t)
-	if sabotage != "" {
-		execute(t, url, sabotage)
+	if fault != "" {
+		execute(t, url, fault)
 	}
 	c := testConfig(url, i.url, smtp.Addr())
 	both := []*process{run(t, i, c), run(t, i, c)}
@@ -229,7 +230,7 @@ func replicas(t *testing.T, n int, sabotage string) (doubled, missing int) {
 		})
 	}
 	wg.Wait()
-	drained(t, url, patience)
+	drained(t, url, waitLimit)
 	for _, p := range both {
 		if err := p.terminate(t); err != nil {
 			t.Errorf("replica ended with %v", err)
@@ -249,13 +250,13 @@ func replicas(t *testing.T, n int, sabotage string) (doubled, missing int) {
 
 func TestTwoReplicasSendEachNotificationOnce(t *testing.T) {
 	t.Parallel()
-	if doubled, missing := replicas(t, 2000*trials(t, 1), ""); doubled > 0 || missing > 0 {
+	if doubled, missing := replicasTrial(t, 2000*trials(t, 1), ""); doubled > 0 || missing > 0 {
 		t.Errorf("%d doubled, %d missing", doubled, missing)
 	}
 }
 
-// leftInQueue makes the first claim of a recipient leave it in the queue, so
-// that another replica claims it too.
+// leftInQueue keeps a recipient in the queue at its first claim, so that another
+// replica claims it too.
 const leftInQueue = `
 create function left_in_queue() returns trigger language plpgsql as $$
 begin
@@ -267,7 +268,7 @@ create trigger left_in_queue before update on recipients for each row
 
 func TestControlWithoutALeaseReplicasDoubleMails(t *testing.T) {
 	t.Parallel()
-	if doubled, _ := replicas(t, 50, leftInQueue); doubled == 0 {
+	if doubled, _ := replicasTrial(t, 50, leftInQueue); doubled == 0 {
 		t.Error("nothing was doubled without the safeguard: the trial can't fail")
 	}
 }

@@ -15,10 +15,11 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// refusedRecipient mails over one connection to an address whose mail draws 421
-// at the step, and to ten that were requested after it and draw it too if all
-// do. It returns how many of the ten were mailed within limit, and the result.
-func refusedRecipient(t *testing.T, verb string, all bool, limit time.Duration) (mailed int, n notifyapi.Notification) {
+// refusedRecipientTrial mails over one connection to an address whose mail the
+// server answers with 421 at the step verb, and to ten later addresses, which it
+// answers so too if all is set. It returns how many of the ten were mailed within
+// limit, and the result.
+func refusedRecipientTrial(t *testing.T, verb string, all bool, limit time.Duration) (mailed int, n notifyapi.Notification) {
 	t.Helper()
 	const refused = "refused@example.org"
 	smtp := startSMTP(t, func(e smtptest.Event) string {
@@ -53,7 +54,7 @@ func TestRecipientAlwaysAnswered421DelaysNoOther(t *testing.T) {
 	for _, verb := range []string{"RCPT", "DATA", "DOT"} {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
-			mailed, n := refusedRecipient(t, verb, false, 5*time.Second)
+			mailed, n := refusedRecipientTrial(t, verb, false, 5*time.Second)
 			if mailed != 10 {
 				t.Errorf("%d of the others were mailed within 5 s, want 10", mailed)
 			}
@@ -71,15 +72,15 @@ func TestRecipientAlwaysAnswered421DelaysNoOther(t *testing.T) {
 
 func TestControlServerThatAlwaysAnswers421SendsNoMail(t *testing.T) {
 	t.Parallel()
-	if mailed, _ := refusedRecipient(t, "RCPT", true, time.Second); mailed > 0 {
+	if mailed, _ := refusedRecipientTrial(t, "RCPT", true, time.Second); mailed > 0 {
 		t.Errorf("%d were mailed though all are refused: the trial can't fail", mailed)
 	}
 }
 
-// slowFilter mails to a server that answers its first message after several
-// leases, and returns what is wrong with the result. With a sabotage, it is done to the
-// database first.
-func slowFilter(t *testing.T, sabotage string) (wrong []string) {
+// slowServerTrial mails to a server that answers its first message after several
+// leases, and returns what is wrong with the result. fault is SQL that runs first
+// and disables a safeguard; it may be empty.
+func slowServerTrial(t *testing.T, fault string) (wrong []string) {
 	t.Helper()
 	const lease = time.Second
 	var dots atomic.Int32
@@ -91,23 +92,23 @@ func slowFilter(t *testing.T, sabotage string) (wrong []string) {
 	})
 	i := newIssuer(t)
 	url := newDatabase(t)
-	execute(t, url, sabotage)
+	execute(t, url, fault)
 	c := testConfig(url, i.url, smtp.Addr())
 	c.Lease = lease
 	s := start(t, i, c)
-	n := s.until(t, raise(t, s, "anna@example.org"), notifyapi.StatusCompleted, patience)
+	n := s.until(t, raise(t, s, "anna@example.org"), notifyapi.StatusCompleted, waitLimit)
 	if sent := dots.Load(); sent != 1 {
 		wrong = append(wrong, fmt.Sprintf("the mail was sent %d times", sent))
 	}
-	return append(wrong, burnt(n.Recipients)...)
+	return append(wrong, extraAttempts(n.Recipients)...)
 }
 
 func TestMailWhoseAnswerTakesSeveralLeasesIsSentOnce(t *testing.T) {
 	t.Parallel()
-	report(t, slowFilter(t, ""))
+	report(t, slowServerTrial(t, ""))
 }
 
-// notRenewed keeps leases from being renewed.
+// notRenewed prevents the renewal of leases.
 const notRenewed = `
 create function not_renewed() returns trigger language plpgsql as $$
 begin
@@ -119,7 +120,7 @@ create trigger not_renewed before update on recipients for each row
 
 func TestControlMailWhoseLeaseIsNotRenewedIsSentAgain(t *testing.T) {
 	t.Parallel()
-	mustFind(t, slowFilter(t, notRenewed), "the mail was sent")
+	mustFind(t, slowServerTrial(t, notRenewed), "the mail was sent")
 }
 
 func TestUncertainRecipientIsRepeatedAFewTimesAndReportedFailed(t *testing.T) {
@@ -134,7 +135,7 @@ func TestUncertainRecipientIsRepeatedAFewTimesAndReportedFailed(t *testing.T) {
 	})
 	i := newIssuer(t)
 	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))
-	n := s.until(t, raise(t, s, "anna@example.org"), notifyapi.StatusFailed, patience)
+	n := s.until(t, raise(t, s, "anna@example.org"), notifyapi.StatusFailed, waitLimit)
 	r := n.Recipients[0]
 	if r.Status != notifyapi.RecipientUncertain || r.NextAttemptAt != nil || r.Attempts != 4 || dots.Load() != 4 {
 		t.Errorf("after %d mails: %+v", dots.Load(), r)
@@ -142,14 +143,14 @@ func TestUncertainRecipientIsRepeatedAFewTimesAndReportedFailed(t *testing.T) {
 	if n, err := s.Retry(context.Background(), n.ID); err != nil || n.Status == notifyapi.StatusFailed { // counted anew
 		t.Fatalf("%+v, %v", n, err)
 	}
-	if n := s.until(t, n.ID, notifyapi.StatusFailed, patience); n.Recipients[0].Attempts != 8 {
+	if n := s.until(t, n.ID, notifyapi.StatusFailed, waitLimit); n.Recipients[0].Attempts != 8 {
 		t.Errorf("after a manual retry: %+v", n.Recipients[0])
 	}
 }
 
-// dates raises a notification that is not to be sent before notBefore, at a
-// server that loses its first answer, and returns the dates of its two mails
-// with the time of creation.
+// dates creates a notification that is not to be sent before notBefore, at a
+// server whose first reply is lost, and returns the dates of its two mails and
+// the time of its creation.
 func dates(t *testing.T, notBefore time.Time) (first, second, created time.Time) {
 	t.Helper()
 	var messages []string
@@ -173,7 +174,7 @@ func dates(t *testing.T, notBefore time.Time) (first, second, created time.Time)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.until(t, n.ID, notifyapi.StatusCompleted, patience)
+	s.until(t, n.ID, notifyapi.StatusCompleted, waitLimit)
 	if len(messages) != 2 || messages[0] != messages[1] {
 		t.Fatalf("the repeat differs: %q", messages)
 	}

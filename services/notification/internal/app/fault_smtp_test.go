@@ -32,12 +32,12 @@ func body(t testing.TB, s *service, path string) string {
 	return string(b)
 }
 
-// eventually asks until the condition holds.
+// eventually waits until the condition holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); pause() {
+	for deadline := time.Now().Add(waitLimit); !holds(); pause() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", waitLimit, what)
 		}
 	}
 }
@@ -51,10 +51,10 @@ func raise(t testing.TB, s *service, recipients ...string) uuid.UUID {
 	return n.ID
 }
 
-// badAddresses mails to fifty good addresses among bad ones, of which one keeps
-// its connection until it is released or the good ones' time is over. It returns
-// how many of the good ones were mailed meanwhile.
-func badAddresses(t *testing.T, connections int, limit time.Duration) (sent int, finish func() notifyapi.Notification) {
+// badAddressTrial mails to fifty good addresses and four bad ones. The server
+// does not answer the mail to slow@ until all good addresses were mailed or limit
+// has passed. It returns how many good ones were mailed until then.
+func badAddressTrial(t *testing.T, connections int, limit time.Duration) (sent int, finish func() notifyapi.Notification) {
 	t.Helper()
 	stalled, release := make(chan struct{}), make(chan struct{})
 	stall := sync.OnceFunc(func() { close(stalled) })
@@ -76,21 +76,21 @@ func badAddresses(t *testing.T, connections int, limit time.Duration) (sent int,
 	c := testConfig(newDatabase(t), i.url, smtp.Addr())
 	c.SMTPConnections, c.GiveUpAfter = connections, 3*time.Second
 	s := start(t, i, c)
-	let := sync.OnceFunc(func() { close(release) })
-	t.Cleanup(let)
+	answer := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(answer)
 	id := raise(t, s, append([]string{"slow@example.org", "unknown@example.org", "busy@example.org", "breaks@example.org"}, numbered("good", 50)...)...)
 	<-stalled
 	for deadline := time.Now().Add(limit); smtp.Count("") < 50 && time.Now().Before(deadline); {
 		pause()
 	}
 	sent = smtp.Count("")
-	let()
-	return sent, func() notifyapi.Notification { return s.until(t, id, notifyapi.StatusPartiallyFailed, patience) }
+	answer()
+	return sent, func() notifyapi.Notification { return s.until(t, id, notifyapi.StatusPartiallyFailed, waitLimit) }
 }
 
 func TestOneBadAddressDelaysNoOther(t *testing.T) {
 	t.Parallel()
-	sent, finish := badAddresses(t, 4, patience)
+	sent, finish := badAddressTrial(t, 4, waitLimit)
 	if sent != 50 {
 		t.Errorf("%d good addresses were mailed meanwhile, want 50", sent)
 	}
@@ -123,15 +123,15 @@ func TestOneBadAddressDelaysNoOther(t *testing.T) {
 
 func TestControlBadAddressDelaysOthersOnASingleConnection(t *testing.T) {
 	t.Parallel()
-	if sent, _ := badAddresses(t, 1, 500*time.Millisecond); sent > 0 {
-		t.Errorf("%d were mailed past the bad address on its own connection: the trial can't fail", sent)
+	if sent, _ := badAddressTrial(t, 1, 500*time.Millisecond); sent > 0 {
+		t.Errorf("%d were mailed over the connection of the bad address: the trial can't fail", sent)
 	}
 }
 
-// lostAnswer mails to a server that takes the first mail and sends the given reply,
-// and returns what is wrong with the repeat and its record. With a sabotage, it
-// is done to the database first.
-func lostAnswer(t *testing.T, reply, sabotage string) (wrong []string) {
+// lostReplyTrial mails to a server that takes the first mail and sends the given reply,
+// and returns what is wrong with the repeat and its record. fault is SQL that
+// runs first and disables a safeguard; it may be empty.
+func lostReplyTrial(t *testing.T, reply, fault string) (wrong []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var taken []smtptest.Message
@@ -149,10 +149,10 @@ func lostAnswer(t *testing.T, reply, sabotage string) (wrong []string) {
 	})
 	i := newIssuer(t)
 	url := newDatabase(t)
-	execute(t, url, sabotage)
+	execute(t, url, fault)
 	s := start(t, i, testConfig(url, i.url, smtp.Addr()))
 	id := raise(t, s, "anna@example.org")
-	n := s.until(t, id, notifyapi.StatusCompleted, patience)
+	n := s.until(t, id, notifyapi.StatusCompleted, waitLimit)
 	mu.Lock()
 	defer mu.Unlock()
 	if len(taken) != 2 {
@@ -174,11 +174,11 @@ func lostAnswer(t *testing.T, reply, sabotage string) (wrong []string) {
 
 func TestMailWhoseReplyWasLostIsRepeatedByteForByteAndCounted(t *testing.T) {
 	t.Parallel()
-	report(t, lostAnswer(t, smtptest.Drop, ""))
+	report(t, lostReplyTrial(t, smtptest.Drop, ""))
 }
 
-// datedByTheAttempt moves what the Date comes from with each attempt, as in a
-// mailer that dates a mail when it sends it.
+// datedByTheAttempt moves the source of the Date with each attempt, like a mailer
+// that dates a mail when it sends it.
 const datedByTheAttempt = `
 create function date_by_attempt() returns trigger language plpgsql as $$
 begin
@@ -190,18 +190,18 @@ create trigger date_by_attempt after update on recipients for each row
 
 func TestControlMailDatedByItsAttemptIsRepeatedWithOtherBytes(t *testing.T) {
 	t.Parallel()
-	mustFind(t, lostAnswer(t, smtptest.Drop, datedByTheAttempt), "the repeat for anna@example.org differs")
+	mustFind(t, lostReplyTrial(t, smtptest.Drop, datedByTheAttempt), "the repeat for anna@example.org differs")
 }
 
 func TestControlMailWhoseReplyArrivedIsNotCountedAsUncertain(t *testing.T) {
 	t.Parallel()
-	mustFind(t, lostAnswer(t, "451 4.3.0 Try again", ""), "the attempts are", "the uncertain mail is not counted")
+	mustFind(t, lostReplyTrial(t, "451 4.3.0 Try again", ""), "the attempts are", "the uncertain mail is not counted")
 }
 
-// busyQueue raises a notification with a thousand recipients at a slow server,
-// then a small one, and returns how many mails of the large one were sent
-// before those of the small one.
-func busyQueue(t *testing.T, sabotage string) int {
+// largeNotificationTrial creates a notification with a thousand recipients at a
+// slow server, then a small one, and returns how many mails of the large one were
+// sent before those of the small one.
+func largeNotificationTrial(t *testing.T, fault string) int {
 	t.Helper()
 	smtp := startSMTP(t, func(e smtptest.Event) string {
 		if e.Verb == "DOT" {
@@ -211,25 +211,25 @@ func busyQueue(t *testing.T, sabotage string) int {
 	})
 	i := newIssuer(t)
 	url := newDatabase(t)
-	execute(t, url, sabotage)
+	execute(t, url, fault)
 	c := testConfig(url, i.url, smtp.Addr())
 	c.SMTPConnections = 10
 	s := start(t, i, c)
 	raise(t, s, numbered("many", 1000)...)
-	smtp.Wait(t, 40, patience)
-	s.until(t, raise(t, s, "one@example.org", "two@example.org"), notifyapi.StatusCompleted, patience)
+	smtp.Wait(t, 40, waitLimit)
+	s.until(t, raise(t, s, "one@example.org", "two@example.org"), notifyapi.StatusCompleted, waitLimit)
 	before := smtp.Messages()
 	return slices.IndexFunc(before, func(m smtptest.Message) bool { return m.To == "two@example.org" })
 }
 
 func TestThousandRecipientsDoNotDelayALaterTwo(t *testing.T) {
 	t.Parallel()
-	if before := busyQueue(t, ""); before > 500 {
+	if before := largeNotificationTrial(t, ""); before > 500 {
 		t.Errorf("%d of 1000 mails were sent before the small notification's", before)
 	}
 }
 
-// firstComeFirstServed takes the fair places away.
+// firstComeFirstServed replaces the fair order by the order of requests.
 const firstComeFirstServed = `
 create function first_come() returns trigger language plpgsql as $$
 begin
@@ -240,8 +240,8 @@ create trigger first_come before insert on recipients for each row execute funct
 
 func TestControlThousandRecipientsDelayALaterTwoWithoutFairOrder(t *testing.T) {
 	t.Parallel()
-	if before := busyQueue(t, firstComeFirstServed); before < 900 {
-		t.Errorf("only %d of 1000 mails were sent before without fair places: the trial can't fail", before)
+	if before := largeNotificationTrial(t, firstComeFirstServed); before < 900 {
+		t.Errorf("only %d of 1000 mails were sent before without fair order: the trial can't fail", before)
 	}
 }
 

@@ -17,18 +17,19 @@ import (
 	"fixdesk/pkg/dev/smtptest"
 )
 
-// sentOnce hides from Go's transport that a request can be repeated: it would
-// repeat one that was cut off, and only tell that the repeat found nobody.
-type sentOnce struct{ http.RoundTripper }
+// withoutRepeat hides from Go's transport that a request can be repeated. The
+// transport would repeat a request that was cut off and report only that the
+// repeat could not connect.
+type withoutRepeat struct{ http.RoundTripper }
 
-func (s sentOnce) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s withoutRepeat) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.GetBody = nil
 	return s.RoundTripper.RoundTrip(r)
 }
 
-// heldMails returns a hook that keeps the server from answering mails once it
-// took so many, and how many it keeps now.
+// heldMails returns a hook that stops the server from answering mails after the
+// given number, and a function that counts the unanswered ones.
 func heldMails(after int32) (hook func(smtptest.Event) string, held func() int, release func()) {
 	var dots, waiting atomic.Int32
 	open := make(chan struct{})
@@ -41,7 +42,7 @@ func heldMails(after int32) (hook func(smtptest.Event) string, held func() int, 
 	}, func() int { return int(waiting.Load()) }, sync.OnceFunc(func() { close(open) })
 }
 
-// heldRequests keeps every request from being stored until it is released.
+// heldRequests blocks the storing of requests until release is called.
 func heldRequests(t *testing.T, url string) (release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
@@ -56,7 +57,7 @@ func heldRequests(t *testing.T, url string) (release func()) {
 	return release
 }
 
-// number is the answer to a query for one.
+// number runs a query that returns one number.
 func number(t testing.TB, url, sql string) int {
 	t.Helper()
 	n, err := strconv.Atoi(query(t, url, sql)[0])
@@ -68,18 +69,18 @@ func number(t testing.TB, url, sql string) int {
 
 // terminationTrial ends the program while mails are on the wire, recipients
 // claimed, and requests in flight, starts it again, and returns what went wrong.
-// With a sabotage, it is done to the database first.
-func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, sabotage string) (wrong []string) {
+// fault is SQL that runs first and disables a safeguard; it may be empty.
+func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, fault string) (wrong []string) {
 	t.Helper()
 	const clients, taken = 4, 100
 	hook, held, releaseMails := heldMails(taken)
 	smtp := startSMTP(t, hook)
 	t.Cleanup(releaseMails)
 	url := newDatabase(t) + "&lock_timeout=4s"
-	execute(t, url, sabotage)
+	execute(t, url, fault)
 	c := testConfig(url, i.url, smtp.Addr())
 	p := run(t, i, c)
-	p.HTTPClient.Transport = sentOnce{p.HTTPClient.Transport}
+	p.HTTPClient.Transport = withoutRepeat{p.HTTPClient.Transport}
 	l := startLoad(clients, "term", p.Client)
 	eventually(t, "mails are on the wire and more are claimed", func() bool {
 		return held() == c.SMTPConnections &&
@@ -121,7 +122,7 @@ func afterTermination(t *testing.T, i *issuer, l *load, smtp *smtptest.Server, e
 	url := ended.config.DatabaseURL.Reveal()
 	expireLeases(t, url)
 	run(t, i, ended.config)
-	drained(t, url, patience)
+	drained(t, url, waitLimit)
 	return append(wrong, notOnceEach(l.acked, smtp.Messages())...)
 }
 

@@ -25,8 +25,9 @@ func switched(verb, reply string) (hook func(smtptest.Event) string, off func())
 	}, func() { isOff.Store(true) }
 }
 
-// troubleTrial mails to a server that answers verb with reply for a while, and
-// returns what is wrong with how the trouble shows and whom it cost an attempt.
+// troubleTrial mails to a server that answers verb with reply for a while. It
+// returns what is wrong with the report of the trouble, and which recipients
+// needed more than one attempt.
 func troubleTrial(t *testing.T, verb, reply string) (wrong []string) {
 	t.Helper()
 	hook, off := switched(verb, reply)
@@ -34,22 +35,22 @@ func troubleTrial(t *testing.T, verb, reply string) (wrong []string) {
 	i := newIssuer(t)
 	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))
 	id := raise(t, s, numbered("r", 20)...)
-	shows := func() bool { return strings.Contains(body(t, s, "/readyz"), "in trouble since") }
-	eventually(t, "trouble shows or costs an attempt", func() bool {
+	reported := func() bool { return strings.Contains(body(t, s, "/readyz"), "in trouble since") }
+	eventually(t, "the trouble is reported or costs an attempt", func() bool {
 		n, err := s.Get(context.Background(), id)
-		return shows() || err == nil && n.Counts.Delayed > 0
+		return reported() || err == nil && n.Counts.Delayed > 0
 	})
-	if !shows() {
-		wrong = append(wrong, "the trouble does not show")
+	if !reported() {
+		wrong = append(wrong, "the trouble is not reported")
 	}
 	if !strings.Contains(body(t, s, "/metrics"), `notification_smtp_circuit_open{server="`+smtp.Addr()+`"} 1`) {
-		wrong = append(wrong, "the metric does not show the trouble")
+		wrong = append(wrong, "the metric does not report the trouble")
 	}
 	off()
-	n := s.until(t, id, notifyapi.StatusCompleted, patience)
-	wrong = append(wrong, burnt(n.Recipients)...)
-	if shows() {
-		wrong = append(wrong, "the trouble still shows")
+	n := s.until(t, id, notifyapi.StatusCompleted, waitLimit)
+	wrong = append(wrong, extraAttempts(n.Recipients)...)
+	if reported() {
+		wrong = append(wrong, "the trouble is still reported")
 	}
 	if smtp.Count("") != 20 {
 		wrong = append(wrong, fmt.Sprintf("%d mails, want 20", smtp.Count("")))
@@ -79,9 +80,9 @@ func TestTroubleOfSeveralRecipientsIsReportedAsTheServers(t *testing.T) {
 		t.Run(reply, func(t *testing.T) {
 			t.Parallel()
 			wrong := troubleTrial(t, "RCPT", reply)
-			// Those who met it before it was the server's, and the probes.
-			if burnt := len(wrong); burnt == 0 || burnt > 12 {
-				t.Errorf("%d of 20 recipients lost an attempt", burnt)
+			// Recipients before the circuit opened, and those of the probes.
+			if n := len(wrong); n == 0 || n > 12 {
+				t.Errorf("%d of 20 recipients needed another attempt", n)
 			}
 			for _, w := range wrong {
 				if !strings.Contains(w, " took 2 attempts") {
@@ -95,11 +96,12 @@ func TestTroubleOfSeveralRecipientsIsReportedAsTheServers(t *testing.T) {
 func TestControlRecipientsOwnTroubleCostsAttemptsAndIsNotReported(t *testing.T) {
 	t.Parallel()
 	mustFind(t, troubleTrial(t, "RCPT", "450 4.2.1 Mailbox busy"),
-		" attempts", "the trouble does not show", "the metric does not show")
+		" attempts", "the trouble is not reported", "the metric does not report")
 }
 
 // loginTrial mails to a server that is down at first and then refuses the
-// step, AUTH or RCPT, for a while. It returns whom that cost an attempt.
+// step, AUTH or RCPT, for a while. It returns which recipients needed more than
+// one attempt.
 func loginTrial(t *testing.T, step string) (wrong []string) {
 	t.Helper()
 	i := newIssuer(t)
@@ -114,7 +116,7 @@ func loginTrial(t *testing.T, step string) (wrong []string) {
 	s := start(t, i, c)
 	id := raise(t, s, numbered("r", 5)...)
 	trouble := func() bool { return strings.Contains(body(t, s, "/readyz"), "in trouble since") }
-	eventually(t, "the trouble of a server that is down shows", trouble)
+	eventually(t, "the trouble of a server that is down is reported", trouble)
 
 	var good, refused atomic.Bool
 	refuses := func(verb string) bool {
@@ -140,11 +142,11 @@ func loginTrial(t *testing.T, step string) (wrong []string) {
 		wrong = append(wrong, fmt.Sprintf("while it refused: %+v, %v", n.Counts, err))
 	}
 	good.Store(true)
-	n := s.until(t, id, notifyapi.StatusCompleted, patience)
+	n := s.until(t, id, notifyapi.StatusCompleted, waitLimit)
 	if out := s.log.String() + body(t, s, "/metrics") + body(t, s, "/readyz"); strings.Contains(out, "canary") {
-		wrong = append(wrong, "the password shows")
+		wrong = append(wrong, "the password is in the output")
 	}
-	return append(wrong, burnt(n.Recipients)...)
+	return append(wrong, extraAttempts(n.Recipients)...)
 }
 
 func TestServerThatIsDownOrRefusesTheLoginCostsNoAttempt(t *testing.T) {
@@ -157,10 +159,11 @@ func TestControlServerThatRefusesTheRecipientCostsAttempts(t *testing.T) {
 	mustFind(t, loginTrial(t, "RCPT"), " attempts")
 }
 
-// takeover mails through two servers, or with alone through the first, which
-// is in trouble until it is repaired. It reports whether the second took all in
-// time, and whether the first was then used again in time.
-func takeover(t *testing.T, alone, repaired bool, takeLimit, backLimit time.Duration) (took, back bool) {
+// takeoverTrial mails through two servers, or with alone through the first only.
+// The first is in trouble until it is repaired. It reports whether the second
+// took all mails within takeLimit, and whether the first was used again within
+// backLimit.
+func takeoverTrial(t *testing.T, alone, repaired bool, takeLimit, backLimit time.Duration) (took, back bool) {
 	t.Helper()
 	within := func(limit time.Duration, holds func() bool) bool {
 		for deadline := time.Now().Add(limit); !holds(); pause() {
@@ -194,17 +197,17 @@ func takeover(t *testing.T, alone, repaired bool, takeLimit, backLimit time.Dura
 
 func TestSecondMailServerTakesOverUntilTheFirstWorksAgain(t *testing.T) {
 	t.Parallel()
-	if took, back := takeover(t, false, true, patience, patience); !took || !back {
-		t.Errorf("the second took over: %v, the first came back: %v", took, back)
+	if took, back := takeoverTrial(t, false, true, waitLimit, waitLimit); !took || !back {
+		t.Errorf("the second took over: %v, the first was used again: %v", took, back)
 	}
 }
 
 func TestControlNoTakeoverWithoutASecondServerOrReturnWithoutRepair(t *testing.T) {
 	t.Parallel()
-	if took, _ := takeover(t, true, false, 500*time.Millisecond, 0); took {
+	if took, _ := takeoverTrial(t, true, false, 500*time.Millisecond, 0); took {
 		t.Error("without a second server one took over: the trial can't fail")
 	}
-	if took, back := takeover(t, false, false, patience, 1500*time.Millisecond); !took || back {
-		t.Errorf("the second took over: %v, the first came back unrepaired: %v: the trial can't fail", took, back)
+	if took, back := takeoverTrial(t, false, false, waitLimit, 1500*time.Millisecond); !took || back {
+		t.Errorf("the second took over: %v, the first was used unrepaired: %v: the trial can't fail", took, back)
 	}
 }

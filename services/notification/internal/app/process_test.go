@@ -25,8 +25,8 @@ func binary(t testing.TB) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "notification")
-	// A process that is forked meanwhile would inherit the open file, and starting
-	// the program would fail with "text file busy".
+	// A process that is forked meanwhile inherits the open file, and starting the
+	// program then fails with "text file busy".
 	syscall.ForkLock.RLock()
 	err = os.WriteFile(path, program, 0o700)
 	syscall.ForkLock.RUnlock()
@@ -53,7 +53,7 @@ type process struct {
 	*notifyapi.Client
 	*launch.Service
 	config app.Config
-	log    *lines
+	log    *logBuffer
 }
 
 func environment(c app.Config) []string {
@@ -74,7 +74,7 @@ func environment(c app.Config) []string {
 
 func run(t testing.TB, i *issuer, c app.Config) *process {
 	t.Helper()
-	p := &process{config: c, log: newLines()}
+	p := &process{config: c, log: newLogBuffer()}
 	var err error
 	p.Service, err = launch.Start(launch.Options{
 		Name: "notification", Program: binary(t), Address: c.Addr, Environment: environment(c), Log: p.log,
@@ -107,14 +107,14 @@ func (p *process) wait(t testing.TB) error {
 	select {
 	case <-p.Done():
 		return p.Err()
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		p.Kill()
 		t.Fatalf("did not end by itself:\n%s", p.log)
 		return nil
 	}
 }
 
-// trials is how often a suite of faults is repeated: FIXDESK_TRIALS, or few.
+// trials is how often a fault test is repeated: FIXDESK_TRIALS, or few.
 func trials(t testing.TB, few int) int {
 	t.Helper()
 	text := os.Getenv("FIXDESK_TRIALS")

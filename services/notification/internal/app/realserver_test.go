@@ -26,8 +26,8 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// realServer is a mail server that nobody here wrote. It delivers to the
-// system's user "games" in a Maildir.
+// realServer is a mail server of another project. It delivers to the system's
+// user "games" in a Maildir.
 type realServer struct {
 	address string // of SMTP
 	maildir string
@@ -99,7 +99,7 @@ func daemon(t *testing.T, address string, stop func(*exec.Cmd), name string, arg
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.WaitDelay = 5 * time.Second // a child may hold its output open
-	log := newLines()
+	log := newLogBuffer()
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ smtpd_tls_auth_only = yes
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_local_domain = mail.example.org
 `, dir, mailbox)
-	// Debian's Cyrus SASL looks for logins in this one place.
+	// Debian's Cyrus SASL reads logins from this path only.
 	const logins = "/etc/sasldb2"
 	add := exec.Command("saslpasswd2", "-p", "-c", "-f", logins, "-u", "mail.example.org", "joe")
 	add.Stdin = strings.NewReader("s3cret")
@@ -232,9 +232,9 @@ func (s realServer) delivered(t *testing.T, n int) []*mail.Message {
 	return messages
 }
 
-// tryServer is what every server must show: mails arrive once each, unknown
-// recipients fail alone, and the identity survives.
-func tryServer(t *testing.T, s realServer, url string) *service {
+// wantEachMailOnce mails to a server and wants each mail to be delivered once,
+// only unknown recipients to fail, and the Message-ID to be kept.
+func wantEachMailOnce(t *testing.T, s realServer, url string) *service {
 	t.Helper()
 	i := newIssuer(t)
 	c := testConfig(newDatabase(t), i.url)
@@ -246,7 +246,7 @@ func tryServer(t *testing.T, s realServer, url string) *service {
 			t.Log(svc.log)
 		}
 	})
-	r := newMail(mailbox+"@example.org", "nobody-knows@example.org")
+	r := newMail(mailbox+"@example.org", "unknown@example.org")
 	r.Subject = "Ticket №42: Drucker brennt 🔥"
 	n, err := svc.Create(t.Context(), "first", r)
 	if err != nil {
@@ -299,7 +299,7 @@ func value(s *string) string {
 
 func TestRealServerPostfixTakesEveryMailOnceAndItsRefusalsAreReported(t *testing.T) {
 	s := startPostfix(t)
-	svc := tryServer(t, s, "smtp://"+s.address+"?tls=required")
+	svc := wantEachMailOnce(t, s, "smtp://"+s.address+"?tls=required")
 	large := newMail(mailbox + "@example.org")
 	large.Text = strings.Repeat("0123456789\n", 15000)
 	for name, r := range map[string]notifyapi.Request{
@@ -313,7 +313,7 @@ func TestRealServerPostfixTakesEveryMailOnceAndItsRefusalsAreReported(t *testing
 			t.Fatal(err)
 		}
 		if name == "relaying" || name == "another network" {
-			// mynetworks may relay: taken, and bounced later by Postfix itself.
+			// Postfix relays for mynetworks: it takes the mail and bounces it later.
 			done := svc.until(t, n.ID, notifyapi.StatusCompleted, 30*time.Second)
 			t.Logf("%s: %s", name, done.Recipients[0].Status)
 			continue
@@ -344,31 +344,32 @@ func TestRealServerPostfixAcceptsEachLogin(t *testing.T) {
 		})
 	}
 	t.Run("wrong password", func(t *testing.T) {
-		troubled(t, s, "smtp://joe:canary@"+s.address+"?tls=required")
+		wantTrouble(t, s, "smtp://joe:canary@"+s.address+"?tls=required")
 	})
 }
 
 func TestRealServerOpenSMTPDTakesEveryMailOnce(t *testing.T) {
 	s := startOpenSMTPD(t, "")
-	tryServer(t, s, "smtp://"+s.address)
+	wantEachMailOnce(t, s, "smtp://"+s.address)
 }
 
 // Debian 12's OpenSMTPD 6.8 can't use its key with OpenSSL 3 (OpenSMTPD issue
-// 1171): every handshake fails, which is a real server in trouble.
+// 1171), so that every handshake fails.
 func TestRealServerOpenSMTPDWhoseTLSFailsCostsNoAttempt(t *testing.T) {
 	s := startOpenSMTPD(t, "tls-require pki mail")
-	troubled(t, s, "smtp://joe:canary@"+s.address+"?tls=required")
+	wantTrouble(t, s, "smtp://joe:canary@"+s.address+"?tls=required")
 }
 
-// troubled sees that the server can't be used, and that nobody pays for it.
-func troubled(t *testing.T, s realServer, url string) {
+// wantTrouble mails to a server that can't be used, and wants its trouble to be
+// reported and no attempt to be counted.
+func wantTrouble(t *testing.T, s realServer, url string) {
 	t.Helper()
 	i := newIssuer(t)
 	c := testConfig(newDatabase(t), i.url)
 	c.SMTPURL, c.SMTPCAFile = config.NewSecret(url), s.caFile
 	svc := start(t, i, c)
 	id := raise(t, svc, mailbox+"@example.org")
-	eventually(t, "trouble shows", func() bool { return strings.Contains(body(t, svc, "/readyz"), "in trouble") })
+	eventually(t, "the trouble is reported", func() bool { return strings.Contains(body(t, svc, "/readyz"), "in trouble") })
 	if n, err := svc.Get(t.Context(), id); err != nil || n.Recipients[0].Attempts != 0 {
 		t.Errorf("%+v, %v", n.Recipients, err)
 	}

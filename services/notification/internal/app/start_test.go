@@ -67,7 +67,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// statusOf is 0 while nothing answers.
+// statusOf returns 0 while nothing answers.
 func statusOf(url string) int {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	res, err := client.Get(url)

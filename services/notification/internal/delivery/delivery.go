@@ -3,7 +3,7 @@
 // the retries and the schedule.
 //
 // Package email decides what a server's reply means. This package must not know
-// the HTTP API, and no other one may write a recipient's lease or place in the
+// the HTTP API. No other package may write a recipient's lease or place in the
 // queue.
 package delivery
 
@@ -17,30 +17,30 @@ import (
 )
 
 // Quantum is the distance in the queue between two recipients of one
-// notification, as if the second had been requested that much later. So a later
-// small notification overtakes one with a thousand recipients, which in turn is
-// delayed for no longer than its own length.
+// notification, as if the second had been requested that much later. A later
+// small notification therefore overtakes one with a thousand recipients, which is
+// delayed by no more than the sum of its own distances.
 const Quantum = 100 * time.Millisecond
 
-// Policy says when a failed try is followed by another.
+// Policy determines when a failed try is repeated.
 type Policy struct {
 	RetryBase   time.Duration // the longest wait after the first failure
 	RetryCap    time.Duration // the longest wait at all
 	GiveUpAfter time.Duration // since the recipient was due
 }
 
-// maxUncertain is how many tries of a recipient may end uncertain. Each may
-// have delivered the mail, so that a repeat may double it.
+// maxUncertain is how many tries of a recipient may end uncertain. Each of them
+// may have delivered the mail, so that each repeat may be a duplicate.
 const maxUncertain = 4
 
-// Step is what a recipient becomes after a try.
+// Step is the state of a recipient after a try.
 type Step struct {
 	Status        notifyapi.RecipientStatus
 	Finished      bool
 	NextAttemptAt time.Time
 }
 
-// History is what is known of a recipient's tries since it was due.
+// History describes a recipient's tries since it was due.
 type History struct {
 	DueAt     time.Time // when it was due, or due again by a manual retry
 	Failures  int
@@ -69,7 +69,7 @@ func (p Policy) After(o notifyapi.Outcome, h History, at time.Time) Step {
 }
 
 // backoff is a random time up to a limit that doubles with each failure, so
-// that those who failed together are not retried together.
+// that recipients that failed together are not retried together.
 func (p Policy) backoff(failures int) time.Duration {
 	limit := p.RetryCap
 	if shift := failures - 1; shift < 32 && p.RetryBase<<shift < p.RetryCap {
@@ -80,7 +80,7 @@ func (p Policy) backoff(failures int) time.Duration {
 
 // uncertainBackoff grows from 10 times RetryBase by a factor of 4 up to
 // RetryCap, less a random part of a quarter at most. It is longer than backoff,
-// since the server may still be at work on the mail.
+// since the server may still be processing the mail.
 func (p Policy) uncertainBackoff(uncertain int) time.Duration {
 	limit := p.RetryCap
 	if d := 10 * p.RetryBase << (2 * min(uncertain-1, 10)); d > 0 && d < limit {
@@ -89,15 +89,14 @@ func (p Policy) uncertainBackoff(uncertain int) time.Duration {
 	return limit - rand.N(limit/4+1)
 }
 
-// afterThrottling is when a mail for which the server asked for a slower pace
-// is tried again. It costs no attempt, unless the time to give up has come.
+// afterThrottling returns when a throttled mail is tried again. It costs no
+// attempt, unless the time to give up has passed.
 func (p Policy) afterThrottling(h History, at time.Time) (waitUntil time.Time, givenUp bool) {
 	waitUntil = at.Add(p.RetryBase/2 + rand.N(p.RetryBase/2+1))
 	return waitUntil, waitUntil.After(h.DueAt.Add(p.GiveUpAfter))
 }
 
-// FirstID is the smallest UUIDv7 (RFC 9562 section 5.7) of a moment: ids of
-// earlier milliseconds are below it.
+// FirstID is the smallest UUIDv7 (RFC 9562 section 5.7) of a millisecond.
 func FirstID(at time.Time) uuid.UUID {
 	ms := min(max(at.UnixMilli(), 0), 1<<48-1)
 	var id uuid.UUID

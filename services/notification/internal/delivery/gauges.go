@@ -19,8 +19,8 @@ import (
 const (
 	gaugeInterval = 15 * time.Second
 	gaugeTimeout  = 10 * time.Second
-	// foldAbove is how many counted changes may stand before they are put
-	// together, foldBatch how many one statement takes.
+	// foldAbove is how many counted changes may exist before they are summed up,
+	// foldBatch how many one statement sums up.
 	foldAbove = 1000
 	foldBatch = 10_000
 )
@@ -78,7 +78,7 @@ func (g *gauges) unknown() {
 	g.oldest.Set(math.NaN())
 }
 
-// read sets the gauges and keeps the counted changes few.
+// read sets the gauges and sums up the counted changes when there are many.
 func (g *gauges) read(ctx context.Context) (again bool, err error) {
 	now := g.now()
 	q := notificationdb.New(g.db)
@@ -105,8 +105,8 @@ func (g *gauges) read(ctx context.Context) (again bool, err error) {
 	return false, nil
 }
 
-// Counts reads how many recipients have each status, and how many counted
-// changes that is the sum of. A status without an entry has none.
+// Counts reads how many recipients have each status, and the number of counted
+// changes of which that is the sum. A status without an entry has no recipients.
 func Counts(ctx context.Context, q *notificationdb.Queries) (counts map[notifyapi.RecipientStatus]int64, changes int64, err error) {
 	rows, err := q.StatsCounts(ctx)
 	if err != nil {
@@ -120,8 +120,8 @@ func Counts(ctx context.Context, q *notificationdb.Queries) (counts map[notifyap
 	return counts, changes, nil
 }
 
-// OldestDue reads when the oldest recipient that waits was or will be due; now
-// if none waits.
+// OldestDue reads the earliest time at which a waiting recipient was or will be
+// due; now if none waits.
 func OldestDue(ctx context.Context, db *pgxpool.Pool, now time.Time) (due time.Time, err error) {
 	err = store{db}.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
 		due, err = q.StatsOldestDue(ctx, now)

@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// leases are those of the mails from the start of their conversation to their
-// settlement. They are renewed meanwhile, so that a conversation may last longer
-// than a lease.
+// leases holds the leases of mails from the start of their conversation to their
+// settlement. They are renewed in this time, so that a conversation may last
+// longer than a lease.
 type leases struct {
 	mu     sync.Mutex
 	tokens map[uuid.UUID]uuid.UUID // by recipient
@@ -43,7 +43,7 @@ func (l *leases) held() map[uuid.UUID]uuid.UUID {
 	return maps.Clone(l.tokens)
 }
 
-// renew renews the leases three times in their duration, until ctx ends.
+// renew renews the leases three times within their duration, until ctx ends.
 func (l *Loop) renew(ctx context.Context) {
 	ticker := time.NewTicker(l.Lease / renewals)
 	defer ticker.Stop()
@@ -73,9 +73,9 @@ func (l *Loop) renew(ctx context.Context) {
 	}
 }
 
-// renewals is how often a lease is renewed in its duration.
+// renewals is how often a lease is renewed within its duration.
 const renewals = 3
 
-// beginWithin is how long after its claim a mail may begin: its lease must last
-// until it is renewed.
+// beginWithin is the time after a claim within which a conversation must begin,
+// so that the lease lasts until its first renewal.
 func beginWithin(lease time.Duration) time.Duration { return lease / 2 }

@@ -36,12 +36,12 @@ type Config struct {
 }
 
 const (
-	// aheadPerWorker is how many recipients are leased for each worker, the one
-	// that it sends to included: enough to keep it busy between two claims, few
-	// enough that later recipients don't wait long behind them.
+	// aheadPerWorker is how many recipients are leased for each worker, including
+	// the one that it sends to. It keeps the worker busy between two claims, and
+	// later recipients don't wait long behind so few.
 	aheadPerWorker = 10
-	// settlers is how many settlements are under way at a time: while one waits
-	// for the disk, the next comes together, and PostgreSQL writes both at once.
+	// settlers is how many settlements run at a time. While one waits for the
+	// disk, the next is collected, and PostgreSQL writes both at once.
 	settlers = 2
 	// pauseAfterError is the pause after a failed call of the database.
 	pauseAfterError = 500 * time.Millisecond
@@ -60,12 +60,12 @@ type Loop struct {
 	leases  leases
 
 	wake    chan struct{}
-	room    chan struct{}
+	freed   chan struct{}
 	inHand  atomic.Int64
 	tasks   chan task
 	settled chan settlement
-	// unsettled is set while results can't be stored: their leases may expire,
-	// and are then not returned to the queue before the results had their chance.
+	// unsettled is set while results can't be stored. Expired leases are then not
+	// returned to the queue, since the results are stored first.
 	unsettled atomic.Bool
 }
 
@@ -74,15 +74,15 @@ func NewLoop(c Config) *Loop {
 	ahead := aheadPerWorker * c.Workers
 	return &Loop{
 		Config: c, store: store{c.DB}, metrics: newMetrics(c.Registry, c.Mailer),
-		ahead: ahead, wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		ahead: ahead, wake: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 		tasks: make(chan task, ahead),
-		// What a crash can repeat is what was on the wire, what waits here, and
-		// what is being settled: seven mails for each worker at most.
+		// A crash can repeat the mails on the wire, those that wait here, and those
+		// that are being settled: at most seven for each worker.
 		settled: make(chan settlement, 2*c.Workers),
 	}
 }
 
-// Wake makes the loop look at the queue now. It never blocks; call it after
+// Wake makes the loop read the queue now. It never blocks; call it after
 // the commit that made a recipient due.
 func (l *Loop) Wake() { signal(l.wake) }
 
@@ -97,10 +97,10 @@ func signal(c chan struct{}) {
 // returns what was not begun to the queue, and returns nil, all within
 // StopTimeout. A conversation that takes longer than the mailer's StopTimeout
 // is ended: before the final dot its recipient is returned to the queue, after
-// it the outcome is uncertain. What the database does not take in time is left
-// to the expiry of its lease.
+// it the outcome is uncertain. Results that the database does not store in time
+// are lost, and their recipients are queued again when their leases expire.
 func (l *Loop) Run(ctx context.Context) error {
-	// store ends with the time that is left after ctx ended.
+	// store ends StopTimeout after ctx.
 	store, endStore := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStore()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(l.StopTimeout, endStore) })()
@@ -123,18 +123,18 @@ func (l *Loop) Run(ctx context.Context) error {
 	return nil
 }
 
-// claim keeps the workers supplied. It claims again at once while there is
-// more than it could take, and waits to be woken when there is not. A claim is
-// not canceled with ctx: one that is committed unseen would stay leased.
+// claim claims recipients for the workers. It claims again at once while more
+// are queued than it could take, and waits to be woken otherwise. A claim is not
+// canceled with ctx, since a committed claim whose result is lost stays leased.
 func (l *Loop) claim(ctx, store context.Context) {
 	var probes []string // the recipients that probed the servers in trouble
 	for more := true; ; {
-		if !more && !wait(ctx, l.wake) || !l.waitForRoom(ctx) || !l.waitForServer(ctx) {
+		if !more && !wait(ctx, l.wake) || !l.waitForCapacity(ctx) || !l.waitForServer(ctx) {
 			return
 		}
 		n, probing := l.free(), !l.Mailer.UsableAt().IsZero()
 		if probing {
-			n = 1 // further ones would only be returned
+			n = 1 // more would be returned to the queue
 		} else {
 			probes = nil
 		}
@@ -151,7 +151,7 @@ func (l *Loop) claim(ctx, store context.Context) {
 			continue
 		}
 		more = len(tasks) == n
-		if !more && len(probes) > 0 { // each has probed once: all but the latest may again
+		if !more && len(probes) > 0 { // each has probed once: all but the latest may probe again
 			probes, more = probes[max(1, len(probes)-1):], true
 		}
 		l.inHand.Add(int64(len(tasks)))
@@ -163,7 +163,7 @@ func (l *Loop) claim(ctx, store context.Context) {
 			if probing {
 				t.done = make(chan struct{})
 			}
-			l.tasks <- t // has room for all that can be in hand
+			l.tasks <- t // never blocks: its capacity is the most that can be claimed
 			if probing && !wait(ctx, t.done) {
 				return
 			}
@@ -171,8 +171,8 @@ func (l *Loop) claim(ctx, store context.Context) {
 	}
 }
 
-// most is how many recipients may be in hand: fewer where the mail servers ask
-// for a slow pace.
+// most is how many recipients may be claimed and unsettled at a time: fewer when
+// the mail servers throttle.
 func (l *Loop) most() int {
 	if n := l.Mailer.Within(beginWithin(l.Lease)); n >= 0 {
 		return max(1, min(n, l.ahead))
@@ -183,10 +183,11 @@ func (l *Loop) most() int {
 // free is how many recipients may be claimed now.
 func (l *Loop) free() int { return max(1, l.most()-int(l.inHand.Load())) }
 
-// waitForRoom waits until half of what may be in hand is done.
-func (l *Loop) waitForRoom(ctx context.Context) bool {
+// waitForCapacity waits until half of the recipients that may be claimed are
+// settled.
+func (l *Loop) waitForCapacity(ctx context.Context) bool {
 	for int(l.inHand.Load()) > l.most()/2 {
-		if !wait(ctx, l.room) {
+		if !wait(ctx, l.freed) {
 			return false
 		}
 	}
@@ -227,8 +228,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// work sends one mail after the other. When the end was asked for, or a mail
-// waited for too long, it is returned to the queue.
+// work sends one mail after the other. A mail that waited for too long, or whose
+// turn comes after the stop, is returned to the queue.
 func (l *Loop) work(ctx, store context.Context) {
 	for t := range l.tasks {
 		s := settlement{task: t, result: email.Result{Outcome: email.NotTried}}
@@ -245,13 +246,13 @@ func (l *Loop) work(ctx, store context.Context) {
 		}
 		l.settled <- s
 		if int(l.inHand.Add(-1)) <= l.ahead/2 {
-			signal(l.room)
+			signal(l.freed)
 		}
 	}
 }
 
-// throttled has a mail wait for which the server asked for a slower pace. When
-// the time to give up has come, it is a failed try.
+// throttled postpones a throttled mail. When the time to give up has passed, it
+// is a failed try.
 func (l *Loop) throttled(s settlement) settlement {
 	waitUntil, givenUp := l.Policy.afterThrottling(s.history, s.at)
 	if givenUp {
@@ -262,8 +263,8 @@ func (l *Loop) throttled(s settlement) settlement {
 	return s
 }
 
-// send sends one mail. A conversation that has begun when ctx ends goes on for
-// the mailer's StopTimeout at most.
+// send sends one mail. A conversation that has begun when ctx ends continues for
+// at most the mailer's StopTimeout.
 func (l *Loop) send(ctx, store context.Context, t task) (result email.Result) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -285,8 +286,7 @@ func (l *Loop) send(ctx, store context.Context, t task) (result email.Result) {
 	return result
 }
 
-// settle stores results in batches of what has come together meanwhile, at most
-// two for each worker.
+// settle stores results in batches of at most two for each worker.
 func (l *Loop) settle(ctx context.Context) {
 	for first := range l.settled {
 		batch := []settlement{first}
@@ -305,8 +305,8 @@ func (l *Loop) settle(ctx context.Context) {
 	}
 }
 
-// settleBatch tries until the database has taken the batch, or ctx ends.
-// Meanwhile the workers wait, so that nothing is sent that can't be stored.
+// settleBatch tries until the database has stored the batch, or ctx ends.
+// The workers wait meanwhile, so that no mail is sent whose result can't be stored.
 func (l *Loop) settleBatch(ctx context.Context, batch []settlement) {
 	defer l.leases.drop(batch)
 	untried := func(s settlement) bool { return s.result.Outcome == email.NotTried }

@@ -42,7 +42,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 }
 
 // throttledTrial mails to a server that answers mails beyond a rate with reply,
-// and stops throttling afterwards. It returns what did not go as with throttling.
+// and stops throttling afterwards. It returns what differs from throttling.
 func throttledTrial(t *testing.T, reply string) (wrong []string) {
 	t.Helper()
 	const window, allowed, mails = 100 * time.Millisecond, 5, 100

@@ -42,7 +42,7 @@ func (m *metrics) observe(r email.Result, took time.Duration) {
 	}
 }
 
-// servers collects the mail servers' state.
+// servers collects the state of the mail servers.
 type servers struct{ mailer *email.Pool }
 
 var (

@@ -29,8 +29,8 @@ type RetentionConfig struct {
 	// Retention is how long a notification is kept after its last recipient
 	// ended; 0 keeps it without limit.
 	Retention time.Duration
-	// EraseInterval is how often the content of sensitive notifications that
-	// are over is looked for.
+	// EraseInterval is how often the content of finished sensitive notifications
+	// is erased.
 	EraseInterval time.Duration
 	Now           func() time.Time
 	Logger        *slog.Logger
@@ -38,7 +38,7 @@ type RetentionConfig struct {
 	Metrics       *background.Metrics
 }
 
-// retention deletes what has been kept long enough.
+// retention deletes old notifications and the content of sensitive ones.
 type retention struct {
 	RetentionConfig
 	purged prometheus.Counter
@@ -46,8 +46,8 @@ type retention struct {
 }
 
 // RetentionLoops returns the jobs that delete notifications after the retention
-// and erase the content of sensitive ones that are over. Each runs on one
-// replica at a time.
+// and erase the content of finished sensitive ones. Each runs on one replica at a
+// time.
 func RetentionLoops(c RetentionConfig) []*background.Loop {
 	r := newRetention(c)
 	loop := func(name string, interval time.Duration, run func(context.Context) error) *background.Loop {
@@ -79,8 +79,8 @@ func newRetention(c RetentionConfig) *retention {
 }
 
 // purge deletes the notifications whose last recipient ended before the
-// retention. None of them can be younger than that, so one pass over the old
-// notifications finds them all.
+// retention. They were all created before that, so that one pass over the old
+// notifications finds them.
 func (r *retention) purge(ctx context.Context) error {
 	endedBefore := r.Now().Add(-r.Retention)
 	after := uuid.Nil

@@ -43,7 +43,7 @@ func TestRetentionCountsFromTheEndOfANotification(t *testing.T) {
 	t.Parallel()
 	l, c := newLoop(t)
 	old := c.now.Add(-100 * day)
-	over := seedEnded(t, l, old, old, 3) // the control: created and ended long ago
+	ended := seedEnded(t, l, old, old, 3) // the control: created and ended long ago
 	justEnded := seedEnded(t, l, old, c.now.Add(-day), 1)
 	oneLate := seedEnded(t, l, old, old, 2)
 	if _, err := l.DB.Exec(t.Context(), "update recipients set finished_at = $2 where notification_id = $1 and ordinal = 1", oneLate, c.now); err != nil {
@@ -55,7 +55,7 @@ func TestRetentionCountsFromTheEndOfANotification(t *testing.T) {
 	if err := r.purge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if l.exists(t, over) {
+	if l.exists(t, ended) {
 		t.Error("what ended 100 days ago is still there")
 	}
 	for name, id := range map[string]uuid.UUID{
@@ -83,8 +83,8 @@ func TestPurgeThatDoesNotFitTheStatementTimeoutMakesProgress(t *testing.T) {
 	for range 30 {
 		seedEnded(t, l, c.now.Add(-100*day), c.now.Add(-99*day), 1)
 	}
-	// Stands for a slow disk: a statement that deletes more than eight
-	// notifications ends as the statement timeout would end it.
+	// Simulates a slow disk: a statement that deletes more than eight
+	// notifications fails like one that the statement timeout ends.
 	_, err := l.DB.Exec(t.Context(), `
 		create function timeout() returns trigger language plpgsql as $$ begin
 			if (select count(*) from gone) > 8 then raise exception using errcode = 'query_canceled'; end if;
@@ -112,7 +112,7 @@ func TestPurgeThatDoesNotFitTheStatementTimeoutMakesProgress(t *testing.T) {
 func TestContentOfSensitiveNotificationsIsErasedWhenTheyEnd(t *testing.T) {
 	t.Parallel()
 	l, c := newLoop(t)
-	over := seedEnded(t, l, c.now, c.now, 2)
+	ended := seedEnded(t, l, c.now, c.now, 2)
 	waiting := seed(t, l.DB, c.now, c.now.Add(time.Hour), 1)
 	ordinary := seedEnded(t, l, c.now, c.now, 1)
 	if _, err := l.DB.Exec(t.Context(), "update notifications set sensitive = id <> $1, html = 'h'", ordinary); err != nil {
@@ -126,8 +126,8 @@ func TestContentOfSensitiveNotificationsIsErasedWhenTheyEnd(t *testing.T) {
 		if err := r.erase(context.WithoutCancel(t.Context())); err != nil {
 			t.Fatal(err)
 		}
-		if content(over) != "" || content(waiting) != "th" || content(ordinary) != "th" {
-			t.Errorf("over %q, waiting %q, ordinary %q", content(over), content(waiting), content(ordinary))
+		if content(ended) != "" || content(waiting) != "th" || content(ordinary) != "th" {
+			t.Errorf("ended %q, waiting %q, ordinary %q", content(ended), content(waiting), content(ordinary))
 		}
 	}
 	if n := testutil.ToFloat64(r.erased); n != 1 {

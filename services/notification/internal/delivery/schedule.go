@@ -21,8 +21,8 @@ type Schedule struct {
 }
 
 // RunSchedule runs the jobs until ctx is canceled: recipients that became due
-// and expired leases. A job that still runs is not started again, and one that
-// fails or panics is logged and runs again at its next time.
+// and expired leases. A job that still runs is not started again. One that fails
+// or panics is logged and runs again at its next time.
 func (l *Loop) RunSchedule(ctx context.Context, s Schedule) (err error) {
 	scheduler, err := gocron.NewScheduler()
 	if err != nil {
@@ -59,7 +59,7 @@ func (l *Loop) RunSchedule(ctx context.Context, s Schedule) (err error) {
 }
 
 // queueDue queues recipients that became due, and wakes the loop in any case,
-// for what another replica left in the queue.
+// since another replica may have queued some.
 func (l *Loop) queueDue(ctx context.Context) error {
 	defer l.Wake()
 	for {

@@ -15,8 +15,8 @@ import (
 	"fixdesk/services/notification/internal/notificationdb"
 )
 
-// inlineBytes is the largest content that comes with a claim; a larger one is
-// fetched when its turn has come, so that a batch stays small in memory.
+// inlineBytes is the largest content that a claim returns. A worker fetches
+// larger content itself, so that a batch stays small in memory.
 const inlineBytes = 16 << 10
 
 // task is one leased recipient.
@@ -30,7 +30,7 @@ type task struct {
 	done           chan struct{} // closed when a probe has ended; nil for other mails
 }
 
-// settlement is a task that is over, for now.
+// settlement is a task with its result.
 type settlement struct {
 	task
 	result email.Result
@@ -40,15 +40,16 @@ type settlement struct {
 	waitUntil time.Time
 }
 
-// callTimeout bounds every call of the database, waiting for a connection
-// included. PostgreSQL ends a long statement earlier, unless it hangs itself.
+// callTimeout bounds every call of the database, including the wait for a
+// connection. The statement timeout is shorter, but a frozen server does not
+// enforce it.
 const callTimeout = 10 * time.Second
 
 type store struct{ db *pgxpool.Pool }
 
-// byIndex runs fn in a transaction whose statements find rows by index. A
-// connection keeps the plan it made when the tables were still small, and by
-// that one every claim and settlement would read all recipients.
+// byIndex runs fn in a transaction whose statements find rows by index.
+// Otherwise a connection keeps the plans that it made when the tables were small,
+// by which every claim and settlement reads all recipients.
 func (s store) byIndex(ctx context.Context, fn func(*notificationdb.Queries) error) error {
 	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
 		q := notificationdb.New(tx)

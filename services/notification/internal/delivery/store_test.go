@@ -30,7 +30,7 @@ type clock struct{ now time.Time }
 
 func (c *clock) Now() time.Time { return c.now }
 
-// newLoop makes a loop that does not run, with a clock that stands still.
+// newLoop makes a loop that does not run, with a fixed clock.
 func newLoop(t testing.TB) (*Loop, *clock) {
 	t.Helper()
 	l := newLoopTo(t, (&smtptest.Server{}).Start(t, ""), nil)
@@ -69,7 +69,7 @@ func newLoopTo(t testing.TB, srv *smtptest.Server, change func(*email.Config)) *
 }
 
 // seed stores a notification with n recipients that are due at the given time;
-// they are queued if that has come.
+// they are queued if that has passed.
 func seed(t testing.TB, db *pgxpool.Pool, now, due time.Time, n int) uuid.UUID {
 	t.Helper()
 	id := FirstID(now)
@@ -179,7 +179,7 @@ func TestLeaseThatHasNotExpiredIsNotTakenOver(t *testing.T) {
 	l, c := newLoop(t)
 	seed(t, l.DB, c.now, c.now, 3)
 	mustClaim(t, l, 3, 3)
-	c.now = c.now.Add(time.Hour) // leases are the database's time, not ours
+	c.now = c.now.Add(time.Hour) // leases use the database's time
 	if err := l.queueExpired(t.Context()); err != nil {
 		t.Fatal(err)
 	}

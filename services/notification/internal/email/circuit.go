@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// circuit keeps mails away from a server in trouble. While it is open nothing
-// is sent there; after a pause one mail probes the server, and its end decides.
+// circuit is the circuit breaker of a server. While it is open nothing is sent
+// to the server; after a pause one mail probes it, and the outcome closes the
+// circuit or keeps it open.
 //
 // sony/gobreaker v2.4.0 is weaker here: it counts failures and not the
-// recipients that met them, and its pause neither grows nor varies.
+// recipients that had them, and its pause neither grows nor varies.
 type circuit struct {
 	base, cap time.Duration // the first and the longest time it stays open
 
@@ -18,14 +19,14 @@ type circuit struct {
 	open     bool
 	probing  bool
 	failures int             // times that it opened in a row
-	suspects map[string]bool // recipients since the last success whose mail met what may be the server's trouble
+	suspects map[string]bool // recipients since the last success with a failure that the server may have caused
 	until    time.Time
 	since    time.Time
 	reason   string
 }
 
-// recipientsToOpen is how many different recipients in a row must meet a
-// failure that may be their own before the server is held responsible.
+// recipientsToOpen is how many different recipients in a row must have a failure
+// that may be their own before it counts as the server's.
 const recipientsToOpen = 3
 
 // permit allows one conversation with a server. Its end is reported by success,
@@ -73,7 +74,7 @@ func (p *permit) serverTrouble(now time.Time, reason string) bool {
 
 // recipientTrouble is reported by a conversation whose failure may be the
 // recipient's or the server's. It opens the circuit when several different
-// recipients met such a failure, and keeps it open when the conversation was a
+// recipients had such a failure, and keeps it open when the conversation was a
 // probe. It reports whether it did so.
 func (p *permit) recipientTrouble(now time.Time, recipient, reason string) bool {
 	p.c.mu.Lock()
@@ -89,7 +90,7 @@ func (p *permit) recipientTrouble(now time.Time, recipient, reason string) bool 
 	return false
 }
 
-// release returns the permit where nothing was reported.
+// release returns the permit when nothing was reported.
 func (p *permit) release() {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
@@ -101,7 +102,7 @@ func (p *permit) release() {
 
 func (c *circuit) openLocked(now time.Time, reason string, probe bool) bool {
 	if c.open && !probe {
-		return false // the same trouble in another conversation
+		return false // another conversation has opened it
 	}
 	if !c.open {
 		c.since = now
@@ -128,7 +129,7 @@ func (c *circuit) usableAt(now time.Time) time.Time {
 	return c.until
 }
 
-// status fills in what an operator sees of the circuit.
+// status adds the state of the circuit to s.
 func (c *circuit) status(s *ServerStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -35,8 +35,8 @@ const (
 	resetTimeout = 10 * time.Second
 )
 
-// connection is one conversation with a server. Each has a go-mail client of
-// its own, since a shared one serialises and keeps state.
+// connection is one conversation with a server. Each has its own go-mail client,
+// since a shared one is serialised and keeps state.
 type connection struct {
 	raw      net.Conn // under TLS too: closing it ends any wait
 	smtp     *smtp.Client
@@ -45,9 +45,9 @@ type connection struct {
 	idle     *time.Timer // closes it when unused for too long
 }
 
-// dial connects, greets, protects and authenticates. It ends early with ctx.
-// go-mail leaves the socket open when it fails after connecting; it is closed
-// here.
+// dial connects, sends EHLO, starts TLS and authenticates. It ends early with
+// ctx. It closes the socket that go-mail keeps open when it fails after
+// connecting.
 func dial(ctx context.Context, s Server, helo string, timeouts Timeouts) (*connection, error) {
 	c := &connection{timeouts: timeouts}
 	stop := func() bool { return true }
@@ -97,15 +97,16 @@ func (c *connection) deliver(sender Sender, m Mail) (code int, reply string, f *
 	if offered, _ := c.smtp.Extension("SMTPUTF8"); utf8 && !offered {
 		return 0, "", failed(phaseMessage, errors.New("the mail server does not offer SMTPUTF8, which this address needs (RFC 6531)")), true
 	}
-	// Asked for only where it is needed: a later server might lack it.
+	// SMTPUTF8 is requested only when the address needs it, since later servers
+	// on the way may not support it.
 	c.smtp.SkipSMTPUTF8(!utf8)
 	c.sent++
 	code, reply, f = c.transfer(envelopeAddress(sender.From.Address), envelopeAddress(to), content)
 	if f == nil {
 		return code, reply, nil, true
 	}
-	// A refusal leaves the connection in order once it is reset; anything else
-	// does not, and writing to it could even complete a half-sent message.
+	// A connection is usable after a refusal once it is reset. After any other
+	// failure, writing to it could complete a half-sent message.
 	if f.code >= 400 && f.code != 421 && f.code != 530 {
 		usable = c.within(resetTimeout, c.smtp.Reset) == nil
 	}

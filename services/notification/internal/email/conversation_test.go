@@ -405,7 +405,7 @@ func TestPanicWhileSendingReleasesPermitAndConnection(t *testing.T) {
 	if live := pool.servers[0].live; live != 0 {
 		t.Errorf("%d connections are kept", live)
 	}
-	down.Store(true) // the next panic is a probe's
+	down.Store(true) // the next panic is in a probe
 	if r := pool.Send(t.Context(), aMail("anna@example.org")); r.Outcome != NotTried || !pool.Status()[0].Open {
 		t.Fatalf("%+v", r)
 	}
@@ -535,7 +535,7 @@ func TestConcurrentSendersShareThePool(t *testing.T) {
 	if srv.Count("") != senders*each {
 		t.Errorf("%d taken, want %d", srv.Count(""), senders*each)
 	}
-	if srv.MostConnections() > senders+1 { // one may still be saying goodbye
+	if srv.MostConnections() > senders+1 { // one may still be in QUIT
 		t.Errorf("%d connections at a time", srv.MostConnections())
 	}
 }

@@ -16,9 +16,9 @@ type DKIM struct {
 	key              crypto.Signer
 }
 
-// What is signed; those named a second time can't be added to on the way (RFC
-// 6376 section 8.15). The list must fit one line: go-mail folds a longer one
-// in the middle of a name, which verifiers don't read.
+// The headers that are signed. A header that is listed twice can't be added on
+// the way (RFC 6376 section 8.15). The list must fit one line: go-mail folds a
+// longer one within a name, which verifiers reject.
 var (
 	signedHeaders     = []string{"From", "To", "Subject", "Date", "Message-ID", "Content-Type"}
 	oversignedHeaders = []string{"From", "Subject"}
@@ -40,9 +40,9 @@ func LoadDKIM(domain, selector, path string) (*DKIM, error) {
 	return &DKIM{domain: domain, selector: selector, key: key}, nil
 }
 
-// signer is made for each message: the time of the signature is the mail's
-// own, so that a repeat is signed alike, and the library's signer is not safe
-// for concurrent use.
+// signer is made for each message, since the time of the signature is the mail's
+// date, so that a repeat has the same signature, and the library's signer is not
+// safe for concurrent use.
 func (d *DKIM) signer(date time.Time) *gomail.DKIMSigner {
 	s := gomail.NewDKIMSigner(d.domain, d.selector, d.key)
 	s.NowFunc = func() time.Time { return date }

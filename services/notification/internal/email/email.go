@@ -19,7 +19,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// Mail is what one recipient is sent. Every byte of the message follows from
+// Mail is the mail to one recipient. Every byte of the message is determined by
 // it and the sender's settings, so that a repeat is the same message.
 type Mail struct {
 	ID        uuid.UUID // the recipient's id: Message-ID and boundary come from it
@@ -37,8 +37,8 @@ type Mail struct {
 // section 3.6.4).
 func (m Mail) MessageID() string { return m.ID.String() + "@" + m.Domain }
 
-// threadRoot is the message that all mails of the thread to this recipient
-// refer to. It was never sent; mail programs group by it all the same.
+// threadRoot is the Message-ID that all mails of the thread to this recipient
+// refer to. Mail programs group by it, although no such message was sent.
 func (m Mail) threadRoot() string {
 	sum := sha256.Sum256([]byte(m.Thread + "\x00" + strings.ToLower(m.To)))
 	return "thread." + hex.EncodeToString(sum[:16]) + "@" + m.Domain
@@ -71,12 +71,12 @@ type Result struct {
 	Server  string // host:port
 	Code    int    // the server's reply code; 0 when it gave none
 	Reply   string // the server's own text on one line, or what broke
-	// Throttled, of a mail that was NotTried, says that the server asked for a
-	// slower pace: the mail is better tried later than at once.
+	// Throttled is set for a mail that was NotTried because the server throttles:
+	// it should be tried later and not at once.
 	Throttled bool
 }
 
-// Sender is who the mails come from.
+// Sender is the sender of the mails and the key that signs them.
 type Sender struct {
 	From mail.Address
 	DKIM *DKIM // nil: not signed

@@ -26,7 +26,7 @@ func (s Sender) message(m Mail) (*gomail.Msg, error) {
 	msg.Subject(m.Subject)
 	msg.SetDateWithValue(m.Date.UTC())
 	msg.SetMessageIDWithValue(m.MessageID())
-	// Automatic replies are not wanted (RFC 3834), nor Exchange's.
+	// These headers suppress automatic replies (RFC 3834), Exchange's included.
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetGenHeader("X-Auto-Response-Suppress", "All")
 	if m.Thread != "" {
@@ -47,8 +47,8 @@ func (s Sender) message(m Mail) (*gomail.Msg, error) {
 	return msg, nil
 }
 
-// wireAddress spells an international domain in ASCII where that is all the
-// address needs, so that a server without SMTPUTF8 can take it (RFC 5891).
+// wireAddress writes an international domain in ASCII when the rest of the address
+// is ASCII, so that a server without SMTPUTF8 can take it (RFC 5891).
 func wireAddress(address string) (string, error) {
 	at := strings.LastIndexByte(address, '@')
 	if at < 1 || needsSMTPUTF8(address[:at]) || !needsSMTPUTF8(address[at:]) {

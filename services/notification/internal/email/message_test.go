@@ -166,7 +166,7 @@ func TestControlCharactersCantAddAHeader(t *testing.T) {
 	})
 	raw, err := (Sender{From: mail.Address{Address: "fixdesk@example.com"}}).render(m)
 	if err != nil {
-		return // refusing is as good
+		return // a refusal is fine, too
 	}
 	read, err := mail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {

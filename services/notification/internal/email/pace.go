@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// pace keeps the rate of mails to what a server takes without throttling them:
-// additive increase and multiplicative decrease, as in congestion avoidance
+// pace limits the rate of mails to what a server takes without throttling, by
+// additive increase and multiplicative decrease as in congestion avoidance
 // (RFC 5681). Without throttling there is no limit.
 type pace struct {
 	step time.Duration // the interval between two increases
@@ -36,7 +36,7 @@ const (
 	throttleWindow = 60   // steps for which a throttled recipient is remembered
 )
 
-// wait waits until a mail may begin, and returns when it asked. It returns
+// wait waits until a mail may begin, and returns when the wait began. It returns
 // false when ctx ends first.
 func (p *pace) wait(ctx context.Context, now func() time.Time) (asked time.Time, ok bool) {
 	asked = now()
@@ -102,12 +102,12 @@ func (p *pace) changed(limited bool) {
 	}
 }
 
-// throttle takes note of a throttling reply to a mail for recipient that asked
-// to begin at asked. It reports whether the reply concerns that recipient
-// alone: one that is refused again while others are not. Before RCPT (early)
-// it can't. The server is sent to more slowly once several different
-// recipients met it, and then with each further one, but once for mails that
-// began before the last decrease.
+// throttle records a throttling reply to a mail for recipient whose wait began at
+// asked. It reports whether the reply concerns only that recipient: it was
+// throttled before and others are not. A reply before RCPT (early) never does.
+// The rate decreases once several different recipients were throttled, and then
+// with each further one, but only once for mails that began before the last
+// decrease.
 func (p *pace) throttle(now, asked time.Time, recipient string, early bool) (own bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,7 +160,7 @@ func (p *pace) within(now time.Time, d time.Duration) int {
 	return int(p.limit * float64(d) / float64(p.step))
 }
 
-// status fills in what an operator sees of the pace.
+// status adds the state of the pace to s.
 func (p *pace) status(s *ServerStatus, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -7,13 +7,13 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// Config is how mails are sent.
+// Config configures a Pool.
 type Config struct {
 	Sender   Sender
 	Servers  []Server // by priority, at least one
 	HELO     string   // the name given in EHLO
 	Timeouts Timeouts
-	// StopTimeout is how long a conversation may go on once the context of its
+	// StopTimeout is how long a conversation may continue once the context of its
 	// Send has ended.
 	StopTimeout time.Duration
 	// MessagesPerConnection is how many mails one connection carries.
@@ -30,8 +30,8 @@ type Config struct {
 	// OnTrouble, if set, is called each time a server's circuit opens or stays
 	// open after a probe.
 	OnTrouble func(server, reason string)
-	// OnThrottle, if set, is called when a server begins to be sent to more
-	// slowly, and when that ends.
+	// OnThrottle, if set, is called when the rate to a server begins to be
+	// limited, and when the limit ends.
 	OnThrottle func(server string, limited bool)
 }
 
@@ -61,9 +61,9 @@ func NewPool(config Config) *Pool {
 }
 
 // Send tries the servers by priority until one returns an outcome for this mail.
-// When no server can be used, or all ask for a slower pace, the outcome is
-// NotTried. So it is when ctx ends before the conversation begins; one that is
-// under way then goes on for StopTimeout at most.
+// When no server can be used, or all throttle, the outcome is NotTried, and also
+// when ctx ends before the conversation begins. A conversation under way then
+// continues for at most StopTimeout.
 func (p *Pool) Send(ctx context.Context, m Mail) Result {
 	result := Result{Outcome: NotTried, Reply: "no mail server can be used"}
 	for _, s := range p.servers {
@@ -81,9 +81,9 @@ func (p *Pool) Send(ctx context.Context, m Mail) Result {
 	return result
 }
 
-// sendVia talks to one server. A conversation that broke before anything was
-// asked of it (the server had closed an idle connection), or before the final
-// dot, is begun anew, once.
+// sendVia sends a mail through one server. A conversation that broke before its
+// first command (the server closed an idle connection), or before the final dot,
+// is repeated once.
 func (p *Pool) sendVia(ctx context.Context, s *serverPool, permit *permit, m Mail) Result {
 	defer permit.release()
 	asked, ok := s.pace.wait(ctx, p.config.Now)
@@ -106,8 +106,8 @@ func (p *Pool) sendVia(ctx context.Context, s *serverPool, permit *permit, m Mai
 	}
 }
 
-// converse sends the mail over one connection, which is returned to the server's
-// pool whatever happens.
+// converse sends the mail over one connection, which it always returns to the
+// server's pool.
 func (p *Pool) converse(ctx context.Context, s *serverPool, m Mail) (code int, reply string, reused bool, f *failure) {
 	conn, reused, err := s.acquire(ctx)
 	if err != nil {
@@ -124,7 +124,7 @@ func (p *Pool) converse(ctx context.Context, s *serverPool, m Mail) (code int, r
 // circuit and pace.
 func (p *Pool) assess(ctx context.Context, s *serverPool, permit *permit, m Mail, f failure, asked time.Time) Result {
 	now := p.config.Now()
-	outcome, blame := meaning(f, needsSMTPUTF8(p.config.Sender.From.Address, m.To))
+	outcome, origin := meaning(f, needsSMTPUTF8(p.config.Sender.From.Address, m.To))
 	result := Result{Outcome: outcome, Server: s.Name(), Code: f.code, Reply: f.reply}
 	opened := false
 	switch {
@@ -133,9 +133,9 @@ func (p *Pool) assess(ctx context.Context, s *serverPool, permit *permit, m Mail
 	case f.isThrottling() && !s.pace.throttle(now, asked, m.To, f.phase < phaseRcpt):
 		result.Outcome, result.Throttled = NotTried, true
 		permit.success()
-	case blame == blameServer:
+	case origin == originServer:
 		opened = permit.serverTrouble(now, f.reply)
-	case blame == blameRecipient:
+	case origin == originRecipient:
 		opened = permit.recipientTrouble(now, m.To, f.reply)
 	case f.phase != phaseMessage:
 		permit.success()
@@ -146,8 +146,8 @@ func (p *Pool) assess(ctx context.Context, s *serverPool, permit *permit, m Mail
 	return result
 }
 
-// UsableAt is when some server may be used again: the zero time when one is in
-// order, else the time of the next probe.
+// UsableAt is when some server may be used again: the zero time when one is
+// usable now, else the time of the next probe.
 func (p *Pool) UsableAt() time.Time {
 	var earliest time.Time
 	for i, s := range p.servers {
@@ -162,8 +162,8 @@ func (p *Pool) UsableAt() time.Time {
 	return earliest
 }
 
-// Within is how many mails the servers may be given in d where all of them
-// throttled lately, or -1 where one has no limit.
+// Within is how many mails the servers take in d when all of them have a rate
+// limit, or -1 when one has none.
 func (p *Pool) Within(d time.Duration) int {
 	sum := 0
 	for _, s := range p.servers {
@@ -176,7 +176,7 @@ func (p *Pool) Within(d time.Duration) int {
 	return sum
 }
 
-// ServerStatus is what an operator sees of one mail server.
+// ServerStatus is the state of one mail server.
 type ServerStatus struct {
 	Server    string
 	Open      bool // the circuit

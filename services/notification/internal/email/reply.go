@@ -23,40 +23,40 @@ const (
 	phaseMessage              // the message can't be made: it never reached the wire
 )
 
-// blame is whose trouble a failure is.
-type blame int
+// origin is what a failure is attributed to.
+type origin int
 
 const (
-	blameNobody    blame = iota // the server works, and answered about this mail
-	blameServer                 // the server can't be used by anybody
-	blameRecipient              // this recipient's, and the server's when several different recipients meet it
+	originMail      origin = iota // this mail: the server works
+	originServer                  // the server, which can't be used for any mail
+	originRecipient               // this recipient, or the server when several different recipients have it
 )
 
-// meaning is the one place that decides what a failure (RFC 5321 section 4.2)
-// means. Before RCPT it is the server's trouble: then the outcome is NotTried,
-// and costs the recipient no attempt. From RCPT on it is the recipient's. A
-// code of 0 is a conversation that broke without a reply.
-func meaning(f failure, smtputf8 bool) (notifyapi.Outcome, blame) {
+// meaning alone decides what a failure (RFC 5321 section 4.2) means. Before RCPT
+// it is the server's: the outcome is NotTried and costs the recipient no attempt.
+// From RCPT on it is the recipient's. A code of 0 is a conversation that broke
+// without a reply.
+func meaning(f failure, smtputf8 bool) (notifyapi.Outcome, origin) {
 	class := f.code / 100
 	switch {
 	case f.phase == phaseMessage:
-		return notifyapi.OutcomePermanent, blameNobody
+		return notifyapi.OutcomePermanent, originMail
 	case f.phase == phaseMail && smtputf8 && class == 5 && f.code != 530: // refused because of this recipient's spelling
-		return notifyapi.OutcomePermanent, blameNobody
+		return notifyapi.OutcomePermanent, originMail
 	case f.phase < phaseRcpt:
-		return NotTried, blameServer
+		return NotTried, originServer
 	case f.code == 421, f.code == 530: // the server closes; it wants authentication or TLS (RFC 4954, RFC 3207)
-		return notifyapi.OutcomeTemporary, blameRecipient
+		return notifyapi.OutcomeTemporary, originRecipient
 	case class == 4 && f.isSystem():
-		return notifyapi.OutcomeTemporary, blameRecipient
+		return notifyapi.OutcomeTemporary, originRecipient
 	case class == 4:
-		return notifyapi.OutcomeTemporary, blameNobody
+		return notifyapi.OutcomeTemporary, originMail
 	case class == 5:
-		return notifyapi.OutcomePermanent, blameNobody
+		return notifyapi.OutcomePermanent, originMail
 	case f.phase == phaseDot:
-		return notifyapi.OutcomeUncertain, blameRecipient
+		return notifyapi.OutcomeUncertain, originRecipient
 	}
-	return notifyapi.OutcomeTemporary, blameRecipient // broke before the final dot: certainly not delivered
+	return notifyapi.OutcomeTemporary, originRecipient // broke before the final dot: certainly not delivered
 }
 
 // failure is a conversation that did not end in a delivered message.
@@ -106,7 +106,7 @@ func (f failure) isSystem() bool {
 	return strings.HasPrefix(code, "3.") || strings.HasPrefix(code, "4.") || f.code == 452 && code == ""
 }
 
-// throttling is found in the text of replies that ask for fewer mails.
+// throttling lists texts of replies that ask for fewer mails.
 var throttling = []string{"too many", "too much mail", "too fast", "too quickly", "throttl", "rate limit", "ratelimit",
 	"sending rate", "slow down", "flood", "congest"}
 
@@ -140,8 +140,8 @@ func (f failure) isThrottling() bool {
 // maxReply is how much of a server's text is kept, in bytes.
 const maxReply = 500
 
-// oneLine makes a server's text fit to be stored and shown: valid UTF-8, no
-// control characters, not longer than maxReply.
+// oneLine makes a server's text storable: valid UTF-8, no control characters, at
+// most maxReply bytes.
 func oneLine(s string) string {
 	s = strings.ToValidUTF8(s, "�")
 	s = strings.Map(func(r rune) rune {

@@ -29,9 +29,9 @@ func FuzzServerReplyCanBeStored(f *testing.F) {
 func TestEveryReplyHasOneMeaning(t *testing.T) {
 	for p := phaseDial; p <= phaseMessage; p++ {
 		for _, code := range []int{0, 220, 250, 252, 354, 421, 450, 451, 452, 454, 500, 530, 535, 550, 552, 554} {
-			o, blame := meaning(failure{phase: p, code: code}, false)
-			if (blame == blameServer) != (o == NotTried) || (o == NotTried) != (p < phaseRcpt) {
-				t.Errorf("phase %d code %d: %s, blame %v", p, code, o, blame)
+			o, from := meaning(failure{phase: p, code: code}, false)
+			if (from == originServer) != (o == NotTried) || (o == NotTried) != (p < phaseRcpt) {
+				t.Errorf("phase %d code %d: %s, origin %v", p, code, o, from)
 			}
 			if o == notifyapi.OutcomeUncertain && p != phaseDot || o == notifyapi.OutcomeSent {
 				t.Errorf("phase %d code %d: %s", p, code, o)

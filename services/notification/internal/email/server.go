@@ -15,7 +15,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// Server is one mail server and the way to reach it.
+// Server is one mail server and how to connect to it.
 type Server struct {
 	Host     string
 	Port     int
@@ -50,10 +50,10 @@ var authTypes = map[string]gomail.SMTPAuthType{
 	"xoauth2":       gomail.SMTPAuthXOAUTH2,
 }
 
-// ParseServer reads a server's URL. Unless it says otherwise, a
-// conversation with any host but the local one must be protected. The port defaults to 465 for
-// smtps, else to 587 with a user and 25 without (RFC 6409). Errors never
-// repeat the URL, which may hold a password.
+// ParseServer reads a server's URL. TLS is required for any host but the local
+// one, unless the URL has another tls option. The port defaults to 465 for smtps,
+// else to 587 with a user and 25 without (RFC 6409). Errors never repeat the URL,
+// which may contain a password.
 func ParseServer(raw string) (Server, error) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.Fragment != "" {

@@ -8,17 +8,18 @@ import (
 	"time"
 )
 
-// limitTime is how long a server gets no more connections than it accepted.
+// limitTime is how long the connections to a server are limited to the number
+// that it accepted.
 const limitTime = time.Minute
 
 // errStopped is returned for a conversation that did not begin before its
 // context ended.
 var errStopped = errors.New("stopped before the conversation began")
 
-// serverPool holds one server's connections: those in use and the idle ones,
-// the latest used on top, so that few stay open when there is little to do. A
-// server that refuses one more connection while it serves others is not in
-// trouble: the number of connections is kept to what it takes.
+// serverPool holds one server's connections, in use and idle. The most recently
+// used idle one is reused first, so that few stay open under a low load. When a
+// server refuses one more connection while it serves others, the number of
+// connections is limited and the server is not in trouble.
 type serverPool struct {
 	Server
 	config  *Config
@@ -32,11 +33,11 @@ type serverPool struct {
 	limit      int // 0: none
 	limitUntil time.Time
 	waiting    int
-	changed    chan struct{} // closed and renewed when a connection came free
+	changed    chan struct{} // closed and replaced when a connection becomes free
 }
 
-// acquire returns an idle connection or a new one, or waits for one to come free
-// where the server takes no more.
+// acquire returns an idle connection or a new one, or waits for a free one when
+// the server takes no more.
 func (s *serverPool) acquire(ctx context.Context) (conn *connection, reused bool, err error) {
 	for {
 		conn, changed := s.takeOrReserve()
@@ -58,8 +59,8 @@ func (s *serverPool) acquire(ctx context.Context) (conn *connection, reused bool
 	}
 }
 
-// dialReserved dials a connection that is counted already, and uncounts it when
-// dialling fails or panics.
+// dialReserved dials a connection that is already counted, and subtracts it again
+// when dialling fails or panics.
 func (s *serverPool) dialReserved(ctx context.Context) (conn *connection, err error) {
 	defer func() {
 		if conn == nil {
@@ -77,7 +78,7 @@ func (s *serverPool) takeOrReserve() (*connection, <-chan struct{}) {
 	for n := len(s.idle); n > 0; n = len(s.idle) {
 		conn := s.idle[n-1]
 		s.idle = s.idle[:n-1]
-		if conn.idle.Stop() { // else its time is up, and it is being closed
+		if conn.idle.Stop() { // else its idle time has ended and it is being closed
 			return conn, nil
 		}
 	}
@@ -89,7 +90,7 @@ func (s *serverPool) takeOrReserve() (*connection, <-chan struct{}) {
 	return nil, nil
 }
 
-// await waits until a connection came free, or ctx ends.
+// await waits until a connection is free, or ctx ends.
 func (s *serverPool) await(ctx context.Context, changed <-chan struct{}) error {
 	defer func() {
 		s.mu.Lock()

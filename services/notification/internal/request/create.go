@@ -30,10 +30,10 @@ var (
 		"The first request with this Idempotency-Key is still being stored.").After(time.Second)
 )
 
-// Create stores the request, or finds it stored by an earlier one with the
-// same caller, key and body, and gives the same answer: the notification as it
-// was accepted. A concurrent request with the same key waits for the first.
-// What Create returned is durable.
+// Create stores the request. When an earlier one with the same caller, key and
+// body is stored, it returns the same answer: the notification as it was
+// accepted. A concurrent request with the same key waits for the first. What
+// Create returns is durable.
 func (s *Service) Create(ctx context.Context, caller, key string, r notifyapi.Request) (Notification, error) {
 	if err := checkKey(key); err != nil {
 		return Notification{}, err
@@ -90,7 +90,8 @@ func accepted(n notificationdb.Notification) Notification {
 	return a
 }
 
-// rows checks what the schema of the request can't express and makes the rows.
+// rows checks the rules that the schema of the request can't express and makes
+// the rows.
 func (s *Service) rows(r notifyapi.Request) (notificationdb.NotificationInsertParams, []errs.Field) {
 	now := s.now()
 	due, fields := dueAt(r, now)

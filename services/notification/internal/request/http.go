@@ -15,14 +15,14 @@ import (
 
 const (
 	tag = "notifications"
-	// firstRecipients is how many recipients a notification is answered with.
+	// firstRecipients is how many recipients the answer with a notification has.
 	firstRecipients = 100
 )
 
 type callerKey struct{}
 
-// WithCaller returns a context with the subject of the request's token. Keys of
-// different callers are different keys, and content is its caller's alone.
+// WithCaller returns a context with the subject of the request's token. Different
+// callers have different keys, and content is readable only by its caller.
 func WithCaller(ctx context.Context, subject string) context.Context {
 	return context.WithValue(ctx, callerKey{}, subject)
 }

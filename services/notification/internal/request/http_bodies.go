@@ -7,14 +7,14 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// The bodies of answers: notifyapi's types with times in the one form that both
-// services answer. A test compares the two.
+// The bodies of answers are notifyapi's types with times in the common format of
+// both services. A test compares the two.
 
 type notificationBody struct {
 	ID             uuid.UUID                      `json:"id" format:"uuid"`
 	Subject        string                         `json:"subject"`
 	Text           *string                        `json:"text,omitempty" doc:"Only for the caller that created the notification (the token's sub), never in lists, never when sensitive."`
-	HTML           *httpapi.Nullable[string]      `json:"html,omitempty" doc:"There where text is; null when there is only text."`
+	HTML           *httpapi.Nullable[string]      `json:"html,omitempty" doc:"Present where text is; null when there is only text."`
 	Requester      string                         `json:"requester"`
 	Reference      *string                        `json:"reference" nullable:"true"`
 	Thread         *string                        `json:"thread" nullable:"true"`

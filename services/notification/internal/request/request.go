@@ -1,8 +1,8 @@
-// Package request takes in notifications and reports their results: it accepts
-// each key once, derives results from the recipients, cancels and queues again.
+// Package request stores notifications and reports their results: it accepts
+// each key once, derives results from the recipients, cancels and retries.
 //
-// It owns the rows of notifications, and of recipients until delivery takes
-// them over. It must not know SMTP.
+// It owns the rows of notifications, and those of recipients until package
+// delivery claims them. It must not know SMTP.
 package request
 
 import (

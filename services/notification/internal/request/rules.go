@@ -15,11 +15,12 @@ import (
 
 const (
 	maxKeyLength = 200
-	// farthestNotBefore is how far in the future a mail may be ordered.
+	// farthestNotBefore is how far in the future not_before may be.
 	farthestNotBefore = 366 * 24 * time.Hour
 )
 
-// isOver reports whether nothing will happen to a notification by itself.
+// isOver reports whether a notification has a final status, which only a manual
+// retry changes.
 func isOver(s notifyapi.Status) bool {
 	return s != notifyapi.StatusQueued && s != notifyapi.StatusProcessing
 }

@@ -19,7 +19,7 @@ import (
 	"fixdesk/services/notification/internal/notificationdb"
 )
 
-// Service is the use cases of requests.
+// Service has the use cases of requests.
 type Service struct {
 	db     *pgxpool.Pool
 	now    func() time.Time
@@ -40,8 +40,8 @@ var (
 		"A sensitive notification can't be retried, since its content is erased when it is over. Create a new one.")
 )
 
-// Get gives one notification with its first recipients. Its content is there
-// for its own caller alone, and never when it is sensitive.
+// Get returns one notification with its first recipients. Only its own caller
+// gets its content, and nobody when it is sensitive.
 func (s *Service) Get(ctx context.Context, caller string, id uuid.UUID) (Notification, error) {
 	q := notificationdb.New(s.db)
 	row, err := q.NotificationGet(ctx, notificationdb.NotificationGetParams{ID: id, Caller: caller})
@@ -92,8 +92,8 @@ func addRecipients(ctx context.Context, q *notificationdb.Queries, list []Notifi
 	return nil
 }
 
-// List gives up to max notifications older than before, newest first, without
-// their content; nil means from the newest. With recipients each has its first
+// List returns up to max notifications older than before, newest first, without
+// their content; nil starts at the newest. With recipients each has its first
 // ones.
 func (s *Service) List(ctx context.Context, f Filter, before *uuid.UUID, max int, recipients bool) ([]Notification, error) {
 	p := notificationdb.NotificationListParams{

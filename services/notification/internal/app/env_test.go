@@ -26,7 +26,7 @@ import (
 	"fixdesk/services/notification/internal/app"
 )
 
-// The tests mostly wait, so that more of them run at a time than there are cores.
+// TestMain runs more tests at a time than there are cores, since they mostly wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {
@@ -85,7 +85,7 @@ func (i *issuer) client(t testing.TB, url string) *notifyapi.Client {
 	}
 }
 
-// testConfig is quick to retry and polls often.
+// testConfig has short retries and poll intervals.
 func testConfig(databaseURL, jwksURL string, smtp ...string) app.Config {
 	return app.Config{
 		Service: config.Service{
@@ -105,17 +105,18 @@ func smtpTimeouts(d time.Duration) app.SMTPTimeouts {
 	return app.SMTPTimeouts{Connect: d, Greeting: d, Mail: d, Rcpt: d, Data: d, Block: d, Dot: d}
 }
 
-// lines is a log that can be searched and that reports where the service listens.
-type lines struct {
+// logBuffer is a log that can be searched and that reports where the service
+// listens.
+type logBuffer struct {
 	mu      sync.Mutex
 	text    strings.Builder
 	rest    []byte // of a line that isn't complete yet
 	address chan string
 }
 
-func newLines() *lines { return &lines{address: make(chan string, 1)} }
+func newLogBuffer() *logBuffer { return &logBuffer{address: make(chan string, 1)} }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text.Write(p)
@@ -133,13 +134,13 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 }
 
-func (l *lines) String() string {
+func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
 }
 
-func (l *lines) url(t testing.TB) string {
+func (l *logBuffer) url(t testing.TB) string {
 	t.Helper()
 	select {
 	case address := <-l.address:
@@ -153,13 +154,13 @@ func (l *lines) url(t testing.TB) string {
 // service is a running replica.
 type service struct {
 	*notifyapi.Client
-	log  *lines
+	log  *logBuffer
 	stop func() error
 }
 
 func start(t testing.TB, i *issuer, c app.Config) *service {
 	t.Helper()
-	log := newLines()
+	log := newLogBuffer()
 	a, err := app.New(t.Context(), c, obs.NewLogger(log, c.LogLevel, c.LogFormat))
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +196,7 @@ func numbered(name string, n int) []string {
 	return list
 }
 
-// until asks again until the notification has the status.
+// until waits until the notification has the status.
 func (s *service) until(t testing.TB, id uuid.UUID, status notifyapi.Status, limit time.Duration) notifyapi.Notification {
 	t.Helper()
 	deadline := time.Now().Add(limit)
@@ -211,11 +212,10 @@ func (s *service) until(t testing.TB, id uuid.UUID, status notifyapi.Status, lim
 	}
 }
 
-// patience is far longer than anything that is waited for takes, on a busy
-// machine too.
-const patience = time.Minute
+// waitLimit is far longer than any awaited condition takes on a busy machine.
+const waitLimit = time.Minute
 
-// pause keeps a loop that asks for a condition from spinning.
+// pause is the interval at which a condition is checked.
 func pause() { <-time.After(5 * time.Millisecond) }
 
 func startSMTP(t testing.TB, hook func(smtptest.Event) string) *smtptest.Server {
