@@ -43,7 +43,7 @@ func TestEngineersAccountFromRegistrationToSuspension(t *testing.T) {
 	engineer.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
 	env.tryLogin(email, goodPassword).want(t, 403, "account_suspended")
 	env.admin.call("PATCH", "/v1/users/"+id, map[string]any{"status": "approved"}).want(t, 200)
-	engineer.call("GET", "/v1/me", nil).want(t, 401, "invalid_token") // its session ended with the suspension
+	engineer.call("GET", "/v1/me", nil).want(t, 401, "invalid_token") // the session ended with the suspension
 	env.login(email, goodPassword)
 }
 
@@ -245,7 +245,7 @@ func TestLoginOvertakenByAPasswordChangeOpensNoSession(t *testing.T) {
 func TestOverLongPasswordsNeverReachTheHash(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
-	for range cap(env.service.hasher.slots) { // whoever hashes now waits for 5 s and gets 503
+	for range cap(env.service.hasher.slots) { // another hash waits for 5 s and gets 503
 		env.service.hasher.slots <- struct{}{}
 	}
 	for _, long := range []string{strings.Repeat("a", 129), strings.Repeat("é", 500_000)} {

@@ -94,13 +94,13 @@ func decodeFacts(b []byte, to *map[string]any) error {
 	return nil
 }
 
-// userState is what the audit has of a user before and after a change.
+// userState has the facts about a user before and after a change.
 type userState struct {
 	Name   string `json:"name"`
 	Role   Role   `json:"role"`
 	Status Status `json:"status"`
 	Reason string `json:"reason,omitempty"`
-	// EmailChanged replaces the addresses, which the audit does not have.
+	// EmailChanged replaces the addresses, which the audit does not store.
 	EmailChanged bool `json:"email_changed,omitempty"`
 }
 

@@ -47,7 +47,7 @@ func TestAuditIsDroppedByMonthAfterItsRetention(t *testing.T) {
 		env.clock.advance(31 * 24 * time.Hour)
 		maintain()
 		recordOne(string(rune('a' + month)))
-		if kept("first") != (month < 3) && month != 3 && month != 4 { // which of the two depends on the day of the month
+		if kept("first") != (month < 3) && month != 3 && month != 4 { // months 3 and 4 depend on the day of the month
 			t.Errorf("after %d months the first entry is there: %v", month+1, kept("first"))
 		}
 	}

@@ -37,7 +37,7 @@ func forge(t testing.TB, header, claims map[string]any, sign func(input []byte) 
 }
 
 // signer signs with the service's own key, so that a forgery differs from a valid
-// token in nothing but the attack.
+// token only in the attack.
 func (env *testEnv) signer() (kid string, public ed25519.PublicKey, sign func([]byte) []byte) {
 	env.t.Helper()
 	path := env.t.TempDir() + "/keys"
@@ -96,7 +96,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	otherSigner := func(in []byte) []byte { return ed25519.Sign(otherKey, in) }
 	jwk := map[string]any{"kty": "OKP", "crv": "Ed25519", "x": b64.EncodeToString(otherKey.Public().(ed25519.PublicKey))}
 	good := forge(t, header, claims, sign)
-	env.call("GET", "/v1/me", good, nil).want(t, 200) // the control: the forge makes good ones, too
+	env.call("GET", "/v1/me", good, nil).want(t, 200) // the control: forge also makes valid tokens
 
 	type m = map[string]any
 	attacks := map[string]string{
@@ -213,7 +213,7 @@ func TestSigningKeysRotateWithoutEndingSessions(t *testing.T) {
 	env.call("GET", "/v1/me", before, nil).want(t, 401, "invalid_token") // the control: its key is gone
 }
 
-// source follows the key set as a key file does.
+// source returns the present key set, as a key file does.
 type source struct{ keys func() *jwtauth.KeySet }
 
 func (s source) PublicKey(kid string) (ed25519.PublicKey, error) { return s.keys().PublicKey(kid) }

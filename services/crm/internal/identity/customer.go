@@ -14,12 +14,12 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// EnsureCustomer returns the user with the address, whatever their role and
-// status, or makes a customer without a password, who gets one by
-// ForgotPassword. It runs in the caller's transaction; of many callers with one
-// new address one makes the customer and the others get the same id. actor is
-// who asks. An empty or unusable name becomes the part of the address before
-// the @. The error wraps address.ErrInvalid for what is no address.
+// EnsureCustomer returns the user with the address, of any role and status, or
+// creates a customer without a password, who gets one by ForgotPassword. It runs
+// in the caller's transaction; of many callers with one new address one creates
+// the customer and the others get the same id. actor is the user who asks. An
+// empty or invalid name is replaced by the part of the address before the @. The
+// error wraps address.ErrInvalid for an invalid address.
 func EnsureCustomer(ctx context.Context, q *crmdb.Queries, now time.Time, actor uuid.UUID, email, name string) (uuid.UUID, error) {
 	email, err := address.Parse(email)
 	if err != nil {

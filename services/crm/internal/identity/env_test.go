@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// cheap hashes in microseconds; TestUnknownAddressesTakeAsLongAsKnownOnes uses
+// cheap hashes in microseconds. TestUnknownAddressesTakeAsLongAsKnownOnes uses
 // the real cost.
 var cheap = HashCost{Passes: 1, MemoryKiB: 64, Threads: 1}
 
@@ -75,7 +75,7 @@ type testEnv struct {
 	admin   *caller
 }
 
-// newTestEnv makes the test run in parallel with others, since they share nothing.
+// newTestEnv also marks the test as parallel, since tests share nothing.
 func newTestEnv(t testing.TB) *testEnv {
 	if t, ok := t.(*testing.T); ok {
 		t.Parallel()

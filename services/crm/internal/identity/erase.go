@@ -13,11 +13,11 @@ import (
 // erasedName is shown in place of a person who was erased.
 const erasedName = "Erased user"
 
-// Erase removes what names a person: name, address, password, sessions, tokens,
+// Erase removes a person's data: name, address, password, sessions, tokens,
 // undelivered mails, and the naming fields of the audit. Tickets and comments
-// stay, by "Erased user"; an engineer's active tickets go to others; the address
-// is free again. The account can't be used or found any more.
-// errs.CodeLastAdmin where no approved admin would remain.
+// stay, by "Erased user"; an engineer's active tickets are assigned to others;
+// the address can be registered again. The account can't be used or found any
+// more. The error is errs.CodeLastAdmin when no approved admin would remain.
 func (s *Service) Erase(ctx context.Context, actor Principal, id uuid.UUID) error {
 	err := s.inTx(ctx, func(q *crmdb.Queries) error {
 		before, err := lockUser(ctx, q, id)
@@ -31,7 +31,7 @@ func (s *Service) Erase(ctx context.Context, actor Principal, id uuid.UUID) erro
 		}
 		now, after := s.now(), before
 		after.Status = StatusSuspended
-		// The address of RFC 2606 can't receive mail and is nobody's.
+		// Addresses of this domain can't receive mail (RFC 2606).
 		if err := q.UserErase(ctx, crmdb.UserEraseParams{
 			ID: id, Name: erasedName, Email: "erased-" + id.String() + "@erased.invalid", Now: now,
 		}); err != nil {

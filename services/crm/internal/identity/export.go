@@ -16,11 +16,11 @@ import (
 // exportBatch is how many rows one query of an export reads.
 const exportBatch = 200
 
-// Export prepares the JSON of all that is stored about a person: profile,
+// Export prepares the JSON of all data stored about a person: profile,
 // registration, sessions, tickets reported, comments written, audit events by or
 // about them. The returned function writes it, row by row in the order of time,
-// so that an account of any size needs little memory. errs.CodeNotFound where
-// there is no such user. Each export is in the audit.
+// so that an account of any size needs little memory. The error is
+// errs.CodeNotFound for an unknown user. Each export is recorded in the audit.
 func (s *Service) Export(ctx context.Context, actor Principal, id uuid.UUID) (func(context.Context, io.Writer) error, error) {
 	u, err := s.User(ctx, id)
 	if err != nil {

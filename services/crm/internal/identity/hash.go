@@ -34,13 +34,13 @@ const (
 	hashWait = 5 * time.Second
 )
 
-// hasher hashes at most one password per core at the same time, so that many
-// logins at once cost time instead of memory. The format is our own code, not
-// alexedwards/argon2id, whose comparison panics on a stored hash with t=0 or p=0.
+// hasher hashes at most one password per core at the same time, which bounds the
+// memory of many concurrent logins. It encodes hashes itself, since the comparison
+// of alexedwards/argon2id panics on a stored hash with t=0 or p=0.
 type hasher struct {
 	cost  HashCost
 	slots chan struct{}
-	dummy string // is verified for unknown addresses, so that the time is the same
+	dummy string // verified for unknown addresses, which then take as long as known ones
 }
 
 func newHasher(cost HashCost) *hasher {
@@ -84,7 +84,7 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, cost 
 		return nil, errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many people are signing in at this moment.").
 			Because(fmt.Errorf("wait for a free core to hash: %w", context.Cause(ctx))).After(hashWait)
 	}
-	// Passwords that look the same are the same: RFC 8265, section 4.2.2 (NFC).
+	// Equivalent spellings of a password are equal: RFC 8265, section 4.2.2 (NFC).
 	return argon2.IDKey([]byte(norm.NFC.String(password)), salt, cost.Passes, cost.MemoryKiB, cost.Threads, hashLength), nil
 }
 

@@ -44,7 +44,7 @@ type UserBody struct {
 	Email           string                         `json:"email" format:"email"`
 	Role            Role                           `json:"role" enum:"customer,engineer,admin"`
 	Status          Status                         `json:"status" enum:"pending,approved,rejected,suspended"`
-	EmailVerifiedAt httpapi.Nullable[httpapi.Time] `json:"email_verified_at" doc:"When the person proved to read mail at the address; null until then."`
+	EmailVerifiedAt httpapi.Nullable[httpapi.Time] `json:"email_verified_at" doc:"When the address was verified; null until then."`
 	CreatedAt       httpapi.Time                   `json:"created_at"`
 	UpdatedAt       httpapi.Time                   `json:"updated_at"`
 }

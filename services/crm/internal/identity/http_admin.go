@@ -103,7 +103,7 @@ func registerPeople(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/users/{id}/sessions", ID: "list-user-sessions", Tag: tagUsers, Allow: adminOnly,
-		Summary: "A user's sessions that still work, newest first",
+		Summary: "A user's valid sessions, newest first",
 		Errors:  []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *userSessionsInput) (*httpapi.PageOutput[sessionBody], error) {
 		if _, err := s.User(ctx, in.ID); err != nil {
@@ -120,7 +120,7 @@ func registerPeople(api *httpapi.API, s *Service) {
 	})
 	httpapi.RegisterStream(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/users/{id}/export", ID: "export-user", Tag: tagUsers, Allow: adminOnly,
-		Summary: "All that is stored about a person, as JSON", Description: exportDescription,
+		Summary: "All data stored about a person, as JSON", Description: exportDescription,
 		Errors: []string{errs.CodeNotFound},
 	}, "application/json", func(ctx context.Context, in *idInput) (httpapi.Stream, error) {
 		return exportStream(ctx, s, in.ID)

@@ -40,7 +40,7 @@ type grantOutput struct {
 	Body struct {
 		AccessToken  string   `json:"access_token" doc:"A JWT (RFC 9068) for the Authorization header."`
 		TokenType    string   `json:"token_type" enum:"Bearer"`
-		ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token ends."`
+		ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token expires."`
 		RefreshToken string   `json:"refresh_token" doc:"Valid for one refresh."`
 		User         UserBody `json:"user"`
 	}
@@ -83,14 +83,14 @@ func registerAuth(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/auth/refresh", ID: "refresh", Tag: tagAuth, Status: http.StatusOK, Public: true,
 		Summary:     "Spend a refresh token for the next pair of tokens",
-		Description: "Spending a token again ends its session, save within 10 seconds while the successor is unused: then the same successor is answered again.",
+		Description: "Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.",
 		Errors:      []string{errs.CodeInvalidToken},
 	}, func(ctx context.Context, in *refreshInput) (*grantOutput, error) {
 		return answerGrant(s.Refresh(ctx, in.Body.RefreshToken, in.UserAgent))
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/auth/logout", ID: "logout", Tag: tagAuth, Status: http.StatusNoContent, Allow: anyRole,
-		Summary: "End this session; its tokens stop working at once",
+		Summary: "End this session; its tokens are refused at once",
 	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
 		return nil, s.Logout(ctx, PrincipalFrom(ctx))
 	})

@@ -80,14 +80,14 @@ func registerMe(api *httpapi.API, s *Service) {
 func registerSessions(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/me/sessions", ID: "list-sessions", Tag: tagMe, Allow: anyRole,
-		Summary: "One's own sessions that still work, newest first",
+		Summary: "One's own valid sessions, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *struct{ httpapi.PageParams }) (*httpapi.PageOutput[sessionBody], error) {
 		return listSessions(ctx, s, PrincipalFrom(ctx).UserID, in.PageParams)
 	})
 	httpapi.RegisterStream(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/me/export", ID: "export-me", Tag: tagMe, Allow: anyRole,
-		Summary: "All that is stored about oneself, as JSON", Description: exportDescription,
+		Summary: "All data stored about oneself, as JSON", Description: exportDescription,
 	}, "application/json", func(ctx context.Context, _ *struct{}) (httpapi.Stream, error) {
 		return exportStream(ctx, s, PrincipalFrom(ctx).UserID)
 	})

@@ -3,8 +3,8 @@
 // tokens, the limits against guessing, and the audit log of all that.
 //
 // Packages that import it get the authenticated user (Principal). It decides
-// nothing about tickets; package assignment, which it imports, is notified of
-// engineers who join and leave.
+// nothing about tickets. It calls package assignment when engineers join and
+// leave.
 package identity
 
 import (
@@ -37,8 +37,7 @@ const (
 )
 
 // User is a person with an account. Email is in the canonical form of
-// address.Parse; EmailVerifiedAt is nil until the person has proved to read mail
-// there.
+// address.Parse; EmailVerifiedAt is nil until the address is verified.
 type User struct {
 	ID              uuid.UUID
 	Name            string
@@ -62,7 +61,7 @@ type Principal struct {
 }
 
 // initialStatus is the status after registration: customers are approved at once,
-// the others wait for an admin.
+// engineers and admins wait for an admin's decision.
 func initialStatus(r Role) Status {
 	if r == RoleCustomer {
 		return StatusApproved
@@ -89,9 +88,9 @@ func (e transitionError) Error() string {
 	return "A user who is " + string(e.from) + " can become " + strings.Join(names, " or ") + ", not " + string(e.to) + "."
 }
 
-// Change is what an admin changes of a user; nil leaves a field as it is.
-// Available is for approved engineers alone. Reason goes with Status rejected or
-// suspended, and is mailed to the person.
+// Change is an admin's change of a user; nil keeps a field. Available is allowed
+// for approved engineers, and Reason with Status rejected or suspended; it is
+// mailed to the person.
 type Change struct {
 	Role      *Role
 	Status    *Status

@@ -30,9 +30,9 @@ var (
 	registerPerAddress = limit{"register-address", 100, time.Hour}
 	forgotPerAddress   = limit{"forgot-address", 100, time.Hour}
 	// Each client network has its own quota for an account, so that requests of
-	// others don't use up the person's. The second limit bounds what all networks
-	// together send to one mailbox; where it is reached, the newest token in the
-	// mailbox stays valid for 5 more minutes at least.
+	// others don't use up the person's. The second limit bounds the mails of all
+	// networks to one mailbox; when it is reached, the newest token in the mailbox
+	// is valid for at least 5 more minutes.
 	resetPerAccount        = limit{"reset-account", 3, time.Hour}
 	resetPerMailbox        = limit{"reset-mailbox", 5, resetTTL / 2}
 	verificationPerAddress = limit{"verification-address", 3, time.Hour} // address of the mail
@@ -40,7 +40,7 @@ var (
 	refusalsRecorded       = limit{"refusal-recorded", 10, time.Minute} // per user, in the audit
 )
 
-// quota is the use that one subject made of a limit.
+// quota is the use of a limit by one subject.
 type quota struct {
 	limit
 	hits []time.Time // oldest first
@@ -73,7 +73,7 @@ func (u quota) refusal(now time.Time) error {
 		After(max(u.freeIn(now), time.Second))
 }
 
-// key is the row's key. It has a hash, so that the table has no addresses.
+// key is the row's key. It contains a hash, so that the table has no addresses.
 func (l limit) key(who string) string {
 	sum := sha256.Sum256([]byte(who))
 	return l.name + ":" + hex.EncodeToString(sum[:16])
@@ -184,9 +184,9 @@ func (g *loginLimits) checkBy(ctx context.Context, q *crmdb.Queries, now time.Ti
 	return refusal
 }
 
-// fail counts a wrong password towards both limits. Beyond a limit the answer is
-// the refusal, not that the password was wrong, so that of many guesses at the same
-// time no more than the limit are answered.
+// fail counts a wrong password towards both limits. Beyond a limit it returns the
+// refusal instead of the wrong password, so that no more concurrent guesses than
+// the limit are answered.
 func (g *loginLimits) fail(ctx context.Context, q *crmdb.Queries, now time.Time) (refusal, err error) {
 	g.quotas = nil
 	for _, s := range g.subjects() {

@@ -9,11 +9,11 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// AccountLimit allows an account an action so many times in any span of time,
-// across all replicas. It is for the actions of other packages.
+// AccountLimit allows an account an action Max times in any Span, across all
+// replicas. It is for the actions of other packages.
 type AccountLimit struct{ limit limit }
 
-// NewAccountLimit makes a limit of that name.
+// NewAccountLimit makes a limit with the given name.
 func NewAccountLimit(name string, most int, span time.Duration) AccountLimit {
 	return AccountLimit{limit{name, most, span}}
 }

@@ -34,7 +34,7 @@ func TestFiveWrongPasswordsBlockAnAccountFor15Minutes(t *testing.T) {
 		}
 	}
 	env.tryLogin(known.email, goodPassword).want(t, 429, "rate_limited")
-	known.call("GET", "/v1/me", nil).want(t, 200) // who is in stays in
+	known.call("GET", "/v1/me", nil).want(t, 200) // existing sessions stay valid
 	env.clock.advance(15*time.Minute + time.Second)
 	env.login(known.email, goodPassword)
 }
@@ -53,7 +53,7 @@ func TestLoginWindowSlidesAndARightPasswordResetsIt(t *testing.T) {
 		fail(401)
 	}
 	fail(429)
-	env.clock.advance(5*time.Minute + time.Second) // only the first has left the window
+	env.clock.advance(5*time.Minute + time.Second) // only the first is older than the window
 	fail(401)
 	fail(429)
 }

@@ -26,8 +26,8 @@ type Grant struct {
 
 // Login checks address and password and opens a session of 24 hours. A wrong
 // password and an unknown address get the same errs.CodeInvalidCredentials in
-// the same time; that the account is not approved is answered to the right
-// password alone. The quotas are those against guessing, with an error too.
+// the same time. Only the right password gets the error of an account that is not
+// approved. Login returns its quotas also with an error.
 func (s *Service) Login(ctx context.Context, email, password, userAgent string) (Grant, []Quota, error) {
 	email = normalAddress(email)
 	limits := &loginLimits{account: email, network: network(obs.Client(ctx))}
@@ -55,8 +55,8 @@ func (s *Service) login(ctx context.Context, limits *loginLimits, email, passwor
 	return s.openSession(ctx, limits, row, userAgent)
 }
 
-// checkCurrent compares a password with the stored hash. An account without a
-// password and an unknown address (nil) are refused after the same work.
+// checkCurrent compares a password with the stored hash. It refuses an account
+// without a password and an unknown address (nil) after the same time.
 func (s *Service) checkCurrent(ctx context.Context, password string, hash *string) (bool, error) {
 	if hash == nil {
 		_, err := s.hasher.verify(ctx, password, s.hasher.dummy)
@@ -65,8 +65,8 @@ func (s *Service) checkCurrent(ctx context.Context, password string, hash *strin
 	return s.hasher.verify(ctx, password, *hash)
 }
 
-// normalAddress is the form in which an address is stored. What is no address is
-// in lower case and belongs to no account.
+// normalAddress is the form in which an address is stored. An invalid address is
+// returned in lower case; no account has it.
 func normalAddress(email string) string {
 	if normal, err := address.Parse(email); err == nil {
 		return normal
@@ -132,7 +132,7 @@ func (s *Service) openSession(ctx context.Context, limits *loginLimits, row crmd
 	return grant, nil
 }
 
-// refuseStatus is the answer to the right password of an account that is not
+// refuseStatus is the error for the right password of an account that is not
 // approved; nil for an approved one.
 func refuseStatus(status Status, reason *string) error {
 	switch status {

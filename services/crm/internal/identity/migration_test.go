@@ -39,7 +39,7 @@ func TestMigrationKeepsTheAuditAndPeopleOfTheFirstRelease(t *testing.T) {
 	if n := env.count("select count(*) from users where (email_verified_at is not null) = (name in ('reset', 'engineer'))"); n != 4 {
 		t.Errorf("%d of 4 people are verified as they should be", n)
 	}
-	// What an older binary still writes is accepted.
+	// The statements of an older binary succeed.
 	env.exec(`insert into audit_events (id, kind, created_at) values (gen_random_uuid(), 'login_failed', now())`)
 	env.exec(`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
 		values (gen_random_uuid(), 'new', 'new@fixdesk.test', 'new', 'x', 'customer', 'approved', now(), now())`)

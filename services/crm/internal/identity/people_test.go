@@ -173,7 +173,7 @@ func TestAdminListsAndEndsTheSessionsOfAUser(t *testing.T) {
 	}
 }
 
-// personWithTraces is a person with something in every table.
+// personWithTraces is a person with data in every table.
 func (env *testEnv) personWithTraces() *caller {
 	env.t.Helper()
 	env.service.SendVerification = true
@@ -195,7 +195,7 @@ func TestErasureRemovesPersonalDataAndKeepsTickets(t *testing.T) {
 		return env.count("select count(*) from ("+allTexts(env)+") t where lower(t.row) like '%' || $1 || '%'", trace)
 	}
 	for _, trace := range traces {
-		if found(trace) == 0 { // the control: the search finds what is there
+		if found(trace) == 0 { // the control: the search finds existing data
 			t.Errorf("%q is nowhere before the erasure", trace)
 		}
 	}
@@ -228,7 +228,7 @@ func TestErasureRemovesPersonalDataAndKeepsTickets(t *testing.T) {
 	env.call("POST", "/v1/auth/register", "", map[string]any{"name": "New", "email": c.email, "password": goodPassword}).want(t, 201)
 }
 
-// allTexts is a query for each row of each table as text.
+// allTexts is a query that returns each row of each table as text.
 func allTexts(env *testEnv) string {
 	env.t.Helper()
 	var query string

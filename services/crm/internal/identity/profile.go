@@ -14,8 +14,8 @@ import (
 	"fixdesk/services/crm/internal/outbox"
 )
 
-// Profile is the user's own profile. Available is nil for users who are no
-// engineers.
+// Profile is the user's own profile. Available is nil unless they are an
+// engineer.
 type Profile struct {
 	User
 	Available *bool
@@ -45,16 +45,16 @@ func profile(ctx context.Context, q *crmdb.Queries, p Principal) (Profile, error
 	return own, nil
 }
 
-// ProfileChange is a change of one's own profile; nil leaves a field as it is.
+// ProfileChange is a change of one's own profile; nil keeps a field.
 type ProfileChange struct {
 	Name      *string
-	Available *bool // engineers alone
-	HandOver  bool  // with Available false: the active tickets go to others
+	Available *bool // for engineers
+	HandOver  bool  // with Available false: the active tickets are assigned to others
 }
 
 var (
 	errNotEngineer = errors.New("is for engineers alone")
-	errHandOver    = errors.New("goes with available false")
+	errHandOver    = errors.New("is allowed only with available false")
 )
 
 // ChangeMe changes the caller's own profile.
@@ -97,8 +97,8 @@ func (s *Service) ChangeMe(ctx context.Context, p Principal, c ProfileChange) (P
 
 // ChangePassword sets a new password, given the current one. All other sessions
 // end, tokens for a reset are void, and the person is notified. A wrong current
-// password counts as a failed login; the quotas are those against guessing, with
-// an error too.
+// password counts as a failed login. It returns the login quotas, also with an
+// error.
 func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next string) ([]Quota, error) {
 	if err := checkPassword(next, p.Name, p.Email); err != nil {
 		return nil, invalid("body.new_password", err)

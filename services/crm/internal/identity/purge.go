@@ -13,12 +13,12 @@ import (
 const (
 	purgeInterval = 10 * time.Minute
 	purgeBatch    = 1000 // rows
-	// keptExpired is how long what has expired stays, for investigations.
+	// keptExpired is how long expired rows are kept for investigations.
 	keptExpired = 24 * time.Hour
 
 	auditInterval = time.Hour
-	// auditAhead is how far ahead partitions of the audit are made. Without one
-	// nothing can be recorded, so it is far more than an outage lasts.
+	// auditAhead is how far ahead partitions of the audit are created. It is far
+	// longer than an outage, since nothing can be recorded without a partition.
 	auditAhead = 3 * 31 * 24 * time.Hour
 )
 
@@ -39,7 +39,7 @@ func (s *Service) Jobs(metrics *background.Metrics) []*background.Loop {
 	}
 }
 
-// Purge deletes what expired a day ago, in batches.
+// Purge deletes rows that expired a day ago, in batches.
 func (s *Service) Purge(ctx context.Context) error {
 	now := s.now()
 	before := now.Add(-keptExpired)
@@ -67,9 +67,9 @@ func (s *Service) Purge(ctx context.Context) error {
 	return nil
 }
 
-// MaintainAudit makes the partitions of the months ahead and drops those whose
-// every entry is older than AuditRetention, so that an entry is kept up to a
-// month longer.
+// MaintainAudit creates the partitions of the months ahead and drops those in
+// which every entry is older than AuditRetention. An entry is therefore kept up
+// to a month longer.
 func (s *Service) MaintainAudit(ctx context.Context) error {
 	if err := s.PrepareAudit(ctx); err != nil {
 		return err
@@ -83,7 +83,7 @@ func (s *Service) MaintainAudit(ctx context.Context) error {
 	return nil
 }
 
-// PrepareAudit makes the partitions that the audit needs for the months ahead.
+// PrepareAudit creates the partitions of the audit for the months ahead.
 // Nothing can be recorded in a month that has none.
 func (s *Service) PrepareAudit(ctx context.Context) error {
 	if err := s.q.AuditPartitionsPrepare(ctx, s.now().Add(auditAhead)); err != nil {

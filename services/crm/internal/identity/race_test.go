@@ -14,7 +14,7 @@ import (
 	"fixdesk/pkg/errs"
 )
 
-// races is how often each race is run: 200, times FIXDESK_TRIALS.
+// races is how often each race runs: 200, times FIXDESK_TRIALS.
 var races = 200 * trials()
 
 func trials() int {
@@ -89,7 +89,7 @@ func TestConcurrentDecisionsHaveOneWinner(t *testing.T) {
 	}
 }
 
-// insertUser makes an account without the cost of a request.
+// insertUser creates an account directly in the database.
 func (env *testEnv) insertUser(t testing.TB, email string, role Role, status Status) uuid.UUID {
 	t.Helper()
 	id := newID()
@@ -138,7 +138,7 @@ func TestTwoAdminsWhoDemoteEachOtherHaveOneWinner(t *testing.T) {
 	}
 }
 
-// The control: without the lock both succeed, so the race above is a race.
+// The control: without the lock both succeed, so that the test above can fail.
 func TestControlWithoutTheLockBothAdminsAreDemoted(t *testing.T) {
 	env := newTestEnv(t)
 	ids := []uuid.UUID{env.admin.principal().UserID, env.insertUser(t, "second@fixdesk.test", RoleAdmin, StatusApproved)}

@@ -25,8 +25,7 @@ type NewUser struct {
 	Role                  Role
 }
 
-// clean returns the user as it will be stored, or an error with every field that
-// is wrong.
+// clean returns the user as it is stored, or an error with every invalid field.
 func (n NewUser) clean() (NewUser, error) {
 	var wrong fieldErrors
 	name, err := cleanName(n.Name)
@@ -37,10 +36,10 @@ func (n NewUser) clean() (NewUser, error) {
 	return NewUser{Name: name, Email: email, Password: n.Password, Role: n.Role}, wrong.asError()
 }
 
-// Register makes an account: approved at once for a customer, pending for an
-// engineer or admin, of which the approved admins are notified. Of many for one
-// address one wins, the others get errs.CodeEmailTaken. The quota is that of
-// the client's network, with an error too.
+// Register creates an account: approved at once for a customer, pending for an
+// engineer or admin, of which the approved admins are notified. Of concurrent
+// registrations of one address one succeeds, the others get errs.CodeEmailTaken.
+// It returns the quota of the client's network also with an error.
 func (s *Service) Register(ctx context.Context, n NewUser) (User, []Quota, error) {
 	n, err := n.clean()
 	if err != nil {
@@ -65,8 +64,9 @@ func (s *Service) Register(ctx context.Context, n NewUser) (User, []Quota, error
 	return u, quotas, nil
 }
 
-// CreateAdmin makes an approved admin, for the command line and the first start.
-// The address counts as verified. errs.CodeEmailTaken where it has an account.
+// CreateAdmin creates an approved admin, for the command line and the first start.
+// The address counts as verified. The error is errs.CodeEmailTaken when it has an
+// account.
 func (s *Service) CreateAdmin(ctx context.Context, email, password, name string) (User, error) {
 	n, err := NewUser{Name: name, Email: email, Password: password, Role: RoleAdmin}.clean()
 	if e := errs.As(err); e != nil { // a command line has no body
@@ -87,9 +87,8 @@ func (s *Service) CreateAdmin(ctx context.Context, email, password, name string)
 	return u, nil
 }
 
-// EnsureAdmin makes the first admin unless the address has an account already,
-// whose password, role and status stay: then created is false. Replicas may call
-// it at the same time.
+// EnsureAdmin creates the first admin. When the address has an account, it changes
+// nothing and created is false. Replicas may call it at the same time.
 func (s *Service) EnsureAdmin(ctx context.Context, email, password, name string) (created bool, err error) {
 	if normal, err := address.Parse(email); err == nil {
 		if _, err := s.q.UserByEmail(ctx, normal); err == nil {
@@ -106,7 +105,7 @@ func (s *Service) EnsureAdmin(ctx context.Context, email, password, name string)
 }
 
 func (s *Service) create(ctx context.Context, u User, password, auditKind string) error {
-	// This saves the hash in most cases; the constraint decides.
+	// This check avoids most needless hashes; the constraint decides.
 	if _, err := s.q.UserByEmail(ctx, u.Email); err == nil {
 		return errEmailTaken
 	} else if !errors.Is(err, pgx.ErrNoRows) {

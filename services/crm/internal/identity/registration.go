@@ -50,14 +50,14 @@ func registrationOf(r crmdb.RegistrationGetRow) Registration {
 	}
 }
 
-// Approve approves a registration. Of several decisions at the same time one wins,
-// the others get errs.CodeAlreadyDecided.
+// Approve approves a registration. Of concurrent decisions one succeeds, the
+// others get errs.CodeAlreadyDecided.
 func (s *Service) Approve(ctx context.Context, actor Principal, userID uuid.UUID) (Registration, error) {
 	return s.decide(ctx, userChange{actor: actor, auditKind: auditApproved}, userID, StatusApproved)
 }
 
-// Reject rejects a registration, with a reason that may be empty; for decisions at
-// the same time see Approve.
+// Reject rejects a registration, with a reason that may be empty; for concurrent
+// decisions see Approve.
 func (s *Service) Reject(ctx context.Context, actor Principal, userID uuid.UUID, reason string) (Registration, error) {
 	reason, err := cleanReason(reason)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 )
 
 // ForgotPassword mails a token of 10 minutes to a known address, at most 3 times
-// an hour for one client network and 5 times in 5 minutes for all, and reports
-// none of that: neither by the answer nor by the time it takes. Each token stays
+// an hour for one client network and 5 times in 5 minutes for all. Neither its
+// answer nor its duration depends on whether a mail is sent. Each token stays
 // valid until it expires or one of them is used.
 func (s *Service) ForgotPassword(ctx context.Context, email string) error {
 	least := time.NewTimer(s.minForgotTime)

@@ -41,7 +41,7 @@ func TestPasswordIsResetOnceAndAllSessionsEnd(t *testing.T) {
 		t.Error("the token isn't stored by its hash")
 	}
 	const next = "another lamp in the hallway"
-	env.reset(token, "password1").want(t, 422, "validation_failed") // and the token isn't spent
+	env.reset(token, "password1").want(t, 422, "validation_failed") // the token is not spent
 	for range 5 {
 		env.tryLogin(c.email, "not the password").want(t, 401)
 	}
@@ -49,8 +49,8 @@ func TestPasswordIsResetOnceAndAllSessionsEnd(t *testing.T) {
 	c.call("GET", "/v1/me", nil).want(t, 401, "invalid_token")
 	env.refresh(c.refreshWith).want(t, 401, "invalid_token")
 	env.reset(token, "a third lamp in the hallway").want(t, 401, "invalid_token")
-	env.reset(first, "a third lamp in the hallway").want(t, 401, "invalid_token") // void with the other
-	env.login(c.email, next)                                                      // the failures are forgotten, too
+	env.reset(first, "a third lamp in the hallway").want(t, 401, "invalid_token") // void since the other was used
+	env.login(c.email, next)                                                      // the failures are deleted
 	env.tryLogin(c.email, goodPassword).want(t, 401, "invalid_credentials")
 }
 

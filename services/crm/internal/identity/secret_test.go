@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Each kind of secret is made, used rightly and wrongly, and searched in every
-// output of the service.
+// TestSecretsAppearOnlyInTheirAnswers creates each kind of secret, uses it rightly
+// and wrongly, and searches every output of the service for it.
 func TestSecretsAppearOnlyInTheirAnswers(t *testing.T) {
 	env := newTestEnv(t)
 	const first, second, third = "canary-one-hallway", "canary-two-hallway", "canary-three-hallway"
@@ -39,7 +39,7 @@ func TestSecretsAppearOnlyInTheirAnswers(t *testing.T) {
 	say(env.reset(token, "short").want(t, 422))
 	say(env.reset(token, third).want(t, 204))
 	say(env.reset(token, third).want(t, 401))
-	env.pool.Close() // and what an unreachable database makes of it
+	env.pool.Close() // includes the output without the database
 	say(env.tryLogin("canary@fixdesk.test", third).want(t, 503))
 	say(env.refresh(grant.str("refresh_token")).want(t, 503))
 	say(env.call("GET", "/v1/me", c.access, nil).want(t, 503))

@@ -37,7 +37,7 @@ type Config struct {
 	Issuer   string            // iss of access tokens
 	HashCost HashCost
 	Now      func() time.Time
-	// SendVerification sends each new account the mail that verifies its address.
+	// SendVerification mails each new account a token that verifies its address.
 	SendVerification bool
 	// AuditRetention is how long audit events are kept at least; 0 is for ever.
 	AuditRetention time.Duration
@@ -51,7 +51,7 @@ type Service struct {
 	Config
 	q      *crmdb.Queries
 	hasher *hasher
-	// minForgotTime is the least duration of a request for a password reset, which
+	// minForgotTime is the least duration of a request for a password reset. It
 	// hides whether the address is known.
 	minForgotTime time.Duration
 }
@@ -65,8 +65,8 @@ func New(c Config) *Service {
 // read.
 func (s *Service) now() time.Time { return s.Now().UTC().Truncate(time.Microsecond) }
 
-// inTx runs f in a transaction, and repeats it as pg.Retry does. f must not keep
-// anything from a run that failed.
+// inTx runs f in a transaction, and repeats it as pg.Retry does. f must discard the
+// results of a failed run.
 func (s *Service) inTx(ctx context.Context, f func(q *crmdb.Queries) error) error {
 	return pg.Retry(ctx, func() error {
 		return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error { return f(crmdb.New(tx)) })
@@ -89,15 +89,15 @@ func (p *Position) args() (*time.Time, uuid.UUID) {
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 var (
-	errInvalidToken    = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid, or not valid any more. Sign in again.")
+	errInvalidToken    = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is invalid or has expired. Sign in again.")
 	errResetToken      = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "This token is unknown, used or expired. Ask for another one.")
 	errVerifyToken     = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "This token is unknown, used or expired, or the address has changed. Ask for another one.")
 	errCredentials     = errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "The address or the password is wrong.")
 	errCurrentPassword = errs.New(errs.Unauthenticated, errs.CodeInvalidCredentials, "The current password is wrong.")
 	errForbidden       = errs.New(errs.Forbidden, errs.CodeForbidden, "Your role does not allow this.")
-	errEmailTaken      = errs.New(errs.Conflict, errs.CodeEmailTaken, "There is an account with this address already.")
+	errEmailTaken      = errs.New(errs.Conflict, errs.CodeEmailTaken, "An account with this address exists already.")
 	errLastAdmin       = errs.New(errs.Conflict, errs.CodeLastAdmin, "This is the last approved admin; approve another one first.")
-	errDecided         = errs.New(errs.Conflict, errs.CodeAlreadyDecided, "This registration is decided already.")
+	errDecided         = errs.New(errs.Conflict, errs.CodeAlreadyDecided, "This registration has already been decided.")
 )
 
 // fieldErrors collects what is wrong with an input, field by field.

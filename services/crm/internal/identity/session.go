@@ -16,9 +16,9 @@ import (
 
 // Refresh spends a refresh token and returns the next one with a new access token.
 // A spent token that is presented again within 10 seconds, while its successor is
-// unused, comes from a client that lost the answer: it gets the same successor
-// again. Later, one of two parties has a stolen token, and the session ends (RFC
-// 9700, section 4.14.2). Every refusal is errs.CodeInvalidToken.
+// unused, comes from a client that lost the answer and gets the same successor
+// again. Presented later, the token may be stolen, and the session ends (RFC 9700,
+// section 4.14.2). Every refusal is errs.CodeInvalidToken.
 func (s *Service) Refresh(ctx context.Context, token, userAgent string) (Grant, error) {
 	presented, err := parseSecret(token)
 	if err != nil {
@@ -39,8 +39,8 @@ func (s *Service) Refresh(ctx context.Context, token, userAgent string) (Grant, 
 	return grant, nil
 }
 
-// rotate returns a refusal apart from the error, since the end of the session on
-// reuse has to be committed.
+// rotate returns a refusal separately from the error, since the end of the session
+// after a reuse must be committed.
 func (s *Service) rotate(ctx context.Context, q *crmdb.Queries, presented secret, userAgent string) (_ Grant, refusal, err error) {
 	now := s.now()
 	stored, err := q.RefreshTokenLock(ctx, presented.hash())
@@ -162,8 +162,8 @@ func (s *Service) EndSessions(ctx context.Context, actor Principal, userID uuid.
 	return nil
 }
 
-// Logout ends the session that makes the request; its tokens stop working at
-// once, on every replica.
+// Logout ends the session of the request; its tokens are refused at once, on every
+// replica.
 func (s *Service) Logout(ctx context.Context, p Principal) error {
 	err := s.endSession(ctx, p, p.SessionID, auditLoggedOut)
 	if errs.HasCode(err, errs.CodeNotFound) { // ended by another request
@@ -172,8 +172,8 @@ func (s *Service) Logout(ctx context.Context, p Principal) error {
 	return err
 }
 
-// EndSession ends one of the user's own sessions; errs.CodeNotFound for any
-// other.
+// EndSession ends one of the user's own sessions; the error is errs.CodeNotFound
+// for any other.
 func (s *Service) EndSession(ctx context.Context, p Principal, id uuid.UUID) error {
 	return s.endSession(ctx, p, id, auditSessionEnded)
 }

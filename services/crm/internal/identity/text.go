@@ -25,7 +25,7 @@ func cleanReason(s string) (string, error) {
 	return text.Prose(s, maxReasonLength)
 }
 
-// cleanUserAgent drops what a header must not bring into the database or a page.
+// cleanUserAgent removes characters that must not be stored or shown.
 func cleanUserAgent(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || r == '\uFEFF' || r == utf8.RuneError {
@@ -39,9 +39,9 @@ func cleanUserAgent(s string) string {
 	return s
 }
 
-// fold makes text comparable without case. The database is not asked to, since
-// its answer for letters beyond ASCII depends on its locale.
+// fold makes text comparable without case. The database does not do so, since its
+// result for letters beyond ASCII depends on its locale.
 func fold(s string) string { return strings.ToLower(s) }
 
-// searchText is what a search of users looks through.
+// searchText is the text in which users are searched.
 func searchText(name, email string) string { return fold(name) + "\n" + fold(email) }

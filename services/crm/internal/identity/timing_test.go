@@ -10,8 +10,8 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// medianRatio measures two functions in turn, each first in half of the rounds, so
-// that noise affects both, and returns the ratio of their medians.
+// medianRatio measures two functions alternately, so that noise affects both, and
+// returns the ratio of their medians.
 func medianRatio(n int, a, b func()) float64 {
 	took := [2][]time.Duration{}
 	for i := range 2 * n {
@@ -25,8 +25,8 @@ func medianRatio(n int, a, b func()) float64 {
 	return float64(took[0][n/2]) / float64(took[1][n/2])
 }
 
-// The time of a refused login at the real cost of a hash must not depend on whether
-// the address is known. The control omits the dummy hash.
+// TestUnknownAddressesTakeAsLongAsKnownOnes measures refused logins at the real
+// cost of a hash. The control omits the dummy hash.
 func TestUnknownAddressesTakeAsLongAsKnownOnes(t *testing.T) {
 	env := newTestEnvAt(t, DefaultHashCost)
 	c := env.approved(RoleCustomer)

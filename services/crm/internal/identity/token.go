@@ -39,13 +39,13 @@ func parseSecret(text string) (secret, error) {
 	return secret(raw), nil
 }
 
-// text is the encoding for the client or the mail, and for nothing else.
+// text is the encoding for the client or the mail.
 func (s secret) text() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
 
-// String keeps a token out of logs and errors.
+// String hides a token in logs and errors.
 func (s secret) String() string { return "[token]" }
 
-// GoString keeps a token out of %#v.
+// GoString hides a token in %#v.
 func (s secret) GoString() string { return "[token]" }
 
 // hash is stored instead of the token.
@@ -55,7 +55,7 @@ func (s secret) hash() []byte {
 }
 
 // seal encrypts the successor for the holder of s: the key is derived from s (HKDF,
-// RFC 5869), of which the database has the hash alone.
+// RFC 5869), of which the database stores only the hash.
 func (s secret) seal(successor secret) ([]byte, error) {
 	aead, err := s.aead()
 	if err != nil {

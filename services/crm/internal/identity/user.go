@@ -57,9 +57,9 @@ func (s *Service) Users(ctx context.Context, f UserFilter, after *Position, n in
 	return users, nil
 }
 
-// listUsers plans a search for the text that is searched: a rare one is found by
-// the trigram index, a common one by walking the newest users. The plan for any
-// text would walk all users in vain for a rare one.
+// listUsers plans each search for its own text: a rare one is found by the trigram
+// index, a common one by reading the newest users. A generic plan reads all users
+// for a rare text.
 func (s *Service) listUsers(ctx context.Context, params crmdb.UserListParams) (rows []crmdb.UserListRow, err error) {
 	if params.Pattern == "" {
 		return s.q.UserList(ctx, params)
@@ -95,10 +95,9 @@ func (s *Service) User(ctx context.Context, id uuid.UUID) (User, error) {
 	return userOf(row), nil
 }
 
-var errReasonAlone = errors.New("goes with status rejected or suspended")
+var errReasonAlone = errors.New("is allowed only with status rejected or suspended")
 
-// clean returns the change as it will be stored, or an error with every field
-// that is wrong.
+// clean returns the change as it is stored, or an error with every invalid field.
 func (c Change) clean() (Change, error) {
 	var wrong fieldErrors
 	if c.Name != nil {
@@ -120,11 +119,11 @@ func (c Change) clean() (Change, error) {
 	return c, wrong.asError()
 }
 
-// ChangeUser is an admin's change of a user. It holds from the user's very next
-// request. errs.CodeVersionMismatch where allows refuses the user's present
-// version; errs.CodeLastAdmin where no approved admin would remain;
-// errs.CodeInvalidTransition for a step of status that the rules don't have;
-// errs.CodeEmailTaken where another account has the address.
+// ChangeUser makes an admin's change of a user, which holds from the user's next
+// request. The errors are errs.CodeVersionMismatch when allows refuses the user's
+// present version, errs.CodeLastAdmin when no approved admin would remain,
+// errs.CodeInvalidTransition for a forbidden change of status, and
+// errs.CodeEmailTaken when another account has the address.
 func (s *Service) ChangeUser(ctx context.Context, actor Principal, id uuid.UUID, c Change, allows func(version int32) bool) (User, error) {
 	c, err := c.clean()
 	if err != nil {
@@ -182,7 +181,7 @@ func lockUser(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (User, error)
 	return userOf(crmdb.UserGetRow(row)), nil
 }
 
-// explain makes an error of the rules one of the API.
+// explain turns an error of the rules into one of the API.
 func explain(err error) error {
 	var step transitionError
 	if errors.As(err, &step) {
@@ -199,9 +198,9 @@ type userChange struct {
 	auditKind     string
 }
 
-// writeChange writes a user's change with all that follows from it: sessions end
-// with the approval, the assignment has the engineers who may act, the person is
-// notified, the audit has an entry. The caller holds the user's row lock.
+// writeChange writes a user's change with its consequences: sessions end with the
+// approval, engineers join or leave the assignment, the person is notified, and
+// the audit has an entry. The caller holds the user's row lock.
 func (s *Service) writeChange(ctx context.Context, q *crmdb.Queries, d userChange) (User, error) {
 	if loses(d.before, d.after, RoleAdmin) {
 		if err := requireAnotherAdmin(ctx, q, d.before.ID); err != nil {
@@ -235,9 +234,9 @@ func (s *Service) writeChange(ctx context.Context, q *crmdb.Queries, d userChang
 	})
 }
 
-// requireAnotherAdmin fails where no other approved admin exists. It holds a lock
-// until the end of the transaction, so that two admins who demote each other don't
-// both succeed.
+// requireAnotherAdmin fails when no other approved admin exists. It holds a lock
+// until the end of the transaction, so that of two admins who demote each other
+// one succeeds.
 func requireAnotherAdmin(ctx context.Context, q *crmdb.Queries, id uuid.UUID) error {
 	if err := q.AdminChangesLock(ctx); err != nil {
 		return fmt.Errorf("lock changes of admins: %w", err)
@@ -262,7 +261,7 @@ func moveEngineer(ctx context.Context, q *crmdb.Queries, d userChange) error {
 	return nil
 }
 
-// notifyOfChange mails a person what was changed of their account.
+// notifyOfChange notifies a person of the change of their account.
 func (s *Service) notifyOfChange(ctx context.Context, q *crmdb.Queries, d userChange, now time.Time) error {
 	if d.after.Email != d.before.Email {
 		if err := s.moveAddress(ctx, q, d, now); err != nil {
@@ -303,8 +302,8 @@ func (s *Service) moveAddress(ctx context.Context, q *crmdb.Queries, d userChang
 	return s.verifyNew(ctx, q, d.after, now)
 }
 
-// answerRegistration stores who decided, when and why, and informs the
-// applicant. It is false for a user whose role never needed approval.
+// answerRegistration stores who decided, when and why, and notifies the
+// applicant. It returns false for a user whose role never needed approval.
 func answerRegistration(ctx context.Context, q *crmdb.Queries, d userChange, now time.Time) (registered bool, err error) {
 	var reason *string
 	if d.reason != "" {

@@ -16,9 +16,9 @@ import (
 )
 
 // VerifyEmail marks an address as verified with the token that was mailed to it,
-// once within 24 hours; the user's other tokens for that are void.
-// errs.CodeInvalidToken for a token that is unknown, used or expired, or whose
-// address the user has no more.
+// once within 24 hours, and voids the user's other verification tokens. The error
+// is errs.CodeInvalidToken for a token that is unknown, used or expired, or whose
+// address is no longer the user's.
 func (s *Service) VerifyEmail(ctx context.Context, token string) error {
 	presented, err := parseSecret(token)
 	if err != nil {
@@ -45,8 +45,8 @@ func (s *Service) VerifyEmail(ctx context.Context, token string) error {
 	return nil
 }
 
-// markVerified is false where the address is not the user's or is verified
-// already.
+// markVerified returns false when the address is not the user's or is already
+// verified.
 func markVerified(ctx context.Context, q *crmdb.Queries, userID uuid.UUID, email string, now time.Time) (bool, error) {
 	n, err := q.UserVerifyEmail(ctx, crmdb.UserVerifyEmailParams{ID: userID, Email: email, Now: now})
 	if err != nil {
@@ -61,9 +61,9 @@ func markVerified(ctx context.Context, q *crmdb.Queries, userID uuid.UUID, email
 	return true, record(ctx, q, now, audit{kind: auditVerified, actor: userID, object: userID})
 }
 
-// ResendVerification mails another token to the caller's address. Nothing is
-// sent to an address that is verified. errs.CodeRateLimited beyond 3 mails an
-// hour to one address and 100 for one client network.
+// ResendVerification mails another token to the caller's address, unless it is
+// verified. The error is errs.CodeRateLimited beyond 3 mails an hour to one
+// address and 100 for one client network.
 func (s *Service) ResendVerification(ctx context.Context, p Principal) ([]Quota, error) {
 	var quotas []Quota
 	err := s.inTx(ctx, func(q *crmdb.Queries) error {
@@ -84,7 +84,7 @@ func (s *Service) ResendVerification(ctx context.Context, p Principal) ([]Quota,
 	return quotas, nil
 }
 
-// verifyNew mails the token to an address that is new to the service, where
+// verifyNew mails a token to an address that is new to the service, if
 // verification is required and no limit is reached.
 func (s *Service) verifyNew(ctx context.Context, q *crmdb.Queries, u User, now time.Time) error {
 	if !s.SendVerification || u.EmailVerifiedAt != nil {
@@ -95,7 +95,7 @@ func (s *Service) verifyNew(ctx context.Context, q *crmdb.Queries, u User, now t
 	return err
 }
 
-// sendVerification writes the mail, or returns a refusal where a limit is reached.
+// sendVerification writes the mail, or returns a refusal when a limit is reached.
 func sendVerification(ctx context.Context, q *crmdb.Queries, u User, now time.Time, quotas *[]Quota) (refusal, err error) {
 	for _, s := range []subject{
 		{verificationPerNetwork, network(obs.Client(ctx))},

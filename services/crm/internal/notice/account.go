@@ -129,7 +129,7 @@ func (n RegistrationDecided) Message(links Links) Message {
 	return l.message([]Person{n.To}, subject)
 }
 
-// Message gives the token and says what to do with it.
+// Message contains the token and explains its use.
 func (n PasswordReset) Message(links Links) Message {
 	l := toAccount(n.To).row("Token", line(n.Token))
 	l.Lead = fmt.Sprintf("A new password was requested for this address. "+
@@ -142,7 +142,7 @@ func (n PasswordReset) Message(links Links) Message {
 	return l.message([]Person{n.To}, "[Fixdesk] Set a new password")
 }
 
-// Message gives the token and says what to do with it.
+// Message contains the token and explains its use.
 func (n EmailVerification) Message(links Links) Message {
 	l := toAccount(n.To).row("Token", line(n.Token))
 	l.Lead = fmt.Sprintf("An account was registered with this address. "+
@@ -155,7 +155,7 @@ func (n EmailVerification) Message(links Links) Message {
 	return l.message([]Person{n.To}, "[Fixdesk] Confirm your address")
 }
 
-// Message gives the token and says what to do with it.
+// Message contains the token and explains its use.
 func (n Invitation) Message(links Links) Message {
 	l := toAccount(n.To).row("Token", line(n.Token))
 	l.Lead = fmt.Sprintf("An admin made an account for you as %s. "+
@@ -168,7 +168,7 @@ func (n Invitation) Message(links Links) Message {
 	return l.message([]Person{n.To}, "[Fixdesk] Your account")
 }
 
-// Message says what changed, and what to do about a change by someone else.
+// Message reports the change, and what to do if someone else made it.
 func (n AccountChanged) Message(links Links) Message {
 	subject, lead := accountEvent(n.Event)
 	l := toAccount(n.To).quoted("Reason", n.Reason)
@@ -199,8 +199,8 @@ func accountEvent(event string) (subject, lead string) {
 	return "Your account was changed", "Your account was changed."
 }
 
-// toAccount begins a letter about an account. An unverified address is not
-// greeted by name, since the name may be a stranger's text.
+// toAccount begins a mail about an account. An unverified address is not greeted
+// by name, since another person may have chosen the name.
 func toAccount(to Person) mail {
 	if to.Unverified {
 		return mail{}

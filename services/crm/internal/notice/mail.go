@@ -7,9 +7,9 @@ import (
 )
 
 // mail is the content of a mail before it is laid out as text and as HTML. All of
-// it has gone through line or block.
+// it has been cleaned by line or block.
 type mail struct {
-	Name    string // whom it greets; empty for several people
+	Name    string // of the recipient in the greeting; empty for several people
 	Lead    string
 	Rows    []row
 	Quotes  []quote
@@ -19,8 +19,8 @@ type mail struct {
 // row is a short fact with its name.
 type row struct{ Label, Value string }
 
-// quote is a text that a person wrote. It is set apart in both parts, so that
-// it can't pass for ours.
+// quote is a text that a person wrote. Both parts of a mail mark it, so that it
+// can't be mistaken for the service's text.
 type quote struct{ Heading, Body string }
 
 func (l mail) quoted(heading, body string) mail {
@@ -83,7 +83,8 @@ func (l mail) html() string {
 	return b.String()
 }
 
-// page fetches nothing from elsewhere: a mail must not report when it is read.
+// page is the HTML of a mail. It loads nothing, since that would report when a
+// mail is read.
 var page = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"></head>

@@ -46,13 +46,13 @@ func (n TicketUnassigned) Message(links Links) Message {
 	l := mail{Name: line(n.To.Name), Lead: fmt.Sprintf("Ticket %s is no longer assigned to you.", n.quoted())}
 	switch by, to := line(n.ByName), line(n.NewAssigneeName); {
 	case by != "" && to != "":
-		l.Lead += fmt.Sprintf(" %s handed it to %s.", by, to)
+		l.Lead += fmt.Sprintf(" %s assigned it to %s.", by, to)
 	case by != "":
-		l.Lead += fmt.Sprintf(" %s took it off your list; nobody has it now.", by)
+		l.Lead += fmt.Sprintf(" %s unassigned it; it has no assignee now.", by)
 	case to != "":
-		l.Lead += fmt.Sprintf(" It was handed to %s.", to)
+		l.Lead += fmt.Sprintf(" It is now assigned to %s.", to)
 	default:
-		l.Lead += " Nobody has it now."
+		l.Lead += " It has no assignee now."
 	}
 	l = l.quoted("Reason", n.Why)
 	l.Closing = []string{"There is nothing you need to do.\nThe ticket: " + n.address(links)}
@@ -65,7 +65,7 @@ func (n TicketChanged) Message(links Links) Message {
 	status := ""
 	for _, c := range n.Changes {
 		if c.Field == "resolution" && n.Resolution != "" {
-			continue // it is quoted below
+			continue // quoted below
 		}
 		if c.Field == "status" {
 			status = words(c.To)
@@ -108,7 +108,7 @@ func (t Ticket) quoted() string {
 	return "#" + strconv.FormatInt(t.Number, 10) + " “" + line(t.Title) + "”"
 }
 
-// address is the ticket's page.
+// address is the URL of the ticket's page.
 func (t Ticket) address(links Links) string {
 	return links.PublicURL + "/tickets/" + strconv.FormatInt(t.Number, 10)
 }
@@ -117,8 +117,8 @@ func (t Ticket) howToAnswer(links Links) []string {
 	return []string{"To read and answer: " + t.address(links) + "\n" + noReplies}
 }
 
-// message addresses a mail about a ticket. All mails of one ticket have the same
-// subject and thread, so that a mail client shows them together.
+// message makes a mail about a ticket. All mails of one ticket have the same
+// subject and thread, so that a mail client groups them.
 func (t Ticket) message(links Links, to Person, l mail) Message {
 	if to.Unverified && links.VerifiedOnly {
 		return t.unverified(links, to)

@@ -1,11 +1,11 @@
 // Package notice owns the content of mails to people: the facts of each notice
-// and the words they become. It does no input or output and knows neither the
-// database nor the notification service; who is notified, and when, is decided by
-// its callers.
+// and the text made of them. It does no input or output and uses neither the
+// database nor the notification service; its callers decide who is notified, and
+// when.
 //
-// A notice is stored as JSON the moment it is due and is put into words when it
-// is posted, perhaps several times. The words depend on nothing but the facts
-// and Links, so that each time they are the same bytes.
+// A notice is stored as JSON in the transaction of its change. Its text is made
+// when it is posted, perhaps several times. The text depends only on the facts
+// and Links, so that it is the same each time.
 package notice
 
 import (
@@ -33,14 +33,13 @@ var ErrUnknownKind = errors.New("unknown kind of notice")
 type Notice interface {
 	// Kind is the stored name of the notice's type.
 	Kind() string
-	// Message puts the facts into words.
+	// Message makes the mail from the facts.
 	Message(Links) Message
 }
 
-// Message is a notice in words, ready to be posted. To may be empty: then
-// nobody is to be notified. Subject is a single line of at most 160 characters.
-// Thread is the same for all mails of one conversation, empty for a mail that
-// stands alone.
+// Message is a mail, ready to be posted. No mail is posted when To is empty.
+// Subject is a single line of at most 160 characters. Thread is the same for all
+// mails of one conversation, and empty for a single mail.
 type Message struct {
 	To      []string
 	Subject string
@@ -49,17 +48,17 @@ type Message struct {
 	Thread  string
 }
 
-// Links says where the service is reached from outside, without a trailing
-// slash. With VerifiedOnly a recipient whose address is not verified gets the
-// number and the link of a ticket, and no text that another person wrote.
+// Links has the address of the service for browsers, without a trailing slash.
+// With VerifiedOnly, mails to an unverified address have the number and the link
+// of a ticket, and no text that another person wrote.
 type Links struct {
 	PublicURL    string
 	VerifiedOnly bool
 }
 
-// Person is a recipient, or a person that a notice is about. Unverified is set
-// by the database when the notice is written (trigger outbox_recipient): nobody
-// has shown yet that the address belongs to the person.
+// Person is a recipient, or a person that a notice is about. The database sets
+// Unverified when the notice is written (trigger outbox_recipient) and the
+// person's address is not verified.
 type Person struct {
 	ID         uuid.UUID `json:"id"`
 	Name       string    `json:"name"`
@@ -67,24 +66,24 @@ type Person struct {
 	Unverified bool      `json:"unverified,omitempty"`
 }
 
-// Ticket names the ticket a notice is about. Its JSON is flat: ticket_id,
-// number and title are beside the other facts.
+// Ticket is the ticket that a notice is about. Its JSON is flat: ticket_id,
+// number and title are fields of the notice.
 type Ticket struct {
 	ID     uuid.UUID `json:"ticket_id"`
 	Number int64     `json:"number"`
 	Title  string    `json:"title"`
 }
 
-// Change is one field of a ticket that moved. Field is the name in the API; From
-// and To are the values as in the API, empty for none.
+// Change is one changed field of a ticket. Field is the name in the API; From and
+// To are the values as in the API, empty for none.
 type Change struct {
 	Field string `json:"field"`
 	From  string `json:"from"`
 	To    string `json:"to"`
 }
 
-// TicketReceived is the receipt for whoever reported a ticket. AssigneeName is
-// empty while no engineer has it.
+// TicketReceived acknowledges a ticket to its reporter. AssigneeName is empty
+// while no engineer is assigned.
 type TicketReceived struct {
 	Ticket
 	To           Person `json:"to"`
@@ -103,9 +102,9 @@ type TicketAssigned struct {
 	ByName       string `json:"by_name"`
 }
 
-// TicketUnassigned notifies an engineer that a ticket is no longer theirs.
-// NewAssigneeName is empty when nobody has it now, ByName when it was moved
-// automatically, Why when no reason was given.
+// TicketUnassigned notifies an engineer that a ticket is no longer assigned to
+// them. NewAssigneeName is empty when it is unassigned, ByName when the change
+// was automatic, Why when no reason was given.
 type TicketUnassigned struct {
 	Ticket
 	To              Person `json:"to"`
@@ -114,9 +113,9 @@ type TicketUnassigned struct {
 	Why             string `json:"why"`
 }
 
-// TicketChanged reports changes of a ticket's fields, its status among them.
-// Resolution and LatestComment are empty where there is none that To may read;
-// ActorName is empty for a change that the system made itself.
+// TicketChanged reports changes of a ticket's fields, including its status.
+// Resolution and LatestComment are empty when there is none that To may read;
+// ActorName is empty for an automatic change.
 type TicketChanged struct {
 	Ticket
 	To            Person   `json:"to"`
@@ -134,7 +133,7 @@ type TicketCommented struct {
 	ActorName string `json:"actor_name"`
 	Body      string `json:"body"`
 	Internal  bool   `json:"internal"`
-	Status    string `json:"status,omitempty"` // that the comment took the ticket to; empty if it didn't
+	Status    string `json:"status,omitempty"` // new status after the comment; empty if it did not change
 }
 
 // Kind is "ticket_received".
@@ -152,9 +151,8 @@ func (TicketChanged) Kind() string { return KindTicketChanged }
 // Kind is "ticket_commented".
 func (TicketCommented) Kind() string { return KindTicketCommented }
 
-// Decode reads a stored notice back. It returns ErrUnknownKind for a kind that
-// it doesn't know, and an error that doesn't quote the data for data that is no
-// notice of that kind.
+// Decode reads a stored notice. It returns ErrUnknownKind for an unknown kind, and
+// an error that doesn't quote the data for data that is no notice of that kind.
 func Decode(kind string, data []byte) (Notice, error) {
 	switch kind {
 	case KindTicketReceived:
@@ -179,8 +177,8 @@ func decode[N Notice](kind string, data []byte) (Notice, error) {
 	return n, nil
 }
 
-// withoutValue keeps the place of a JSON error and drops the text: facts are
-// nobody's business in a log.
+// withoutValue keeps the place of a JSON error and drops the text, since facts
+// must not be logged.
 func withoutValue(err error) error {
 	var typ *json.UnmarshalTypeError
 	if errors.As(err, &typ) {

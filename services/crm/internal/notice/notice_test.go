@@ -216,7 +216,7 @@ func TestDecodeRefusesInvalidFactsWithoutQuotingThem(t *testing.T) {
 
 const evil = "x\r\nBcc: eve@example.com\r\n\r\n<script>alert(1)</script><img src=//eve.example/p.gif>\u202egpj.exe\u2066\u200f\x00\x1b[31m\u2028y"
 
-// everywhere is a notice of each kind with s wherever a user's words can be.
+// everywhere returns a notice of each kind with s in each field that a user writes.
 func everywhere(s string) []notice.Notice {
 	tk := notice.Ticket{ID: ticket.ID, Number: 42, Title: s}
 	p := notice.Person{ID: ada.ID, Name: s, Email: "ada@example.com"}
@@ -235,7 +235,7 @@ func everywhere(s string) []notice.Notice {
 	}
 }
 
-// broken says what is wrong with a mail that holds hostile words.
+// broken returns what is wrong with a mail that contains hostile text.
 func broken(m notice.Message) string {
 	if n := utf8.RuneCountInString(m.Subject); n == 0 || n > 160 {
 		return fmt.Sprintf("subject of %d characters", n)
@@ -270,7 +270,7 @@ func TestHostileTextStaysText(t *testing.T) {
 	}
 }
 
-// The control of the test above: the same words set into a mail as they are.
+// The control of the test above: the same text unchanged in a mail.
 func TestControlHostileTextIsRecognised(t *testing.T) {
 	m := mails["ticket_received"].Message(links)
 	for what, spoil := range map[string]func(*notice.Message){

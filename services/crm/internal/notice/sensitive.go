@@ -2,9 +2,9 @@ package notice
 
 import "slices"
 
-// SensitiveKinds are the kinds whose mail carries a secret, such as a token.
+// SensitiveKinds are the kinds whose mail contains a secret, such as a token.
 // Their mail is posted as sensitive, and their stored facts are erased once it is
-// posted. A new kind with a token belongs here.
+// posted.
 var SensitiveKinds = []string{KindPasswordReset, KindEmailVerification, KindInvitation}
 
 // IsSensitive reports whether the kind is one of SensitiveKinds.

@@ -9,9 +9,9 @@ import (
 // lineLimit, in characters, is more than any name, title or address may have.
 const lineLimit = 300
 
-// line makes s safe within a line of a mail or its subject: one line of
-// at most lineLimit characters, no control characters, nothing that turns the reading direction around and so
-// makes a text look like another (Unicode TR 36, section 2.7).
+// line makes s safe within a line of a mail or its subject: one line of at most
+// lineLimit characters, without control characters and without those that change
+// the reading direction (Unicode TR 36, section 2.7).
 func line(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -25,7 +25,7 @@ func line(s string) string {
 	return shorten(strings.Join(strings.Fields(s), " "), lineLimit)
 }
 
-// block is line for a text of several lines: line breaks and tabs stay.
+// block does the same for a text of several lines: it keeps line breaks and tabs.
 func block(s string) string {
 	s = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n").Replace(s)
 	s = strings.Map(func(r rune) rune {
@@ -70,7 +70,7 @@ func belongsToPrevious(r rune) bool {
 	return unicode.Is(unicode.M, r) || r == '\u200d' || r >= '\U0001f3fb' && r <= '\U0001f3ff'
 }
 
-// words turns a name of the API into what people say: "in_progress" is "in
+// words turns a name of the API into a phrase: "in_progress" becomes "in
 // progress".
 func words(s string) string {
 	return strings.ReplaceAll(line(s), "_", " ")

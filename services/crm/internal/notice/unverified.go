@@ -4,9 +4,9 @@ import (
 	"fmt"
 )
 
-// unverified is the message about a ticket to an address that may belong to
-// somebody other than the person who gave it. It repeats no text that a person
-// typed, so that the service can't be used to mail a text to a stranger.
+// unverified is the mail about a ticket to an unverified address. It contains no
+// text that a person typed, so that the service can't be used to mail a text to
+// any address.
 func (t Ticket) unverified(links Links, to Person) Message {
 	l := mail{Lead: fmt.Sprintf("Ticket #%d was raised for this address, or has changed.", t.Number)}
 	l.Closing = []string{

@@ -8,7 +8,7 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-// texts are what other people typed into the facts of a notice.
+// texts are the texts in a notice that other people typed.
 var typed = []string{"evil title", "evil description", "evil name", "evil comment", "evil resolution", "evil reason", "evil field"}
 
 func TestUnverifiedRecipientGetsNumberAndLinkAlone(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 // requester is the name of the CRM in its notifications.
 const requester = "crm"
 
-// result is a claimed entry after its turn.
+// result is a claimed entry with the outcome of its post.
 type result struct {
 	entry crmdb.OutboxClaimRow
 	classification
@@ -29,7 +29,7 @@ type result struct {
 }
 
 // batch collects the results of a claim. After the first failure of the service
-// nothing more is posted.
+// it starts no post.
 type batch struct {
 	mu             sync.Mutex
 	results        []result
@@ -60,8 +60,8 @@ func (b *batch) count(o outcome) (n int) {
 	return n
 }
 
-// firstFailure is the first entry that could not be posted for a reason of the
-// service, nil if there is none.
+// firstFailure is the first entry whose post failed because of the service, nil if
+// there is none.
 func (b *batch) firstFailure() *result {
 	i := slices.IndexFunc(b.results, func(r result) bool {
 		return r.outcome == outcomeFailed && !errors.Is(r.err, notice.ErrUnknownKind)
@@ -72,8 +72,8 @@ func (b *batch) firstFailure() *result {
 	return &b.results[i]
 }
 
-// postAll posts what was claimed: concurrently, entries of the same reference in
-// their order.
+// postAll posts the claimed entries concurrently, those of one reference in their
+// order.
 func (d *Dispatcher) postAll(ctx context.Context, entries []crmdb.OutboxClaimRow) *batch {
 	start, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
@@ -161,8 +161,8 @@ func (d *Dispatcher) record(ctx context.Context, r result) {
 	d.log.Log(obs.WithRequestID(ctx, r.entry.RequestID), level, message, attrs...)
 }
 
-// settle stores the results, each statement guarded by the lease token: entries
-// that another replica has leased meanwhile are left alone.
+// settle stores the results. Each statement is guarded by the lease token, so that
+// entries that another replica has leased meanwhile are unchanged.
 func (d *Dispatcher) settle(ctx context.Context, token uuid.UUID, b *batch) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()

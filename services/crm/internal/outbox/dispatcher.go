@@ -20,8 +20,7 @@ import (
 )
 
 // A batch starts no post after startWithin and each post ends within
-// postTimeout, so that all of it is settled before the lease runs out and
-// another replica may take it.
+// postTimeout, so that all of it is settled before its lease expires.
 const (
 	batchSize   = 64
 	concurrency = 8
@@ -29,9 +28,9 @@ const (
 	startWithin = 15 * time.Second
 	postTimeout = 10 * time.Second
 
-	// patience is how many failed attempts an entry may have before later ones
-	// with the same reference no longer wait for it.
-	patience = 5
+	// blockingAttempts is how many failed attempts an entry may have before later
+	// ones with the same reference no longer wait for it.
+	blockingAttempts = 5
 
 	settleTimeout = 5 * time.Second
 )
@@ -47,8 +46,8 @@ type Config struct {
 	Metrics  *background.Metrics
 }
 
-// Dispatcher posts the outbox to the notification service. Any number of
-// dispatchers may work on one database.
+// Dispatcher posts the entries of the outbox to the notification service. Any
+// number of dispatchers may work on one database.
 type Dispatcher struct {
 	pool    *pgxpool.Pool
 	queries *crmdb.Queries
@@ -59,14 +58,14 @@ type Dispatcher struct {
 	loop    *background.Loop
 	jobs    []*background.Loop
 
-	// Owned by the goroutine of runOnce.
+	// These are used only by the goroutine of runOnce.
 	failures int   // bad batches in a row
 	failure  error // of the last bad batch
 }
 
-// NewDispatcher makes a dispatcher and registers its metrics. It works with a
-// copy of the client that doesn't retry by itself and that keeps a connection
-// for each concurrent post.
+// NewDispatcher makes a dispatcher and registers its metrics. It uses a copy of
+// the client that doesn't retry and that keeps a connection for each concurrent
+// post.
 func NewDispatcher(c Config) *Dispatcher {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = concurrency
@@ -99,8 +98,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// run is one run of the loop. A service that fails is an error with the pause
-// that it needs, which Wake doesn't end.
+// run is one run of the loop. When the service fails, its error has a pause, which
+// Wake doesn't end.
 func (d *Dispatcher) run(ctx context.Context) (again bool, err error) {
 	claimed, pause, err := d.runOnce(ctx)
 	if err != nil {
@@ -112,9 +111,9 @@ func (d *Dispatcher) run(ctx context.Context) (again bool, err error) {
 	return claimed > 0, nil
 }
 
-// runOnce claims a batch, posts it and settles it. It returns how many entries
-// it claimed and how long the notification service is to be left alone. After a
-// failure it claims one entry only, until a post succeeds.
+// runOnce claims a batch, posts it and settles it. It returns how many entries it
+// claimed and the pause before the next batch. After a failure it claims only one
+// entry, until a post succeeds.
 func (d *Dispatcher) runOnce(ctx context.Context) (claimed int, pause time.Duration, err error) {
 	size := batchSize
 	if d.failures > 0 {
@@ -125,13 +124,13 @@ func (d *Dispatcher) runOnce(ctx context.Context) (claimed int, pause time.Durat
 		return 0, 0, fmt.Errorf("make a lease token: %w", err)
 	}
 	entries, err := d.queries.OutboxClaim(ctx, crmdb.OutboxClaimParams{
-		Token: token, LeaseSeconds: lease.Seconds(), Patience: patience, Batch: int32(size),
+		Token: token, LeaseSeconds: lease.Seconds(), Patience: blockingAttempts, Batch: int32(size),
 	})
 	if err != nil {
 		return 0, 0, fmt.Errorf("claim outbox entries: %w", err)
 	}
 	if len(entries) == 0 {
-		if d.failures > 0 { // nothing has shown yet that the service is back
+		if d.failures > 0 { // no post has succeeded since the failure
 			pause = servicePause(1, d.loop.Interval, 0)
 		}
 		return 0, pause, nil
@@ -141,8 +140,8 @@ func (d *Dispatcher) runOnce(ctx context.Context) (claimed int, pause time.Durat
 	return len(entries), pause, d.settle(ctx, token, b)
 }
 
-// assess decides from a batch whether the notification service fails, and how
-// long to leave it alone.
+// assess decides from a batch whether the notification service fails, and returns
+// the pause before the next batch.
 func (d *Dispatcher) assess(b *batch) (pause time.Duration) {
 	failed, answered := b.serviceFailure, b.count(outcomePosted)+b.count(outcomeRepeated)+b.count(outcomeRefused) > 0
 	if failed == nil && !answered {

@@ -61,12 +61,12 @@ func TestTwoDispatchersPostEachEntryOnce(t *testing.T) {
 	}
 }
 
-// The control of the test above: without a lease both post it.
+// The control of the test above: without a lease both dispatchers post it.
 func TestControlWithoutALeaseTwoDispatchersPostTheSameEntry(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(1)
 	for _, r := range []*Dispatcher{o.dispatcher, o.newDispatcher(o.service.URL)} {
-		entries, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{Token: uuid.New(), Patience: patience, Batch: batchSize})
+		entries, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{Token: uuid.New(), Patience: blockingAttempts, Batch: batchSize})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestEntryInBackoffDelaysLaterOnesOfItsTicketUntilItFailsOften(t *testing.T)
 	if n, _ := o.once(); n != 1 {
 		t.Errorf("claimed %d, want the other ticket's one", n)
 	}
-	o.exec("update outbox set attempts = $1 where attempts = 1 and done_at is null", patience)
+	o.exec("update outbox set attempts = $1 where attempts = 1 and done_at is null", blockingAttempts)
 	if n, _ := o.once(); n != 1 {
 		t.Errorf("claimed %d, want the one that waited long enough", n)
 	}
@@ -122,7 +122,7 @@ func TestEntryIsPostedWithinMillisecondsOfTheWake(t *testing.T) {
 	o := newTestEnv(t)
 	arrived := make(chan time.Time, 1)
 	o.service.script(func(_ int, _ post, w http.ResponseWriter) { arrived <- time.Now(); accept(w) })
-	o.dispatcher.loop.Interval = time.Hour // so that nothing but the wake can be the cause
+	o.dispatcher.loop.Interval = time.Hour // so that only the wake can be the cause
 	o.run(o.dispatcher)
 	var took []time.Duration
 	for range 50 {

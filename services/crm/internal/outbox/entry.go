@@ -14,8 +14,8 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-// Entry is a notice that the notification service doesn't have. LastError and
-// DeadAt are nil where there is none.
+// Entry is a notice that is not posted. LastError is nil before the first failure,
+// and DeadAt unless it is dead.
 type Entry struct {
 	ID            uuid.UUID
 	Kind          string
@@ -27,7 +27,7 @@ type Entry struct {
 	DeadAt        *time.Time
 }
 
-// The states of an entry that the notification service doesn't have.
+// The states of an entry that is not posted.
 const (
 	StatePending = "pending" // will be posted
 	StateDead    = "dead"    // was refused permanently; an admin may retry it
@@ -48,9 +48,8 @@ type PendingMail struct {
 	Recipients []string
 }
 
-// Pending returns the notices about reference that the notification service
-// doesn't have, dead ones included, oldest first. It is empty, not nil, when
-// there are none.
+// Pending returns the notices about reference that are not posted, including dead
+// ones, oldest first. It is empty, not nil, when there are none.
 func Pending(ctx context.Context, q *crmdb.Queries, reference uuid.UUID) ([]PendingMail, error) {
 	rows, err := q.OutboxPending(ctx, reference)
 	if err != nil {

@@ -18,7 +18,7 @@ func TestCrashBetweenAnswerAndMarkPostsTheSameRequestAgain(t *testing.T) {
 	o.write(1)
 	before := o.service.seen()
 	entries, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{
-		Token: uuid.New(), LeaseSeconds: lease.Seconds(), Patience: patience, Batch: batchSize,
+		Token: uuid.New(), LeaseSeconds: lease.Seconds(), Patience: blockingAttempts, Batch: batchSize,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,11 +57,11 @@ func TestExpiredLeaseIsTakenOverAndALateSettlementChangesNothing(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(1)
 	late := uuid.New()
-	entries, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{Token: late, LeaseSeconds: 0, Patience: patience, Batch: 1})
+	entries, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{Token: late, LeaseSeconds: 0, Patience: blockingAttempts, Batch: 1})
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("claimed %d, %v", len(entries), err)
 	}
-	again, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{Token: uuid.New(), LeaseSeconds: 60, Patience: patience, Batch: 1})
+	again, err := o.q.OutboxClaim(t.Context(), crmdb.OutboxClaimParams{Token: uuid.New(), LeaseSeconds: 60, Patience: blockingAttempts, Batch: 1})
 	if err != nil || len(again) != 1 {
 		t.Fatalf("took over %d, %v", len(again), err)
 	}
@@ -206,7 +206,7 @@ func TestUnreachableServiceIsProbedWithOneEntryAndDrainedAfterwards(t *testing.T
 	}
 	o.service.script(always(http.StatusServiceUnavailable, "unavailable"))
 	for range 10 {
-		o.dispatcher.failures = 0 // the control: a dispatcher that forgets the failure
+		o.dispatcher.failures = 0 // the control: a dispatcher without the count of failures
 		o.once()
 	}
 	if n := len(o.service.seen()); n < 20 {
@@ -242,7 +242,7 @@ func TestRefusedConnectionCostsNoAttemptAndKeepsTheOrder(t *testing.T) {
 		t.Error("entries lost their place")
 	}
 	o.dispatcher = up
-	both := make(chan struct{}) // entries about two things are begun together: neither is answered before the other is here
+	both := make(chan struct{}) // neither of two references is answered before the other was posted
 	o.service.script(func(n int, _ post, w http.ResponseWriter) {
 		if n == 2 {
 			close(both)

@@ -10,8 +10,8 @@ import (
 	"fixdesk/pkg/httpapi"
 )
 
-// entryBody is an entry without its facts, which are texts and addresses of other
-// people.
+// entryBody is an entry without its facts, since these are texts and addresses of
+// other people.
 type entryBody struct {
 	ID            uuid.UUID                      `json:"id" format:"uuid"`
 	Kind          string                         `json:"kind" doc:"For example ticket_changed."`
@@ -41,7 +41,7 @@ const tag = "Outbox"
 func Mount(api *httpapi.API, d *Dispatcher) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/outbox", ID: "list-outbox", Tag: tag,
-		Summary:     "Notices that the notification service doesn't have",
+		Summary:     "Notices that are not posted to the notification service",
 		Description: "Newest first. A dead entry was refused permanently and may be retried.",
 		Allow:       []string{"admin"}, Errors: []string{errs.CodeInvalidCursor},
 	}, d.list)

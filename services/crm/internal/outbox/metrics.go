@@ -16,7 +16,7 @@ import (
 const (
 	gaugeInterval = 15 * time.Second
 	gaugeTimeout  = 10 * time.Second
-	// gaugeMax is how far entries are counted.
+	// gaugeMax is the largest number of entries that is counted.
 	gaugeMax = 100_000
 )
 
@@ -50,8 +50,8 @@ func newMetrics(registry prometheus.Registerer) metrics {
 	return m
 }
 
-// gaugeLoop is the job that reads the gauges, at a cost that depends neither on
-// how many entries were posted nor on how many wait.
+// gaugeLoop is the job that reads the gauges. Its cost depends neither on how many
+// entries were posted nor on how many wait.
 func gaugeLoop(d *Dispatcher, metrics *background.Metrics) *background.Loop {
 	return background.New(background.Config{
 		Name: "outbox gauges", Interval: gaugeInterval, Timeout: gaugeTimeout,
@@ -74,8 +74,8 @@ func (d *Dispatcher) readGauges(ctx context.Context) error {
 	return nil
 }
 
-// statistics are read by index even when outdated table statistics make a scan
-// of the table look cheap.
+// statistics are read by index, even when outdated table statistics underestimate
+// the cost of a scan of the table.
 func (d *Dispatcher) statistics(ctx context.Context) (s crmdb.OutboxStatisticsRow, err error) {
 	err = pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "set local enable_seqscan = off"); err != nil {

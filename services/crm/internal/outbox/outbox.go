@@ -1,9 +1,9 @@
 // Package outbox owns the notices that are to be posted to the notification
 // service: an entry is written in the transaction of its change, the dispatcher
-// posts it after the commit, and it stays visible until the service has it.
+// posts it after the commit, and it is listed until it is posted.
 //
-// It must not know tickets or users beyond the id that an entry refers to, nor
-// choose recipients.
+// It must not depend on tickets or users except for the id that an entry refers
+// to, nor choose recipients.
 package outbox
 
 import (

@@ -179,7 +179,7 @@ func (o *testEnv) once() (int, time.Duration) {
 	return n, pause
 }
 
-// due makes every pending entry due and its lease end now, as time would.
+// due makes every pending entry due and ends its lease.
 func (o *testEnv) due() {
 	o.Helper()
 	o.exec(`update outbox set next_attempt_at = now(), leased_until = now() - interval '1 ms' where lease_token is not null`)

@@ -17,16 +17,16 @@ import (
 type outcome string
 
 const (
-	outcomePosted     outcome = "posted"      // the service has it
-	outcomeRepeated   outcome = "repeated"    // the service had it already, in the wording of another version
+	outcomePosted     outcome = "posted"      // the service has stored it
+	outcomeRepeated   outcome = "repeated"    // the service had stored it before, with the text of another version
 	outcomeRefused    outcome = "refused"     // permanently: the entry is dead
 	outcomeFailed     outcome = "failed"      // temporarily; the attempt counts
-	outcomeNotReached outcome = "not_reached" // not the entry's fault: no attempt is counted
+	outcomeNotReached outcome = "not_reached" // the service failed; the attempt does not count
 	outcomeNotTried   outcome = "untried"     // the batch ended before its turn
 )
 
 // classification is an outcome with its consequences. serviceFailed means that
-// other entries would fail as well now, so the batch ends.
+// other entries would fail, too, so that the batch ends.
 type classification struct {
 	outcome       outcome
 	serviceFailed bool
@@ -94,9 +94,9 @@ func backoff(attempt int, retryAfter time.Duration) time.Duration {
 	return max(rand.N(ceiling), min(retryAfter, maxRetryAfter))
 }
 
-// servicePause is how long the notification service is left alone after its nth
-// bad batch in a row: it doubles from 1 s and stays within the interval, so that
-// the backlog starts to drain soon after the service is back.
+// servicePause is the pause after the nth bad batch in a row. It doubles from 1 s
+// and is at most the interval, so that posting resumes soon after the service has
+// recovered.
 func servicePause(failures int, interval, retryAfter time.Duration) time.Duration {
 	ceiling := interval
 	if failures < 10 {

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// keepDone is how long an entry is kept after it was posted, and a dead one
-	// with a secret after it was refused; keepDead is for other dead ones.
+	// keepDone is how long a posted entry is kept, and a dead one with a secret;
+	// keepDead is how long other dead entries are kept.
 	keepDone = 7 * 24 * time.Hour
 	keepDead = 90 * 24 * time.Hour
 

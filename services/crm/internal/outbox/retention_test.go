@@ -94,8 +94,8 @@ func TestOutboxPurgeThatDoesNotFitTheStatementTimeoutMakesProgress(t *testing.T)
 	o := newTestEnv(t)
 	o.write(30)
 	o.exec("update outbox set done_at = now() - interval '8 days'")
-	// Stands for a slow disk: a statement that deletes more than eight entries
-	// ends as the statement timeout would end it.
+	// Simulates a slow disk: a statement that deletes more than eight entries
+	// fails like one that the statement timeout ends.
 	o.exec(`create function timeout() returns trigger language plpgsql as $$ begin
 			if (select count(*) from gone) > 8 then raise exception using errcode = 'query_canceled'; end if;
 			return null;

@@ -40,7 +40,7 @@ func TestBlockedTicketHasItsReasonAndWhomItWaitsFor(t *testing.T) {
 		t.Errorf("blocked as %+v", got)
 	}
 	mails := d.Messages()
-	if len(mails) != 1 || !strings.Contains(mails[0].Text, "Which model?") || !strings.Contains(mails[0].Text, "Waiting for: customer") {
+	if len(mails) != 1 || !strings.Contains(mails[0].Text, "Which model?") || !strings.Contains(mails[0].Text, "Waiting for: the customer") {
 		t.Errorf("the mail doesn't say why: %+v", mails)
 	}
 	events := d.Events(customer, ticket)
