@@ -1,6 +1,6 @@
 // Package config reads a service's settings from environment variables and
-// explains them. It owns the messages an operator sees when a value is wrong
-// and the type Secret; only a service's app package may import it.
+// describes them. It has the messages for wrong values and the type Secret; of a
+// service, only its app package may import it.
 //
 // The settings are a struct. Each field has the tags of envconfig
 // (split_words:"true", default, or envconfig for a name of its own)
@@ -141,8 +141,8 @@ type variable struct {
 	secret, decodes bool
 }
 
-// variables asks envconfig for the names it will look for, so that there is
-// one set of naming rules.
+// variables gets the names from envconfig, so that there is one set of naming
+// rules.
 func variables(prefix string, cfg any) ([]variable, error) {
 	var vars []variable
 	collect := func(info any) string {
@@ -169,10 +169,10 @@ func variables(prefix string, cfg any) ([]variable, error) {
 	return vars, nil
 }
 
-// hiddenVariables are taken out of the environment for a while, with their
-// values. envconfig falls back to a name without the prefix, and DATABASE_URL
-// of another program is not CRM_DATABASE_URL; and it stops at the first bad
-// value, so that the second is found only without the first.
+// hiddenVariables are removed from the environment during Load, with their
+// values. envconfig falls back to a name without the prefix, and DATABASE_URL of
+// another program is not CRM_DATABASE_URL; and it stops at the first bad value, so
+// that the second is found only without the first.
 type hiddenVariables map[string]string
 
 // hide reports whether the variable was set.
@@ -191,8 +191,8 @@ func (h hiddenVariables) restore() {
 	}
 }
 
-// parseError states what would be right. A type's own decoder explains itself;
-// the errors of strconv and time repeat the value and are dropped.
+// parseError says what would be right. The error of a type's own decoder is used;
+// those of strconv and time repeat the value and are dropped.
 func parseError(vars []variable, parse *envconfig.ParseError) error {
 	i := slices.IndexFunc(vars, func(v variable) bool { return v.Key == parse.KeyName })
 	if i < 0 {

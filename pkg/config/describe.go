@@ -11,7 +11,7 @@ import (
 	"github.com/kelseyhightower/envconfig"
 )
 
-// known describes the types whose name is not enough.
+// known describes the types whose name says too little.
 var known = map[reflect.Type]string{
 	reflect.TypeFor[time.Duration]():  "a duration such as 500ms, 30s or 1h",
 	reflect.TypeFor[Secret]():         "a secret",
@@ -21,7 +21,7 @@ var known = map[reflect.Type]string{
 	reflect.TypeFor[netip.AddrPort](): "an IP address and port such as 127.0.0.1:80",
 }
 
-// describe gives in words what values a type takes, and whether the type
+// describe returns in words which values a type accepts, and whether the type
 // decodes itself.
 func describe(t reflect.Type) (words string, decodes bool) {
 	decodes = decodesItself(t)

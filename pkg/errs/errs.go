@@ -1,7 +1,6 @@
 // Package errs is the vocabulary of failure that both services share: what
-// kind of thing went wrong, the stable code a client may branch on, and the
-// sentence a person reads. The cause stays inside the process: it is logged,
-// never answered.
+// kind of error it is, the stable code a client may branch on, and the sentence a
+// person reads. The cause is logged and never answered.
 //
 // It must not know HTTP; fixdesk/pkg/httpapi holds the one mapping to it.
 package errs
@@ -11,22 +10,21 @@ import (
 	"time"
 )
 
-// Kind says what sort of failure an error is. Each kind has exactly one
-// HTTP status.
+// Kind is the kind of an error. Each has one HTTP status.
 type Kind uint8
 
 // The kinds, in the order of the HTTP status they become.
 const (
 	Internal           Kind = iota // a defect or an unexpected failure: 500
 	BadRequest                     // the request can't be understood: 400
-	Unauthenticated                // who asks is not known: 401
-	Forbidden                      // who asks is known and may not: 403
-	NotFound                       // absent, or not to be seen by who asks: 404
+	Unauthenticated                // the caller is not known: 401
+	Forbidden                      // the caller is known and may not: 403
+	NotFound                       // absent, or hidden from the caller: 404
 	Conflict                       // the present state forbids it: 409
 	PreconditionFailed             // If-Match names an old version: 412
 	Invalid                        // understood and wrong: 422
 	RateLimited                    // too often: 429, with RetryAfter
-	Unavailable                    // something this process needs is away: 503, with RetryAfter
+	Unavailable                    // something this process needs is down: 503, with RetryAfter
 )
 
 // The catalogue of codes. They are part of the wire contract: a code is added,
@@ -97,8 +95,8 @@ func Validation(fields ...Field) *Error {
 	}
 }
 
-// Missing is the one answer for a thing that is absent or hidden from who
-// asks, so that the two can't be distinguished.
+// Missing is the one answer for a thing that is absent or hidden from the caller,
+// so that the two can't be distinguished.
 func Missing() *Error {
 	return New(NotFound, CodeNotFound, "There is nothing here, or nothing that you may see.")
 }

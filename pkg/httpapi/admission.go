@@ -13,10 +13,10 @@ const (
 	defaultRequestTimeout = 10 * time.Second
 	defaultMaxRequests    = 64
 
-	// admissionWait bounds how long a new request waits to be served. How many
-	// wait has no bound of its own: a waiting request costs hardly more than its
-	// open connection, and waiting slows down clients that repeat a refused
-	// request at once.
+	// admissionWait bounds how long a new request waits to be served. The number
+	// of waiting requests is not bounded: one costs hardly more than its open
+	// connection, and waiting slows down clients that repeat a refused request at
+	// once.
 	admissionWait = 500 * time.Millisecond
 )
 

@@ -45,12 +45,12 @@ type Config struct {
 	Principal func(ctx context.Context) string
 
 	// Ready reports whether the service can do its work now. The details are
-	// answered to whoever asks, so they must not hold an error's text; the error
+	// answered to every client, so they must not hold an error's text; the error
 	// is logged.
 	Ready func(ctx context.Context) (details map[string]string, err error)
 
-	// Unavailable recognises failures of what the service needs (pg.Unavailable):
-	// they are answered 503 instead of 500. Nil recognises none.
+	// Unavailable reports whether an error is an outage of what the service needs
+	// (pg.Unavailable), which is answered 503 instead of 500. Nil recognises none.
 	Unavailable func(error) bool
 
 	// RequestTimeout ends the context of an operation's handler, streams aside;
@@ -62,7 +62,7 @@ type Config struct {
 	// answered 503.
 	MaxRequests int
 
-	// TrustedProxies are the networks whose X-Forwarded-For counts. Empty: none.
+	// TrustedProxies are the networks whose X-Forwarded-For is used. Empty: none.
 	TrustedProxies []netip.Prefix
 
 	// CORSOrigins are the origins (scheme://host[:port], compared byte for byte)
@@ -81,7 +81,7 @@ type API struct {
 	outages   *outages
 	starting  atomic.Pointer[errs.Error]
 
-	// stopping ends the streams, which otherwise outlive any shutdown.
+	// stopping ends the streams, which a shutdown would otherwise wait for.
 	stopping    context.Context
 	stopStreams context.CancelFunc
 }
@@ -111,13 +111,13 @@ func New(cfg Config) *API {
 	return a
 }
 
-// Handler gives what a server serves. Register nothing after it.
+// Handler returns the handler of the whole API. Register nothing after it.
 func (a *API) Handler() http.Handler {
 	a.mountDocumentation()
 	return &edge{api: a, next: withCORS(a.cfg.CORSOrigins, a.router)}
 }
 
-// OpenAPI gives the description of what is registered so far, as JSON.
+// OpenAPI returns the OpenAPI document of what is registered so far, as JSON.
 func (a *API) OpenAPI() ([]byte, error) { return a.huma.OpenAPI().MarshalJSON() }
 
 // probedMethods are the methods an Allow header can name. HEAD goes with GET.
@@ -145,7 +145,7 @@ func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, errNoSuchPath)
 		return
 	}
-	// In one line: most clients look at the first alone.
+	// One header, since most clients read the first alone.
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	a.fail(w, r, errMethodNotAllowed)
 }

@@ -29,7 +29,7 @@ var (
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// emptyObject is the longest body that an operation without one tolerates:
+// emptyObject is the longest body that an operation without one accepts, since
 // many clients send {} with every POST.
 const emptyObject = 16
 
@@ -74,11 +74,11 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 		}
 	}
 	r.Body = io.NopCloser(bytes.NewReader(buf.Bytes()))
-	r.Header.Set("Content-Type", "application/json") // the one name that huma knows
+	r.Header.Set("Content-Type", "application/json") // huma knows no other
 	return release, nil
 }
 
-// noBody refuses a body where none is wanted.
+// noBody refuses a body of an operation that takes none.
 func noBody(r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
@@ -96,8 +96,8 @@ func noBody(r *http.Request) error {
 	return nil
 }
 
-// mergePatch is the other name that a body of PATCH may have (RFC 7396). With
-// the null that the schema refuses, both mean the same.
+// mergePatch is the other media type that a body of PATCH may have (RFC 7396).
+// Since the schema refuses null, it means the same as JSON.
 const mergePatch = "application/merge-patch+json"
 
 func (p *pipeline) mediaTypeError() error {
@@ -107,8 +107,8 @@ func (p *pipeline) mediaTypeError() error {
 	return errBodyMediaType
 }
 
-// isJSON reports whether the body is announced as plain JSON, or, where that is
-// allowed, as a merge patch.
+// isJSON reports whether the Content-Type is JSON or, where that is allowed, a
+// merge patch.
 func isJSON(h http.Header, patch bool) bool {
 	if len(h["Content-Type"]) != 1 || h.Get("Content-Encoding") != "" {
 		return false

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// clientAddr finds the client's address. X-Forwarded-For is read from the
-// right, since each proxy appends the address of its own client: entries count as long as the one to their
-// right is a trusted proxy. The first that is not trusted is the client. What
-// can't be read ends the search: whatever is left of it may be forged.
+// clientAddr returns the client's address. Each proxy appends the address of its
+// own client to X-Forwarded-For, so that is read from the right: the first
+// address that is not a trusted proxy's is the client's. An entry that can't be
+// parsed ends the search, since what is left of it may be forged.
 func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -18,7 +18,7 @@ func withCORS(origins []string, next http.Handler) http.Handler {
 		return next
 	}
 	return cors.New(cors.Options{
-		// AllowedOrigins would know wildcards and compare without case.
+		// AllowedOrigins would accept wildcards and ignore case.
 		AllowOriginFunc: func(origin string) bool { return slices.Contains(origins, origin) },
 		AllowedMethods:  append([]string{http.MethodHead}, probedMethods...),
 		AllowedHeaders: []string{

@@ -25,12 +25,13 @@ var browserFiles = map[string]string{
 	"/docs/swagger-ui.css":       "text/css; charset=utf-8",
 }
 
-// browserPolicy lets the page run its own scripts and call this host. Swagger
-// UI sets style attributes and has its icons as data.
+// browserPolicy allows the page its own scripts and calls of this host, and the
+// style attributes and data: icons of Swagger UI.
 const browserPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// mountDocumentation serves the OpenAPI document as it is now and the browser.
+// mountDocumentation adds the routes of the OpenAPI document, as it is now, and of
+// the API browser.
 func (a *API) mountDocumentation() {
 	document, err := a.OpenAPI()
 	if err != nil {

@@ -16,14 +16,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// edge is around everything: request id, client address, security headers,
-// CORS, recovery from panics, one access log line and the metrics.
+// edge wraps the whole API: request id, client address, security headers, CORS,
+// recovery from panics, one access log line and the metrics.
 type edge struct {
 	api  *API
 	next http.Handler // CORS around the router
 }
 
-// requestInfo is what the layers share about one request.
+// requestInfo holds what the layers share about one request.
 type requestInfo struct {
 	method    string
 	route     string // the pattern, never the path: "" when nothing matched
@@ -79,8 +79,8 @@ var securityHeaders = map[string][]string{
 	"Referrer-Policy":         {"no-referrer"},
 }
 
-// finish answers 500 after a panic, logs and counts. A panic in the midst of
-// an answer breaks the connection off, so that the client sees it is incomplete.
+// finish answers 500 after a panic, logs and counts. A panic after the answer has
+// begun closes the connection, so that the client sees that it is incomplete.
 func (e *edge) finish(res *response, r *http.Request, info *requestInfo, start time.Time) {
 	broken := false
 	if v := recover(); v != nil {
@@ -134,8 +134,8 @@ func (e *edge) record(res *response, r *http.Request, info *requestInfo, start t
 	e.api.cfg.Logger.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// quietRoutes are asked every few seconds by machines. Why /readyz is 503 is
-// logged when it begins.
+// quietRoutes are polled every few seconds by machines. The cause of a 503 of
+// /readyz is logged when it begins.
 var quietRoutes = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
 
 var knownMethods = map[string]bool{
@@ -145,8 +145,8 @@ var knownMethods = map[string]bool{
 
 const maxRequestID = 128
 
-// requestID takes the client's id when there is one and it is safe in a log,
-// a header and a mail; else it makes one.
+// requestID returns the client's id if it is safe in a log, a header and a mail,
+// and else a new one.
 func requestID(sent []string) string {
 	if len(sent) == 1 && saneRequestID(sent[0]) {
 		return sent[0]
@@ -170,7 +170,7 @@ func saneRequestID(id string) bool {
 	return true
 }
 
-// response remembers what was answered. It drops a second WriteHeader: huma
+// response records status and size. It drops a second WriteHeader, since huma
 // sets a status after a stream has ended.
 type response struct {
 	http.ResponseWriter
@@ -199,5 +199,5 @@ func (w *response) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap gives http.ResponseController the connection.
+// Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -13,8 +13,8 @@ import (
 
 const bearerScheme = "bearer"
 
-// jsonFormat writes without escaping <, > and &: the answers are never put
-// into a page. What it reads has passed checkJSON.
+// jsonFormat doesn't escape <, > and &, since answers are never part of a page.
+// What it reads has passed checkJSON.
 var jsonFormat = huma.Format{
 	Marshal: func(w io.Writer, v any) error {
 		enc := json.NewEncoder(w)
@@ -41,8 +41,8 @@ func humaConfig(cfg Config) huma.Config {
 	}
 }
 
-// schemaName is huma's name for a type without what OpenAPI forbids in one:
-// a page of an unnamed struct has its field tags in its name.
+// schemaName removes from huma's name of a type the characters that OpenAPI
+// forbids: a page of an unnamed struct has its field tags in its name.
 func schemaName(t reflect.Type, hint string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' || r == '-' {
@@ -56,19 +56,19 @@ func schemaName(t reflect.Type, hint string) string {
 // header was read and the body checked before huma sees the request.
 type strictAPI struct{ huma.API }
 
-// Negotiate is only asked for answers in JSON.
+// Negotiate is called for answers in JSON alone.
 func (strictAPI) Negotiate(string) (string, error) { return "application/json", nil }
 
-// Unmarshal is only given JSON.
+// Unmarshal is called with JSON alone.
 func (strictAPI) Unmarshal(_ string, data []byte, v any) error { return json.Unmarshal(data, v) }
 
-// Marshal only writes JSON, whichever of its media types is announced.
+// Marshal writes JSON, whichever of its media types the header has.
 func (strictAPI) Marshal(w io.Writer, _ string, v any) error { return jsonFormat.Marshal(w, v) }
 
 // adapter puts the checks of this package between chi and huma.
 type adapter struct{ api *API }
 
-// Handle routes op through the pipeline.
+// Handle adds the route of op with its pipeline.
 func (ad adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	p := newPipeline(ad.api, op)
 	ad.api.router.MethodFunc(op.Method, op.Path, func(w http.ResponseWriter, r *http.Request) {

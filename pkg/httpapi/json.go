@@ -12,10 +12,10 @@ import (
 // microseconds: trailing zeros stay, so that times compare as text, too.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
-// Time is a time in an answer.
+// Time is a time as answers have it.
 type Time struct{ time.Time }
 
-// NewTime makes the answer's form of t.
+// NewTime converts t for an answer.
 func NewTime(t time.Time) Time { return Time{t} }
 
 // MarshalJSON writes the time in UTC with microseconds.
@@ -35,7 +35,7 @@ func (Time) Schema(huma.Registry) *huma.Schema {
 // describe that for an object or a Time by itself.
 type Nullable[T any] struct{ Value *T }
 
-// NullTime makes the answer's form of a time that may not have happened.
+// NullTime converts a time that may be absent.
 func NullTime(t *time.Time) Nullable[Time] {
 	if t == nil {
 		return Nullable[Time]{}
@@ -48,7 +48,7 @@ func (n Nullable[T]) MarshalJSON() ([]byte, error) {
 	if n.Value == nil {
 		return []byte("null"), nil
 	}
-	if value, ok := any(n.Value).(json.Marshaler); ok { // spares a second encoder
+	if value, ok := any(n.Value).(json.Marshaler); ok { // avoids a second encoder
 		return value.MarshalJSON()
 	}
 	return json.Marshal(n.Value)

@@ -15,8 +15,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// serverErrorHeaders follow the status line of the answers that net/http writes
-// by itself, in one Write, to requests that it can't read.
+// serverErrorHeaders follow the status line of the answers that net/http itself
+// writes, in one Write, to requests that it can't parse.
 const serverErrorHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
 // serverErrors are those answers, by the beginning of their status line, as
@@ -28,8 +28,8 @@ var serverErrors = map[string]*errs.Error{
 
 const serverErrorLength = len("HTTP/1.1 431")
 
-// problemListener makes problems (RFC 9457) of the plain text that net/http
-// answers to what it can't read: it has no hook for that.
+// problemListener replaces the plain text that net/http answers to requests that
+// it can't parse by problems (RFC 9457): net/http has no hook for that.
 type problemListener struct {
 	net.Listener
 	api *API
@@ -65,11 +65,11 @@ func (c problemConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// rawProblem is the whole answer, written by hand.
+// rawProblem returns the whole answer, with status line and headers.
 func rawProblem(ctx context.Context, e *errs.Error) []byte {
 	var body, answer bytes.Buffer
 	p := newProblem(ctx, e)
-	_ = jsonFormat.Marshal(&body, p) // a Problem always can be
+	_ = jsonFormat.Marshal(&body, p) // can't fail for a Problem
 	h := http.Header{
 		"Content-Type": {problemType}, "Content-Length": {strconv.Itoa(body.Len())},
 		"Connection": {"close"}, "X-Request-Id": {p.RequestID},

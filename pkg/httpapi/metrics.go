@@ -2,8 +2,8 @@ package httpapi
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics are labelled with the route's pattern, so that their number is
-// bounded whatever clients ask for.
+// metrics have the route's pattern as a label, so that their number is bounded
+// whatever paths clients request.
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec

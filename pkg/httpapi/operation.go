@@ -36,10 +36,10 @@ type Operation struct {
 	Hidden bool // not in the OpenAPI document
 }
 
-// metaOperation is the key under which a huma operation carries ours.
+// metaOperation is the key of *details in a huma operation's metadata.
 const metaOperation = "operation"
 
-// details is what the pipeline needs to know beyond huma's description.
+// details is what the pipeline needs beyond huma's description.
 type details struct {
 	Operation
 	produces string // the media type of success
@@ -50,13 +50,13 @@ type details struct {
 // fields with path, query and header tags and a field Body; Location, ETag and
 // other answer headers are fields of Out with a header tag.
 //
-// It panics on a mistake in the declaration, so that it can't reach a client:
-// above all on an operation that is neither public nor allowed to anyone.
+// It panics on a mistake in the declaration, for example on an operation that is
+// neither public nor allowed to any role.
 func Register[In, Out any](a *API, op Operation, handler func(context.Context, *In) (*Out, error)) {
 	h := humaOperation(op, takesBody[In](), "application/json")
 	d := h.Metadata[metaOperation].(*details)
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*Out, error) {
-		defer infoOf(ctx).slot.release() // a client that reads slowly holds none
+		defer infoOf(ctx).slot.release() // a client that reads slowly keeps no slot
 		out, err := handler(ctx, in)
 		if err != nil {
 			return nil, a.problemOf(ctx, d, err)
@@ -95,7 +95,7 @@ func takesBody[In any]() bool {
 // declare: a client written from the OpenAPI document does not expect it.
 func (a *API) problemOf(ctx context.Context, d *details, err error) error {
 	if err == nil {
-		return nil // and not a nil *Problem
+		return nil // a nil *Problem would not be a nil error
 	}
 	p := a.problem(ctx, err)
 	if !slices.Contains(d.codes, p.Code) {
@@ -119,7 +119,7 @@ func humaOperation(op Operation, hasBody bool, contentType string) huma.Operatio
 		OperationID: op.ID, Method: op.Method, Path: op.Path,
 		Summary: op.Summary, Description: op.Description, Tags: []string{op.Tag},
 		DefaultStatus: op.Status, Hidden: op.Hidden, Errors: statuses(codes),
-		// The pipeline has bounded and read the body.
+		// The pipeline reads and bounds the body.
 		MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1,
 		Metadata: map[string]any{metaOperation: &details{op, contentType, codes}},
 	}
@@ -129,8 +129,8 @@ func humaOperation(op Operation, hasBody bool, contentType string) huma.Operatio
 	return h
 }
 
-// commonCodes are what the pipeline itself can answer to any operation, and
-// bodyCodes to those that take a body.
+// The pipeline can answer any operation with commonCodes, and those that take a
+// body with bodyCodes too.
 var (
 	commonCodes = []string{errs.CodeNotAcceptable, errs.CodeValidationFailed, errs.CodeInternal, errs.CodeUnavailable}
 	bodyCodes   = []string{errs.CodeMalformedJSON, errs.CodeBodyTooLarge, errs.CodeUnsupportedMediaType}
@@ -149,7 +149,7 @@ func (op Operation) answerCodes(hasBody bool) []string {
 	return slices.Compact(codes)
 }
 
-// statuses gives the HTTP statuses of codes.
+// statuses returns the HTTP statuses of codes.
 func statuses(codes []string) []int {
 	var list []int
 	for _, code := range codes {
@@ -163,8 +163,8 @@ func statuses(codes []string) []int {
 	return slices.Compact(list)
 }
 
-// document adds to the OpenAPI document what huma has no place for: the codes behind
-// each status and the media type of a stream, "" if the operation is none.
+// document adds to the OpenAPI document what huma doesn't describe: the codes of
+// each status, and the media type if the answer is a stream.
 func (a *API) document(op *details, stream string) {
 	item := a.huma.OpenAPI().Paths[op.Path]
 	if op.Hidden || item == nil {

@@ -50,15 +50,15 @@ type Pager[Row, Position, Item any] struct {
 	// Fetch reads at most n rows that follow the position; nil is the beginning.
 	Fetch func(after *Position, n int) ([]Row, error)
 
-	// Position gives a row's position in the order of the list. JSON must keep
-	// it unchanged, since the cursor carries it in that form.
+	// Position returns a row's position in the order of the list. It must survive
+	// JSON unchanged, since the cursor holds it as JSON.
 	Position func(Row) Position
 
-	// View gives the form that a row has in the answer.
+	// View converts a row to an item of the answer.
 	View func(Row) Item
 }
 
-// Page reads one page. It fetches one row more than params.Limit, which shows
+// Page reads one page. It fetches one row more than params.Limit, to learn
 // whether another page follows.
 func (p Pager[Row, Position, Item]) Page(ctx context.Context, params PageParams) (*PageOutput[Item], error) {
 	var after *Position
@@ -108,7 +108,7 @@ func linkNext(ctx context.Context, cursor string) string {
 var errInvalidCursor = errs.New(errs.BadRequest, errs.CodeInvalidCursor,
 	"The cursor is not one of this list with these filters. Start again without it.")
 
-// filterHash is how many bytes of the hash of the filters a cursor carries.
+// filterHash is the length in bytes of the filters' hash in a cursor.
 const filterHash = 8
 
 var cursorEncoding = base64.RawURLEncoding.Strict()
@@ -116,7 +116,7 @@ var cursorEncoding = base64.RawURLEncoding.Strict()
 // EncodeCursor makes the cursor that continues after position in the list with
 // the given filters (everything that chooses or orders the rows, not the
 // limit). Both are marshalled as JSON. A cursor is opaque, not secret, and not
-// signed: it carries nothing but a position.
+// signed: it holds nothing but a position.
 func EncodeCursor[P any](position P, filters any) (string, error) {
 	data, err := json.Marshal(position)
 	if err != nil {
@@ -129,7 +129,7 @@ func EncodeCursor[P any](position P, filters any) (string, error) {
 	return cursorEncoding.EncodeToString(append(hash, data...)), nil
 }
 
-// DecodeCursor gives back the position. A cursor that EncodeCursor did not make
+// DecodeCursor returns the position. A cursor that EncodeCursor did not make
 // byte for byte, or that was made for other filters, is refused as
 // invalid_cursor.
 func DecodeCursor[P any](cursor string, filters any) (P, error) {

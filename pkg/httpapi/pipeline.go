@@ -15,7 +15,7 @@ import (
 
 // pipeline checks a request to one operation before huma reads it, in this
 // order: authentication, authorization, media type of the answer, then path,
-// query, headers and body. So a caller without a token learns nothing else.
+// query, headers and body. So a caller without a token learns nothing but that.
 type pipeline struct {
 	api        *API
 	op         *huma.Operation
@@ -48,8 +48,8 @@ func newPipeline(a *API, op *huma.Operation) *pipeline {
 	return p
 }
 
-// serve takes a request through the pipeline to its handler, within the bounds
-// of admission and time.
+// serve runs the pipeline and the handler of a request, within the limits of
+// admission and time.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler func(*http.Request)) {
 	info := infoOf(r.Context())
 	info.route, info.connection = p.op.Path, r.Context()
@@ -59,7 +59,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 	}
 	defer info.slot.release()
 	if err := info.slot.acquire(r.Context(), true); err != nil {
-		info.rejected = err == errOverloaded //nolint:errorlint // the value itself
+		info.rejected = err == errOverloaded //nolint:errorlint // the very value
 		a.fail(w, r, err)
 		return
 	}
@@ -77,8 +77,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 	}
 }
 
-// admit runs the checks. The request it gives back carries the principal; it
-// is never nil. release must be called when the request is done, if err is nil.
+// admit runs the checks. The request that it returns has the principal in its
+// context and is never nil. If err is nil, release must be called when the request
+// is done.
 func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err error) {
 	info := infoOf(r.Context())
 	if !p.details.Public {
@@ -103,7 +104,7 @@ func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err 
 }
 
 // bodyOutsideSlot reads the body while the request holds no slot, so that
-// clients that send slowly don't keep others from being served.
+// clients that send slowly don't delay others.
 func (p *pipeline) bodyOutsideSlot(r *http.Request, s *slot) (release func(), err error) {
 	if p.bodySchema == nil || r.ContentLength == 0 {
 		return p.body(r)
@@ -117,8 +118,8 @@ func (p *pipeline) bodyOutsideSlot(r *http.Request, s *slot) (release func(), er
 
 var (
 	errNoToken = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "A bearer token is required.")
-	// errBadHeader is also the answer to two headers, which a proxy and we could
-	// read differently.
+	// errBadHeader is also the answer to two headers, of which a proxy and this
+	// service could use different ones.
 	errBadHeader = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The Authorization header must be one bearer token.")
 )
 
@@ -182,8 +183,8 @@ func (p *pipeline) checkText(r *http.Request) (bad []errs.Field) {
 	return bad[:min(len(bad), maxListedErrors)]
 }
 
-// idempotencyKey is refused when it is present and empty: its sender believes
-// that the request is protected against repetition, and it would not be.
+// idempotencyKey is refused when it is present and empty, since its sender
+// expects a protection against repetition that it would not have.
 const idempotencyKey = "Idempotency-Key"
 
 const insane = "must be UTF-8 without NUL characters"
@@ -199,11 +200,11 @@ func (p *pipeline) checkQuery(r *http.Request) (bad []errs.Field) {
 		if message := p.checkParam(name, list); message != "" {
 			bad = append(bad, errs.Field{Location: saneLocation("query." + name), Message: message})
 		}
-		if len(list) > 1 { // a list: huma reads only the form with commas
+		if len(list) > 1 { // huma reads a list only in the form with commas
 			values[name] = []string{strings.Join(list, ",")}
 		}
 	}
-	// huma reads the raw query by rules of its own: "a" alone is "true" to it.
+	// huma parses the raw query differently: "a" alone is "true" to it.
 	r.URL.RawQuery = values.Encode()
 	return bad
 }
@@ -243,7 +244,7 @@ func checkSpelling(s *huma.Schema, value string) string {
 		return "must be a whole number"
 	case s.Type == huma.TypeInteger && s.Format == "int32":
 		if _, err := strconv.ParseInt(value, 10, 32); err != nil {
-			return "must be a whole number of 32 bits" // huma cuts it off
+			return "must be a whole number of 32 bits" // huma would truncate it
 		}
 	}
 	return ""

@@ -33,7 +33,7 @@ type ProblemField struct {
 	Message  string `json:"message" doc:"What would be right. The value that was sent is never repeated."`
 }
 
-// Error gives the code and the sentence.
+// Error returns code and detail.
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
 // GetStatus is the status, for huma.
@@ -49,8 +49,8 @@ const (
 	problemType = "application/problem+json"
 	problemURN  = "urn:fixdesk:problem:"
 
-	// statusClientGone is what the log shows when the client closed the
-	// connection before the answer; it is never received.
+	// statusClientGone is the status in the log and metrics when the client closed
+	// the connection before the answer; no client receives it.
 	statusClientGone = 499
 
 	defaultRetryAfter = time.Second
@@ -78,8 +78,8 @@ var codeStatus = map[string]int{
 	errs.CodeRateLimited: 429, errs.CodeInternal: 500, errs.CodeUnavailable: 503,
 }
 
-// Failures that this package finds itself. Their status is that of their code, since errs
-// has no kind for what only HTTP knows.
+// Errors of this package itself. The status of BadRequest is that of the code,
+// since errs has no kind for what exists in HTTP alone.
 var (
 	errNoSuchPath       = errs.New(errs.NotFound, errs.CodeNotFound, "There is nothing at this path.")
 	errMethodNotAllowed = errs.New(errs.BadRequest, errs.CodeMethodNotAllowed, "This path does not take this method; the Allow header lists those it takes.")
@@ -88,15 +88,14 @@ var (
 	errUnavailable      = errs.New(errs.Unavailable, errs.CodeUnavailable, "The service can't do this at the moment. Try again soon.")
 )
 
-// fail answers err. It is used before and outside huma; errors of handlers go
-// through problem, too, so that there is one mapping.
+// fail answers err where huma doesn't: before it and outside of it.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := a.problem(r.Context(), err)
 	for name, values := range p.headers {
 		w.Header()[name] = values
 	}
 	var body bytes.Buffer
-	_ = jsonFormat.Marshal(&body, p) // a Problem always can be
+	_ = jsonFormat.Marshal(&body, p) // can't fail for a Problem
 	w.Header()["Content-Type"] = []string{problemType}
 	w.Header()["Content-Length"] = []string{strconv.Itoa(body.Len())}
 	info := infoOf(r.Context())
@@ -108,9 +107,9 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// problem is the one mapping from errors to answers. What is not an *errs.Error
-// is logged here, once, and its text goes no further; of what is answered 503
-// only the beginning and the end of an outage are logged.
+// problem is the one mapping from errors to answers. It logs an error that is not
+// an *errs.Error, and never answers its text. Of errors answered 503, the beginning
+// and the end of an outage are logged.
 func (a *API) problem(ctx context.Context, err error) *Problem {
 	var done *Problem
 	if errors.As(err, &done) {
@@ -150,7 +149,7 @@ func logError(ctx context.Context, log *slog.Logger, level slog.Level, msg strin
 	log.LogAttrs(ctx, level, msg, slog.String("route", route), slog.Any("error", err))
 }
 
-// newProblem is e in the form of HTTP.
+// newProblem converts e to a problem.
 func newProblem(ctx context.Context, e *errs.Error) *Problem {
 	status := kindStatus[e.Kind]
 	if s, ok := codeStatus[e.Code]; ok && e.Kind == errs.BadRequest {
@@ -172,7 +171,7 @@ func newProblem(ctx context.Context, e *errs.Error) *Problem {
 	return p
 }
 
-// challenge is the WWW-Authenticate header of RFC 6750, section 3: it names
+// challenge returns the WWW-Authenticate header (RFC 6750, section 3), which has
 // invalid_token only when a token was sent.
 func challenge(ctx context.Context, e *errs.Error) string {
 	if info := infoOf(ctx); info != nil && info.sentToken && e.Code == errs.CodeInvalidToken {
@@ -181,7 +180,7 @@ func challenge(ctx context.Context, e *errs.Error) string {
 	return "Bearer"
 }
 
-// retryAfter is in whole seconds, rounded up, at least one.
+// retryAfter returns d in whole seconds, rounded up, at least one.
 func retryAfter(d time.Duration) string {
 	d = max(d, defaultRetryAfter)
 	return strconv.Itoa(int(math.Ceil(d.Seconds())))

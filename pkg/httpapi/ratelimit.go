@@ -8,18 +8,17 @@ import (
 	"time"
 )
 
-// RateLimit is one quota of a client: Limit times in any
-// Window, of which Remaining are left, more of them after Reset. Policy names
-// it and is plain ASCII without quotes.
+// RateLimit is one quota of a client: Limit requests in any Window, of which
+// Remaining are left until Reset. Policy is its name, in ASCII without quotes.
 type RateLimit struct {
 	Policy           string
 	Limit, Remaining int
 	Window, Reset    time.Duration
 }
 
-// SetRateLimits puts the fields RateLimit-Policy and RateLimit (IETF draft
-// ratelimit-headers-10) into the answer that the handler of ctx gives, whatever
-// its status. Without limits, and outside a request, it does nothing.
+// SetRateLimits sets the fields RateLimit-Policy and RateLimit (IETF draft
+// ratelimit-headers-10) of the answer to the request of ctx, whatever its
+// status. Without limits, and outside a request, it does nothing.
 func SetRateLimits(ctx context.Context, limits ...RateLimit) {
 	info := infoOf(ctx)
 	if info == nil || len(limits) == 0 {
@@ -35,5 +34,5 @@ func SetRateLimits(ctx context.Context, limits ...RateLimit) {
 	h["Ratelimit"] = []string{strings.Join(states, ", ")}
 }
 
-// wholeSeconds rounds up, so that waiting that long is enough.
+// wholeSeconds rounds up, so that a client that waits that long waits enough.
 func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }

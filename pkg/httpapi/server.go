@@ -20,8 +20,8 @@ const (
 	maxHeader = 16<<10 - 4<<10
 )
 
-// NewServer makes a server with the timeouts and limits that keep slow and
-// oversized requests from holding it up. When it shuts down, the streams of an
+// NewServer makes a server with timeouts and size limits, so that slow and
+// oversized requests don't delay others. When it shuts down, the streams of an
 // API's handler end.
 func NewServer(addr string, handler http.Handler) *http.Server {
 	s := &http.Server{
@@ -36,13 +36,13 @@ func NewServer(addr string, handler http.Handler) *http.Server {
 	return s
 }
 
-// errStopping ends the contexts of requests that would outlive the stop.
+// errStopping is the cause with which the stop cancels requests.
 var errStopping = errors.New("the service stops")
 
-// Serve answers requests from l until ctx ends, then lets those in flight
-// finish within drain. Those that still run after two thirds of it are
-// canceled, which answers them 503; what is left after drain is closed. It
-// returns nil after a clean stop.
+// Serve answers requests from l until ctx ends, then waits for those in flight.
+// Those that still run after two thirds of drain are canceled and so answered 503;
+// connections that are open after drain are closed. It returns nil after a clean
+// stop.
 func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Duration) error {
 	requests, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)

@@ -7,10 +7,10 @@ import (
 	"fixdesk/pkg/errs"
 )
 
-// SetStarting makes a service that isn't ready to work yet answer: /healthz
-// says that the process lives, /readyz and the paths under /v1 are answered 503
-// with the reason, for example "The database is being migrated.". "" ends that.
-// The reason is logged once, not for each request.
+// SetStarting marks a service that isn't ready yet: /healthz is answered 200,
+// /readyz and the paths under /v1 are answered 503 with the reason, for example
+// "The database is being migrated.". "" ends that. The reason is logged once, not
+// for each request.
 func (a *API) SetStarting(reason string) {
 	if reason == "" {
 		a.starting.Store(nil)

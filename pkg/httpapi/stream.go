@@ -8,8 +8,8 @@ import (
 )
 
 // Stream writes an answer that is sent as it is made. Its context ends when
-// the client goes away or the server stops. An error breaks the connection
-// off, so that the client can distinguish an incomplete answer from a complete one.
+// the client disconnects or the server stops. An error closes the connection, so
+// that the client can distinguish an incomplete answer from a complete one.
 type Stream func(ctx context.Context, w *StreamWriter) error
 
 // StreamWriter writes to the client.
@@ -24,17 +24,17 @@ func (s *StreamWriter) Write(b []byte) (int, error) { return s.w.Write(b) }
 // Flush sends what was written so far.
 func (s *StreamWriter) Flush() error { return s.control.Flush() }
 
-// SetWriteDeadline bounds the writes that follow: a client that stops reading
-// is then let go. A stream begins without a deadline.
+// SetWriteDeadline bounds the writes that follow, for clients that stop reading. A
+// stream begins without a deadline.
 func (s *StreamWriter) SetWriteDeadline(t time.Time) error { return s.control.SetWriteDeadline(t) }
 
 // SetHeader adds a header to the answer; it has no effect after the first
 // Write or Flush.
 func (s *StreamWriter) SetHeader(name, value string) { s.w.Header().Set(name, value) }
 
-// stream runs s, without a slot and without the deadlines of the request and of
-// the server. The read deadline is lifted too, because net/http cancels the
-// request's context when it passes.
+// stream runs s without a slot and without the deadlines of the request and of the
+// server. The read deadline is removed too, because net/http cancels the request's
+// context when it passes.
 func (a *API) stream(ctx context.Context, contentType string, status int, s Stream) error {
 	info := infoOf(ctx)
 	w := info.response

@@ -9,12 +9,12 @@ import (
 
 const (
 	maxJSONDepth = 64
-	// linearKeys is how many keys of one object are compared one by one before
-	// a map is used.
+	// linearKeys is the number of keys of one object above which a map is used to
+	// find repeated ones.
 	linearKeys = 16
 )
 
-// Reasons why a text is not JSON as we take it. They are sentences for people.
+// Reasons for refusing a text as JSON, as sentences for people.
 var (
 	errJSONSyntax    = errors.New("The body is not valid JSON.")
 	errJSONTrailing  = errors.New("The body has more than one JSON value.")
@@ -26,9 +26,9 @@ var (
 	errJSONNumber    = errors.New("The body has a number out of range.")
 )
 
-// checkJSON refuses what RFC 8259 forbids or leaves to chance and
-// encoding/json takes: duplicate keys, invalid UTF-8, lone surrogates, and what
-// PostgreSQL can't store: NUL. It also bounds depth and numbers (float64).
+// checkJSON refuses what encoding/json accepts although RFC 8259 forbids it or
+// doesn't define its meaning: duplicate keys, invalid UTF-8, lone surrogates. It
+// refuses NUL, which PostgreSQL can't store. It also bounds depth and numbers (float64).
 // hasNull reports whether there is a null in it.
 func checkJSON(data []byte) (hasNull bool, err error) {
 	if !utf8.Valid(data) {
@@ -62,7 +62,7 @@ func (s *jsonScanner) space() {
 	}
 }
 
-// peek gives the next byte, 0 at the end.
+// peek returns the next byte, 0 at the end.
 func (s *jsonScanner) peek() byte {
 	if s.pos < len(s.data) {
 		return s.data[s.pos]
@@ -167,8 +167,8 @@ func (s *jsonScanner) object(depth int) error {
 	}
 }
 
-// text reads a string and gives it unescaped; without escapes it is a part of
-// the data itself.
+// text reads a string and returns it unescaped; without escapes it is a subslice of
+// the data.
 func (s *jsonScanner) text() ([]byte, error) {
 	s.pos++
 	start := s.pos
@@ -201,7 +201,7 @@ func (s *jsonScanner) text() ([]byte, error) {
 	return nil, errJSONSyntax
 }
 
-// escapes are the short ones of RFC 8259, section 7.
+// escapes are the two-character escapes of RFC 8259, section 7.
 var escapes = map[byte]rune{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }

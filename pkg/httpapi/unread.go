@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// readAnyway is what net/http itself reads of a body that nobody read.
+	// readAnyway is what net/http itself reads of a body that no handler read.
 	readAnyway = 256 << 10
-	// maxUnread bounds what is read, in bytes, for the sake of a client that
-	// sends all of its body before it listens.
+	// maxUnread bounds in bytes what is read for clients that send their whole
+	// body before they read the answer.
 	maxUnread = 32 << 20
 )
 
-// answerFirst prepares for a refusal whose body is still on its way: closing the
-// connection on unread bytes would reset it, and many clients would never see
-// the answer. Afterwards the answer goes out first and discard reads the rest.
+// answerFirst prepares the refusal of a request whose body is still being sent.
+// Closing the connection on unread bytes would reset it, and many clients would
+// not receive the answer; so the answer is sent first, and discard reads the rest.
 func (info *requestInfo) answerFirst(w http.ResponseWriter, r *http.Request) {
 	small := r.ContentLength >= 0 && r.ContentLength <= readAnyway
 	// A client that waits for 100 Continue sends no body after a refusal.

@@ -22,8 +22,8 @@ const (
 	missingPrefix = "missing property: "
 )
 
-// huma is set up by package variables, so this has to be, too: its own errors
-// echo what was sent and copy the text of any error into a 500.
+// huma is configured by package variables. Its own errors echo the input and copy
+// the text of any error into a 500.
 func init() {
 	huma.ValidateStrictCasing = true
 	huma.DefaultArrayNullable = false
@@ -75,14 +75,14 @@ func replaceMessages() {
 	validation.MsgExpectedRequiredProperty = missingPrefix + "%s"
 }
 
-// humaProblem turns a failure that huma found into a Problem. After the
-// pipeline these are validation errors; anything else is a defect.
+// humaProblem converts an error of huma to a Problem. After the pipeline these are
+// validation errors; any other is a defect.
 func humaProblem(ctx huma.Context, status int, details []error) *Problem {
 	e := errInternal
 	if status == http.StatusUnprocessableEntity || status == http.StatusBadRequest {
 		e = errs.Validation(fields(details)...)
 	}
-	if ctx == nil { // huma asks for an example to describe
+	if ctx == nil { // huma makes an example for its document
 		return &Problem{Status: status}
 	}
 	return newProblem(ctx.Context(), e)
@@ -131,8 +131,8 @@ func field(location, message string) errs.Field {
 	return errs.Field{Location: saneLocation(location), Message: message}
 }
 
-// saneLocation gives the location back if it is a plain path, else its first
-// part: names of unknown fields are the client's own text.
+// saneLocation returns the location if it is a plain path, else its first part,
+// since names of unknown fields are the client's own text.
 func saneLocation(location string) string {
 	plain := len(location) <= maxLocationLength
 	for i := 0; plain && i < len(location); i++ {

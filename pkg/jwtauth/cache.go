@@ -11,9 +11,9 @@ import (
 // cacheSize is how many tokens each of the cache's two generations holds.
 const cacheSize = 4096
 
-// cache remembers verified tokens by their SHA-256, because an Ed25519
-// verification costs more than the rest of most requests. When the young
-// generation is full it becomes the old one and the old one is forgotten.
+// cache holds verified tokens by their SHA-256, because an Ed25519 verification
+// costs more than the rest of most requests. A full young generation replaces the
+// old one.
 type cache struct {
 	size       int // of a generation
 	mu         sync.Mutex
@@ -59,7 +59,7 @@ func (c *cache) add(sum [sha256.Size]byte, v verified) {
 	c.young[sum] = v
 }
 
-// clone keeps callers from sharing the cached scope.
+// clone copies the scope, so that callers don't share the cached one.
 func (c Claims) clone() Claims {
 	c.Scope = slices.Clone(c.Scope)
 	return c

@@ -1,8 +1,8 @@
 // Package jwtauth signs and verifies the access tokens of both services: JWTs
 // (RFC 7519) of the profile at+jwt (RFC 9068), signed with Ed25519 (RFC 8037).
 // It owns the signing keys' file, their rotation and the JWKS. It must not
-// know users, roles or sessions: whether a session still lives is the caller's
-// question, asked of the database on each request.
+// know users, roles or sessions: the caller reads from the database, on each
+// request, whether the session is open.
 package jwtauth
 
 import (
@@ -19,7 +19,7 @@ import (
 // 401 invalid_token; the reason in the chain is for the log.
 var ErrInvalid error = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid.")
 
-// Claims are what a token says.
+// Claims are the claims of a token.
 type Claims struct {
 	Issuer, Subject, Audience string
 	SessionID                 string // sid: "" for a service token
@@ -76,7 +76,7 @@ func date(seconds *int64) *jwt.NumericDate {
 // Signer signs tokens with the current key.
 type Signer struct{ keys func() *KeySet }
 
-// NewSigner makes a signer that asks keys for the key set at each signature.
+// NewSigner makes a signer that calls keys for the key set at each signature.
 func NewSigner(keys func() *KeySet) *Signer { return &Signer{keys} }
 
 // Sign makes a token. Everything but SessionID and Scope is required.

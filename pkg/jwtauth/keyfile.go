@@ -11,13 +11,13 @@ import (
 )
 
 // Source returns the public keys that verify tokens. An unknown kid is an error
-// with ErrInvalid in its chain; any other error means that the keys can't be
-// had at the moment.
+// with ErrInvalid in its chain; any other error means that the keys are not
+// available at the moment.
 type Source interface {
 	PublicKey(kid string) (ed25519.PublicKey, error)
 }
 
-// PublicKey makes a KeySet a Source.
+// PublicKey implements Source.
 func (s *KeySet) PublicKey(kid string) (ed25519.PublicKey, error) {
 	for _, k := range s.all() {
 		if k.id == kid {
@@ -29,7 +29,7 @@ func (s *KeySet) PublicKey(kid string) (ed25519.PublicKey, error) {
 
 var errUnknownKey = fmt.Errorf("%w: unknown kid", ErrInvalid)
 
-// checkInterval is how often KeyFile looks whether the file has changed.
+// checkInterval is the least time between two checks whether the file has changed.
 const checkInterval = time.Second
 
 // KeyFile is a key set that follows its file, so that keys rotate without a
@@ -72,7 +72,7 @@ func (f *KeyFile) load() error {
 }
 
 // Keys returns the set in the file, at most a second old. A file that can't be
-// read is logged and the last good set stays.
+// read is logged, and the last valid set stays in use.
 func (f *KeyFile) Keys() *KeySet {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,5 +87,5 @@ func (f *KeyFile) Keys() *KeySet {
 	return f.keys
 }
 
-// PublicKey makes a KeyFile a Source.
+// PublicKey implements Source.
 func (f *KeyFile) PublicKey(kid string) (ed25519.PublicKey, error) { return f.Keys().PublicKey(kid) }

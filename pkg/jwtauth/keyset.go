@@ -36,8 +36,8 @@ func NewKeySet() (*KeySet, error) {
 
 // Rotate makes the set in which next signs, current is previous, and a fresh
 // key is next. Tokens that the old previous key signed are refused from then
-// on: rotate no sooner than the longest life of a token, and leave verifiers
-// the time to fetch the next key before it signs.
+// on: between two rotations there must be the longest life of a token, and the
+// time that verifiers take to fetch the next key.
 func (s *KeySet) Rotate() (*KeySet, error) {
 	return (&KeySet{current: s.next, previous: s.current}).withNext()
 }
@@ -181,8 +181,8 @@ func (j jwk) signingKey() (*signingKey, error) {
 	return k, nil
 }
 
-// Save writes the private keys to path, readable by the owner alone. Whoever
-// reads the file meanwhile, or after a crash, finds the old or the new one.
+// Save writes the private keys to path, readable by the owner alone. A reader at
+// the same time, or after a crash, gets the old or the new file.
 func (s *KeySet) Save(path string) error {
 	file := keySetFile{Next: s.next.withPrivate(), Current: s.current.withPrivate(), Previous: s.previous.withPrivate()}
 	data, err := json.MarshalIndent(file, "", "  ")
@@ -204,8 +204,8 @@ func (k *signingKey) withPrivate() *jwk {
 	return &j
 }
 
-// writeAtomically goes by a temporary file (which os.CreateTemp makes 0600) and
-// a rename, both synced.
+// writeAtomically writes a temporary file (which os.CreateTemp makes 0600) and
+// renames it, and syncs both.
 func writeAtomically(path string, data []byte) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".keys-*")

@@ -24,10 +24,10 @@ const (
 	remoteMaxSize = 64 << 10        // octets of a JWKS
 )
 
-// RemoteKeys is a Source that fetches a JWKS over HTTP and keeps the last good
-// one while its issuer is away. It fetches on use: at first, when the set is
-// old, and when a kid is unknown; never more often than every few seconds, so
-// that made-up kids can't make it a load on the issuer.
+// RemoteKeys is a Source that fetches a JWKS over HTTP and uses the last valid one
+// while its issuer is down. It fetches at the first use, when the set is old, and
+// when a kid is unknown; at most once in a few seconds, so that tokens with unknown
+// kids don't load the issuer.
 type RemoteKeys struct {
 	url    string
 	now    func() time.Time
@@ -57,8 +57,8 @@ func NewRemoteKeys(url string, now func() time.Time, log *slog.Logger) *RemoteKe
 	}
 }
 
-// PublicKey returns the key with that id. When the keys can't be fetched and none
-// of the kept ones has the id, the error is an *errs.Error of kind Unavailable.
+// PublicKey returns the key with that id. When the keys can't be fetched and no
+// cached one has the id, the error is an *errs.Error of kind Unavailable.
 func (r *RemoteKeys) PublicKey(kid string) (ed25519.PublicKey, error) {
 	set := r.set.Load()
 	if key := set.key(kid); key != nil {
@@ -90,8 +90,8 @@ func (s *remoteSet) key(kid string) ed25519.PublicKey {
 	return s.keys[kid]
 }
 
-// refresh fetches unless another request has just done it; the caller holds
-// mu. It returns the failure of the last fetch.
+// refresh fetches unless another request has just done so, and returns the error
+// of the last fetch. The caller holds mu.
 func (r *RemoteKeys) refresh(kid string) error {
 	now, set := r.now(), r.set.Load()
 	pause := remotePause
@@ -135,7 +135,7 @@ func (r *RemoteKeys) fetch() (map[string]ed25519.PublicKey, error) {
 	}
 	keys := map[string]ed25519.PublicKey{}
 	for _, j := range set.Keys {
-		if key, err := j.publicKey(); err == nil { // keys of another kind aren't for us
+		if key, err := j.publicKey(); err == nil { // keys of another type are ignored
 			keys[j.ID] = key
 		}
 	}

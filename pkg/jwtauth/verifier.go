@@ -15,9 +15,9 @@ import (
 const (
 	// maxToken bounds the length in octets of what is parsed at all.
 	maxToken = 4096
-	// clockSkew is by how much another machine's clock may be ahead of ours.
+	// clockSkew is how far the issuer's clock may be ahead of this machine's.
 	clockSkew = 5 * time.Second
-	// thumbprintLength is the length of each of our kids.
+	// thumbprintLength is the length of a kid.
 	thumbprintLength = 43
 )
 
@@ -30,7 +30,7 @@ type Verifier struct {
 	cache            *cache
 }
 
-// NewVerifier makes a verifier that asks keys for each token's key.
+// NewVerifier makes a verifier that looks up each token's key in keys.
 func NewVerifier(keys Source, issuer, audience string, now func() time.Time) *Verifier {
 	return &Verifier{
 		keys: keys, issuer: issuer, audience: audience, now: now, cache: newCache(cacheSize),
@@ -42,17 +42,16 @@ func NewVerifier(keys Source, issuer, audience string, now func() time.Time) *Ve
 	}
 }
 
-// Verify checks the signature and everything a token must be (RFC 8725). A
-// refusal has ErrInvalid in its chain. When the keys can't be had, so that
-// nothing is known about the token, the error is an *errs.Error of kind
-// Unavailable instead.
+// Verify checks the signature and the claims (RFC 8725). The error of a token that
+// is refused has ErrInvalid in its chain. When the keys are not available, so that
+// the token can't be checked, it is an *errs.Error of kind Unavailable instead.
 func (v *Verifier) Verify(token string) (Claims, error) {
 	if len(token) > maxToken {
 		return Claims{}, fmt.Errorf("%w: too long", ErrInvalid)
 	}
 	sum := digest(token)
 	if hit, ok := v.cache.get(sum, v.now()); ok {
-		// A key that was withdrawn takes its tokens with it.
+		// A cached token is refused when its key was withdrawn.
 		key, err := v.keys.PublicKey(hit.kid)
 		if err != nil {
 			return Claims{}, err
@@ -92,7 +91,7 @@ func (v *Verifier) verify(token string) (Claims, string, ed25519.PublicKey, erro
 	}, kid, key, nil
 }
 
-// check refuses what the library lets pass.
+// check refuses what the library accepts.
 func (v *Verifier) check(c wireClaims) error {
 	switch {
 	case c.Subject == "" || c.ID == "" || c.IssuedAt == nil:

@@ -26,7 +26,7 @@ type Client struct {
 	BaseURL string
 	// HTTPClient does the calls; nil means one with a timeout of 10 s.
 	HTTPClient *http.Client
-	// Token gives the bearer token of each call.
+	// Token returns the bearer token of each call.
 	Token func(ctx context.Context) (string, error)
 	// Retries is how many more times a call is tried within itself after a
 	// broken connection or a temporary answer. A wait that the service asks
@@ -56,9 +56,9 @@ const maxAnswer = 32 << 20
 // maxWait is the longest pause between two tries of one call.
 const maxWait = 2 * time.Second
 
-// Create stores a notification, which is sent later. The same key with the same request is stored
-// once, however often it is sent, so that a caller may always repeat it. An
-// answer other than success is an *Error.
+// Create stores a notification, which is sent later. The same key with the same
+// request is stored once, however often it is sent, so that a caller may always
+// repeat it. An answer other than success is an *Error.
 func (c *Client) Create(ctx context.Context, key string, r Request) (Notification, error) {
 	var n Notification
 	body, err := json.Marshal(r)
@@ -69,14 +69,14 @@ func (c *Client) Create(ctx context.Context, key string, r Request) (Notificatio
 	return n, err
 }
 
-// Get gives one notification with its first 100 recipients.
+// Get returns one notification with its first 100 recipients.
 func (c *Client) Get(ctx context.Context, id uuid.UUID) (Notification, error) {
 	var n Notification
 	err := c.call(ctx, http.MethodGet, "/v1/notifications/"+id.String(), "", nil, &n)
 	return n, err
 }
 
-// List gives a page of notifications, newest first.
+// List returns a page of notifications, newest first.
 func (c *Client) List(ctx context.Context, p ListParams) (Page[Notification], error) {
 	q := url.Values{}
 	set := func(name, value string) {
@@ -102,7 +102,7 @@ func (c *Client) List(ctx context.Context, p ListParams) (Page[Notification], er
 	return page, err
 }
 
-// Recipients gives a page of a notification's recipients in the order of the
+// Recipients returns a page of a notification's recipients in the order of the
 // request; status "" means all, limit 0 means 20.
 func (c *Client) Recipients(ctx context.Context, id uuid.UUID, status RecipientStatus, limit int, cursor string) (Page[Recipient], error) {
 	q := url.Values{}
@@ -115,7 +115,7 @@ func (c *Client) Recipients(ctx context.Context, id uuid.UUID, status RecipientS
 	return page, err
 }
 
-// Attempts gives the tries to mail one recipient, newest first.
+// Attempts returns the tries to mail one recipient, newest first.
 func (c *Client) Attempts(ctx context.Context, id, recipient uuid.UUID, limit int, cursor string) (Page[Attempt], error) {
 	q := url.Values{}
 	setPage(q, limit, cursor)
@@ -141,7 +141,7 @@ func (c *Client) Retry(ctx context.Context, id uuid.UUID) (Notification, error) 
 	return n, err
 }
 
-// Stats gives the state of the whole queue.
+// Stats returns the state of the whole queue.
 func (c *Client) Stats(ctx context.Context) (Stats, error) {
 	var s Stats
 	err := c.call(ctx, http.MethodGet, "/v1/stats", "", nil, &s)
@@ -164,7 +164,7 @@ func withQuery(path string, q url.Values) string {
 	return path + "?" + q.Encode()
 }
 
-// call repeats what is safe to repeat: reads, and writes that carry a key.
+// call retries what is idempotent: reads, and writes with a key.
 // Cancel and Retry without one are sent once, since the repetition of one that
 // was executed is answered 409.
 func (c *Client) call(ctx context.Context, method, path, key string, body []byte, out any) error {

@@ -18,14 +18,14 @@ type Error struct {
 	RetryAfter time.Duration // what the service asked for; 0 if nothing
 }
 
-// Error gives status, code and detail in one line.
+// Error returns status, code and detail in one line.
 func (e *Error) Error() string {
 	return fmt.Sprintf("notification service answered %d %s: %s", e.Status, e.Code, e.Detail)
 }
 
 // Temporary reports whether the same request may succeed later: 408, 425, 429,
-// every 5xx, and 409 while the first request of the key is in flight. All
-// else is refused for good.
+// every 5xx, and 409 while the first request of the key is in flight. Any
+// other status is permanent.
 func (e *Error) Temporary() bool {
 	switch e.Status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:

@@ -48,8 +48,8 @@ const (
 	StatusQueued          Status = "queued"           // nothing was tried yet
 	StatusProcessing      Status = "processing"       // some recipient is still to be mailed
 	StatusCompleted       Status = "completed"        // everyone was mailed
-	StatusPartiallyFailed Status = "partially_failed" // some were mailed, some never will be
-	StatusFailed          Status = "failed"           // it is over and nobody was mailed
+	StatusPartiallyFailed Status = "partially_failed" // some were mailed, some failed
+	StatusFailed          Status = "failed"           // all have ended and none was mailed
 	StatusCanceled        Status = "canceled"         // canceled before everyone was mailed, no failure
 )
 
@@ -60,9 +60,9 @@ type RecipientStatus string
 const (
 	RecipientQueued    RecipientStatus = "queued"    // to be tried
 	RecipientSending   RecipientStatus = "sending"   // a worker has leased it
-	RecipientDelayed   RecipientStatus = "delayed"   // failed for now, will be tried again
-	RecipientSent      RecipientStatus = "sent"      // the mail server took responsibility
-	RecipientFailed    RecipientStatus = "failed"    // refused for good, or given up
+	RecipientDelayed   RecipientStatus = "delayed"   // failed temporarily, will be tried again
+	RecipientSent      RecipientStatus = "sent"      // the mail server accepted it
+	RecipientFailed    RecipientStatus = "failed"    // refused permanently, or out of attempts
 	RecipientCanceled  RecipientStatus = "canceled"  // canceled before it was sent
 	RecipientUncertain RecipientStatus = "uncertain" // the connection broke before the server's answer
 )

@@ -1,6 +1,6 @@
-// Package obs is what an operator sees of a process: its log and its metrics.
-// It owns the shape of the log line, the request id that ties lines together
-// across both services, and the Prometheus registry.
+// Package obs is the log and the metrics of a process: the format of log lines,
+// the request id that both services' lines have in common, and the Prometheus
+// registry.
 //
 // It must not know HTTP, PostgreSQL or any package of a service.
 package obs
@@ -47,7 +47,7 @@ func NewLogger(w io.Writer, level slog.Level, format Format) *slog.Logger {
 type requestIDKey struct{}
 
 // WithRequestID returns a context that carries id for the log, the answer and
-// the calls that follow from this request.
+// calls of the other service.
 func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, id)
 }

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// callGrace is how much longer a call waits for the server than the server
-	// gives the statement: for its answer, or for the cancelation of it.
+	// callGrace is how much longer than the statement timeout a call waits: for
+	// the answer, or for the cancelation.
 	callGrace = 5 * time.Second
 	// callTimeoutWithoutLimit applies where the statement timeout is off.
 	callTimeoutWithoutLimit = time.Minute

@@ -41,8 +41,8 @@ func violates(err error, code, constraint string) bool {
 	return errors.As(err, &pgErr) && pgErr.Code == code && pgErr.ConstraintName == constraint
 }
 
-// unavailableCodes are the errors that end without a change of the statement; a
-// code of two characters means its whole class.
+// unavailableCodes are the errors that pass without a change of the statement. A
+// code of two characters is a whole class.
 var unavailableCodes = []string{
 	"08",    // connection exceptions
 	"53",    // disk full, out of memory, too many connections
@@ -55,15 +55,15 @@ var unavailableCodes = []string{
 	"25P03", // idle in transaction for too long
 	"25P04", // the transaction took too long
 	"25006", // read-only: a standby, or a primary with a full disk
-	"40001", // lost every race that Retry allows
+	"40001", // serialization failure, after every try of Retry
 	"40P01",
 	"58030", // input/output error
 }
 
-// Unavailable reports whether err says that the database can't serve now, though
-// it may the next time: it is away, starting, stopping, full or too slow, the
-// connection broke, the pool is closed or exhausted, or Retry gave up. A
-// client that gave up itself (context.Canceled) doesn't count.
+// Unavailable reports whether err is temporary: the database is down, starting,
+// stopping, full or too slow, the connection broke, the pool is closed or
+// exhausted, or Retry failed. A call that its caller canceled (context.Canceled) is
+// not.
 func Unavailable(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) && !isPgError(err) {
 		return false

@@ -32,16 +32,15 @@ const (
 // advisory lock of its session, and the others wait for it up to 30 minutes.
 //
 // Statements may run as long as they need, but none waits for a lock longer
-// than the pool's lock_timeout, so that a migration never queues up the live
-// system behind itself. A migration that meets a lock timeout or a deadlock is
+// than the pool's lock_timeout, so that requests never queue for long behind a
+// migration. A migration that meets a lock timeout or a deadlock is
 // logged once and tried again, with growing pauses, for up to 30 minutes.
 //
 // A migration without a transaction (-- +goose NO TRANSACTION) must have one
 // statement, or statements that can be repeated. Where it is create index
 // concurrently, the invalid index that a failed try left is dropped before the
-// next one. It blocks no other session while it waits for old
-// transactions and may therefore lift its limit: set lock_timeout = 0, and reset
-// it afterwards.
+// next one. It blocks no other session while it waits for old transactions, and
+// may therefore set lock_timeout = 0 and reset it afterwards.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, files fs.FS, dir string, log *slog.Logger) (err error) {
 	migrations, err := fs.Sub(files, dir)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package pg is how both services reach PostgreSQL: a pool with time limits,
-// migrations, the repetition of transactions that lost a race, and what an
-// error from the database means.
+// Package pg connects both services to PostgreSQL: a pool with time limits,
+// migrations, retries of transactions that conflicted, and the meaning of the
+// database's errors.
 //
 // It must not know any table.
 package pg
@@ -19,8 +19,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Config bounds what one pool may ask of the database. A zero field takes the
-// default named with it; a session parameter that the URL sets itself wins.
+// Config has the limits of one pool. A zero field means the default; a session
+// parameter in the URL overrides the field.
 type Config struct {
 	// Application is shown as application_name in pg_stat_activity.
 	Application string
@@ -31,9 +31,8 @@ type Config struct {
 	StatementTimeout time.Duration
 	// LockTimeout ends a statement that waits longer for a lock; default 2 s.
 	LockTimeout time.Duration
-	// AcquireTimeout bounds how long anybody waits for a connection of the pool,
-	// including the time to make one; default 1 s. connect_timeout in the URL
-	// wins.
+	// AcquireTimeout bounds the wait for a connection of the pool, including the
+	// time to make one; default 1 s. connect_timeout in the URL overrides it.
 	AcquireTimeout time.Duration
 	// CallTimeout bounds how long a call waits for the server, whatever deadline
 	// its context has; its connection is closed then. Default 5 s more than the
@@ -70,8 +69,8 @@ func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error)
 		poolConfig.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
 	poolConfig.ConnConfig.OnPgError = func(_ *pgconn.PgConn, err *pgconn.PgError) bool {
-		// A connection that turned out to lead to a read-only server is dropped,
-		// so that the next one finds the server that took its place.
+		// A connection to a read-only server is dropped, so that the next one
+		// leads to the server that replaced it.
 		return err.SeverityUnlocalized != "FATAL" && err.Code != readOnlyTransaction
 	}
 	poolConfig.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {

@@ -13,19 +13,19 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// ErrReadOnly says that the database takes no writes: it is a standby, or was
-// made read-only.
+// ErrReadOnly means that the database accepts no writes: it is a standby, or
+// was made read-only.
 var ErrReadOnly = errors.New("the database is read-only")
 
 const (
 	probeTimeout = 2 * time.Second
-	// probeAge is how long one outcome is good for.
+	// probeAge is how long one result is reused.
 	probeAge = time.Second
 )
 
-// Probe asks whether the database can be used, over a connection of its own: a
-// pool without a free connection is busy, not broken. The connection is a new
-// one each time, since an old one may still lead to a server that was replaced.
+// Probe checks whether the database can be used. It makes a new connection each
+// time: a pool without a free one is busy, not broken, and an old connection may
+// lead to a server that was replaced.
 type Probe struct {
 	config *pgx.ConnConfig
 	now    func() time.Time
@@ -45,7 +45,7 @@ func NewProbe(pool *pgxpool.Pool, now func() time.Time) *Probe {
 
 // Ready returns nil when the database answers within two seconds and takes
 // writes, ErrReadOnly when it takes none. Callers at the same time, and within
-// a second, share one outcome, so that many of them cost one connection.
+// a second, share one result, so that many of them cost one connection.
 func (p *Probe) Ready(ctx context.Context) error {
 	result := p.flight.DoChan("", func() (any, error) {
 		p.mu.Lock()
@@ -69,7 +69,7 @@ func (p *Probe) ask(ctx context.Context) error {
 	conn, err := pgx.ConnectConfig(ctx, p.config.Copy())
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && pgErr.Code == tooManyConnections {
-		return nil // it answers, and the pool has its connections
+		return nil // the server answers; the pool holds all its connections
 	}
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)

@@ -16,12 +16,12 @@ const (
 	retryCap   = 250 * time.Millisecond
 )
 
-// ErrRetry is returned, wrapped or not, by a function given to Retry that saw
-// for itself that it lost a race and should run again.
+// ErrRetry is returned, wrapped or not, by a function given to Retry that found a
+// conflict and should run again.
 var ErrRetry = errors.New("lost a race, to be tried again")
 
-// Retry runs transaction until it succeeds, fails for good, or has lost a race
-// 10 times: a serialization failure, a deadlock, or ErrRetry. Between tries it
+// Retry runs transaction until it succeeds, fails for another reason, or has met
+// 10 conflicts: a serialization failure, a deadlock, or ErrRetry. Between tries it
 // waits a random time of at most 2 ms, doubling to 250 ms. The transaction
 // must be one whole transaction, safe to run again after it was rolled back.
 func Retry(ctx context.Context, transaction func() error) error {

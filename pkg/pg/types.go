@@ -8,9 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// registerTypes makes a connection read times in UTC and carry
-// uuid.UUID in its 16 bytes; pgx by itself would go through text and
-// database/sql's interfaces.
+// registerTypes makes a connection read times in UTC and uuid.UUID in its 16
+// bytes; pgx by itself would use text and database/sql's interfaces.
 func registerTypes(types *pgtype.Map) {
 	register := func(name, arrayName string, oid, arrayOID uint32, codec pgtype.Codec) {
 		element := &pgtype.Type{Name: name, OID: oid, Codec: codec}

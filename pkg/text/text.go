@@ -46,7 +46,7 @@ func Prose(s string, most int) (string, error) {
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n")
 
 // Name is Line for the name of a person or an organisation. It also refuses
-// what could pass for another name, or for a link in a mail: invisible
+// what could be mistaken for another name or become a link in a mail: invisible
 // characters other than joiners, web addresses and e-mail addresses.
 func Name(s string, most int) (string, error) {
 	s, err := Line(s, most)
@@ -118,7 +118,7 @@ func isIgnorable(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// isHiddenInName leaves the joiners (Persian, Indic scripts, emoji), variation
+// isHiddenInName allows the joiners (Persian, Indic scripts, emoji), variation
 // selectors and tags (emoji), and the format characters that have a glyph.
 func isHiddenInName(r rune) bool {
 	const zwnj, zwj = '\u200c', '\u200d'
