@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The people of each database. The bench names everybody and everything by
-// number, so that it and pgbench know each id without asking.
+// The people of each database. Ids are made from numbers, so that the benchmark
+// and pgbench know each without a query.
 const (
 	customers = 200
 	engineers = 40
 )
 
-// The kinds of numbered ids.
+// The prefixes of ids, by kind.
 const (
 	userIDs    = "00000000-0000-0000-0001-"
 	sessionIDs = "00000000-0000-0000-0002-"
@@ -29,11 +29,11 @@ const (
 
 func id(kind string, number int) string { return fmt.Sprintf("%s%012d", kind, number) }
 
-// Customers have the numbers from 1, engineers those behind them; ticket n was
-// raised by reporterOf(n).
+// reporterOf returns the customer who raised a ticket. Customers have the numbers
+// from 1, engineers those after them.
 func reporterOf(ticket int) int { return 1 + ticket%customers }
 
-// tokens signs an access token for each person's session, [0] for nobody.
+// tokens signs an access token for each person's session, at the person's number.
 func (s *stack) tokens() ([]string, error) {
 	signer := jwtauth.NewSigner(func() *jwtauth.KeySet { return s.keys })
 	tokens := []string{""}
@@ -63,7 +63,7 @@ func (s *stack) makeTickets(ctx context.Context, database string, tickets int) e
 	})
 }
 
-// makeDatabase has the service itself make its schema.
+// makeDatabase makes a database with the schema of a service.
 func (s *stack) makeDatabase(ctx context.Context, database, service string) error {
 	if _, err := s.admin.Exec(ctx, "create database "+database); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (s *stack) makeDatabase(ctx context.Context, database, service string) erro
 	return s.migrate(ctx, database, service)
 }
 
-// clone copies a database that nobody is connected to.
+// clone copies a database that has no connections.
 func (s *stack) clone(ctx context.Context, database, template string) error {
 	_, err := s.admin.Exec(ctx, "create database "+database+" template "+template)
 	return err
@@ -96,7 +96,7 @@ func (s *stack) loadTickets(ctx context.Context, conn *pgx.Conn, database string
 		return err
 	}
 	half := tickets / 2
-	if err := s.together(ctx, database, [][]string{
+	if err := s.concurrently(ctx, database, [][]string{
 		{fmt.Sprintf(someTickets, 1, half, tickets)}, {fmt.Sprintf(someTickets, half+1, tickets, tickets)},
 	}); err != nil {
 		return fmt.Errorf("store tickets: %w", err)
@@ -111,7 +111,7 @@ func (s *stack) loadTickets(ctx context.Context, conn *pgx.Conn, database string
 		}
 	}
 	others = append([]string{fmt.Sprintf(someComments, tickets)}, others...)
-	if err := s.together(ctx, database, [][]string{inverted, others}); err != nil {
+	if err := s.concurrently(ctx, database, [][]string{inverted, others}); err != nil {
 		return fmt.Errorf("index tickets: %w", err)
 	}
 	for _, statement := range []string{settleTickets, "vacuum analyze", "checkpoint"} {
@@ -122,8 +122,9 @@ func (s *stack) loadTickets(ctx context.Context, conn *pgx.Conn, database string
 	return nil
 }
 
-// together runs each list of statements on a connection of its own.
-func (s *stack) together(ctx context.Context, database string, lists [][]string) error {
+// concurrently runs the lists of statements at the same time, each on its own
+// connection.
+func (s *stack) concurrently(ctx context.Context, database string, lists [][]string) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for _, list := range lists {
 		all.Go(func() error {
@@ -168,9 +169,9 @@ for i in select indexname from pg_indexes
     where tablename in ('tickets', 'ticket_comments', 'ticket_search') and indexname not like '%_pkey' and indexname <> 'tickets_number_key'
 loop execute 'drop index ' || quote_ident(i); end loop; end $$`
 
-// someTickets are those from %[1]d to %[2]d of %[3]d, one a second, the last
-// of them now: 3 in 100 open, 3 being worked on, most of the rest closed. The
-// word printer is in each second one, and each word unicum… in ten.
+// someTickets inserts the tickets %[1]d to %[2]d of %[3]d, one for each second up to
+// now: 3 in 100 are open, 3 in progress or blocked, most of the rest closed. Every
+// second one has the word printer; each word unicum… is in ten.
 const someTickets = `set session_replication_role = replica;
 insert into tickets (id, title, description, status, priority, reporter_id, assignee_id, resolution,
     created_at, updated_at, accepted_at, resolved_at, closed_at)
@@ -192,7 +193,7 @@ insert into ticket_search (ticket_id, search, folding)
 select id, setweight(to_tsvector('simple', lower(title)), 'A') || setweight(to_tsvector('simple', lower(description)), 'B'), 1
 from tickets where id between ('00000000-0000-0000-0003-' || lpad('%[1]d', 12, '0'))::uuid and ('00000000-0000-0000-0003-' || lpad('%[2]d', 12, '0'))::uuid`
 
-// someComments are one for each tenth ticket, and an event for each.
+// someComments inserts a comment for each tenth ticket and an event for each ticket.
 const someComments = `set session_replication_role = replica;
 insert into ticket_comments (id, ticket_id, author_id, body, search, folding, created_at)
 select gen_random_uuid(), t.id, t.reporter_id, c.body, to_tsvector('simple', lower(c.body)), 1, t.created_at

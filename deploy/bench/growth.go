@@ -7,70 +7,70 @@ import (
 	"time"
 )
 
-// growthConns keeps the cores busy without queueing, so that times tell of
-// work and not of waiting.
+// growthConns keeps the cores busy without queueing, so that the times measured are
+// those of work and not of waiting.
 const growthConns = 2
 
 // growthBar is by how much the 99th percentile may grow.
 const growthBar = 1.5
 
-// growthLimit is how long the 99th percentile of an operation may take on the
-// large side that reads in proportion to the database.
+// growthLimit is the longest 99th percentile, on the large side, of an operation
+// that reads in proportion to the size of the database.
 const growthLimit = 300 * time.Millisecond
 
 // operation is a request that is measured on both sides.
 type operation struct {
 	name    string
-	request func(desk) func([]byte, *rand.Rand) []byte
+	request func(crmClient) func([]byte, *rand.Rand) []byte
 	limited bool // by growthLimit instead of growthBar
 }
 
 var operations = []operation{
-	{name: "get", request: func(d desk) func([]byte, *rand.Rand) []byte { return d.get }},
-	{name: "list", request: func(d desk) func([]byte, *rand.Rand) []byte { return d.list("limit=20") }},
-	{name: "filter", request: func(d desk) func([]byte, *rand.Rand) []byte {
-		return d.list("limit=20&status=open,blocked&priority=urgent")
+	{name: "get", request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.get }},
+	{name: "list", request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.list("limit=20") }},
+	{name: "filter", request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.list("limit=20&status=open,blocked&priority=urgent")
 	}},
-	{name: "search for a rare word", request: func(d desk) func([]byte, *rand.Rand) []byte { return d.searchRare }},
-	{name: "search for a common word", request: func(d desk) func([]byte, *rand.Rand) []byte { return d.list("limit=20&q=printer") }},
-	{name: "create", request: func(d desk) func([]byte, *rand.Rand) []byte { return d.create }},
-	{name: "totals", limited: true, request: func(d desk) func([]byte, *rand.Rand) []byte { return d.counts("") }},
-	{name: "totals of a common word", limited: true, request: func(d desk) func([]byte, *rand.Rand) []byte { return d.counts("?q=printer") }},
-	{name: "a common word by relevance", limited: true, request: func(d desk) func([]byte, *rand.Rand) []byte {
-		return d.list("limit=20&sort=relevance&q=printer")
+	{name: "search for a rare word", request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.searchRare }},
+	{name: "search for a common word", request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.list("limit=20&q=printer") }},
+	{name: "create", request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.create }},
+	{name: "totals", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.counts("") }},
+	{name: "totals of a common word", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.counts("?q=printer") }},
+	{name: "a common word by relevance", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.list("limit=20&sort=relevance&q=printer")
 	}},
-	{name: "a rare word by relevance", limited: true, request: func(d desk) func([]byte, *rand.Rand) []byte {
-		return d.list("limit=20&sort=relevance&q=unicum00000077")
+	{name: "a rare word by relevance", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.list("limit=20&sort=relevance&q=unicum00000077")
 	}},
-	{name: "a rare word among one reporter's", limited: true, request: func(d desk) func([]byte, *rand.Rand) []byte {
-		return d.list("limit=20&q=unicum00000077&reporter=" + id(userIDs, 7))
+	{name: "a rare word among one reporter's", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.list("limit=20&q=unicum00000077&reporter=" + id(userIDs, 7))
 	}},
 }
 
 // counts reads the totals of a list, as an engineer.
-func (d desk) counts(query string) func([]byte, *rand.Rand) []byte {
+func (client crmClient) counts(query string) func([]byte, *rand.Rand) []byte {
 	return func(buf []byte, random *rand.Rand) []byte {
-		return d.request(buf, "GET", "/v1/tickets/counts"+query, 1+customers+random.IntN(engineers), "")
+		return client.request(buf, "GET", "/v1/tickets/counts"+query, 1+customers+random.IntN(engineers), "")
 	}
 }
 
-// searchRare asks for words that stand in ten tickets each.
-func (d desk) searchRare(buf []byte, random *rand.Rand) []byte {
-	word := fmt.Sprintf("unicum%08d", random.IntN(d.tickets/10))
-	return d.list("limit=20&q="+word)(buf, random)
+// searchRare searches for words that are in ten tickets each.
+func (client crmClient) searchRare(buf []byte, random *rand.Rand) []byte {
+	word := fmt.Sprintf("unicum%08d", random.IntN(client.tickets/10))
+	return client.list("limit=20&q="+word)(buf, random)
 }
 
-// measureGrowth asks the same of two databases, in many short turns, and
-// compares the times.
+// measureGrowth sends the same requests to a CRM on each of two databases, in many
+// short turns, and compares the times.
 func measureGrowth(ctx context.Context, s *stack, o options) ([]line, error) {
-	sides := []desk{{tickets: smallTickets}, {tickets: o.size}}
+	sides := []crmClient{{tickets: smallTickets}, {tickets: o.size}}
 	for i := range sides {
 		progress("  storing %d tickets", sides[i].tickets)
 		database := fmt.Sprintf("growth_%d", i)
 		if err := s.makeTickets(ctx, database, sides[i].tickets); err != nil {
 			return nil, err
 		}
-		crm, err := s.startCRM(ctx, database, nobody)
+		crm, err := s.startCRM(ctx, database, closedURL)
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +90,7 @@ func measureGrowth(ctx context.Context, s *stack, o options) ([]line, error) {
 	return lines, ctx.Err()
 }
 
-func growthOf(ctx context.Context, o options, op operation, sides []desk) (line, error) {
+func growthOf(ctx context.Context, o options, op operation, sides []crmClient) (line, error) {
 	const turns = 10
 	times := make([][]float64, len(sides))
 	for turn := range turns + 1 {

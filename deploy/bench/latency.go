@@ -92,14 +92,14 @@ func measureLatency(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := desk{addr: crm.Address, tickets: smallTickets}
-	if d.tokens, err = s.tokens(); err != nil {
+	client := crmClient{addr: crm.Address, tickets: smallTickets}
+	if client.tokens, err = s.tokens(); err != nil {
 		return nil, err
 	}
 	var took []float64
 	for n := range tickets + 5 {
 		begin := time.Now()
-		number, err := d.raise(ctx, 1+n%customers)
+		number, err := client.raise(ctx, 1+n%customers)
 		if err != nil {
 			return nil, err
 		}
@@ -107,7 +107,7 @@ func measureLatency(ctx context.Context, s *stack, o options) ([]line, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n >= 5 { // before, connections were opened and statements prepared
+		if n >= 5 { // the first ones open connections and prepare statements
 			took = append(took, accepted.Sub(begin).Seconds()*1000)
 		}
 	}
@@ -118,8 +118,8 @@ func measureLatency(ctx context.Context, s *stack, o options) ([]line, error) {
 	}}, nil
 }
 
-func (d desk) raise(ctx context.Context, person int) (number int, err error) {
-	status, body, err := ask(ctx, d.addr, d.request(nil, "POST", "/v1/tickets", person, newTicket))
+func (client crmClient) raise(ctx context.Context, person int) (number int, err error) {
+	status, body, err := ask(ctx, client.addr, client.request(nil, "POST", "/v1/tickets", person, newTicket))
 	if err != nil {
 		return 0, err
 	}

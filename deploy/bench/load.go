@@ -14,28 +14,27 @@ import (
 	"time"
 )
 
-// load asks a service over a number of connections, each asking again as soon
-// as it has the answer (a closed loop, as pgbench does).
+// load sends requests to a service over a number of connections, each the next one
+// as soon as it has the answer (a closed loop, as pgbench does).
 //
-// The client shares the cores with what it measures, and its counterpart on
-// the yardstick's side is written in C. So it speaks HTTP/1.1 by hand over the
-// connection: the request is one prepared Write, and of the answer only the
-// status and the length are read. net/http would cost as much as the service's
-// own part in many requests.
+// The client shares the cores with the service that it measures, and pgbench is
+// written in C. So it has its own HTTP/1.1: a request is one prepared Write, and of
+// the answer only status and length are parsed. net/http would cost as much as the
+// service itself in many requests.
 type load struct {
 	addr    string
 	conns   int
 	request func(buf []byte, random *rand.Rand) []byte // appends a request to buf
 }
 
-// outcome is what a load saw.
+// outcome is the result of a load.
 type outcome struct {
 	rate float64   // answers a second
 	took []float64 // seconds of each answer, in no order
 }
 
-// run loads for d. An answer other than 2xx fails it, since it would be
-// measuring something else.
+// run sends requests for d. It fails at an answer other than 2xx, which would not be
+// the work to measure.
 func (l load) run(ctx context.Context, d time.Duration) (outcome, error) {
 	var (
 		mu     sync.Mutex
@@ -151,7 +150,7 @@ func discardChunks(r *bufio.Reader) error {
 	}
 }
 
-// ask makes one request with a client of the same kind and gives the body.
+// ask sends one request and returns the body of the answer.
 func ask(ctx context.Context, addr string, request []byte) (status int, body []byte, err error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {

@@ -30,7 +30,7 @@ const (
 
 var mailText = strings.Repeat("A line of text, as mails about tickets have them.\n", 12)
 
-// mailBytes is about what such a mail has on the wire, headers included.
+// mailBytes is about the size of such a mail, headers included.
 const mailBytes = 1200
 
 // startSink runs smtp-sink, which takes every mail and keeps none.
@@ -81,8 +81,8 @@ func (s *stack) serviceClient(addr string) (*notifyapi.Client, error) {
 	}, err
 }
 
-// measureMail raises notifications and waits until every recipient is written
-// down as sent, in turns with smtp-source, which writes nothing down.
+// measureMail creates notifications and waits until every recipient is stored as
+// sent, in turns with smtp-source, which stores nothing.
 func measureMail(ctx context.Context, s *stack, o options) ([]line, error) {
 	source, err := postfixTool("smtp-source")
 	if err != nil {
@@ -130,7 +130,7 @@ func measureMail(ctx context.Context, s *stack, o options) ([]line, error) {
 	return []line{atLeast("mails over 10 SMTP connections, each recipient's state durable", rates, bounds, 0.50, "/s")}, nil
 }
 
-// mailRound gives the mails a second from the first request until none waits.
+// mailRound returns the mails a second from the first request until none waits.
 func mailRound(ctx context.Context, client *notifyapi.Client, conn *pgx.Conn, mails int) (float64, error) {
 	begin := time.Now()
 	var last notifyapi.Notification
@@ -144,8 +144,8 @@ func mailRound(ctx context.Context, client *notifyapi.Client, conn *pgx.Conn, ma
 			return 0, err
 		}
 	}
-	// Looking at all recipients costs what the mails themselves need; the
-	// latest notification, whose index entries are few, ends about last.
+	// A query of all recipients would slow down the mails; the latest notification
+	// has few index entries and ends about last.
 	const unfinished = "select exists (select from recipients where notification_id = $1 and finished_at is null)"
 	for waiting := true; waiting; {
 		select {
@@ -172,8 +172,8 @@ func mailRound(ctx context.Context, client *notifyapi.Client, conn *pgx.Conn, ma
 	return float64(mails) / took, nil
 }
 
-// measureBacklog measures how fast a long and a short queue are worked off:
-// the first mails of a queue that never gets shorter than the short one.
+// measureBacklog compares the rates at which the first mails of a long and of a
+// short queue are sent.
 func measureBacklog(ctx context.Context, s *stack, o options) ([]line, error) {
 	const short = 1000
 	mails := o.mails / 2
@@ -240,8 +240,8 @@ from generate_series(1, $1::int) n, generate_series(0, 999) i`, notifications); 
 	})
 }
 
-// drain runs the service until it has sent so many mails, and gives the rate
-// from the first to the last of them.
+// drain runs the service until it has sent so many mails, and returns the rate from
+// the first to the last of them.
 func (s *stack) drain(ctx context.Context, database, sink string, mails int) (rate float64, err error) {
 	err = s.inDatabase(ctx, database, func(conn *pgx.Conn) error {
 		since := time.Now()

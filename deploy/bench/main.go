@@ -1,12 +1,11 @@
 // Command bench measures the two services against what the same work costs
-// without them: pgbench running the statements that the service was seen to
-// run, and smtp-source into the same smtp-sink. Both sides take turns in one
-// run, since on a busy machine only ratios mean something. It starts a
-// PostgreSQL, the services' binaries and a mail sink of its own, and leaves
-// nothing behind.
+// without them: pgbench with the statements that the service runs, and smtp-source
+// into the same smtp-sink. Both take turns in one run, since on a busy machine only
+// ratios mean something. It starts its own PostgreSQL, services and mail sink, and
+// stops and removes them at the end.
 //
-// It owns no bar that a build depends on: it prints a table and exits 0 unless
-// it could not run.
+// It prints a table and exits 0 unless it could not run; no build depends on its
+// figures.
 package main
 
 import (
@@ -22,7 +21,7 @@ import (
 	"time"
 )
 
-// options are what the command line says.
+// options are those of the command line.
 type options struct {
 	only  []string
 	size  int           // tickets, and waiting recipients, of the large side

@@ -12,23 +12,24 @@ import (
 )
 
 const (
-	// overloadFactor is how much more is asked than the service can answer.
+	// overloadFactor is the rate of requests, as a multiple of what the service
+	// can answer.
 	overloadFactor = 4
 	overloadBar    = 0.80
-	// overloadConns is enough to keep up that rate while each request waits.
+	// overloadConns is enough for that rate while each request waits.
 	overloadConns = 2000
 )
 
-// overload asks at a fixed rate, whatever the answers are, as many independent
-// clients do. Each connection has its own schedule and sends late when the
-// answer before comes late.
+// overload sends requests at a fixed rate, whatever the answers are, as many
+// independent clients do. Each connection has its own schedule, and sends late when
+// the answer before is late.
 type overload struct {
 	addr    string
 	rate    float64 // requests a second, of all connections
 	request func(buf []byte, random *rand.Rand) []byte
 }
 
-// overloaded is what an overload saw.
+// overloaded is the result of an overload.
 type overloaded struct {
 	asked, good, other int
 	rejected           []float64 // seconds until each 503
@@ -112,27 +113,27 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// measureOverload compares what is answered at four times the load with what
-// the service answers at most.
+// measureOverload compares the rate of 2xx answers at four times the peak load with
+// the peak rate.
 func measureOverload(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err := s.makeTickets(ctx, "overload", smallTickets); err != nil {
 		return nil, err
 	}
-	crm, err := s.startCRM(ctx, "overload", nobody)
+	crm, err := s.startCRM(ctx, "overload", closedURL)
 	if err != nil {
 		return nil, err
 	}
-	d := desk{addr: crm.Address, tickets: smallTickets}
-	if d.tokens, err = s.tokens(); err != nil {
+	client := crmClient{addr: crm.Address, tickets: smallTickets}
+	if client.tokens, err = s.tokens(); err != nil {
 		return nil, err
 	}
-	// The bar on memory is for work within what the service can do.
+	// The bar on memory does not apply to overload.
 	within := s.peak[crm.Name]
 	defer func() {
 		s.stopService(crm)
 		s.peak[crm.Name] = within
 	}()
-	closed := load{addr: d.addr, conns: connections, request: d.create}
+	closed := load{addr: client.addr, conns: connections, request: client.create}
 	if _, err := closed.run(ctx, time.Second); err != nil { // warm up
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func measureOverload(ctx context.Context, s *stack, o options) ([]line, error) {
 		if err != nil {
 			return nil, err
 		}
-		got, err := overload{addr: d.addr, rate: overloadFactor * peak.rate, request: d.create}.run(ctx, o.round)
+		got, err := overload{addr: client.addr, rate: overloadFactor * peak.rate, request: client.create}.run(ctx, o.round)
 		if err != nil {
 			return nil, err
 		}

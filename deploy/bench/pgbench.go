@@ -38,8 +38,8 @@ var (
 	processed = regexp.MustCompile(`(?m)^number of transactions actually processed: ([0-9]+)`)
 )
 
-// run gives the transactions a second over so many connections, and how many
-// there were.
+// run returns the transactions a second over so many connections, and their
+// number.
 func (p *pgbench) run(ctx context.Context, conns int, d time.Duration) (rate, transactions float64, err error) {
 	args := []string{
 		"-n", "-M", "prepared", "-c", strconv.Itoa(conns), "-j", "2", "-T", strconv.Itoa(max(1, int(d.Seconds()))),

@@ -21,8 +21,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// stack is everything that runs besides this program: a PostgreSQL with its
-// data on the disk and safe settings, and the services' binaries.
+// stack is a PostgreSQL with its data on the disk and safe settings, and the
+// services that run on it.
 type stack struct {
 	root, dir string
 	keep      bool
@@ -35,10 +35,10 @@ type stack struct {
 	peak      map[string]int64 // resident bytes of each service, at most
 }
 
-// serverLog is where the statements of the services are read from.
+// serverLog is the log from which the services' statements are read.
 func (s *stack) serverLog() string { return filepath.Join(s.dir, "postgres.log") }
 
-// startStack gives a stack to stop even when it fails.
+// startStack returns a stack, which must be stopped even after an error.
 func startStack(ctx context.Context, o options) (*stack, error) {
 	s := &stack{keep: o.keep, peak: map[string]int64{}}
 	var err error
@@ -48,7 +48,7 @@ func startStack(ctx context.Context, o options) (*stack, error) {
 	if s.dir, err = os.MkdirTemp(o.dir, "fixdesk-bench-"); err != nil {
 		return s, err
 	}
-	// The account that runs PostgreSQL must be able to pass.
+	// The account that runs PostgreSQL must be able to enter.
 	if err := os.Chmod(s.dir, 0o711); err != nil {
 		return s, err
 	}
@@ -60,7 +60,7 @@ func startStack(ctx context.Context, o options) (*stack, error) {
 		Dir: filepath.Join(s.dir, "postgres"), LogFile: s.serverLog(),
 		Settings: map[string]string{
 			"log_line_prefix": logPrefix, "max_wal_size": "4GB", "log_checkpoints": "off",
-			// Loading a million rows alone needs it.
+			// for the indexes of a million rows
 			"maintenance_work_mem": "256MB",
 		},
 	})
@@ -125,7 +125,7 @@ func (s *stack) startService(ctx context.Context, name string, variables map[str
 	}
 	prefix := strings.ToUpper(name) + "_"
 	environment := []string{"PATH=" + os.Getenv("PATH"), prefix + "ADDR=" + addr}
-	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"} { // to try them out
+	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"} { // for experiments
 		if value, set := os.LookupEnv(name); set {
 			environment = append(environment, name+"="+value)
 		}
@@ -157,7 +157,8 @@ func (s *stack) stopServices() {
 	s.services, s.sinks = nil, nil
 }
 
-// stopService notes how much memory it had; stopping it twice does no harm.
+// stopService records the service's peak memory and stops it. It may be called
+// again.
 func (s *stack) stopService(svc *launch.Service) {
 	if resident := peakResident(svc.Pid()); resident > s.peak[svc.Name] {
 		s.peak[svc.Name] = resident
@@ -169,8 +170,8 @@ func (s *stack) stopService(svc *launch.Service) {
 	}
 }
 
-// startCRM starts the CRM on a database. Without a notification service it
-// finds nobody there, and its relay rests.
+// startCRM starts the CRM on a database. With closedURL it has no notification
+// service, and its dispatcher does nothing but retry.
 func (s *stack) startCRM(ctx context.Context, database, notificationURL string) (*launch.Service, error) {
 	return s.startService(ctx, "crm", map[string]string{
 		"DATABASE_URL": s.postgres.URL(database), "KEYS_FILE": filepath.Join(s.dir, "keys.json"),
@@ -179,8 +180,8 @@ func (s *stack) startCRM(ctx context.Context, database, notificationURL string) 
 	})
 }
 
-// nobody is an address on which nothing listens: port 1 is tcpmux.
-const nobody = "http://127.0.0.1:1"
+// closedURL is a URL at which nothing listens: port 1 is tcpmux.
+const closedURL = "http://127.0.0.1:1"
 
 func (s *stack) startNotification(ctx context.Context, database, smtp string) (*launch.Service, error) {
 	return s.startService(ctx, "notification", map[string]string{
@@ -191,7 +192,7 @@ func (s *stack) startNotification(ctx context.Context, database, smtp string) (*
 // memoryBar is in bytes.
 const memoryBar = 64 << 20
 
-// memory tells how much each service had resident at most.
+// memory returns a line with the peak resident memory of each service.
 func (s *stack) memory() []line {
 	var lines []line
 	for _, name := range []string{"crm", "notification"} {
@@ -233,7 +234,7 @@ func repository() (string, error) {
 	}
 }
 
-// migrate has the service bring a database to its schema.
+// migrate runs a service's migrations on a database.
 func (s *stack) migrate(ctx context.Context, database, service string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.dir, service), "migrate")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), strings.ToUpper(service) + "_DATABASE_URL=" + s.postgres.URL(database)}

@@ -64,7 +64,7 @@ func orDash(s string) string {
 
 func median(values []float64) float64 { return quantile(values, 0.5) }
 
-// quantile is the nearest-rank quantile; NaN of nothing.
+// quantile returns the nearest-rank quantile, NaN of no values.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()

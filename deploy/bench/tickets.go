@@ -16,8 +16,8 @@ const (
 	smallTickets = 10_000
 )
 
-// desk is the CRM on a database of so many tickets, and who asks it.
-type desk struct {
+// crmClient makes requests to a CRM on a database of so many tickets.
+type crmClient struct {
 	addr    string
 	tokens  []string
 	tickets int
@@ -26,26 +26,26 @@ type desk struct {
 // get, create and list append requests. A ticket is read by its reporter,
 // lists are an engineer's, who may see all.
 
-func (d desk) get(buf []byte, random *rand.Rand) []byte {
-	ticket := 1 + random.IntN(d.tickets)
-	return d.request(buf, "GET", fmt.Sprintf("/v1/tickets/%s", id(ticketIDs, ticket)), reporterOf(ticket), "")
+func (client crmClient) get(buf []byte, random *rand.Rand) []byte {
+	ticket := 1 + random.IntN(client.tickets)
+	return client.request(buf, "GET", fmt.Sprintf("/v1/tickets/%s", id(ticketIDs, ticket)), reporterOf(ticket), "")
 }
 
 const newTicket = `{"title":"The printer on the second floor","description":"It takes the paper, pulls it halfway through and stops. It has done so since Monday, and everybody here has tried to switch it off and on again."}`
 
-func (d desk) create(buf []byte, random *rand.Rand) []byte {
-	return d.request(buf, "POST", "/v1/tickets", 1+random.IntN(customers), newTicket)
+func (client crmClient) create(buf []byte, random *rand.Rand) []byte {
+	return client.request(buf, "POST", "/v1/tickets", 1+random.IntN(customers), newTicket)
 }
 
-func (d desk) list(query string) func([]byte, *rand.Rand) []byte {
+func (client crmClient) list(query string) func([]byte, *rand.Rand) []byte {
 	return func(buf []byte, random *rand.Rand) []byte {
-		return d.request(buf, "GET", "/v1/tickets?"+query, 1+customers+random.IntN(engineers), "")
+		return client.request(buf, "GET", "/v1/tickets?"+query, 1+customers+random.IntN(engineers), "")
 	}
 }
 
-func (d desk) request(buf []byte, method, path string, person int, body string) []byte {
+func (client crmClient) request(buf []byte, method, path string, person int, body string) []byte {
 	buf = append(buf, method+" "+path+" HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer "...)
-	buf = append(buf, d.tokens[person]...)
+	buf = append(buf, client.tokens[person]...)
 	if body != "" {
 		buf = append(buf, "\r\nContent-Type: application/json\r\nContent-Length: "...)
 		buf = strconv.AppendInt(buf, int64(len(body)), 10)
@@ -54,17 +54,17 @@ func (d desk) request(buf []byte, method, path string, person int, body string) 
 	return append(buf, body...)
 }
 
-// contest is one request that is measured against its own statements.
-type contest struct {
+// comparison is one request that is measured against its own statements.
+type comparison struct {
 	name, work string
 	bar        float64
 	request    func([]byte, *rand.Rand) []byte
-	set        string            // pgbench's choice of who and what
-	known      map[string]string // by the values of sample
+	set        string            // pgbench's choice of person and ticket
+	known      map[string]string // pgbench's expressions of values in sample
 	sample     []byte
 }
 
-func (d desk) contests() []contest {
+func (client crmClient) comparisons() []comparison {
 	const person, ticket = 7, 6 // ticket 6 is person 7's
 	engineer := 1 + customers
 	byPerson := func(n int) map[string]string {
@@ -72,26 +72,26 @@ func (d desk) contests() []contest {
 	}
 	ofTicket := byPerson(person)
 	ofTicket[id(ticketIDs, ticket)] = numbered(ticketIDs, "t")
-	return []contest{
+	return []comparison{
 		{
-			name: "create", work: "`POST /v1/tickets`, 16 connections", bar: 0.70, request: d.create,
+			name: "create", work: "`POST /v1/tickets`, 16 connections", bar: 0.70, request: client.create,
 			set: fmt.Sprintf("\\set c random(1, %d)", customers), known: byPerson(person),
-			sample: d.request(nil, "POST", "/v1/tickets", person, newTicket),
+			sample: client.request(nil, "POST", "/v1/tickets", person, newTicket),
 		}, {
-			name: "get", work: "`GET /v1/tickets/{id}`, 16 connections", bar: 0.40, request: d.get,
-			set:   fmt.Sprintf("\\set t random(1, %d)\n\\set c 1 + :t %% %d", d.tickets, customers),
-			known: ofTicket, sample: d.request(nil, "GET", "/v1/tickets/"+id(ticketIDs, ticket), person, ""),
+			name: "get", work: "`GET /v1/tickets/{id}`, 16 connections", bar: 0.40, request: client.get,
+			set:   fmt.Sprintf("\\set t random(1, %d)\n\\set c 1 + :t %% %d", client.tickets, customers),
+			known: ofTicket, sample: client.request(nil, "GET", "/v1/tickets/"+id(ticketIDs, ticket), person, ""),
 		}, {
 			name: "list", work: "`GET /v1/tickets?limit=20&status=open`, 16 connections", bar: 0.50,
-			request: d.list("limit=20&status=open"),
+			request: client.list("limit=20&status=open"),
 			set:     fmt.Sprintf("\\set c random(%d, %d)", engineer, customers+engineers), known: byPerson(engineer),
-			sample: d.request(nil, "GET", "/v1/tickets?limit=20&status=open", engineer, ""),
+			sample: client.request(nil, "GET", "/v1/tickets?limit=20&status=open", engineer, ""),
 		},
 	}
 }
 
 // measureTickets runs the CRM on one copy of a database and pgbench on
-// another. The notification service is away, so that both do the same work.
+// another. There is no notification service, so that both do the same work.
 func measureTickets(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err := s.makeTickets(ctx, "tickets", smallTickets); err != nil {
 		return nil, err
@@ -101,17 +101,17 @@ func measureTickets(ctx context.Context, s *stack, o options) ([]line, error) {
 			return nil, err
 		}
 	}
-	crm, err := s.startCRM(ctx, "tickets_ours", nobody)
+	crm, err := s.startCRM(ctx, "tickets_ours", closedURL)
 	if err != nil {
 		return nil, err
 	}
-	d := desk{addr: crm.Address, tickets: smallTickets}
-	if d.tokens, err = s.tokens(); err != nil {
+	client := crmClient{addr: crm.Address, tickets: smallTickets}
+	if client.tokens, err = s.tokens(); err != nil {
 		return nil, err
 	}
 	var lines []line
-	for _, c := range d.contests() {
-		l, err := s.contest(ctx, o, d, c)
+	for _, c := range client.comparisons() {
+		l, err := s.compare(ctx, o, client, c)
 		if err != nil {
 			l = line{work: c.work, note: err.Error()}
 		}
@@ -120,9 +120,9 @@ func measureTickets(ctx context.Context, s *stack, o options) ([]line, error) {
 	return lines, ctx.Err()
 }
 
-// bound is the yardstick's rate. When every engineer is locked by others the
-// statement that raises a ticket raises none, and the service asks again, which
-// pgbench doesn't; so there what counts is the tickets.
+// bound returns the yardstick's rate. When all engineers are locked by others, the
+// statement that raises a ticket raises none; the service repeats it and pgbench
+// doesn't, so with raises the rate is that of tickets.
 func (s *stack) bound(ctx context.Context, o options, yardstick *pgbench, raises bool) (rate float64, err error) {
 	err = s.inDatabase(ctx, "tickets_yardstick", func(conn *pgx.Conn) error {
 		const newest = "select max(number)::float8 from tickets"
@@ -142,11 +142,11 @@ func (s *stack) bound(ctx context.Context, o options, yardstick *pgbench, raises
 	return rate, err
 }
 
-func (s *stack) contest(ctx context.Context, o options, d desk, c contest) (line, error) {
-	statements, err := s.seen(ctx, func() error {
-		// A request id that is no UUID is not taken for a new one each time.
+func (s *stack) compare(ctx context.Context, o options, client crmClient, c comparison) (line, error) {
+	statements, err := s.statementsOf(ctx, func() error {
+		// A constant request id, since script replaces every UUID.
 		sample := bytes.Replace(c.sample, []byte("\r\n"), []byte("\r\nX-Request-ID: bench\r\n"), 1)
-		status, body, err := ask(ctx, d.addr, sample)
+		status, body, err := ask(ctx, client.addr, sample)
 		if err == nil && status > 299 {
 			err = fmt.Errorf("the service answered %d: %s", status, body)
 		}
@@ -160,7 +160,7 @@ func (s *stack) contest(ctx context.Context, o options, d desk, c contest) (line
 	if err != nil {
 		return line{}, err
 	}
-	ours := load{addr: d.addr, conns: connections, request: c.request}
+	ours := load{addr: client.addr, conns: connections, request: c.request}
 	if _, err := ours.run(ctx, time.Second); err != nil { // warm up
 		return line{}, err
 	}

@@ -13,18 +13,18 @@ import (
 // logPrefix is the server's log_line_prefix: the application's name.
 const logPrefix = "@@%a@@ "
 
-// statement is one that a service was seen to run, with the values it had.
+// statement is one that a service ran, with its parameters.
 type statement struct {
 	sql    string
 	values []*string // nil is NULL
 }
 
-// seen gives the statements that one request of the CRM runs, in their order:
-// the request is repeated while the server logs statements, and what was run
-// as often as it was asked is the request's, the rest a loop's.
-func (s *stack) seen(ctx context.Context, request func() error) ([]statement, error) {
+// statementsOf returns the statements that one request of the CRM runs, in their
+// order. It repeats the request while the server logs statements: what ran as often
+// as the request is the request's, the rest a background loop's.
+func (s *stack) statementsOf(ctx context.Context, request func() error) ([]statement, error) {
 	const times = 7
-	for range 3 { // what a connection does the first time alone
+	for range 3 { // the first ones on a connection run more
 		if err := request(); err != nil {
 			return nil, err
 		}
@@ -65,12 +65,12 @@ func (s *stack) seen(ctx context.Context, request func() error) ([]statement, er
 		}
 	}
 	if len(own) == 0 {
-		return nil, fmt.Errorf("no statement of the service was seen in the server's log")
+		return nil, fmt.Errorf("the server's log has no statement of the service")
 	}
 	return own, nil
 }
 
-// logStatements changes what every connection logs, and waits until it does.
+// logStatements changes log_statement and waits until every connection has it.
 func (s *stack) logStatements(ctx context.Context, which string) error {
 	for _, sql := range []string{"alter system set log_statement = '" + which + "'", "select pg_reload_conf()"} {
 		if _, err := s.admin.Exec(ctx, sql); err != nil {
@@ -90,8 +90,8 @@ var (
 	comment   = regexp.MustCompile(`(?m)^\s*--.*\n`)
 )
 
-// readLog reads the application's statements out of the server's log. A line
-// break within one is followed by a tab there.
+// readLog returns the application's statements in the server's log, where a line
+// break within one is followed by a tab.
 func readLog(log, application string) []statement {
 	var list []statement
 	prefix := strings.ReplaceAll(logPrefix, "%a", application)
@@ -133,11 +133,10 @@ var (
 	timeText  = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
 )
 
-// script turns statements into one of pgbench. known tells which values stand
-// for what changes from one request to the next, and the pgbench expression of
-// it. An unknown UUID is new each time and, as UUIDv7 are, larger than those
-// before; an unknown time is the present; everything else stays as it was
-// seen, as a variable, which pgbench sends as a parameter.
+// script returns statements as a script for pgbench. known has the pgbench
+// expressions of values that differ between requests. Another UUID is replaced by a
+// new one each time, larger than those before, as UUIDv7 are; another time by now();
+// all else is a variable with its value, which pgbench sends as a parameter.
 func script(statements []statement, set string, known map[string]string) (text string, variables map[string]string) {
 	variables = map[string]string{}
 	var out strings.Builder
@@ -181,7 +180,7 @@ func script(statements []statement, set string, known map[string]string) (text s
 	return out.String(), variables
 }
 
-// numbered is the pgbench expression of an id whose number is a variable.
+// numbered returns the pgbench expression of an id whose number is a variable.
 func numbered(kind, variable string) string {
 	return "('" + kind + "' || lpad(:" + variable + "::text, 12, '0'))::uuid"
 }
