@@ -25,7 +25,7 @@ type Config struct {
 	KeysFile         string        `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are made up and sessions end with the process"`
 	Issuer           string        `default:"fixdesk" desc:"iss of the tokens; the notification service needs the same"`
 	AdminEmail       string        `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
-	AdminPassword    config.Secret `split_words:"true" desc:"password of the first admin; goes with CRM_ADMIN_EMAIL"`
+	AdminPassword    config.Secret `split_words:"true" desc:"password of the first admin; needed with CRM_ADMIN_EMAIL"`
 	VerifyEmail      string        `split_words:"true" desc:"required (the default in production): an unverified address gets no text of tickets by mail; off (the default in development): it does"`
 	AuditRetention   time.Duration `split_words:"true" default:"17520h" desc:"how long entries of the audit are kept at least, in hours; they go by whole months"`
 	RelayInterval    time.Duration `split_words:"true" default:"5s" desc:"how often the outbox is read without a wake-up, a positive duration"`

@@ -30,7 +30,7 @@ var defaultTiming = timing{heartbeat: 15 * time.Second, check: 4 * time.Second, 
 func Register(api *httpapi.API, s *Service) {
 	httpapi.RegisterStream(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/events", ID: "stream-events", Tag: "tickets", Allow: ticket.AllRoles,
-		Summary: "Changes of all tickets you may see, as they happen",
+		Summary: "Stream of the changes of all tickets you may see",
 		Description: "Server-sent events (WHATWG HTML): id is the place in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. " +
 			"Customers get the events of the tickets they reported, without what is internal; engineers and admins get all. " +
 			"The stream begins now, or behind the Last-Event-ID that the client received last: then each event since is sent once, however long ago that was. " +
@@ -42,7 +42,7 @@ func Register(api *httpapi.API, s *Service) {
 }
 
 type streamInput struct {
-	Header string `header:"Last-Event-ID" doc:"The id that was received last; it goes before last_event_id."`
+	Header string `header:"Last-Event-ID" doc:"The id that was received last; it takes precedence over last_event_id."`
 	Query  string `query:"last_event_id" doc:"The same for clients that can't set headers."`
 }
 

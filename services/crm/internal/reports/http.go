@@ -14,21 +14,21 @@ func Register(api *httpapi.API, s *Service) {
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/reports/tickets", ID: "report-tickets", Tag: "reports", Allow: ticket.Admins,
-		Summary: "What happened to tickets, per day and per engineer",
-		Description: "Everything counts on the day (UTC) it happened and for the person who did it. " +
+		Summary: "Figures of tickets, per day and per engineer",
+		Description: "Each change counts on its day (UTC) and for the person who made it. " +
 			"created: a ticket was raised. accepted: it went from open to in_progress. resolved: it became resolved. " +
-			"reopened: it went from resolved or closed back to an active status; it counts for whoever had resolved it last. " +
+			"reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. " +
 			"time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. " +
 			"Times are in seconds; medians and 90th percentiles are interpolated between neighbours and null where nothing was measured. " +
-			"Days on which nothing happened are listed with zeros. engineers lists those who did any of this, admins who worked as engineers included.",
+			"Days without changes are listed with zeros. engineers lists all who made such a change, including admins.",
 	}, h.report)
 }
 
 type handlers struct{ s *Service }
 
 type reportInput struct {
-	From string `query:"from" maxLength:"40" doc:"A date (from its first moment, UTC) or an RFC 3339 time. Default: 30 days with the last one. At most 366 days before the end."`
-	To   string `query:"to" maxLength:"40" doc:"A date (that whole day) or an RFC 3339 time (until before it). Default: now."`
+	From string `query:"from" maxLength:"40" doc:"A date (from its beginning, UTC) or an RFC 3339 time. Default: the last 30 days of the period. At most 366 days before the end."`
+	To   string `query:"to" maxLength:"40" doc:"A date (including that day) or an RFC 3339 time (exclusive). Default: now."`
 }
 
 type reportAnswer struct {

@@ -1,4 +1,4 @@
-// Package reports counts what happened to tickets over time.
+// Package reports computes figures of tickets over time.
 package reports
 
 import (
@@ -25,8 +25,8 @@ func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
 	return &Service{pool: pool, now: now}
 }
 
-// Report is what happened to tickets in a period. Everything counts on the day
-// (UTC) it happened, and for the person who did it:
+// Report has the figures of a period. Each change counts on its day (UTC) and for
+// the person who made it:
 //
 //   - created: a ticket was raised.
 //   - accepted: it went from open to in progress.
@@ -146,8 +146,8 @@ func period(from, to string, now time.Time) (since, until time.Time, wrong []err
 	return since, until, wrong
 }
 
-// dateOrTime gives the moment, and whether it stands for a whole day. Years
-// before computers, or that need five digits, are slips.
+// dateOrTime returns the time, and whether it stands for a whole day. It refuses
+// years before computers and those of five digits as typing errors.
 func dateOrTime(s string) (at time.Time, whole, ok bool) {
 	layout := time.RFC3339
 	if whole = !strings.Contains(s, "T"); whole {

@@ -17,8 +17,8 @@ import (
 	"fixdesk/services/crm/internal/outbox"
 )
 
-// Comment is what a person wrote on a ticket. An internal one is for engineers
-// and admins alone. A removed one has RemovedAt and no Body.
+// Comment is a person's comment on a ticket. Only engineers and admins see an
+// internal one. A removed one has RemovedAt and no Body.
 type Comment struct {
 	ID        uuid.UUID  `json:"id"`
 	TicketID  uuid.UUID  `json:"ticket_id"`
@@ -29,17 +29,17 @@ type Comment struct {
 	RemovedAt *time.Time `json:"removed_at,omitempty"`
 }
 
-// AddComment writes a comment on a ticket that the viewer may see. Customers
-// don't write internal ones: forbidden. A public comment by the reporter takes a
-// ticket that waits for the customer back to in_progress and reopens one that is
-// done; conflict if it was closed longer than ReopenWithin ago. With a key, the
-// same comment again returns the first answer; see Once for the errors.
-// rate_limited beyond PerHour.
+// AddComment writes a comment on a ticket that the viewer may see. A public
+// comment by the reporter takes a ticket that waits for the customer back to
+// in_progress, and reopens one that is done. With a key, the same comment again
+// returns the first answer; see Once for the errors. Other errors are forbidden
+// for an internal comment by a customer, conflict on a ticket that was closed
+// longer than ReopenWithin ago, and rate_limited beyond PerHour.
 func (s *Service) AddComment(ctx context.Context, v Viewer, id uuid.UUID, body string, internal bool, once *Once) (Comment, error) {
 	c := Comment{ID: uuid.Must(uuid.NewV7()), TicketID: id, Author: Person{ID: v.ID, Name: v.Name}, Body: body, Internal: internal}
 	_, err := s.change(ctx, v, id, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
 		if internal && !v.Staff() {
-			return t, errs.New(errs.Forbidden, errs.CodeForbidden, "Only engineers and admins write internal comments.")
+			return t, errs.New(errs.Forbidden, errs.CodeForbidden, "Only engineers and admins may write internal comments.")
 		}
 		c.CreatedAt = now
 		if err := remember(ctx, q, v, c, once); err != nil {
@@ -82,8 +82,8 @@ func remember(ctx context.Context, q *crmdb.Queries, v Viewer, c Comment, once *
 	return nil
 }
 
-// writeComment stores a comment with its event, what it does to the ticket, and
-// the notices.
+// writeComment stores a comment with its event, its effect on the ticket, and the
+// notices.
 func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, before Ticket, c Comment) (Ticket, error) {
 	after := before
 	if v.ID == before.Reporter.ID && !c.Internal {
@@ -128,8 +128,8 @@ func commentChanges(c Comment) map[string]any {
 	return map[string]any{"comment": map[string]any{"id": c.ID, "internal": c.Internal}}
 }
 
-// notifyOfComment writes to reporter and assignee, save the author, customers for
-// an internal comment, and the engineer whom the ticket was just offered to.
+// notifyOfComment notifies reporter and assignee, except the author, customers of
+// an internal comment, and the engineer to whom the ticket was just offered.
 func notifyOfComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket, c Comment, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person) error {
 	status := ""
 	if after.Status != before.Status {
@@ -149,11 +149,11 @@ func notifyOfComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, af
 	return nil
 }
 
-// RemoveComment takes a comment's text away for good, for an admin: from the
-// comment, its search words, the answers kept for Idempotency-Keys and the
-// outbox. What was mailed before is out of reach. The comment stays in the list
-// as removed, an event and the audit log say who removed it. Removing it again
-// changes nothing.
+// RemoveComment deletes a comment's text for an admin: from the comment, its
+// search words, the answers stored for Idempotency-Keys and the outbox. Mails
+// that were posted before keep it. The comment stays in the list as removed; an
+// event and the audit log record who removed it. Removing it again changes
+// nothing.
 func (s *Service) RemoveComment(ctx context.Context, v Viewer, ticketID, commentID uuid.UUID) error {
 	_, err := s.change(ctx, v, ticketID, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
 		row, err := q.CommentGet(ctx, crmdb.CommentGetParams{ID: commentID, TicketID: ticketID})
@@ -183,7 +183,7 @@ func (s *Service) RemoveComment(ctx context.Context, v Viewer, ticketID, comment
 	return err
 }
 
-// redact removes the text of a comment from what was stored beside it.
+// redact removes the text of a comment from stored answers and notices.
 func redact(ctx context.Context, q *crmdb.Queries, ticketID uuid.UUID, c crmdb.CommentGetRow) error {
 	if err := q.IdempotencyRedact(ctx, crmdb.IdempotencyRedactParams{CreatedAt: c.CreatedAt, ObjectID: c.ID}); err != nil {
 		return fmt.Errorf("redact answers: %w", err)
@@ -196,7 +196,7 @@ func redact(ctx context.Context, q *crmdb.Queries, ticketID uuid.UUID, c crmdb.C
 	return nil
 }
 
-// firstIDAt is the least UUIDv7 of a moment (RFC 9562, section 5.7).
+// firstIDAt is the lowest UUIDv7 of a millisecond (RFC 9562, section 5.7).
 func firstIDAt(at time.Time) uuid.UUID {
 	var id uuid.UUID
 	ms := at.UnixMilli()
@@ -238,8 +238,8 @@ func (s *Service) Comments(ctx context.Context, v Viewer, id uuid.UUID, after *P
 	return comments, nil
 }
 
-// Event is one thing that happened to a ticket. Changes maps each field to its
-// value before and after; Actor is nil for what the system did itself.
+// Event is one event of a ticket. Changes maps each field to its value before and
+// after; Actor is nil for an automatic change.
 type Event struct {
 	ID        uuid.UUID
 	TicketID  uuid.UUID
@@ -250,8 +250,8 @@ type Event struct {
 	CreatedAt time.Time
 }
 
-// Events lists the life of a ticket as far as the viewer may know it, oldest
-// first, at most n that follow the position; nil is the beginning.
+// Events lists the events of a ticket that the viewer may read, oldest first, at
+// most n that follow the position; nil is the beginning.
 func (s *Service) Events(ctx context.Context, v Viewer, id uuid.UUID, after *Position, n int) ([]Event, error) {
 	if _, err := s.Get(ctx, v, id); err != nil {
 		return nil, err
@@ -278,8 +278,8 @@ func (s *Service) Events(ctx context.Context, v Viewer, id uuid.UUID, after *Pos
 	return events, nil
 }
 
-// ForViewer removes what is for engineers and admins alone: why an engineer
-// was chosen, or declined.
+// ForViewer removes the facts that only engineers and admins may read: why an
+// engineer was chosen, or declined.
 func (e Event) ForViewer(v Viewer) (Event, error) {
 	if v.Staff() {
 		return e, nil

@@ -33,8 +33,8 @@ func trials(t *testing.T, n int) int {
 	return n
 }
 
-// deadlocks counts those of the test's database so far. The server learns of
-// a connection's count when the connection ends.
+// deadlocks counts the deadlocks of the test's database. A connection reports its
+// count when it ends.
 func (d *testEnv) deadlocks() int {
 	d.Helper()
 	d.Pool.Reset()
@@ -54,7 +54,7 @@ type load struct {
 	*testEnv
 	admin     Viewer
 	customers []Viewer
-	engineers []Viewer // the first stays, the others come and go
+	engineers []Viewer // the first stays, the others leave and join
 	mu        sync.Mutex
 	tickets   []uuid.UUID
 	outcomes  map[string]int
@@ -71,7 +71,7 @@ func (s *load) someTicket(r *rand.Rand) (uuid.UUID, bool) {
 	return s.tickets[r.IntN(len(s.tickets))], true
 }
 
-// raise, act and staff are the three sorts of step; each names what it did.
+// raise, act and staff are the three sorts of step; each returns its name.
 func (s *load) raise(r *rand.Rand) (string, error) {
 	v := s.customers[r.IntN(len(s.customers))]
 	t, err := s.service.Create(context.Background(), v, New{Title: "Printer", Description: "It smokes", Priority: Normal}, nil)
@@ -146,8 +146,8 @@ func (s *load) staff(r *rand.Rand) (string, error) {
 	}
 }
 
-// one takes one step and records what came of it. A refusal is an outcome; any
-// other error is a failure.
+// one takes one step and records its outcome. A refusal is an outcome; any other
+// error is a failure.
 func (s *load) one(r *rand.Rand) {
 	var what string
 	var err error
@@ -235,8 +235,8 @@ func TestLoadsEqualARecountAfterThousandsOfConcurrentSteps(t *testing.T) {
 	}
 }
 
-// lastAssignment counts tickets whose latest event about the assignee names
-// crmtest.User else than the ticket.
+// lastAssignment counts tickets whose latest event about the assignee has another
+// user than the ticket.
 const lastAssignment = `select count(*) from tickets t
 	join lateral (select e.changes->'assignee'->'to'->>'id' as engineer from ticket_events e
 		where e.ticket_id = t.id and e.changes ? 'assignee' order by e.id desc limit 1) last on true
@@ -279,7 +279,7 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 	}
 }
 
-// The control: whoever chooses without a lock chooses what the others choose.
+// The control: concurrent choices without a lock choose the same engineer.
 func TestControlChoiceWithoutALockSpreadsUnevenly(t *testing.T) {
 	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(1, 7)
@@ -298,7 +298,8 @@ func TestControlChoiceWithoutALockSpreadsUnevenly(t *testing.T) {
 	}
 }
 
-// A decline needs another engineer while creations keep each of them locked.
+// TestDeclineSucceedsWhileTicketsAreCreated declines tickets while concurrent
+// creations keep each engineer locked.
 func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
 	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(5, 2)

@@ -21,9 +21,9 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-// New is a ticket to be raised. ReporterEmail, for staff alone, names the
-// customer on whose behalf it is raised; an address without an account becomes a
-// customer of the name ReporterName.
+// New is a ticket to be created. ReporterEmail, for staff only, is the address of
+// the customer on whose behalf it is created; for an address without an account a
+// customer with the name ReporterName is created.
 type New struct {
 	Title       string
 	Description string
@@ -33,12 +33,12 @@ type New struct {
 	ReporterName  string
 }
 
-// Create raises a ticket and assigns it to an approved engineer, if any, in the
+// Create creates a ticket and assigns it to an approved engineer, if any, in the
 // same transaction. With a key, the same request again returns the first answer;
-// see Once for the errors. rate_limited beyond PerHour.
+// see Once for the errors. The error is rate_limited beyond PerHour.
 func (s *Service) Create(ctx context.Context, v Viewer, in New, once *Once) (Ticket, error) {
 	if in.ReporterEmail != "" && !v.Staff() {
-		return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only engineers and admins raise tickets for others.")
+		return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only engineers and admins may create tickets for others.")
 	}
 	t, row, err := s.create(ctx, v, in, once)
 	if errors.Is(err, pgx.ErrNoRows) || once != nil && once.spent(err) {
@@ -51,8 +51,7 @@ func (s *Service) Create(ctx context.Context, v Viewer, in New, once *Once) (Tic
 	return t.created(row), nil
 }
 
-// create raises the ticket in one statement, together with its reporter where
-// there may be none yet.
+// create creates the ticket in one statement, after its reporter if needed.
 func (s *Service) create(ctx context.Context, v Viewer, in New, once *Once) (t Ticket, row crmdb.TicketCreateRow, err error) {
 	now := s.now().UTC().Truncate(time.Microsecond)
 	if in.ReporterEmail == "" {
@@ -82,7 +81,7 @@ func (in New) by(reporter Person, now time.Time) Ticket {
 	}
 }
 
-// ensureReporter gives the customer on whose behalf the ticket is raised.
+// ensureReporter returns the customer on whose behalf the ticket is created.
 func ensureReporter(ctx context.Context, q *crmdb.Queries, v Viewer, in New, now time.Time) (Person, error) {
 	refuse := func(message string) error {
 		return errs.Validation(errs.Field{Location: "body.reporter_email", Message: message})
@@ -156,7 +155,7 @@ func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.Ti
 	return arg, nil
 }
 
-// notCreated answers a request that raised no ticket, since its key has been used
+// notCreated answers a request that created no ticket, since its key has been used
 // or the limit is reached.
 func (s *Service) notCreated(ctx context.Context, v Viewer, in New, once *Once, cause error) (Ticket, error) {
 	if l, limited := s.limit(v, ticketsPerHour); limited && errors.Is(cause, pgx.ErrNoRows) {
@@ -181,12 +180,12 @@ func (s *Service) notCreated(ctx context.Context, v Viewer, in New, once *Once, 
 	return in.answered(v, first)
 }
 
-// answered gives the ticket as the first use of a key was answered.
+// answered returns the ticket of the first answer to a key.
 func (in New) answered(v Viewer, first crmdb.IdempotencyGetRow) (Ticket, error) {
 	var answer struct {
 		Number       int64      `json:"number"`
 		Reporter     Person     `json:"reporter"`
-		ReporterName string     `json:"reporter_name"` // as the release before stored it
+		ReporterName string     `json:"reporter_name"` // in answers that the previous release stored
 		AssigneeID   *uuid.UUID `json:"assignee_id"`
 		AssigneeName string     `json:"assignee_name"`
 		CreatedAt    time.Time  `json:"created_at"`

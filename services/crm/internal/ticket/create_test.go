@@ -189,7 +189,7 @@ func TestTicketsAndCommentsOfACustomerAreLimitedPerHour(t *testing.T) {
 	}
 	key := []string{"Idempotency-Key", "k"}
 	ticket := crmtest.Parse[crmtest.Ticket](raise(customer, key...).Want(201))
-	raise(customer, key...).Want(201) // a repeated request is no other ticket
+	raise(customer, key...).Want(201) // a repeated request does not count
 	answers := concurrently(20, func(int) crmtest.Response { return raise(customer) })
 	if got := tally(answers); got["201"] != 2 || got["429 rate_limited"] != 18 {
 		t.Errorf("of 20 at once after the first: %v", got)
@@ -242,7 +242,7 @@ func TestTimeOfAChangeIsReadAfterTheRowLock(t *testing.T) {
 	d.Eventually("all wait for the row", func() bool {
 		return crmtest.Get[int](d.Env, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == len(steps)
 	})
-	// A client pages by updated_at meanwhile: it has seen everything up to here.
+	// A client that pages by updated_at has seen all changes up to here.
 	seen := d.Raise(customer, "Scanner", "It hums").UpdatedAt
 	if _, err := tx.Exec(ctx, `update tickets set updated_at = $2 where id = $1`, ticket.ID, seen); err != nil {
 		t.Fatal(err)
@@ -259,14 +259,14 @@ func TestTimeOfAChangeIsReadAfterTheRowLock(t *testing.T) {
 		t.Error("a client that pages by updated_at misses the changes")
 	}
 	wantTimesForward(t, d)
-	// The control: a time taken before the wait is behind what the client has seen.
+	// The control: a time read before the wait is earlier than what the client saw.
 	if before := seen.Add(-time.Millisecond); crmtest.Get[int](d.Env, `select count(*) from tickets where $1::timestamptz > $2`, before, seen) != 0 {
 		t.Error("the check can't fail")
 	}
 }
 
-// wantTimesForward wants the events of each ticket, in the order in which they
-// were written, to have times that grow, none after the ticket's updated_at.
+// wantTimesForward wants the times of each ticket's events to increase in the order
+// in which they were written, and none to be after the ticket's updated_at.
 func wantTimesForward(t *testing.T, d *testEnv) {
 	t.Helper()
 	if n := crmtest.Get[int](d.Env, backwards); n != 0 {

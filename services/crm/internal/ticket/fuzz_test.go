@@ -7,8 +7,8 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// FuzzCreate sends anything as the body of a new ticket: the answer is a ticket
-// or a refusal, never a failure.
+// FuzzCreate sends any body for a new ticket: the answer is a ticket or a refusal,
+// never a failure.
 func FuzzCreate(f *testing.F) {
 	for _, body := range []string{
 		`{"title":"Printer","description":"It smokes"}`, `{"title":"Printer","description":"It smokes","priority":"urgent"}`,

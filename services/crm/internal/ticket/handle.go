@@ -15,8 +15,8 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-// Accept lets an engineer take on a ticket that is theirs or nobody's. Of many
-// at once exactly one succeeds, the others get already_accepted.
+// Accept accepts a ticket that is assigned to the engineer or unassigned. Of
+// concurrent calls exactly one succeeds, the others get already_accepted.
 func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, error) {
 	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
 		switch r := before.checkAccept(v.ID); r {
@@ -28,7 +28,7 @@ func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, e
 		}
 		n, err := q.TicketAccept(ctx, crmdb.TicketAcceptParams{ID: id, EngineerID: v.ID, Now: now})
 		if pg.IsForeignKey(err, "tickets_assignee_is_engineer") || err == nil && n == 0 {
-			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only an approved engineer accepts tickets.").Because(err)
+			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only an approved engineer may accept tickets.").Because(err)
 		}
 		if err != nil {
 			return Ticket{}, fmt.Errorf("accept ticket: %w", err)
@@ -53,15 +53,14 @@ func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, e
 	})
 }
 
-// Decline gives the ticket back with a reason, for engineers and admins to
-// read, and offers it to the next engineer. When nobody remains, the ticket
-// waits for one.
+// Decline unassigns the ticket with a reason that engineers and admins can read,
+// and offers it to the next engineer. When none remains, the ticket waits.
 func (s *Service) Decline(ctx context.Context, v Viewer, id uuid.UUID, reason string) (Ticket, error) {
 	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
 		switch r := before.checkDecline(v.ID); r {
 		case Allowed:
 		case NotYours:
-			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only the ticket's assignee declines it.")
+			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only the ticket's assignee may decline it.")
 		default:
 			return Ticket{}, refused(r, before, partyOf(v, before))
 		}
@@ -83,9 +82,9 @@ func (s *Service) Decline(ctx context.Context, v Viewer, id uuid.UUID, reason st
 	})
 }
 
-// Assign gives an active ticket to the engineer that an admin or its assignee
-// chose; nil, an admin's choice alone, takes it from its assignee. The present
-// assignee again changes nothing. Nobody is assigned a ticket that they reported.
+// Assign assigns an active ticket to the engineer that an admin or its assignee
+// chose. An admin can unassign it with nil. Assigning the present assignee changes
+// nothing. A ticket is never assigned to its reporter.
 func (s *Service) Assign(ctx context.Context, v Viewer, id uuid.UUID, engineer *uuid.UUID) (Ticket, error) {
 	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
 		if p := partyOf(v, before); p&AsAdmin == 0 && (p&AsAssignee == 0 || engineer == nil) {
@@ -130,7 +129,7 @@ func notAnEngineer() error {
 	return errs.Validation(errs.Field{Location: "body.engineer_id", Message: "must be the id of an approved engineer, or null"})
 }
 
-// parties reads the people a ticket is moved between.
+// parties reads the present and the new assignee of a ticket.
 func parties(ctx context.Context, q *crmdb.Queries, engineer *uuid.UUID, assignee *Person) (to, from *notice.Person, err error) {
 	var ids []uuid.UUID
 	if engineer != nil {
@@ -161,7 +160,7 @@ func parties(ctx context.Context, q *crmdb.Queries, engineer *uuid.UUID, assigne
 type Engineer struct {
 	ID            uuid.UUID
 	Name          string
-	Available     bool // gets tickets automatically
+	Available     bool // is assigned tickets automatically
 	ActiveTickets int
 }
 

@@ -14,7 +14,7 @@ import (
 	"fixdesk/services/crm/internal/identity"
 )
 
-// The roles that operations of tickets are for.
+// The roles that operations allow.
 var (
 	AllRoles  = []string{string(identity.RoleCustomer), string(identity.RoleEngineer), string(identity.RoleAdmin)}
 	staff     = []string{string(identity.RoleEngineer), string(identity.RoleAdmin)}
@@ -28,7 +28,7 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles,
 		Summary:     "Raise a ticket",
-		Description: "An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available; never its reporter. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gives the first answer for 24 hours.",
+		Description: "An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.",
 		Errors:      []string{errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
 	}, h.create)
 	httpapi.Register(api, httpapi.Operation{
@@ -38,7 +38,7 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: AllRoles,
 		Summary:     "Edit a ticket or take it to another status",
-		Description: "Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, as to the status that it has already, answers with the ticket as it is.",
+		Description: "Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeVersionMismatch, errs.CodeInvalidTransition, errs.CodeConflict},
 	}, h.update)
 	httpapi.Register(api, httpapi.Operation{
@@ -49,13 +49,13 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets/{id}/decline", ID: "decline-ticket", Tag: "tickets", Allow: engineers,
 		Summary:     "Decline a ticket that is assigned to you",
-		Description: "It is offered to the next engineer, never back to one who declined it while others remain. The reason is for engineers and admins to read.",
+		Description: "It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeInvalidTransition},
 	}, h.decline)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets/{id}/assign", ID: "assign-ticket", Tag: "tickets", Allow: staff,
-		Summary:     "Assign a ticket to a named engineer, or take it from its assignee",
-		Description: "An admin assigns any active ticket, its assignee hands it to another engineer. null, for admins alone, takes it from its assignee; it then stays without one until an engineer accepts it or is assigned. Nobody is assigned a ticket that they reported.",
+		Summary:     "Assign a ticket to an engineer, or unassign it",
+		Description: "An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeConflict},
 	}, h.assign)
 	httpapi.Register(api, httpapi.Operation{
@@ -68,16 +68,16 @@ func Register(api *httpapi.API, s *Service) {
 
 type handlers struct{ s *Service }
 
-// ViewerFrom makes the viewer of a request from its principal.
+// ViewerFrom returns the viewer of a request.
 func ViewerFrom(ctx context.Context) Viewer {
 	p := identity.PrincipalFrom(ctx)
 	return Viewer{ID: p.UserID, Name: p.Name, Email: p.Email, Role: string(p.Role)}
 }
 
-// Ref names a ticket by its id or its number.
+// Ref is a ticket's id or number.
 type Ref struct {
 	ID     uuid.UUID
-	Number int64 // 0 when it is named by its id
+	Number int64 // 0 for an id
 }
 
 var errRef = errors.New("neither a UUID nor a number")
@@ -96,12 +96,12 @@ func (r *Ref) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// TicketPath names a ticket in a path.
+// TicketPath is the path parameter of a ticket.
 type TicketPath struct {
 	Ticket Ref `path:"id" doc:"The ticket's id, or its number." example:"42"`
 }
 
-// id finds the ticket that a path names by its number.
+// id returns the ticket's id, which it finds by the number if needed.
 func (h handlers) id(ctx context.Context, in TicketPath) (uuid.UUID, error) {
 	if in.Ticket.Number == 0 {
 		return in.Ticket.ID, nil
@@ -114,7 +114,7 @@ type ticketAnswer struct {
 	Body TicketView
 }
 
-// with answers with the ticket that do returns for the ticket of the path.
+// with calls do with the id of the path and answers with the ticket it returns.
 func (h handlers) with(ctx context.Context, in TicketPath, do func(v Viewer, id uuid.UUID) (Ticket, error)) (*ticketAnswer, error) {
 	id, err := h.id(ctx, in)
 	if err != nil {
@@ -151,7 +151,7 @@ func (h handlers) create(ctx context.Context, in *createInput) (*createAnswer, e
 		return nil, err
 	}
 	if in.Body.ReporterName != "" && in.Body.ReporterEmail == "" {
-		return nil, errs.Validation(errs.Field{Location: "body.reporter_name", Message: "goes with reporter_email"})
+		return nil, errs.Validation(errs.Field{Location: "body.reporter_name", Message: "is allowed only with reporter_email"})
 	}
 	once, err := NewOnce(in.IdempotencyKey, "create-ticket", in.Body)
 	if err != nil {
@@ -176,7 +176,7 @@ func (h handlers) get(ctx context.Context, in *TicketPath) (*ticketAnswer, error
 
 type updateInput struct {
 	TicketPath
-	IfMatch string `header:"If-Match" doc:"The ETag you read; the edit is refused when the ticket has changed since."`
+	IfMatch string `header:"If-Match" doc:"The ETag that was read; the edit is refused when the ticket has changed since."`
 	Body    struct {
 		Title       *string `json:"title,omitempty" minLength:"1" maxLength:"200"`
 		Description *string `json:"description,omitempty" minLength:"1" maxLength:"20000"`
@@ -184,8 +184,8 @@ type updateInput struct {
 		Status      *string `json:"status,omitempty" enum:"open,in_progress,blocked,resolved,closed"`
 		Resolution  *string `json:"resolution,omitempty" minLength:"1" maxLength:"20000" doc:"What fixed it; needed to resolve."`
 
-		BlockedReason *string `json:"blocked_reason,omitempty" minLength:"1" maxLength:"1000" doc:"Why it is blocked; goes with the status blocked."`
-		WaitingFor    *string `json:"waiting_for,omitempty" enum:"customer,other" doc:"Whom it waits for; goes with the status blocked, other unless given."`
+		BlockedReason *string `json:"blocked_reason,omitempty" minLength:"1" maxLength:"1000" doc:"Why it is blocked; only with the status blocked."`
+		WaitingFor    *string `json:"waiting_for,omitempty" enum:"customer,other" doc:"Whom it waits for; only with the status blocked, other by default."`
 	}
 }
 
@@ -261,10 +261,10 @@ func (h handlers) engineers(ctx context.Context, in *engineersInput) (*httpapi.P
 	}.Page(ctx, in.PageParams)
 }
 
-// cleaning is a text of a request on its way through package text.
+// cleaning is a text of a request that is to be cleaned by package text.
 type cleaning func() []errs.Field
 
-// clean cleans texts in place and gathers what is wrong with them into one error.
+// clean cleans texts in place and returns one error for all that are invalid.
 func clean(texts ...cleaning) error {
 	var fields []errs.Field
 	for _, c := range texts {

@@ -14,7 +14,7 @@ func registerNotifications(api *httpapi.API, h handlers) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}/notifications", ID: "list-ticket-notifications", Tag: "tickets", Allow: staff,
 		Summary: "A ticket's mails and their results, recipient by recipient",
-		Description: "First the mails that the notification service doesn't have yet, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). " +
+		Description: "First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). " +
 			"Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. " +
 			"503 when the notification service doesn't answer.",
 		Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
@@ -25,7 +25,7 @@ type notificationView struct {
 	ID          uuid.UUID                      `json:"id" format:"uuid" doc:"Of the notification at the notification service; of the outbox entry while pending or dead."`
 	Subject     string                         `json:"subject"`
 	Status      string                         `json:"status" enum:"pending,dead,queued,processing,completed,partially_failed,failed,canceled"`
-	LastError   *string                        `json:"last_error" doc:"Why the notification service doesn't have it; null when it does or wasn't asked yet."`
+	LastError   *string                        `json:"last_error" doc:"Why it is not posted to the notification service; null when it is posted or was not tried yet."`
 	CreatedAt   httpapi.Time                   `json:"created_at"`
 	CompletedAt httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient was settled; null until then."`
 	Recipients  []recipientView                `json:"recipients" nullable:"false" doc:"The first 100."`

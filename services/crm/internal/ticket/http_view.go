@@ -23,13 +23,13 @@ type ReporterView struct {
 // TicketView is a ticket in an answer.
 type TicketView struct {
 	ID            uuid.UUID                      `json:"id" format:"uuid"`
-	Number        int64                          `json:"number" doc:"For people to say: #42. Unique, not without gaps."`
+	Number        int64                          `json:"number" doc:"For people, as in #42. Unique, with gaps."`
 	Title         string                         `json:"title"`
 	Description   string                         `json:"description"`
 	Status        string                         `json:"status" enum:"open,in_progress,blocked,resolved,closed"`
 	Priority      string                         `json:"priority" enum:"low,normal,high,urgent"`
 	Reporter      ReporterView                   `json:"reporter"`
-	Assignee      httpapi.Nullable[PersonView]   `json:"assignee" doc:"null until an engineer is available"`
+	Assignee      httpapi.Nullable[PersonView]   `json:"assignee" doc:"null while no engineer is assigned"`
 	Resolution    *string                        `json:"resolution" nullable:"true"`
 	BlockedReason *string                        `json:"blocked_reason" nullable:"true" doc:"Why it is blocked, if it is and a reason was given."`
 	WaitingFor    *string                        `json:"waiting_for" nullable:"true" doc:"customer or other: whom a blocked ticket waits for; null unless it is blocked. A comment by the reporter takes one that waits for the customer back to in_progress."`
@@ -75,9 +75,9 @@ type commentView struct {
 	TicketID  uuid.UUID                      `json:"ticket_id" format:"uuid"`
 	Author    PersonView                     `json:"author"`
 	Body      string                         `json:"body" doc:"Empty when the comment was removed."`
-	Internal  bool                           `json:"internal" doc:"For engineers and admins alone."`
+	Internal  bool                           `json:"internal" doc:"For engineers and admins only."`
 	CreatedAt httpapi.Time                   `json:"created_at"`
-	RemovedAt httpapi.Nullable[httpapi.Time] `json:"removed_at" doc:"When an admin removed its text; null for a comment that is there."`
+	RemovedAt httpapi.Nullable[httpapi.Time] `json:"removed_at" doc:"When an admin removed its text; null unless it was removed."`
 }
 
 func viewComment(c Comment) commentView {
@@ -92,7 +92,7 @@ type EventView struct {
 	ID        uuid.UUID                    `json:"id" format:"uuid"`
 	TicketID  uuid.UUID                    `json:"ticket_id" format:"uuid"`
 	Kind      string                       `json:"kind" enum:"created,assigned,unassigned,accepted,declined,updated,status_changed,reopened,commented,comment_removed"`
-	Actor     httpapi.Nullable[PersonView] `json:"actor" doc:"null for what the system did itself"`
+	Actor     httpapi.Nullable[PersonView] `json:"actor" doc:"null for an automatic change"`
 	Changes   map[string]json.RawMessage   `json:"changes" doc:"Each field's value before (from) and after (to). Engineers and admins also read why: the rule and the candidates with their loads."`
 	CreatedAt httpapi.Time                 `json:"created_at"`
 }

@@ -11,7 +11,7 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// eventLines are the events of a ticket as a user reads them, a line each.
+// eventLines are the events of a ticket that a user may read, one line each.
 func (d *testEnv) eventLines(who crmtest.User, t crmtest.Ticket) []string {
 	d.Helper()
 	var lines []string
@@ -177,10 +177,10 @@ func TestRefusedStepNamesThePossibleOnes(t *testing.T) {
 		edit crmtest.Object
 		want string
 	}{
-		{customer, crmtest.Object{"status": "in_progress"}, "open; from here you can take it to: closed."},
-		{customer, crmtest.Object{"status": "resolved"}, "open; from here you can take it to: closed."},
-		{engineer, crmtest.Object{"status": "blocked"}, "open; from here you can take it to: in_progress."},
-		{admin, crmtest.Object{"status": "resolved", "resolution": "x"}, "open; from here you can take it to: in_progress, closed."},
+		{customer, crmtest.Object{"status": "in_progress"}, "open; you can change its status to: closed."},
+		{customer, crmtest.Object{"status": "resolved"}, "open; you can change its status to: closed."},
+		{engineer, crmtest.Object{"status": "blocked"}, "open; you can change its status to: in_progress."},
+		{admin, crmtest.Object{"status": "resolved", "resolution": "x"}, "open; you can change its status to: in_progress, closed."},
 	} {
 		p := d.Patch(c.who, ticket, c.edit).Refused(409, "invalid_transition")
 		if !strings.HasSuffix(p.Detail, c.want) {
@@ -189,7 +189,7 @@ func TestRefusedStepNamesThePossibleOnes(t *testing.T) {
 	}
 	d.Patch(customer, ticket, crmtest.Object{"status": "closed"}).Want(200)
 	p := d.Patch(engineer, ticket, crmtest.Object{"status": "in_progress"}).Refused(409, "invalid_transition")
-	if !strings.Contains(p.Detail, "you can't change its status now") {
+	if !strings.Contains(p.Detail, "you can't change its status") {
 		t.Error(p.Detail)
 	}
 }

@@ -9,19 +9,19 @@ import (
 	"fixdesk/services/crm/internal/identity"
 )
 
-// The names of the limits per account. Staff have none: a busy day is their work.
+// The names of the limits per customer; staff have none.
 const (
 	ticketsPerHour  = "tickets-account"
 	commentsPerHour = "comments-account"
 )
 
-// limit gives the viewer's limit of that name; ok is false for none.
+// limit returns the viewer's limit of that name; ok is false for none.
 func (s *Service) limit(v Viewer, name string) (_ identity.AccountLimit, ok bool) {
 	return identity.NewAccountLimit(name, s.perHour, time.Hour), s.perHour > 0 && !v.Staff()
 }
 
-// hitLimit counts one towards the viewer's limit, in the caller's transaction;
-// rate_limited where it is reached.
+// hitLimit counts one towards the viewer's limit, in the caller's transaction. The
+// error is rate_limited when the limit is reached.
 func (s *Service) hitLimit(ctx context.Context, q *crmdb.Queries, v Viewer, name string, now time.Time) error {
 	l, ok := s.limit(v, name)
 	if !ok {

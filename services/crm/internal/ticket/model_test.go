@@ -16,8 +16,8 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// model is what the tickets and engineers must look like, without a database:
-// who is next is worked out here by sorting.
+// model has the expected tickets and engineers. It finds the next engineer by
+// sorting, without a database.
 type model struct {
 	engineers map[uuid.UUID]*modelEngineer
 	tickets   []*modelTicket
@@ -100,8 +100,8 @@ func (m *model) handOver(id uuid.UUID) {
 	}
 }
 
-// step moves the status as the contract says, if it may; it gives the status of
-// the answer.
+// step changes the status if the contract allows it, and returns the status code
+// of the answer.
 func (m *model) step(t *modelTicket, who crmtest.User, to string) int {
 	s := situation{role: who.Role, reporter: who.ID == t.reporter.ID, assignee: who.ID == t.assignee, from: Status(t.status)}
 	switch {
@@ -178,7 +178,7 @@ func (m *model) assign(t *modelTicket, to uuid.UUID) int {
 	return 200
 }
 
-// experiment is the service and the model side by side.
+// experiment runs the same steps on the service and the model.
 type experiment struct {
 	*testEnv
 	model
@@ -278,7 +278,7 @@ func (x *experiment) changeEngineer(e crmtest.User) string {
 	return fmt.Sprintf("available=%v, hands over %v", available, handsOver)
 }
 
-// compare reads everything back and wants what the model has.
+// compare fails the test when the stored tickets and loads differ from the model.
 func (x *experiment) compare() {
 	x.Helper()
 	for _, t := range x.tickets {

@@ -17,20 +17,20 @@ import (
 )
 
 // Mail is one notification about a ticket and its result. Status is
-// outbox.StatePending or outbox.StateDead while the notification service doesn't
-// have it, else one of notifyapi.Status.
+// outbox.StatePending or outbox.StateDead until it is posted to the notification
+// service, then one of notifyapi.Status.
 type Mail struct {
 	ID          uuid.UUID // of the outbox entry, then of the notification
 	Subject     string
 	Status      string
-	LastError   *string // why the notification service doesn't have it
+	LastError   *string // why it is not posted
 	CreatedAt   time.Time
 	CompletedAt *time.Time
 	Recipients  []notifyapi.Recipient // the first 100; the service has the rest
 }
 
-// MailMark is where a page of mails begins: after an outbox entry, or at a cursor
-// of the notification service.
+// MailMark is the beginning of a page of mails: after an outbox entry, or at a
+// cursor of the notification service.
 type MailMark struct {
 	Entry  uuid.UUID `json:"e"`
 	Cursor string    `json:"c"`
@@ -38,10 +38,10 @@ type MailMark struct {
 
 const mailsTimeout = 8 * time.Second
 
-// Mails lists a ticket's mails with their results: first those that the
-// notification service doesn't have yet, oldest first, then those that it has,
-// newest first. A mail that is posted at this moment may be listed twice. When the
-// service doesn't answer, the error is errs.Unavailable.
+// Mails lists a ticket's mails with their results: first those that are not yet
+// posted to the notification service, oldest first, then the posted ones, newest
+// first. A mail that is posted meanwhile may be listed twice. The error is
+// errs.Unavailable when the service doesn't answer.
 func (s *Service) Mails(ctx context.Context, v Viewer, id uuid.UUID, limit int, from *MailMark) ([]Mail, *MailMark, error) {
 	if _, err := s.Get(ctx, v, id); err != nil {
 		return nil, nil, err
@@ -66,7 +66,7 @@ func (s *Service) Mails(ctx context.Context, v Viewer, id uuid.UUID, limit int, 
 	return append(mails, posted...), &MailMark{Entry: uuid.Max, Cursor: cursor}, nil
 }
 
-// unpostedMails returns the mails whose outbox entry came after another; ids are
+// unpostedMails returns the mails whose outbox entry is newer than after; ids are
 // UUIDv7 and sort by age.
 func (s *Service) unpostedMails(ctx context.Context, id, after uuid.UUID) ([]Mail, error) {
 	entries, err := outbox.Pending(ctx, crmdb.New(s.pool), id)
@@ -106,14 +106,14 @@ func (s *Service) postedMails(ctx context.Context, id uuid.UUID, limit int, curs
 	return mails, page.NextCursor, nil
 }
 
-// mailsUnavailable is the error of a list that the notification service did not
-// answer. A list without its mails would be wrong.
+// mailsUnavailable is the error for a list when the notification service did not
+// answer, since the list would be incomplete.
 func mailsUnavailable(err error) error {
 	var answer *notifyapi.Error
 	wait := 5 * time.Second
 	if errors.As(err, &answer) {
 		if answer.Status == http.StatusBadRequest && answer.Code == errs.CodeInvalidCursor {
-			return errs.New(errs.BadRequest, errs.CodeInvalidCursor, "The cursor is not one of this list's.")
+			return errs.New(errs.BadRequest, errs.CodeInvalidCursor, "The cursor does not belong to this list.")
 		}
 		wait = max(wait, answer.RetryAfter)
 	}

@@ -19,8 +19,8 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// notificationService answers as the real one: it lists by reference, in pages,
-// without content, and with recipients when they are asked for.
+// notificationService answers like the real one: it lists by reference, in pages,
+// without content, and with recipients on request.
 type notificationService struct {
 	*httptest.Server
 	mails []notifyapi.Notification // newest first

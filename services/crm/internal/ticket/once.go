@@ -17,7 +17,7 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// KeyLifetime is how long an Idempotency-Key is remembered.
+// KeyLifetime is how long an Idempotency-Key is stored.
 const KeyLifetime = 24 * time.Hour
 
 // Once makes a request take effect a single time for a caller and key
@@ -29,8 +29,7 @@ type Once struct {
 	Hash [sha256.Size]byte
 }
 
-// NewOnce binds the key to what is asked: the operation and its input. It is
-// nil without a key.
+// NewOnce binds the key to the operation and its input. It is nil without a key.
 func NewOnce(key, operation string, input any) (*Once, error) {
 	if key == "" {
 		return nil, nil
@@ -49,9 +48,9 @@ const (
 	lockNotAvailable = "55P03"
 )
 
-// spent reports whether err says that the key has been used, or that the wait
-// for another use of the same key timed out. PostgreSQL names the index in the
-// context of such a timeout; a timeout on any other lock has another context.
+// spent reports whether err means that the key has been used, or that the wait
+// for a concurrent use of it timed out. PostgreSQL names the index in the context
+// of such a timeout; the timeout of any other lock has another context.
 func (o *Once) spent(err error) bool {
 	if errs.As(err) != nil {
 		return false
@@ -61,9 +60,9 @@ func (o *Once) spent(err error) bool {
 		errors.As(err, &pgErr) && pgErr.Code == lockNotAvailable && strings.Contains(pgErr.Where, `"`+keysIndex+`"`)
 }
 
-// firstAnswer finds what the first use of the key was answered. It waits for a
-// twin under way as long as the lock timeout of its own insertion, whose error
-// is cause.
+// firstAnswer returns the stored answer to the first use of the key. cause is the
+// error of the caller's insertion, which has waited for a concurrent use up to the
+// lock timeout.
 func (s *Service) firstAnswer(ctx context.Context, v Viewer, once *Once, cause error) (crmdb.IdempotencyGetRow, error) {
 	q := crmdb.New(s.pool)
 	row, err := q.IdempotencyGet(ctx, crmdb.IdempotencyGetParams{UserID: v.ID, Key: once.Key})

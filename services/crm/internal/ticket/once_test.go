@@ -12,7 +12,7 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// concurrently runs n functions that start at once and returns what they answered.
+// concurrently runs n functions that start together and returns their results.
 func concurrently[T any](n int, fn func(i int) T) []T {
 	results, start := make([]T, n), make(chan struct{})
 	var all sync.WaitGroup
@@ -212,7 +212,7 @@ func TestTimeoutOfAnotherLockIsUnavailable(t *testing.T) {
 	}
 }
 
-// tolerant lets answers of 5xx pass.
+// tolerant accepts answers of 5xx.
 type tolerant struct{ testing.TB }
 
 func (t *tolerant) Errorf(string, ...any) {}

@@ -17,7 +17,7 @@ func wantTally(t *testing.T, what string, answers []crmtest.Response, want map[s
 func TestFiftyConcurrentAcceptsHaveOneWinner(t *testing.T) {
 	d := newTestEnv(t)
 	customer := d.User("customer")
-	ticket := d.Raise(customer, "Printer", "It smokes") // nobody has it
+	ticket := d.Raise(customer, "Printer", "It smokes") // unassigned
 	d.Exec(`update tickets set waiting_since = null`)
 	engineers := make([]crmtest.User, 50)
 	for i := range engineers {

@@ -30,20 +30,20 @@ type Service struct {
 	perHour      int
 }
 
-// Config is what the service is made of.
+// Config has the dependencies and settings of the service.
 type Config struct {
 	Pool *pgxpool.Pool
-	// Mails is asked what became of a ticket's mails.
+	// Mails has the results of a ticket's mails.
 	Mails *notifyapi.Client
 	Now   func() time.Time
-	// Changed is called after each commit, which may have left events and notices
-	// to be published. It must not block.
+	// Changed is called after each commit, which may have written events and
+	// notices to be published. It must not block.
 	Changed func()
 	// ReopenWithin is how long after its closing a comment of the reporter
 	// reopens a ticket.
 	ReopenWithin time.Duration
-	// PerHour is how many tickets a customer raises, and how many comments a
-	// customer writes, in any hour; 0 is no limit. Staff have none.
+	// PerHour is how many tickets a customer may create, and how many comments they
+	// may write, in any hour; 0 is no limit. Staff have none.
 	PerHour int
 }
 
@@ -52,8 +52,8 @@ func NewService(c Config) *Service {
 	return &Service{pool: c.Pool, mails: c.Mails, now: c.Now, changed: c.Changed, reopenWithin: c.ReopenWithin, perHour: c.PerHour}
 }
 
-// Find gives the id of the ticket with this number, for callers who may not see
-// it too: what they do with the id decides that.
+// Find returns the id of the ticket with this number. It does not check whether
+// the caller may see the ticket; the use of the id does.
 func (s *Service) Find(ctx context.Context, number int64) (uuid.UUID, error) {
 	id, err := crmdb.New(s.pool).TicketFind(ctx, number)
 	if err != nil {
@@ -62,7 +62,8 @@ func (s *Service) Find(ctx context.Context, number int64) (uuid.UUID, error) {
 	return id, nil
 }
 
-// Get returns a ticket that the viewer may see; errs.Missing for any other.
+// Get returns a ticket that the viewer may see; the error is errs.Missing for any
+// other.
 func (s *Service) Get(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, error) {
 	t, err := read(ctx, crmdb.New(s.pool), id)
 	if err != nil {
@@ -74,8 +75,8 @@ func (s *Service) Get(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, erro
 	return t, nil
 }
 
-// change runs fn in a transaction on the ticket, whose row it has locked, and
-// calls Changed after the commit. A lost race runs the whole again. now is the
+// change locks the ticket's row, runs fn in the same transaction, and calls
+// Changed after the commit. It repeats all of that as pg.Retry does. now is the
 // time of the change (see assignment.TimeOfChange).
 func (s *Service) change(ctx context.Context, v Viewer, id uuid.UUID, fn func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error)) (Ticket, error) {
 	var after Ticket
@@ -118,8 +119,8 @@ func (v Viewer) person() *notice.Person {
 	return &notice.Person{ID: v.ID, Name: v.Name, Email: v.Email}
 }
 
-// refused puts a refusal into words. The steps that are possible are named, so
-// that the client needn't guess.
+// refused returns the error for a refusal. For a forbidden step it names the
+// possible ones.
 func refused(r Refusal, t Ticket, p Party) error {
 	switch r {
 	case NotYours:
@@ -132,19 +133,19 @@ func refused(r Refusal, t Ticket, p Party) error {
 	case NoSuchStep:
 		return errs.New(errs.Conflict, errs.CodeInvalidTransition, stepsInWords(t.Status, possible(t.Status, p)))
 	case NeedsAssignee:
-		return errs.New(errs.Conflict, errs.CodeInvalidTransition, "Nobody works on this ticket yet: assign it to an engineer first.")
+		return errs.New(errs.Conflict, errs.CodeInvalidTransition, "This ticket has no assignee. Assign it to an engineer first.")
 	case AssigneeGone:
-		return errs.New(errs.Conflict, errs.CodeInvalidTransition, "Its engineer can't work on tickets any more. Take it to open, and it is assigned to another.")
+		return errs.New(errs.Conflict, errs.CodeInvalidTransition, "The assignee is no longer an engineer. Change the status to open, so that the ticket is assigned to another one.")
 	case NeedsResolution:
-		return errs.Validation(errs.Field{Location: "body.resolution", Message: "is needed to resolve a ticket: say what fixed it"})
+		return errs.Validation(errs.Field{Location: "body.resolution", Message: "is required to resolve a ticket"})
 	case NoResolutionNow:
-		return errs.Validation(errs.Field{Location: "body.resolution", Message: "goes with the status resolved"})
+		return errs.Validation(errs.Field{Location: "body.resolution", Message: "is allowed only with the status resolved"})
 	case Accepted:
-		return errs.New(errs.Conflict, errs.CodeAlreadyAccepted, "An engineer has accepted this ticket already.")
+		return errs.New(errs.Conflict, errs.CodeAlreadyAccepted, "An engineer has already accepted this ticket.")
 	case NotBlocked:
 		return errs.Validation(errs.Field{Location: "body.status", Message: "must be blocked for a blocked_reason or waiting_for"})
 	case ClosedTooLong:
-		return errs.New(errs.Conflict, errs.CodeConflict, "This ticket was closed too long ago to be reopened by a comment. Raise a new one.")
+		return errs.New(errs.Conflict, errs.CodeConflict, "A comment no longer reopens this ticket, since it was closed long ago. Create a new ticket.")
 	case Allowed:
 	}
 	return nil
@@ -152,11 +153,11 @@ func refused(r Refusal, t Ticket, p Party) error {
 
 func stepsInWords(from Status, to []Status) string {
 	if len(to) == 0 {
-		return "This ticket is " + string(from) + ": you can't change its status now."
+		return "This ticket is " + string(from) + ": you can't change its status."
 	}
 	names := make([]string, len(to))
 	for i, s := range to {
 		names[i] = string(s)
 	}
-	return "This ticket is " + string(from) + "; from here you can take it to: " + strings.Join(names, ", ") + "."
+	return "This ticket is " + string(from) + "; you can change its status to: " + strings.Join(names, ", ") + "."
 }

@@ -45,7 +45,7 @@ func FromRow(r crmdb.TicketGetRow) Ticket {
 	if r.AssigneeID != nil {
 		t.Assignee = &Person{ID: *r.AssigneeID, Name: r.AssigneeName}
 	}
-	if t.Status == Blocked { // an older release left the two as they were
+	if t.Status == Blocked { // an older release does not clear the two
 		other := WaitsForOther
 		t.BlockedReason, t.WaitingFor = r.BlockedReason, &other
 		if r.WaitingFor != nil {
@@ -55,7 +55,7 @@ func FromRow(r crmdb.TicketGetRow) Ticket {
 	return t
 }
 
-// read gives the ticket as it is in the transaction.
+// read returns the ticket as it is in the transaction.
 func read(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (Ticket, error) {
 	row, err := q.TicketGet(ctx, id)
 	if err != nil {
@@ -64,7 +64,7 @@ func read(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (Ticket, error) {
 	return FromRow(row), nil
 }
 
-// save writes what an edit can change. version is the one that was read.
+// save writes the fields that an edit can change. version is the one that was read.
 func save(ctx context.Context, q *crmdb.Queries, version int, t Ticket) error {
 	n, err := q.TicketUpdate(ctx, crmdb.TicketUpdateParams{
 		ID: t.ID, Version: int32(version), //nolint:gosec // a version is far below 2^31
@@ -81,12 +81,12 @@ func save(ctx context.Context, q *crmdb.Queries, version int, t Ticket) error {
 		return fmt.Errorf("update ticket: %w", err)
 	}
 	if n != 1 {
-		return errs.New(errs.Conflict, errs.CodeConflict, "The ticket was changed at the same moment. Read it again.")
+		return errs.New(errs.Conflict, errs.CodeConflict, "Another request changed the ticket at the same time. Read it again.")
 	}
 	return nil
 }
 
-// saveSearch writes the words by which a ticket is found, when its texts changed.
+// saveSearch writes the search words of a ticket whose texts changed.
 func saveSearch(ctx context.Context, q *crmdb.Queries, before, after Ticket) error {
 	if before.Title == after.Title && before.Description == after.Description {
 		return nil
@@ -99,7 +99,7 @@ func saveSearch(ctx context.Context, q *crmdb.Queries, before, after Ticket) err
 	return nil
 }
 
-// addEvent records what happened; changes becomes the event's JSON object.
+// addEvent writes an event; changes becomes its JSON object.
 func addEvent(ctx context.Context, q *crmdb.Queries, t uuid.UUID, kind string, actor uuid.UUID, internal bool, changes map[string]any, now time.Time) error {
 	data, err := json.Marshal(changes)
 	if err != nil {

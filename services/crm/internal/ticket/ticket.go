@@ -1,7 +1,6 @@
-// Package ticket owns the life of a ticket: who may do what to it, the steps
-// between its statuses, comments and events. Package assignment decides who gets
-// it, package notice words the mails; it must not write to users or engineers
-// itself.
+// Package ticket owns tickets: the permissions, the steps between statuses,
+// comments and events. Package assignment chooses the engineer, package notice
+// makes the mails. It must not write to users or engineers itself.
 package ticket
 
 import (
@@ -24,7 +23,7 @@ const (
 )
 
 // Active reports whether a ticket in this status counts as an engineer's load.
-// The SQL function ticket_is_active says the same.
+// The SQL function ticket_is_active has the same list.
 func (s Status) Active() bool { return slices.Contains(ActiveStatuses, s) }
 
 // ActiveStatuses are the statuses of tickets that still need work. Don't modify.
@@ -82,18 +81,18 @@ type Ticket struct {
 	ClosedAt   *time.Time
 }
 
-// Party is the relation of a person to a ticket; one person can have several.
+// Party is a set of relations of a person to a ticket.
 type Party uint8
 
-// The parties. A customer sees the tickets they reported, staff (engineers and
-// admins) see all; who is none of reporter, assignee or admin changes nothing.
+// The parties. Customers see the tickets they reported, staff (engineers and
+// admins) see all. Only reporter, assignee and admins change a ticket.
 const (
 	AsReporter Party = 1 << iota
 	AsAssignee
 	AsAdmin
 )
 
-// Viewer is who asks.
+// Viewer is the user who makes a request.
 type Viewer struct {
 	ID    uuid.UUID
 	Name  string
@@ -108,7 +107,7 @@ func (v Viewer) Staff() bool { return v.Role == "engineer" || v.Role == "admin" 
 // CanSee reports whether the viewer may see the ticket at all.
 func (v Viewer) CanSee(t Ticket) bool { return v.Staff() || t.Reporter.ID == v.ID }
 
-// partyOf gives what the viewer is to the ticket.
+// partyOf returns the viewer's relations to the ticket.
 func partyOf(v Viewer, t Ticket) Party {
 	var p Party
 	if t.Reporter.ID == v.ID {
@@ -123,8 +122,8 @@ func partyOf(v Viewer, t Ticket) Party {
 	return p
 }
 
-// steps is the whole life of a ticket: from each status, where a party may take
-// it. An admin may take every step of the others.
+// steps has all steps between statuses: from each status, the ones to which a
+// party may take a ticket. An admin may take every step of the others.
 var steps = map[Status]map[Status]Party{
 	Open:       {InProgress: AsAssignee, Closed: AsReporter},
 	InProgress: {Blocked: AsAssignee, Resolved: AsAssignee, Closed: AsReporter},
@@ -148,7 +147,7 @@ func possible(from Status, p Party) []Status {
 	return to
 }
 
-// Edit is a requested change; nil leaves a field as it is.
+// Edit is a requested change; nil keeps a field.
 type Edit struct {
 	Title       *string
 	Description *string
@@ -170,13 +169,13 @@ const (
 	FieldNotYours           // a field that this party may not change
 	NotActive               // the reporter edits only an active ticket
 	NoSuchStep              // the status can't be reached from here by this party
-	NeedsAssignee           // nobody would be working on it
+	NeedsAssignee           // it would be in progress without an assignee
 	NeedsResolution         // resolved without saying how
 	NoResolutionNow         // a resolution on a ticket that isn't resolved
 	Accepted                // an engineer accepted it before
-	AssigneeGone            // its assignee can't act on tickets any more
+	AssigneeGone            // its assignee is no longer an engineer
 	NotBlocked              // a blocked_reason or waiting_for on a ticket that isn't blocked
-	ClosedTooLong           // a comment would reopen it, but it was closed too long ago
+	ClosedTooLong           // a comment no longer reopens it
 )
 
 // check decides whether the party may make the edit.
@@ -192,7 +191,7 @@ func (e Edit) check(t Ticket, p Party) Refusal {
 		return NotActive
 	}
 	to := t.Status
-	if e.Status != nil && *e.Status != to { // the status that it has already is no step
+	if e.Status != nil && *e.Status != to { // the present status is no step
 		to = *e.Status
 		if r := e.checkStep(t, to, p); r != Allowed {
 			return r
@@ -208,7 +207,8 @@ func (e Edit) check(t Ticket, p Party) Refusal {
 }
 
 // needsWorker reports whether the edit has a field that the reporter may not
-// change: the priority of a ticket that was accepted, and what its work is about.
+// change: the priority of an accepted ticket, the resolution, the blocked reason
+// and whom it waits for.
 func (e Edit) needsWorker(t Ticket) bool {
 	return e.Priority != nil && t.Status != Open || e.Resolution != nil || e.BlockedReason != nil || e.WaitingFor != nil
 }
@@ -226,8 +226,8 @@ func (e Edit) checkStep(t Ticket, to Status, p Party) Refusal {
 	return Allowed
 }
 
-// apply gives the ticket as it is after an allowed edit. Version and UpdatedAt
-// move only when something changed.
+// apply returns the ticket after an allowed edit. Version and UpdatedAt change only
+// when another field does.
 func (e Edit) apply(t Ticket, now time.Time) Ticket {
 	after := t
 	if e.Title != nil {
@@ -258,8 +258,8 @@ func (e Edit) apply(t Ticket, now time.Time) Ticket {
 	return after
 }
 
-// step moves the status with the fields that belong to it. A step back to an
-// active status clears how and when the ticket was resolved and closed.
+// step changes the status and the fields that depend on it. A step back to an
+// active status clears the resolution and the times of resolving and closing.
 func (t Ticket) step(to Status, now time.Time) Ticket {
 	t.BlockedReason, t.WaitingFor = nil, nil
 	switch to {
@@ -282,10 +282,9 @@ func (t Ticket) step(to Status, now time.Time) Ticket {
 	return t
 }
 
-// afterCommentOfReporter gives the status that a ticket has after a public
-// comment by its reporter: one that waits for the customer is in progress again,
-// one that is done is open again, unless it has been closed for longer than
-// reopenWithin.
+// afterCommentOfReporter returns the status of a ticket after a public comment by
+// its reporter: one that waits for the customer is in progress again, one that is
+// done is open again, unless it has been closed for longer than reopenWithin.
 func (t Ticket) afterCommentOfReporter(now time.Time, reopenWithin time.Duration) (Status, Refusal) {
 	switch {
 	case t.Status == Blocked && t.WaitingFor != nil && *t.WaitingFor == WaitsForCustomer:
@@ -311,8 +310,8 @@ func (t Ticket) checkAccept(engineer uuid.UUID) Refusal {
 	return Allowed
 }
 
-// checkDecline decides whether an engineer may decline the ticket: they may as
-// long as they have it and it is active.
+// checkDecline decides whether an engineer may decline the ticket: it must be
+// active and assigned to them.
 func (t Ticket) checkDecline(engineer uuid.UUID) Refusal {
 	switch {
 	case t.Assignee == nil || t.Assignee.ID != engineer:
@@ -323,7 +322,7 @@ func (t Ticket) checkDecline(engineer uuid.UUID) Refusal {
 	return Allowed
 }
 
-// Change is one field before and after, as an event and a mail report it.
+// Change is the value of a field before and after, for events and mails.
 type Change struct {
 	Field    string
 	From, To *string
@@ -351,7 +350,7 @@ func diff(before, after Ticket) []Change {
 // reopens reports whether an edit took a ticket back from done to open.
 func reopens(before, after Ticket) bool { return !before.Status.Active() && after.Status == Open }
 
-// eventKind names what happened between two states of a ticket.
+// eventKind is the kind of event for the change between two states of a ticket.
 func eventKind(before, after Ticket) string {
 	switch {
 	case before.Status == after.Status:
@@ -364,7 +363,7 @@ func eventKind(before, after Ticket) string {
 	return EventStatusChanged
 }
 
-// The kinds of event in a ticket's life, besides assigned and unassigned.
+// The kinds of event, besides those of package assignment.
 const (
 	EventCreated       = "created"
 	EventAccepted      = "accepted"

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The contract's list "Who may move a ticket", word by word.
+// The contract's list of who may take a ticket to another status.
 var (
 	reporterSteps = []string{
 		"open>closed", "in_progress>closed", "blocked>closed", "resolved>closed",
@@ -28,7 +28,7 @@ var (
 	moment  = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 )
 
-// situation is a role, what the viewer owns of a ticket, and its status.
+// situation is a viewer's role and relations to a ticket, and its status.
 type situation struct {
 	role               string
 	reporter, assignee bool
@@ -62,7 +62,7 @@ func (s situation) ticket() Ticket {
 	return t
 }
 
-// works reports whether the viewer counts as assignee: an engineer who has it.
+// works reports whether the viewer is the assignee and an engineer.
 func (s situation) works() bool { return s.assignee && s.role == "engineer" }
 
 func (s situation) may(to Status) bool {
@@ -102,7 +102,7 @@ func TestEachPartyTakesExactlyTheStepsOfTheContract(t *testing.T) {
 			} else {
 				refused++
 			}
-			if to == s.from { // no step at all
+			if to == s.from { // no step
 				expect = Allowed
 			}
 			if !s.reporter && !s.works() && s.role != "admin" {

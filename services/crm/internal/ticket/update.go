@@ -19,8 +19,8 @@ import (
 
 // Update edits a ticket. matches decides, from the ticket's version, whether
 // the caller's If-Match holds (RFC 9110 section 13.1.1). An edit that changes
-// nothing writes nothing. Errors: not_found, forbidden, version_mismatch,
-// invalid_transition, conflict, validation_failed.
+// nothing writes nothing. The errors are not_found, forbidden, version_mismatch,
+// invalid_transition, conflict and validation_failed.
 func (s *Service) Update(ctx context.Context, v Viewer, id uuid.UUID, e Edit, matches func(version int) bool) (Ticket, error) {
 	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
 		p := partyOf(v, before)
@@ -75,10 +75,10 @@ func write(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket
 	return offerReopened(ctx, q, v, before, after, after.UpdatedAt)
 }
 
-// withoutEngineer reports whether a ticket about to be reopened needs a new
-// engineer, and removes an assignee who is no engineer any more. One who still is
-// gets locked until the ticket counts for them; no lock is kept on one who isn't,
-// since the offer that follows locks engineers in their own order.
+// withoutEngineer reports whether a ticket that is to be reopened needs a new
+// engineer, and removes an assignee who is no longer one. It locks an assignee who
+// is still an engineer until the ticket counts for them. It keeps no lock on one
+// who is not, since the following offer locks engineers in the order of their ids.
 func withoutEngineer(ctx context.Context, q *crmdb.Queries, t Ticket) (bool, error) {
 	if t.Assignee == nil {
 		return true, nil
@@ -123,8 +123,8 @@ func move(t Ticket, v Viewer, cause assignment.Cause, reason string, now time.Ti
 	}
 }
 
-// notifyOfChange writes to reporter and assignee, each once, never to the actor
-// nor to the engineer who is notified of the assignment by the same change.
+// notifyOfChange notifies reporter and assignee, each once, except the actor and
+// the engineer whom the same change notifies of an assignment.
 func notifyOfChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, changes []Change, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person, now time.Time) error {
 	reported := make([]notice.Change, len(changes))
 	for i, c := range changes {

@@ -35,7 +35,7 @@ func writeCSV(w *csv.Writer, t ticket.Ticket) error {
 	return w.Write(row)
 }
 
-// harmless keeps a spreadsheet from taking a cell for a formula (OWASP, CSV
+// harmless prevents that a spreadsheet reads a cell as a formula (OWASP, CSV
 // Injection).
 func harmless(cell string) string {
 	if first, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {

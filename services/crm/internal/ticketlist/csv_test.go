@@ -14,8 +14,8 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// export asks a listening server for a list as CSV: a stream needs a real
-// connection.
+// export requests a list as CSV from a listening server, since a stream needs a
+// real connection.
 func (d *testEnv) export(ctx context.Context, server *httptest.Server, who crmtest.User, query string) *http.Response {
 	d.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/tickets/export?"+query, nil)

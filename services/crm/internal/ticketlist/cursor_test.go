@@ -67,7 +67,7 @@ func TestForgedCursorIsRefusedBeforeTheDatabase(t *testing.T) {
 	}
 }
 
-// first gives a cursor of the plain list.
+// first returns a cursor of the unfiltered list.
 func first(d *testEnv, who crmtest.User) string {
 	d.Helper()
 	d.Raise(who, "Another", "x")

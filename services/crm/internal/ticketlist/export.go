@@ -9,8 +9,8 @@ import (
 
 const (
 	exportPage = 500
-	// exportOverlap is by how much the clocks of replicas and the time that a
-	// transaction takes may let a change seem older than the export.
+	// exportOverlap is how much older than the export a concurrent change may be
+	// dated, because of the clocks of replicas and the duration of a transaction.
 	exportOverlap = time.Minute
 )
 
@@ -18,8 +18,9 @@ const (
 // them in pages so that neither memory nor a transaction grows with the list.
 // check runs before each page and ends the export with its error.
 //
-// A ticket that changes meanwhile can move in an order by update or priority: it
-// comes once, where it is met first, and after all others if it moved past them.
+// A ticket that changes during the export can move in an order by update or
+// priority. It is exported once, at the first place where it is read, and after
+// all others if it moved to the part that was already read.
 func (s *Service) Export(ctx context.Context, v ticket.Viewer, f Filter, by Sort, check func(context.Context) error, fn func(ticket.Ticket) error) error {
 	seen := numberSet{}
 	once := func(t ticket.Ticket) error {
@@ -60,7 +61,7 @@ func (s *Service) each(ctx context.Context, v ticket.Viewer, f Filter, by Sort, 
 	}
 }
 
-// numberSet is a set of ticket numbers, a bit for each.
+// numberSet is a set of ticket numbers, with one bit for each.
 type numberSet map[int64]uint64
 
 // add reports whether the number is new.

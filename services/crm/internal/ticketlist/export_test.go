@@ -52,7 +52,7 @@ func TestExportListsEachTicketOnceWhileTicketsChange(t *testing.T) {
 		if by.Key != ByUpdated {
 			continue
 		}
-		// The control reads page after page and nothing more.
+		// The control reads page after page without the overlap.
 		d.Exec(`update tickets set updated_at = created_at + number * interval '1 second'`)
 		n, once = 0, 0
 		seen = map[int64]int{}

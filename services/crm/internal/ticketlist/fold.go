@@ -16,14 +16,14 @@ import (
 
 const (
 	foldInterval = time.Minute
-	foldGap      = 50 * time.Millisecond // between two batches, for the others
+	foldGap      = 50 * time.Millisecond // between two batches, so that requests are not delayed
 	foldTimeout  = 30 * time.Second
 	foldBatch    = 200
 )
 
-// FoldLoop makes the search words of tickets and comments again that were made by
-// older rules than text.Words: those of before, and those that a binary of the
-// release before writes while it still serves.
+// FoldLoop updates search words of tickets and comments that were made by older
+// rules than text.Words: those of earlier releases, including words that an older
+// binary writes while it still serves.
 func (s *Service) FoldLoop(log *slog.Logger, metrics *background.Metrics) *background.Loop {
 	return background.New(background.Config{
 		Name: "search folding", Interval: foldInterval, Jitter: foldInterval / 10, MinInterval: foldGap, Timeout: foldTimeout,
@@ -31,8 +31,8 @@ func (s *Service) FoldLoop(log *slog.Logger, metrics *background.Metrics) *backg
 	})
 }
 
-// foldOnce makes the words of one batch of each, and reports whether more may be
-// left.
+// foldOnce updates one batch of tickets and one of comments, and reports whether
+// more may remain.
 func (s *Service) foldOnce(ctx context.Context) (again bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		q := crmdb.New(tx)

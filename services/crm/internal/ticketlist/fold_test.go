@@ -50,7 +50,7 @@ func TestWordsOfOlderRulesAreFoldedInTheBackground(t *testing.T) {
 	raised := d.Raise(customer, "Straße", "Umleitung")
 	d.Call(customer, "POST", raised.Path("/comments"), crmtest.Object{"body": "Café"}).Want(201)
 	d.Raise(customer, "Lamp", "It flickers")
-	// As the first release wrote them.
+	// The words are those of the first release.
 	d.Exec(`update ticket_search set search = to_tsvector('simple', 'straße umleitung'), folding = 0 where ticket_id = $1`, raised.ID)
 	d.Exec(`update ticket_comments set search = to_tsvector('simple', 'café'), folding = 0`)
 	if got := append(d.find(customer, "strasse"), d.find(customer, "cafe")...); len(got) != 0 {
@@ -92,7 +92,7 @@ func TestTicketsWrittenByThePreviousReleaseAreFound(t *testing.T) {
 	}
 }
 
-// before gives the migrations whose numbers are lower.
+// before returns the migrations whose numbers are lower.
 func before(t *testing.T, number string) fs.FS {
 	t.Helper()
 	const dir = "crm/migrations/"

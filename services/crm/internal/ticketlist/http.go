@@ -23,7 +23,7 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles,
 		Summary:     "List and search tickets",
-		Description: "Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export gives the whole filtered list as CSV.",
+		Description: "Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.",
 		Errors:      []string{errs.CodeInvalidCursor},
 	}, h.list)
 	httpapi.RegisterStream(api, httpapi.Operation{
@@ -35,7 +35,7 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: ticket.AllRoles,
 		Summary:     "Totals of a filtered list, by status, priority and assignee",
-		Description: "Of a search the newest 1,000 matches are counted; complete says whether that is all.",
+		Description: "For a search the newest 1,000 matches are counted; complete is false when there are more.",
 	}, h.counts)
 }
 
@@ -59,7 +59,7 @@ type FilterParams struct {
 // reads the fields of an embedded struct only then.
 type OrderParams struct {
 	FilterParams
-	Sort string `query:"sort" enum:"created_at,-created_at,updated_at,-updated_at,priority,-priority,relevance" default:"-created_at" doc:"- for descending. relevance goes with q: the best match first."`
+	Sort string `query:"sort" enum:"created_at,-created_at,updated_at,-updated_at,priority,-priority,relevance" default:"-created_at" doc:"- for descending. relevance needs q: the best match first."`
 }
 
 type listInput struct {
@@ -93,7 +93,7 @@ func (p FilterParams) filter(v ticket.Viewer) (Filter, error) {
 	return f, nil
 }
 
-// who reads an id or me; nil for neither.
+// who reads a user: an id or me; nil for neither.
 func who(s string, v ticket.Viewer) *uuid.UUID {
 	if s == "me" {
 		return &v.ID
@@ -124,7 +124,7 @@ func distinct[T ~string](values []string) []T {
 func (in OrderParams) sort() (Sort, error) {
 	if in.Sort == string(ByRelevance) {
 		if strings.TrimSpace(in.Q) == "" {
-			return Sort{}, errs.Validation(errs.Field{Location: "query.sort", Message: "relevance goes with q"})
+			return Sort{}, errs.Validation(errs.Field{Location: "query.sort", Message: "relevance needs q"})
 		}
 		return Sort{Key: ByRelevance, Descending: true}, nil
 	}
@@ -132,7 +132,7 @@ func (in OrderParams) sort() (Sort, error) {
 	return Sort{Key: SortKey(key), Descending: descending}, nil
 }
 
-// wanted is which tickets are asked for, in which order.
+// wanted is the filter and order of a request.
 func (in OrderParams) wanted(v ticket.Viewer) (Filter, Sort, error) {
 	f, err := in.filter(v)
 	if err != nil {
@@ -142,7 +142,7 @@ func (in OrderParams) wanted(v ticket.Viewer) (Filter, Sort, error) {
 	return f, by, err
 }
 
-// scope is what a cursor is bound to: all that chooses and orders the rows.
+// scope is what a cursor is bound to: the filters, the order and the reader.
 func (in OrderParams) scope(v ticket.Viewer) any {
 	return []any{"tickets", v.ID, v.Role, in.Sort, in.FilterParams}
 }
@@ -161,7 +161,7 @@ func (h handlers) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[
 	}.Page(ctx, in.PageParams)
 }
 
-// exportStall is how long a client may take to read what was sent of an export.
+// exportStall is how long a client may take to read one write of an export.
 const exportStall = 30 * time.Second
 
 func (h handlers) export(ctx context.Context, in *exportInput) (httpapi.Stream, error) {

@@ -87,7 +87,7 @@ func TestNoRouteShowsACustomerWhatIsForStaff(t *testing.T) {
 		t.Errorf("only %d mails to customers: the test sees too little", mails)
 	}
 
-	// The control: staff reads it all through the same paths.
+	// The control: staff can read all of it by the same paths.
 	for _, path := range []string{raised.Path("/comments"), raised.Path("/events?limit=100")} {
 		if !strings.Contains(string(d.Call(admin, "GET", path, nil).Want(200).Body), canary) {
 			t.Errorf("staff can't read it through %s: the test can't fail", path)

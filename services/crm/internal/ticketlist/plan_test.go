@@ -16,9 +16,9 @@ import (
 	"fixdesk/services/crm/internal/ticket"
 )
 
-// fill writes n tickets: 6 in 100 active, of 200 reporters and 20 engineers,
-// the word printer in each second one and each word rare… in ten; a comment on
-// each tenth.
+// fill writes n tickets of 200 reporters and 20 engineers, of which 6 in 100 are
+// active. Each second one has the word printer, ten have each word rare…, and each
+// tenth has a comment.
 func (d *testEnv) fill(n int) {
 	d.Helper()
 	ctx := context.Background()
@@ -107,7 +107,7 @@ func TestListsOfManyTicketsReadFewRows(t *testing.T) {
 			}
 		}
 	}
-	// The controls: a walk over a whole index counts as well as a sequential scan.
+	// The controls: a scan of a whole index counts like a sequential scan.
 	for _, line := range []string{
 		"  ->  Index Scan using tickets_updated on tickets t  (cost=0.29..8.31 rows=1 width=179) (actual rows=30000 loops=1)",
 		"  ->  Index Scan using tickets_pkey on tickets t  (cost=0.29..8.31 rows=1 width=179) (actual rows=1 loops=30000)",
@@ -125,7 +125,7 @@ func TestListsOfManyTicketsReadFewRows(t *testing.T) {
 	}
 }
 
-// plan gives the plan of a page if that reads all tickets, else nothing.
+// plan returns the plan of a page if it reads all tickets, else an empty text.
 func (d *testEnv) plan(v ticket.Viewer, f Filter, by Sort, from *Mark) string {
 	d.Helper()
 	b := newStatement(v, f)
@@ -156,7 +156,7 @@ var (
 )
 
 // readsAll reports whether a node of an executed plan reads more than half as many
-// rows as there are tickets, by whatever kind of scan.
+// rows as there are tickets, by any kind of scan.
 func readsAll(plan []string) bool {
 	number := func(s string) int { n, _ := strconv.Atoi(s); return n }
 	loops := 0

@@ -6,9 +6,9 @@ import (
 	"fixdesk/pkg/text"
 )
 
-// prefixes turns typed text into a tsquery (PostgreSQL chapter 12.3.2): each
-// typed word must be there, beginning as typed; where text.Words cuts it into
-// several, one behind the other. Quoted words are never operators. It is empty
+// prefixes turns typed text into a tsquery (PostgreSQL chapter 12.3.2): each typed
+// word must match by its prefix, and the parts into which text.Words divides it
+// must follow each other. Quoted words are never operators. The result is empty
 // for a text without a letter or digit.
 func prefixes(query string) string {
 	var terms []string

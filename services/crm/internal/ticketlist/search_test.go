@@ -12,7 +12,7 @@ import (
 	"fixdesk/services/crm/internal/crmtest"
 )
 
-// find gives the titles that a query finds, sorted by name.
+// find returns the sorted titles that a query finds.
 func (d *testEnv) find(who crmtest.User, q string, more ...string) []string {
 	d.Helper()
 	titles := []string{}

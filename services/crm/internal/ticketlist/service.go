@@ -25,13 +25,13 @@ type Service struct {
 	check func(context.Context, identity.Principal) error
 }
 
-// NewService makes the service. check tells whether a caller may still read,
-// which a long export asks as it goes.
+// NewService makes the service. check reports whether a caller may still read; a
+// long export calls it between its pages.
 func NewService(pool *pgxpool.Pool, now func() time.Time, check func(context.Context, identity.Principal) error) *Service {
 	return &Service{pool: pool, now: now, check: check}
 }
 
-// Filter says which tickets are wanted; a zero field filters nothing.
+// Filter selects tickets; a zero field selects all.
 type Filter struct {
 	Statuses      []ticket.Status
 	Active        *bool
@@ -63,7 +63,7 @@ const (
 	ByRelevance SortKey = "relevance"
 )
 
-// Mark is the place in a sorted list behind which the next page begins.
+// Mark is the place in a sorted list after which the next page begins.
 type Mark struct {
 	Value string    `json:"v"`
 	ID    uuid.UUID `json:"id"`
@@ -95,7 +95,7 @@ func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, 
 		mark string
 		list = make([]Row, 0, min(n, 101))
 	)
-	// Scanned by hand: by reflection it costs as much as all else here.
+	// Rows are scanned without reflection, which would double the cost of a list.
 	_, err = pgx.ForEachRow(rows, append(ticket.Targets(&row), &mark), func() error {
 		list = append(list, Row{Ticket: ticket.FromRow(row), Mark: Mark{Value: mark, ID: row.ID}})
 		return nil
@@ -181,5 +181,5 @@ func (k SortKey) decodeValue(value string) (any, error) {
 			return value, nil
 		}
 	}
-	return nil, errs.New(errs.BadRequest, errs.CodeInvalidCursor, "The cursor is not one of this list's.")
+	return nil, errs.New(errs.BadRequest, errs.CodeInvalidCursor, "The cursor does not belong to this list.")
 }

@@ -19,7 +19,7 @@ import (
 	"fixdesk/services/crm/internal/ticket"
 )
 
-// pages gives the tickets of all pages; between is called after each.
+// pages returns the tickets of all pages; it calls between after each.
 func (d *testEnv) pages(who crmtest.User, query string, between func()) []crmtest.Ticket {
 	d.Helper()
 	var all []crmtest.Ticket
@@ -72,7 +72,7 @@ func newArchive(t *testing.T, n int) *archive {
 	return a
 }
 
-// filter is a query parameter with what it lets pass.
+// filter is a query parameter with the condition that it stands for.
 type filter struct {
 	query string
 	pass  func(crmtest.Ticket) bool
@@ -114,7 +114,7 @@ var sorts = map[string]func(a, b crmtest.Ticket) int{
 	},
 }
 
-// want is what a list must show, by a plain walk over all tickets.
+// want is the expected list, from a filter of all tickets in Go.
 func (a *archive) want(viewer crmtest.User, filters []filter, sort string) []int64 {
 	key, descending := strings.CutPrefix(sort, "-")
 	tickets := slices.Clone(a.tickets)
@@ -146,7 +146,7 @@ func numbers(tickets []crmtest.Ticket) []int64 {
 	return list
 }
 
-// check compares list and totals with a plain walk.
+// check compares list and totals with want.
 func (a *archive) check(viewer crmtest.User, filters []filter, sort string, limit int) {
 	a.Helper()
 	query := ""

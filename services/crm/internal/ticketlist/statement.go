@@ -9,10 +9,10 @@ import (
 	"fixdesk/services/crm/internal/ticket"
 )
 
-// statement builds the SQL of a filtered list by hand: which index serves a
-// list depends on which filters and order are asked for, and one statement for
-// all of them would serve none. Values are always parameters; the only words
-// written into the text are constants of this package.
+// statement builds the SQL of a filtered list. The index that serves a list
+// depends on its filters and order, so that one statement for all of them would
+// use none. Values are always parameters; only constants of this package are
+// written into the text.
 type statement struct {
 	where      []string
 	args       []any
@@ -74,8 +74,8 @@ func newStatement(v ticket.Viewer, f Filter) *statement {
 	return b
 }
 
-// literals writes statuses or priorities into the text, where the planner can
-// see that a partial index covers them. Only this package's constants pass.
+// literals writes statuses or priorities into the text, so that the planner can
+// use a partial index on them. Only this package's constants pass.
 func literals[T ticket.Status | ticket.Priority](values []T) string {
 	var quoted []string
 	for _, v := range values {
@@ -89,9 +89,9 @@ func literals[T ticket.Status | ticket.Priority](values []T) string {
 	return strings.Join(quoted, ", ")
 }
 
-// find adds the text of a search: #42 is the ticket of that
-// number, 42 that ticket or the word; any other text is words, each of which
-// must be in the ticket, or each in one comment, beginning as typed.
+// find adds the text of a search: #42 is the ticket of that number, 42 that ticket
+// or the word. Any other text is words, all of which must match by prefix in the
+// ticket, or all in one comment.
 func (b *statement) find(query string) {
 	query = strings.TrimSpace(query)
 	if query == "" {
@@ -128,9 +128,9 @@ const (
 )
 
 // matching lists the conditions of which a ticket must meet one: by its own
-// words, those of one comment, or its number. offset 0 keeps a condition by row
-// from being turned into one by index: the planner can't tell a rare word from a
-// common one, and by the wrong plan either takes seconds among a million tickets.
+// words, those of one comment, or its number. offset 0 prevents that the planner
+// turns a condition by row into one by index: it can't distinguish a rare word
+// from a common one, and the wrong plan takes seconds with a million tickets.
 func (b *statement) matching(how match) []string {
 	var conditions []string
 	if b.search != "" {
@@ -189,9 +189,9 @@ func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 	return head + "\nwhere " + b.conditions(after...) + last, nil
 }
 
-// lookup is how far a search goes.
+// lookup has the bounds of a search.
 type lookup struct {
-	nearby int // tickets that are looked through row by row
+	nearby int // tickets that are searched row by row
 	enough int // matches among them without which the index is used
 	limit  int // of the matches
 }
@@ -207,15 +207,15 @@ const (
 
 const newestFirst = "\norder by t.created_at desc, t.id desc"
 
-// found is the part of a search's SQL that finds the ids of the first matches in
-// the order of the list. The beginning of the list is looked through, where a
-// common word fills the page at once; only when it doesn't, all that the index
-// has of the word is taken and sorted. Of one reporter, all tickets are looked
-// through instead: they are few beside what the index has of a common word.
+// found is the SQL of a search that finds the ids of the first matches in the order
+// of the list. It searches the beginning of the list row by row, which fills the
+// page for a common word. If it doesn't, it reads all matches from the index and
+// sorts them. It searches all tickets of one reporter row by row, since they are
+// few compared with the index entries of a common word.
 func (b *statement) found(after []string, order string, l lookup) string {
 	first := func(n int) string { return order + "\nlimit " + strconv.Itoa(n) }
 	unfilled := fmt.Sprintf("(select count(*) from near) < %d", l.enough)
-	// offset 0 keeps these from being planned as a walk along the order.
+	// offset 0 prevents a plan that reads all tickets in the order of the list.
 	far := func(condition string) string {
 		return "(select t.id from (select * from tickets t\nwhere " + b.conditions(append(slices.Clone(after), unfilled, condition)...) + "\noffset 0) t" + first(l.limit) + ")"
 	}
@@ -259,8 +259,8 @@ func (b *statement) ranked(limit int, from *Mark) (string, error) {
 		"\norder by m.rank desc, t.id desc", nil
 }
 
-// firstByNumber lets the ticket of the number asked for come before those that
-// have it among their words; a text's rank is below 1.
+// firstByNumber ranks the ticket with the searched number before those that have
+// it among their words; the rank of a text is below 1.
 func (b *statement) firstByNumber() string {
 	if b.number == "" {
 		return ""
@@ -275,7 +275,7 @@ func (k SortKey) sqlType() string {
 	return "timestamptz"
 }
 
-// mark is the expression whose text makes a Mark's value.
+// mark is the SQL expression of a Mark's value.
 func (k SortKey) mark(column string) string {
 	if k == ByPriority {
 		return column + "::text"
@@ -290,8 +290,8 @@ const (
 	groupedByAssignee = 0b110
 )
 
-// counts is the SQL of the totals; of a search, those of its newest matches. Rows
-// are grouped once, which PostgreSQL does in parallel, and the groups again.
+// counts is the SQL of the totals; for a search, those of its newest matches. It
+// groups the rows once, which PostgreSQL does in parallel, and then the groups.
 func (b *statement) counts() string {
 	with, from := "", "tickets t where "+b.conditions()
 	switch {

@@ -37,7 +37,7 @@ type Config struct {
 	MailFrom         string        `split_words:"true" default:"Fixdesk <fixdesk@localhost.localdomain>" desc:"sender of every mail, Name <address> or an address"`
 	MailDomain       string        `split_words:"true" desc:"right side of Message-IDs; unset, the sender's domain"`
 	DKIMKeyFile      string        `envconfig:"DKIM_KEY_FILE" desc:"RSA or Ed25519 private key in PEM; set, every mail is signed"`
-	DKIMSelector     string        `envconfig:"DKIM_SELECTOR" desc:"where in the domain's DNS the public key is; goes with NOTIFICATION_DKIM_KEY_FILE"`
+	DKIMSelector     string        `envconfig:"DKIM_SELECTOR" desc:"where in the domain's DNS the public key is; needed with NOTIFICATION_DKIM_KEY_FILE"`
 	DKIMDomain       string        `envconfig:"DKIM_DOMAIN" desc:"domain that signs; unset, the sender's"`
 	RetryBase        time.Duration `split_words:"true" default:"30s" desc:"longest wait after the first temporary failure; doubles with each further one"`
 	RetryCap         time.Duration `split_words:"true" default:"1h" desc:"longest wait between two tries"`
