@@ -1,6 +1,5 @@
-// Package db carries the SQL of both services: the migrations, embedded so
-// that each binary brings its own schema, and (for sqlc alone) the queries.
-// It holds no Go logic.
+// Package db has the SQL of both services: the migrations, which each binary
+// embeds, and the queries, which only sqlc reads. It has no Go logic.
 package db
 
 import "embed"

@@ -3,8 +3,8 @@
 create type user_role as enum ('customer', 'engineer', 'admin');
 create type user_status as enum ('pending', 'approved', 'rejected', 'suspended');
 
--- search is name and address folded by the service, since what lower() does to
--- letters beyond ASCII depends on the database's locale.
+-- search is name and address folded by the service, since the result of lower()
+-- for letters beyond ASCII depends on the database's locale.
 create table users (
     id            uuid primary key,
     name          text        not null check (length(name) between 1 and 200),
@@ -21,8 +21,8 @@ create table users (
 create index users_newest on users (created_at desc, id desc);
 create index users_role_status on users (role, status, created_at desc, id desc);
 
--- A registration is the request of an engineer or admin to be let in. Whether
--- it is decided, and how, is the user's status; who decided is told here.
+-- A registration is the request of an engineer or admin for approval. The decision
+-- is the user's status; this table has who decided.
 create table registrations (
     user_id    uuid primary key references users,
     created_at timestamptz not null,
@@ -47,9 +47,9 @@ create table sessions (
 create index sessions_user on sessions (user_id, created_at desc, id desc) where revoked_at is null;
 create index sessions_expiry on sessions (expires_at);
 
--- Each refresh token is stored as its SHA-256 alone. The successor is sealed
--- with a key derived from the spent token itself, so that a client which lost
--- the answer gets the same successor again and nobody else can read it.
+-- Only the SHA-256 of a refresh token is stored. The successor is encrypted with a
+-- key derived from the spent token, so that a client which lost the answer gets
+-- the same successor again and nobody else can read it.
 create table refresh_tokens (
     token_hash       bytea primary key check (length(token_hash) = 32),
     session_id       uuid        not null references sessions on delete cascade,
@@ -70,8 +70,8 @@ create table password_resets (
 create index password_resets_user on password_resets (user_id) where used_at is null;
 create index password_resets_expiry on password_resets (expires_at);
 
--- The moments at which something limited was done, per key (what, and a hash of
--- who), no more of them than the limit: a window that slides exactly.
+-- The times of limited actions, per key (the action and a hash of its subject), at
+-- most as many as the limit: an exact sliding window.
 create table rate_limits (
     key        text primary key check (length(key) <= 100),
     hits       timestamptz[] not null,

@@ -1,9 +1,8 @@
 -- +goose Up
 
--- One row per engineer who can act: approved, and nothing else. The row comes
--- and goes with the approval; its lock is what serialises assignment to that
--- engineer. Narrow and without an index on what moves, so that every change of
--- load stays a HOT update (PostgreSQL chapter 73.7).
+-- One row per approved engineer, inserted and deleted with the approval. Its lock
+-- serialises assignments to the engineer. The changing columns have no index, so
+-- that every change of the load is a HOT update (PostgreSQL chapter 73.7).
 create table engineers (
     user_id          uuid primary key references users,
     available        boolean     not null default true,
@@ -30,10 +29,10 @@ create table tickets (
     accepted_at timestamptz,
     resolved_at timestamptz,
     closed_at   timestamptz,
-    -- Set while the ticket wants an engineer and none could be given.
+    -- Set while the ticket waits for an engineer.
     waiting_since timestamptz,
-    -- Written by the service, which folds case and splits words itself: what the
-    -- parser and lower() do beyond ASCII depends on the database's locale.
+    -- Written by the service, which folds case and splits words itself, since the
+    -- results of the parser and lower() beyond ASCII depend on the database's locale.
     search      tsvector        not null default '',
     check (status <> 'resolved' or (resolved_at is not null and resolution is not null)),
     check ((status = 'closed') = (closed_at is not null)),
@@ -51,8 +50,8 @@ create index tickets_active_by_assignee on tickets (assignee_id, created_at, id)
 create index tickets_waiting on tickets (created_at, id) where waiting_since is not null;
 create index tickets_search on tickets using gin (search);
 
--- An engineer's load is moved here and nowhere else, in the transaction of
--- whatever moved it; raising it for somebody who is no approved engineer fails.
+-- Only this trigger changes an engineer's load, in the transaction of the ticket's
+-- change. Increasing it fails for a user who is no approved engineer.
 -- +goose StatementBegin
 create function tickets_move_load() returns trigger language plpgsql as $$
 declare
@@ -97,7 +96,8 @@ end $$;
 create trigger engineers_leave before delete on engineers
     for each row execute function engineers_leave_empty_handed();
 
--- Who declined a ticket, so that it isn't offered to them again while others remain.
+-- Engineers who declined a ticket, which is not offered to them again while others
+-- remain.
 create table ticket_declines (
     ticket_id   uuid        not null references tickets,
     engineer_id uuid        not null references users,
@@ -118,8 +118,8 @@ create table ticket_comments (
 create index ticket_comments_ticket on ticket_comments (ticket_id, created_at, id);
 create index ticket_comments_search on ticket_comments using gin (search);
 
--- The life of a ticket. transaction_id orders the feed by commit horizon: a
--- reader that stays below pg_snapshot_xmin never misses a row that commits late.
+-- The events of a ticket. transaction_id orders the event stream by the commit
+-- horizon: a reader below pg_snapshot_xmin never misses a row that commits late.
 create table ticket_events (
     id             uuid primary key,
     ticket_id      uuid        not null references tickets,
@@ -132,8 +132,8 @@ create table ticket_events (
 );
 create index ticket_events_ticket on ticket_events (ticket_id, created_at, id);
 create index ticket_events_feed on ticket_events (transaction_id, id);
--- For reports over a period; rows lie in the order of time, so this costs the
--- writers next to nothing.
+-- This index is for reports over a period. Rows are stored in the order of time, so
+-- that a BRIN index is cheap to write.
 create index ticket_events_created on ticket_events using brin (created_at) with (pages_per_range = 32, autosummarize = on);
 
 -- The first answer to each Idempotency-Key, per caller, kept for 24 hours.

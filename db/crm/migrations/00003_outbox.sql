@@ -1,9 +1,9 @@
 -- +goose Up
 
--- What is to be posted to the notification service. Written in the transaction
--- of the change it tells of; the id is the Idempotency-Key of the request. kind
--- and data are the facts from which the words are made, fixed at that moment, so
--- that each try posts the same body.
+-- Notices to be posted to the notification service. An entry is written in the
+-- transaction of its change; its id is the Idempotency-Key of the request. kind and
+-- data are the facts of the mail at that time, so that each try posts the same
+-- body.
 create table outbox (
     id              uuid primary key,
     kind            text        not null,

@@ -1,21 +1,21 @@
 -- +goose Up
 
--- An account without a password is a customer for whom staff raised a ticket,
--- or an invited user. An erased account keeps its row for what refers to it.
+-- An account without a password is a customer for whom staff created a ticket, or
+-- an invited user. An erased account keeps its row, since other rows refer to it.
 alter table users
     alter column password_hash drop not null,
     add column email_verified_at timestamptz,
     add column erased_at timestamptz;
 
--- Who reset a password by a mailed token has read mail at the address. The
--- address of approved staff was seen by the admin who approved them.
+-- An address counts as verified if its user has reset the password by a mailed
+-- token, or is an engineer or admin whom an admin approved.
 update users u set email_verified_at = now()
 where (u.role <> 'customer' and u.status = 'approved')
    or exists (select from audit_events a where a.object_id = u.id and a.kind = 'password_reset');
 
--- The recipient's state at the moment of writing is part of a notice, so that
--- every attempt posts the same text, whoever wrote the entry and by whatever
--- statement. Nothing is written for a person who was erased.
+-- This trigger adds the recipient's state at the time of writing to a notice, so
+-- that every attempt posts the same text, for each statement that writes entries.
+-- No entry is written for an erased person.
 -- +goose StatementBegin
 create function outbox_check_recipient() returns trigger language plpgsql as $$
 declare

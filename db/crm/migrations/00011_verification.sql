@@ -1,6 +1,6 @@
 -- +goose Up
 
--- A token proves that its holder reads mail at the address that it was sent to.
+-- A token verifies the address to which it was mailed.
 create table email_verifications (
     token_hash bytea primary key check (length(token_hash) = 32),
     user_id    uuid        not null references users,

@@ -1,9 +1,9 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- What makes the next migration quick: the table of the first release becomes
--- the first partition without being read again under its lock. Each step may
--- run again after a failure.
+-- Prepares the next migration, by which the table of the first release becomes the
+-- first partition without a scan under its lock. Each step may run again after a
+-- failure.
 drop index concurrently if exists audit_events_time;
 create unique index concurrently audit_events_time on audit_events (created_at, id);
 

@@ -1,8 +1,8 @@
 -- +goose Up
 
--- The audit is partitioned by month of created_at (UTC), so that old entries go
--- by dropping a table. It has no foreign key to users, whose rows are never
--- deleted, since dropping a partition would lock users too.
+-- The audit is partitioned by month of created_at (UTC), so that old entries are
+-- deleted by dropping a table. It has no foreign key to users, whose rows are
+-- never deleted, since dropping a partition would lock users, too.
 alter table audit_events rename to audit_events_first;
 drop trigger audit_events_append_only on audit_events_first;
 drop function audit_events_are_append_only();
@@ -40,8 +40,7 @@ end $$;
 -- +goose StatementEnd
 alter table audit_events_first drop constraint audit_events_first_range;
 
--- Entries are never deleted one by one, and an update may do nothing but remove
--- what names a person.
+-- Single entries are never deleted, and an update may only remove names of persons.
 -- +goose StatementBegin
 create function audit_events_keep() returns trigger language plpgsql as $$
 declare
@@ -75,8 +74,8 @@ create function audit_partitions() returns table (name text, ends_at timestamptz
 $$;
 -- +goose StatementEnd
 
--- Makes the partitions of all months that begin before until. Attaching locks
--- the audit less than creating a partition in place.
+-- Creates the partitions of all months that begin before until. Attaching a table
+-- needs a weaker lock on the audit than creating a partition in place.
 -- +goose StatementBegin
 create function audit_partitions_prepare(until timestamptz) returns void language plpgsql as $$
 declare

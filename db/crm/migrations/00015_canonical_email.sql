@@ -1,9 +1,9 @@
 -- +goose Up
 
 -- The canonical form of an address has its domain in ASCII (IDNA2008). The first
--- release stored the spelling that was typed, in lower case and NFC. A replica
--- of that release finds nobody by a domain in Unicode after this migration;
--- everybody else signs in there as before.
+-- release stored the typed spelling, in lower case and NFC. After this migration a
+-- replica of that release finds no account by a domain in Unicode; other users
+-- sign in there as before.
 
 -- punycode encodes one label: RFC 3492, section 6.3.
 -- +goose StatementBegin
@@ -68,8 +68,8 @@ create function canonical_email(email text) returns text language sql immutable 
     from unnest(string_to_array(split_part(email, '@', 2), '.')) with ordinality as labels(label, i)
 $$;
 
--- Where both spellings have an account, the older one gets the address, and the
--- younger one gets the spelling in Unicode, by which nobody signs in.
+-- When both spellings have an account, the older one gets the address, and the
+-- younger one gets the spelling in Unicode, which no sign-in finds.
 do $$
 declare
     u record;

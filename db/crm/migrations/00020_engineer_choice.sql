@@ -1,24 +1,24 @@
 -- +goose Up
 
--- The one spelling of which statuses are active. PostgreSQL inlines it, so that
--- the partial indexes on active tickets serve it.
+-- The only definition of the active statuses. PostgreSQL inlines it, so that the
+-- partial indexes on active tickets are used.
 -- +goose StatementBegin
 create function ticket_is_active(status ticket_status) returns boolean language sql immutable parallel safe as $$
     select status in ('open', 'in_progress', 'blocked')
 $$;
 -- +goose StatementEnd
 
--- An engineer whose role or status was taken away keeps the row, marked leaving,
+-- An engineer who loses the role or the approval keeps the row, marked leaving,
 -- until the backlog job has handed over their active tickets; then it is deleted.
--- hand_over_by is who decided that the tickets go to others: while it is set and
--- the engineer is not available, tickets remain to be handed over.
+-- hand_over_by is the user who decided the hand-over: while it is set and the
+-- engineer is not available, tickets remain to be handed over.
 alter table engineers
     add column leaving boolean not null default false,
     add column hand_over_by uuid references users,
     add constraint engineers_leaving_gets_nothing check (not leaving or (not available and hand_over_by is not null));
 
--- An engineer's load is moved here and nowhere else, in the transaction of
--- whatever moved it; raising it for a user who is no approved engineer fails.
+-- Only this trigger changes an engineer's load, in the transaction of the ticket's
+-- change. Increasing it fails for a user who is no approved engineer.
 -- +goose StatementBegin
 create or replace function tickets_move_load() returns trigger language plpgsql as $$
 declare
@@ -48,12 +48,12 @@ begin
 end $$;
 -- +goose StatementEnd
 
--- The engineer who is next and whose row no other transaction has locked, or
--- null: fewest active tickets, longest unassigned among equals. The row is locked
--- until the end of the transaction. An engineer with two tickets more than the
--- least loaded is not considered, so that one slow transaction can't make the
--- others run ahead. Returns id, name, email, and as candidates the ten next with
--- their loads.
+-- Returns the next engineer whose row no other transaction has locked, or null:
+-- fewest active tickets, longest unassigned among equals. The row is locked until
+-- the end of the transaction. An engineer with two tickets more than the least
+-- loaded is not considered, so that loads stay even while a slow transaction locks
+-- an engineer. Returns id, name, email, and as candidates the ten next with their
+-- loads.
 -- +goose StatementBegin
 create function engineer_pick(excluded uuid[]) returns jsonb language plpgsql as $$
 declare
@@ -81,13 +81,13 @@ begin
 end $$;
 -- +goose StatementEnd
 
--- The one choice of an engineer, for every assignment: engineer_pick, which waits
--- (at most lock_timeout for each) while every engineer who could be next is
--- locked. Null: no available engineer is left outside of excluded. former is the
--- ticket's present engineer, whose load will go down: that row is locked too. A
--- transaction waits for engineers in the order of their ids and holds no other
--- while it waits, so that assignments can't deadlock: a failed try is rolled
--- back, since engineer_pick keeps the lock of a row that changed meanwhile.
+-- Chooses the engineer for every assignment: calls engineer_pick, and waits (at
+-- most lock_timeout for each) while every candidate is locked. Returns null when no
+-- available engineer remains outside of excluded. former is the ticket's present
+-- engineer, whose load will decrease; that row is locked, too. A transaction waits
+-- for engineers in the order of their ids and holds no other lock on engineers
+-- meanwhile, so that assignments can't deadlock. A failed try is rolled back, since
+-- engineer_pick keeps the lock of a row that changed meanwhile.
 -- +goose StatementBegin
 create function engineer_choose(excluded uuid[], former uuid default null) returns jsonb language plpgsql as $$
 declare
@@ -95,7 +95,7 @@ declare
 begin
     loop
         if waits then
-            -- Any of those who could be next, so that not all wait for the same one.
+            -- A random candidate, so that not all wait for the same one.
             select c.user_id into likely
             from (select e.user_id, e.active_tickets, min(e.active_tickets) over () as least
                   from engineers e

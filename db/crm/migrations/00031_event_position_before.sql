@@ -1,8 +1,8 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- Events of before get their positions in the order in which they were streamed,
--- in batches, so that writers never wait. It can be repeated.
+-- Existing events get their positions in the order in which they were streamed, in
+-- batches, so that writers never wait. The migration can be repeated.
 -- +goose StatementBegin
 do $$
 declare

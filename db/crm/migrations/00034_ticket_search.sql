@@ -1,9 +1,8 @@
 -- +goose Up
 
--- The words of a ticket by which it is found, apart from the ticket, so that a
--- change of status leaves the full-text index alone. folding is the version of
--- the rules by which the service made the words; rows of older rules are made
--- again in the background.
+-- The search words of a ticket, in a separate table, so that a change of status
+-- does not update the full-text index. folding is the version of the rules by which
+-- the service made the words; rows of older rules are updated in the background.
 create table ticket_search (
     ticket_id uuid primary key references tickets on delete cascade,
     search    tsvector not null,
@@ -11,9 +10,8 @@ create table ticket_search (
 );
 alter table ticket_comments add column folding smallint not null default 0;
 
--- A binary of the release before still writes tickets.search while it serves:
--- what it writes is found as well. The column and this trigger go with the next
--- release.
+-- A binary of the previous release writes tickets.search; this trigger copies it.
+-- The next release removes the column and this trigger.
 -- +goose StatementBegin
 create function tickets_copy_search() returns trigger language plpgsql as $$
 begin

@@ -1,7 +1,8 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- Copies the words of the tickets of before, in batches. It can be repeated.
+-- Copies the search words of existing tickets, in batches. The migration can be
+-- repeated.
 -- +goose StatementBegin
 do $$
 declare

@@ -3,7 +3,8 @@
 select engineer_choose(@excluded::uuid[], sqlc.narg('former')::uuid)::jsonb as engineer;
 
 -- name: EngineerJoin :exec
--- An engineer who comes back before all of their tickets were handed over keeps the rest.
+-- An engineer who returns before all of their tickets were handed over keeps the
+-- others.
 insert into engineers (user_id) values (@user_id)
 on conflict (user_id) do update set leaving = false, available = true, hand_over_by = null where engineers.leaving;
 
@@ -28,7 +29,7 @@ gone as (
 update engineers e set hand_over_by = null from done where e.user_id = done.user_id and not e.leaving;
 
 -- name: EngineerLock :one
--- Without a row, or leaving, the user can't be assigned tickets.
+-- A user without a row, or one who is leaving, can't be assigned tickets.
 select user_id, available, active_tickets, leaving from engineers where user_id = $1 for no key update;
 
 -- name: EngineerGet :one
@@ -58,8 +59,8 @@ order by t.priority desc, t.created_at, t.id
 limit @most;
 
 -- name: AssignmentWaitingList :many
--- Waiting tickets that an engineer could be assigned who neither declined nor
--- reported them, by priority, then age.
+-- Waiting tickets for which there is an engineer who neither declined nor reported
+-- them, by priority, then age.
 select t.id
 from tickets t
 where t.waiting_since is not null
@@ -70,8 +71,8 @@ order by t.priority desc, t.created_at, t.id
 limit @most;
 
 -- name: AssignmentTicketLock :one
--- Locks a ticket that waits or is to be handed over; no row when it does neither
--- any more, or another transaction has locked it.
+-- Locks a ticket that waits or is to be handed over; returns no row when that has
+-- changed, or another transaction has locked it.
 select t.id, t.number, t.title, t.description, t.status, t.priority, t.updated_at,
        t.reporter_id, r.name as reporter_name,
        t.assignee_id, coalesce(a.name, '')::text as assignee_name, coalesce(a.email, '')::text as assignee_email,
@@ -91,8 +92,7 @@ for no key update of t skip locked;
 select engineer_id from ticket_declines where ticket_id = $1;
 
 -- name: TicketSetAssignee :one
--- A ticket that is offered to somebody else, or to nobody, waits to be accepted
--- again.
+-- A ticket with another assignee, or none, must be accepted again.
 update tickets
 set assignee_id = sqlc.narg('assignee_id'),
     blocked_reason = case when @keep_status::boolean and sqlc.narg('assignee_id')::uuid is not null then blocked_reason end,

@@ -16,7 +16,7 @@ order by created_at desc, id desc
 limit @max_rows;
 
 -- name: UserEraseAuditFacts :exec
--- Removes what names the person from the facts about them.
+-- Removes the person's names from the facts about them.
 update audit_events set before = before - array['name', 'email', 'reason'], after = after - array['name', 'email', 'reason']
 where object_id = @user_id::uuid and (before is not null or after is not null);
 

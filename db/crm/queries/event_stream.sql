@@ -1,11 +1,11 @@
 -- name: EventSequencerLock :exec
--- One sequencer at a time, until the end of the transaction. It is released
--- after the transaction's rows are visible, so that positions are seen in their
--- order.
+-- Admits one sequencer at a time, until the end of the transaction. The lock is
+-- released after the transaction's rows are visible, so that positions become
+-- visible in their order.
 select pg_advisory_xact_lock(hashtextextended('ticket_events.position', 0));
 
 -- name: EventSequence :execrows
--- Gives the next positions to the oldest events that have none. The caller holds
+-- Assigns the next positions to the oldest events that have none. The caller holds
 -- EventSequencerLock.
 update ticket_events e
 set position = n.position
@@ -22,7 +22,7 @@ select created_at from ticket_events where position is null order by created_at,
 select coalesce(max(position), 0)::bigint as position from ticket_events;
 
 -- name: EventStreamPage :many
--- What happened to any ticket behind a position, in order.
+-- The events of all tickets behind a position, in order.
 select e.position::bigint as position, e.id, e.ticket_id, t.number, t.reporter_id, e.kind,
        e.actor_id, coalesce(u.name, '')::text as actor_name, e.internal, e.changes, e.created_at
 from ticket_events e
@@ -33,9 +33,9 @@ order by e.position
 limit @most;
 
 -- name: EventStreamPageOfReporter :many
--- As EventStreamPage for a customer: what they may read of the tickets they
--- reported. Their events are found before they are ordered and cut: the planner
--- would otherwise walk through everybody's to fill a page.
+-- The same as EventStreamPage for a customer: the events that they may read of the
+-- tickets they reported. The events are selected before they are ordered and cut,
+-- since the planner would otherwise read the events of all tickets to fill a page.
 with own as materialized (
     select e.position, e.id, e.ticket_id, t.number, t.reporter_id, e.kind,
            e.actor_id, e.internal, e.changes, e.created_at
@@ -52,16 +52,16 @@ order by e.position
 limit @most;
 
 -- name: EventStreamPositionOf :one
--- The position of an event; the latest while it has none, which only a client of
--- an earlier release can ask for.
+-- The position of an event; the latest position while it has none, for clients of
+-- an earlier release.
 select coalesce(e.position, (select max(position) from ticket_events), 0)::bigint as position
 from ticket_events e
 where e.id = @id;
 
 -- name: EventStreamPositionBefore :one
--- The position that an earlier release named by a transaction: behind all events
--- of the transactions before it. No row for a transaction that this database
--- has not seen.
+-- The position for an id of an earlier release, which names a transaction: behind
+-- all events of the transactions before it. No row for a transaction that is
+-- unknown to this database.
 select coalesce((select e.position from ticket_events e
                  where e.transaction_id < @transaction_id::xid8 and e.position is not null
                  order by e.transaction_id desc, e.id desc limit 1), 0)::bigint as position

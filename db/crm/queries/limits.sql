@@ -1,5 +1,5 @@
 -- name: RateLimitHit :one
--- Counts one more in the window that ends now; no row where the limit is reached.
+-- Counts one in the window that ends now; returns no row when the limit is reached.
 insert into rate_limits as l (key, hits, expires_at)
 values (@key, array[@at::timestamptz], @expires_at)
 on conflict (key) do update
@@ -12,7 +12,7 @@ returning hits;
 select rate_limit_hits_since(hits, @since)::timestamptz[] as hits from rate_limits where key = @key;
 
 -- name: RateLimitLock :one
--- As RateLimitRead; no hit is counted until the end of this transaction.
+-- The same as RateLimitRead; no hit is counted until the end of the transaction.
 select rate_limit_hits_since(hits, @since)::timestamptz[] as hits from rate_limits where key = @key for update;
 
 -- name: RateLimitReset :exec

@@ -3,11 +3,11 @@ insert into outbox (id, kind, reference, data, request_id, created_at)
 values ($1, $2, $3, $4, $5, $6);
 
 -- name: OutboxClaim :many
--- Leases due entries, by the database's clock. An entry waits for the earlier
--- ones with the same reference, except for those that failed often. (Two replicas
--- that claim at the same instant may still reorder two of them.) Neither claim
--- nor settlement waits for the disk: what a crash of the database loses is posted
--- again under the same Idempotency-Key.
+-- Leases due entries, by the database's clock. An entry waits for earlier ones with
+-- the same reference, except for those that failed often. (Two replicas that claim
+-- at the same time may still reorder two of them.) Neither claim nor settlement
+-- waits for the disk: after a crash of the database, lost entries are posted again
+-- with the same Idempotency-Key.
 with due as materialized (
     select o.id from outbox o
     where o.done_at is null and o.dead_at is null and o.next_attempt_at <= now()
@@ -38,8 +38,8 @@ where id = any(sqlc.arg(ids)::uuid[]) and lease_token = sqlc.arg(token)::uuid
   and set_config('synchronous_commit', 'off', true) is not null;
 
 -- name: OutboxPostpone :execrows
--- Entries that are tried again, each after its own delay. For one that did not
--- reach the service (reached false) no attempt is counted and its due time stays.
+-- Entries that are tried again, each after its own delay. For an entry that did not
+-- reach the service (reached false) no attempt is counted and its due time is kept.
 update outbox o
 set next_attempt_at = case when t.reached then now() + make_interval(secs => t.delay_seconds) else o.next_attempt_at end,
     attempts = o.attempts + t.reached::int,
@@ -67,7 +67,7 @@ where reference = $1 and done_at is null
 order by id;
 
 -- name: OutboxListPending :many
--- Newest first; ids are UUIDv7 and so sort by age.
+-- Newest first; ids are UUIDv7 and sort by age.
 select id, kind, reference, attempts, last_error, created_at, next_attempt_at, dead_at
 from outbox
 where done_at is null and dead_at is null and (sqlc.narg(before)::uuid is null or id < sqlc.narg(before)::uuid)

@@ -60,7 +60,7 @@ select f.per_day::boolean as per_day, f.per_person::boolean as per_person, coale
        coalesce(f.resolve_median, 0)::float8 as resolve_median, coalesce(f.resolve_p90, 0)::float8 as resolve_p90
 from figures f
 left join users u on u.id = f.person_id
--- Customers raise tickets, too, and are no engineers.
+-- Customers who only created tickets are not listed.
 where not f.per_person
    or u.id is not null and (u.role <> 'customer' or f.accepted + f.resolved + f.reopened > 0)
 order by f.per_day desc, f.day, u.name, u.id;

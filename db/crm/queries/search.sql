@@ -1,6 +1,6 @@
 -- name: SearchFoldTicketsLock :many
--- Tickets whose words were made by older rules; the caller makes them again. The
--- lock makes a binary of the release before wait, which writes after it again.
+-- Tickets whose words were made by older rules; the caller updates them. The lock
+-- delays the writes of an older binary until the end of the transaction.
 select ticket_id from ticket_search where folding < 1 order by ticket_id limit @most for update skip locked;
 
 -- name: SearchFoldTicketsRead :many

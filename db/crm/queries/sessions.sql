@@ -25,7 +25,7 @@ update sessions set revoked_at = @now::timestamptz
 where id = @id and user_id = @user_id and revoked_at is null and expires_at > @now::timestamptz;
 
 -- name: SessionRevokeAll :exec
--- Ends every session of the user but the spared one; the nil id spares none.
+-- Ends all sessions of the user except the given one; the nil id excepts none.
 update sessions set revoked_at = @now::timestamptz
 where user_id = @user_id and revoked_at is null and id <> @spared;
 
@@ -38,7 +38,7 @@ delete from sessions where id in (
 insert into refresh_tokens (token_hash, session_id, created_at) values (@token_hash, @session_id, @now);
 
 -- name: RefreshTokenLock :one
--- Requests that present one token at the same time are served one after the other.
+-- Concurrent requests with the same token are processed one after the other.
 select token_hash, session_id, spent_at, successor_sealed from refresh_tokens
 where token_hash = @token_hash for update;
 
@@ -64,7 +64,7 @@ select u.id, u.name, u.email, (u.password_hash is not null)::boolean as has_pass
 where p.token_hash = @token_hash and p.used_at is null and p.expires_at > @now;
 
 -- name: PasswordResetUse :one
--- Single use: of two at the same time one finds it unused.
+-- A token is used once: of two concurrent uses one finds it unused.
 update password_resets set used_at = @now::timestamptz
 where token_hash = @token_hash and used_at is null and expires_at > @now::timestamptz
 returning user_id;

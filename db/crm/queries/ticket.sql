@@ -1,8 +1,8 @@
 -- name: TicketCreate :one
--- Raises a ticket in one statement: chooses and locks the engineer (function
+-- Creates a ticket in one statement: chooses and locks the engineer (function
 -- engineer_choose), writes ticket, events, outbox entries and the answer to the
--- Idempotency-Key. No row comes back when the key has been used or the limit of
--- the actor (limit_key, empty for none) is reached.
+-- Idempotency-Key. It returns no row when the key has been used or the limit of the
+-- actor (limit_key, empty for none) is reached.
 with chosen as materialized (
     select engineer_choose(array[@reporter_id::uuid]) as engineer
     where case
@@ -88,24 +88,23 @@ left join users a on a.id = t.assignee_id
 where t.id = $1;
 
 -- name: TicketLock :one
--- Locks a ticket. It is read afterwards, by a statement that sees what others
--- committed while this one waited.
+-- Locks a ticket. The next statement reads it, since that sees the changes that
+-- were committed while this one waited.
 select id from tickets where id = $1 for no key update;
 
 -- name: TicketFind :one
 select id from tickets where number = $1;
 
 -- name: TicketAudience :many
--- Reporter and assignee of a ticket, as far as they may still see it: an
--- engineer who has become a customer keeps closed tickets but doesn't see them.
+-- Reporter and assignee of a ticket who may still see it: an engineer who has
+-- become a customer remains the assignee of closed tickets but doesn't see them.
 select u.id, u.name, u.email, u.role, (u.id = t.reporter_id)::boolean as is_reporter
 from tickets t
 join users u on u.id in (t.reporter_id, t.assignee_id)
 where t.id = $1 and u.status = 'approved' and (u.id = t.reporter_id or u.role <> 'customer');
 
 -- name: TicketUpdate :execrows
--- Compare-and-set on the version. A long text that stays the same is not written
--- again.
+-- Compare-and-set on the version. An unchanged long text is not written again.
 update tickets
 set title = @title,
     description = case when description = @description then description else @description end,
@@ -125,8 +124,8 @@ values (@ticket_id,
 on conflict (ticket_id) do update set search = excluded.search, folding = excluded.folding;
 
 -- name: TicketAccept :execrows
--- Only for an engineer who is not leaving: their decision may be older than an
--- admin's.
+-- Accepts only for an engineer who is not leaving, since an admin may have changed
+-- their role or status after the request was authenticated.
 update tickets
 set status = 'in_progress', assignee_id = @engineer_id::uuid, accepted_at = @now::timestamptz, waiting_since = null,
     version = version + 1, updated_at = @now
@@ -142,8 +141,8 @@ values (@ticket_id, @engineer_id, @reason, @created_at)
 on conflict (ticket_id, engineer_id) do update set reason = excluded.reason, created_at = excluded.created_at;
 
 -- name: TicketTouch :exec
--- A public comment is a change of the ticket; an internal one leaves no trace
--- that a customer could see.
+-- A public comment changes the ticket's version; an internal one does not, since
+-- customers must not notice it.
 update tickets set updated_at = @now, version = version + 1 where id = @id;
 
 -- name: TicketEventList :many

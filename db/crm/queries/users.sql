@@ -17,18 +17,18 @@ select id, name, email, role, status, version, email_verified_at, created_at, up
 from users where id = @id and erased_at is null;
 
 -- name: UserByEmail :one
--- Has the hash and the reason of a rejection, which a login needs.
+-- Includes the hash and the reason of a rejection, which a login needs.
 select u.id, u.name, u.email, u.password_hash, u.role, u.status, u.version,
        u.email_verified_at, u.created_at, u.updated_at, r.reason
 from users u left join registrations r on r.user_id = u.id
 where u.email = @email;
 
 -- name: UserCredentials :one
--- Locked until the end of the transaction, so that a login sees no change of them.
+-- Locks the row until the end of the transaction, so that a login sees no change.
 select password_hash, status from users where id = @id for share;
 
 -- name: UserLock :one
--- This row lock does not block inserts of rows that refer to the user.
+-- The row lock does not block inserts of rows that refer to the user.
 select id, name, email, role, status, version, email_verified_at, created_at, updated_at
 from users where id = @id and erased_at is null for no key update;
 

@@ -3,7 +3,7 @@ insert into email_verifications (token_hash, user_id, email, created_at, expires
 values (@token_hash, @user_id, @email, @now, @expires_at);
 
 -- name: EmailVerificationUse :one
--- Single use: of two at the same time one finds it unused.
+-- A token is used once: of two concurrent uses one finds it unused.
 update email_verifications set used_at = @now::timestamptz
 where token_hash = @token_hash and used_at is null and expires_at > @now::timestamptz
 returning user_id, email;

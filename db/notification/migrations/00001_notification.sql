@@ -1,10 +1,10 @@
 -- +goose Up
 
--- One request for mail, immutable once stored. The hash of the body stands in
--- the same row as its key, so that a repeated request is recognised by the
--- insert itself. message_domain is the right side of the mails' Message-IDs,
--- fixed here so that a repeat of a mail is the same mail. bytes is the size of
--- the content, by which delivery decides how to fetch it.
+-- One request for mails, immutable once stored. The hash of the body is in the same
+-- row as its key, so that the insert itself recognises a repeated request.
+-- message_domain is the right side of the mails' Message-IDs, stored so that a
+-- repeat of a mail is the same mail. bytes is the size of the content, by which
+-- delivery decides how to fetch it.
 create table notifications (
     id              uuid primary key,
     caller          text        not null,
@@ -27,14 +27,13 @@ create table notifications (
 create index notifications_reference on notifications (reference, id) where reference is not null;
 create index notifications_requester on notifications (requester, id);
 
--- What became of a recipient, and while it is not over: what it waits for. That
--- it is being sent right now is not a status but its lease, so that giving the
--- lease up loses nothing.
+-- The result of a recipient, or what it waits for. A mail that is being sent has a
+-- lease and no status of its own, so that the status is right when the lease ends.
 create type recipient_status as enum ('queued', 'delayed', 'sent', 'failed', 'canceled', 'uncertain');
 
 -- One address of a notification. An unfinished recipient is in exactly one of
--- three places: in the queue (queue_at, its fair place), waiting for
--- next_attempt_at, or leased. The rows are narrow and updated twice a mail.
+-- three states: queued (queue_at, its place in the fair order), waiting for
+-- next_attempt_at, or leased. The rows are narrow and updated twice for each mail.
 create table recipients (
     id              uuid primary key,
     notification_id uuid             not null references notifications on delete cascade,
@@ -69,8 +68,8 @@ create index recipients_leased on recipients (leased_until) where lease_token is
 
 create type attempt_outcome as enum ('sent', 'temporary', 'permanent', 'uncertain');
 
--- Every try to hand a mail to a server. Written once, in the order of time, so
--- that the small index by time is enough to count the last minute.
+-- Every try to send a mail to a server. Rows are written once, in the order of
+-- time, so that a small index by time is enough to count the last minute.
 create table attempts (
     recipient_id uuid            not null references recipients on delete cascade,
     number       integer         not null check (number > 0),
@@ -83,9 +82,9 @@ create table attempts (
 );
 create index attempts_at on attempts using brin (at) with (pages_per_range = 16, autosummarize = on);
 
--- A notification's result, computed from its recipients where it is asked for,
--- so that no parent row is written while mails go out. "tried" counts the
--- recipients that a worker has or had in hand.
+-- A notification's result, computed from its recipients when it is read, so that
+-- no parent row is written while mails are sent. "tried" counts the recipients that
+-- a worker has claimed.
 create view notification_counts as
 select n.id as notification_id,
     c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain,

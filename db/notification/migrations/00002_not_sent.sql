@@ -1,8 +1,8 @@
 -- +goose NO TRANSACTION
 
 -- +goose Up
--- The few recipients that came to a bad end: by them the notifications that
--- failed or were canceled are found among millions that did not.
+-- The index of the few recipients that failed or were canceled. It finds their
+-- notifications among millions of others.
 create index concurrently recipients_not_sent on recipients (notification_id)
     where status in ('failed', 'uncertain', 'canceled');
 

@@ -1,15 +1,15 @@
 -- +goose Up
 
--- How many recipients have each status, without reading them: every change adds
--- a row, the rows of one status add up, and a job puts rows together. So
--- concurrent changes don't wait for each other. It has no index: it is always
--- read whole and kept short.
+-- The number of recipients with each status, as the sum of rows. Every change adds
+-- a row, so that concurrent changes don't wait for each other, and a job sums up
+-- the rows of each status. The table has no index, since it is always read whole
+-- and kept short.
 create table recipient_counts (
     status     text   not null,
     recipients bigint not null
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
--- The status "sending" is a lease.
+-- A leased recipient is counted as "sending".
 -- +goose StatementBegin
 create function recipients_count() returns trigger language plpgsql as $$
 begin

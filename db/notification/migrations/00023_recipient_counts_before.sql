@@ -1,8 +1,8 @@
 -- +goose Up
--- Counts the recipients that were stored before the triggers existed. One
--- statement sees one snapshot: what the triggers counted within it is in the
--- count of the rows as well, and is subtracted. It reads every recipient once
--- and locks none.
+-- Counts the recipients that were stored before the triggers existed. One statement
+-- sees one snapshot: changes that the triggers counted within it are in the count
+-- of the rows, too, and are subtracted. It reads every recipient once and locks
+-- none.
 insert into recipient_counts (status, recipients)
 select coalesce(stored.status, counted.status), coalesce(stored.n, 0) - coalesce(counted.n, 0)
 from (select case when lease_token is null then status::text else 'sending' end as status, count(*) as n

@@ -1,15 +1,15 @@
 -- name: DeliveryPlanByIndex :exec
--- For this transaction: take the queue in the order of its index, whatever
--- outdated statistics say about how short it is.
+-- Makes this transaction read the queue in the order of its index, even when
+-- outdated statistics underestimate its length.
 select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true),
     set_config('enable_mergejoin', 'off', true);
 
 -- name: DeliveryClaim :many
 -- Leases the next recipients in fair order, except those with the given
--- addresses. Content that is large is left out and fetched by the worker, so
--- that a batch stays small in memory. The mail's date is fixed with the
--- notification, so that a repeat is the same mail, and never before it.
+-- addresses. Large content is omitted and fetched by the worker, so that a batch
+-- stays small in memory. The mail's date is that of the notification or its later
+-- due time, so that a repeat is the same mail.
 with next as (
     select r.id, r.queue_at from recipients r
     where r.queue_at is not null and r.email <> all(@skipped::text[])
@@ -70,8 +70,8 @@ with result as (
 select id from settled;
 
 -- name: DeliveryRelease :execrows
--- Returns leased recipients to their places in the queue as if never claimed,
--- or, where a time is given (not '-infinity'), has them wait until then.
+-- Returns leased recipients to their places in the queue as if never claimed, or
+-- postpones them when a time is given (not '-infinity').
 update recipients r
 set lease_token = null, leased_until = null,
     status = case when r.canceled and r.status <> 'uncertain' then 'canceled' else r.status end,
@@ -103,7 +103,7 @@ from expired
 where r.id = expired.id;
 
 -- name: DeliveryPromote :execrows
--- Moves recipients whose time has come into the queue.
+-- Queues recipients that are due.
 with due as (
     select r.id from recipients r
     where r.queue_at is null and r.lease_token is null and r.finished_at is null and r.next_attempt_at <= @now

@@ -1,6 +1,7 @@
 -- name: NotificationInsert :one
 -- Stores a notification with its recipients, or nothing if the caller's key is
--- taken. A concurrent twin waits here for the first one's commit.
+-- taken. A concurrent request with the same key waits here for the first one's
+-- commit.
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
         reference, thread, request_id, message_domain, not_before, sensitive, recipient_count, created_at)
@@ -26,7 +27,7 @@ select * from notifications
 where caller = @caller and idempotency_key = @idempotency_key;
 
 -- name: NotificationGet :one
--- The content is its caller's alone, and nobody's when it is sensitive.
+-- Only the caller who created it gets the content, and nobody when it is sensitive.
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
     c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status,
     (n.caller = @caller and not n.sensitive)::boolean as shows_content,
@@ -50,8 +51,8 @@ order by n.id desc
 limit @max::integer;
 
 -- name: NotificationListOpen :many
--- Unfinished ones, found by the partial indexes of the recipients that are queued,
--- leased or waiting.
+-- Unfinished notifications, found by the partial indexes of the recipients that are
+-- queued, leased or waiting.
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
     c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from notifications n
@@ -69,8 +70,8 @@ order by n.id desc
 limit @max::integer;
 
 -- name: NotificationListNotSent :many
--- Those with a failed, uncertain or canceled recipient, in the order of their
--- index.
+-- Notifications with a failed, uncertain or canceled recipient, in the order of
+-- the index.
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
     c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
 from (
@@ -118,8 +119,8 @@ order by number desc
 limit @max::integer;
 
 -- name: NotificationCancel :execrows
--- Cancels recipients that wait. One that is being sent gets the flag, and ends
--- with its attempt.
+-- Cancels recipients that wait. One that is being sent gets a flag, and is not tried
+-- again after its attempt.
 update recipients
 set canceled = true,
     queue_at = null,
@@ -128,7 +129,7 @@ set canceled = true,
 where notification_id = @notification_id and finished_at is null and not canceled;
 
 -- name: NotificationRetry :execrows
--- A sensitive notification has no content to send again once it is over.
+-- A finished sensitive notification has no content to send again.
 update recipients r
 set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,
     enqueued_at = given.now, next_attempt_at = given.now, queue_at = given.now + ordinal * given.quantum

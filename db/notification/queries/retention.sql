@@ -1,7 +1,7 @@
 -- name: RetentionPurge :one
 -- Examines the next notifications in the order of their creation and deletes
--- those whose last recipient ended before the given time, with all that belongs
--- to them.
+-- those whose last recipient ended before the given time, with their rows in other
+-- tables.
 with examined as (
     select n.id from notifications n
     where n.id > @after_id and n.id < @before_id

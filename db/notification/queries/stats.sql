@@ -17,8 +17,8 @@ with taken as (
 select status from taken;
 
 -- name: StatsOldestDue :one
--- When the recipients that are next in the queue and next of those that wait
--- were due, whichever is earlier; the given time if there is none.
+-- The earlier of the due times of the next recipient in the queue and the next one
+-- that waits; the given time if there is none.
 select coalesce(least(
     (select r.next_attempt_at from recipients r where r.queue_at is not null order by r.queue_at limit 1),
     (select r.next_attempt_at from recipients r

@@ -139,8 +139,8 @@ type AssignmentTicketLockRow struct {
 	DecidedByEmail  string
 }
 
-// Locks a ticket that waits or is to be handed over; no row when it does neither
-// any more, or another transaction has locked it.
+// Locks a ticket that waits or is to be handed over; returns no row when that has
+// changed, or another transaction has locked it.
 func (q *Queries) AssignmentTicketLock(ctx context.Context, id uuid.UUID) (AssignmentTicketLockRow, error) {
 	row := q.db.QueryRow(ctx, assignmentTicketLock, id)
 	var i AssignmentTicketLockRow
@@ -177,8 +177,8 @@ order by t.priority desc, t.created_at, t.id
 limit $1
 `
 
-// Waiting tickets that an engineer could be assigned who neither declined nor
-// reported them, by priority, then age.
+// Waiting tickets for which there is an engineer who neither declined nor reported
+// them, by priority, then age.
 func (q *Queries) AssignmentWaitingList(ctx context.Context, most int32) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, assignmentWaitingList, most)
 	if err != nil {
@@ -276,7 +276,8 @@ insert into engineers (user_id) values ($1)
 on conflict (user_id) do update set leaving = false, available = true, hand_over_by = null where engineers.leaving
 `
 
-// An engineer who comes back before all of their tickets were handed over keeps the rest.
+// An engineer who returns before all of their tickets were handed over keeps the
+// others.
 func (q *Queries) EngineerJoin(ctx context.Context, userID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, engineerJoin, userID)
 	return err
@@ -355,7 +356,7 @@ type EngineerLockRow struct {
 	Leaving       bool
 }
 
-// Without a row, or leaving, the user can't be assigned tickets.
+// A user without a row, or one who is leaving, can't be assigned tickets.
 func (q *Queries) EngineerLock(ctx context.Context, userID uuid.UUID) (EngineerLockRow, error) {
 	row := q.db.QueryRow(ctx, engineerLock, userID)
 	var i EngineerLockRow
@@ -437,8 +438,7 @@ type TicketSetAssigneeParams struct {
 	ID            uuid.UUID
 }
 
-// A ticket that is offered to somebody else, or to nobody, waits to be accepted
-// again.
+// A ticket with another assignee, or none, must be accepted again.
 func (q *Queries) TicketSetAssignee(ctx context.Context, arg TicketSetAssigneeParams) (TicketStatus, error) {
 	row := q.db.QueryRow(ctx, ticketSetAssignee,
 		arg.AssigneeID,

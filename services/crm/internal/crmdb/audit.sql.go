@@ -144,7 +144,7 @@ update audit_events set before = before - array['name', 'email', 'reason'], afte
 where object_id = $1::uuid and (before is not null or after is not null)
 `
 
-// Removes what names the person from the facts about them.
+// Removes the person's names from the facts about them.
 func (q *Queries) UserEraseAuditFacts(ctx context.Context, userID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, userEraseAuditFacts, userID)
 	return err

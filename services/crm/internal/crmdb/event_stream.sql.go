@@ -34,7 +34,7 @@ from (
 where e.id = n.id
 `
 
-// Gives the next positions to the oldest events that have none. The caller holds
+// Assigns the next positions to the oldest events that have none. The caller holds
 // EventSequencerLock.
 func (q *Queries) EventSequence(ctx context.Context, most int32) (int64, error) {
 	result, err := q.db.Exec(ctx, eventSequence, most)
@@ -48,9 +48,9 @@ const eventSequencerLock = `-- name: EventSequencerLock :exec
 select pg_advisory_xact_lock(hashtextextended('ticket_events.position', 0))
 `
 
-// One sequencer at a time, until the end of the transaction. It is released
-// after the transaction's rows are visible, so that positions are seen in their
-// order.
+// Admits one sequencer at a time, until the end of the transaction. The lock is
+// released after the transaction's rows are visible, so that positions become
+// visible in their order.
 func (q *Queries) EventSequencerLock(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, eventSequencerLock)
 	return err
@@ -97,7 +97,7 @@ type EventStreamPageRow struct {
 	CreatedAt  time.Time
 }
 
-// What happened to any ticket behind a position, in order.
+// The events of all tickets behind a position, in order.
 func (q *Queries) EventStreamPage(ctx context.Context, arg EventStreamPageParams) ([]EventStreamPageRow, error) {
 	rows, err := q.db.Query(ctx, eventStreamPage, arg.After, arg.Most)
 	if err != nil {
@@ -168,9 +168,9 @@ type EventStreamPageOfReporterRow struct {
 	CreatedAt  time.Time
 }
 
-// As EventStreamPage for a customer: what they may read of the tickets they
-// reported. Their events are found before they are ordered and cut: the planner
-// would otherwise walk through everybody's to fill a page.
+// The same as EventStreamPage for a customer: the events that they may read of the
+// tickets they reported. The events are selected before they are ordered and cut,
+// since the planner would otherwise read the events of all tickets to fill a page.
 func (q *Queries) EventStreamPageOfReporter(ctx context.Context, arg EventStreamPageOfReporterParams) ([]EventStreamPageOfReporterRow, error) {
 	rows, err := q.db.Query(ctx, eventStreamPageOfReporter,
 		arg.Most,
@@ -215,9 +215,9 @@ select coalesce((select e.position from ticket_events e
 where $1::xid8 <= pg_snapshot_xmax(pg_current_snapshot())::xid8
 `
 
-// The position that an earlier release named by a transaction: behind all events
-// of the transactions before it. No row for a transaction that this database
-// has not seen.
+// The position for an id of an earlier release, which names a transaction: behind
+// all events of the transactions before it. No row for a transaction that is
+// unknown to this database.
 func (q *Queries) EventStreamPositionBefore(ctx context.Context, transactionID pgtype.Uint64) (int64, error) {
 	row := q.db.QueryRow(ctx, eventStreamPositionBefore, transactionID)
 	var position int64
@@ -231,8 +231,8 @@ from ticket_events e
 where e.id = $1
 `
 
-// The position of an event; the latest while it has none, which only a client of
-// an earlier release can ask for.
+// The position of an event; the latest position while it has none, for clients of
+// an earlier release.
 func (q *Queries) EventStreamPositionOf(ctx context.Context, id uuid.UUID) (int64, error) {
 	row := q.db.QueryRow(ctx, eventStreamPositionOf, id)
 	var position int64

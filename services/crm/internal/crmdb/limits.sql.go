@@ -27,7 +27,7 @@ type RateLimitHitParams struct {
 	MaxHits   int32
 }
 
-// Counts one more in the window that ends now; no row where the limit is reached.
+// Counts one in the window that ends now; returns no row when the limit is reached.
 func (q *Queries) RateLimitHit(ctx context.Context, arg RateLimitHitParams) ([]time.Time, error) {
 	row := q.db.QueryRow(ctx, rateLimitHit,
 		arg.Key,
@@ -50,7 +50,7 @@ type RateLimitLockParams struct {
 	Key   string
 }
 
-// As RateLimitRead; no hit is counted until the end of this transaction.
+// The same as RateLimitRead; no hit is counted until the end of the transaction.
 func (q *Queries) RateLimitLock(ctx context.Context, arg RateLimitLockParams) ([]time.Time, error) {
 	row := q.db.QueryRow(ctx, rateLimitLock, arg.Since, arg.Key)
 	var hits []time.Time

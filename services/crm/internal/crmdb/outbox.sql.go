@@ -77,11 +77,11 @@ type OutboxClaimRow struct {
 	Attempts  int32
 }
 
-// Leases due entries, by the database's clock. An entry waits for the earlier
-// ones with the same reference, except for those that failed often. (Two replicas
-// that claim at the same instant may still reorder two of them.) Neither claim
-// nor settlement waits for the disk: what a crash of the database loses is posted
-// again under the same Idempotency-Key.
+// Leases due entries, by the database's clock. An entry waits for earlier ones with
+// the same reference, except for those that failed often. (Two replicas that claim
+// at the same time may still reorder two of them.) Neither claim nor settlement
+// waits for the disk: after a crash of the database, lost entries are posted again
+// with the same Idempotency-Key.
 func (q *Queries) OutboxClaim(ctx context.Context, arg OutboxClaimParams) ([]OutboxClaimRow, error) {
 	rows, err := q.db.Query(ctx, outboxClaim,
 		arg.Token,
@@ -225,7 +225,7 @@ type OutboxListPendingRow struct {
 	DeadAt        *time.Time
 }
 
-// Newest first; ids are UUIDv7 and so sort by age.
+// Newest first; ids are UUIDv7 and sort by age.
 func (q *Queries) OutboxListPending(ctx context.Context, arg OutboxListPendingParams) ([]OutboxListPendingRow, error) {
 	rows, err := q.db.Query(ctx, outboxListPending, arg.Before, arg.Page)
 	if err != nil {
@@ -347,8 +347,8 @@ type OutboxPostponeParams struct {
 	LastErrors    []string
 }
 
-// Entries that are tried again, each after its own delay. For one that did not
-// reach the service (reached false) no attempt is counted and its due time stays.
+// Entries that are tried again, each after its own delay. For an entry that did not
+// reach the service (reached false) no attempt is counted and its due time is kept.
 func (q *Queries) OutboxPostpone(ctx context.Context, arg OutboxPostponeParams) (int64, error) {
 	result, err := q.db.Exec(ctx, outboxPostpone,
 		arg.Token,

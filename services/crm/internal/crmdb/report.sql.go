@@ -102,7 +102,7 @@ type ReportTicketsRow struct {
 // Figures of the tickets in a period, per day (UTC), per person and in
 // total; see the type Report for what is counted where. Medians and 90th
 // percentiles are interpolated; they are 0 where nothing was measured.
-// Customers raise tickets, too, and are no engineers.
+// Customers who only created tickets are not listed.
 func (q *Queries) ReportTickets(ctx context.Context, arg ReportTicketsParams) ([]ReportTicketsRow, error) {
 	rows, err := q.db.Query(ctx, reportTickets, arg.Since, arg.Until)
 	if err != nil {

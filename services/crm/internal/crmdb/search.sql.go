@@ -79,8 +79,8 @@ const searchFoldTicketsLock = `-- name: SearchFoldTicketsLock :many
 select ticket_id from ticket_search where folding < 1 order by ticket_id limit $1 for update skip locked
 `
 
-// Tickets whose words were made by older rules; the caller makes them again. The
-// lock makes a binary of the release before wait, which writes after it again.
+// Tickets whose words were made by older rules; the caller updates them. The lock
+// delays the writes of an older binary until the end of the transaction.
 func (q *Queries) SearchFoldTicketsLock(ctx context.Context, most int32) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, searchFoldTicketsLock, most)
 	if err != nil {

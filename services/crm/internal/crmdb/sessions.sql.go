@@ -93,7 +93,7 @@ type PasswordResetUseParams struct {
 	TokenHash []byte
 }
 
-// Single use: of two at the same time one finds it unused.
+// A token is used once: of two concurrent uses one finds it unused.
 func (q *Queries) PasswordResetUse(ctx context.Context, arg PasswordResetUseParams) (uuid.UUID, error) {
 	row := q.db.QueryRow(ctx, passwordResetUse, arg.Now, arg.TokenHash)
 	var user_id uuid.UUID
@@ -153,7 +153,7 @@ type RefreshTokenLockRow struct {
 	SuccessorSealed []byte
 }
 
-// Requests that present one token at the same time are served one after the other.
+// Concurrent requests with the same token are processed one after the other.
 func (q *Queries) RefreshTokenLock(ctx context.Context, tokenHash []byte) (RefreshTokenLockRow, error) {
 	row := q.db.QueryRow(ctx, refreshTokenLock, tokenHash)
 	var i RefreshTokenLockRow
@@ -349,7 +349,7 @@ type SessionRevokeAllParams struct {
 	Spared uuid.UUID
 }
 
-// Ends every session of the user but the spared one; the nil id spares none.
+// Ends all sessions of the user except the given one; the nil id excepts none.
 func (q *Queries) SessionRevokeAll(ctx context.Context, arg SessionRevokeAllParams) error {
 	_, err := q.db.Exec(ctx, sessionRevokeAll, arg.Now, arg.UserID, arg.Spared)
 	return err

@@ -297,8 +297,8 @@ type TicketAcceptParams struct {
 	ID         uuid.UUID
 }
 
-// Only for an engineer who is not leaving: their decision may be older than an
-// admin's.
+// Accepts only for an engineer who is not leaving, since an admin may have changed
+// their role or status after the request was authenticated.
 func (q *Queries) TicketAccept(ctx context.Context, arg TicketAcceptParams) (int64, error) {
 	result, err := q.db.Exec(ctx, ticketAccept, arg.EngineerID, arg.Now, arg.ID)
 	if err != nil {
@@ -322,8 +322,8 @@ type TicketAudienceRow struct {
 	IsReporter bool
 }
 
-// Reporter and assignee of a ticket, as far as they may still see it: an
-// engineer who has become a customer keeps closed tickets but doesn't see them.
+// Reporter and assignee of a ticket who may still see it: an engineer who has
+// become a customer remains the assignee of closed tickets but doesn't see them.
 func (q *Queries) TicketAudience(ctx context.Context, id uuid.UUID) ([]TicketAudienceRow, error) {
 	rows, err := q.db.Query(ctx, ticketAudience, id)
 	if err != nil {
@@ -469,10 +469,10 @@ type TicketCreateRow struct {
 	AssigneeName string
 }
 
-// Raises a ticket in one statement: chooses and locks the engineer (function
+// Creates a ticket in one statement: chooses and locks the engineer (function
 // engineer_choose), writes ticket, events, outbox entries and the answer to the
-// Idempotency-Key. No row comes back when the key has been used or the limit of
-// the actor (limit_key, empty for none) is reached.
+// Idempotency-Key. It returns no row when the key has been used or the limit of the
+// actor (limit_key, empty for none) is reached.
 func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (TicketCreateRow, error) {
 	row := q.db.QueryRow(ctx, ticketCreate,
 		arg.ReporterID,
@@ -674,8 +674,8 @@ const ticketLock = `-- name: TicketLock :one
 select id from tickets where id = $1 for no key update
 `
 
-// Locks a ticket. It is read afterwards, by a statement that sees what others
-// committed while this one waited.
+// Locks a ticket. The next statement reads it, since that sees the changes that
+// were committed while this one waited.
 func (q *Queries) TicketLock(ctx context.Context, id uuid.UUID) (uuid.UUID, error) {
 	row := q.db.QueryRow(ctx, ticketLock, id)
 	var id_2 uuid.UUID
@@ -717,8 +717,8 @@ type TicketTouchParams struct {
 	ID  uuid.UUID
 }
 
-// A public comment is a change of the ticket; an internal one leaves no trace
-// that a customer could see.
+// A public comment changes the ticket's version; an internal one does not, since
+// customers must not notice it.
 func (q *Queries) TicketTouch(ctx context.Context, arg TicketTouchParams) error {
 	_, err := q.db.Exec(ctx, ticketTouch, arg.Now, arg.ID)
 	return err
@@ -753,8 +753,7 @@ type TicketUpdateParams struct {
 	Version       int32
 }
 
-// Compare-and-set on the version. A long text that stays the same is not written
-// again.
+// Compare-and-set on the version. An unchanged long text is not written again.
 func (q *Queries) TicketUpdate(ctx context.Context, arg TicketUpdateParams) (int64, error) {
 	result, err := q.db.Exec(ctx, ticketUpdate,
 		arg.Title,

@@ -114,7 +114,7 @@ type UserByEmailRow struct {
 	Reason          *string
 }
 
-// Has the hash and the reason of a rejection, which a login needs.
+// Includes the hash and the reason of a rejection, which a login needs.
 func (q *Queries) UserByEmail(ctx context.Context, email string) (UserByEmailRow, error) {
 	row := q.db.QueryRow(ctx, userByEmail, email)
 	var i UserByEmailRow
@@ -169,7 +169,7 @@ type UserCredentialsRow struct {
 	Status       UserStatus
 }
 
-// Locked until the end of the transaction, so that a login sees no change of them.
+// Locks the row until the end of the transaction, so that a login sees no change.
 func (q *Queries) UserCredentials(ctx context.Context, id uuid.UUID) (UserCredentialsRow, error) {
 	row := q.db.QueryRow(ctx, userCredentials, id)
 	var i UserCredentialsRow
@@ -423,7 +423,7 @@ type UserLockRow struct {
 	UpdatedAt       time.Time
 }
 
-// This row lock does not block inserts of rows that refer to the user.
+// The row lock does not block inserts of rows that refer to the user.
 func (q *Queries) UserLock(ctx context.Context, id uuid.UUID) (UserLockRow, error) {
 	row := q.db.QueryRow(ctx, userLock, id)
 	var i UserLockRow

@@ -70,7 +70,7 @@ type EmailVerificationUseRow struct {
 	Email  string
 }
 
-// Single use: of two at the same time one finds it unused.
+// A token is used once: of two concurrent uses one finds it unused.
 func (q *Queries) EmailVerificationUse(ctx context.Context, arg EmailVerificationUseParams) (EmailVerificationUseRow, error) {
 	row := q.db.QueryRow(ctx, emailVerificationUse, arg.Now, arg.TokenHash)
 	var i EmailVerificationUseRow

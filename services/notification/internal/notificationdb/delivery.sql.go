@@ -65,9 +65,9 @@ type DeliveryClaimRow struct {
 }
 
 // Leases the next recipients in fair order, except those with the given
-// addresses. Content that is large is left out and fetched by the worker, so
-// that a batch stays small in memory. The mail's date is fixed with the
-// notification, so that a repeat is the same mail, and never before it.
+// addresses. Large content is omitted and fetched by the worker, so that a batch
+// stays small in memory. The mail's date is that of the notification or its later
+// due time, so that a repeat is the same mail.
 func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([]DeliveryClaimRow, error) {
 	rows, err := q.db.Query(ctx, deliveryClaim,
 		arg.Token,
@@ -133,8 +133,8 @@ select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
     set_config('enable_mergejoin', 'off', true)
 `
 
-// For this transaction: take the queue in the order of its index, whatever
-// outdated statistics say about how short it is.
+// Makes this transaction read the queue in the order of its index, even when
+// outdated statistics underestimate its length.
 func (q *Queries) DeliveryPlanByIndex(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, deliveryPlanByIndex)
 	return err
@@ -160,7 +160,7 @@ type DeliveryPromoteParams struct {
 	Max     int32
 }
 
-// Moves recipients whose time has come into the queue.
+// Queues recipients that are due.
 func (q *Queries) DeliveryPromote(ctx context.Context, arg DeliveryPromoteParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deliveryPromote, arg.Quantum, arg.Now, arg.Max)
 	if err != nil {
@@ -224,8 +224,8 @@ type DeliveryReleaseParams struct {
 	WaitUntil []time.Time
 }
 
-// Returns leased recipients to their places in the queue as if never claimed,
-// or, where a time is given (not '-infinity'), has them wait until then.
+// Returns leased recipients to their places in the queue as if never claimed, or
+// postpones them when a time is given (not '-infinity').
 func (q *Queries) DeliveryRelease(ctx context.Context, arg DeliveryReleaseParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deliveryRelease,
 		arg.Now,

@@ -113,8 +113,8 @@ type NotificationCancelParams struct {
 	NotificationID uuid.UUID
 }
 
-// Cancels recipients that wait. One that is being sent gets the flag, and ends
-// with its attempt.
+// Cancels recipients that wait. One that is being sent gets a flag, and is not tried
+// again after its attempt.
 func (q *Queries) NotificationCancel(ctx context.Context, arg NotificationCancelParams) (int64, error) {
 	result, err := q.db.Exec(ctx, notificationCancel, arg.Now, arg.NotificationID)
 	if err != nil {
@@ -174,7 +174,7 @@ type NotificationGetRow struct {
 	Html           string
 }
 
-// The content is its caller's alone, and nobody's when it is sensitive.
+// Only the caller who created it gets the content, and nobody when it is sensitive.
 func (q *Queries) NotificationGet(ctx context.Context, arg NotificationGetParams) (NotificationGetRow, error) {
 	row := q.db.QueryRow(ctx, notificationGet, arg.Caller, arg.ID)
 	var i NotificationGetRow
@@ -253,7 +253,8 @@ type NotificationInsertParams struct {
 }
 
 // Stores a notification with its recipients, or nothing if the caller's key is
-// taken. A concurrent twin waits here for the first one's commit.
+// taken. A concurrent request with the same key waits here for the first one's
+// commit.
 func (q *Queries) NotificationInsert(ctx context.Context, arg NotificationInsertParams) (bool, error) {
 	row := q.db.QueryRow(ctx, notificationInsert,
 		arg.ID,
@@ -430,8 +431,8 @@ type NotificationListNotSentRow struct {
 	Status         notifyapi.Status
 }
 
-// Those with a failed, uncertain or canceled recipient, in the order of their
-// index.
+// Notifications with a failed, uncertain or canceled recipient, in the order of
+// the index.
 func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationListNotSentParams) ([]NotificationListNotSentRow, error) {
 	rows, err := q.db.Query(ctx, notificationListNotSent,
 		arg.BeforeID,
@@ -530,8 +531,8 @@ type NotificationListOpenRow struct {
 	Status         notifyapi.Status
 }
 
-// Unfinished ones, found by the partial indexes of the recipients that are queued,
-// leased or waiting.
+// Unfinished notifications, found by the partial indexes of the recipients that are
+// queued, leased or waiting.
 func (q *Queries) NotificationListOpen(ctx context.Context, arg NotificationListOpenParams) ([]NotificationListOpenRow, error) {
 	rows, err := q.db.Query(ctx, notificationListOpen,
 		arg.BeforeID,
@@ -652,7 +653,7 @@ type NotificationRetryParams struct {
 	Quantum        pgtype.Interval
 }
 
-// A sensitive notification has no content to send again once it is over.
+// A finished sensitive notification has no content to send again.
 func (q *Queries) NotificationRetry(ctx context.Context, arg NotificationRetryParams) (int64, error) {
 	result, err := q.db.Exec(ctx, notificationRetry, arg.NotificationID, arg.Now, arg.Quantum)
 	if err != nil {

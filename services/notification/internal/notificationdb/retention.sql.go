@@ -81,8 +81,8 @@ type RetentionPurgeRow struct {
 }
 
 // Examines the next notifications in the order of their creation and deletes
-// those whose last recipient ended before the given time, with all that belongs
-// to them.
+// those whose last recipient ended before the given time, with their rows in other
+// tables.
 func (q *Queries) RetentionPurge(ctx context.Context, arg RetentionPurgeParams) (RetentionPurgeRow, error) {
 	row := q.db.QueryRow(ctx, retentionPurge,
 		arg.AfterID,

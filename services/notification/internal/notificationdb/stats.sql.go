@@ -74,8 +74,8 @@ select coalesce(least(
      order by r.next_attempt_at limit 1)), $1::timestamptz)::timestamptz as due_at
 `
 
-// When the recipients that are next in the queue and next of those that wait
-// were due, whichever is earlier; the given time if there is none.
+// The earlier of the due times of the next recipient in the queue and the next one
+// that waits; the given time if there is none.
 func (q *Queries) StatsOldestDue(ctx context.Context, now time.Time) (time.Time, error) {
 	row := q.db.QueryRow(ctx, statsOldestDue, now)
 	var due_at time.Time
