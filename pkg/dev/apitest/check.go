@@ -14,7 +14,7 @@ import (
 // check lists what is wrong with an answer.
 func (g *generator) check(c Config, r *request, a answer) (defects []string) {
 	if a.status == http.StatusRequestHeaderFieldsTooLarge {
-		return nil // net/http's own answer: the service never saw the request
+		return nil // net/http's own answer; the request did not reach the service
 	}
 	note := func(format string, values ...any) { defects = append(defects, fmt.Sprintf(format, values...)) }
 	status := strconv.Itoa(a.status)
@@ -44,7 +44,7 @@ func (g *generator) check(c Config, r *request, a answer) (defects []string) {
 // undescribed lists where media type and body differ from the description.
 func (op *operation) undescribed(status string, content map[string]any, a answer) []string {
 	if a.media == "text/event-stream" && content[a.media] != nil {
-		return nil // it would never end
+		return nil // a stream
 	}
 	schema := op.answers[status+" "+a.media]
 	switch {

@@ -1,7 +1,7 @@
-// Package apitest holds a service to its own OpenAPI document: it makes
-// requests out of the document, right ones and broken ones, and compares every
-// answer with what is described. It is for tests, and knows nothing of any
-// service but the document and what all errors have in common.
+// Package apitest tests whether a service conforms to its own OpenAPI document: it
+// generates valid and invalid requests from the document and compares every answer
+// with the description. It must not know any service but by its document and by
+// what all errors have in common.
 package apitest
 
 import (
@@ -131,7 +131,7 @@ func (d *Document) compile(pointer string) (*jsonschema.Schema, error) {
 
 func escape(token string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(token) }
 
-// resolve follows a reference.
+// resolve follows a $ref.
 func (d *Document) resolve(schema map[string]any) map[string]any {
 	for {
 		ref, ok := schema["$ref"].(string)
@@ -148,10 +148,9 @@ func (op *operation) public() bool {
 	return len(security) == 0
 }
 
-// Incomplete lists what the document lacks for people, and operations that are
-// public although they are not among those that may be, which are given as
-// method and path. One that may be public and isn't, or isn't there, is listed
-// too, so that the list stays true.
+// Incomplete lists what is missing in the descriptions, and operations that are
+// public although they are not among those that may be, which are given as method
+// and path. It also lists one that may be public and is not, or does not exist.
 func (d *Document) Incomplete(public ...string) (defects []string) {
 	ids := map[string]bool{}
 	for _, op := range d.operations {

@@ -9,8 +9,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// request is one to be sent. invalid says why it must not be accepted; it is
-// empty for one that may be.
+// request is one to be sent. invalid says why it must be refused; it is empty for
+// one that may be accepted.
 type request struct {
 	op      *operation
 	target  string // path and query
@@ -20,7 +20,7 @@ type request struct {
 	invalid string
 }
 
-// request makes a request for op: half of them as described, half damaged.
+// request generates a request for op: half of them are valid, half damaged.
 func (g *generator) request(op *operation) *request {
 	r := &request{op: op, header: map[string][]string{}}
 	damage := -1
@@ -59,8 +59,8 @@ func (g *generator) request(op *operation) *request {
 	return r
 }
 
-// parameter makes a value in path or query, and notes one that the document
-// excludes.
+// parameter generates a value in path or query, and records whether the document
+// excludes it.
 func (g *generator) parameter(r *request, p parameter, damaged bool) string {
 	if !damaged || g.IntN(3) == 0 {
 		name := r.op.id + " " + p.name
@@ -80,7 +80,7 @@ func (g *generator) parameter(r *request, p parameter, damaged bool) string {
 	return text
 }
 
-// allows reports whether the text of a parameter is one that its schema allows.
+// allows reports whether a parameter's schema allows text.
 func (p parameter) allows(text string) bool {
 	value := any(text)
 	switch p.schema["type"] {
@@ -115,7 +115,7 @@ func plain(v any) string {
 	return encode(v)
 }
 
-// headerValue is what a header may carry at all.
+// headerValue generates a value that HTTP allows in a header.
 func (g *generator) headerValue(p parameter) string {
 	list := []string{
 		`"1"`, `W/"1"`, "*", `"1", "2"`, `"`, "", " ", g.canary, strings.Repeat(g.canary, 20), "é", "a b", "0", "18446744073709551616",
@@ -156,7 +156,7 @@ func (g *generator) oddHeaders(r *request) {
 	choices[g.IntN(len(choices))]()
 }
 
-// unless notes a reason, if it applies.
+// unless records the reason for a refusal, if it applies.
 func (r *request) unless(applies bool, reason string) {
 	if applies {
 		r.invalid = reason
@@ -193,7 +193,7 @@ func (g *generator) addBody(r *request, damaged bool) {
 	}
 }
 
-// change does something to one part of the value.
+// change damages one part of the value.
 func (g *generator) change(value any) any {
 	fields, ok := value.([]member)
 	if !ok || g.IntN(12) == 0 {
@@ -232,7 +232,7 @@ func (g *generator) anything() any {
 	return poison[g.IntN(len(poison))]
 }
 
-// damage does something to the whole body, now and then.
+// damage sometimes damages the whole body.
 func (g *generator) damage(body string) string {
 	switch g.IntN(40) {
 	case 0:
@@ -250,7 +250,7 @@ func (g *generator) damage(body string) string {
 		return body + "\x00"
 	case 5:
 		g.poisoned = true
-		if g.IntN(5) == 0 { // it is slow
+		if g.IntN(5) == 0 { // seldom, since it is slow
 			return `{"` + strings.Repeat("x", 1<<20) + `":1}`
 		}
 		return "[" + body

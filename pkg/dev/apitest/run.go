@@ -12,45 +12,45 @@ import (
 	"time"
 )
 
-// Config says whom to ask, as whom, and what is worth asking for.
+// Config has the service's URL, the callers, and the values to send.
 type Config struct {
 	URL      string // of the service, without a trailing slash
 	Requests int
 	Seed     uint64
 
-	// Tokens are tried by chance; an empty one sends none. Known gives good
-	// values by the name of a field or parameter, or by operationId, a space and
-	// the parameter's name. Both are asked for again every 250 requests, since
-	// requests change what there is.
+	// Tokens are used at random; with an empty one no token is sent. Known returns
+	// valid values by the name of a field or parameter, or by operationId, a space
+	// and the parameter's name. Both are called again every 250 requests, since
+	// requests change what exists.
 	Tokens func() []string
 	Known  func() map[string][]string
 
 	// Header adds headers to the i-th request.
 	Header func(i int, h http.Header)
 
-	// Away reports that an operation, named by its id, needs what isn't there, so
-	// that it may answer 503.
+	// Away reports that an operation, named by its id, needs a service that is not
+	// there, so that it may answer 503.
 	Away func(operationID string) bool
 
-	// Rare reports that an operation should be asked one time in ten only, because
-	// it takes long or ends the session of a token.
+	// Rare reports that an operation should be called a tenth as often, because it
+	// takes long or ends the session of a token.
 	Rare func(operationID string) bool
 }
 
 func (c Config) away(operationID string) bool { return c.Away != nil && c.Away(operationID) }
 
-// Report is what came of a run.
+// Report is the result of a run.
 type Report struct {
 	Requests  int
 	Statuses  map[int]int
 	Succeeded map[string]int // answers of 2xx, by operationId
-	Defects   []string       // one for each answer that is not as promised
+	Defects   []string       // one for each answer that is not as described
 }
 
-// refresh is after how many requests tokens and known values are asked for.
+// refresh is the number of requests after which Tokens and Known are called again.
 const refresh = 250
 
-// Run asks and compares. It fails only when it can't ask at all.
+// Run sends requests and compares the answers. It fails only if it can't send any.
 func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 	g := &generator{Rand: mathrand.New(mathrand.NewPCG(c.Seed, 0)), document: d, canary: "Canary" + rand.Text()[:10]}
 	report := Report{Statuses: map[int]int{}, Succeeded: map[string]int{}}
@@ -91,8 +91,8 @@ func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 	return report, nil
 }
 
-// next picks any operation, or now and then one of those that never succeeded
-// and could.
+// next returns any operation, or sometimes one of those that never succeeded and
+// could.
 func (d *Document) next(g *generator, c Config, r Report) *operation {
 	if g.IntN(4) == 0 {
 		missing := slices.DeleteFunc(slices.Clone(d.operations), func(op *operation) bool {
@@ -115,7 +115,7 @@ func (d *Document) Unreached(r Report) (ids []string) {
 	return ids
 }
 
-// answer is what came back; of a stream, its beginning alone.
+// answer is an answer; of a stream it has the beginning alone.
 type answer struct {
 	status int
 	header http.Header

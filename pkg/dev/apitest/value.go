@@ -12,17 +12,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// generator makes values. The same seed makes the same ones, identifiers apart.
+// generator generates values: with the same seed the same ones, except identifiers.
 type generator struct {
 	*rand.Rand
 	document *Document
-	known    map[string][]string // good values, by the name of field or parameter
+	known    map[string][]string // valid values, by the name of field or parameter
 	canary   string
-	// poisoned says that what was made last must not be accepted.
+	// poisoned reports that the last value must be refused.
 	poisoned bool
 }
 
-// raw is JSON text, or what only looks like it.
+// raw is JSON text, valid or not.
 type raw string
 
 // member is a field of an object; an object may hold the same name twice.
@@ -31,7 +31,7 @@ type member struct {
 	value any
 }
 
-// value makes what the schema describes; name is that of the field.
+// value generates a value of the schema; name is that of the field.
 func (g *generator) value(name string, schema map[string]any) any {
 	schema = g.document.resolve(schema)
 	if options, ok := schema["anyOf"].([]any); ok {
@@ -102,7 +102,7 @@ func (g *generator) array(name string, schema map[string]any) any {
 	return items
 }
 
-// text makes a string: a good one that is known, or one by format and length.
+// text generates a string: a known valid one, or one by format and length.
 func (g *generator) text(name string, schema map[string]any) string {
 	if known := g.known[name]; len(known) > 0 && g.IntN(8) > 0 {
 		return known[g.IntN(len(known))]
@@ -135,14 +135,14 @@ func stretched(text string, n int) string {
 	return string(runes[:n])
 }
 
-// odd are texts that are allowed and have broken something somewhere.
+// odd are texts that are allowed and often handled wrongly.
 var odd = []string{
 	"a", "%", "_", `\`, `%\`, "'", `"`, "'; drop table users; --", "1e400", "NaN", "null", "[]", "../../etc/passwd", "<script>alert(1)</script>",
 	"${jndi:ldap://x}", "{{7*7}}", "\u202e", "\u2028", "& | ! ( ) :* <->", `"unclosed`, "#42", "#99999999999999999999", "me", "none", "😀", "e\u0301", "İ",
 	"infinity", "urn:uuid:01890000-0000-7000-8000-000000000000", "{01890000-0000-7000-8000-000000000000}", "\u00a0", "\ufeff", "=1+1",
 }
 
-// poison are values that no operation may accept in any place.
+// poison are values that every operation must refuse in any place.
 var poison = []raw{
 	`"\u0000"`, `"a\u0000b"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"", "\"\xed\xa0\x80\"", "1e400", "-1e400", `{"a":1,"a":2}`, "tru", "'x'", "01", "NaN", "//",
 	raw(strings.Repeat("[", 10000) + strings.Repeat("]", 10000)), raw(strings.Repeat(`{"a":`, 10000) + "1" + strings.Repeat("}", 10000)), raw(strings.Repeat("[", 100000)),
@@ -159,7 +159,7 @@ func (g *generator) wrong() any {
 	return list[g.IntN(len(list))]
 }
 
-// encode writes a value as JSON, as broken as its raw parts are.
+// encode writes a value as JSON; its raw parts may make that invalid.
 func encode(v any) string {
 	switch v := v.(type) {
 	case raw:

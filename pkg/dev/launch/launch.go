@@ -56,8 +56,8 @@ type Options struct {
 	Log io.Writer
 }
 
-// Service is a process of a service. It is killed when the program that started
-// it dies.
+// Service is a process of a service. It is killed when the program that started it
+// ends.
 type Service struct {
 	*subprocess.Process
 	Options

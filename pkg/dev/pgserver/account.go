@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// ErrUnreachable says that the account which must run the server, because
-// root may not, has no way into the folder.
+// ErrUnreachable means that the account which runs the server, because root may
+// not, can't enter the folder.
 var ErrUnreachable = errors.New("the folder is closed to the account that runs PostgreSQL")
 
 // account is the user that runs the server's programs.
@@ -22,8 +22,8 @@ type account struct {
 	other    bool // not the user who runs this program
 }
 
-// serverAccount is the present user, or, since PostgreSQL refuses root, the
-// user postgres, or else nobody.
+// serverAccount returns the current user. Since PostgreSQL refuses root, that is
+// replaced by the user postgres, or else nobody.
 func serverAccount() (account, error) {
 	if os.Geteuid() != 0 {
 		return account{name: strconv.Itoa(os.Geteuid()), uid: os.Geteuid(), gid: os.Getegid()}, nil
@@ -42,8 +42,8 @@ func serverAccount() (account, error) {
 	return account{}, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
 }
 
-// command runs program as the account, in dir, with an environment that holds
-// nothing of this program's.
+// command runs program as the account, in dir, with none of this program's
+// environment.
 func (a account) command(dir, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir
@@ -56,7 +56,7 @@ func (a account) command(dir, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// folder makes dir if need be, for the account alone.
+// folder makes dir if it is absent, for the account alone.
 func (a account) folder(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (a account) folder(dir string) error {
 	return os.Chmod(dir, 0o700)
 }
 
-// reach checks that the account may pass through every folder above dir.
+// reach checks that the account may enter every folder above dir.
 func (a account) reach(dir string) error {
 	if !a.other {
 		return nil
@@ -101,7 +101,7 @@ func (a account) reach(dir string) error {
 }
 
 // owns reports whether path is a folder (no symbolic link) that belongs to the
-// account and that nobody else may enter.
+// account and that no other may enter.
 func (a account) owns(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {

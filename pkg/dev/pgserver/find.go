@@ -13,12 +13,12 @@ import (
 	"strings"
 )
 
-// minMajor is the oldest PostgreSQL release that has everything the services
-// and their tests use.
+// minMajor is the oldest PostgreSQL release that the services and their tests
+// support.
 const minMajor = 15
 
-// ErrNotFound says that no usable PostgreSQL is installed; its text says what
-// to do about it.
+// ErrNotFound means that no usable PostgreSQL is installed; its text says what to
+// install.
 var ErrNotFound = errors.New(`PostgreSQL ` + strconv.Itoa(minMajor) + ` or newer is not installed here. One of these will do:
   Debian, Ubuntu:  sudo apt-get install -y postgresql
   macOS:           brew install postgresql@17
@@ -43,7 +43,7 @@ var usualFolders = []string{
 // Find returns the folder that holds PostgreSQL's initdb and postgres. It looks
 // at PG_BIN_DIR, PATH with symbolic links resolved, pg_config --bindir and the
 // usual folders of packages, in this order and newest release first. If
-// PG_BIN_DIR is set, nothing else is looked at. It fails with ErrNotFound.
+// PG_BIN_DIR is set, no other folder is searched. It fails with ErrNotFound.
 func Find(ctx context.Context) (string, error) {
 	if dir := os.Getenv("PG_BIN_DIR"); dir != "" {
 		if _, err := release(ctx, dir); err != nil {

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// ErrInUse says that another living program has a server on the folder.
+// ErrInUse means that another running program has a server on the folder.
 var ErrInUse = errors.New("another program runs PostgreSQL on this folder")
 
 // socketBase is short, since a socket's address has at most 103 bytes (107 on
-// Linux), and open to every account, unlike what TMPDIR may name.
+// Linux), and every account can enter it, unlike the folder that TMPDIR may name.
 const socketBase = "/tmp"
 
-// lockFolder holds dir for this program's life. The kernel lets go of the
-// lock when the program ends, however it ends.
+// lockFolder locks dir until this program ends; the kernel releases the lock
+// however it ends.
 func lockFolder(dir string) (*os.File, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -38,8 +38,8 @@ func lockFolder(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// Remove deletes a folder that Start made, first stopping a server that a
-// killed program left on it. It fails with ErrInUse if a living one uses it.
+// Remove deletes a folder that Start made, after stopping a server that a killed
+// program left running on it. It fails with ErrInUse if a running program uses it.
 func Remove(ctx context.Context, dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -64,9 +64,8 @@ func Remove(ctx context.Context, dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// socketFolder returns the same short folder for dir each time, so that an
-// address printed once stays right; or a new one, should somebody else have
-// taken that name.
+// socketFolder returns the same short folder for dir each time, so that a printed
+// address stays valid, or a new one if another user has made a folder of that name.
 func socketFolder(a account, dir string) (string, error) {
 	folder := usualSocketFolder(dir)
 	if a.owns(folder) { // with the lock file of a killed server
@@ -127,11 +126,11 @@ func readPidFile(dataDir string) (pidFile, error) {
 func pidPath(dataDir string) string { return filepath.Join(dataDir, "postmaster.pid") }
 
 // clearPidFile makes sure that no server runs on dataDir. The caller holds the
-// folder's lock, so a server found there belongs to no living program and is
-// stopped. PostgreSQL itself copes with a pid file whose process is gone; but
-// it takes a zombie, or a stranger that got the number since, for a server.
-// The file is removed only when the process is provably none and nothing is
-// attached to the dead server's memory.
+// folder's lock, so a server found there belongs to no running program and is
+// stopped. PostgreSQL itself handles a pid file whose process has ended; but it
+// takes a zombie, or another process that got the id since, for a server. The file
+// is removed only if that process is no server and no process is attached to the
+// ended server's memory.
 func clearPidFile(ctx context.Context, dataDir string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -145,8 +144,7 @@ func clearPidFile(ctx context.Context, dataDir string) error {
 		command, exists := commandLine(file.pid)
 		switch {
 		case err != nil:
-			// Unreadable: just being written, or cut off by a crash, which
-			// does not pass.
+			// It is being written, or incomplete after a crash.
 			if tries == 100 {
 				return os.Remove(pidPath(dataDir))
 			}
@@ -168,8 +166,8 @@ func clearPidFile(ctx context.Context, dataDir string) error {
 	}
 }
 
-// serves reports whether the command line is a server's on dataDir; a zombie's
-// is empty.
+// serves reports whether the command line is a server's on dataDir. A zombie's is
+// empty.
 func serves(commandLine, dataDir string) bool {
 	return strings.Contains(commandLine+" ", " -D "+dataDir+" ")
 }

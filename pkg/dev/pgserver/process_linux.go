@@ -16,8 +16,8 @@ func commandLine(pid int) (command string, exists bool) {
 	return string(bytes.TrimSpace(bytes.ReplaceAll(text, []byte{0}, []byte{' '}))), true
 }
 
-// attached reports whether any process still uses the shared memory segment,
-// as the children of a killed server do until they notice.
+// attached reports whether any process still uses the shared memory segment, as
+// the children of a killed server do for a moment.
 func attached(shmID string) bool {
 	text, err := os.ReadFile("/proc/sysvipc/shm")
 	if err != nil || shmID == "" {

@@ -1,10 +1,9 @@
-// Package pgserver runs a private PostgreSQL server for as long as this
-// program lives: for the local stack and for tests. It owns one folder with
-// the data, listens on a Unix socket in a folder that only its account may
-// enter, and on no network address.
+// Package pgserver runs a private PostgreSQL server until this program ends: for
+// the local stack and for tests. The data is in one folder. The server listens on a
+// Unix socket in a folder that only its account may enter, and on no network
+// address.
 //
-// It must not know what is stored in the server, and is no way to run one in
-// production.
+// It must not know what is stored in the server, and is not for production.
 package pgserver
 
 import (
@@ -21,20 +20,20 @@ import (
 	"fixdesk/pkg/dev/subprocess"
 )
 
-// startTimeout bounds recovery after a crash, which replays the log.
+// startTimeout allows for recovery after a crash, which replays the log.
 const startTimeout = 60 * time.Second
 
 // port is part of the socket's name, and of URLs so that PGPORT in a client's
 // environment doesn't matter.
 const port = "5432"
 
-// Options say where the server's data is and what it is for.
+// Options are those of Start.
 type Options struct {
-	// Dir holds the data and the lock. It is made if absent; what it holds
-	// from an earlier start is used again.
+	// Dir holds the data and the lock. It is made if absent; data of an earlier
+	// start is used again.
 	Dir string
-	// Test trades durability for speed: an acknowledged commit can be lost if
-	// the machine stops, and the data is worthless after a crash.
+	// Test turns durability off for speed: after a crash of the machine, commits
+	// can be lost and the data can be corrupt.
 	Test bool
 	// LogFile gets the server's log; default Dir/postgres.log.
 	LogFile string
@@ -118,8 +117,8 @@ func (s *Server) start(ctx context.Context) error {
 	return s.launch(ctx)
 }
 
-// initdb makes the cluster beside its place and moves it there when complete,
-// so that an interrupted one is never taken for a cluster.
+// initdb makes the cluster under another name and renames it when it is complete,
+// so that an interrupted one is never used.
 func (s *Server) initdb(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(s.dataDir(), "PG_VERSION")); err == nil {
 		return nil
@@ -167,7 +166,7 @@ func (s *Server) launch(ctx context.Context) error {
 	}
 	cmd := s.account.command(s.options.Dir, filepath.Join(s.binDir, "postgres"), args...)
 	cmd.Stdout, cmd.Stderr = log, log
-	// A server with worthless data needs no orderly end.
+	// A test server's data is not needed any more.
 	onParentDeath := syscall.SIGINT
 	if s.options.Test {
 		onParentDeath = syscall.SIGQUIT
@@ -207,8 +206,8 @@ func (s *Server) settings() map[string]string {
 	return settings
 }
 
-// waitReady waits for the line of the pid file by which pg_ctl, too, knows
-// that a server accepts connections.
+// waitReady waits for the line of the pid file that says that the server accepts
+// connections, as pg_ctl does.
 func (s *Server) waitReady(ctx context.Context) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -227,8 +226,8 @@ func (s *Server) waitReady(ctx context.Context) error {
 	}
 }
 
-// URL is the address of one of the server's databases, for pgx and psql
-// alike. It holds no secret: who may enter the socket's folder is trusted.
+// URL returns the URL of one of the server's databases, for pgx and psql. It holds
+// no secret: every account that may enter the socket's folder is trusted.
 func (s *Server) URL(database string) string {
 	return "postgres://postgres@/" + url.PathEscape(database) + "?host=" + strings.ReplaceAll(url.QueryEscape(s.socket), "%2F", "/") + "&port=" + port
 }
@@ -240,13 +239,13 @@ func (s *Server) BinDir() string { return s.binDir }
 // Pid is the process id of the server's first process.
 func (s *Server) Pid() int { return s.process.Pid() }
 
-// Done is closed when the server has ended, whoever ended it.
+// Done is closed when the server has ended.
 func (s *Server) Done() <-chan struct{} { return s.process.Done() }
 
 // Stop shuts the server down: connections are closed at once, data is written.
 // If ctx ends first the server is stopped without writing, and recovers at the
 // next start. Stop is needed after the server ended by itself, too, since it
-// lets go of the folder. It may be called once.
+// unlocks the folder. It may be called once.
 func (s *Server) Stop(ctx context.Context) error {
 	err := s.process.Stop(ctx, syscall.SIGINT, syscall.SIGQUIT)
 	s.release()

@@ -11,26 +11,26 @@ import (
 	"fixdesk/pkg/dev/pgserver"
 )
 
-// folderPattern names the data folders, so that the next run finds what a
-// killed one left.
+// folderPattern is the pattern of the data folders' names, by which the next run
+// finds those of a killed one.
 const folderPattern = "fixdesk-pgtest-*"
 
-// minSpace is what a run of tests may need in memory; below it (a container's
-// /dev/shm often has 64 MiB) the data goes to the disk.
+// minSpace is the free memory that a run of tests may need. With less (a
+// container's /dev/shm often has 64 MiB) the data is on the disk.
 const minSpace = 2 << 30
 
-// youngest is the age below which a folder without a lock may be one that is
-// just being made.
+// youngest is the age below which another run may be making a folder that has no
+// lock yet.
 const youngest = time.Minute
 
-// Cluster is a throw-away PostgreSQL server.
+// Cluster is a temporary PostgreSQL server.
 type Cluster struct {
 	server *pgserver.Server
 	dir    string
 }
 
-// StartCluster starts a server for tests, after removing what killed runs have
-// left behind.
+// StartCluster starts a server for tests, after removing the folders of killed
+// runs.
 func StartCluster(ctx context.Context) (*Cluster, error) {
 	base := os.TempDir()
 	if hasSpace("/dev/shm", minSpace) {
@@ -55,7 +55,7 @@ func startIn(ctx context.Context, base string) (*Cluster, error) {
 	return &Cluster{server: server, dir: parent}, nil
 }
 
-// URL is what FIXDESK_TEST_DATABASE_URL should say to share this server.
+// URL is the value of FIXDESK_TEST_DATABASE_URL that shares this server.
 func (c *Cluster) URL() string { return c.server.URL("postgres") }
 
 // Close stops the server and removes its data.
@@ -65,8 +65,8 @@ func (c *Cluster) Close() error {
 	return errors.Join(c.server.Stop(ctx), os.RemoveAll(c.dir))
 }
 
-// removeLeftovers removes the folders of killed runs. What can't be removed, because it
-// is in use or another user's, is left alone.
+// removeLeftovers removes the folders of killed runs, except those that are in use
+// or another user's.
 func removeLeftovers(ctx context.Context, base string, before time.Time) {
 	folders, _ := filepath.Glob(filepath.Join(base, folderPattern)) // fails for a bad pattern only
 	for _, folder := range folders {

@@ -10,9 +10,9 @@ import (
 )
 
 // Freezable returns a URL that leads to the database at databaseURL through a
-// proxy, and a function that freezes the proxy for the rest of the test: as
-// with a PostgreSQL that is stopped by SIGSTOP, connections are accepted, stay
-// open, and answer nothing.
+// proxy, and a function that freezes the proxy for the rest of the test: as with a
+// PostgreSQL that is stopped by SIGSTOP, connections are accepted and stay open,
+// and nothing is answered.
 func Freezable(t testing.TB, databaseURL string) (proxied string, freeze func()) {
 	t.Helper()
 	config, err := pgconn.ParseConfig(databaseURL)

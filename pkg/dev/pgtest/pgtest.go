@@ -2,10 +2,10 @@
 // milliseconds: a clone of a template that the migrations made once.
 //
 // The server is the one that FIXDESK_TEST_DATABASE_URL names, which
-// fixdesk/pkg/dev/pgtest/withpg sets for a whole run of tests, or else one that
-// the test binary starts at the first need and throws away at the end. It
-// keeps its data in memory where there is room and loses it in a crash, so
-// tests of crashes start their own with fixdesk/pkg/dev/pgserver.
+// fixdesk/pkg/dev/pgtest/withpg sets for a whole run of tests, or else one that the
+// test binary starts at the first use and removes at the end. Its data is in memory
+// where there is space, and lost in a crash; so tests of crashes start their own
+// with fixdesk/pkg/dev/pgserver.
 package pgtest
 
 import (
@@ -32,7 +32,7 @@ const EnvURL = "FIXDESK_TEST_DATABASE_URL"
 
 var server struct {
 	sync.Mutex
-	managed bool // Main runs, and will stop what is started
+	managed bool // Main runs and stops the server
 	url     string
 	cluster *Cluster
 }
@@ -41,8 +41,8 @@ var server struct {
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
 //
-// It runs the tests, throws the server away, fails the run if a goroutine is
-// left over, and exits.
+// It runs the tests, removes the server, fails the run if a goroutine is left over,
+// and exits.
 func Main(m *testing.M, options ...goleak.Option) {
 	server.Lock()
 	server.managed = true
@@ -67,8 +67,8 @@ func Main(m *testing.M, options ...goleak.Option) {
 	os.Exit(code)
 }
 
-// A busy machine must not look like a broken service: what tests open has
-// limits far above what any statement takes.
+// The limits in tests are far above what any statement takes, so that a busy
+// machine fails no test.
 const (
 	patientStatementTimeout = time.Minute
 	patientLockTimeout      = 5 * time.Second
@@ -76,8 +76,8 @@ const (
 )
 
 // New returns a pool on a fresh database made by the migrations in dir of files;
-// both are gone when the test ends. The pool is opened like a service's, with
-// up to 20 connections and more patience.
+// both are removed when the test ends. The pool is opened like a service's, with up
+// to 20 connections and longer timeouts.
 func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pg.Open(t.Context(), NewURL(t, files, dir), pg.Config{
@@ -93,7 +93,7 @@ func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 
 // NewPatientURL is NewURL for a program that opens its connections with
 // pg.Open: the URL sets the timeouts of statements and of waiting for
-// a connection, which win over the program's.
+// a connection, which override the program's.
 func NewPatientURL(t testing.TB, files fs.FS, dir string) string {
 	t.Helper()
 	address, err := url.Parse(NewURL(t, files, dir))

@@ -48,9 +48,8 @@ func clone(ctx context.Context, maintenance string, files fs.FS, dir string) (st
 	return name, nil
 }
 
-// makeTemplate migrates under another name and renames at the end, so that
-// the template's name never belongs to an incomplete one, and nobody is
-// connected to it.
+// makeTemplate migrates under another name and renames at the end, so that a
+// template of its final name is complete and has no connections.
 func makeTemplate(ctx context.Context, maintenance, template string, files fs.FS, dir string) error {
 	return connected(ctx, maintenance, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", templateLock); err != nil {
@@ -105,7 +104,7 @@ func hash(files fs.FS, dir string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:12]), err
 }
 
-// withDatabase is the same server's URL for another database.
+// withDatabase returns the same server's URL for another database.
 func withDatabase(address, database string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {

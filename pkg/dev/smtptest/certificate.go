@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Certificate makes one for 127.0.0.1 and localhost, and the pool that trusts
-// it. The key is RSA: Debian's OpenSMTPD can't sign with any other.
+// Certificate makes a certificate for 127.0.0.1 and localhost, and a pool that
+// trusts it. Its key is RSA, since Debian's OpenSMTPD can't sign with another.
 func Certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

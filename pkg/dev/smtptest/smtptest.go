@@ -1,6 +1,6 @@
-// Package smtptest is a scripted mail server for tests: it speaks SMTP (RFC
-// 5321) over a real socket, stores each message before it answers 250, and lets
-// a test choose any reply, or break the connection, at any step.
+// Package smtptest is a scripted SMTP server (RFC 5321) for tests: it listens on a
+// real socket, stores each message before it answers 250, and lets a test choose any
+// reply, or close the connection, at any step.
 //
 // emersion/go-smtp v0.25.1 is weaker here: it writes the greeting and the
 // replies to EHLO, STARTTLS, RSET and QUIT itself, and no malformed reply.
@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// Drop as a reply breaks the connection without an answer.
+// Drop as a reply closes the connection without an answer.
 const Drop = "drop"
 
 // Event is a step of a conversation that the server is about to answer.
@@ -43,12 +43,13 @@ type Message struct {
 
 // Server is a scripted mail server.
 type Server struct {
-	// Hook decides the reply to a step: "" is the usual one, Drop breaks the
-	// connection, anything else is sent as it is. It may block.
+	// Hook chooses the reply to a step: "" is the usual one, Drop closes the
+	// connection, any other text is sent as it is. It may block.
 	Hook func(Event) string
-	// Extensions are announced beyond PIPELINING and 8BITMIME.
+	// Extensions are announced besides PIPELINING, 8BITMIME and
+	// ENHANCEDSTATUSCODES.
 	Extensions []string
-	// TLS, if set, offers STARTTLS, or with Implicit speaks TLS at once.
+	// TLS, if set, offers STARTTLS or, with Implicit, starts TLS at once.
 	TLS      *tls.Config
 	Implicit bool
 	// Auth, if set, announces PLAIN, LOGIN and XOAUTH2 and decides at AUTH, and

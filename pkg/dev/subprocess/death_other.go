@@ -4,5 +4,5 @@ package subprocess
 
 import "syscall"
 
-// Only Linux signals a child when its parent dies.
+// Only Linux signals a child when its parent ends.
 func signalOnParentDeath(*syscall.SysProcAttr, syscall.Signal) {}

@@ -1,6 +1,5 @@
-// Package subprocess runs child processes that don't outlive the program that
-// started them: on Linux the kernel signals them when it dies, however it
-// dies. It knows nothing about what it runs.
+// Package subprocess runs child processes that end with the program that started
+// them: on Linux the kernel signals them when it ends, however it ends.
 package subprocess
 
 import (
@@ -27,8 +26,8 @@ type Process struct {
 // Start starts cmd in a process group of its own, so that a ctrl-C in the
 // terminal reaches the parent alone, which then stops its children in the
 // order it wants. On Linux the child gets the signal onParentDeath when the
-// parent ends without stopping it; elsewhere it doesn't, and whoever starts
-// next must look for it.
+// parent ends without stopping it. Elsewhere it doesn't, and the next start must
+// look for it.
 //
 // Fields of cmd.SysProcAttr that are already set, such as Credential, stay.
 func Start(cmd *exec.Cmd, onParentDeath syscall.Signal) (*Process, error) {
@@ -47,8 +46,8 @@ func Start(cmd *exec.Cmd, onParentDeath syscall.Signal) (*Process, error) {
 	return p, nil
 }
 
-// run keeps its OS thread until the child ends: the kernel's signal on the
-// parent's death is sent when the thread that forked ends, not the process.
+// run keeps its OS thread until the child ends, since the kernel sends its signal
+// when the thread that forked ends, not when the process does.
 func (p *Process) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -73,7 +72,7 @@ func (p *Process) Err() error {
 	return p.err
 }
 
-// Signal sends sig to the child; it is no error if the child has ended.
+// Signal sends sig to the child. A child that has ended is no error.
 func (p *Process) Signal(sig syscall.Signal) error {
 	select {
 	case <-p.done:

@@ -1,5 +1,5 @@
-// Command withpg runs a command, such as go test, with a PostgreSQL server for
-// tests that all its test binaries share, and throws the server away.
+// Command withpg runs a command, such as go test, with a PostgreSQL server that all
+// its test binaries share, and removes the server at the end.
 //
 //	go run fixdesk/pkg/dev/pgtest/withpg go test -race work
 //
@@ -33,7 +33,7 @@ func main() {
 }
 
 func run(arguments []string) (code int, err error) {
-	// The command gets the terminal's ctrl-C too; its end is waited for.
+	// The terminal sends ctrl-C to the command too; withpg waits for its end.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
