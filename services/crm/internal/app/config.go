@@ -22,7 +22,7 @@ type Config struct {
 	DatabasePoolSize int32         `split_words:"true" default:"16" desc:"connections to the database, at most"`
 	NotificationURL  string        `split_words:"true" default:"http://localhost:8081" desc:"where the notification service is"`
 	PublicURL        string        `split_words:"true" default:"http://localhost:8080" desc:"address of the service for browsers, for the links to pages in mails"`
-	KeysFile         string        `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are made up and sessions end with the process"`
+	KeysFile         string        `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are generated and sessions end with the process"`
 	Issuer           string        `default:"fixdesk" desc:"iss of the tokens; the notification service needs the same"`
 	AdminEmail       string        `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
 	AdminPassword    config.Secret `split_words:"true" desc:"password of the first admin; needed with CRM_ADMIN_EMAIL"`

@@ -64,7 +64,7 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 	t.Logf("%d requests, %d defects, by status %v", report.Requests, len(report.Defects), report.Statuses)
 }
 
-// allTokens restores the accounts of all personas and gives new tokens for
+// allTokens restores the accounts of all personas and returns new tokens for
 // them.
 func (w *testEnv) allTokens() []string {
 	w.t.Helper()

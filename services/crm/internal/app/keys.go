@@ -17,7 +17,7 @@ type keySource struct {
 
 func openKeys(c Config, now func() time.Time, log *slog.Logger) (keySource, error) {
 	if c.KeysFile == "" {
-		log.Warn("signing keys are made up for this process; set CRM_KEYS_FILE to keep sessions over a restart")
+		log.Warn("signing keys are generated for this process; set CRM_KEYS_FILE to keep sessions over a restart")
 		return freshKeys(c, now, log)
 	}
 	file, err := jwtauth.OpenKeyFile(c.KeysFile, now, log)

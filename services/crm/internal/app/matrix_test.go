@@ -231,7 +231,7 @@ func (w *testEnv) prepare() map[string]string {
 	}
 }
 
-// token gives what the persona presents.
+// token returns the token of a persona.
 func (w *testEnv) token(persona string) string {
 	w.t.Helper()
 	switch persona {

@@ -153,18 +153,18 @@ func TestReporterIsNeverAssignedTheirOwnTicket(t *testing.T) {
 
 func TestTicketsOfAFormerEngineerGoToOthersWhoAreNotified(t *testing.T) {
 	d := newEnv(t)
-	customer, admin, leaver := d.User("customer"), d.User("admin"), d.Engineer()
+	customer, admin, formerEngineer := d.User("customer"), d.User("admin"), d.Engineer()
 	for range 5 {
 		d.Raise(customer, "Printer", "It smokes")
 	}
 	d.Exec(`update tickets set status = 'in_progress', accepted_at = created_at where number = 1`)
 	stayer := d.Engineer()
-	d.Suspend(leaver, admin)
+	d.Suspend(formerEngineer, admin)
 
 	if n := count(d, `select count(*) from tickets where assignee_id = $1 and status = 'open'`, stayer.ID); n != 5 {
 		t.Errorf("the other engineer has %d open tickets", n)
 	}
-	if n := count(d, `select count(*) from engineers where user_id = $1`, leaver.ID); n != 0 {
+	if n := count(d, `select count(*) from engineers where user_id = $1`, formerEngineer.ID); n != 0 {
 		t.Error("who left can still be assigned tickets")
 	}
 	if n := count(d, `select count(*) from outbox where kind = 'ticket_unassigned'`); n != 0 {
@@ -181,11 +181,11 @@ func TestTicketsOfAFormerEngineerGoToOthersWhoAreNotified(t *testing.T) {
 
 func TestFormerEngineerGetsNoTicketAndHandsTheirsOver(t *testing.T) {
 	d := newEnv(t)
-	customer, admin, leaver := d.User("customer"), d.User("admin"), d.Engineer()
+	customer, admin, formerEngineer := d.User("customer"), d.User("admin"), d.Engineer()
 	active, closed := d.Raise(customer, "Printer", "It smokes"), d.Raise(customer, "Scanner", "It hums")
 	d.Patch(customer, closed, crmtest.Object{"status": "closed"}).Want(200)
-	leave(d, leaver, admin, "engineer", "suspended")
-	d.Exec(`update users set status = 'approved' where id = $1`, leaver.ID) // simulates a request that was authenticated before
+	leave(d, formerEngineer, admin, "engineer", "suspended")
+	d.Exec(`update users set status = 'approved' where id = $1`, formerEngineer.ID) // simulates a request that was authenticated before
 
 	if got := d.Raise(customer, "Phone", "It rings"); got.Assignee != nil {
 		t.Errorf("a new ticket went to %v", got.Assignee)
@@ -193,11 +193,11 @@ func TestFormerEngineerGetsNoTicketAndHandsTheirsOver(t *testing.T) {
 	if got := crmtest.Parse[crmtest.Ticket](d.Patch(customer, closed, crmtest.Object{"status": "open"}).Want(200)); got.Assignee != nil {
 		t.Errorf("a reopened ticket stays with %v", got.Assignee)
 	}
-	d.Call(leaver, "POST", active.Path("/accept"), nil).Refused(403, "forbidden")
-	d.Call(admin, "POST", active.Path("/assign"), crmtest.Object{"engineer_id": leaver.ID}).Want(200) // the present assignee: no change
-	d.Call(admin, "POST", closed.Path("/assign"), crmtest.Object{"engineer_id": leaver.ID}).Refused(422, "validation_failed")
+	d.Call(formerEngineer, "POST", active.Path("/accept"), nil).Refused(403, "forbidden")
+	d.Call(admin, "POST", active.Path("/assign"), crmtest.Object{"engineer_id": formerEngineer.ID}).Want(200) // the present assignee: no change
+	d.Call(admin, "POST", closed.Path("/assign"), crmtest.Object{"engineer_id": formerEngineer.ID}).Refused(422, "validation_failed")
 	if err := d.Try(func(q *crmdb.Queries) error {
-		return assignment.SetAvailable(context.Background(), q, leaver.ID, true, false)
+		return assignment.SetAvailable(context.Background(), q, formerEngineer.ID, true, false)
 	}); err != assignment.ErrNoEngineer {
 		t.Errorf("made available again: %v", err)
 	}
@@ -242,15 +242,15 @@ func interrupt(d *crmtest.Env, n int) {
 
 func TestInterruptedHandOverIsResumed(t *testing.T) {
 	d := newEnv(t)
-	customer, admin, leaver := d.User("customer"), d.User("admin"), d.Engineer()
+	customer, admin, formerEngineer := d.User("customer"), d.User("admin"), d.Engineer()
 	for range 12 {
 		d.Raise(customer, "Printer", "It smokes")
 	}
 	stayer := d.Engineer()
-	leave(d, leaver, admin, "engineer", "suspended")
+	leave(d, formerEngineer, admin, "engineer", "suspended")
 	const of = `select count(*) from tickets where assignee_id = $1`
 	interrupt(d, 5)
-	if left, moved := count(d, of, leaver.ID), count(d, of, stayer.ID); left != 7 || moved != 5 {
+	if left, moved := count(d, of, formerEngineer.ID), count(d, of, stayer.ID); left != 7 || moved != 5 {
 		t.Errorf("interrupted after 5 of 12: %d remain, %d moved", left, moved)
 	}
 	if n := count(d, `select count(*) from engineers where leaving and active_tickets = 7`); n != 1 {
@@ -291,28 +291,28 @@ func createDuring(d *crmtest.Env, customer crmtest.User, handOver func()) (took,
 	}
 }
 
-func handOverFixture(t *testing.T) (d *crmtest.Env, customer, leaver crmtest.User) {
+func handOverFixture(t *testing.T) (d *crmtest.Env, customer, formerEngineer crmtest.User) {
 	t.Helper()
 	d = crmtest.NewWithLongTimeouts(t, mount)
 	admin := d.User("admin")
-	customer, leaver = d.User("customer"), d.Engineer()
+	customer, formerEngineer = d.User("customer"), d.Engineer()
 	for range 200 {
 		d.Raise(customer, "Printer", "It smokes")
 	}
 	d.Engineer()
 	d.Engineer()
-	leave(d, leaver, admin, "engineer", "suspended")
-	return d, customer, leaver
+	leave(d, formerEngineer, admin, "engineer", "suspended")
+	return d, customer, formerEngineer
 }
 
 func TestHandOverDoesNotDelayCreations(t *testing.T) {
-	d, customer, leaver := handOverFixture(t)
+	d, customer, formerEngineer := handOverFixture(t)
 	took, slowest, n := createDuring(d, customer, d.RunBacklog)
 	t.Logf("200 tickets handed over in %s; %d created meanwhile, the slowest in %s", took, n, slowest)
 	if slowest > took/2 {
 		t.Errorf("a creation waited %s of the %s", slowest, took)
 	}
-	if n := count(d, `select count(*) from tickets where assignee_id = $1`, leaver.ID); n != 0 {
+	if n := count(d, `select count(*) from tickets where assignee_id = $1`, formerEngineer.ID); n != 0 {
 		t.Errorf("%d tickets are still the former engineer's", n)
 	}
 }
@@ -320,7 +320,7 @@ func TestHandOverDoesNotDelayCreations(t *testing.T) {
 // The control: a hand-over in one transaction that locks every engineer delays
 // each creation to its end.
 func TestControlHandOverInOneTransactionDelaysCreations(t *testing.T) {
-	d, customer, leaver := handOverFixture(t)
+	d, customer, formerEngineer := handOverFixture(t)
 	took, slowest, _ := createDuring(d, customer, func() {
 		ctx := context.Background()
 		_ = pgx.BeginFunc(ctx, d.Pool, func(tx pgx.Tx) error {
@@ -328,9 +328,9 @@ func TestControlHandOverInOneTransactionDelaysCreations(t *testing.T) {
 				return err
 			}
 			q := crmdb.New(tx)
-			for _, id := range crmtest.List[uuid.UUID](d, `select id from tickets where assignee_id = $1 order by id`, leaver.ID) {
+			for _, id := range crmtest.List[uuid.UUID](d, `select id from tickets where assignee_id = $1 order by id`, formerEngineer.ID) {
 				if _, err := assignment.Offer(ctx, q, assignment.Move{Cause: assignment.Left, Now: d.Now(), Ticket: assignment.Ticket{
-					ID: id, Status: "open", ReporterID: customer.ID, Assignee: &notice.Person{ID: leaver.ID},
+					ID: id, Status: "open", ReporterID: customer.ID, Assignee: &notice.Person{ID: formerEngineer.ID},
 				}}); err != nil {
 					return err
 				}

@@ -285,7 +285,7 @@ func TestEventsOfTheFirstReleaseKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// newCluster starts a PostgreSQL server of its own and gives its URL.
+// newCluster starts another PostgreSQL server and returns its URL.
 func newCluster(t *testing.T) string {
 	t.Helper()
 	cluster, err := pgtest.StartCluster(context.Background())

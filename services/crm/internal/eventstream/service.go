@@ -35,7 +35,7 @@ const (
 	// same time, so that requests have connections left; the others wait.
 	catchUps = 4
 
-	// lagUnknown is the age of a measurement from which on the lag is unknown.
+	// lagUnknown is the age of a measurement beyond which the lag is unknown.
 	lagUnknown = 30 * time.Second
 )
 

@@ -73,7 +73,7 @@ func (f *sessionEnv) post(path, token, body string, want int) map[string]any {
 	return answer
 }
 
-// signIn registers a customer and gives their access token and id.
+// signIn registers a customer and returns their access token and id.
 func (f *sessionEnv) signIn(name string) (token string, id uuid.UUID) {
 	f.Helper()
 	credentials := `"email":"` + name + `@crm.test","password":"a lamp in the hallway"`

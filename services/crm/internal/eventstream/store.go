@@ -117,7 +117,7 @@ func (s store) sequence(ctx context.Context) (again bool, err error) {
 		}
 		n, err := q.EventSequence(ctx, batchSize)
 		if err != nil {
-			return fmt.Errorf("give positions to events: %w", err)
+			return fmt.Errorf("assign positions to events: %w", err)
 		}
 		again = n == batchSize
 		return nil

@@ -81,7 +81,7 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, cost 
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots }()
 	case <-ctx.Done():
-		return nil, errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many people are signing in at this moment.").
+		return nil, errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many users are signing in. Try again soon.").
 			Because(fmt.Errorf("wait for a free core to hash: %w", context.Cause(ctx))).After(hashWait)
 	}
 	// Equivalent spellings of a password are equal: RFC 8265, section 4.2.2 (NFC).

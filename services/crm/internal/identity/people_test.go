@@ -167,7 +167,7 @@ func TestAdminListsAndEndsTheSessionsOfAUser(t *testing.T) {
 	if n := len(env.admin.call("GET", path, nil).want(t, 200).items(t)); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
-	env.admin.call("GET", "/v1/me", nil).want(t, 200) // the control: others' sessions go on
+	env.admin.call("GET", "/v1/me", nil).want(t, 200) // the control: sessions of others remain valid
 	for _, method := range []string{"GET", "DELETE"} {
 		env.admin.call(method, "/v1/users/"+uuid.NewString()+"/sessions", nil).want(t, 404)
 	}

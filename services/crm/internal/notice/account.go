@@ -136,7 +136,7 @@ func (n PasswordReset) Message(links Links) Message {
 		"This token sets it once, within %d minutes:", n.ValidMinutes)
 	l.Closing = []string{
 		fmt.Sprintf("To set a new password: %s/reset#token=%s", links.PublicURL, line(n.Token)),
-		"If you did not ask for it, ignore this mail: without the token nothing happens. Nobody at Fixdesk will ask you for it.",
+		"If you did not request it, ignore this mail: without the token nothing changes. Nobody at Fixdesk will ask you for it.",
 		noReplies,
 	}
 	return l.message([]Person{n.To}, "[Fixdesk] Set a new password")

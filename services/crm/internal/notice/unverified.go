@@ -12,7 +12,7 @@ func (t Ticket) unverified(links Links, to Person) Message {
 	l.Closing = []string{
 		fmt.Sprintf("The ticket: %s/tickets/%d", links.PublicURL, t.Number),
 		fmt.Sprintf("This address is not verified, so this mail has the number alone. To get the whole text, verify the address: sign in and ask for the verification mail at %s/verify, or set a password at %[1]s/reset.", links.PublicURL),
-		"If you know nothing of this ticket, ignore this mail.",
+		"If you did not expect this mail, ignore it.",
 	}
 	m := l.message([]Person{to}, fmt.Sprintf("[Fixdesk #%d] Your ticket", t.Number))
 	m.Thread = "ticket-" + t.ID.String()

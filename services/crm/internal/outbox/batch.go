@@ -143,7 +143,7 @@ func (d *Dispatcher) record(ctx context.Context, r result) {
 	level, message := slog.LevelInfo, "notice posted"
 	switch r.outcome {
 	case outcomeRepeated:
-		level, message = slog.LevelWarn, "notice was posted before in another wording"
+		level, message = slog.LevelWarn, "notice was posted before with another text"
 	case outcomeRefused:
 		level, message = slog.LevelError, "notice refused permanently"
 	case outcomeFailed:

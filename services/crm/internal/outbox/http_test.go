@@ -24,7 +24,7 @@ func (o *testEnv) asRole(role, method, path string) (int, map[string]any, string
 		Title: "test", Version: "1", Logger: o.dispatcher.log, Registry: prometheus.NewRegistry(), Now: time.Now,
 		Authenticate: func(ctx context.Context, bearer string, allow []string) (context.Context, error) {
 			if !slices.Contains(allow, bearer) {
-				return nil, errs.New(errs.Forbidden, errs.CodeForbidden, "No.")
+				return nil, errs.New(errs.Forbidden, errs.CodeForbidden, "The role is not allowed.")
 			}
 			return ctx, nil
 		},

@@ -68,7 +68,7 @@ type Spread struct {
 	Median, P90 float64
 }
 
-// Report gives the figures from one time, inclusive, to another, exclusive.
+// Report returns the figures from one time, inclusive, to another, exclusive.
 func (s *Service) Report(ctx context.Context, from, to time.Time) (Report, error) {
 	rows, err := crmdb.New(s.pool).ReportTickets(ctx, crmdb.ReportTicketsParams{Since: from, Until: to})
 	if err != nil {

@@ -191,7 +191,7 @@ func (in New) answered(v Viewer, first crmdb.IdempotencyGetRow) (Ticket, error) 
 		CreatedAt    time.Time  `json:"created_at"`
 	}
 	if err := json.Unmarshal(first.Response, &answer); err != nil {
-		return Ticket{}, errs.New(errs.Internal, errs.CodeInternal, "The first answer can't be read.").Because(err)
+		return Ticket{}, errs.New(errs.Internal, errs.CodeInternal, "The stored answer can't be read.").Because(err)
 	}
 	if answer.Reporter.ID == uuid.Nil {
 		answer.Reporter = Person{ID: v.ID, Name: answer.ReporterName, Email: v.Email}

@@ -88,7 +88,7 @@ func TestEveryRouteTakesATicketNumber(t *testing.T) {
 
 	missing := d.Call(otherCustomer, "GET", "/v1/tickets/999999", nil, "X-Request-ID", "same").Refused(404, "not_found")
 	if foreign := d.Call(otherCustomer, "GET", path, nil, "X-Request-ID", "same").Refused(404, "not_found"); foreign.Detail != missing.Detail {
-		t.Errorf("a foreign number says %q, a missing one %q", foreign.Detail, missing.Detail)
+		t.Errorf("a foreign number is answered %q, a missing one %q", foreign.Detail, missing.Detail)
 	}
 	for _, bad := range []string{"0", "-1", "042", "+1", "99999999999999999999", "one", ticket.ID.String() + "0", strings.ReplaceAll(ticket.ID.String(), "-", "")} {
 		d.Call(customer, "GET", "/v1/tickets/"+bad, nil).Refused(422, "validation_failed")

@@ -89,7 +89,7 @@ func (s *Service) Assign(ctx context.Context, v Viewer, id uuid.UUID, engineer *
 	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
 		if p := partyOf(v, before); p&AsAdmin == 0 && (p&AsAssignee == 0 || engineer == nil) {
 			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden,
-				"Only an admin or the ticket's assignee assigns it, and only an admin takes it from its assignee without naming another.")
+				"Only an admin or the ticket's assignee may assign it, and only an admin may unassign it.")
 		}
 		if !before.Status.Active() {
 			return Ticket{}, errs.New(errs.Conflict, errs.CodeConflict,

@@ -118,5 +118,5 @@ func mailsUnavailable(err error) error {
 		wait = max(wait, answer.RetryAfter)
 	}
 	return fmt.Errorf("list the mails of a ticket: %w", errs.New(errs.Unavailable, errs.CodeUnavailable,
-		"The notification service doesn't answer, so the state of this ticket's mails isn't known. Try again soon.").Because(err).After(wait))
+		"The notification service does not answer, so that the results of this ticket's mails are unknown. Try again soon.").Because(err).After(wait))
 }

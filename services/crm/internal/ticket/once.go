@@ -68,7 +68,7 @@ func (s *Service) firstAnswer(ctx context.Context, v Viewer, once *Once, cause e
 	row, err := q.IdempotencyGet(ctx, crmdb.IdempotencyGetParams{UserID: v.ID, Key: once.Key})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return row, errs.New(errs.Conflict, errs.CodeIdempotencyInFlight,
-			"A request with this Idempotency-Key is still being carried out. Ask again in a moment.").Because(cause).After(time.Second)
+			"A request with this Idempotency-Key is in progress. Try again soon.").Because(cause).After(time.Second)
 	}
 	if err != nil {
 		return row, fmt.Errorf("read idempotency key: %w", err)

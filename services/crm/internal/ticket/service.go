@@ -127,7 +127,7 @@ func refused(r Refusal, t Ticket, p Party) error {
 		return errs.New(errs.Forbidden, errs.CodeForbidden, "Only the ticket's reporter, its assignee or an admin may do this.")
 	case FieldNotYours:
 		return errs.New(errs.Forbidden, errs.CodeForbidden,
-			"Only the assignee or an admin sets the resolution and why the ticket is blocked, and the priority once it was accepted.")
+			"Only the assignee or an admin may set the resolution and the blocked reason, and the priority of an accepted ticket.")
 	case NotActive:
 		return errs.New(errs.Conflict, errs.CodeConflict, "Title and description can be edited while the ticket is open, in progress or blocked. Reopen it first.")
 	case NoSuchStep:

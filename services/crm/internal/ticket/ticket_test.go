@@ -223,7 +223,7 @@ func TestBlockedReasonIsSetOnlyWhileBlocked(t *testing.T) {
 	}
 	got := Edit{Status: &blocked}.apply(Ticket{Status: InProgress}, moment)
 	if got.WaitingFor == nil || *got.WaitingFor != WaitsForOther {
-		t.Errorf("waits for %v unless it is said", got.WaitingFor)
+		t.Errorf("waits for %v by default", got.WaitingFor)
 	}
 	got = Edit{Status: &inProgress}.apply(Ticket{Status: Blocked, BlockedReason: &reason, WaitingFor: &customer}, moment)
 	if got.WaitingFor != nil || got.BlockedReason != nil {

@@ -29,7 +29,7 @@ func (s *Service) Update(ctx context.Context, v Viewer, id uuid.UUID, e Edit, ma
 		}
 		if !matches(before.Version) {
 			return Ticket{}, errs.New(errs.PreconditionFailed, errs.CodeVersionMismatch,
-				"The ticket has changed since you read it. Read it again and repeat your change if it is still wanted.")
+				"The ticket has changed since it was read. Read it again and repeat the change if needed.")
 		}
 		if err := refused(e.check(before, p), before, p); err != nil {
 			return Ticket{}, err

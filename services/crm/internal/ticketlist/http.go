@@ -30,7 +30,7 @@ func Register(api *httpapi.API, s *Service) {
 		Method: http.MethodGet, Path: "/v1/tickets/export", ID: "export-tickets", Tag: "tickets", Allow: ticket.AllRoles,
 		Summary: "A filtered list of tickets as CSV",
 		Description: "RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. " +
-			"Each ticket comes once, as it is when it is read; one that changes meanwhile can come after all others. The connection breaks when you may no longer read.",
+			"Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.",
 	}, "text/csv", h.export)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: ticket.AllRoles,

@@ -124,7 +124,7 @@ type match bool
 
 const (
 	byIndex match = true  // all matches, from the full-text index
-	byRow   match = false // for each ticket that the rest of the statement gives
+	byRow   match = false // for each ticket that the rest of the statement selects
 )
 
 // matching lists the conditions of which a ticket must meet one: by its own

@@ -17,8 +17,8 @@ import (
 	"fixdesk/services/notification/internal/app"
 )
 
-const usage = `notification is Fixdesk's notification service: it mails people, and reports
-the result of each mail.
+const usage = `notification is Fixdesk's notification service: it sends mails and reports
+the result of each.
 
   notification [serve]    run the service
   notification check      check the variables and exit

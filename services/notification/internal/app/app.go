@@ -92,7 +92,7 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 			a.log.Warn("mail server in trouble, not used for a while", "server", server, "reason", reason)
 		},
 		OnThrottle: func(server string, limited bool) {
-			a.log.Warn("mail server throttles, the pace of mails follows it", "server", server, "limited", limited)
+			a.log.Warn("mail server throttles, the rate of mails is limited", "server", server, "limited", limited)
 		},
 	}
 	a.mailer = email.NewPool(mail)

@@ -51,7 +51,7 @@ func TestNotificationIsAcceptedStoredMailedAndItsResultReported(t *testing.T) {
 	}
 	for _, secret := range []string{"Hello", "anna@", "Ticket #1"} {
 		if strings.Contains(s.log.String(), secret) {
-			t.Errorf("the log says %q", secret)
+			t.Errorf("the log contains %q", secret)
 		}
 	}
 	stats, err := s.Stats(ctx)

@@ -134,7 +134,7 @@ func (c Config) checkMail() error {
 		}
 	}
 	if from, _ := c.from(); strings.HasSuffix(from.Address, "@localhost.localdomain") {
-		refuse("NOTIFICATION_MAIL_FROM must be an address of yours in production")
+		refuse("NOTIFICATION_MAIL_FROM must be set to an address of your domain in production")
 	}
 	return errors.Join(bad...)
 }

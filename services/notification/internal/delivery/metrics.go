@@ -18,7 +18,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
 	m := &metrics{
 		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "notification_mails_total", Help: "Tries to send a mail, by how they ended.",
+			Name: "notification_mails_total", Help: "Tries to send a mail, by outcome.",
 		}, []string{"outcome"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "notification_mail_duration_seconds", Help: "How long the mail server took for a mail.",
@@ -49,9 +49,9 @@ var (
 	circuitOpen = prometheus.NewDesc("notification_smtp_circuit_open",
 		"1 while a mail server is not used because of trouble.", []string{"server"}, nil)
 	throttledReplies = prometheus.NewDesc("notification_smtp_throttled_total",
-		"Replies of a mail server that asked for a slower pace.", []string{"server"}, nil)
+		"Replies of a mail server that throttled.", []string{"server"}, nil)
 	rateLimit = prometheus.NewDesc("notification_smtp_rate_limit",
-		"Mails a second that a mail server is sent at most since it throttled; absent without a limit.", []string{"server"}, nil)
+		"Limit of mails per second to a mail server that throttled; absent without a limit.", []string{"server"}, nil)
 )
 
 func (servers) Describe(ch chan<- *prometheus.Desc) {

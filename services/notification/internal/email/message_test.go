@@ -153,7 +153,7 @@ func TestMailHasNothingAboutTheSoftwareThatMadeIt(t *testing.T) {
 	}
 	for _, never := range []string{"go-mail", "User-Agent", "X-Mailer", host} {
 		if strings.Contains(string(raw), never) {
-			t.Errorf("the mail says %q", never)
+			t.Errorf("the mail contains %q", never)
 		}
 	}
 }

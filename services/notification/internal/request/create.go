@@ -27,7 +27,7 @@ var (
 	errMismatch = errs.New(errs.Invalid, errs.CodeIdempotencyMismatch,
 		"This Idempotency-Key was used with another body.")
 	errInFlight = errs.New(errs.Conflict, errs.CodeIdempotencyInFlight,
-		"The first request with this Idempotency-Key is still being stored.").After(time.Second)
+		"A request with this Idempotency-Key is in progress. Try again soon.").After(time.Second)
 )
 
 // Create stores the request. When an earlier one with the same caller, key and

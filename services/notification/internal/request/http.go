@@ -55,8 +55,8 @@ func registerWrite(api *httpapi.API, s *Service) {
 		Method: http.MethodPost, Path: "/v1/notifications", ID: "notification-create", Tag: tag,
 		Summary: "Create a notification", Status: http.StatusAccepted, Allow: []string{notifyapi.ScopeWrite},
 		Description: "Stores the request, durable before the answer, and mails each recipient separately. " +
-			"The same key and body give the same answer again: the notification as it was accepted. " +
-			"The content of a sensitive one is in no answer, and is erased when the notification is over.",
+			"The same key and body get the same answer again: the notification as it was accepted. " +
+			"The content of a sensitive one is in no answer, and is erased when the notification has ended.",
 		Errors: []string{errs.CodeIdempotencyMissing, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
 	}, func(ctx context.Context, in *createInput) (*createOutput, error) {
 		n, err := s.Create(ctx, Caller(ctx), in.Key, in.Body)

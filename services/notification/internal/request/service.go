@@ -34,10 +34,10 @@ func NewService(db *pgxpool.Pool, now func() time.Time, domain string, wake func
 }
 
 var (
-	errNothingToCancel = errs.New(errs.Conflict, errs.CodeConflict, "There is nothing left to cancel.")
+	errNothingToCancel = errs.New(errs.Conflict, errs.CodeConflict, "No recipient can be canceled any more.")
 	errNothingToRetry  = errs.New(errs.Conflict, errs.CodeConflict, "No recipient failed or is uncertain.")
 	errSensitiveRetry  = errs.New(errs.Conflict, errs.CodeConflict,
-		"A sensitive notification can't be retried, since its content is erased when it is over. Create a new one.")
+		"A sensitive notification can't be retried, since its content is erased when it ends. Create a new one.")
 )
 
 // Get returns one notification with its first recipients. Only its own caller
@@ -164,7 +164,7 @@ func convert[A, B any](list []A, to func(A) B) []B {
 	return converted
 }
 
-// Recipients gives up to max recipients after the given place, in the order of
+// Recipients returns up to max recipients after the given place, in the order of
 // the request; nil means from the first, status "" means all.
 func (s *Service) Recipients(ctx context.Context, id uuid.UUID, status notifyapi.RecipientStatus, after *int16, max int) ([]Recipient, error) {
 	q := notificationdb.New(s.db)
@@ -194,7 +194,7 @@ func (s *Service) Recipients(ctx context.Context, id uuid.UUID, status notifyapi
 	return recipients, nil
 }
 
-// Attempts gives up to max tries before the given number, newest first; nil
+// Attempts returns up to max tries before the given number, newest first; nil
 // means from the newest.
 func (s *Service) Attempts(ctx context.Context, id, recipient uuid.UUID, before *int32, max int) ([]Attempt, error) {
 	q := notificationdb.New(s.db)
@@ -269,7 +269,7 @@ func (s *Service) change(ctx context.Context, caller string, id uuid.UUID, nothi
 	return n, err
 }
 
-// Stats gives the state of the whole queue, at a cost that doesn't depend on
+// Stats returns the state of the whole queue, at a cost that doesn't depend on
 // how many recipients are stored.
 func (s *Service) Stats(ctx context.Context) (Stats, error) {
 	q, now := notificationdb.New(plannedAnew{s.db}), s.now()
