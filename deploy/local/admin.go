@@ -17,28 +17,27 @@ import (
 // Files of the state folder with the first admin's address and password, as
 // lines that a shell can read. Only their owner may read them.
 const (
-	adminFile    = "admin.env"         // worked at the last start that checked it
-	newAdminFile = "admin.env.pending" // made up and not yet checked
+	adminFile    = "admin.env"         // signed in at the last start that checked it
+	newAdminFile = "admin.env.pending" // generated and not yet checked
 )
 
 // admin is an account's address and password.
 type admin struct{ email, password string }
 
-// firstAdmin is the admin of this start: what the CRM gets to make the account
-// with, and the passwords that the account may have if it exists already.
+// firstAdmin is the admin of this start: the address and password with which the
+// CRM makes the account, and the passwords that an existing account may have.
 type firstAdmin struct {
 	admin
 	given      bool // the password is CRM_ADMIN_PASSWORD
 	candidates []string
 
 	verified bool   // password signs in
-	refusal  string // why it does not, in the CRM's words, when that is not the password
+	refusal  string // the CRM's reason for refusing, other than the password
 }
 
-// chooseAdmin takes the address and the password from the environment, else
-// from the file of an earlier start, else makes them up. A password that is
-// made up is written to newAdminFile first, so that a start that ends early
-// does not lose it.
+// chooseAdmin takes the address and the password from the environment, else from the
+// file of an earlier start, else generates them. A generated password is written to
+// newAdminFile first, so that an interrupted start does not lose it.
 func chooseAdmin(s *settings) (*firstAdmin, error) {
 	kept, err := readAdmin(s.path(adminFile))
 	if err != nil {
@@ -72,9 +71,9 @@ func chooseAdmin(s *settings) (*firstAdmin, error) {
 	return a, nil
 }
 
-// verify signs in at the CRM to find the password that the account has, and
-// keeps it in adminFile. An account that exists keeps its password whatever
-// CRM_ADMIN_PASSWORD says, so no other way tells which one is right.
+// verify signs in at the CRM to find the account's password, and writes it to
+// adminFile. An existing account keeps its password whatever CRM_ADMIN_PASSWORD is,
+// so only a sign-in shows which one is right.
 func (a *firstAdmin) verify(ctx context.Context, s *settings, crm string) error {
 	for _, password := range a.candidates {
 		status, answer, err := signIn(ctx, crm, admin{a.email, password})
@@ -103,7 +102,7 @@ func (a *firstAdmin) verify(ctx context.Context, s *settings, crm string) error 
 	return nil
 }
 
-// explain says in one sentence what the account's password is.
+// explain returns one sentence about the account's password.
 func (a *firstAdmin) explain(s *settings) string {
 	switch {
 	case a.refusal != "":
@@ -120,15 +119,14 @@ func (a *firstAdmin) explain(s *settings) string {
 	return "the account exists and its password is unchanged; it is not known here"
 }
 
-// signInAnswer is the part of the CRM's answer that is needed here: of a
-// session, or of a problem.
+// signInAnswer has the fields of a session and of a problem that are used here.
 type signInAnswer struct {
 	AccessToken string `json:"access_token"`
 	User        struct{ Role string }
 	Detail      string
 }
 
-// signIn opens a session and ends it again.
+// signIn opens a session and ends it.
 func signIn(ctx context.Context, crm string, a admin) (status int, answer signInAnswer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -186,7 +184,7 @@ func readAdmin(path string) (admin, error) {
 	return a, nil
 }
 
-// writeAdmin replaces the file as a whole.
+// writeAdmin replaces the file atomically.
 func writeAdmin(path string, a admin) error {
 	text := "CRM_ADMIN_EMAIL=" + shellWord(a.email) + "\nCRM_ADMIN_PASSWORD=" + shellWord(a.password) + "\n"
 	if err := os.WriteFile(path+".part", []byte(text), 0o600); err != nil {

@@ -14,8 +14,8 @@ import (
 	"fixdesk/pkg/config"
 )
 
-// settings are the variables that the launcher itself understands. Variables
-// of the services are passed on to them as they are.
+// settings are the variables of the launcher itself. Those of the services are
+// passed on to them unchanged.
 type settings struct {
 	State            string        `envconfig:"FIXDESK_STATE" desc:"folder for data, logs, keys and caught mail; default .state in the repository"`
 	CRMAddr          string        `envconfig:"CRM_ADDR" default:"127.0.0.1:8080" desc:"where the CRM listens"`
@@ -76,7 +76,7 @@ func (s *settings) path(names ...string) string {
 
 // address is one that the stack listens on.
 type address struct {
-	variable string // that moves it
+	variable string // that changes it
 	value    *string
 	what     string
 }
@@ -94,9 +94,9 @@ func (s *settings) addresses() []address {
 	return all
 }
 
-// reserve listens on every address before anything is started, so that a port
-// in use is reported with the variable that moves it. Port 0 becomes a free
-// one. The caller closes the listeners, or serves on them.
+// reserve listens on every address before anything is started, so that a port in
+// use is reported with the variable that changes it. Port 0 becomes a free one. The
+// caller closes the listeners, or serves on them.
 func (s *settings) reserve() (map[string]net.Listener, error) {
 	listeners := map[string]net.Listener{}
 	var failed []error
@@ -130,7 +130,7 @@ func reason(err error) error {
 	}
 }
 
-// otherPort is one to try instead.
+// otherPort is another port for the message.
 func otherPort(address string) string {
 	_, text, _ := net.SplitHostPort(address)
 	port, err := strconv.Atoi(text)
@@ -143,8 +143,8 @@ func otherPort(address string) string {
 // webURL is the URL by which a browser on this machine reaches address.
 func webURL(address string) string { return "http://" + dialable(address, "localhost") }
 
-// dialable names an unspecified or loopback host so that it can be connected
-// to from this machine.
+// dialable replaces an unspecified or loopback host by one that this machine can
+// connect to.
 func dialable(address, loopback string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -156,12 +156,11 @@ func dialable(address, loopback string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// inherited are the variables that the services get from the user besides
-// their own.
+// inherited are the user's variables, besides a service's own, that it is given.
 var inherited = []string{"PATH", "HOME", "TMPDIR", "TZ", "LANG", "GOMAXPROCS", "GOMEMLIMIT", "GODEBUG", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
-// environment is what a service gets: a few general variables, the user's of
-// its own prefix, and what the stack decides.
+// environment returns a service's environment: a few general variables, the user's
+// with its prefix, and those that the stack sets.
 func environment(prefix string, decided map[string]string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
@@ -179,7 +178,7 @@ func environment(prefix string, decided map[string]string) []string {
 	return env
 }
 
-// givenOr is the user's value of a variable, or what the stack would set.
+// givenOr returns the user's value of a variable, or else the stack's.
 func givenOr(name, value string) string {
 	if given := os.Getenv(name); given != "" {
 		return given

@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	// movedFile names where the data is if it is not in the state folder.
+	// movedFile holds the path of the data if it is not in the state folder.
 	movedFile = "postgres-folder"
-	// movedTo is used when the account that must run the server can't enter
-	// the state folder, since that is in a home closed to others.
+	// movedTo holds the data when the account that must run the server can't
+	// enter the state folder, for example in a closed home folder.
 	movedTo = "/var/lib/fixdesk"
-	// ownerFile in such a folder names the state folder that it belongs to.
+	// ownerFile in such a folder holds the path of its state folder.
 	ownerFile = "state-folder"
 )
 
-// startPostgres starts the stack's own server. As root its account may be
-// unable to enter the state folder; the data is then kept elsewhere, and the
-// state folder remembers where.
+// startPostgres starts the stack's own server. If this program is root's, the
+// server's account may be unable to enter the state folder; the data is then in
+// movedTo, and movedFile has its path.
 func startPostgres(ctx context.Context, s *settings) (*pgserver.Server, error) {
 	options := pgserver.Options{Dir: s.postgresFolder(), LogFile: s.path("postgres.log")}
 	server, err := pgserver.Start(ctx, options)
@@ -58,8 +58,7 @@ func (s *settings) postgresFolder() string {
 	return s.path("postgres")
 }
 
-// removeForgotten removes the data of earlier state folders at this path, which
-// were deleted to start over.
+// removeForgotten removes the data of deleted state folders at this path.
 func removeForgotten(ctx context.Context, state string) error {
 	owners, _ := filepath.Glob(filepath.Join(movedTo, "*", ownerFile)) // fails for a bad pattern only
 	for _, path := range owners {
@@ -72,7 +71,7 @@ func removeForgotten(ctx context.Context, state string) error {
 	return nil
 }
 
-// createDatabases makes those of the databases that the server doesn't have.
+// createDatabases makes the databases that don't exist.
 func createDatabases(ctx context.Context, serverURL string, names ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -102,7 +101,7 @@ func createDatabases(ctx context.Context, serverURL string, names ...string) err
 func databaseURL(serverURL, name string) string {
 	u, err := url.Parse(serverURL)
 	if err != nil {
-		return serverURL // connecting has shown that it is one
+		return serverURL // it was connected to
 	}
 	u.Path = "/" + name
 	return u.String()

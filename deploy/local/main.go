@@ -1,7 +1,7 @@
 // Command local runs all of Fixdesk on one machine: PostgreSQL, a mail
-// catcher, and the two services as the binaries that are deployed elsewhere.
-// It owns the state folder. It uses the services by environment variables,
-// command lines, signals, /readyz and one sign-in of the first admin.
+// catcher, and the two services as the binaries that are deployed. It owns the
+// state folder. It uses the services by environment variables, command lines,
+// signals, /readyz and one sign-in of the first admin.
 package main
 
 import (
@@ -17,12 +17,12 @@ import (
 
 func main() {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup does
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
 		signals = append(signals, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	// A second ctrl-C ends this program at once, and its children with it.
+	// A second ctrl-C ends this program and its children at once.
 	context.AfterFunc(ctx, stop)
 	stopWithTool()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))

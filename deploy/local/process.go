@@ -13,11 +13,11 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// maxLogBytes is the size above which a log is put aside at the next start.
+// maxLogBytes is the size above which a log is rotated at the next start.
 const maxLogBytes = 16 << 20
 
-// checkServices has both services check the variables that they would get, so
-// that every bad value is reported before anything is started.
+// checkServices runs "check" of both services with their environment, so that every
+// bad value is reported before anything is started.
 func (st *stack) checkServices(ctx context.Context) error {
 	var bad []error
 	for _, check := range []struct {
@@ -79,8 +79,8 @@ SUBJECT is the name of the client that will use the token, TTL how long it is
 good (1h without it).
 `
 
-// token runs "crm token" with the stack's keys. A first argument that is no
-// flag is the scope.
+// token runs "crm token" with the stack's keys. A first argument that is not a flag
+// is the scope.
 func token(ctx context.Context, arguments []string, out, errOut *os.File) int {
 	s, err := readSettings()
 	if err != nil {

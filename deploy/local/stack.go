@@ -19,33 +19,33 @@ import (
 )
 
 const (
-	// stopTime is what each part may take to stop; then it is killed. It is
-	// more than the shutdown timeout of either service by default.
+	// stopTime is the time after which a part that doesn't stop is killed. It is
+	// longer than the default shutdown timeout of either service.
 	stopTime = 30 * time.Second
-	// readyTimeout allows for a busy machine: nothing is wrong with a service
-	// that takes a minute to migrate.
+	// readyTimeout allows for a busy machine, on which migrations can take a
+	// minute.
 	readyTimeout = 3 * time.Minute
 )
 
-// serviceStopTime is stopTime, or more when the service's own shutdown timeout
-// is set to more.
+// serviceStopTime returns stopTime, or more if the service's shutdown timeout is
+// longer.
 func serviceStopTime(variable string) time.Duration {
 	timeout, err := time.ParseDuration(os.Getenv(variable))
-	if err != nil { // unset; the service has refused anything else
+	if err != nil { // unset: checkServices refuses other values
 		return stopTime
 	}
 	return max(stopTime, timeout+15*time.Second)
 }
 
-// stack is everything that runs. Its parts are started in the order of the
-// fields and stopped in reverse.
+// stack holds all processes and servers. They are started in the order of the fields
+// and stopped in reverse.
 type stack struct {
 	*settings
 	out   io.Writer
 	began time.Time
 
 	lock         *os.File
-	listeners    map[string]net.Listener // reserved and not yet handed over
+	listeners    map[string]net.Listener // reserved and not yet in use
 	postgres     *pgserver.Server        // nil with DATABASE_URL
 	catcher      *mailcatcher.Catcher    // nil with NOTIFICATION_SMTP_URL
 	notification *launch.Service
@@ -95,7 +95,7 @@ const (
 	notificationDatabase = "NOTIFICATION_DATABASE_URL"
 )
 
-// missingDatabases are those that the user has given no URL for.
+// missingDatabases are those without a URL from the user.
 func missingDatabases() (names []string) {
 	for variable, name := range map[string]string{crmDatabase: "crm", notificationDatabase: "notification"} {
 		if os.Getenv(variable) == "" {
@@ -185,8 +185,8 @@ func (st *stack) waitReady(ctx context.Context) error {
 	return both.Wait()
 }
 
-// wait returns when the stack is asked to stop, or with an error when a part
-// of it ends by itself. Nothing is started again silently.
+// wait returns when ctx ends, or with an error when a part of the stack ends by
+// itself. No part is restarted.
 func (st *stack) wait(ctx context.Context) error {
 	var postgresDone <-chan struct{}
 	if st.postgres != nil {
@@ -211,7 +211,7 @@ func (st *stack) wait(ctx context.Context) error {
 	}
 }
 
-// stop ends what runs, last started first.
+// stop ends all parts, the last started first.
 func (st *stack) stop() error {
 	var failed []error
 	within := func(limit time.Duration, stop func(context.Context) error) {
@@ -242,7 +242,7 @@ func (st *stack) stop() error {
 
 func (st *stack) print(text string) { fmt.Fprintln(st.out, text) }
 
-// announce prints where everything is and what to do next.
+// announce prints the addresses and the next steps.
 func (st *stack) announce() {
 	var text strings.Builder
 	line := func(name, format string, values ...any) {

@@ -14,7 +14,7 @@ import (
 // state folder that its owner alone may read.
 func (s *settings) keysFile() string { return givenOr("CRM_KEYS_FILE", s.path("keys.json")) }
 
-// lockState makes the folder if need be and holds it for this program's life;
+// lockState makes the folder if it is absent and locks it until this program ends;
 // the kernel unlocks it however the program ends.
 func lockState(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -34,7 +34,7 @@ func lockState(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// ensureKeys has the CRM make the keys that sign tokens, at the first start.
+// ensureKeys runs "crm keys rotate" at the first start.
 func ensureKeys(ctx context.Context, s *settings) error {
 	file := s.keysFile()
 	if _, err := os.Stat(file); err == nil {

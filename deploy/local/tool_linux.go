@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// stopWithTool has the kernel send SIGTERM when the parent dies, if the parent is make or
-// go run: neither passes its own end on, and the stack would keep running.
-// Started from a shell, the stack may outlive it.
+// stopWithTool makes the kernel send SIGTERM when the parent ends, if that is make or
+// go run: neither ends its children when it is killed, and the stack would keep
+// running. A stack that a shell started may outlive it.
 func stopWithTool() {
 	parent := os.Getppid()
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent))
@@ -20,7 +20,7 @@ func stopWithTool() {
 		return
 	}
 	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0)
-	if os.Getppid() != parent { // it died meanwhile
+	if os.Getppid() != parent { // it ended meanwhile
 		os.Exit(1)
 	}
 }

@@ -2,5 +2,5 @@
 
 package main
 
-// stopWithTool can't be asked for here.
+// stopWithTool does nothing: only Linux can signal the end of a parent.
 func stopWithTool() {}

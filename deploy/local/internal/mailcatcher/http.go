@@ -15,7 +15,7 @@ var pageFiles embed.FS
 const (
 	defaultLimit = 50
 
-	// The page itself runs its own script alone and is nobody's frame.
+	// The page runs its own script alone and may be in no frame.
 	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; " +
 		"frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	// A message's HTML is shown in a sandbox: no script, no form, no request to
@@ -33,7 +33,7 @@ func newHandler(messages *store) http.Handler {
 	mux.HandleFunc("GET /messages/{id}/html", h.html)
 	page, err := fs.Sub(pageFiles, "page")
 	if err != nil {
-		panic(err) // the folder is compiled in
+		panic(err) // the folder is embedded
 	}
 	files := http.FileServerFS(page)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
@@ -97,7 +97,7 @@ func (h handler) clear(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// find answers the request itself if there is no such message.
+// find answers 404 if there is no such message.
 func (h handler) find(w http.ResponseWriter, r *http.Request) (summary, []byte, bool) {
 	message, raw, err := h.messages.get(r.PathValue("id"))
 	switch {
@@ -120,6 +120,6 @@ func answer(w http.ResponseWriter, status int, contentType string, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // it is JSON by its type, and easier to read and grep
+	encoder.SetEscapeHTML(false) // easier to read and grep
 	_ = encoder.Encode(body)     // the client may have closed the connection
 }

@@ -1,9 +1,8 @@
 // Package mailcatcher is a mail server that delivers nothing: it accepts every
-// message by SMTP, keeps it in a folder, and shows it on web pages and as
-// JSON. It is for a developer's machine; whoever reaches its pages reads all
-// mail.
+// message by SMTP, stores it in a folder, and shows it on web pages and as JSON. It
+// is for a developer's machine: its pages show all mail to every client.
 //
-// It knows nothing of its senders.
+// It must not know its senders.
 package mailcatcher
 
 import (
@@ -19,7 +18,7 @@ import (
 
 // Limits of what is accepted and kept.
 const (
-	maxMessages     = 5000 // kept; the oldest go first
+	maxMessages     = 5000 // stored; the oldest are deleted first
 	maxMessageBytes = 10 << 20
 	maxRecipients   = 1000
 	smtpTimeout     = 5 * time.Minute // RFC 5321, section 4.5.3.2.7
@@ -32,9 +31,9 @@ type Catcher struct {
 	failed chan error
 }
 
-// Start serves SMTP and HTTP on the listeners, which it takes over, and keeps
-// messages in dir, which is made if absent. Messages of an earlier start are
-// shown again.
+// Start serves SMTP and HTTP on the listeners, which it closes at the end, and stores
+// messages in dir, which is made if absent. Messages of an earlier start are shown
+// too.
 func Start(dir string, mail, pages net.Listener) (*Catcher, error) {
 	messages, err := openStore(dir, maxMessages)
 	if err != nil {
@@ -65,10 +64,10 @@ func Start(dir string, mail, pages net.Listener) (*Catcher, error) {
 	return c, nil
 }
 
-// Failed delivers the error of a server that ended by itself.
+// Failed receives the error of a server that ended by itself.
 func (c *Catcher) Failed() <-chan error { return c.failed }
 
-// Stop ends both servers: running conversations until ctx ends, then at once.
+// Stop ends both servers. Open conversations may finish until ctx ends.
 func (c *Catcher) Stop(ctx context.Context) error {
 	if err := c.mail.Close(); err != nil && !errors.Is(err, smtp.ErrServerClosed) {
 		return fmt.Errorf("stop the mail catcher: %w", err)

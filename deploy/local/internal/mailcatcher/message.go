@@ -14,7 +14,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 )
 
-// maxDepth is how deep parts may be nested before the rest is left out.
+// maxDepth is the depth of nested parts below which parts are ignored.
 const maxDepth = 8
 
 // content is the text of a message, decoded.
@@ -24,8 +24,8 @@ type content struct {
 	HTML    string              `json:"html"`
 }
 
-// parse decodes a message. What can't be understood is left out: the raw
-// message is there to be looked at.
+// parse decodes a message. Parts that can't be decoded are omitted; the raw message
+// has them.
 func parse(raw []byte) content {
 	c := content{Headers: map[string][]string{}}
 	message, err := mail.ReadMessage(bytes.NewReader(raw))

@@ -19,7 +19,7 @@ func newSMTPServer(messages *store, now func() time.Time) *smtp.Server {
 	server.ReadTimeout = smtpTimeout
 	server.WriteTimeout = smtpTimeout
 	server.EnableSMTPUTF8 = true
-	server.ErrorLog = log.New(io.Discard, "", 0) // clients that hang up are no news
+	server.ErrorLog = log.New(io.Discard, "", 0) // a client that disconnects is no error
 	return server
 }
 
@@ -44,8 +44,8 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
-// Data answers 250 only when the message is kept, and requests that the sender try
-// again when it can't be.
+// Data answers 250 when the message is stored, and a temporary error when it can't
+// be.
 func (s *session) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)
 	if err != nil {

@@ -33,9 +33,8 @@ type summary struct {
 	Subject string `json:"subject"`
 }
 
-// store keeps each message in a file of its own: the envelope as one line of
-// JSON, then the message as it came. Names are UUIDv7, so their order is the
-// order of arrival.
+// store has a file for each message: the envelope as one line of JSON, then the
+// message as received. Names are UUIDv7, so their order is that of arrival.
 type store struct {
 	dir string
 	max int
@@ -69,7 +68,7 @@ func openStore(dir string, most int) (*store, error) {
 	return s, nil
 }
 
-// add keeps a message before it returns.
+// add has stored the message when it returns.
 func (s *store) add(e envelope, raw []byte) error {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -95,7 +94,7 @@ func (s *store) add(e envelope, raw []byte) error {
 	return nil
 }
 
-// trim forgets the oldest messages above the limit. The caller holds the lock.
+// trim deletes the oldest messages above the limit. The caller holds the lock.
 func (s *store) trim() {
 	for len(s.messages) > s.max {
 		_ = os.Remove(s.path(s.messages[0].ID))
@@ -129,7 +128,7 @@ func isAmong(address string, addresses []string) bool {
 // get returns a message as it was received; errNoMessage if there is none.
 func (s *store) get(id string) (summary, []byte, error) {
 	if parsed, err := uuid.Parse(id); err != nil || parsed.String() != id {
-		return summary{}, nil, errNoMessage // it becomes part of a path
+		return summary{}, nil, errNoMessage // only a UUID may be part of a path
 	}
 	e, raw, err := s.read(id)
 	if errors.Is(err, os.ErrNotExist) {
@@ -151,7 +150,7 @@ func (s *store) read(id string) (envelope, []byte, error) {
 	return e, raw, nil
 }
 
-// clear forgets every message.
+// clear deletes every message.
 func (s *store) clear() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
