@@ -39,7 +39,7 @@ func processes() []process {
 	return all
 }
 
-// descendants are the launcher's children and theirs.
+// descendants returns the launcher's children and their children.
 func (r *running) descendants() []process {
 	family := []int{r.cmd.Process.Pid}
 	var found []process
@@ -54,7 +54,7 @@ func (r *running) descendants() []process {
 	return found
 }
 
-// child is the process id of the launcher's child of that name.
+// child returns the process id of the launcher's child of that name.
 func (r *running) child(t *testing.T, name string) int {
 	t.Helper()
 	for _, p := range r.descendants() {
@@ -97,7 +97,7 @@ func TestKilledLauncherLeavesNothingRunningAndTheNextStartRecovers(t *testing.T)
 		if len(family) < 5 {
 			t.Fatalf("control: only %v is running", family)
 		}
-		if round == 1 { // PostgreSQL dies with it, and its pid file stays
+		if round == 1 { // PostgreSQL is killed too, and leaves its pid file
 			if err := syscall.Kill(r.child(t, "postgres"), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}

@@ -68,7 +68,7 @@ func TestStateFolderClosedToOthersWorksAndCanBeDeletedToStartOver(t *testing.T) 
 		t.Errorf("the data moved from %s to %s", folders[0], folders[1])
 	}
 	if os.Geteuid() != 0 {
-		return // the server runs as who owns the folder
+		return // the server runs as the folder's owner
 	}
 	if _, err := os.Stat(folders[0]); folders[0] == folders[2] || err == nil {
 		t.Errorf("the deleted state's data is still in %s", folders[0])
@@ -221,7 +221,7 @@ func TestExistingAdminKeepsThePasswordAndNoOtherIsSaved(t *testing.T) {
 	second.login(t, a.email, a.password)
 	call(t, http.MethodPost, second.crm+"/v1/auth/login", "", object{"email": a.email, "password": wrong}, http.StatusUnauthorized)
 
-	// Without the file of the first start nothing is known but that it is wrong.
+	// Without the file of the first start, the launcher knows only that it is wrong.
 	second.stop(t, syscall.SIGTERM)
 	if err := os.Remove(filepath.Join(state, adminFile)); err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// common is one stack for the tests that do not change how it runs.
+// common is one stack for the tests that don't restart or configure it.
 var common struct {
 	sync.Once
 	running *running
@@ -85,7 +85,7 @@ func commonStack(t *testing.T) *running {
 	return common.running
 }
 
-// stateFolder is one that PostgreSQL's account can reach, unlike t.TempDir.
+// stateFolder returns one that PostgreSQL's account can enter, unlike t.TempDir.
 func stateFolder(t *testing.T) string {
 	t.Helper()
 	dir, err := newStateFolder()
@@ -104,11 +104,10 @@ func newStateFolder() (string, error) {
 	return dir, os.Chmod(dir, 0o755)
 }
 
-// patience is the limit of every wait: far above what anything takes, so that
-// a busy machine fails no test.
+// patience is the limit of every wait, so long that a busy machine fails no test.
 const patience = 4 * time.Minute
 
-// running is the launcher as a user runs it.
+// running is a running launcher.
 type running struct {
 	cmd              *exec.Cmd
 	state            string
@@ -118,7 +117,8 @@ type running struct {
 	crm, notify, web string
 }
 
-// command is the launcher with an otherwise empty environment, on free ports.
+// command returns the launcher's command with no environment but these variables,
+// on free ports.
 func command(state string, variables []string, arguments ...string) *exec.Cmd {
 	cmd := exec.Command(launcher, arguments...)
 	cmd.Env = append([]string{
@@ -219,7 +219,7 @@ func (r *running) logs() string {
 	return all.String()
 }
 
-// output is what a program printed, and can be waited for.
+// output collects the output of a program.
 type output struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
@@ -351,7 +351,7 @@ func (r *running) admin(t *testing.T) admin {
 	return a
 }
 
-// mailTo waits for mail to the address and returns its subject.
+// mailTo waits for a mail to the address and returns its subject.
 func (r *running) mailTo(t *testing.T, email string) string {
 	t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {

@@ -16,7 +16,7 @@ import (
 // object is a JSON object.
 type object map[string]any
 
-// client talks to one replica. Its own connections are closed with the test.
+// client calls one replica. Its connections are closed with the test.
 type client struct {
 	url, token string
 	http       *http.Client
@@ -29,13 +29,13 @@ func newClient(t *testing.T, url, token string) *client {
 	return &client{url: url, token: token, http: &http.Client{Transport: transport, Timeout: patience}}
 }
 
-// with is the same client with another token.
+// with returns the same client with another token.
 func (c *client) with(token string) *client { return &client{c.url, token, c.http} }
 
-// at is the same client at another replica.
+// at returns the same client for another replica.
 func (c *client) at(url string) *client { return &client{url, c.token, c.http} }
 
-// answer is what came back.
+// answer is an answer with its body.
 type answer struct {
 	status int
 	header http.Header
@@ -50,7 +50,7 @@ func (a answer) object() object {
 
 func (a answer) id() string { id, _ := a.object()["id"].(string); return id }
 
-// do sends one request; an error means that no answer came.
+// do sends one request. An error means that it was not answered.
 func (c *client) do(ctx context.Context, method, path string, body object, headers ...string) (answer, error) {
 	var content io.Reader
 	if body != nil {
@@ -82,9 +82,8 @@ func (c *client) do(ctx context.Context, method, path string, body object, heade
 	return answer{response.StatusCode, response.Header, data}, err
 }
 
-// persist sends a request again while the service is too busy to take it: a
-// slow machine answers 503 with Retry-After, which is no failure.
-func (c *client) persist(method, path string, body object) (answer, error) {
+// retryWhileBusy repeats a request while it is answered 503, as on a slow machine.
+func (c *client) retryWhileBusy(method, path string, body object) (answer, error) {
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		a, err := c.do(context.Background(), method, path, body)
 		if err != nil || !isUnavailable(a) || time.Now().After(deadline) {
@@ -96,7 +95,7 @@ func (c *client) persist(method, path string, body object) (answer, error) {
 // must sends a request and expects that status.
 func (c *client) must(t *testing.T, method, path string, body object, status int) answer {
 	t.Helper()
-	send := c.persist
+	send := c.retryWhileBusy
 	if status == http.StatusServiceUnavailable {
 		send = func(method, path string, body object) (answer, error) {
 			return c.do(context.Background(), method, path, body)
@@ -178,25 +177,25 @@ func load(workers int, work func(ctx context.Context, worker, n int)) (stop func
 	return func() { cancel(); group.Wait() }
 }
 
-// ledger is what was acknowledged.
-type ledger struct {
+// idList holds the ids of what was acknowledged.
+type idList struct {
 	mu  sync.Mutex
 	ids []string
 }
 
-func (l *ledger) add(id string) {
+func (l *idList) add(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ids = append(l.ids, id)
 }
 
-func (l *ledger) all() []string {
+func (l *idList) all() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]string{}, l.ids...)
 }
 
-func (l *ledger) len() int {
+func (l *idList) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.ids)

@@ -16,7 +16,7 @@ import (
 	"fixdesk/pkg/dev/pgserver"
 )
 
-// ownServer starts a server that the test may harm.
+// ownServer starts a server for one test, which may crash it.
 func ownServer(t *testing.T, options pgserver.Options) (*pgserver.Server, pgserver.Options) {
 	t.Helper()
 	dir, err := os.MkdirTemp(shared.dir, "pg-")
@@ -39,13 +39,13 @@ func startServer(t *testing.T, options pgserver.Options) *pgserver.Server {
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // nobody needs its data
+		cancel() // its data is not needed
 		_ = server.Stop(ctx)
 	})
 	return server
 }
 
-// crash ends the server without letting it write anything.
+// crash kills the server.
 func crash(t *testing.T, server *pgserver.Server, signal syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(server.Pid(), signal); err != nil {
@@ -57,10 +57,10 @@ func crash(t *testing.T, server *pgserver.Server, signal syscall.Signal) {
 	_ = server.Stop(ctx) // unlocks the folder
 }
 
-// outage is what clients saw.
+// outage counts the answers that clients got.
 type outage struct {
 	mu      sync.Mutex
-	created ledger
+	created idList
 	refused int // 503
 	slowest time.Duration
 	wrong   []string
@@ -108,7 +108,7 @@ func (o *outage) counts() (created, refused int) {
 	return o.created.len(), o.refused
 }
 
-// report fails the test if an answer was neither.
+// report fails the test if there was any other answer.
 func (o *outage) report(t *testing.T) {
 	t.Helper()
 	if len(o.wrong) > 0 {
@@ -150,7 +150,7 @@ func TestDatabaseThatCrashesLosesNothingAcknowledgedAndServiceResumes(t *testing
 	s.notify.Reset()
 	s.expireOutboxLeases(t)
 	s.expireRecipientLeases(t)
-	s.wholeAfterFault(t, &o.created)
+	s.expectConsistent(t, &o.created)
 	s.drained(t)
 	s.notifiedOnce(t)
 	o.report(t)

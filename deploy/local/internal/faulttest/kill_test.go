@@ -11,7 +11,7 @@ import (
 
 // customerLoad raises tickets and comments on them as fast as the CRM answers,
 // and records what was acknowledged.
-func customerLoad(c people, tickets, comments *ledger) (stop func()) {
+func customerLoad(c people, tickets, comments *idList) (stop func()) {
 	return load(8, func(ctx context.Context, worker, n int) {
 		a, err := c.customer.do(ctx, http.MethodPost, "/v1/tickets", newTicket(n))
 		if err != nil || a.status != http.StatusCreated {
@@ -34,7 +34,7 @@ func TestKilledCRMLosesNothingAcknowledgedAndWritesNothingPartially(t *testing.T
 	crm := s.startCRM(t, nil)
 	s.startNotification(t, nil)
 	c := newPeople(t, crm, 3)
-	var tickets, comments ledger
+	var tickets, comments idList
 	for range trials(2) {
 		before := tickets.len()
 		stop := customerLoad(c, &tickets, &comments)
@@ -44,7 +44,7 @@ func TestKilledCRMLosesNothingAcknowledgedAndWritesNothingPartially(t *testing.T
 		stop()
 		s.expireOutboxLeases(t)
 		crm = s.startCRM(t, nil)
-		s.wholeAfterFault(t, &tickets)
+		s.expectConsistent(t, &tickets)
 	}
 	if lost := missing(t, s.crm, "ticket_comments", comments.all()); len(lost) > 0 {
 		t.Errorf("%d acknowledged comments are lost", len(lost))
@@ -52,12 +52,12 @@ func TestKilledCRMLosesNothingAcknowledgedAndWritesNothingPartially(t *testing.T
 	s.drained(t)
 	s.notifiedOnce(t)
 	s.mailedOnce(t)
-	s.recountSeesPartialWrites(t)
+	s.recountFindsPartialWrites(t)
 	t.Logf("%d kills, %d tickets and %d comments acknowledged", trials(2), tickets.len(), comments.len())
 }
 
-// killBetween has the CRM killed n times at the moment when the notification
-// service has accepted a post and the CRM doesn't know it yet.
+// killBetween kills the CRM n times after the notification service has accepted a
+// post and before the CRM has its answer.
 func killBetween(t *testing.T, n int, tamper func(*http.Request)) (s *stack, p *proxy) {
 	t.Helper()
 	s = newStack(t, shared.server)
@@ -79,7 +79,7 @@ func killBetween(t *testing.T, n int, tamper func(*http.Request)) (s *stack, p *
 	for i := range n {
 		armed.Store(true)
 		for j := range 3 {
-			_, _ = c.customer.do(t.Context(), http.MethodPost, "/v1/tickets", newTicket(10*i+j)) // the kill may take the answer
+			_, _ = c.customer.do(t.Context(), http.MethodPost, "/v1/tickets", newTicket(10*i+j)) // the kill may prevent the answer
 		}
 		eventually(t, "the CRM is killed", func() bool { return !armed.Load() })
 		<-crm.Load().Done()
@@ -139,7 +139,7 @@ func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
 	crm := s.startCRM(t, nil)
 	notification := s.startNotification(t, nil)
 	c := newPeople(t, crm, 3)
-	tickets := &ledger{}
+	tickets := &idList{}
 	create := func(n int) time.Duration {
 		var took []time.Duration
 		for i := range n {
@@ -159,9 +159,9 @@ func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
 	s.startNotification(t, nil)
 	again := create(trials(40))
 	s.drained(t)
-	s.wholeAfterFault(t, tickets)
+	s.expectConsistent(t, tickets)
 	s.notifiedOnce(t)
-	s.mailedOnce(t) // an orderly stop repeats nothing
+	s.mailedOnce(t) // after a stop by SIGTERM no mail is repeated
 	t.Logf("median of a ticket: %v before, %v while away, %v afterwards", before, away, again)
 	if away > 3*max(before, again)+20*time.Millisecond {
 		t.Errorf("the CRM is slower: %v a ticket, %v when the service is there", away, max(before, again))

@@ -15,8 +15,8 @@ import (
 	"fixdesk/pkg/dev/pgserver"
 )
 
-// shared is what all tests use: the folder, the binaries, and a server for
-// those that do no harm to it.
+// shared holds what all tests use: the folder, the binaries, and a server for tests
+// that don't crash it.
 var shared struct {
 	dir    string
 	server *pgserver.Server
@@ -48,7 +48,7 @@ func prepare() error {
 	if shared.dir, err = os.MkdirTemp("", "fixdesk-faults-"); err != nil {
 		return err
 	}
-	if err := os.Chmod(shared.dir, 0o755); err != nil { // PostgreSQL's account must pass
+	if err := os.Chmod(shared.dir, 0o755); err != nil { // PostgreSQL's account must enter it
 		return err
 	}
 	if err := launch.Build(context.Background(), filepath.Join(shared.dir, "bin")); err != nil {
@@ -66,8 +66,7 @@ func stopServer(server *pgserver.Server) {
 	}
 }
 
-// patience is the limit of every wait: far above what anything takes, so that
-// a busy machine fails no test.
+// patience is the limit of every wait, so long that a busy machine fails no test.
 const patience = 4 * time.Minute
 
 // trials is how often a fault is caused: n, times FIXDESK_TRIALS.

@@ -19,8 +19,8 @@ type proxy struct {
 	url string
 	// tamper changes a request.
 	tamper func(*http.Request)
-	// accepted is asked when the service has answered 202: false breaks the
-	// connection off instead of passing the answer on.
+	// accepted is called when the service has answered 202: after false the
+	// connection is closed instead of passing the answer on.
 	accepted func() (deliver bool)
 
 	mismatched atomic.Int32 // answers that say idempotency_mismatch
@@ -84,7 +84,7 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request, transport *http.Tra
 	_, _ = w.Write(answer)
 }
 
-// repeated is how many posts were accepted that had been accepted before.
+// repeated returns how many posts were accepted again.
 func (p *proxy) repeated() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

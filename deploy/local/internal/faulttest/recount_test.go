@@ -25,7 +25,7 @@ var rules = map[string]string{
 	"a load that differs from a recount":           `select user_id::text from engineers g where active_tickets <> (select count(*) from tickets where assignee_id = g.user_id and status in ('open', 'in_progress', 'blocked'))`,
 }
 
-// broken lists what breaks the rules.
+// broken lists the violations of the rules.
 func broken(ctx context.Context, db querier) ([]string, error) {
 	var found []string
 	for rule, sql := range rules {
@@ -58,8 +58,8 @@ func missing(t *testing.T, db querier, table string, ids []string) []string {
 	return lost
 }
 
-// wholeAfterFault expects every acknowledged ticket and no partial writes.
-func (s *stack) wholeAfterFault(t *testing.T, acknowledged *ledger) {
+// expectConsistent expects every acknowledged ticket and no partial writes.
+func (s *stack) expectConsistent(t *testing.T, acknowledged *idList) {
 	t.Helper()
 	if lost := missing(t, s.crm, "tickets", acknowledged.all()); len(lost) > 0 {
 		t.Errorf("acknowledged and lost: %d, as %s", len(lost), lost[0])
@@ -141,9 +141,9 @@ func (s *stack) ids(t *testing.T, db querier, sql string) []string {
 	return ids
 }
 
-// recountSeesPartialWrites is the control of wholeAfterFault: each rule is broken
+// recountFindsPartialWrites is the control of expectConsistent: each rule is broken
 // on purpose, in a transaction that is rolled back.
-func (s *stack) recountSeesPartialWrites(t *testing.T) {
+func (s *stack) recountFindsPartialWrites(t *testing.T) {
 	t.Helper()
 	undone := errors.New("undone")
 	for damage, sql := range map[string]string{

@@ -26,7 +26,7 @@ func newPair(t *testing.T, engineers int) pair {
 	return p
 }
 
-// replica is the first or the second, in turn.
+// replica returns the URL of the first or the second, in turn.
 func (p pair) replica(n int) string {
 	if n%2 == 0 {
 		return p.a.url
@@ -38,19 +38,19 @@ func TestTwoReplicasOfEachServiceActAsOne(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, 4)
 	t.Run("everything is mailed once", p.testEverythingIsMailedOnce)
-	t.Run("of fifty who accept one wins", p.testOfFiftyWhoAcceptOneWins)
+	t.Run("of fifty who accept one wins", p.testFiftyConcurrentAcceptsHaveOneWinner)
 	t.Run("a decision takes effect on the next request", p.testDecisionTakesEffectOnTheNextRequest)
 	t.Run("sessions are the same", p.testSessionsAreTheSame)
 }
 
 func (p pair) testEverythingIsMailedOnce(t *testing.T) {
-	var tickets ledger
+	var tickets idList
 	var group sync.WaitGroup
 	for worker := range 8 {
 		group.Go(func() {
 			c := p.customer.at(p.replica(worker))
 			for n := range trials(12) {
-				a, err := c.persist(http.MethodPost, "/v1/tickets", newTicket(n))
+				a, err := c.retryWhileBusy(http.MethodPost, "/v1/tickets", newTicket(n))
 				if err != nil || a.status != http.StatusCreated {
 					t.Errorf("%d %s %v", a.status, a.body, err)
 					return
@@ -60,7 +60,7 @@ func (p pair) testEverythingIsMailedOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	p.wholeAfterFault(t, &tickets)
+	p.expectConsistent(t, &tickets)
 	p.drained(t)
 	p.notifiedOnce(t)
 	p.mailedOnce(t)
@@ -68,7 +68,7 @@ func (p pair) testEverythingIsMailedOnce(t *testing.T) {
 	t.Logf("%d tickets, %d mails, none twice", tickets.len(), mails)
 }
 
-func (p pair) testOfFiftyWhoAcceptOneWins(t *testing.T) {
+func (p pair) testFiftyConcurrentAcceptsHaveOneWinner(t *testing.T) {
 	for round := range trials(1) {
 		id := p.customer.must(t, http.MethodPost, "/v1/tickets", newTicket(round), http.StatusCreated).id()
 		p.admin.must(t, http.MethodPost, "/v1/tickets/"+id+"/assign", object{"engineer_id": nil}, http.StatusOK)
@@ -77,7 +77,7 @@ func (p pair) testOfFiftyWhoAcceptOneWins(t *testing.T) {
 		for n := range 50 {
 			c := p.engineers[n%len(p.engineers)].at(p.replica(n / len(p.engineers)))
 			group.Go(func() {
-				switch a, err := c.persist(http.MethodPost, "/v1/tickets/"+id+"/accept", nil); {
+				switch a, err := c.retryWhileBusy(http.MethodPost, "/v1/tickets/"+id+"/accept", nil); {
 				case err == nil && a.status == http.StatusOK:
 					won.Add(1)
 				case err == nil && a.status == http.StatusConflict && a.object()["code"] == "already_accepted":

@@ -27,10 +27,10 @@ import (
 	"fixdesk/pkg/dev/pgserver"
 )
 
-// secrets are canaries by what they are.
+// secrets are canaries by their purpose.
 type secrets map[string]string
 
-// make invents one.
+// make generates one.
 func (s secrets) make(what string) string {
 	s[what] = "Canary-" + rand.Text()
 	return s[what]
@@ -52,7 +52,7 @@ func (s secrets) found(text string) (list []string) {
 	return list
 }
 
-// recorder keeps every answer but those whose purpose is to issue tokens.
+// recorder records every answer except those that issue tokens.
 type recorder struct {
 	http.RoundTripper
 	mu   sync.Mutex
@@ -128,7 +128,7 @@ func (s secrets) signingKeys(t *testing.T, path string) {
 	}
 }
 
-// secretsEnv is an installation whose every secret is known to the test.
+// secretsEnv is an installation of which the test knows every secret.
 type secretsEnv struct {
 	*stack
 	secrets
@@ -138,7 +138,7 @@ type secretsEnv struct {
 	client            *client
 }
 
-func newSecretive(t *testing.T, s *stack) *secretsEnv {
+func newSecretsEnv(t *testing.T, s *stack) *secretsEnv {
 	t.Helper()
 	x := &secretsEnv{stack: s, secrets: secrets{}, recorder: &recorder{RoundTripper: &http.Transport{DisableKeepAlives: true}}}
 	withPassword := func(url string) string {
@@ -190,7 +190,7 @@ func (x *secretsEnv) signIn(t *testing.T, who, email, password string) (access, 
 	return access, refresh
 }
 
-// useSecrets makes correct and wrong requests of every kind that has secrets.
+// useSecrets sends valid and invalid requests of every kind that has secrets.
 func (x *secretsEnv) useSecrets(t *testing.T) {
 	t.Helper()
 	const email, login, reset = "carl@customer.example", "/v1/auth/login", "/v1/auth/password/reset"
@@ -231,11 +231,11 @@ func (x *secretsEnv) useSecrets(t *testing.T) {
 	x.signIn(t, "Carl again", email, third)
 }
 
-// breakServers makes what has a password fail.
+// breakServers makes the servers that need a password refuse it.
 func (x *secretsEnv) breakServers(t *testing.T) {
 	t.Helper()
 	admin, _ := x.signIn(t, "admin", adminEmail, x.secrets["admin's password"])
-	x.mail.require("another") // the mail server refuses the password from now on
+	x.mail.require("another") // the mail server refuses the configured password
 	x.ask(t, admin, http.MethodPost, "/v1/tickets", object{"title": "Not mailed", "description": "x"})
 	eventually(t, "the mail server's refusal is noticed", func() bool {
 		text, err := os.ReadFile(x.notification.LogFile)
@@ -258,7 +258,7 @@ func (x *secretsEnv) breakServers(t *testing.T) {
 	}
 }
 
-// wrongSettings returns what the services print about unusable settings.
+// wrongSettings returns the output of the services for invalid settings.
 func (x *secretsEnv) wrongSettings(t *testing.T) string {
 	t.Helper()
 	secret := x.make("setting")
@@ -290,7 +290,7 @@ func (x *secretsEnv) wrongSettings(t *testing.T) string {
 func TestSecretsAreInNoLogAnswerMetricOrTable(t *testing.T) {
 	t.Parallel()
 	server, options := ownServer(t, pgserver.Options{Test: true})
-	x := newSecretive(t, newStack(t, server))
+	x := newSecretsEnv(t, newStack(t, server))
 	x.useSecrets(t)
 	x.breakServers(t)
 	x.drained(t)
@@ -333,11 +333,11 @@ func TestSecretsAreInNoLogAnswerMetricOrTable(t *testing.T) {
 		t.Errorf("tables: %v", found)
 	}
 	t.Logf("%d secrets in none of %d bytes of logs, answers, metrics and tables", len(x.secrets)+1, len(tables)+len(strings.Join([]string{places["answers"], wrongSettings}, "")))
-	x.scannerSees(t)
+	x.scannerFindsPlantedSecrets(t)
 }
 
-// scannerSees is the control: each secret is found where it is planted.
-func (x *secretsEnv) scannerSees(t *testing.T) {
+// scannerFindsPlantedSecrets is the control: each secret is found where it is planted.
+func (x *secretsEnv) scannerFindsPlantedSecrets(t *testing.T) {
 	t.Helper()
 	for what, secret := range x.secrets {
 		for _, planted := range []string{secret, base64.StdEncoding.EncodeToString([]byte(secret)), url.QueryEscape(secret)} {

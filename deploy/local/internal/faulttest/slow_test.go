@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// slowConnections opens n connections that each send a byte now and then: half
-// of them never end their headers, half never end the body of a request that
-// is authenticated and otherwise right.
+// slowConnections opens n connections that send single bytes with pauses: half of
+// them never end their headers, half never end the body of a request that is
+// authenticated and valid.
 func slowConnections(t *testing.T, crm *service, token string, n int) (open *atomic.Int32, stop func()) {
 	t.Helper()
 	addr := strings.TrimPrefix(crm.url, "http://")

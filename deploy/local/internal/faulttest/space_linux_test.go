@@ -17,7 +17,7 @@ import (
 )
 
 // insideNamespace makes the test binary run the test below in a mount namespace
-// of its own, which ends with the process: no mount is left behind.
+// of its own, which ends with the process and its mount.
 const insideNamespace = "FIXDESK_TEST_NAMESPACE"
 
 func TestFullDiskIsAnswered503AndTheDatabaseStaysConsistent(t *testing.T) {
@@ -56,7 +56,7 @@ func TestFullDiskIsAnswered503AndTheDatabaseStaysConsistent(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case <-server.Done(): // it could not write its log: whoever supervises it starts it again
+		case <-server.Done(): // it could not write its log; a supervisor would restart it
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			_ = server.Stop(ctx)
 			cancel()
@@ -71,7 +71,7 @@ func TestFullDiskIsAnswered503AndTheDatabaseStaysConsistent(t *testing.T) {
 	s.notify.Reset()
 	s.expireOutboxLeases(t)
 	s.expireRecipientLeases(t)
-	s.wholeAfterFault(t, &o.created)
+	s.expectConsistent(t, &o.created)
 	s.drained(t)
 	s.notifiedOnce(t)
 	o.report(t)

@@ -35,7 +35,7 @@ type stack struct {
 	keys   string
 	mail   *mailServer
 
-	// crm and notify are pools of the test's own on the two databases.
+	// crm and notify are the test's own pools of the two databases.
 	crm, notify *pgxpool.Pool
 	crmName     string
 	notifyName  string
@@ -72,8 +72,8 @@ func newStack(t *testing.T, server *pgserver.Server) *stack {
 	return s
 }
 
-// databaseURL lets statements take a minute, so that only a fault makes the
-// services answer 503.
+// databaseURL sets timeouts of a minute, so that only a fault makes the services
+// answer 503.
 func (s *stack) databaseURL(name string) string {
 	return s.server.URL(name) + "&statement_timeout=60000&idle_in_transaction_session_timeout=60000&connect_timeout=60"
 }
@@ -90,7 +90,7 @@ func newPool(t *testing.T, url string) *pgxpool.Pool {
 
 func binary(name string) string { return filepath.Join(shared.dir, "bin", name) }
 
-// freeAddress is one to listen on, the same over restarts.
+// freeAddress returns an address to listen on, which a restart uses again.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	address, err := launch.FreeAddress()

@@ -30,7 +30,7 @@ func TestServicesStoppedUnderLoadLoseAndDoubleNothing(t *testing.T) {
 	s := newStack(t, shared.server)
 	crm, notification := s.startCRM(t, nil), s.startNotification(t, nil)
 	c := newPeople(t, crm, 3)
-	var tickets ledger
+	var tickets idList
 	stop := load(8, func(ctx context.Context, worker, n int) {
 		if id, _ := c.customer.once(ctx, fmt.Sprintf("%d-%d", worker, n), n); id != "" {
 			tickets.add(id)
@@ -47,15 +47,14 @@ func TestServicesStoppedUnderLoadLoseAndDoubleNothing(t *testing.T) {
 		notification = s.startNotification(t, nil)
 	}
 	stop()
-	s.wholeAfterFault(t, &tickets)
+	s.expectConsistent(t, &tickets)
 	s.drained(t)
 	s.notifiedOnce(t)
 	s.mailedOnce(t)
 	t.Logf("%d stops of each service, %d tickets", trials(2), tickets.len())
 }
 
-// Requests wait for a lock on the row that they change, so that they are
-// certainly in flight.
+// The requests wait for a row lock, so that they are in flight during the stop.
 func TestRequestsInFlightAreAnsweredBeforeTheServiceStops(t *testing.T) {
 	t.Parallel()
 	const inFlight = 10 // fewer than the CRM's connections to its database
