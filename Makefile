@@ -1,5 +1,4 @@
-# Tools that running and testing need not: built once into the cache folder,
-# by version.
+# Tools for check, lint and gen, built once for each version into the cache folder.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fixdesk
 SQLC := $(TOOLS)/sqlc-v1.31.1
 LINT := $(TOOLS)/golangci-lint-v2.15.0
@@ -9,15 +8,15 @@ BIN := $(or $(FIXDESK_BIN),bin)
 
 MODULES := db deploy/bench deploy/local pkg services/crm services/notification
 
-# Runs a command with a PostgreSQL server that is thrown away afterwards.
+# Runs a command with a temporary PostgreSQL server.
 WITHPG := go run ./pkg/dev/pgtest/withpg
 
 # Packages whose tests repeat their faults FIXDESK_TRIALS times.
 LONG := fixdesk/deploy/local/internal/faulttest fixdesk/services/crm/internal/app fixdesk/services/crm/internal/identity \
 	fixdesk/services/notification/internal/app
 
-# Packages with goroutines of their own that share memory. The other packages
-# are concurrent in the database alone, where the race detector sees nothing.
+# Packages with goroutines that share memory. The concurrency of the others is in
+# the database, where the race detector finds nothing.
 RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notification/internal/delivery \
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
@@ -44,7 +43,7 @@ cover: ## run every test and print the coverage of each package
 	$(WITHPG) go test -shuffle=on -timeout=30m -coverpkg=fixdesk/... -coverprofile=coverage.out work
 	@.ci/coverage coverage.out
 
-race: ## test under the race detector what shares memory (needs gcc)
+race: ## test what shares memory under the race detector (needs gcc)
 	$(WITHPG) go test -race -shuffle=on -timeout=30m $(RACE)
 
 race-all: ## run every test under the race detector

@@ -41,13 +41,14 @@ func run(t *testing.T, c background.Config) *background.Loop {
 	return l
 }
 
-// step is when a run started, and what it returns.
+// step is what a run returns.
 type step struct {
 	again bool
 	err   error
 }
 
-// recorder returns one step after the other, then no work, and notes when.
+// recorder's runOnce returns one step after the other, then no work, and records the
+// times.
 type recorder struct {
 	start time.Time
 	steps []step
@@ -102,7 +103,7 @@ func TestWakeEndsThePauseAndNeverBlocks(t *testing.T) {
 		time.Sleep(time.Second)
 		l.Wake()
 		r.wantRuns(t, 0, time.Second)
-		for range 100 { // at most one more than the run that the first one starts
+		for range 100 { // they cause one run, or two if one has already started
 			l.Wake()
 		}
 		synctest.Wait()
@@ -155,8 +156,8 @@ func TestFailingLoopPausesLongerEachTimeAndIsNotWoken(t *testing.T) {
 			l.Wake()
 		}
 		time.Sleep(44 * time.Second)
-		// Pauses of 1, 2 and 4 s, twice the interval of 5 s, then RetryAfter's. What
-		// woke it meanwhile makes one more run.
+		// Pauses of 1, 2 and 4 s, twice the interval of 5 s, then RetryAfter's. The
+		// wakes meanwhile cause one more run.
 		r.wantRuns(t, 0, 1*time.Second, 3*time.Second, 7*time.Second, 12*time.Second, 17*time.Second, 47*time.Second, 47*time.Second)
 	})
 }
@@ -298,7 +299,7 @@ func TestMetricsHaveLastSuccessAndDurationOfEachJob(t *testing.T) {
 				}
 			}
 		}
-		// The second run failed, so the first one stays the last success.
+		// The second run failed, so the last success is the first run.
 		if int64(gauges["purge"]) != first || gauges["broken"] == gauges["purge"] {
 			t.Errorf("last success %v, want purge at %d", gauges, first)
 		}

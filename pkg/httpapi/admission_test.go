@@ -16,11 +16,10 @@ import (
 	"fixdesk/pkg/httpapi"
 )
 
-// patience is how long a test waits for what takes milliseconds on an idle
-// machine.
+// patience is the limit of every wait, so long that a busy machine fails no test.
 const patience = time.Minute
 
-// occupied is a service whose operations take until release is closed or their
+// occupied is a service whose operations end when release is closed or their
 // context ends.
 type occupied struct {
 	*fixture

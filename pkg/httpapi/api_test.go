@@ -119,7 +119,7 @@ func newFixture(t testing.TB, change func(*httpapi.Config)) *fixture {
 	return newFixtureWith(t, change, (*fixture).register)
 }
 
-// newFixtureWith is a service with the operations that register adds.
+// newFixtureWith starts a service with the operations that register adds.
 func newFixtureWith(t testing.TB, change func(*httpapi.Config), register func(*fixture)) *fixture {
 	t.Helper()
 	f := &fixture{log: &lockedBuffer{}}
@@ -219,7 +219,7 @@ func (f *fixture) numbers(ctx context.Context, in *numbersInput) (*httpapi.PageO
 	}.Page(ctx, in.PageParams)
 }
 
-// send makes one request; a header is "Name: value".
+// send sends one request; a header is "Name: value".
 func (f *fixture) send(t testing.TB, method, path, body string, headers ...string) (*http.Response, []byte) {
 	t.Helper()
 	var reader io.Reader
@@ -259,7 +259,7 @@ func (f *fixture) send(t testing.TB, method, path, body string, headers ...strin
 	return res, answer
 }
 
-// wantProblem checks the shape that every error has.
+// wantProblem checks the members that every problem has.
 func wantProblem(t testing.TB, res *http.Response, body []byte, status int, code string) httpapi.Problem {
 	t.Helper()
 	var p httpapi.Problem

@@ -28,7 +28,7 @@ func TestInvalidBodyIsRefusedWithoutRepeatingIt(t *testing.T) {
 		name, body string
 		status     int
 		code       string
-		locations  string // comma list, "" when there are none
+		locations  string // separated by commas, "" when there are none
 	}{
 		{"no JSON", canary, 400, errs.CodeMalformedJSON, ""},
 		{"cut off", `{"title":"` + canary, 400, errs.CodeMalformedJSON, ""},
@@ -181,7 +181,8 @@ func TestBodyOverOneMebibyteIsRefusedHoweverItIsSent(t *testing.T) {
 	wantProblem(t, res, body, 413, errs.CodeBodyTooLarge)
 }
 
-// The connection of a client that sends everything before it reads must not be reset.
+// The connection of a client that sends its whole body before it reads must not be
+// reset.
 func TestClientThatSendsItsWholeBodyFirstReadsTheRefusal(t *testing.T) {
 	f := newFixture(t, nil)
 	tests := []struct {
@@ -244,7 +245,7 @@ func TestQueryIsStrict(t *testing.T) {
 			t.Errorf("%s: %d %s", query, res.StatusCode, body)
 		}
 	}
-	// A parameter is found however its name is spelt.
+	// A percent-encoded name is that of the parameter.
 	if _, body := f.send(t, "GET", "/v1/things?%71=needle", ""); !bytes.Contains(body, []byte("needle")) {
 		t.Errorf("q was lost: %s", body)
 	}

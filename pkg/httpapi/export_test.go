@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// Panics adds routes that panic before and during their answer.
+// Panics adds routes that panic before and after the answer has begun.
 func (a *API) Panics() {
 	a.handle(http.MethodGet, "/panic", func(http.ResponseWriter, *http.Request) { panic("canary") })
 	a.handle(http.MethodGet, "/panic-late", func(w http.ResponseWriter, _ *http.Request) {

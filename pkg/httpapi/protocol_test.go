@@ -123,7 +123,7 @@ func TestPanicIsA500WithoutItsText(t *testing.T) {
 	}
 }
 
-// rawRequest sends bytes as they are and gives the first line of the answer.
+// rawRequest sends bytes unchanged and returns the first line of the answer.
 func rawRequest(t *testing.T, address, request string) string {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)

@@ -57,7 +57,7 @@ func newStreamFixture(t *testing.T) *streamFixture {
 	return f
 }
 
-// stream writes hello, then waits for its end.
+// stream writes hello and waits until its context ends.
 func (f *streamFixture) stream(_ context.Context, in *streamInput) (httpapi.Stream, error) {
 	if in.Fail == "early" {
 		return nil, errs.Missing()
@@ -92,7 +92,7 @@ func open(t *testing.T, url string) *http.Response {
 	return res
 }
 
-// get is for goroutines: it gives the status, 0 after a failure.
+// get is for goroutines: it returns the status, 0 after a failure.
 func get(t *testing.T, url string) int {
 	req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
 	if err != nil {
@@ -106,7 +106,7 @@ func get(t *testing.T, url string) int {
 	return res.StatusCode
 }
 
-// serveWith runs the API with a server that change has seen.
+// serveWith runs the API with a server that change configures.
 func (f *streamFixture) serveWith(t *testing.T, change func(*http.Server)) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(nil)
@@ -137,7 +137,7 @@ func TestStreamOutlivesTheDeadlinesOfTheServer(t *testing.T) {
 	}
 }
 
-// The control: with the deadlines left alone an answer of that length fails.
+// An ordinary answer keeps the deadlines, so that one of that length fails.
 func TestControlOrdinaryAnswerEndsWithTheDeadline(t *testing.T) {
 	f := newStreamFixture(t)
 	url := f.serveWith(t, func(s *http.Server) { s.WriteTimeout = 50 * time.Millisecond })

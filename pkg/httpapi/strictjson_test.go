@@ -12,7 +12,7 @@ import (
 	"fixdesk/pkg/httpapi"
 )
 
-// The control: encoding/json takes each of these.
+// encoding/json accepts each of these.
 func TestControlStandardDecoderAcceptsRefusedJSON(t *testing.T) {
 	for _, text := range []string{
 		`{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `"\u0000"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"",
@@ -42,8 +42,8 @@ func TestRepeatedKeyIsFoundAmongAThousand(t *testing.T) {
 	}
 }
 
-// FuzzCheckJSON: what we take encoding/json takes, and it means the same when
-// written again; what encoding/json refuses we refuse.
+// FuzzCheckJSON compares checkJSON with encoding/json, which must accept whatever
+// checkJSON accepts, with the same meaning when it is encoded again.
 func FuzzCheckJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"a":[1,-2.5e3,true,false,null,"\u00e9\ud83d\ude00\n"]}`, `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `"\ud800"`, `1e400`, `-0`, `01`, `1.`, `.5`, `1e`,

@@ -1,6 +1,6 @@
 package jwtauth
 
-// Cached is how many tokens the verifier remembers.
+// Cached returns the number of cached tokens.
 func (v *Verifier) Cached() int {
 	v.cache.mu.Lock()
 	defer v.cache.mu.Unlock()

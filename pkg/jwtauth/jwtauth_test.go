@@ -97,7 +97,7 @@ func TestSignerRefusesIncompleteClaims(t *testing.T) {
 	}
 }
 
-// forger makes tokens that the signer would not, with its key or another.
+// forger makes invalid tokens, with the signer's key or another.
 type forger struct {
 	header, claims map[string]any
 	private        ed25519.PrivateKey
@@ -235,7 +235,7 @@ func TestVerifierRefusesEveryAttack(t *testing.T) {
 	}
 }
 
-// The control: with every option of the library and none of our checks, these
+// With every option of the library and without the verifier's own checks, these
 // tokens are accepted.
 func TestControlLibraryAloneAcceptsTokensThatTheVerifierRefuses(t *testing.T) {
 	keys := newKeys(t)

@@ -17,7 +17,7 @@ import (
 	"fixdesk/pkg/obs"
 )
 
-// issuer serves a JWKS; answer may be changed, "" means 503.
+// issuer serves the JWKS in answer, and 503 if that is "".
 type issuer struct {
 	*httptest.Server
 	answer  atomic.Value
@@ -49,7 +49,7 @@ func publicSet(t *testing.T, keys *jwtauth.KeySet) []byte {
 	return data
 }
 
-// remote is a verifier of remote keys with a clock that the test moves.
+// remote is a verifier with remote keys and a clock that the test sets.
 type remote struct {
 	*jwtauth.Verifier
 	now time.Time

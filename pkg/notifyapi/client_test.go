@@ -17,14 +17,14 @@ import (
 	"fixdesk/pkg/obs"
 )
 
-// answer is one scripted reply of the service; status 0 breaks the connection.
+// answer is one scripted answer of the service; status 0 closes the connection.
 type answer struct {
 	status     int
 	body       string
 	retryAfter string
 }
 
-// scripted serves the answers in order and gives the requests it saw.
+// scripted serves the answers in order and records the requests.
 func scripted(t *testing.T, answers ...answer) (*notifyapi.Client, func() []*http.Request) {
 	t.Helper()
 	var mu sync.Mutex

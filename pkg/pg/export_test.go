@@ -1,6 +1,6 @@
 package pg
 
-// What the tests of this package call by name.
+// Unexported functions for the tests of this package.
 var (
 	RetryLocked = retryLocked
 	CallTimeout = callTimeout

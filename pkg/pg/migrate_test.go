@@ -17,7 +17,7 @@ import (
 	"fixdesk/pkg/pg"
 )
 
-// withMigration is a database with the table busy, and a second migration.
+// withMigration returns a database with the table busy, and a second migration.
 func withMigration(t *testing.T, sql string) (*pgxpool.Pool, fstest.MapFS) {
 	t.Helper()
 	pool := open(t, pgtest.NewURL(t, none, "m"), pg.Config{LockTimeout: 50 * time.Millisecond})
@@ -128,7 +128,7 @@ func TestInvalidIndexThatNoPendingMigrationBuildsStays(t *testing.T) {
 	}
 }
 
-// indexIsValid returns whether the index busy_n, which must exist, is valid.
+// indexIsValid reports whether the index busy_n, which must exist, is valid.
 func indexIsValid(t *testing.T, pool *pgxpool.Pool) (valid bool) {
 	t.Helper()
 	if err := pool.QueryRow(t.Context(), "select indisvalid from pg_index where indexrelid = 'busy_n'::regclass").Scan(&valid); err != nil {

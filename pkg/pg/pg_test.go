@@ -141,7 +141,7 @@ func TestConcurrentMigratesApplyEachMigrationOnce(t *testing.T) {
 	files := fstest.MapFS{
 		"m/00001_none.sql":  none["m/00001_none.sql"],
 		"m/00002_table.sql": {Data: []byte("-- +goose Up\ncreate table applied (n int);\n")},
-		// Slow enough for all to meet, and slower than the statement limit.
+		// Slow enough that all run at the same time, and slower than the statement limit.
 		"m/00003_row.sql": {Data: []byte("-- +goose Up\nselect pg_sleep(0.3);\ninsert into applied values (1);\n")},
 	}
 	var output lockedBuffer

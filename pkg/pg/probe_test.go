@@ -18,7 +18,7 @@ import (
 	"fixdesk/pkg/pg"
 )
 
-// ping asks the pool for a connection and the server for an answer.
+// ping acquires a connection of the pool and runs a statement.
 func ping(t *testing.T, pool *pgxpool.Pool) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -26,8 +26,7 @@ func ping(t *testing.T, pool *pgxpool.Pool) error {
 	return pool.Ping(ctx)
 }
 
-// probeEachTime makes a probe that shares no outcome between calls one after
-// the other.
+// probeEachTime makes a probe that doesn't reuse results.
 func probeEachTime(pool *pgxpool.Pool) *pg.Probe {
 	var seconds atomic.Int64
 	return pg.NewProbe(pool, func() time.Time { return time.Unix(seconds.Add(1), 0) })

@@ -14,7 +14,7 @@ import (
 	"fixdesk/pkg/pg"
 )
 
-// slowRows is a table where the deletion of each row takes 10 ms, seen by a
+// slowRows makes a table where the deletion of each row takes 10 ms, and returns a
 // pool whose statements may take 100 ms.
 func slowRows(t *testing.T, rows int) *pgxpool.Pool {
 	t.Helper()
@@ -76,7 +76,7 @@ func TestPurgeGrowsAgainAfterBatchesThatFit(t *testing.T) {
 	}
 }
 
-// timeoutError is what PostgreSQL answers when the statement timeout passes.
+// timeoutError is PostgreSQL's error when the statement timeout ends a statement.
 func timeoutError(t *testing.T) error {
 	t.Helper()
 	pool := pgtest.New(t, none, "m")

@@ -10,7 +10,7 @@ import (
 	"fixdesk/pkg/dev/apitest"
 )
 
-// document describes one operation that takes {"name": string} and answers it.
+// document describes one operation that accepts {"name": string} and answers it.
 const document = `{"openapi": "3.1.0", "components": {"schemas": {
 	"Problem": {"type": "object", "required": ["type", "title", "status", "detail", "code", "request_id"], "properties": {"status": {"type": "integer"}}},
 	"Thing": {"type": "object", "additionalProperties": false, "required": ["name"], "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 50}}}}},
@@ -21,7 +21,7 @@ const document = `{"openapi": "3.1.0", "components": {"schemas": {
 			"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
 			"422": {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}}}}}}`
 
-// service answers as its document says, or wrongly in one way.
+// service conforms to the document, or deviates from it in one way.
 func service(t *testing.T, wrong string) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,7 +11,7 @@ import (
 	"fixdesk/pkg/dev/launch"
 )
 
-// script is a program in the place of a service.
+// script returns the path of a shell script that is started as a service.
 func script(t *testing.T, body string) launch.Options {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "service")

@@ -37,7 +37,7 @@ func running(pid int) bool {
 	return !strings.HasPrefix(state, "Z")
 }
 
-// launch runs this binary as a launcher of its own.
+// launch runs this binary as a separate launcher.
 func launch(t *testing.T, dir string) (launcher *exec.Cmd, server int, url string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -109,7 +109,7 @@ func TestPidFileOfAZombieOrAnotherProcessPreventsNoStart(t *testing.T) {
 	stranger := exec.Command("sleep", "1000")
 	zombie := exec.Command("true")
 	for _, cmd := range []*exec.Cmd{stranger, zombie} {
-		if os.Geteuid() == 0 { // else PostgreSQL itself sees that it isn't its own
+		if os.Geteuid() == 0 { // else PostgreSQL itself recognizes another user's process
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: postgresAccount(t)}
 		}
 		if err := cmd.Start(); err != nil {

@@ -27,7 +27,7 @@ func postgresAccount(t *testing.T) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-// fakeRelease makes a folder whose postgres only knows its version.
+// fakeRelease makes a folder whose postgres prints a version and does nothing else.
 func fakeRelease(t *testing.T, version string) string {
 	t.Helper()
 	dir := t.TempDir()

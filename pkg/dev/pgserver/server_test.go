@@ -37,8 +37,8 @@ func launcher(dir string) {
 	select {}
 }
 
-// folder is one that the server's account can reach, unlike t.TempDir, which
-// is closed to others.
+// folder returns one that the server's account can enter, unlike t.TempDir, which is
+// closed to others.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pgserver-test-")
@@ -197,7 +197,7 @@ func TestSocketFolderWritableByOthersIsNotUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(socket) })
-	if err := os.Chmod(socket, 0o777); err != nil { // anybody could listen in there
+	if err := os.Chmod(socket, 0o777); err != nil { // another user could make a socket in it
 		t.Fatal(err)
 	}
 	s = start(t, pgserver.Options{Dir: dir, Test: true})
@@ -209,7 +209,7 @@ func TestSocketFolderWritableByOthersIsNotUsed(t *testing.T) {
 
 func TestFolderClosedToTheServersAccountIsNamed(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return // the server runs as the present user, who can enter
+		return // the server runs as the current user, who can enter
 	}
 	dir := folder(t)
 	if err := os.Mkdir(dir, 0o700); err != nil {

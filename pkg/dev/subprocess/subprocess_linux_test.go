@@ -96,7 +96,7 @@ func TestStopEscalatesUntilTheChildEnds(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
 			if !test.wantOK {
-				cancel() // it won't; no need to wait
+				cancel() // it ignores the signal
 			}
 			err = p.Stop(ctx, syscall.SIGTERM, syscall.SIGQUIT)
 			if (err == nil) != test.wantOK {
