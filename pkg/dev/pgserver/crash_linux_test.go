@@ -106,9 +106,9 @@ func TestStartRecoversAfterLauncherAndServerAreKilled(t *testing.T) {
 }
 
 func TestPidFileOfAZombieOrAnotherProcessPreventsNoStart(t *testing.T) {
-	stranger := exec.Command("sleep", "1000")
+	other := exec.Command("sleep", "1000")
 	zombie := exec.Command("true")
-	for _, cmd := range []*exec.Cmd{stranger, zombie} {
+	for _, cmd := range []*exec.Cmd{other, zombie} {
 		if os.Geteuid() == 0 { // else PostgreSQL itself recognizes another user's process
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: postgresAccount(t)}
 		}
@@ -116,10 +116,10 @@ func TestPidFileOfAZombieOrAnotherProcessPreventsNoStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait(); _ = zombie.Wait() }()
+	defer func() { _ = other.Process.Kill(); _ = other.Wait(); _ = zombie.Wait() }()
 	eventually(t, "true has ended", func() bool { return !running(zombie.Process.Pid) })
 
-	for name, cmd := range map[string]*exec.Cmd{"stranger": stranger, "zombie": zombie} {
+	for name, cmd := range map[string]*exec.Cmd{"other": other, "zombie": zombie} {
 		t.Run(name, func(t *testing.T) {
 			dir := folder(t)
 			s := start(t, pgserver.Options{Dir: dir})
@@ -141,7 +141,7 @@ func TestPidFileOfAZombieOrAnotherProcessPreventsNoStart(t *testing.T) {
 			stop(t, s)
 		})
 	}
-	if !running(stranger.Process.Pid) {
-		t.Error("the stranger was stopped")
+	if !running(other.Process.Pid) {
+		t.Error("the other process was stopped")
 	}
 }
