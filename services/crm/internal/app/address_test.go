@@ -65,7 +65,7 @@ func TestOlderOfTwoAccountsKeepsTheirCommonAddress(t *testing.T) {
 	}
 }
 
-// firstRelease is a database with the migrations of the first release alone.
+// firstRelease is a database with only the migrations of the first release.
 func firstRelease(t *testing.T) *pgxpool.Pool {
 	t.Helper()
 	files := fstest.MapFS{}

@@ -65,7 +65,7 @@ type parts struct {
 	keys     func(Config, func() time.Time, *slog.Logger) (keySource, error)
 }
 
-// WithoutKeys is for commands that use the database alone and need no key file.
+// WithoutKeys is for commands that use only the database and need no key file.
 func WithoutKeys() Option { return func(p *parts) { p.keys = freshKeys } }
 
 // WithHashCost makes password hashing cheaper for tests.
@@ -74,7 +74,7 @@ func WithHashCost(c identity.HashCost) Option { return func(p *parts) { p.hashCo
 // WithClock sets the time of day for tests.
 func WithClock(now func() time.Time) Option { return func(p *parts) { p.now = now } }
 
-// New opens the database and assembles the service; nothing runs yet.
+// New opens the database and assembles the service without starting it.
 // Call Close when it isn't run.
 func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*App, error) {
 	p := parts{now: Clock, hashCost: identity.DefaultHashCost, keys: openKeys}

@@ -11,10 +11,10 @@ import (
 	"fixdesk/pkg/pg"
 )
 
-// Prefix is what the names of the CRM's variables begin with.
+// Prefix is the prefix of the names of the CRM's variables.
 const Prefix = "CRM"
 
-// Config is everything that can be set, by environment variables alone.
+// Config has all settings. They are set only by environment variables.
 type Config struct {
 	config.Service
 	Addr             string        `default:":8080" desc:"address to listen on, host:port"`
@@ -34,14 +34,13 @@ type Config struct {
 	CORSOrigins      []string      `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
 }
 
-// LoadConfig reads the environment and refuses what can't work. Its error has
-// a line for each bad value, with the variable's name and what would be right.
+// LoadConfig reads the environment and refuses invalid values. Its error has a
+// line for each of them, with the variable's name and the rule.
 func LoadConfig() (Config, error) {
 	return loadConfig(Config.checkKeys)
 }
 
-// LoadDatabaseConfig is LoadConfig for commands that sign nothing: no signing
-// keys are asked for.
+// LoadDatabaseConfig is LoadConfig for commands that need no signing keys.
 func LoadDatabaseConfig() (Config, error) {
 	return loadConfig(func(Config) error { return nil })
 }
@@ -54,8 +53,8 @@ func loadConfig(checkKeys func(Config) error) (Config, error) {
 	return c, nil
 }
 
-// requiresVerifiedEmail reports whether texts of tickets go to verified addresses
-// alone.
+// requiresVerifiedEmail reports whether texts of tickets are mailed only to
+// verified addresses.
 func (c Config) requiresVerifiedEmail() bool {
 	return c.VerifyEmail == "required" || c.VerifyEmail == "" && c.Env == config.Production
 }

@@ -145,7 +145,7 @@ func newTestEnv(t *testing.T) *testEnv {
 	return w
 }
 
-// roles are those of the personas who register.
+// roles are the roles of the personas who register.
 var roles = map[string]string{
 	"suspended": "customer", "reporter": "customer", "customer": "customer", "assignee": "engineer", "engineer": "engineer",
 }
@@ -261,7 +261,7 @@ func fill(template string, object map[string]string) string {
 	return template
 }
 
-// objectOf names what an operation's path parameter stands for.
+// objectOf returns the name of the object of an operation's path parameter.
 func objectOf(method, path string) string {
 	switch {
 	case method == http.MethodDelete && path == "/v1/users/{id}":

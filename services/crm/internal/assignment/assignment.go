@@ -58,9 +58,9 @@ type Person struct {
 }
 
 // TimeOfChange is the time of a change to a ticket that was last changed at
-// last: now, and always later than last, whatever the clocks of the replicas
-// say. The caller holds the ticket's row lock and has read now after it. The
-// precision is the database's, one microsecond.
+// last: now, or just after last when the clock of another replica was ahead. The
+// caller holds the ticket's row lock and has read now after it. The precision is
+// the database's, one microsecond.
 func TimeOfChange(now, last time.Time) time.Time {
 	now, last = now.UTC().Truncate(time.Microsecond), last.UTC()
 	if now.After(last) {

@@ -115,7 +115,7 @@ func TestEngineerWhoDeclinedIsNotChosenAgainWhileOthersRemain(t *testing.T) {
 		t.Fatal("not offered to the other engineer")
 	}
 	if !decline(second).AssignedTo(first) {
-		t.Error("nobody else remains, but the first is not asked again")
+		t.Error("no other engineer remains, but the first is not chosen again")
 	}
 	setAvailable(d, second, false, false)
 	if got := decline(first); got.Assignee != nil {
@@ -135,19 +135,19 @@ func TestReporterIsNeverAssignedTheirOwnTicket(t *testing.T) {
 	admin, only := d.User("admin"), d.Engineer()
 	own := d.Raise(only, "My printer", "It smokes")
 	if own.Assignee != nil {
-		t.Errorf("on creation it went to %v", own.Assignee)
+		t.Errorf("on creation it was assigned to %v", own.Assignee)
 	}
 	d.RunBacklog()
 	if got := d.Read(admin, own); got.Assignee != nil {
-		t.Errorf("the backlog gave it to %v", got.Assignee)
+		t.Errorf("the backlog assigned it to %v", got.Assignee)
 	}
 	d.Call(admin, "POST", own.Path("/assign"), crmtest.Object{"engineer_id": only.ID}).Refused(422, "validation_failed")
 	if other := d.Engineer(); !d.Read(admin, own).AssignedTo(other) {
 		t.Error("control: another engineer did not get it")
 	}
-	handedOn := d.Raise(d.User("customer"), "Printer", "It smokes")
-	if !handedOn.AssignedTo(only) {
-		t.Errorf("control: a customer's ticket went to %v", handedOn.Assignee)
+	ofCustomer := d.Raise(d.User("customer"), "Printer", "It smokes")
+	if !ofCustomer.AssignedTo(only) {
+		t.Errorf("control: a customer's ticket was assigned to %v", ofCustomer.Assignee)
 	}
 }
 
@@ -165,10 +165,10 @@ func TestTicketsOfAFormerEngineerGoToOthersWhoAreNotified(t *testing.T) {
 		t.Errorf("the other engineer has %d open tickets", n)
 	}
 	if n := count(d, `select count(*) from engineers where user_id = $1`, formerEngineer.ID); n != 0 {
-		t.Error("who left can still be assigned tickets")
+		t.Error("a former engineer can still be assigned tickets")
 	}
 	if n := count(d, `select count(*) from outbox where kind = 'ticket_unassigned'`); n != 0 {
-		t.Errorf("%d notices to a user who may see tickets no more", n)
+		t.Errorf("%d notices to a user who may not see tickets any more", n)
 	}
 	if n := count(d, crmtest.WrongLoads); n != 0 {
 		t.Error("a load differs from the recount")

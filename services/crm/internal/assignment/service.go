@@ -38,7 +38,7 @@ type Move struct {
 	Ticket Ticket
 	Cause  Cause
 	Reason string         // why it was declined, if it was
-	Actor  *notice.Person // who made the change; nil for the system itself
+	Actor  *notice.Person // the user who made the change; nil for an automatic one
 	Now    time.Time      // see TimeOfChange
 
 	// FormerGone is set when the present assignee is not to be notified: they may
@@ -60,7 +60,7 @@ func Offer(ctx context.Context, q *crmdb.Queries, m Move) (*notice.Person, error
 		return nil, fmt.Errorf("list decliners: %w", err)
 	}
 	former := personID(m.Ticket.Assignee)
-	loaded := former // the engineer whose load goes down
+	loaded := former // the engineer whose load decreases
 	if m.Cause == Reopened {
 		loaded = nil
 	}

@@ -161,7 +161,7 @@ func (d *Env) User(role string) User {
 	return s
 }
 
-// Engineer makes an approved engineer, who gets tickets.
+// Engineer makes an approved engineer, who is assigned tickets.
 func (d *Env) Engineer() User {
 	d.Helper()
 	s := d.User("engineer")
@@ -170,7 +170,7 @@ func (d *Env) Engineer() User {
 	return s
 }
 
-// RunBacklog runs the assignment backlog until it finds nothing to do.
+// RunBacklog runs the assignment backlog until nothing remains to be assigned.
 func (d *Env) RunBacklog() {
 	d.Helper()
 	backlog := assignment.NewBacklog(d.Pool, d.Now, func() {})
@@ -317,7 +317,7 @@ type Ticket struct {
 	ClosedAt   *time.Time `json:"closed_at"`
 }
 
-// Path is the ticket's path, with more behind it.
+// Path is the ticket's path with more appended.
 func (t Ticket) Path(more string) string { return "/v1/tickets/" + t.ID.String() + more }
 
 // AssignedTo reports whether a user is the assignee.

@@ -40,7 +40,7 @@ func mount(e *crmtest.Env, api *httpapi.API) {
 
 var discard = slog.New(slog.DiscardHandler)
 
-// replica is a service with its loops running, behind a real server.
+// replica is a service with its loops and a real server.
 type replica struct {
 	*testEnv
 	service  *Service
@@ -122,7 +122,7 @@ type client struct {
 }
 
 // connect opens a stream of a replica, or at a whole address, as the bearer of a
-// token, behind an event id if one is given, and waits until it is open.
+// token, after an event id if one is given, and waits until it is open.
 func (d *testEnv) connect(url, token, last string) *client {
 	d.Helper()
 	l, answer := d.open(url, token, last)

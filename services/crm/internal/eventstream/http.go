@@ -89,7 +89,7 @@ func (s *Service) admit(account uuid.UUID, limit int) error {
 	return nil
 }
 
-// begin returns the position behind which a stream begins; the latest one without
+// begin returns the position after which a stream begins; the latest one without
 // a last event id.
 func (s *Service) begin(ctx context.Context, last string) (Position, error) {
 	if last == "" {

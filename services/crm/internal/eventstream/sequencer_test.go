@@ -86,7 +86,7 @@ func TestEventThatCommitsLateGetsALaterPosition(t *testing.T) {
 		t.Fatal(err)
 	}
 	if slices.Contains(naive(), early) {
-		t.Fatal("the control misses nothing, so this test shows nothing")
+		t.Fatal("the control misses nothing, so that this test can't fail")
 	}
 	r.service.Wake()
 	if got := l.next().body.ID; got != early {
@@ -118,7 +118,7 @@ func TestLongTransactionElsewhereDoesNotDelayTheStream(t *testing.T) {
 		}
 		t.Logf("%s: the event came after %s", name, time.Since(started))
 		if after := crmtest.Get[int](d.Env, behindHorizon); after != before {
-			t.Errorf("%s: the control isn't held up, so this test shows nothing", name)
+			t.Errorf("%s: the control isn't delayed, so that this test can't fail", name)
 		}
 		if err := tx.Rollback(context.Background()); err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestPositionsBecomeVisibleInTheirOrder(t *testing.T) {
 	execTx(t, control, `update ticket_events set position = nextval('ticket_event_positions') where id = $1`, second)
 	var seen uuid.UUID
 	if err := control.QueryRow(ctx, `select id from ticket_events where position is not null order by position desc limit 1`).Scan(&seen); err != nil || seen != second {
-		t.Fatalf("the control misses nothing, so this test shows nothing: %v", err)
+		t.Fatalf("the control misses nothing, so that this test can't fail: %v", err)
 	}
 	if err := control.Rollback(ctx); err != nil {
 		t.Fatal(err)
@@ -367,7 +367,7 @@ func TestStreamResumesAfterDumpAndRestore(t *testing.T) {
 	// The control is the order of the first release, by which the events of the old
 	// cluster are not read before the new one has as many transactions.
 	if n := crmtest.Get[int](d.Env, behindHorizon); n >= crmtest.Get[int](d.Env, `select count(*) from ticket_events`) {
-		t.Error("the control has all events, so this test shows nothing")
+		t.Error("the control has all events, so that this test can't fail")
 	}
 	if !strings.Contains(last, "-") {
 		t.Errorf("the last id %q names no event", last)

@@ -39,7 +39,7 @@ const (
 	lagUnknown = 30 * time.Second
 )
 
-// Config is what a Service needs; nothing is optional.
+// Config has the dependencies of a Service; all fields are required.
 type Config struct {
 	Pool *pgxpool.Pool
 	Now  func() time.Time

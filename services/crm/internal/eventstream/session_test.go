@@ -20,7 +20,7 @@ import (
 	"fixdesk/services/crm/internal/identity"
 )
 
-// sessionEnv is a service behind identity's own routes and rules.
+// sessionEnv is a service with the authentication of package identity.
 type sessionEnv struct {
 	*testEnv
 	users   *identity.Service

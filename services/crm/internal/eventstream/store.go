@@ -60,7 +60,7 @@ func (s store) resolve(ctx context.Context, id EventID) (Position, bool, error) 
 	return Position(position), true, nil
 }
 
-// page reads the first events behind a position.
+// page reads the first events after a position.
 func (s store) page(ctx context.Context, after Position) ([]*event, error) {
 	rows, err := crmdb.New(s.pool).EventStreamPage(ctx, crmdb.EventStreamPageParams{After: int64(after), Most: pageSize})
 	if err != nil {
@@ -69,7 +69,7 @@ func (s store) page(ctx context.Context, after Position) ([]*event, error) {
 	return encode(rows)
 }
 
-// pageFor reads the first events behind a position that a viewer may see, and
+// pageFor reads the first events after a position that a viewer may see, and
 // the position up to which they are complete.
 func (s store) pageFor(ctx context.Context, v ticket.Viewer, after Position) ([]*event, Position, error) {
 	latest, err := s.latest(ctx)

@@ -14,7 +14,7 @@ type event struct {
 	position Position
 	reporter uuid.UUID // of the ticket
 	staff    []byte
-	customer []byte // nil for what is internal
+	customer []byte // nil for an internal event
 }
 
 // visibleTo returns the form for a viewer; nil if they may not see the event.
@@ -36,7 +36,7 @@ const (
 	windowBytes  = 8 << 20
 )
 
-// window is the latest part of the stream: every event behind from, up to and
+// window is the latest part of the stream: every event after from, up to and
 // including to. It is immutable; a newer one replaces it.
 type window struct {
 	from, to Position
@@ -48,7 +48,7 @@ func newWindow(at Position) *window {
 	return &window{from: at, to: at, next: make(chan struct{})}
 }
 
-// since returns the events behind a position; false when the window begins later,
+// since returns the events after a position; false when the window begins later,
 // so that some could be missing. A position may be ahead of the window when the
 // client read from another replica before.
 func (w *window) since(at Position) ([]*event, bool) {

@@ -111,7 +111,7 @@ func TestWindowIsBoundedInNumberAndSizeAndNeverChanges(t *testing.T) {
 		t.Errorf("%d large events are kept", n)
 	}
 	if huge := w.extended([]*event{{position: w.to + 1, staff: make([]byte, windowBytes+1)}}); len(huge.events) != 0 || huge.from != w.to+1 {
-		t.Errorf("what is larger than the window is kept, from %v", huge.from)
+		t.Errorf("an event larger than the window is kept, from %v", huge.from)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestAuditIsDroppedByMonthAfterItsRetention(t *testing.T) {
 		maintain()
 		recordOne(string(rune('a' + month)))
 		if kept("first") != (month < 3) && month != 3 && month != 4 { // months 3 and 4 depend on the day of the month
-			t.Errorf("after %d months the first entry is there: %v", month+1, kept("first"))
+			t.Errorf("after %d months the first entry exists: %v", month+1, kept("first"))
 		}
 	}
 	if !kept("h") || !kept("f") || kept("a") {

@@ -61,7 +61,7 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// testEnv is the service behind its real router on a real database.
+// testEnv is the service with its real router on a real database.
 type testEnv struct {
 	t       testing.TB
 	pool    *pgxpool.Pool

@@ -17,7 +17,7 @@ import (
 	"fixdesk/pkg/errs"
 )
 
-// HashCost is what one argon2id hash costs (RFC 9106).
+// HashCost is the cost of one argon2id hash (RFC 9106).
 type HashCost struct {
 	Passes    uint32 // t
 	MemoryKiB uint32 // m

@@ -72,7 +72,7 @@ func TestHashingIsBoundedPerCoreAndInTime(t *testing.T) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := h.hash(gone, "x"); !errors.Is(err, context.Canceled) {
-			t.Errorf("a client that left still waits: %v", err)
+			t.Errorf("a disconnected client still waits: %v", err)
 		}
 		<-h.slots
 		if _, err := h.hash(t.Context(), "x"); err != nil {

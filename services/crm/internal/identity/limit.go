@@ -140,7 +140,7 @@ func network(a netip.Addr) string {
 }
 
 // loginLimits are the two limits against guessing passwords: per account and per
-// client network. quotas is what was left of each when it was last read.
+// client network. quotas has the rest of each when it was last read.
 type loginLimits struct {
 	account, network string
 	quotas           []Quota

@@ -35,7 +35,7 @@ var commonPasswords = sync.OnceValue(func() map[string]struct{} {
 	return set
 })
 
-// checkPassword reports what is wrong with a new password. It must be long enough
+// checkPassword returns an error for an invalid new password. It must be long enough
 // and not a common one; there are no rules on its composition.
 func checkPassword(password, name, email string) error {
 	if n := utf8.RuneCountInString(password); n < minPasswordLength || n > maxPasswordLength || !utf8.ValidString(password) {

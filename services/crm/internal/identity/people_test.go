@@ -37,7 +37,7 @@ func TestInvitedPersonSetsAPasswordByTheMailedToken(t *testing.T) {
 			t.Error(a.text)
 		}
 		if n := env.notices("account_changed", "", id); n != 0 {
-			t.Errorf("%d mails about a change to who set a first password", n)
+			t.Errorf("%d mails about a change to a person who set a first password", n)
 		}
 		if n := env.count("select count(*) from engineers where user_id = $1", id); (n == 1) != (role == RoleEngineer) {
 			t.Errorf("%s: %d rows of engineers", role, n)

@@ -27,8 +27,8 @@ const (
 // Audience is the aud of a user's access token (RFC 9068).
 const Audience = "fixdesk"
 
-// Config is what the service needs. Everything but SendVerification
-// and AuditRetention is required.
+// Config has the dependencies and settings of the service. All fields but
+// SendVerification and AuditRetention are required.
 type Config struct {
 	Pool     *pgxpool.Pool
 	Keys     func() *jwtauth.KeySet // published as JWKS
@@ -100,7 +100,7 @@ var (
 	errDecided         = errs.New(errs.Conflict, errs.CodeAlreadyDecided, "This registration has already been decided.")
 )
 
-// fieldErrors collects what is wrong with an input, field by field.
+// fieldErrors collects the errors of an input by field.
 type fieldErrors []errs.Field
 
 func (f *fieldErrors) add(location string, err error) {

@@ -159,7 +159,7 @@ func (s *Service) ChangeUser(ctx context.Context, actor Principal, id uuid.UUID,
 	return after, nil
 }
 
-// setAvailable changes nothing where available is nil.
+// setAvailable changes nothing when available is nil.
 func (s *Service) setAvailable(ctx context.Context, q *crmdb.Queries, u User, available *bool, handOver bool) error {
 	if available == nil {
 		return nil

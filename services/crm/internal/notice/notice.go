@@ -126,7 +126,7 @@ type TicketChanged struct {
 }
 
 // TicketCommented reports a new comment. Internal marks one that customers
-// don't see; it must be addressed to engineers and admins alone.
+// don't see; its recipients must be engineers and admins.
 type TicketCommented struct {
 	Ticket
 	To        Person `json:"to"`

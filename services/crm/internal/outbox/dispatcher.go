@@ -35,7 +35,8 @@ const (
 	settleTimeout = 5 * time.Second
 )
 
-// Config is what a dispatcher needs; nothing is optional.
+// Config has the dependencies and settings of a Dispatcher; all fields are
+// required.
 type Config struct {
 	Pool     *pgxpool.Pool
 	Client   *notifyapi.Client

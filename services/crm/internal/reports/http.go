@@ -16,7 +16,7 @@ func Register(api *httpapi.API, s *Service) {
 		Method: http.MethodGet, Path: "/v1/reports/tickets", ID: "report-tickets", Tag: "reports", Allow: ticket.Admins,
 		Summary: "Figures of tickets, per day and per engineer",
 		Description: "Each change counts on its day (UTC) and for the person who made it. " +
-			"created: a ticket was raised. accepted: it went from open to in_progress. resolved: it became resolved. " +
+			"created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. " +
 			"reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. " +
 			"time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. " +
 			"Times are in seconds; medians and 90th percentiles are interpolated between neighbours and null where nothing was measured. " +

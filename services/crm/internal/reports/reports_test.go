@@ -85,7 +85,7 @@ func (d *testEnv) raisedAt(when string, who crmtest.User) uuid.UUID {
 	return id
 }
 
-// fixture makes four tickets whose figures were worked out by hand.
+// fixture makes four tickets with known figures.
 func fixture(d *testEnv) (ada, bob, admin crmtest.User) {
 	customer := d.User("customer")
 	ada, bob, admin = d.User("engineer"), d.User("engineer"), d.User("admin")

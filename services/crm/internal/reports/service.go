@@ -28,7 +28,7 @@ func NewService(pool *pgxpool.Pool, now func() time.Time) *Service {
 // Report has the figures of a period. Each change counts on its day (UTC) and for
 // the person who made it:
 //
-//   - created: a ticket was raised.
+//   - created: a ticket was created.
 //   - accepted: it went from open to in progress.
 //   - resolved: it became resolved.
 //   - reopened: it went from resolved or closed back to an active status. It

@@ -77,7 +77,7 @@ func TestDeclinedTicketWaitsWithoutAnotherEngineer(t *testing.T) {
 	}
 	next := d.Engineer()
 	if !d.Read(customer, ticket).AssignedTo(next) {
-		t.Error("who came did not get it")
+		t.Error("the engineer who joined did not get it")
 	}
 }
 
@@ -103,7 +103,7 @@ func TestAdminAssignsAndUnassignsTickets(t *testing.T) {
 	d.WantNotices("unassigning", "ticket_unassigned > "+second.Email)
 	third := d.Engineer()
 	if got := d.Read(admin, ticket); got.Assignee != nil {
-		t.Error("what an admin took was assigned again")
+		t.Error("a ticket that an admin unassigned was assigned again")
 	}
 	for _, wrong := range []any{customer.ID, admin.ID, uuid.Must(uuid.NewV7())} {
 		assign(wrong).Refused(422, "validation_failed")

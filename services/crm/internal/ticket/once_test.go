@@ -89,7 +89,7 @@ func TestKeyIsRefusedForAnotherRequest(t *testing.T) {
 	d.Call(customer, "POST", "/v1/tickets", crmtest.Object{"title": "Printer", "description": "It smokes", "priority": "normal"}, key...).Want(201)
 	d.Call(customer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "x"}, key...).Refused(422, "idempotency_mismatch")
 	if theirs := crmtest.Parse[crmtest.Ticket](d.Call(other, "POST", "/v1/tickets", body, key...).Want(201)); theirs.ID == ticket.ID {
-		t.Error("crmtest.User else's key gave the ticket away")
+		t.Error("the key of another user returned the ticket")
 	}
 
 	second := crmtest.Parse[crmtest.Ticket](d.Call(customer, "POST", "/v1/tickets", body).Want(201))

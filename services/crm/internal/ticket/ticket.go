@@ -29,10 +29,10 @@ func (s Status) Active() bool { return slices.Contains(ActiveStatuses, s) }
 // ActiveStatuses are the statuses of tickets that still need work. Don't modify.
 var ActiveStatuses = []Status{Open, InProgress, Blocked}
 
-// WaitingFor is whom a blocked ticket waits for.
+// WaitingFor is the person that a blocked ticket waits for.
 type WaitingFor string
 
-// Whom a blocked ticket can wait for. A comment by the reporter takes a ticket
+// The values of WaitingFor. A comment by the reporter takes a ticket
 // that waits for the customer back to in_progress.
 const (
 	WaitsForCustomer WaitingFor = "customer"
@@ -328,7 +328,7 @@ type Change struct {
 	From, To *string
 }
 
-// diff lists what differs between two states of a ticket, in a fixed order.
+// diff lists the differences between two states of a ticket, in a fixed order.
 func diff(before, after Ticket) []Change {
 	var changes []Change
 	add := func(field string, from, to *string) {

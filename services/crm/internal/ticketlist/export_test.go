@@ -69,7 +69,7 @@ func TestExportListsEachTicketOnceWhileTicketsChange(t *testing.T) {
 			}
 		}
 		if once == tickets {
-			t.Errorf("%+v: the control lists each once, too, so this test shows nothing", by)
+			t.Errorf("%+v: the control lists each once, too, so that this test can't fail", by)
 		}
 	}
 }

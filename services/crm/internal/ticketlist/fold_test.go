@@ -54,7 +54,7 @@ func TestWordsOfOlderRulesAreFoldedInTheBackground(t *testing.T) {
 	d.Exec(`update ticket_search set search = to_tsvector('simple', 'straße umleitung'), folding = 0 where ticket_id = $1`, raised.ID)
 	d.Exec(`update ticket_comments set search = to_tsvector('simple', 'café'), folding = 0`)
 	if got := append(d.find(customer, "strasse"), d.find(customer, "cafe")...); len(got) != 0 {
-		t.Fatalf("%v is found before, so this test shows nothing", got)
+		t.Fatalf("%v is found before, so that this test can't fail", got)
 	}
 	if again, err := d.service.foldOnce(context.Background()); err != nil || again {
 		t.Fatal(again, err)
@@ -88,7 +88,7 @@ func TestTicketsWrittenByThePreviousReleaseAreFound(t *testing.T) {
 	d.Exec(`drop trigger tickets_search on tickets`)
 	insert("Mouse")
 	if got := d.find(customer, "mouse"); len(got) != 0 {
-		t.Error("it is found without the trigger, too: this test shows nothing")
+		t.Error("it is found without the trigger, too: this test can't fail")
 	}
 }
 
@@ -196,6 +196,6 @@ func TestStatusChangeWritesNoMoreThanANarrowRow(t *testing.T) {
 		t.Errorf("%d bytes of log for a status change, %d by hand on a narrow row", ours, byHand)
 	}
 	if control <= 2*byHand {
-		t.Errorf("the control writes %d bytes, so this test shows nothing", control)
+		t.Errorf("the control writes %d bytes, so that this test can't fail", control)
 	}
 }

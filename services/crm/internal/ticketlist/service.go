@@ -45,7 +45,7 @@ type Filter struct {
 	UpdatedAfter  *time.Time
 }
 
-// Sort is what a list is ordered by; ties are broken by id.
+// Sort is the order of a list; ties are broken by id.
 type Sort struct {
 	Key        SortKey
 	Descending bool
@@ -75,7 +75,7 @@ type Row struct {
 	Mark Mark
 }
 
-// List returns the first n tickets behind a mark that the viewer may see and that
+// List returns the first n tickets after a mark that the viewer may see and that
 // pass the filter; nil is the beginning.
 func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, n int, after *Mark) ([]Row, error) {
 	b := newStatement(v, f)

@@ -235,7 +235,7 @@ far as materialized (%s)
 `, b.conditions(after...), first(l.nearby), either(b.matching(byRow)), first(l.limit), strings.Join(branches, "\n\tunion all "))
 }
 
-// commentRank is the rank of a ticket whose own words don't match.
+// commentRank is the rank of a ticket that matches only by a comment.
 const commentRank = "0.01"
 
 func (b *statement) ranked(limit int, from *Mark) (string, error) {

@@ -55,7 +55,7 @@ type App struct {
 // answered equals what is stored.
 func Clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// New opens the database and assembles the service; nothing runs yet.
+// New opens the database and assembles the service without starting it.
 // Call Close when it isn't run.
 func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 	servers, err := c.servers()

@@ -16,10 +16,10 @@ import (
 	"fixdesk/services/notification/internal/email"
 )
 
-// Prefix is what the names of the service's variables begin with.
+// Prefix is the prefix of the names of the service's variables.
 const Prefix = "NOTIFICATION"
 
-// Config is everything that can be set, by environment variables alone.
+// Config has all settings. They are set only by environment variables.
 type Config struct {
 	config.Service
 	Addr             string        `default:":8081" desc:"address to listen on, host:port"`
@@ -59,8 +59,8 @@ type SMTPTimeouts struct {
 	Dot      time.Duration `default:"10m" desc:"bounds the reply to the mail itself"`
 }
 
-// LoadConfig reads the environment and refuses what can't work. Its error has
-// a line for each bad value, with the variable's name and what would be right.
+// LoadConfig reads the environment and refuses invalid values. Its error has a
+// line for each of them, with the variable's name and the rule.
 func LoadConfig() (Config, error) {
 	var c Config
 	if err := errors.Join(config.Load(Prefix, &c), c.check()); err != nil {

@@ -16,7 +16,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// report fails the test with what a check found wrong.
+// report fails the test with the findings of a check.
 func report(t testing.TB, wrong []string) {
 	t.Helper()
 	for _, w := range wrong {

@@ -17,7 +17,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// body returns what an unauthenticated path answers.
+// body returns the answer of an unauthenticated path.
 func body(t testing.TB, s *service, path string) string {
 	t.Helper()
 	resp, err := s.HTTPClient.Get(s.BaseURL + path)

@@ -108,7 +108,7 @@ func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, fault stri
 	return append(wrong, afterTermination(t, i, l, smtp, p)...)
 }
 
-// afterTermination starts the program again and checks what became of the load.
+// afterTermination starts the program again and checks the results of the load.
 func afterTermination(t *testing.T, i *issuer, l *load, smtp *smtptest.Server, ended *process) (wrong []string) {
 	t.Helper()
 	for _, err := range l.broken {

@@ -25,8 +25,8 @@ const (
 	foldBatch = 10_000
 )
 
-// GaugeConfig is what the job that reads the queue's gauges needs; nothing is
-// optional.
+// GaugeConfig has the dependencies of the job that reads the queue's gauges; all
+// fields are required.
 type GaugeConfig struct {
 	DB       *pgxpool.Pool
 	Now      func() time.Time

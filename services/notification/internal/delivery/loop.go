@@ -19,7 +19,7 @@ import (
 	"fixdesk/services/notification/internal/notificationdb"
 )
 
-// Config is what a loop needs. Only Metrics is optional.
+// Config has the dependencies and settings of a Loop. Only Metrics is optional.
 type Config struct {
 	DB      *pgxpool.Pool
 	Mailer  *email.Pool
@@ -94,7 +94,7 @@ func signal(c chan struct{}) {
 }
 
 // Run works until ctx is canceled, then waits for the conversations under way,
-// returns what was not begun to the queue, and returns nil, all within
+// returns recipients that were not begun to the queue, and returns nil, all within
 // StopTimeout. A conversation that takes longer than the mailer's StopTimeout
 // is ended: before the final dot its recipient is returned to the queue, after
 // it the outcome is uncertain. Results that the database does not store in time

@@ -154,7 +154,7 @@ func TestOpenCircuitIsProbedWithADifferentRecipientEachTime(t *testing.T) {
 	}
 	eventually(t, "several probes", func() bool { return len(seen()) > 3*recipients })
 	stop()
-	// What was claimed before the trouble may still be leased during the first.
+	// Recipients claimed before the trouble may still be leased during the first.
 	list := seen()[recipients:]
 	for i := 1; i < len(list); i++ {
 		if list[i] == list[i-1] {

@@ -23,7 +23,8 @@ const (
 	retentionTimeout = 10 * time.Minute
 )
 
-// RetentionConfig is what the jobs of retention need; nothing is optional.
+// RetentionConfig has the dependencies and settings of the retention jobs; all
+// fields are required.
 type RetentionConfig struct {
 	DB *pgxpool.Pool
 	// Retention is how long a notification is kept after its last recipient

@@ -15,7 +15,7 @@ const (
 	jobTimeout = time.Minute
 )
 
-// Schedule is what gocron runs beside the loop.
+// Schedule has the jobs that gocron runs beside the loop.
 type Schedule struct {
 	PollInterval time.Duration // of due recipients and expired leases
 }

@@ -143,7 +143,7 @@ func (c *connection) transfer(from, to string, content []byte) (code int, reply 
 	switch {
 	case err == nil:
 		return 250, oneLine(w.(*smtp.DataCloser).ServerResponse()), nil
-	case errors.As(err, &other) && other.Code/100 == 2: // go-mail expects 250 alone
+	case errors.As(err, &other) && other.Code/100 == 2: // go-mail accepts only 250
 		return other.Code, oneLine(other.Msg), nil
 	}
 	return 0, "", failed(phaseDot, err)

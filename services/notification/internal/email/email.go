@@ -2,8 +2,8 @@
 // message, the reused connections (RFC 5321), the choice among several servers,
 // and the meaning of a server's reply.
 //
-// It owns the conversation alone. Package delivery decides when to try, how
-// often, and what is stored. This package must not know the database or the HTTP
+// It owns only the conversation. Package delivery decides when to try, how often,
+// and what is stored. This package must not know the database or the HTTP
 // API.
 package email
 
@@ -61,8 +61,8 @@ func needsSMTPUTF8(addresses ...string) bool {
 	return false
 }
 
-// NotTried is the outcome of a try that cost the recipient nothing, since no
-// server could be used. It is never stored and never answered by the API.
+// NotTried is the outcome of a try that costs no attempt, since no server could be
+// used. It is never stored and never answered by the API.
 const NotTried notifyapi.Outcome = "not_tried"
 
 // Result is how a try ended.

@@ -11,7 +11,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// phase is how far a conversation had come when it ended.
+// phase is the phase in which a conversation ended.
 type phase int
 
 const (
@@ -23,7 +23,7 @@ const (
 	phaseMessage              // the message can't be made: it never reached the wire
 )
 
-// origin is what a failure is attributed to.
+// origin is the cause of a failure.
 type origin int
 
 const (

@@ -30,7 +30,7 @@ type Notification struct {
 	Recipients  []Recipient // the first 100, where they were asked for
 }
 
-// Content is what a mail says. HTML is nil where there is only text.
+// Content is the content of a mail. HTML is nil when there is only text.
 type Content struct {
 	Text string
 	HTML *string

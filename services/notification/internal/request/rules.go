@@ -98,7 +98,7 @@ func checkKey(key string) error {
 	return nil
 }
 
-// bodyHash identifies a request, whatever the order and spacing of its JSON.
+// bodyHash identifies a request independently of the order and spacing of its JSON.
 func bodyHash(r notifyapi.Request) ([]byte, error) {
 	body, err := json.Marshal(r)
 	if err != nil {

@@ -148,7 +148,7 @@ func listRows(ctx context.Context, q *notificationdb.Queries, p notificationdb.N
 }
 
 // plannedAnew has each query planned for its own parameters: one plan can't fit
-// both a list of everything and one by reference.
+// both a list of all notifications and one by reference.
 type plannedAnew struct{ *pgxpool.Pool }
 
 // Query is the pool's, without a prepared statement.
