@@ -343,7 +343,7 @@ func TestControlHandOverInOneTransactionDelaysCreations(t *testing.T) {
 	}
 }
 
-func TestActiveTicketCantBelongToSomeoneWhoIsNoEngineer(t *testing.T) {
+func TestActiveTicketCantHaveAnAssigneeWhoIsNoEngineer(t *testing.T) {
 	d := newEnv(t)
 	customer, admin := d.User("customer"), d.User("admin")
 	raised := d.Raise(customer, "Printer", "It smokes")

@@ -36,7 +36,7 @@ func kinds(events []receivedEvent) []string {
 	return names
 }
 
-func TestEachStreamHasExactlyWhatItsReaderMaySee(t *testing.T) {
+func TestEachStreamHasExactlyTheEventsItsReaderMaySee(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)

@@ -81,7 +81,7 @@ func (r *replica) gauge(name string) float64 {
 	return 0
 }
 
-func TestStreamsBeyondWhatAReplicaServesAreRefused(t *testing.T) {
+func TestStreamsBeyondTheLimitOfAReplicaAreRefused(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)

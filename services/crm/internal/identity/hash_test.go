@@ -47,7 +47,7 @@ func TestHashesEqualThoseOfTheReferenceImplementation(t *testing.T) {
 	}
 }
 
-func TestDummyHashCostsWhatARealOneDoes(t *testing.T) {
+func TestDummyHashCostsAsMuchAsARealOne(t *testing.T) {
 	h := newHasher(DefaultHashCost)
 	cost, salt, sum, err := decodeHash(h.dummy)
 	if err != nil || cost != DefaultHashCost || len(salt) != saltLength || len(sum) != hashLength {

@@ -73,7 +73,7 @@ func TestInvalidChangesOfAUserAreRefused(t *testing.T) {
 	env.admin.call("GET", "/v1/me", nil).want(t, 200)
 }
 
-func TestNobodyChangesTheirOwnRoleOrStatus(t *testing.T) {
+func TestOwnRoleAndStatusCantBeChanged(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleCustomer)
 	for _, body := range []string{

@@ -11,7 +11,7 @@ import (
 // texts are the texts in a notice that other people typed.
 var typed = []string{"evil title", "evil description", "evil name", "evil comment", "evil resolution", "evil reason", "evil field"}
 
-func TestUnverifiedRecipientGetsNumberAndLinkAlone(t *testing.T) {
+func TestUnverifiedRecipientGetsOnlyNumberAndLink(t *testing.T) {
 	unverified := notice.Person{ID: ada.ID, Name: "evil name", Email: "unverified@example.com", Unverified: true}
 	about := notice.Ticket{ID: ticket.ID, Number: 42, Title: "evil title"}
 	verifiedOnly := notice.Links{PublicURL: links.PublicURL, VerifiedOnly: true}

@@ -127,7 +127,7 @@ func TestEachPartyTakesExactlyTheStepsOfTheContract(t *testing.T) {
 	}
 }
 
-func TestPartiesOfATicketAndWhoMaySeeIt(t *testing.T) {
+func TestTicketIsVisibleOnlyToStaffAndItsReporter(t *testing.T) {
 	eachSituation(func(s situation) {
 		want := s.role != "customer" || s.reporter
 		if got := s.viewer().CanSee(s.ticket()); got != want {

@@ -23,7 +23,7 @@ func customerReads(t crmtest.Ticket) []string {
 	return paths
 }
 
-func TestNoRouteShowsACustomerWhatIsForStaff(t *testing.T) {
+func TestNoRouteShowsACustomerStaffData(t *testing.T) {
 	d := newTestEnv(t)
 	reporter, otherCustomer, admin := d.User("customer"), d.User("customer"), d.User("admin")
 	a, b := d.Engineer(), d.Engineer()
