@@ -18,7 +18,11 @@ import (
 const (
 	customers = 200
 	engineers = 40
+	admin     = customers + engineers + 1
 )
+
+// busyReporter raised each twentieth ticket: 50,000 of a million.
+const busyReporter = 1
 
 // The prefixes of ids, by kind.
 const (
@@ -31,13 +35,18 @@ func id(kind string, number int) string { return fmt.Sprintf("%s%012d", kind, nu
 
 // reporterOf returns the customer who raised a ticket. Customers have the numbers
 // from 1, engineers those after them.
-func reporterOf(ticket int) int { return 1 + ticket%customers }
+func reporterOf(ticket int) int {
+	if ticket%20 == 0 {
+		return busyReporter
+	}
+	return 1 + ticket%customers
+}
 
 // tokens signs an access token for each person's session, at the person's number.
 func (s *stack) tokens() ([]string, error) {
 	signer := jwtauth.NewSigner(func() *jwtauth.KeySet { return s.keys })
 	tokens := []string{""}
-	for n := 1; n <= customers+engineers; n++ {
+	for n := 1; n <= admin; n++ {
 		token, err := signer.Sign(jwtauth.Claims{
 			Issuer: "fixdesk", Subject: id(userIDs, n), Audience: "fixdesk", SessionID: id(sessionIDs, n),
 			ID: fmt.Sprint(n), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
@@ -56,8 +65,10 @@ func (s *stack) makeTickets(ctx context.Context, database string, tickets int) e
 		return err
 	}
 	return s.inDatabase(ctx, database, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, people); err != nil {
-			return fmt.Errorf("store people: %w", err)
+		for _, statement := range []string{people, fmt.Sprintf(morePeople, tickets/10)} {
+			if _, err := conn.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("store people: %w", err)
+			}
 		}
 		return s.loadTickets(ctx, conn, database, tickets)
 	})
@@ -110,7 +121,7 @@ func (s *stack) loadTickets(ctx context.Context, conn *pgx.Conn, database string
 			others = append(others, statement)
 		}
 	}
-	others = append([]string{fmt.Sprintf(someComments, tickets)}, others...)
+	others = append([]string{someComments, fmt.Sprintf(someEvents, tickets)}, others...)
 	if err := s.concurrently(ctx, database, [][]string{inverted, others}); err != nil {
 		return fmt.Errorf("index tickets: %w", err)
 	}
@@ -153,35 +164,43 @@ const people = `
 insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
 select ('00000000-0000-0000-0001-' || lpad(n::text, 12, '0'))::uuid, 'Person ' || n, 'person' || n || '@example.com',
     'person ' || n || ' person' || n || '@example.com', '-',
-    (case when n <= 200 then 'customer' else 'engineer' end)::user_role, 'approved', now(), now()
-from generate_series(1, 240) n;
+    (case when n <= 200 then 'customer' when n <= 240 then 'engineer' else 'admin' end)::user_role, 'approved', now(), now()
+from generate_series(1, 241) n;
 insert into engineers (user_id) select id from users where role = 'engineer';
 insert into sessions (id, user_id, created_at, expires_at, used_at)
 select ('00000000-0000-0000-0002-' || lpad(n::text, 12, '0'))::uuid,
     ('00000000-0000-0000-0001-' || lpad(n::text, 12, '0'))::uuid, now(), now() + interval '1 day', now()
-from generate_series(1, 240) n`
+from generate_series(1, 241) n`
+
+// morePeople are customers who raised nothing.
+const morePeople = `
+insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
+select ('00000000-0000-0000-0001-' || lpad((1000 + n)::text, 12, '0'))::uuid, 'Customer ' || n, 'customer' || n || '@example.net',
+    'customer ' || n || ' customer' || n || '@example.net', '-', 'customer', 'approved', now() - n * interval '1 minute', now()
+from generate_series(1, %d) n`
 
 const indexesOfTickets = `select indexdef from pg_indexes
-where tablename in ('tickets', 'ticket_comments', 'ticket_search') and indexname not like '%_pkey' and indexname <> 'tickets_number_key'`
+where tablename in ('tickets', 'ticket_comments', 'ticket_search', 'ticket_events') and indexname not like '%_pkey' and indexname <> 'tickets_number_key'`
 
 const dropIndexesOfTickets = `do $$ declare i text; begin
 for i in select indexname from pg_indexes
-    where tablename in ('tickets', 'ticket_comments', 'ticket_search') and indexname not like '%_pkey' and indexname <> 'tickets_number_key'
+    where tablename in ('tickets', 'ticket_comments', 'ticket_search', 'ticket_events') and indexname not like '%_pkey' and indexname <> 'tickets_number_key'
 loop execute 'drop index ' || quote_ident(i); end loop; end $$`
 
-// someTickets inserts the tickets %[1]d to %[2]d of %[3]d, one for each second up to
-// now: 3 in 100 are open, 3 in progress or blocked, most of the rest closed. Every
-// second one has the word printer; each word unicum… is in ten.
+// someTickets inserts the tickets %[1]d to %[2]d of %[3]d, one in 31 seconds up to
+// now, so that a million fill a year: 3 in 100 are open, 3 in progress or blocked,
+// most of the rest closed. Every second one has the word printer; each word unicum…
+// is in ten.
 const someTickets = `set session_replication_role = replica;
 insert into tickets (id, title, description, status, priority, reporter_id, assignee_id, resolution,
     created_at, updated_at, accepted_at, resolved_at, closed_at)
 select ('00000000-0000-0000-0003-' || lpad(n::text, 12, '0'))::uuid, title, description,
     status::ticket_status, (array['low', 'normal', 'normal', 'high', 'urgent'])[1 + n %% 5]::ticket_priority,
-    ('00000000-0000-0000-0001-' || lpad((1 + n %% 200)::text, 12, '0'))::uuid,
+    ('00000000-0000-0000-0001-' || lpad((case when n %% 20 = 0 then 1 else 1 + n %% 200 end)::text, 12, '0'))::uuid,
     ('00000000-0000-0000-0001-' || lpad((201 + n / 100 %% 40)::text, 12, '0'))::uuid,
     case when status in ('resolved', 'closed') then 'Done.' end, at, at, at,
     case when status in ('resolved', 'closed') then at end, case when status = 'closed' then at end
-from (select n, now() - (%[3]d - n) * interval '1 second' as at,
+from (select n, now() - (%[3]d - n) * interval '31 seconds' as at,
         'Ticket ' || n || case when n %% 2 = 0 then ' about a printer' else ' about a screen' end as title,
         concat_ws(' ', 'It', 'word' || n * 31 %% 5003, 'and then', 'word' || n * 17 %% 4999, 'while the', 'word' || n * 7 %% 997,
             'smells of', 'word' || n * 3 %% 101, 'which nobody', 'word' || n * 13 %% 7919, 'has ever seen before the',
@@ -193,16 +212,33 @@ insert into ticket_search (ticket_id, search, folding)
 select id, setweight(to_tsvector('simple', lower(title)), 'A') || setweight(to_tsvector('simple', lower(description)), 'B'), 1
 from tickets where id between ('00000000-0000-0000-0003-' || lpad('%[1]d', 12, '0'))::uuid and ('00000000-0000-0000-0003-' || lpad('%[2]d', 12, '0'))::uuid`
 
-// someComments inserts a comment for each tenth ticket and an event for each ticket.
+// someComments inserts a comment for each tenth ticket.
 const someComments = `set session_replication_role = replica;
 insert into ticket_comments (id, ticket_id, author_id, body, search, folding, created_at)
 select gen_random_uuid(), t.id, t.reporter_id, c.body, to_tsvector('simple', lower(c.body)), 1, t.created_at
-from tickets t cross join lateral (select 'Still word' || t.number %% 5003 || ', and the printer too' as body) c
-where t.number %% 10 = 0;
+from tickets t cross join lateral (select 'Still word' || t.number % 5003 || ', and the printer too' as body) c
+where t.number % 10 = 0`
+
+// someEvents inserts, for each ticket, its creation, its acceptance within a day and
+// its resolution within a week of that, and for each fiftieth its reopening, in
+// the order of time, as far as that is over.
+const someEvents = `set session_replication_role = replica;
 insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at, position)
-select gen_random_uuid(), t.id, 'created', t.reporter_id, '{"title": {"from": null, "to": "Ticket"}}', t.created_at, t.number
-from tickets t;
-select setval('ticket_event_positions', %[1]d)`
+select ('00000000-0000-0000-0004-' || lpad(position::text, 12, '0'))::uuid, ticket_id, kind, actor_id, changes::jsonb, at, position
+from (
+    select e.*, row_number() over (order by e.at) as position
+    from (select t.*, t.created_at + (t.number * 7919 %% 86400) * interval '1 second' as accepted,
+              t.created_at + (t.number * 7919 %% 86400 + t.number * 104729 %% 604800) * interval '1 second' as resolved from tickets t) t
+    cross join lateral (values
+        (t.id, 'created', t.reporter_id, '{"title": {"from": null, "to": "Ticket"}}', t.created_at, true),
+        (t.id, 'accepted', t.assignee_id, '{"status": {"from": "open", "to": "in_progress"}}', t.accepted, t.status <> 'open'),
+        (t.id, 'status_changed', t.assignee_id, '{"status": {"from": "in_progress", "to": "resolved"}}', t.resolved, t.status in ('resolved', 'closed')),
+        (t.id, 'reopened', t.reporter_id, '{"status": {"from": "resolved", "to": "open"}}', t.resolved + interval '1 hour', t.number %% 50 = 0 and t.status in ('resolved', 'closed'))
+    ) e (ticket_id, kind, actor_id, changes, at, happened)
+    where e.happened and e.at <= now()
+) e
+order by position;
+select setval('ticket_event_positions', 4 * %d)`
 
 const settleTickets = `update engineers e set active_tickets =
     (select count(*) from tickets t where t.assignee_id = e.user_id and ticket_is_active(t.status))`

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // growthConns keeps the cores busy without queueing, so that the times measured are
@@ -23,6 +25,8 @@ type operation struct {
 	name    string
 	request func(crmClient) func([]byte, *rand.Rand) []byte
 	limited bool // by growthLimit instead of growthBar
+	// firstByte measures until the first byte of the body.
+	firstByte bool
 }
 
 var operations = []operation{
@@ -42,9 +46,37 @@ var operations = []operation{
 	{name: "a rare word by relevance", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
 		return client.list("limit=20&sort=relevance&q=unicum00000077")
 	}},
-	{name: "a rare word among one reporter's", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
-		return client.list("limit=20&q=unicum00000077&reporter=" + id(userIDs, 7))
+	{name: "a rare word among each twentieth ticket, one reporter's", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.list("limit=20&q=unicum00000080&reporter=" + id(userIDs, busyReporter))
 	}},
+	{name: "a common word among each twentieth ticket, one reporter's", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.list("limit=20&q=printer&reporter=" + id(userIDs, busyReporter))
+	}},
+	{name: "that reporter's own search by relevance", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return func(buf []byte, _ *rand.Rand) []byte {
+			return client.request(buf, "GET", "/v1/tickets?limit=20&sort=relevance&q=printer", busyReporter, "")
+		}
+	}},
+	{name: "users by a common word", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.asAdmin("/v1/users?limit=20&q=customer")
+	}},
+	{name: "users by a rare word", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.asAdmin("/v1/users?limit=20&q=customer777@")
+	}},
+	{name: "the first byte of all as CSV", limited: true, firstByte: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.asAdmin("/v1/tickets/export")
+	}},
+	{name: "the first byte of all as CSV by update", limited: true, firstByte: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.asAdmin("/v1/tickets/export?sort=-updated_at")
+	}},
+	{name: "a report on a year", limited: true, request: func(client crmClient) func([]byte, *rand.Rand) []byte {
+		return client.asAdmin("/v1/reports/tickets?from=" + time.Now().AddDate(0, 0, -364).UTC().Format(time.DateOnly))
+	}},
+}
+
+// asAdmin reads a path as the admin.
+func (client crmClient) asAdmin(path string) func([]byte, *rand.Rand) []byte {
+	return func(buf []byte, _ *rand.Rand) []byte { return client.request(buf, "GET", path, admin, "") }
 }
 
 // counts reads the totals of a list, as an engineer.
@@ -79,6 +111,11 @@ func measureGrowth(ctx context.Context, s *stack, o options) ([]line, error) {
 			return nil, err
 		}
 	}
+	for i := range sides {
+		if err := s.waitForReportDays(ctx, fmt.Sprintf("growth_%d", i)); err != nil {
+			return nil, err
+		}
+	}
 	var lines []line
 	for _, op := range operations {
 		l, err := growthOf(ctx, o, op, sides)
@@ -90,12 +127,38 @@ func measureGrowth(ctx context.Context, s *stack, o options) ([]line, error) {
 	return lines, ctx.Err()
 }
 
+// waitForReportDays waits until the CRM has stored the figures of all days that
+// are over, as it has in operation.
+func (s *stack) waitForReportDays(ctx context.Context, database string) error {
+	const missing = `select count(*) from
+generate_series((select min(created_at) from tickets)::date, (now() - interval '2 hours')::date - 1, interval '1 day') d
+where not exists (select from ticket_report_days r where r.day = d)`
+	began := time.Now()
+	return s.inDatabase(ctx, database, func(conn *pgx.Conn) error {
+		for {
+			var days int
+			if err := conn.QueryRow(ctx, missing).Scan(&days); err != nil {
+				return err
+			}
+			if days == 0 {
+				progress("  the days for reports were stored in %s", time.Since(began).Round(time.Second))
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	})
+}
+
 func growthOf(ctx context.Context, o options, op operation, sides []crmClient) (line, error) {
 	const turns = 10
 	times := make([][]float64, len(sides))
 	for turn := range turns + 1 {
 		for i, side := range sides {
-			l := load{addr: side.addr, conns: growthConns, request: op.request(side)}
+			l := load{addr: side.addr, conns: growthConns, request: op.request(side), firstByte: op.firstByte}
 			got, err := l.run(ctx, o.round*time.Duration(o.turns)/turns/4)
 			if err != nil {
 				return line{}, err

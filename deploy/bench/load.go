@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ type load struct {
 	addr    string
 	conns   int
 	request func(buf []byte, random *rand.Rand) []byte // appends a request to buf
+	// firstByte measures until the first byte of the body, on a connection for
+	// each request, and reads no further.
+	firstByte bool
 }
 
 // outcome is the result of a load.
@@ -46,7 +50,7 @@ func (l load) run(ctx context.Context, d time.Duration) (outcome, error) {
 	end := begin.Add(d)
 	for range l.conns {
 		wg.Go(func() {
-			took, err := l.one(ctx, end)
+			took, err := l.work(ctx, end)
 			mu.Lock()
 			defer mu.Unlock()
 			all.took = append(all.took, took...)
@@ -58,6 +62,44 @@ func (l load) run(ctx context.Context, d time.Duration) (outcome, error) {
 	wg.Wait()
 	all.rate = float64(len(all.took)) / time.Since(begin).Seconds()
 	return all, failed
+}
+
+func (l load) work(ctx context.Context, end time.Time) (took []float64, err error) {
+	if !l.firstByte {
+		return l.one(ctx, end)
+	}
+	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	for time.Now().Before(end) {
+		begin := time.Now()
+		if err := l.begin(ctx, l.request(nil, random)); err != nil {
+			return took, err
+		}
+		took = append(took, time.Since(begin).Seconds())
+	}
+	return took, nil
+}
+
+// begin reads the first byte of an answer's body.
+func (l load) begin(ctx context.Context, request []byte) error {
+	conn, err := net.Dial("tcp", l.addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	if _, err := conn.Write(request); err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return fmt.Errorf("read an answer: %w", err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("the service answered %d", answer.StatusCode)
+	}
+	_, err = io.ReadFull(answer.Body, make([]byte, 1))
+	return err
 }
 
 func (l load) one(ctx context.Context, end time.Time) ([]float64, error) {

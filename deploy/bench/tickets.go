@@ -79,7 +79,7 @@ func (client crmClient) comparisons() []comparison {
 			sample: client.request(nil, "POST", "/v1/tickets", person, newTicket),
 		}, {
 			name: "get", work: "`GET /v1/tickets/{id}`, 16 connections", bar: 0.40, request: client.get,
-			set:   fmt.Sprintf("\\set t random(1, %d)\n\\set c 1 + :t %% %d", client.tickets, customers),
+			set:   fmt.Sprintf("\\set t random(1, %d)\n\\set c case when :t %% 20 = 0 then %d else 1 + :t %% %d end", client.tickets, busyReporter, customers),
 			known: ofTicket, sample: client.request(nil, "GET", "/v1/tickets/"+id(ticketIDs, ticket), person, ""),
 		}, {
 			name: "list", work: "`GET /v1/tickets?limit=20&status=open`, 16 connections", bar: 0.50,

@@ -1,7 +1,9 @@
--- name: ReportTickets :many
--- Figures of the tickets in a period, per day (UTC), per person and in
--- total; see the type Report for what is counted where. Medians and 90th
--- percentiles are interpolated; they are 0 where nothing was measured.
+-- name: ReportFigures :many
+-- Figures of the tickets in a period, per day (UTC) and person; see the type
+-- Report for what is counted where. Without a person is what counts for the day
+-- alone: tickets that customers raised, and reopenings of what nobody had resolved.
+-- A duration of s seconds is in the bucket round(1000 * ln(1 + s)); buckets are
+-- written as big-endian int2, one behind the other.
 with changes as materialized (
     select e.id, e.ticket_id, e.actor_id, e.created_at,
            case when e.kind in ('created', 'accepted') then e.kind
@@ -16,7 +18,7 @@ with changes as materialized (
                       and ticket_is_active((e.changes->'status'->>'to')::ticket_status)))
 ),
 measured as (
-    select to_char(h.created_at at time zone 'UTC', 'YYYY-MM-DD') as day, h.what,
+    select (h.created_at at time zone 'UTC')::date as day, h.what,
            case when h.what <> 'reopened' then h.actor_id else
                (select r.actor_id from ticket_events r
                 where r.ticket_id = h.ticket_id and (r.created_at, r.id) < (h.created_at, h.id)
@@ -25,42 +27,63 @@ measured as (
            case when h.what = 'accepted' and not exists (
                select from ticket_events a
                where a.ticket_id = h.ticket_id and (a.created_at, a.id) < (h.created_at, h.id) and a.kind = 'accepted')
-           then extract(epoch from h.created_at - t.created_at)::float8 end as to_accept,
-           case when h.what = 'resolved' then extract(epoch from h.created_at - coalesce(
+           then greatest(extract(epoch from h.created_at - t.created_at)::float8, 0) end as to_accept,
+           case when h.what = 'resolved' then greatest(extract(epoch from h.created_at - coalesce(
                (select max(b.created_at) from ticket_events b
                 where b.ticket_id = h.ticket_id and (b.created_at, b.id) < (h.created_at, h.id)
                   and b.kind in ('status_changed', 'reopened')
                   and b.changes->'status'->>'from' in ('resolved', 'closed')
                   and ticket_is_active((b.changes->'status'->>'to')::ticket_status)),
-               t.created_at))::float8 end as to_resolve
+               t.created_at))::float8, 0) end as to_resolve
     from changes h
     join tickets t on t.id = h.ticket_id
 ),
-figures as (
-    select grouping(day) = 0 as per_day, grouping(person_id) = 0 as per_person, day, person_id,
-           count(*) filter (where what = 'created')  as created,
-           count(*) filter (where what = 'accepted') as accepted,
-           count(*) filter (where what = 'resolved') as resolved,
-           count(*) filter (where what = 'reopened') as reopened,
-           count(to_accept)                                         as accept_count,
-           percentile_cont(0.5) within group (order by to_accept)   as accept_median,
-           percentile_cont(0.9) within group (order by to_accept)   as accept_p90,
-           count(to_resolve)                                        as resolve_count,
-           percentile_cont(0.5) within group (order by to_resolve)  as resolve_median,
-           percentile_cont(0.9) within group (order by to_resolve)  as resolve_p90
-    from measured
-    group by grouping sets ((day), (person_id), ())
+bucketed as (
+    select m.day, m.what,
+           case when m.what <> 'created' or u.role <> 'customer' then m.person_id end as person_id,
+           int2send(round(1000 * ln(1 + m.to_accept))::int2) as to_accept,
+           int2send(round(1000 * ln(1 + m.to_resolve))::int2) as to_resolve
+    from measured m
+    left join users u on u.id = m.person_id
 )
-select f.per_day::boolean as per_day, f.per_person::boolean as per_person, coalesce(f.day, '')::text as day,
-       coalesce(u.id, '00000000-0000-0000-0000-000000000000')::uuid as person_id, coalesce(u.name, '')::text as person_name,
-       f.created::bigint as created, f.accepted::bigint as accepted, f.resolved::bigint as resolved, f.reopened::bigint as reopened,
-       f.accept_count::bigint as accept_count,
-       coalesce(f.accept_median, 0)::float8 as accept_median, coalesce(f.accept_p90, 0)::float8 as accept_p90,
-       f.resolve_count::bigint as resolve_count,
-       coalesce(f.resolve_median, 0)::float8 as resolve_median, coalesce(f.resolve_p90, 0)::float8 as resolve_p90
-from figures f
-left join users u on u.id = f.person_id
--- Customers who only created tickets are not listed.
-where not f.per_person
-   or u.id is not null and (u.role <> 'customer' or f.accepted + f.resolved + f.reopened > 0)
-order by f.per_day desc, f.day, u.name, u.id;
+select to_char(b.day, 'YYYY-MM-DD')::text as day, coalesce(b.person_id, '00000000-0000-0000-0000-000000000000')::uuid as person_id,
+       (count(*) filter (where b.what = 'created'))::integer  as created,
+       (count(*) filter (where b.what = 'accepted'))::integer as accepted,
+       (count(*) filter (where b.what = 'resolved'))::integer as resolved,
+       (count(*) filter (where b.what = 'reopened'))::integer as reopened,
+       coalesce(string_agg(b.to_accept, ''), '')::bytea  as to_accept,
+       coalesce(string_agg(b.to_resolve, ''), '')::bytea as to_resolve
+from bucketed b
+group by b.day, b.person_id;
+
+-- name: ReportDays :many
+-- The stored figures of the days from one to another, both inclusive: a row for
+-- each stored day, without a person, and one for each person, without a day.
+select coalesce(to_char(d.day, 'YYYY-MM-DD'), '')::text as day, coalesce(d.person_id, '00000000-0000-0000-0000-000000000000')::uuid as person_id,
+       sum(d.created)::integer as created, sum(d.accepted)::integer as accepted,
+       sum(d.resolved)::integer as resolved, sum(d.reopened)::integer as reopened,
+       string_agg(d.to_accept, '')::bytea as to_accept, string_agg(d.to_resolve, '')::bytea as to_resolve
+from ticket_report_days d
+where d.day >= to_date(@first_day::text, 'YYYY-MM-DD') and d.day <= to_date(@last_day::text, 'YYYY-MM-DD')
+group by grouping sets ((d.day), (d.person_id));
+
+-- name: ReportDayMissing :one
+-- The last day, up to the given one, that isn't stored, and since whose end
+-- there have been tickets; empty when all are. No event is older than the first
+-- ticket.
+select coalesce(to_char(max(d.day), 'YYYY-MM-DD'), '')::text as day
+from generate_series(
+    (select (t.created_at at time zone 'UTC')::date from tickets t order by t.created_at, t.id limit 1)::timestamp,
+    to_date(@last_day::text, 'YYYY-MM-DD')::timestamp, interval '1 day') as d(day)
+where not exists (select from ticket_report_days r where r.day = d.day::date and r.person_id is null);
+
+-- name: ReportDayStore :exec
+-- Stores the figures of a day, which has none stored.
+insert into ticket_report_days (day, person_id, created, accepted, resolved, reopened, to_accept, to_resolve)
+select to_date(@day::text, 'YYYY-MM-DD'), nullif(f.person_id, '00000000-0000-0000-0000-000000000000'), f.created, f.accepted, f.resolved, f.reopened, f.to_accept, f.to_resolve
+from (select unnest(@person_ids::uuid[]) as person_id, unnest(@created::integer[]) as created, unnest(@accepted::integer[]) as accepted,
+             unnest(@resolved::integer[]) as resolved, unnest(@reopened::integer[]) as reopened,
+             unnest(@to_accept::bytea[]) as to_accept, unnest(@to_resolve::bytea[]) as to_resolve) f;
+
+-- name: ReportPeople :many
+select u.id, u.name from users u where u.id = any(@ids::uuid[]) order by u.name, u.id;

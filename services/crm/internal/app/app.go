@@ -120,7 +120,10 @@ func (a *App) assemble(p parts, keys keySource) {
 		ReopenWithin: a.config.ReopenWithin, PerHour: a.config.TicketsPerHour,
 	})
 	lists := ticketlist.NewService(a.pool, p.now, check)
-	a.loops = []func(context.Context) error{dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, a.keyPurge(jobs).Run}
+	figures := reports.NewService(a.pool, p.now)
+	a.loops = []func(context.Context) error{
+		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,
+	}
 	for _, job := range a.users.Jobs(jobs) {
 		a.loops = append(a.loops, job.Run)
 	}
@@ -128,7 +131,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	identity.Register(a.api, a.users)
 	ticket.Register(a.api, a.tickets)
 	ticketlist.Register(a.api, lists)
-	reports.Register(a.api, reports.NewService(a.pool, p.now))
+	reports.Register(a.api, figures)
 	eventstream.Register(a.api, stream)
 	outbox.Mount(a.api, dispatcher)
 }

@@ -393,6 +393,17 @@ type TicketEvent struct {
 	Position      *int64
 }
 
+type TicketReportDay struct {
+	Day       pgtype.Date
+	PersonID  *uuid.UUID
+	Created   int32
+	Accepted  int32
+	Resolved  int32
+	Reopened  int32
+	ToAccept  []byte
+	ToResolve []byte
+}
+
 type TicketSearch struct {
 	TicketID uuid.UUID
 	Search   interface{}

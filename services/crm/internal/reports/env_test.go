@@ -9,12 +9,18 @@ import (
 )
 
 // testEnv is the shared environment with the routes of tickets and reports.
-type testEnv struct{ *crmtest.Env }
+type testEnv struct {
+	*crmtest.Env
+	service *Service
+}
 
 func newTestEnv(t testing.TB) *testEnv {
 	t.Helper()
-	return &testEnv{crmtest.New(t, func(e *crmtest.Env, api *httpapi.API) {
+	d := &testEnv{}
+	d.Env = crmtest.New(t, func(e *crmtest.Env, api *httpapi.API) {
+		d.service = NewService(e.Pool, e.Now)
 		ticket.Register(api, ticket.NewService(ticket.Config{Pool: e.Pool, Now: e.Now, Changed: func() {}}))
-		Register(api, NewService(e.Pool, e.Now))
-	})}
+		Register(api, d.service)
+	})
+	return d
 }

@@ -19,8 +19,9 @@ func Register(api *httpapi.API, s *Service) {
 			"created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. " +
 			"reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. " +
 			"time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. " +
-			"Times are in seconds; medians and 90th percentiles are interpolated between neighbours and null where nothing was measured. " +
-			"Days without changes are listed with zeros. engineers lists all who made such a change, including admins.",
+			"Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. " +
+			"Days without changes are listed with zeros. engineers lists all who made such a change, including admins; " +
+			"what a customer created counts for the day and the total alone, also after the customer became an engineer.",
 	}, h.report)
 }
 

@@ -4,6 +4,8 @@ package reports
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +51,8 @@ type DayReport struct {
 	Figures
 }
 
-// PersonReport is the figures of one engineer, or admin who worked as one.
+// PersonReport is the figures of one engineer, or admin who worked as one. What
+// customers raise counts for days and total alone.
 type PersonReport struct {
 	Person ticket.Person
 	Figures
@@ -62,44 +65,39 @@ type Figures struct {
 }
 
 // Spread is a set of durations in seconds: the median and the 90th percentile,
-// interpolated between neighbours, which mean nothing when Count is 0.
+// interpolated between neighbours, which mean nothing when Count is 0. They
+// differ from the exact ones by at most 0.05 % and 1 ms.
 type Spread struct {
 	Count       int
 	Median, P90 float64
 }
 
-// Report returns the figures from one time, inclusive, to another, exclusive.
+// Report returns the figures from one time, inclusive, to another, exclusive. It
+// reads the days that are stored, and events for the rest of the period.
 func (s *Service) Report(ctx context.Context, from, to time.Time) (Report, error) {
-	rows, err := crmdb.New(s.pool).ReportTickets(ctx, crmdb.ReportTicketsParams{Since: from, Until: to})
+	q := crmdb.New(s.pool)
+	rows, err := read(ctx, q, from, to)
 	if err != nil {
-		return Report{}, fmt.Errorf("report on tickets: %w", err)
+		return Report{}, err
 	}
-	r := Report{From: from, To: to, People: []PersonReport{}}
-	days := map[string]Figures{}
-	for _, row := range rows {
-		f := figures(row)
-		switch {
-		case row.PerDay:
-			days[row.Day] = f
-		case row.PerPerson:
-			r.People = append(r.People, PersonReport{Person: ticket.Person{ID: row.PersonID, Name: row.PersonName}, Figures: f})
-		default:
-			r.Total = f
-		}
+	g := group(rows)
+	people, err := q.ReportPeople(ctx, slices.Collect(maps.Keys(g.people)))
+	if err != nil {
+		return Report{}, fmt.Errorf("read the people of a report: %w", err)
+	}
+	var sorter sorter
+	r := Report{From: from, To: to, People: make([]PersonReport, len(people)), Total: g.total.figures(&sorter)}
+	for i, p := range people {
+		r.People[i] = PersonReport{Person: ticket.Person{ID: p.ID, Name: p.Name}, Figures: g.people[p.ID].figures(&sorter)}
 	}
 	for day := startOfDay(from); day.Before(to); day = day.AddDate(0, 0, 1) {
-		date := day.Format(time.DateOnly)
-		r.Days = append(r.Days, DayReport{Date: date, Figures: days[date]})
+		d := DayReport{Date: day.Format(time.DateOnly)}
+		if tally := g.days[d.Date]; tally != nil {
+			d.Figures = tally.figures(&sorter)
+		}
+		r.Days = append(r.Days, d)
 	}
 	return r, nil
-}
-
-func figures(row crmdb.ReportTicketsRow) Figures {
-	return Figures{
-		Created: int(row.Created), Accepted: int(row.Accepted), Resolved: int(row.Resolved), Reopened: int(row.Reopened),
-		TimeToAccept:  Spread{Count: int(row.AcceptCount), Median: row.AcceptMedian, P90: row.AcceptP90},
-		TimeToResolve: Spread{Count: int(row.ResolveCount), Median: row.ResolveMedian, P90: row.ResolveP90},
-	}
 }
 
 func startOfDay(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
