@@ -95,6 +95,10 @@ func (l load) begin(ctx context.Context, request []byte) error {
 	if err != nil {
 		return fmt.Errorf("read an answer: %w", err)
 	}
+	defer func() {
+		_ = conn.Close() // so that closing the body doesn't read the rest
+		_ = answer.Body.Close()
+	}()
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("the service answered %d", answer.StatusCode)
 	}
