@@ -66,8 +66,14 @@ func New(t testing.TB, mount Mount) *Env {
 // so that a concurrent test has the same result on a slow machine.
 func NewWithLongTimeouts(t testing.TB, mount Mount) *Env {
 	t.Helper()
+	return NewWithLockTimeout(t, time.Minute, mount)
+}
+
+// NewWithLockTimeout makes an Env whose lock timeout is given.
+func NewWithLockTimeout(t testing.TB, lock time.Duration, mount Mount) *Env {
+	t.Helper()
 	pool, err := pg.Open(context.Background(), pgtest.NewURL(t, db.CRM, "crm/migrations"),
-		pg.Config{MaxConns: 20, LockTimeout: time.Minute, StatementTimeout: time.Minute, IdleInTransactionTimeout: time.Minute})
+		pg.Config{MaxConns: 20, LockTimeout: lock, StatementTimeout: time.Minute, IdleInTransactionTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ func (d *testEnv) accepted(customer, engineer crmtest.User) crmtest.Ticket {
 }
 
 func TestBlockedTicketHasItsReasonAndWhomItWaitsFor(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.accepted(customer, engineer)
@@ -58,6 +59,7 @@ func TestBlockedTicketHasItsReasonAndWhomItWaitsFor(t *testing.T) {
 }
 
 func TestReportersCommentResumesATicketThatWaitsForTheCustomer(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.accepted(customer, engineer)
@@ -94,6 +96,7 @@ func (d *testEnv) wantLastEvents(who crmtest.User, t crmtest.Ticket, want ...str
 }
 
 func TestReportersCommentReopensAResolvedOrClosedTicket(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.accepted(customer, engineer)
@@ -122,6 +125,7 @@ func TestReportersCommentReopensAResolvedOrClosedTicket(t *testing.T) {
 }
 
 func TestCommentReopensATicketOfAFormerEngineerToAnother(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, a, b, admin := d.User("customer"), d.Engineer(), d.Engineer(), d.User("admin")
 	ticket, gone, other := d.Pair(customer, a, b)
@@ -136,6 +140,7 @@ func TestCommentReopensATicketOfAFormerEngineerToAnother(t *testing.T) {
 }
 
 func TestRemovedCommentStaysInTheListWithoutItsText(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.accepted(customer, engineer)

@@ -205,6 +205,7 @@ const unassigned = `select count(*) from tickets t where t.assignee_id is null a
 		and not exists (select from ticket_declines d where d.ticket_id = t.id and d.engineer_id = e.user_id))`
 
 func TestLoadsEqualARecountAfterThousandsOfConcurrentSteps(t *testing.T) {
+	t.Parallel()
 	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(5, 6)
 	n, seed, start := trials(t, 2000), rand.Uint64(), time.Now()
@@ -246,6 +247,7 @@ const lastAssignment = `select count(*) from tickets t
 const spread = `select max(active_tickets) - min(active_tickets) from engineers`
 
 func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
+	t.Parallel()
 	for _, engineers := range []int{1, 3, 7, 30} {
 		t.Run(strconv.Itoa(engineers), func(t *testing.T) {
 			d := newTestEnvWithLongTimeouts(t)
@@ -281,6 +283,7 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 
 // The control: concurrent choices without a lock choose the same engineer.
 func TestControlChoiceWithoutALockSpreadsUnevenly(t *testing.T) {
+	t.Parallel()
 	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(1, 7)
 	for range 10 {
@@ -301,6 +304,7 @@ func TestControlChoiceWithoutALockSpreadsUnevenly(t *testing.T) {
 // TestDeclineSucceedsWhileTicketsAreCreated declines tickets while concurrent
 // creations keep each engineer locked.
 func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
+	t.Parallel()
 	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(5, 2)
 	stop := make(chan struct{})

@@ -28,6 +28,14 @@ func newTestEnvWithLongTimeouts(t testing.TB) *testEnv {
 	return d
 }
 
+// newTestEnvWithLockTimeout makes a testEnv for tests that wait for the lock timeout.
+func newTestEnvWithLockTimeout(t testing.TB, lock time.Duration) *testEnv {
+	t.Helper()
+	d := &testEnv{}
+	d.Env = crmtest.NewWithLockTimeout(t, lock, d.mount)
+	return d
+}
+
 func (d *testEnv) mount(e *crmtest.Env, api *httpapi.API) {
 	d.service = NewService(Config{Pool: e.Pool, Now: e.Now, Changed: func() {}, ReopenWithin: 14 * 24 * time.Hour})
 	Register(api, d.service)

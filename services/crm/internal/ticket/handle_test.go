@@ -14,6 +14,7 @@ import (
 )
 
 func TestDeclinedTicketGoesToTheNextEngineerAndOnlyStaffReadTheReason(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	ticket, first, second := d.Pair(customer, a, b)
@@ -42,6 +43,7 @@ func TestDeclinedTicketGoesToTheNextEngineerAndOnlyStaffReadTheReason(t *testing
 }
 
 func TestDeclineOfAnAcceptedTicketOpensItAndNotifiesTheReporter(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	ticket, first, second := d.Pair(customer, a, b)
@@ -68,6 +70,7 @@ func TestDeclineOfAnAcceptedTicketOpensItAndNotifiesTheReporter(t *testing.T) {
 }
 
 func TestDeclinedTicketWaitsWithoutAnotherEngineer(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, only := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -82,6 +85,7 @@ func TestDeclinedTicketWaitsWithoutAnotherEngineer(t *testing.T) {
 }
 
 func TestAdminAssignsAndUnassignsTickets(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, a, b, admin := d.User("customer"), d.Engineer(), d.Engineer(), d.User("admin")
 	ticket, first, second := d.Pair(customer, a, b)
@@ -131,6 +135,7 @@ func TestAdminAssignsAndUnassignsTickets(t *testing.T) {
 }
 
 func TestReopenedTicketOfAFormerEngineerIsAssignedAgain(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, a, b, admin := d.User("customer"), d.Engineer(), d.Engineer(), d.User("admin")
 	ticket, gone, other := d.Pair(customer, a, b)
@@ -158,6 +163,7 @@ func TestReopenedTicketOfAFormerEngineerIsAssignedAgain(t *testing.T) {
 }
 
 func TestAdminCantResumeAResolvedTicketOfAFormerEngineer(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -172,6 +178,7 @@ func TestAdminCantResumeAResolvedTicketOfAFormerEngineer(t *testing.T) {
 }
 
 func TestTicketsOfASuspendedEngineerAreReassignedAndReportersNotified(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, a, b, admin := d.User("customer"), d.Engineer(), d.Engineer(), d.User("admin")
 	ticket, gone, other := d.Pair(customer, a, b)
@@ -186,6 +193,7 @@ func TestTicketsOfASuspendedEngineerAreReassignedAndReportersNotified(t *testing
 }
 
 func TestNoNoticeToSuspendedUsersOrToThoseWhoMayNotSeeTheTicket(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	resolved := d.Raise(customer, "Printer", "It smokes")
@@ -208,6 +216,7 @@ func TestNoNoticeToSuspendedUsersOrToThoseWhoMayNotSeeTheTicket(t *testing.T) {
 }
 
 func TestReporterWhoIsAssigneeOrActorIsNotifiedOnce(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	admin, engineer := d.User("admin"), d.Engineer()
 	own := d.Raise(engineer, "My own", "It smokes")
@@ -223,6 +232,7 @@ func TestReporterWhoIsAssigneeOrActorIsNotifiedOnce(t *testing.T) {
 }
 
 func TestAwayEngineerIsAssignedNothingAndHandsOverByChoice(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	ticket, away, there := d.Pair(customer, a, b)

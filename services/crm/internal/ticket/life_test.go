@@ -53,6 +53,7 @@ func (d *testEnv) wantEventLines(who crmtest.User, t crmtest.Ticket, want ...str
 }
 
 func TestEventsHaveTheValuesBeforeAndAfter(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 
@@ -120,6 +121,7 @@ func TestEventsHaveTheValuesBeforeAndAfter(t *testing.T) {
 }
 
 func TestMailOfAChangeHasItsFieldsItsActorAndTheLatestComment(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -146,6 +148,7 @@ func TestMailOfAChangeHasItsFieldsItsActorAndTheLatestComment(t *testing.T) {
 }
 
 func TestStaleIfMatchIsRefusedAndAFreshOneAccepted(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -169,6 +172,7 @@ func TestStaleIfMatchIsRefusedAndAFreshOneAccepted(t *testing.T) {
 }
 
 func TestRefusedStepNamesThePossibleOnes(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -195,6 +199,7 @@ func TestRefusedStepNamesThePossibleOnes(t *testing.T) {
 }
 
 func TestResolvingWithoutAResolutionIsRefusedByThatField(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -207,6 +212,7 @@ func TestResolvingWithoutAResolutionIsRefusedByThatField(t *testing.T) {
 }
 
 func TestUserWithoutAPartInTheTicketChangesNothing(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, otherCustomer, engineer, otherEngineer := d.User("customer"), d.User("customer"), d.Engineer(), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -237,6 +243,7 @@ func TestUserWithoutAPartInTheTicketChangesNothing(t *testing.T) {
 }
 
 func TestReadOnlyFieldsAreRefusedAsInput(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")

@@ -304,6 +304,7 @@ func (x *experiment) compare() {
 }
 
 func TestRandomStepsMatchTheModel(t *testing.T) {
+	t.Parallel()
 	for range trials(t, 2) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -119,6 +119,7 @@ func subjects(mails []mailBody) []string {
 }
 
 func TestStaffListTheMailsOfATicketWithEachRecipient(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	notifications := newNotificationService(d)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
@@ -165,6 +166,7 @@ func TestStaffListTheMailsOfATicketWithEachRecipient(t *testing.T) {
 }
 
 func TestEachMailOfATicketIsOnOnePageWhateverTheLimit(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	notifications := newNotificationService(d)
 	customer, _, admin := d.User("customer"), d.Engineer(), d.User("admin")
@@ -206,6 +208,7 @@ func TestEachMailOfATicketIsOnOnePageWhateverTheLimit(t *testing.T) {
 }
 
 func TestMailsOfATicketAreUnavailableWithoutTheNotificationService(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	notifications := newNotificationService(d)
 	customer, admin := d.User("customer"), d.User("admin")
@@ -234,6 +237,7 @@ func TestMailsOfATicketAreUnavailableWithoutTheNotificationService(t *testing.T)
 }
 
 func TestPageOfMailsIsOneCallOfTheNotificationService(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	notifications := newNotificationService(d)
 	customer, admin := d.User("customer"), d.User("admin")

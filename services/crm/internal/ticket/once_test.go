@@ -38,6 +38,7 @@ func tally(answers []crmtest.Response) map[string]int {
 }
 
 func TestSameKeyAndBodyGetTheSameAnswerByteForByte(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer := d.User("customer"), d.Engineer()
 	body := crmtest.Object{"title": "Printer", "description": "It smokes", "priority": "high"}
@@ -72,6 +73,7 @@ func TestSameKeyAndBodyGetTheSameAnswerByteForByte(t *testing.T) {
 }
 
 func TestKeyIsRefusedForAnotherRequest(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, other := d.User("customer"), d.User("customer")
 	body := crmtest.Object{"title": "Printer", "description": "It smokes"}
@@ -102,6 +104,7 @@ func TestKeyIsRefusedForAnotherRequest(t *testing.T) {
 }
 
 func TestRefusedRequestDoesNotUseItsKey(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -111,6 +114,7 @@ func TestRefusedRequestDoesNotUseItsKey(t *testing.T) {
 }
 
 func TestKeyExpiresAfterADay(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	body := crmtest.Object{"title": "Printer", "description": "It smokes"}
@@ -131,6 +135,7 @@ func TestKeyExpiresAfterADay(t *testing.T) {
 }
 
 func TestFiftyConcurrentCreationsWithOneKeyCreateOneTicket(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	d.Engineer()
@@ -173,7 +178,8 @@ func wantOneAnswer(t *testing.T, answers []crmtest.Response) {
 }
 
 func TestConcurrentRequestWithTheSameKeyWaitsForTheLockTimeoutAtMost(t *testing.T) {
-	d := newTestEnv(t)
+	t.Parallel()
+	d := newTestEnvWithLockTimeout(t, time.Second)
 	customer := d.User("customer")
 	tx, err := d.Pool.Begin(context.Background())
 	if err != nil {
@@ -188,7 +194,8 @@ func TestConcurrentRequestWithTheSameKeyWaitsForTheLockTimeoutAtMost(t *testing.
 }
 
 func TestTimeoutOfAnotherLockIsUnavailable(t *testing.T) {
-	d := newTestEnv(t)
+	t.Parallel()
+	d := newTestEnvWithLockTimeout(t, time.Second)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")
 	d.Engineer()
@@ -218,6 +225,7 @@ type tolerant struct{ testing.TB }
 func (t *tolerant) Errorf(string, ...any) {}
 
 func TestReplayUsesNoTicketNumber(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	body := crmtest.Object{"title": "Printer", "description": "It smokes"}
@@ -231,6 +239,7 @@ func TestReplayUsesNoTicketNumber(t *testing.T) {
 }
 
 func TestEmptyKeyIsRefused(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes")

@@ -15,6 +15,7 @@ func wantTally(t *testing.T, what string, answers []crmtest.Response, want map[s
 }
 
 func TestFiftyConcurrentAcceptsHaveOneWinner(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer := d.User("customer")
 	ticket := d.Raise(customer, "Printer", "It smokes") // unassigned
@@ -35,6 +36,7 @@ func TestFiftyConcurrentAcceptsHaveOneWinner(t *testing.T) {
 }
 
 func TestTwoEditsWithTheSameIfMatchHaveOneWinner(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, admin := d.User("customer"), d.User("admin")
 	for range 20 {
@@ -49,6 +51,7 @@ func TestTwoEditsWithTheSameIfMatchHaveOneWinner(t *testing.T) {
 }
 
 func TestFiftyConcurrentClosesAreOneChange(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, admin, engineer := d.User("customer"), d.User("admin"), d.Engineer()
 	ticket := d.Raise(customer, "Printer", "It smokes")
@@ -71,6 +74,7 @@ func TestFiftyConcurrentClosesAreOneChange(t *testing.T) {
 }
 
 func TestConcurrentDeclineAndAcceptHaveOneWinner(t *testing.T) {
+	t.Parallel()
 	d := newTestEnv(t)
 	customer, a, b := d.User("customer"), d.Engineer(), d.Engineer()
 	for range 20 {

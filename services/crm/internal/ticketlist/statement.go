@@ -177,17 +177,23 @@ func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 		}
 		after = []string{fmt.Sprintf("(%s, t.id) %s (%s::%s, %s)", column, beyond, b.arg(value), by.Key.sqlType(), b.arg(from.ID))}
 	}
-	head := "select " + ticket.Columns + ", " + by.Key.mark(column) + "\nfrom tickets t" + joinPersons
+	columns := "select " + ticket.Columns + ", " + by.Key.mark(column) + "\nfrom "
 	order := fmt.Sprintf("\norder by %s %s, t.id %s", column, direction, direction)
 	last := order + "\nlimit " + strconv.Itoa(limit)
 	switch {
 	case b.search != "":
-		return "with " + b.found(after, order, lookup{nearby: nearbyPage, enough: limit, limit: limit}) + head + "\nwhere t.id in (select id from near union all select id from far)" + last, nil
+		return "with " + b.found(after, order, lookup{nearby: nearbyPage, enough: limit, limit: limit}) +
+			columns + foundTickets + joinPersons + last, nil
 	case b.number != "":
 		after = append(after, b.matching(byIndex)...)
 	}
-	return head + "\nwhere " + b.conditions(after...) + last, nil
+	return columns + "tickets t" + joinPersons + "\nwhere " + b.conditions(after...) + last, nil
 }
+
+// foundTickets are the tickets of what found selects, read by their ids: offset 0
+// prevents a plan that reads all tickets in the order of the list.
+const foundTickets = `(select id from near union select id from far) found
+	cross join lateral (select * from tickets t where t.id = found.id offset 0) t`
 
 // lookup has the bounds of a search.
 type lookup struct {
@@ -227,12 +233,15 @@ func (b *statement) found(after []string, order string, l lookup) string {
 			branches = append(branches, far(condition))
 		}
 	}
+	all := "tickets t\nwhere " + b.conditions(after...)
+	if b.reported {
+		all = "(select * from " + all + "\noffset 0) t"
+	}
 	return fmt.Sprintf(`near as materialized (
-	select t.id from (select * from tickets t
-where %s%s) t
+	select t.id from (select * from %s%s) t
 	where %s%s),
 far as materialized (%s)
-`, b.conditions(after...), first(l.nearby), either(b.matching(byRow)), first(l.limit), strings.Join(branches, "\n\tunion all "))
+`, all, first(l.nearby), either(b.matching(byRow)), first(l.limit), strings.Join(branches, "\n\tunion all "))
 }
 
 // commentRank is the rank of a ticket that matches only by a comment.
@@ -250,10 +259,9 @@ func (b *statement) ranked(limit int, from *Mark) (string, error) {
 	query := "to_tsquery('simple', " + b.search + ")"
 	matches := "with " + b.found(nil, newestFirst, lookup{nearby: nearbyMatches, enough: enoughRanked, limit: rankedMatches}) + fmt.Sprintf(`, matches as (
 	select t.id, case when s.search @@ %[1]s then round(ts_rank(s.search, %[1]s)::numeric, 6) else %[2]s end%[3]s as rank
-	from (select id from near union select id from far) found
-	cross join lateral (select * from tickets t where t.id = found.id offset 0) t
+	from %[4]s
 	left join lateral (select * from ticket_search s where s.ticket_id = t.id offset 0) s on true)
-`, query, commentRank, b.firstByNumber())
+`, query, commentRank, b.firstByNumber(), foundTickets)
 	page := fmt.Sprintf("select id, rank from matches where %s order by rank desc, id desc limit %d", beyond, limit)
 	return matches + "select " + ticket.Columns + ", m.rank::text\nfrom (" + page + ") m join tickets t on t.id = m.id" + joinPersons +
 		"\norder by m.rank desc, t.id desc", nil
