@@ -207,6 +207,10 @@ const (
 	nearbyMatches = 10_000
 	rankedMatches = 1_000
 	enoughRanked  = 200
+	manyTickets   = 5_000 // of a reporter, beyond which a rare word is read from the index
+	// A word is rare when fewer than rareMatches of sampledTickets match.
+	sampledTickets = 1_000
+	rareMatches    = 10
 	// countedMatches is how many matches of a search are counted.
 	countedMatches = 1_000
 )
@@ -217,21 +221,23 @@ const newestFirst = "\norder by t.created_at desc, t.id desc"
 // of the list. It searches the beginning of the list row by row, which fills the
 // page for a common word. If it doesn't, it reads all matches from the index and
 // sorts them. It searches all tickets of one reporter row by row, since they are
-// few compared with the index entries of a common word.
+// few compared with the index entries of a common word, unless rareAmongMany.
 func (b *statement) found(after []string, order string, l lookup) string {
 	first := func(n int) string { return order + "\nlimit " + strconv.Itoa(n) }
 	unfilled := fmt.Sprintf("(select count(*) from near) < %d", l.enough)
 	// offset 0 prevents a plan that reads all tickets in the order of the list.
-	far := func(condition string) string {
-		return "(select t.id from (select * from tickets t\nwhere " + b.conditions(append(slices.Clone(after), unfilled, condition)...) + "\noffset 0) t" + first(l.limit) + ")"
+	far := func(conditions ...string) string {
+		all := append(append(slices.Clone(after), unfilled), conditions...)
+		return "(select t.id from (select * from tickets t\nwhere " + b.conditions(all...) + "\noffset 0) t" + first(l.limit) + ")"
 	}
 	var branches []string
+	var rare []string
 	if b.reported {
-		branches = []string{far(either(b.matching(byRow)))}
-	} else {
-		for _, condition := range b.matching(byIndex) {
-			branches = append(branches, far(condition))
-		}
+		rare = []string{b.rareAmongMany()}
+		branches = []string{far(either(b.matching(byRow)), "not "+rare[0])}
+	}
+	for _, condition := range b.matching(byIndex) {
+		branches = append(branches, far(append(rare, condition)...))
 	}
 	all := "tickets t\nwhere " + b.conditions(after...)
 	if b.reported {
@@ -242,6 +248,14 @@ func (b *statement) found(after []string, order string, l lookup) string {
 	where %s%s),
 far as materialized (%s)
 `, all, first(l.nearby), either(b.matching(byRow)), first(l.limit), strings.Join(branches, "\n\tunion all "))
+}
+
+// rareAmongMany is the condition that the filters leave many tickets and that of
+// the newest tickets of all few match the search.
+func (b *statement) rareAmongMany() string {
+	return fmt.Sprintf(`((select count(*) from (select from tickets t where %s limit %d) t) = %[2]d
+	and (select count(*) from (select * from tickets t%s limit %d) t where %s) < %d)`,
+		b.conditions(), manyTickets, newestFirst, sampledTickets, either(b.matching(byRow)), rareMatches)
 }
 
 // commentRank is the rank of a ticket that matches only by a comment.
