@@ -51,7 +51,7 @@ func TestSessionsHaveTimeLimitsAndAName(t *testing.T) {
 	}{
 		"defaults": {url, pg.Config{Application: "crm"}, map[string]string{
 			"application_name": "crm", "statement_timeout": "5s", "lock_timeout": "2s",
-			"idle_in_transaction_session_timeout": "10s", "timezone": "UTC"}},
+			"idle_in_transaction_session_timeout": "10s", "timezone": "UTC", "jit": "off"}},
 		"configured":  {url, pg.Config{StatementTimeout: 700 * time.Millisecond}, map[string]string{"statement_timeout": "700ms"}},
 		"the URL's":   {url + "&statement_timeout=9s", pg.Config{StatementTimeout: time.Second}, map[string]string{"statement_timeout": "9s"}},
 		"pool's size": {url + "&pool_max_conns=3", pg.Config{MaxConns: 7}, nil},

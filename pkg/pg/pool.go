@@ -92,9 +92,11 @@ func (c Config) parameters() map[string]string {
 		return strconv.FormatInt(d.Milliseconds(), 10)
 	}
 	parameters := map[string]string{
-		"timezone":                            "UTC",
-		"statement_timeout":                   milliseconds(c.StatementTimeout, 5*time.Second),
-		"lock_timeout":                        milliseconds(c.LockTimeout, 2*time.Second),
+		"timezone":          "UTC",
+		"statement_timeout": milliseconds(c.StatementTimeout, 5*time.Second),
+		"lock_timeout":      milliseconds(c.LockTimeout, 2*time.Second),
+		// Compiling a statement costs more time than it saves in short ones.
+		"jit":                                 "off",
 		"idle_in_transaction_session_timeout": milliseconds(c.IdleInTransactionTimeout, 10*time.Second),
 	}
 	if c.Application != "" {
