@@ -221,7 +221,9 @@ const newestFirst = "\norder by t.created_at desc, t.id desc"
 // of the list. It searches the beginning of the list row by row, which fills the
 // page for a common word. If it doesn't, it reads all matches from the index and
 // sorts them. It searches all tickets of one reporter row by row, since they are
-// few compared with the index entries of a common word, unless rareAmongMany.
+// few compared with the index entries of a common word, unless rareAmongMany. The
+// tickets of a reporter with few are read by the index on reporters, never in the
+// order of the list, in which they lie far apart.
 func (b *statement) found(after []string, order string, l lookup) string {
 	first := func(n int) string { return order + "\nlimit " + strconv.Itoa(n) }
 	unfilled := fmt.Sprintf("(select count(*) from near) < %d", l.enough)
@@ -239,23 +241,30 @@ func (b *statement) found(after []string, order string, l lookup) string {
 	for _, condition := range b.matching(byIndex) {
 		branches = append(branches, far(append(rare, condition)...))
 	}
-	all := "tickets t\nwhere " + b.conditions(after...)
+	beginning := "select * from tickets t\nwhere " + b.conditions(after...)
 	if b.reported {
-		all = "(select * from " + all + "\noffset 0) t"
+		few := b.conditions(append(slices.Clone(after), "not "+b.many())...)
+		many := b.conditions(append(slices.Clone(after), b.many())...)
+		beginning = "select * from ((select * from tickets t\nwhere " + few + "\noffset 0)\n\tunion all (select * from tickets t\nwhere " + many + first(l.nearby) + ")) t"
 	}
 	return fmt.Sprintf(`near as materialized (
-	select t.id from (select * from %s%s) t
+	select t.id from (%s%s) t
 	where %s%s),
 far as materialized (%s)
-`, all, first(l.nearby), either(b.matching(byRow)), first(l.limit), strings.Join(branches, "\n\tunion all "))
+`, beginning, first(l.nearby), either(b.matching(byRow)), first(l.limit), strings.Join(branches, "\n\tunion all "))
 }
 
 // rareAmongMany is the condition that the filters leave many tickets and that of
 // the newest tickets of all few match the search.
 func (b *statement) rareAmongMany() string {
-	return fmt.Sprintf(`((select count(*) from (select from tickets t where %s limit %d) t) = %[2]d
+	return fmt.Sprintf(`(%s
 	and (select count(*) from (select * from tickets t%s limit %d) t where %s) < %d)`,
-		b.conditions(), manyTickets, newestFirst, sampledTickets, either(b.matching(byRow)), rareMatches)
+		b.many(), newestFirst, sampledTickets, either(b.matching(byRow)), rareMatches)
+}
+
+// many is the condition that the filters leave many tickets.
+func (b *statement) many() string {
+	return fmt.Sprintf("(select count(*) from (select from tickets t where %s limit %d) t) = %[2]d", b.conditions(), manyTickets)
 }
 
 // commentRank is the rank of a ticket that matches only by a comment.
