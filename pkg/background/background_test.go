@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,16 +116,16 @@ func TestWakeEndsThePauseAndNeverBlocks(t *testing.T) {
 
 func TestWakeDuringARunCausesAnotherOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l *background.Loop
+		var loop atomic.Pointer[background.Loop]
 		runs := 0
-		l = run(t, background.Config{Interval: time.Hour, RunOnce: func(context.Context) (bool, error) {
+		loop.Store(run(t, background.Config{Interval: time.Hour, RunOnce: func(context.Context) (bool, error) {
 			time.Sleep(time.Second)
 			runs++
 			if runs == 1 {
-				l.Wake()
+				loop.Load().Wake()
 			}
 			return false, nil
-		}})
+		}}))
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if runs != 2 {
@@ -266,6 +267,8 @@ func TestExclusiveLoopsOfTwoReplicasNeverRunAtTheSameTime(t *testing.T) {
 				run(t, c)
 				run(t, c)
 				time.Sleep(time.Minute)
+				count.Lock()
+				defer count.Unlock()
 				if most != test.together || total < 20 {
 					t.Errorf("%d at the same time in %d runs, want %d", most, total, test.together)
 				}
