@@ -96,7 +96,10 @@ func (c Config) parameters() map[string]string {
 		"statement_timeout": milliseconds(c.StatementTimeout, 5*time.Second),
 		"lock_timeout":      milliseconds(c.LockTimeout, 2*time.Second),
 		// Compiling a statement costs more time than it saves in short ones.
-		"jit":                                 "off",
+		"jit": "off",
+		// Starting workers takes longer than most statements, and a request gets no
+		// more than one core while others wait.
+		"max_parallel_workers_per_gather":     "0",
 		"idle_in_transaction_session_timeout": milliseconds(c.IdleInTransactionTimeout, 10*time.Second),
 	}
 	if c.Application != "" {

@@ -221,7 +221,7 @@ const newestFirst = "\norder by t.created_at desc, t.id desc"
 // of the list. It searches the beginning of the list row by row, which fills the
 // page for a common word. If it doesn't, it reads all matches from the index and
 // sorts them. It searches all tickets of one reporter row by row, since they are
-// few compared with the index entries of a common word, unless rareAmongMany. The
+// few compared with the index entries of a common word, unless it is rare. The
 // tickets of a reporter with few are read by the index on reporters, never in the
 // order of the list, in which they lie far apart.
 func (b *statement) found(after []string, order string, l lookup) string {
@@ -234,37 +234,34 @@ func (b *statement) found(after []string, order string, l lookup) string {
 	}
 	var branches []string
 	var rare []string
+	beginning := "select * from tickets t\nwhere " + b.conditions(after...)
+	amount := ""
 	if b.reported {
-		rare = []string{b.rareAmongMany()}
-		branches = []string{far(either(b.matching(byRow)), "not "+rare[0])}
+		amount = b.amount()
+		rare = []string{"(select rare from amount)"}
+		branches = []string{far(either(b.matching(byRow)), "not (select rare from amount)")}
+		few := b.conditions(append(slices.Clone(after), "not (select many from amount)")...)
+		many := b.conditions(append(slices.Clone(after), "(select many from amount)")...)
+		beginning = "select * from ((select * from tickets t\nwhere " + few + "\noffset 0)\n\tunion all (select * from tickets t\nwhere " + many + first(l.nearby) + ")) t"
 	}
 	for _, condition := range b.matching(byIndex) {
 		branches = append(branches, far(append(rare, condition)...))
 	}
-	beginning := "select * from tickets t\nwhere " + b.conditions(after...)
-	if b.reported {
-		few := b.conditions(append(slices.Clone(after), "not "+b.many())...)
-		many := b.conditions(append(slices.Clone(after), b.many())...)
-		beginning = "select * from ((select * from tickets t\nwhere " + few + "\noffset 0)\n\tunion all (select * from tickets t\nwhere " + many + first(l.nearby) + ")) t"
-	}
-	return fmt.Sprintf(`near as materialized (
+	return fmt.Sprintf(`%snear as materialized (
 	select t.id from (%s%s) t
 	where %s%s),
 far as materialized (%s)
-`, beginning, first(l.nearby), either(b.matching(byRow)), first(l.limit), strings.Join(branches, "\n\tunion all "))
+`, amount, beginning, first(l.nearby), either(b.matching(byRow)), first(l.limit), strings.Join(branches, "\n\tunion all "))
 }
 
-// rareAmongMany is the condition that the filters leave many tickets and that of
-// the newest tickets of all few match the search.
-func (b *statement) rareAmongMany() string {
-	return fmt.Sprintf(`(%s
-	and (select count(*) from (select * from tickets t%s limit %d) t where %s) < %d)`,
-		b.many(), newestFirst, sampledTickets, either(b.matching(byRow)), rareMatches)
-}
-
-// many is the condition that the filters leave many tickets.
-func (b *statement) many() string {
-	return fmt.Sprintf("(select count(*) from (select from tickets t where %s limit %d) t) = %[2]d", b.conditions(), manyTickets)
+// amount is the SQL of whether the filters leave many tickets, and whether the
+// search is rare among many: few of the newest tickets of all match it.
+func (b *statement) amount() string {
+	return fmt.Sprintf(`amount as materialized (
+	select many, case when many then (
+		select count(*) from (select * from tickets t%[2]s limit %[3]d) t where %[4]s) < %[5]d else false end as rare
+	from (select count(*) = %[6]d as many from (select from tickets t where %[1]s limit %[6]d) t) t),
+`, b.conditions(), newestFirst, sampledTickets, either(b.matching(byRow)), rareMatches, manyTickets)
 }
 
 // commentRank is the rank of a ticket that matches only by a comment.
