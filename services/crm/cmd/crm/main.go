@@ -93,6 +93,7 @@ func check(errOut io.Writer) error {
 }
 
 func serve(ctx context.Context, errOut io.Writer) error {
+	obs.SaveMemory()
 	a, err := open(ctx, errOut, app.LoadConfig)
 	if err != nil {
 		return err

@@ -74,11 +74,17 @@ func (s *Service) listUsers(ctx context.Context, params crmdb.UserListParams) (r
 	return rows, err
 }
 
-// pattern is the LIKE pattern that finds q anywhere, literally; "" for no text.
+// pattern is the LIKE pattern that finds q anywhere, literally; "" for no text. It
+// finds an address, or a domain after an @, in any spelling.
 func pattern(q string) string {
 	q = fold(strings.TrimSpace(q))
 	if q == "" {
 		return ""
+	}
+	if canonical, err := address.Parse(q); err == nil {
+		q = canonical
+	} else if canonical, err := address.Parse("x" + q); err == nil {
+		q = strings.TrimPrefix(canonical, "x")
 	}
 	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(q) + "%"
 }

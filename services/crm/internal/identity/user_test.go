@@ -113,6 +113,12 @@ func TestUsersAreListedFilteredAndSearchedLiterally(t *testing.T) {
 			t.Errorf("q=%q found %q, want %q", q, got, want)
 		}
 	}
+	env.insertUser(t, "ann@xn--bcher-kva.example", RoleCustomer, StatusApproved)
+	for q, want := range map[string]int{"ann@bücher.example": 1, "@BÜCHER.example": 1, "@bücher": 0, "ann@": 1, "bob@bücher.example": 0} {
+		if n := len(search(q)); n != want {
+			t.Errorf("q=%q found %d, want %d", q, n, want)
+		}
+	}
 	if n := len(env.admin.call("GET", "/v1/users?role=engineer&status=pending", nil).want(t, 200).items(t)); n != 3 {
 		t.Errorf("%d pending engineers", n)
 	}

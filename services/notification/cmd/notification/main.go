@@ -60,6 +60,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	}
 	switch command {
 	case "serve":
+		obs.SaveMemory()
 		return with(ctx, errOut, func(a *app.App) error { return a.Run(ctx) })
 	case "check":
 		return check(errOut)
