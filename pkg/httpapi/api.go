@@ -9,8 +9,12 @@
 package httpapi
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -119,6 +123,21 @@ func (a *API) Handler() http.Handler {
 
 // OpenAPI returns the OpenAPI document of what is registered so far, as JSON.
 func (a *API) OpenAPI() ([]byte, error) { return a.huma.OpenAPI().MarshalJSON() }
+
+// WriteOpenAPI writes the same document with one value on each line, for programs
+// that compare or read it.
+func (a *API) WriteOpenAPI(w io.Writer) error {
+	document, err := a.OpenAPI()
+	if err != nil {
+		return fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, append(document, '\n'), "", "  "); err != nil {
+		return fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	_, err = indented.WriteTo(w)
+	return err
+}
 
 // probedMethods are the methods an Allow header can name. HEAD goes with GET.
 var probedMethods = []string{

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -92,6 +93,24 @@ func TestEachCommandHasHelpAndExitCodes(t *testing.T) {
 				t.Errorf("crm %s prints more than 80 columns: %s", c.args, line)
 			}
 		}
+	}
+}
+
+func TestOpenAPIPrintsTheDocumentWithoutADatabaseOrKeys(t *testing.T) {
+	env := []string{"CRM_DATABASE_URL=postgres://127.0.0.1:1/none?sslmode=require", "CRM_ENV=production"}
+	out, errOut, code := crm(t, "", env, "openapi")
+	var document struct {
+		OpenAPI string
+		Paths   map[string]any
+	}
+	if err := json.Unmarshal([]byte(out), &document); err != nil || code != 0 || errOut != "" {
+		t.Fatalf("exit code %d, %v: %s", code, err, errOut)
+	}
+	if document.OpenAPI != "3.1.0" || document.Paths["/v1/tickets"] == nil {
+		t.Errorf("%s", out)
+	}
+	if _, errOut, code := crm(t, "", nil, "openapi", "now"); code != 2 || !strings.Contains(errOut, `unexpected "now"`) {
+		t.Errorf("exit code %d: %s", code, errOut)
 	}
 }
 

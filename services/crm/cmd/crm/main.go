@@ -23,6 +23,7 @@ const usage = `crm is Fixdesk's CRM service: people and their tickets.
   crm admin create [flags]      make an approved admin
   crm keys rotate --file PATH   make the signing keys, or rotate them
   crm token [flags]             print a service token for the notification API
+  crm openapi                   print the OpenAPI document of the API
   crm help                      this, and every variable
 
 Each command lists its flags with -h.
@@ -69,6 +70,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return keys(rest, out, errOut)
 	case "token":
 		return token(rest, out, errOut)
+	case "openapi":
+		return withoutArguments(rest, func() error { return openapi(ctx, out, errOut) })
 	case "help", "-h", "-help", "--help":
 		_, _ = fmt.Fprint(out, usage)
 		return config.Usage(out, app.Prefix, &app.Config{})
@@ -108,6 +111,16 @@ func migrate(ctx context.Context, errOut io.Writer) error {
 	}
 	defer a.Close()
 	return a.Migrate(ctx)
+}
+
+// openapi prints the OpenAPI document. It connects to no database.
+func openapi(ctx context.Context, out, errOut io.Writer) error {
+	a, err := openDatabase(ctx, errOut)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return a.WriteOpenAPI(out)
 }
 
 // openDatabase does the same as open, for commands that need no signing keys.

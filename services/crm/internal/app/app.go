@@ -5,6 +5,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -163,6 +164,9 @@ func (a *App) Migrate(ctx context.Context) error {
 
 // Handler serves the API.
 func (a *App) Handler() http.Handler { return a.api.Handler() }
+
+// WriteOpenAPI writes the OpenAPI document. It needs no database.
+func (a *App) WriteOpenAPI(w io.Writer) error { return a.api.WriteOpenAPI(w) }
 
 // Users are the use cases of identity, for the command line.
 func (a *App) Users() *identity.Service { return a.users }

@@ -23,6 +23,7 @@ the result of each.
   notification [serve]    run the service
   notification check      check the variables and exit
   notification migrate    bring the database to this version's schema
+  notification openapi    print the OpenAPI document of the API
   notification help       this, and every variable
 
 Exit codes: 0 done, 1 failed, 2 not understood.
@@ -68,6 +69,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return with(ctx, errOut, func(a *app.App) error {
 			defer a.Close()
 			return a.Migrate(ctx)
+		})
+	case "openapi":
+		return with(ctx, errOut, func(a *app.App) error {
+			defer a.Close()
+			return a.WriteOpenAPI(out)
 		})
 	case "help", "-h", "-help", "--help":
 		_, _ = fmt.Fprint(out, usage)

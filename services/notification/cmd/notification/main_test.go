@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -29,6 +30,21 @@ func TestUnknownCommandsAndArgumentsAreRefused(t *testing.T) {
 		if err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, errUsage) {
 			t.Errorf("%v is answered: %v", args, err)
 		}
+	}
+}
+
+func TestOpenAPIPrintsTheDocumentWithoutADatabase(t *testing.T) {
+	t.Setenv("NOTIFICATION_DATABASE_URL", "postgres://127.0.0.1:1/none")
+	var out, errOut bytes.Buffer
+	if err := run(t.Context(), []string{"openapi"}, &out, &errOut); err != nil || errOut.Len() > 0 {
+		t.Fatal(err, &errOut)
+	}
+	var document struct {
+		OpenAPI string
+		Paths   map[string]any
+	}
+	if err := json.Unmarshal(out.Bytes(), &document); err != nil || document.OpenAPI != "3.1.0" || document.Paths["/v1/notifications"] == nil {
+		t.Errorf("%v: %s", err, &out)
 	}
 }
 

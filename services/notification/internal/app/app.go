@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -178,6 +179,9 @@ func (a *App) Migrate(ctx context.Context) error {
 
 // Handler serves the API.
 func (a *App) Handler() http.Handler { return a.api.Handler() }
+
+// WriteOpenAPI writes the OpenAPI document. It needs no database.
+func (a *App) WriteOpenAPI(w io.Writer) error { return a.api.WriteOpenAPI(w) }
 
 // Close closes the connections, those to the database within a bounded time.
 func (a *App) Close() {
