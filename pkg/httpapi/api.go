@@ -38,11 +38,12 @@ type Config struct {
 	Now      func() time.Time
 
 	// Authenticate is called for each operation that is not public, before its
-	// body is read, with the bearer token and Operation.Allow. It returns the
-	// context with the principal, or an *errs.Error: Unauthenticated for a token
-	// that is refused, Forbidden for a principal who is not among allow. With
-	// Forbidden the context may be given too, for the access log.
-	Authenticate func(ctx context.Context, bearer string, allow []string) (context.Context, error)
+	// body is read, with the bearer token or API key, Operation.Allow and
+	// Operation.Scope. It returns the context with the principal, or an *errs.Error:
+	// Unauthenticated for a token that is refused, Forbidden for a principal who is
+	// not among allow and for an API key without the scope. With Forbidden the
+	// context may be given too, for the access log.
+	Authenticate func(ctx context.Context, bearer string, allow []string, scope string) (context.Context, error)
 
 	// Principal reads the principal's id from a context that Authenticate gave,
 	// for the access log: never a name or an address. Nil logs none.

@@ -104,7 +104,7 @@ var errDown = errors.New("dial tcp canary: connection refused")
 
 type principalKey struct{}
 
-func authenticate(ctx context.Context, bearer string, allow []string) (context.Context, error) {
+func authenticate(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
 	switch {
 	case bearer != "customer-token" && bearer != "admin-token":
 		return nil, errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid.")

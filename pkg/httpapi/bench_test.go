@@ -68,7 +68,7 @@ func BenchmarkWholeStack(b *testing.B) {
 	verifier := jwtauth.NewVerifier(keys, "crm", "crm", time.Now)
 	f := newFixture(b, func(c *httpapi.Config) {
 		c.Logger = obs.NewLogger(io.Discard, slog.LevelInfo, obs.JSON)
-		c.Authenticate = func(ctx context.Context, bearer string, _ []string) (context.Context, error) {
+		c.Authenticate = func(ctx context.Context, bearer string, _ []string, _ string) (context.Context, error) {
 			claims, err := verifier.Verify(bearer)
 			if err != nil {
 				return nil, errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "No.").Because(err)

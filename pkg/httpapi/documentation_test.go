@@ -122,6 +122,7 @@ func TestWrongDeclarationPanics(t *testing.T) {
 	tests := map[string]func(*httpapi.Operation){
 		"neither public nor allowed": func(o *httpapi.Operation) { o.Allow = nil },
 		"public and allowed":         func(o *httpapi.Operation) { o.Public = true },
+		"public with a scope":        func(o *httpapi.Operation) { o.Public, o.Allow, o.Scope = true, nil, "things:read" },
 		"no id":                      func(o *httpapi.Operation) { o.ID = "" },
 		"no summary":                 func(o *httpapi.Operation) { o.Summary = "" },
 		"no tag":                     func(o *httpapi.Operation) { o.Tag = "" },

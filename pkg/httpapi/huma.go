@@ -11,7 +11,18 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 )
 
-const bearerScheme = "bearer"
+// The security schemes of the OpenAPI document.
+const (
+	bearerScheme = "bearer"
+	apiKeyScheme = "apiKey"
+)
+
+// apiKeySecurity describes API keys, in services that take them.
+var apiKeySecurity = &huma.SecurityScheme{
+	Type: "http", Scheme: "bearer", BearerFormat: "fd_live_…",
+	Description: "An API key of POST /v1/keys, sent as bearer token. It may do what its owner may and its scopes include; " +
+		"each operation that takes API keys names the scope.",
+}
 
 // jsonFormat doesn't escape <, > and &, since answers are never part of a page.
 // What it reads has passed checkJSON.

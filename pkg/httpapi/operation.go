@@ -29,6 +29,10 @@ type Operation struct {
 	Public bool
 	Allow  []string
 
+	// Scope is the scope that an API key needs. Without one the operation takes
+	// no API key.
+	Scope string
+
 	// Errors are the codes it can answer besides those that every operation
 	// can: see commonCodes.
 	Errors []string
@@ -113,6 +117,8 @@ func humaOperation(op Operation, hasBody bool, contentType string) huma.Operatio
 		panic(fmt.Sprintf("httpapi: %s is public, so Allow means nothing", op.ID))
 	case !op.Public && len(op.Allow) == 0:
 		panic(fmt.Sprintf("httpapi: %s is neither public nor allowed to anyone", op.ID))
+	case op.Public && op.Scope != "":
+		panic(fmt.Sprintf("httpapi: %s is public, so Scope means nothing", op.ID))
 	}
 	codes := op.answerCodes(hasBody)
 	h := huma.Operation{
@@ -125,6 +131,10 @@ func humaOperation(op Operation, hasBody bool, contentType string) huma.Operatio
 	}
 	if !op.Public {
 		h.Security = []map[string][]string{{bearerScheme: op.Allow}}
+	}
+	if op.Scope != "" {
+		h.Security = append(h.Security, map[string][]string{apiKeyScheme: {op.Scope}})
+		h.Description = strings.TrimSpace(h.Description + "\n\nScope of an API key: `" + op.Scope + "`.")
 	}
 	return h
 }
@@ -169,6 +179,9 @@ func (a *API) document(op *details, stream string) {
 	item := a.huma.OpenAPI().Paths[op.Path]
 	if op.Hidden || item == nil {
 		return
+	}
+	if op.Scope != "" {
+		a.huma.OpenAPI().Components.SecuritySchemes[apiKeyScheme] = apiKeySecurity
 	}
 	described := operationOf(item, op.Method)
 	if op.Method == http.MethodPatch && described.RequestBody != nil {

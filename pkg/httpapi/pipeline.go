@@ -133,7 +133,7 @@ func (p *pipeline) authenticate(r *http.Request, info *requestInfo) (context.Con
 	if len(sent) > 1 || !strings.EqualFold(scheme, "Bearer") || !isToken(token) {
 		return nil, errBadHeader
 	}
-	ctx, err := p.api.cfg.Authenticate(r.Context(), token, p.details.Allow)
+	ctx, err := p.api.cfg.Authenticate(r.Context(), token, p.details.Allow, p.details.Scope)
 	if ctx != nil && p.api.cfg.Principal != nil {
 		info.principal = p.api.cfg.Principal(ctx)
 	}

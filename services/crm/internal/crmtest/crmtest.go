@@ -106,7 +106,7 @@ func (d *Env) Now() time.Time { return time.Now().Add(time.Duration(d.offset.Loa
 func (d *Env) Advance(by time.Duration) { d.offset.Add(int64(by)) }
 
 // Authenticate accepts the id of an approved user as their bearer token.
-func (d *Env) Authenticate(ctx context.Context, bearer string, allow []string) (context.Context, error) {
+func (d *Env) Authenticate(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
 	var p identity.Principal
 	row := d.Pool.QueryRow(ctx, `select id, name, email, role from users where id = $1 and status = 'approved'`, bearer)
 	if err := row.Scan(&p.UserID, &p.Name, &p.Email, &p.Role); err != nil {
@@ -120,7 +120,7 @@ func (d *Env) Authenticate(ctx context.Context, bearer string, allow []string) (
 
 // Check accepts a principal while they are approved and have the same role.
 func (d *Env) Check(ctx context.Context, p identity.Principal) error {
-	_, err := d.Authenticate(ctx, p.UserID.String(), []string{string(p.Role)})
+	_, err := d.Authenticate(ctx, p.UserID.String(), []string{string(p.Role)}, "")
 	return err
 }
 

@@ -29,7 +29,7 @@ var defaultTiming = timing{heartbeat: 15 * time.Second, check: 4 * time.Second, 
 // Register mounts the event stream.
 func Register(api *httpapi.API, s *Service) {
 	httpapi.RegisterStream(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/events", ID: "stream-events", Tag: "tickets", Allow: ticket.AllRoles,
+		Method: http.MethodGet, Path: "/v1/events", ID: "stream-events", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary: "Stream of the changes of all tickets you may see",
 		Description: "Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. " +
 			"Customers get the public events of the tickets they reported; engineers and admins get all. " +

@@ -28,7 +28,7 @@ func WithPrincipal(ctx context.Context, p Principal) context.Context {
 // the very next request on every replica. It fails with errs.CodeInvalidToken,
 // and with errs.CodeForbidden for a role that is not in allow; in the second case
 // the context has the principal too.
-func (s *Service) Authenticate(ctx context.Context, bearer string, allow []string) (context.Context, error) {
+func (s *Service) Authenticate(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
 	claims, err := s.Verifier.Verify(bearer)
 	if err != nil {
 		return nil, fmt.Errorf("verify access token: %w", err)

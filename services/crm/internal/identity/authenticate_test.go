@@ -227,7 +227,7 @@ func FuzzBearersAreRefused(f *testing.F) {
 		if bearer == env.admin.access {
 			return
 		}
-		_, err := env.service.Authenticate(t.Context(), bearer, anyRole)
+		_, err := env.service.Authenticate(t.Context(), bearer, anyRole, "")
 		if codeOf(err) != "invalid_token" {
 			t.Errorf("%q: %v", bearer, err)
 		}

@@ -230,7 +230,7 @@ func (c *caller) call(method, path string, body any, headers ...string) answer {
 
 func (c *caller) principal() Principal {
 	c.env.t.Helper()
-	ctx, err := c.env.service.Authenticate(context.Background(), c.access, anyRole)
+	ctx, err := c.env.service.Authenticate(context.Background(), c.access, anyRole, "")
 	if err != nil {
 		c.env.t.Fatal(err)
 	}

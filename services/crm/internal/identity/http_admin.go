@@ -47,7 +47,7 @@ type inviteInput struct {
 
 func registerUsers(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/users", ID: "list-users", Tag: tagUsers, Allow: adminOnly,
+		Method: http.MethodGet, Path: "/v1/users", ID: "list-users", Tag: tagUsers, Allow: adminOnly, Scope: ScopePeopleRead,
 		Summary: "Users, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *listUsersInput) (*httpapi.PageOutput[UserBody], error) {
@@ -60,14 +60,14 @@ func registerUsers(api *httpapi.API, s *Service) {
 		}.Page(ctx, in.PageParams)
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/users/{id}", ID: "get-user", Tag: tagUsers, Allow: adminOnly,
+		Method: http.MethodGet, Path: "/v1/users/{id}", ID: "get-user", Tag: tagUsers, Allow: adminOnly, Scope: ScopePeopleRead,
 		Summary: "One user",
 		Errors:  []string{errs.CodeNotFound},
 	}, func(ctx context.Context, in *idInput) (*userOutput, error) {
 		return answerUser(s.User(ctx, in.ID))
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPatch, Path: "/v1/users/{id}", ID: "change-user", Tag: tagUsers, Allow: adminOnly,
+		Method: http.MethodPatch, Path: "/v1/users/{id}", ID: "change-user", Tag: tagUsers, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary: "Change a user, from their very next request",
 		Errors:  []string{errs.CodeNotFound, errs.CodeLastAdmin, errs.CodeInvalidTransition, errs.CodeVersionMismatch, errs.CodeEmailTaken},
 	}, func(ctx context.Context, in *changeUserInput) (*userOutput, error) {
@@ -85,7 +85,7 @@ func registerUsers(api *httpapi.API, s *Service) {
 
 func registerPeople(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/users", ID: "invite-user", Tag: tagUsers, Status: http.StatusCreated, Allow: adminOnly,
+		Method: http.MethodPost, Path: "/v1/users", ID: "invite-user", Tag: tagUsers, Status: http.StatusCreated, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary:     "Invite a person",
 		Description: "Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.",
 		Errors:      []string{errs.CodeEmailTaken},
@@ -119,7 +119,7 @@ func registerPeople(api *httpapi.API, s *Service) {
 		return nil, s.EndSessions(ctx, PrincipalFrom(ctx), in.ID)
 	})
 	httpapi.RegisterStream(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/users/{id}/export", ID: "export-user", Tag: tagUsers, Allow: adminOnly,
+		Method: http.MethodGet, Path: "/v1/users/{id}/export", ID: "export-user", Tag: tagUsers, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary: "All data stored about a person, as JSON", Description: exportDescription,
 		Errors: []string{errs.CodeNotFound},
 	}, "application/json", func(ctx context.Context, in *idInput) (httpapi.Stream, error) {
@@ -171,7 +171,7 @@ type rejectInput struct {
 
 func registerRegistrations(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/registrations", ID: "list-registrations", Tag: tagRegistrations, Allow: adminOnly,
+		Method: http.MethodGet, Path: "/v1/registrations", ID: "list-registrations", Tag: tagRegistrations, Allow: adminOnly, Scope: ScopePeopleRead,
 		Summary: "Registrations of engineers and admins, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *listRegistrationsInput) (*httpapi.PageOutput[registrationBody], error) {
@@ -184,14 +184,14 @@ func registerRegistrations(api *httpapi.API, s *Service) {
 		}.Page(ctx, in.PageParams)
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/registrations/{user_id}/approve", ID: "approve-registration", Tag: tagRegistrations, Allow: adminOnly,
+		Method: http.MethodPost, Path: "/v1/registrations/{user_id}/approve", ID: "approve-registration", Tag: tagRegistrations, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary: "Approve a registration", Status: http.StatusOK,
 		Errors: []string{errs.CodeNotFound, errs.CodeAlreadyDecided},
 	}, func(ctx context.Context, in *decideInput) (*registrationOutput, error) {
 		return answerRegistrationBody(s.Approve(ctx, PrincipalFrom(ctx), in.UserID))
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/registrations/{user_id}/reject", ID: "reject-registration", Tag: tagRegistrations, Allow: adminOnly,
+		Method: http.MethodPost, Path: "/v1/registrations/{user_id}/reject", ID: "reject-registration", Tag: tagRegistrations, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary: "Reject a registration", Status: http.StatusOK,
 		Errors: []string{errs.CodeNotFound, errs.CodeAlreadyDecided},
 	}, func(ctx context.Context, in *rejectInput) (*registrationOutput, error) {
@@ -245,7 +245,7 @@ func facts(m map[string]any) httpapi.Nullable[map[string]any] {
 
 func registerAudit(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/audit", ID: "list-audit-events", Tag: tagAudit, Allow: adminOnly,
+		Method: http.MethodGet, Path: "/v1/audit", ID: "list-audit-events", Tag: tagAudit, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary: "Security events, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *listAuditInput) (*httpapi.PageOutput[auditBody], error) {

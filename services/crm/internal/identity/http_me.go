@@ -54,12 +54,12 @@ func answerMe(p Profile, err error) (*meOutput, error) {
 
 func registerMe(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/me", ID: "get-me", Tag: tagMe, Allow: anyRole, Summary: "One's own profile",
+		Method: http.MethodGet, Path: "/v1/me", ID: "get-me", Tag: tagMe, Allow: anyRole, Scope: ScopePeopleRead, Summary: "One's own profile",
 	}, func(ctx context.Context, _ *struct{}) (*meOutput, error) {
 		return answerMe(s.Me(ctx, PrincipalFrom(ctx)))
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPatch, Path: "/v1/me", ID: "change-me", Tag: tagMe, Allow: anyRole, Summary: "Change one's own profile",
+		Method: http.MethodPatch, Path: "/v1/me", ID: "change-me", Tag: tagMe, Allow: anyRole, Scope: ScopePeopleWrite, Summary: "Change one's own profile",
 	}, func(ctx context.Context, in *changeMeInput) (*meOutput, error) {
 		return answerMe(s.ChangeMe(ctx, PrincipalFrom(ctx), ProfileChange{
 			Name: in.Body.Name, Available: in.Body.Available, HandOver: in.Body.HandOver,

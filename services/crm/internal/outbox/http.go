@@ -43,14 +43,14 @@ func Mount(api *httpapi.API, d *Dispatcher) {
 		Method: http.MethodGet, Path: "/v1/outbox", ID: "list-outbox", Tag: tag,
 		Summary:     "Notices that are not posted to the notification service",
 		Description: "Newest first. A dead entry was refused permanently and may be retried.",
-		Allow:       []string{"admin"}, Errors: []string{errs.CodeInvalidCursor},
+		Allow:       []string{"admin"}, Scope: "admin", Errors: []string{errs.CodeInvalidCursor},
 	}, d.list)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/outbox/{id}/retry", ID: "retry-outbox-entry", Tag: tag,
 		Summary:     "Post a dead entry again",
 		Description: "The entry becomes pending, due at once. An entry that is not dead is a conflict.",
 		Status:      http.StatusOK,
-		Allow:       []string{"admin"}, Errors: []string{errs.CodeNotFound, errs.CodeConflict},
+		Allow:       []string{"admin"}, Scope: "admin", Errors: []string{errs.CodeNotFound, errs.CodeConflict},
 	}, d.retry)
 }
 

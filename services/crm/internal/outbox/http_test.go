@@ -22,7 +22,7 @@ func (o *testEnv) asRole(role, method, path string) (int, map[string]any, string
 	o.Helper()
 	api := httpapi.New(httpapi.Config{
 		Title: "test", Version: "1", Logger: o.dispatcher.log, Registry: prometheus.NewRegistry(), Now: time.Now,
-		Authenticate: func(ctx context.Context, bearer string, allow []string) (context.Context, error) {
+		Authenticate: func(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
 			if !slices.Contains(allow, bearer) {
 				return nil, errs.New(errs.Forbidden, errs.CodeForbidden, "The role is not allowed.")
 			}

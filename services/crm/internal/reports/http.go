@@ -6,6 +6,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/ticket"
 )
 
@@ -13,7 +14,7 @@ import (
 func Register(api *httpapi.API, s *Service) {
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/reports/tickets", ID: "report-tickets", Tag: "reports", Allow: ticket.Admins,
+		Method: http.MethodGet, Path: "/v1/reports/tickets", ID: "report-tickets", Tag: "reports", Allow: ticket.Admins, Scope: identity.ScopeTicketsRead,
 		Summary: "Figures of tickets, per day and per engineer",
 		Description: "Each change counts on its day (UTC) and for the person who made it. " +
 			"created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. " +

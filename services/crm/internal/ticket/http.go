@@ -26,40 +26,40 @@ var (
 func Register(api *httpapi.API, s *Service) {
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles,
+		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Raise a ticket",
 		Description: "An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.",
 		Errors:      []string{errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
 	}, h.create)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: AllRoles,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary: "Read a ticket", Errors: []string{errs.CodeNotFound},
 	}, h.get)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: AllRoles,
+		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Edit a ticket or take it to another status",
 		Description: "Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeVersionMismatch, errs.CodeInvalidTransition, errs.CodeConflict},
 	}, h.update)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets/{id}/accept", ID: "accept-ticket", Tag: "tickets", Allow: engineers,
+		Method: http.MethodPost, Path: "/v1/tickets/{id}/accept", ID: "accept-ticket", Tag: "tickets", Allow: engineers, Scope: identity.ScopeTicketsWrite,
 		Summary: "Accept a ticket that is assigned to you or to nobody",
 		Errors:  []string{errs.CodeNotFound, errs.CodeAlreadyAccepted, errs.CodeInvalidTransition},
 	}, h.accept)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets/{id}/decline", ID: "decline-ticket", Tag: "tickets", Allow: engineers,
+		Method: http.MethodPost, Path: "/v1/tickets/{id}/decline", ID: "decline-ticket", Tag: "tickets", Allow: engineers, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Decline a ticket that is assigned to you",
 		Description: "It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeInvalidTransition},
 	}, h.decline)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets/{id}/assign", ID: "assign-ticket", Tag: "tickets", Allow: staff,
+		Method: http.MethodPost, Path: "/v1/tickets/{id}/assign", ID: "assign-ticket", Tag: "tickets", Allow: staff, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Assign a ticket to an engineer, or unassign it",
 		Description: "An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeConflict},
 	}, h.assign)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/engineers", ID: "list-engineers", Tag: "tickets", Allow: staff,
+		Method: http.MethodGet, Path: "/v1/engineers", ID: "list-engineers", Tag: "tickets", Allow: staff, Scope: identity.ScopeTicketsRead,
 		Summary: "Engineers who can be assigned tickets, by name", Errors: []string{errs.CodeInvalidCursor},
 	}, h.engineers)
 	registerConversation(api, h)

@@ -8,27 +8,28 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/identity"
 )
 
 func registerConversation(api *httpapi.API, h handlers) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/tickets/{id}/comments", ID: "create-comment", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles,
+		Method: http.MethodPost, Path: "/v1/tickets/{id}/comments", ID: "create-comment", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Comment on a ticket",
 		Description: "Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.",
 		Errors:      []string{errs.CodeNotFound, errs.CodeConflict, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
 	}, h.comment)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodDelete, Path: "/v1/tickets/{id}/comments/{comment_id}", ID: "delete-comment", Tag: "tickets", Allow: Admins,
+		Method: http.MethodDelete, Path: "/v1/tickets/{id}/comments/{comment_id}", ID: "delete-comment", Tag: "tickets", Allow: Admins, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Remove a comment's text permanently",
 		Description: "The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.",
 		Errors:      []string{errs.CodeNotFound},
 	}, h.removeComment)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}/comments", ID: "list-comments", Tag: "tickets", Allow: AllRoles,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}/comments", ID: "list-comments", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary: "Comments on a ticket, newest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, h.comments)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}/events", ID: "list-events", Tag: "tickets", Allow: AllRoles,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}/events", ID: "list-events", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary: "Events of a ticket, oldest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, h.events)
 }

@@ -8,11 +8,12 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/identity"
 )
 
 func registerNotifications(api *httpapi.API, h handlers) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}/notifications", ID: "list-ticket-notifications", Tag: "tickets", Allow: staff,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}/notifications", ID: "list-ticket-notifications", Tag: "tickets", Allow: staff, Scope: identity.ScopeTicketsRead,
 		Summary: "A ticket's mails and their results, recipient by recipient",
 		Description: "First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). " +
 			"Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. " +

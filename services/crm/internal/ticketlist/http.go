@@ -21,19 +21,19 @@ import (
 func Register(api *httpapi.API, s *Service) {
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles,
+		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary:     "List and search tickets",
 		Description: "Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.",
 		Errors:      []string{errs.CodeInvalidCursor},
 	}, h.list)
 	httpapi.RegisterStream(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/export", ID: "export-tickets", Tag: "tickets", Allow: ticket.AllRoles,
+		Method: http.MethodGet, Path: "/v1/tickets/export", ID: "export-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary: "A filtered list of tickets as CSV",
 		Description: "RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. " +
 			"Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.",
 	}, "text/csv", h.export)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: ticket.AllRoles,
+		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary:     "Totals of a filtered list, by status, priority and assignee",
 		Description: "For a search the newest 1,000 matches are counted; complete is false when there are more.",
 	}, h.counts)

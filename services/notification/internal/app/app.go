@@ -126,7 +126,7 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 		Title: "Fixdesk notifications", Version: Version,
 		Description: "Stores notifications, mails each recipient separately, and reports the result for each.",
 		Logger:      a.log, Registry: registry, Now: time.Now,
-		Authenticate: func(ctx context.Context, bearer string, allow []string) (context.Context, error) {
+		Authenticate: func(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
 			return authenticate(ctx, verifier, bearer, allow)
 		},
 		Principal: request.Caller,
