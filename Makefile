@@ -2,11 +2,12 @@
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fixdesk
 SQLC := $(TOOLS)/sqlc-v1.31.1
 LINT := $(TOOLS)/golangci-lint-v2.15.0
+OAPI_CODEGEN := $(TOOLS)/oapi-codegen-v2.8.2
 
 # The folder of the programs of make run.
 BIN := $(or $(FIXDESK_BIN),bin)
 
-MODULES := db deploy/bench deploy/local pkg services/crm services/notification
+MODULES := db deploy/bench deploy/client deploy/local pkg services/crm services/notification
 
 # Runs a command with a temporary PostgreSQL server.
 WITHPG := go run ./pkg/dev/pgtest/withpg
@@ -49,18 +50,20 @@ race: ## test what shares memory under the race detector (needs gcc)
 race-all: ## run every test under the race detector
 	$(WITHPG) go test -race -shuffle=on -timeout=60m work
 
-check: $(SQLC) ## formatting, vet, go.mod files, generated code and pages
+check: $(SQLC) $(OAPI_CODEGEN) ## formatting, vet, go.mod files, generated code and pages
 	@test -z "$$(gofmt -l $(MODULES))" || { echo "not formatted:"; gofmt -l $(MODULES); exit 1; }
 	go vet work
 	@for m in $(MODULES); do (cd $$m && go mod tidy -diff) || exit 1; done
 	cd db && $(SQLC) diff
+	@OAPI_CODEGEN=$(OAPI_CODEGEN) deploy/client/generate.sh go check
 	@docs/configuration.sh | diff docs/configuration.md - || { echo "docs/configuration.md is out of date: make gen"; exit 1; }
 
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	@for m in $(MODULES); do echo "$$m" && (cd $$m && $(LINT) run --allow-parallel-runners ./...) || exit 1; done
 
-gen: $(SQLC) ## generate the Go of the SQL in db/, and docs/configuration.md
+gen: $(SQLC) $(OAPI_CODEGEN) ## generate the Go of the SQL in db/, the Go clients and docs/configuration.md
 	cd db && $(SQLC) generate
+	OAPI_CODEGEN=$(OAPI_CODEGEN) deploy/client/generate.sh go
 	docs/configuration.sh >docs/configuration.md.part && mv docs/configuration.md.part docs/configuration.md
 
 build: ## build the programs into bin/
@@ -82,6 +85,9 @@ endef
 
 $(SQLC):
 	$(call install,github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1)
+
+$(OAPI_CODEGEN):
+	$(call install,github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2)
 
 $(LINT):
 	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0)

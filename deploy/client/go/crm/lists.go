@@ -1,0 +1,156 @@
+package crm
+
+import (
+	"context"
+	"iter"
+
+	"github.com/google/uuid"
+
+	"fixdesk/deploy/client/go/internal/transport"
+)
+
+// The functions of this file read a whole list, page by page, each page when it is
+// needed. params.Limit is the size of a page; an error ends the list.
+
+// Tickets are the tickets that the caller may see and params describes.
+func Tickets(ctx context.Context, c *ClientWithResponses, params ListTicketsParams) iter.Seq2[TicketView, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]TicketView, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListTicketsWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Comments are the comments of a ticket.
+func Comments(ctx context.Context, c *ClientWithResponses, id string, params ListCommentsParams) iter.Seq2[CommentView, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]CommentView, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListCommentsWithResponse(ctx, id, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// TicketEvents are the events of a ticket, the oldest first.
+func TicketEvents(ctx context.Context, c *ClientWithResponses, id string, params ListEventsParams) iter.Seq2[EventView, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]EventView, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListEventsWithResponse(ctx, id, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// TicketNotifications are the mails of a ticket with their status, recipient by recipient.
+func TicketNotifications(ctx context.Context, c *ClientWithResponses, id string, params ListTicketNotificationsParams) iter.Seq2[NotificationView, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]NotificationView, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListTicketNotificationsWithResponse(ctx, id, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Engineers are the engineers and the number of their active tickets.
+func Engineers(ctx context.Context, c *ClientWithResponses, params ListEngineersParams) iter.Seq2[EngineerView, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]EngineerView, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListEngineersWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Sessions are the caller's sessions.
+func Sessions(ctx context.Context, c *ClientWithResponses, params ListSessionsParams) iter.Seq2[SessionBody, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]SessionBody, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListSessionsWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Registrations are the registrations of engineers and admins.
+func Registrations(ctx context.Context, c *ClientWithResponses, params ListRegistrationsParams) iter.Seq2[RegistrationBody, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]RegistrationBody, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListRegistrationsWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Users are all accounts.
+func Users(ctx context.Context, c *ClientWithResponses, params ListUsersParams) iter.Seq2[UserBody, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]UserBody, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListUsersWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// UserSessions are the sessions of an account.
+func UserSessions(ctx context.Context, c *ClientWithResponses, id uuid.UUID, params ListUserSessionsParams) iter.Seq2[SessionBody, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]SessionBody, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListUserSessionsWithResponse(ctx, id, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// AuditEvents are the entries of the audit log.
+func AuditEvents(ctx context.Context, c *ClientWithResponses, params ListAuditEventsParams) iter.Seq2[AuditBody, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]AuditBody, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListAuditEventsWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// OutboxEntries are the entries of the outbox.
+func OutboxEntries(ctx context.Context, c *ClientWithResponses, params ListOutboxParams) iter.Seq2[EntryBody, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]EntryBody, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListOutboxWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}

@@ -1,0 +1,52 @@
+package notification
+
+import (
+	"context"
+	"iter"
+
+	"github.com/google/uuid"
+
+	"fixdesk/deploy/client/go/internal/transport"
+)
+
+// The functions of this file read a whole list, page by page, each page when it is
+// needed. params.Limit is the size of a page; an error ends the list.
+
+// Notifications are the notifications that params describes.
+func Notifications(ctx context.Context, c *ClientWithResponses, params NotificationListParams) iter.Seq2[NotificationBody, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]NotificationBody, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.NotificationListWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Recipients are all recipients of a notification.
+func Recipients(ctx context.Context, c *ClientWithResponses, id uuid.UUID, params RecipientListParams) iter.Seq2[RecipientBody, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]RecipientBody, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.RecipientListWithResponse(ctx, id, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Attempts are the attempts to send to a recipient.
+func Attempts(ctx context.Context, c *ClientWithResponses, id uuid.UUID, recipientID uuid.UUID, params AttemptListParams) iter.Seq2[AttemptBody, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]AttemptBody, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.AttemptListWithResponse(ctx, id, recipientID, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
