@@ -1409,6 +1409,8 @@ type ClientInterface interface {
 
 	// ListAuditEvents Security events, newest first
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1514,6 +1516,8 @@ type ClientInterface interface {
 
 	// ListEngineers Engineers who can be assigned tickets, by name
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Corresponds with GET /v1/engineers (the `ListEngineers` operationId).
 	ListEngineers(ctx context.Context, params *ListEngineersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1521,15 +1525,21 @@ type ClientInterface interface {
 	//
 	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe One's own profile
 	//
+	// Scope of an API key: `people:read`.
+	//
 	// Corresponds with GET /v1/me (the `GetMe` operationId).
 	GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeMeWithBody Change one's own profile
+	//
+	// Scope of an API key: `people:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1537,6 +1547,8 @@ type ClientInterface interface {
 	ChangeMeWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeMe Change one's own profile
+	//
+	// Scope of an API key: `people:write`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1578,6 +1590,8 @@ type ClientInterface interface {
 	//
 	// Newest first. A dead entry was refused permanently and may be retried.
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Corresponds with GET /v1/outbox (the `ListOutbox` operationId).
 	ListOutbox(ctx context.Context, params *ListOutboxParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1585,20 +1599,28 @@ type ClientInterface interface {
 	//
 	// The entry becomes pending, due at once. An entry that is not dead is a conflict.
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Corresponds with POST /v1/outbox/{id}/retry (the `RetryOutboxEntry` operationId).
 	RetryOutboxEntry(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRegistrations Registrations of engineers and admins, newest first
+	//
+	// Scope of an API key: `people:read`.
 	//
 	// Corresponds with GET /v1/registrations (the `ListRegistrations` operationId).
 	ListRegistrations(ctx context.Context, params *ListRegistrationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ApproveRegistration Approve a registration
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
 	ApproveRegistration(ctx context.Context, userID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RejectRegistrationWithBody Reject a registration
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1606,6 +1628,8 @@ type ClientInterface interface {
 	RejectRegistrationWithBody(ctx context.Context, userID openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RejectRegistration Reject a registration
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1616,6 +1640,8 @@ type ClientInterface interface {
 	//
 	// Each change counts on its day (UTC) and for the person who made it. created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. Days without changes are listed with zeros. engineers lists all who made such a change, including admins; what a customer created counts for the day and the total alone, also after the customer became an engineer.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Corresponds with GET /v1/reports/tickets (the `ReportTickets` operationId).
 	ReportTickets(ctx context.Context, params *ReportTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1623,12 +1649,16 @@ type ClientInterface interface {
 	//
 	// Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Corresponds with GET /v1/tickets (the `ListTickets` operationId).
 	ListTickets(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateTicketWithBody Raise a ticket
 	//
 	// An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
+	//
+	// Scope of an API key: `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1639,6 +1669,8 @@ type ClientInterface interface {
 	//
 	// An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tickets (the `CreateTicket` operationId).
@@ -1648,6 +1680,8 @@ type ClientInterface interface {
 	//
 	// For a search the newest 1,000 matches are counted; complete is false when there are more.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Corresponds with GET /v1/tickets/counts (the `CountTickets` operationId).
 	CountTickets(ctx context.Context, params *CountTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1655,10 +1689,14 @@ type ClientInterface interface {
 	//
 	// RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Corresponds with GET /v1/tickets/export (the `ExportTickets` operationId).
 	ExportTickets(ctx context.Context, params *ExportTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetTicket Read a ticket
+	//
+	// Scope of an API key: `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets/{id} (the `GetTicket` operationId).
 	GetTicket(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1666,6 +1704,8 @@ type ClientInterface interface {
 	// UpdateTicketWithBody Edit a ticket or take it to another status
 	//
 	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+	//
+	// Scope of an API key: `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1676,6 +1716,8 @@ type ClientInterface interface {
 	//
 	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
@@ -1683,12 +1725,16 @@ type ClientInterface interface {
 
 	// AcceptTicket Accept a ticket that is assigned to you or to nobody
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Corresponds with POST /v1/tickets/{id}/accept (the `AcceptTicket` operationId).
 	AcceptTicket(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AssignTicketWithBody Assign a ticket to an engineer, or unassign it
 	//
 	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+	//
+	// Scope of an API key: `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1699,6 +1745,8 @@ type ClientInterface interface {
 	//
 	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
@@ -1706,12 +1754,16 @@ type ClientInterface interface {
 
 	// ListComments Comments on a ticket, newest first
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Corresponds with GET /v1/tickets/{id}/comments (the `ListComments` operationId).
 	ListComments(ctx context.Context, id string, params *ListCommentsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateCommentWithBody Comment on a ticket
 	//
 	// Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
+	//
+	// Scope of an API key: `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1722,6 +1774,8 @@ type ClientInterface interface {
 	//
 	// Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tickets/{id}/comments (the `CreateComment` operationId).
@@ -1731,12 +1785,16 @@ type ClientInterface interface {
 	//
 	// The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
 	DeleteComment(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeclineTicketWithBody Decline a ticket that is assigned to you
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+	//
+	// Scope of an API key: `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1747,12 +1805,16 @@ type ClientInterface interface {
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/tickets/{id}/decline (the `DeclineTicket` operationId).
 	DeclineTicket(ctx context.Context, id string, body DeclineTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEvents Events of a ticket, oldest first
+	//
+	// Scope of an API key: `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets/{id}/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1761,10 +1823,14 @@ type ClientInterface interface {
 	//
 	// First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 	ListTicketNotifications(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUsers Users, newest first
+	//
+	// Scope of an API key: `people:read`.
 	//
 	// Corresponds with GET /v1/users (the `ListUsers` operationId).
 	ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1772,6 +1838,8 @@ type ClientInterface interface {
 	// InviteUserWithBody Invite a person
 	//
 	// Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1781,6 +1849,8 @@ type ClientInterface interface {
 	// InviteUser Invite a person
 	//
 	// Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1796,10 +1866,14 @@ type ClientInterface interface {
 
 	// GetUser One user
 	//
+	// Scope of an API key: `people:read`.
+	//
 	// Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
 	GetUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeUserWithBody Change a user, from their very next request
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1807,6 +1881,8 @@ type ClientInterface interface {
 	ChangeUserWithBody(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeUser Change a user, from their very next request
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1816,6 +1892,8 @@ type ClientInterface interface {
 	// ExportUser All data stored about a person, as JSON
 	//
 	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Corresponds with GET /v1/users/{id}/export (the `ExportUser` operationId).
 	ExportUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1847,6 +1925,8 @@ func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 }
 
 // ListAuditEvents Security events, newest first
+//
+// Scope of an API key: `admin`.
 //
 // Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
 func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2103,6 +2183,8 @@ func (c *Client) ResendVerification(ctx context.Context, reqEditors ...RequestEd
 
 // ListEngineers Engineers who can be assigned tickets, by name
 //
+// Scope of an API key: `tickets:read`.
+//
 // Corresponds with GET /v1/engineers (the `ListEngineers` operationId).
 func (c *Client) ListEngineers(ctx context.Context, params *ListEngineersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListEngineersRequest(c.Server, params)
@@ -2120,6 +2202,8 @@ func (c *Client) ListEngineers(ctx context.Context, params *ListEngineersParams,
 //
 // Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Corresponds with GET /v1/events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStreamEventsRequest(c.Server, params)
@@ -2135,6 +2219,8 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 
 // GetMe One's own profile
 //
+// Scope of an API key: `people:read`.
+//
 // Corresponds with GET /v1/me (the `GetMe` operationId).
 func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetMeRequest(c.Server)
@@ -2149,6 +2235,8 @@ func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 }
 
 // ChangeMeWithBody Change one's own profile
+//
+// Scope of an API key: `people:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2166,6 +2254,8 @@ func (c *Client) ChangeMeWithBody(ctx context.Context, contentType string, body 
 }
 
 // ChangeMe Change one's own profile
+//
+// Scope of an API key: `people:write`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2267,6 +2357,8 @@ func (c *Client) EndSession(ctx context.Context, id openapi_types.UUID, reqEdito
 //
 // Newest first. A dead entry was refused permanently and may be retried.
 //
+// Scope of an API key: `admin`.
+//
 // Corresponds with GET /v1/outbox (the `ListOutbox` operationId).
 func (c *Client) ListOutbox(ctx context.Context, params *ListOutboxParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOutboxRequest(c.Server, params)
@@ -2284,6 +2376,8 @@ func (c *Client) ListOutbox(ctx context.Context, params *ListOutboxParams, reqEd
 //
 // The entry becomes pending, due at once. An entry that is not dead is a conflict.
 //
+// Scope of an API key: `admin`.
+//
 // Corresponds with POST /v1/outbox/{id}/retry (the `RetryOutboxEntry` operationId).
 func (c *Client) RetryOutboxEntry(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRetryOutboxEntryRequest(c.Server, id)
@@ -2298,6 +2392,8 @@ func (c *Client) RetryOutboxEntry(ctx context.Context, id openapi_types.UUID, re
 }
 
 // ListRegistrations Registrations of engineers and admins, newest first
+//
+// Scope of an API key: `people:read`.
 //
 // Corresponds with GET /v1/registrations (the `ListRegistrations` operationId).
 func (c *Client) ListRegistrations(ctx context.Context, params *ListRegistrationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2314,6 +2410,8 @@ func (c *Client) ListRegistrations(ctx context.Context, params *ListRegistration
 
 // ApproveRegistration Approve a registration
 //
+// Scope of an API key: `admin`.
+//
 // Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
 func (c *Client) ApproveRegistration(ctx context.Context, userID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewApproveRegistrationRequest(c.Server, userID)
@@ -2328,6 +2426,8 @@ func (c *Client) ApproveRegistration(ctx context.Context, userID openapi_types.U
 }
 
 // RejectRegistrationWithBody Reject a registration
+//
+// Scope of an API key: `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2345,6 +2445,8 @@ func (c *Client) RejectRegistrationWithBody(ctx context.Context, userID openapi_
 }
 
 // RejectRegistration Reject a registration
+//
+// Scope of an API key: `admin`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2365,6 +2467,8 @@ func (c *Client) RejectRegistration(ctx context.Context, userID openapi_types.UU
 //
 // Each change counts on its day (UTC) and for the person who made it. created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. Days without changes are listed with zeros. engineers lists all who made such a change, including admins; what a customer created counts for the day and the total alone, also after the customer became an engineer.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Corresponds with GET /v1/reports/tickets (the `ReportTickets` operationId).
 func (c *Client) ReportTickets(ctx context.Context, params *ReportTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReportTicketsRequest(c.Server, params)
@@ -2382,6 +2486,8 @@ func (c *Client) ReportTickets(ctx context.Context, params *ReportTicketsParams,
 //
 // Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Corresponds with GET /v1/tickets (the `ListTickets` operationId).
 func (c *Client) ListTickets(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListTicketsRequest(c.Server, params)
@@ -2398,6 +2504,8 @@ func (c *Client) ListTickets(ctx context.Context, params *ListTicketsParams, req
 // CreateTicketWithBody Raise a ticket
 //
 // An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
+//
+// Scope of an API key: `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2418,6 +2526,8 @@ func (c *Client) CreateTicketWithBody(ctx context.Context, params *CreateTicketP
 //
 // An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/tickets (the `CreateTicket` operationId).
@@ -2437,6 +2547,8 @@ func (c *Client) CreateTicket(ctx context.Context, params *CreateTicketParams, b
 //
 // For a search the newest 1,000 matches are counted; complete is false when there are more.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Corresponds with GET /v1/tickets/counts (the `CountTickets` operationId).
 func (c *Client) CountTickets(ctx context.Context, params *CountTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCountTicketsRequest(c.Server, params)
@@ -2454,6 +2566,8 @@ func (c *Client) CountTickets(ctx context.Context, params *CountTicketsParams, r
 //
 // RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Corresponds with GET /v1/tickets/export (the `ExportTickets` operationId).
 func (c *Client) ExportTickets(ctx context.Context, params *ExportTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExportTicketsRequest(c.Server, params)
@@ -2468,6 +2582,8 @@ func (c *Client) ExportTickets(ctx context.Context, params *ExportTicketsParams,
 }
 
 // GetTicket Read a ticket
+//
+// Scope of an API key: `tickets:read`.
 //
 // Corresponds with GET /v1/tickets/{id} (the `GetTicket` operationId).
 func (c *Client) GetTicket(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2485,6 +2601,8 @@ func (c *Client) GetTicket(ctx context.Context, id string, reqEditors ...Request
 // UpdateTicketWithBody Edit a ticket or take it to another status
 //
 // Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+//
+// Scope of an API key: `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2505,6 +2623,8 @@ func (c *Client) UpdateTicketWithBody(ctx context.Context, id string, params *Up
 //
 // Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
@@ -2522,6 +2642,8 @@ func (c *Client) UpdateTicket(ctx context.Context, id string, params *UpdateTick
 
 // AcceptTicket Accept a ticket that is assigned to you or to nobody
 //
+// Scope of an API key: `tickets:write`.
+//
 // Corresponds with POST /v1/tickets/{id}/accept (the `AcceptTicket` operationId).
 func (c *Client) AcceptTicket(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAcceptTicketRequest(c.Server, id)
@@ -2538,6 +2660,8 @@ func (c *Client) AcceptTicket(ctx context.Context, id string, reqEditors ...Requ
 // AssignTicketWithBody Assign a ticket to an engineer, or unassign it
 //
 // An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+//
+// Scope of an API key: `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2558,6 +2682,8 @@ func (c *Client) AssignTicketWithBody(ctx context.Context, id string, contentTyp
 //
 // An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
@@ -2575,6 +2701,8 @@ func (c *Client) AssignTicket(ctx context.Context, id string, body AssignTicketJ
 
 // ListComments Comments on a ticket, newest first
 //
+// Scope of an API key: `tickets:read`.
+//
 // Corresponds with GET /v1/tickets/{id}/comments (the `ListComments` operationId).
 func (c *Client) ListComments(ctx context.Context, id string, params *ListCommentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListCommentsRequest(c.Server, id, params)
@@ -2591,6 +2719,8 @@ func (c *Client) ListComments(ctx context.Context, id string, params *ListCommen
 // CreateCommentWithBody Comment on a ticket
 //
 // Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
+//
+// Scope of an API key: `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2611,6 +2741,8 @@ func (c *Client) CreateCommentWithBody(ctx context.Context, id string, params *C
 //
 // Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/tickets/{id}/comments (the `CreateComment` operationId).
@@ -2630,6 +2762,8 @@ func (c *Client) CreateComment(ctx context.Context, id string, params *CreateCom
 //
 // The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
 func (c *Client) DeleteComment(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteCommentRequest(c.Server, id, commentID)
@@ -2646,6 +2780,8 @@ func (c *Client) DeleteComment(ctx context.Context, id string, commentID openapi
 // DeclineTicketWithBody Decline a ticket that is assigned to you
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+//
+// Scope of an API key: `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2666,6 +2802,8 @@ func (c *Client) DeclineTicketWithBody(ctx context.Context, id string, contentTy
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/tickets/{id}/decline (the `DeclineTicket` operationId).
@@ -2682,6 +2820,8 @@ func (c *Client) DeclineTicket(ctx context.Context, id string, body DeclineTicke
 }
 
 // ListEvents Events of a ticket, oldest first
+//
+// Scope of an API key: `tickets:read`.
 //
 // Corresponds with GET /v1/tickets/{id}/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2700,6 +2840,8 @@ func (c *Client) ListEvents(ctx context.Context, id string, params *ListEventsPa
 //
 // First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 func (c *Client) ListTicketNotifications(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListTicketNotificationsRequest(c.Server, id, params)
@@ -2714,6 +2856,8 @@ func (c *Client) ListTicketNotifications(ctx context.Context, id string, params 
 }
 
 // ListUsers Users, newest first
+//
+// Scope of an API key: `people:read`.
 //
 // Corresponds with GET /v1/users (the `ListUsers` operationId).
 func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2731,6 +2875,8 @@ func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEdit
 // InviteUserWithBody Invite a person
 //
 // Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
+//
+// Scope of an API key: `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2750,6 +2896,8 @@ func (c *Client) InviteUserWithBody(ctx context.Context, contentType string, bod
 // InviteUser Invite a person
 //
 // Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
+//
+// Scope of an API key: `admin`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2785,6 +2933,8 @@ func (c *Client) EraseUser(ctx context.Context, id openapi_types.UUID, reqEditor
 
 // GetUser One user
 //
+// Scope of an API key: `people:read`.
+//
 // Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
 func (c *Client) GetUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetUserRequest(c.Server, id)
@@ -2799,6 +2949,8 @@ func (c *Client) GetUser(ctx context.Context, id openapi_types.UUID, reqEditors 
 }
 
 // ChangeUserWithBody Change a user, from their very next request
+//
+// Scope of an API key: `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2816,6 +2968,8 @@ func (c *Client) ChangeUserWithBody(ctx context.Context, id openapi_types.UUID, 
 }
 
 // ChangeUser Change a user, from their very next request
+//
+// Scope of an API key: `admin`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2835,6 +2989,8 @@ func (c *Client) ChangeUser(ctx context.Context, id openapi_types.UUID, params *
 // ExportUser All data stored about a person, as JSON
 //
 // `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+//
+// Scope of an API key: `admin`.
 //
 // Corresponds with GET /v1/users/{id}/export (the `ExportUser` operationId).
 func (c *Client) ExportUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5582,6 +5738,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListAuditEventsWithResponse Security events, newest first
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
@@ -5693,6 +5851,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListEngineersWithResponse Engineers who can be assigned tickets, by name
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/engineers (the `ListEngineers` operationId).
@@ -5702,12 +5862,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
 	// GetMeWithResponse One's own profile
+	//
+	// Scope of an API key: `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5716,12 +5880,16 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeMeWithBodyWithResponse Change one's own profile
 	//
+	// Scope of an API key: `people:write`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/me (the `ChangeMe` operationId).
 	ChangeMeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeMeResponse, error)
 
 	// ChangeMeWithResponse Change one's own profile
+	//
+	// Scope of an API key: `people:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5769,6 +5937,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Newest first. A dead entry was refused permanently and may be retried.
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/outbox (the `ListOutbox` operationId).
@@ -5778,12 +5948,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// The entry becomes pending, due at once. An entry that is not dead is a conflict.
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/outbox/{id}/retry (the `RetryOutboxEntry` operationId).
 	RetryOutboxEntryWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryOutboxEntryResponse, error)
 
 	// ListRegistrationsWithResponse Registrations of engineers and admins, newest first
+	//
+	// Scope of an API key: `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5792,6 +5966,8 @@ type ClientWithResponsesInterface interface {
 
 	// ApproveRegistrationWithResponse Approve a registration
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
@@ -5799,12 +5975,16 @@ type ClientWithResponsesInterface interface {
 
 	// RejectRegistrationWithBodyWithResponse Reject a registration
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/registrations/{user_id}/reject (the `RejectRegistration` operationId).
 	RejectRegistrationWithBodyWithResponse(ctx context.Context, userID openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRegistrationResponse, error)
 
 	// RejectRegistrationWithResponse Reject a registration
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5815,6 +5995,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Each change counts on its day (UTC) and for the person who made it. created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. Days without changes are listed with zeros. engineers lists all who made such a change, including admins; what a customer created counts for the day and the total alone, also after the customer became an engineer.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/reports/tickets (the `ReportTickets` operationId).
@@ -5823,6 +6005,8 @@ type ClientWithResponsesInterface interface {
 	// ListTicketsWithResponse List and search tickets
 	//
 	// Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
+	//
+	// Scope of an API key: `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5833,6 +6017,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets (the `CreateTicket` operationId).
@@ -5841,6 +6027,8 @@ type ClientWithResponsesInterface interface {
 	// CreateTicketWithResponse Raise a ticket
 	//
 	// An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
+	//
+	// Scope of an API key: `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5851,6 +6039,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// For a search the newest 1,000 matches are counted; complete is false when there are more.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets/counts (the `CountTickets` operationId).
@@ -5860,12 +6050,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets/export (the `ExportTickets` operationId).
 	ExportTicketsWithResponse(ctx context.Context, params *ExportTicketsParams, reqEditors ...RequestEditorFn) (*ExportTicketsResponse, error)
 
 	// GetTicketWithResponse Read a ticket
+	//
+	// Scope of an API key: `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5876,6 +6070,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
@@ -5885,12 +6081,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
 	UpdateTicketWithResponse(ctx context.Context, id string, params *UpdateTicketParams, body UpdateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTicketResponse, error)
 
 	// AcceptTicketWithResponse Accept a ticket that is assigned to you or to nobody
+	//
+	// Scope of an API key: `tickets:write`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5901,6 +6101,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
@@ -5910,12 +6112,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
 	AssignTicketWithResponse(ctx context.Context, id string, body AssignTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*AssignTicketResponse, error)
 
 	// ListCommentsWithResponse Comments on a ticket, newest first
+	//
+	// Scope of an API key: `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5926,6 +6132,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/comments (the `CreateComment` operationId).
@@ -5934,6 +6142,8 @@ type ClientWithResponsesInterface interface {
 	// CreateCommentWithResponse Comment on a ticket
 	//
 	// Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
+	//
+	// Scope of an API key: `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5944,6 +6154,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
@@ -5952,6 +6164,8 @@ type ClientWithResponsesInterface interface {
 	// DeclineTicketWithBodyWithResponse Decline a ticket that is assigned to you
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+	//
+	// Scope of an API key: `tickets:write`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5962,12 +6176,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 	//
+	// Scope of an API key: `tickets:write`.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/decline (the `DeclineTicket` operationId).
 	DeclineTicketWithResponse(ctx context.Context, id string, body DeclineTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*DeclineTicketResponse, error)
 
 	// ListEventsWithResponse Events of a ticket, oldest first
+	//
+	// Scope of an API key: `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5978,12 +6196,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
 	//
+	// Scope of an API key: `tickets:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 	ListTicketNotificationsWithResponse(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*ListTicketNotificationsResponse, error)
 
 	// ListUsersWithResponse Users, newest first
+	//
+	// Scope of an API key: `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5994,6 +6216,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/users (the `InviteUser` operationId).
@@ -6002,6 +6226,8 @@ type ClientWithResponsesInterface interface {
 	// InviteUserWithResponse Invite a person
 	//
 	// Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6019,6 +6245,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetUserWithResponse One user
 	//
+	// Scope of an API key: `people:read`.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
@@ -6026,12 +6254,16 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeUserWithBodyWithResponse Change a user, from their very next request
 	//
+	// Scope of an API key: `admin`.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/users/{id} (the `ChangeUser` operationId).
 	ChangeUserWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeUserResponse, error)
 
 	// ChangeUserWithResponse Change a user, from their very next request
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6041,6 +6273,8 @@ type ClientWithResponsesInterface interface {
 	// ExportUserWithResponse All data stored about a person, as JSON
 	//
 	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	//
+	// Scope of an API key: `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7252,6 +7486,8 @@ func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditor
 
 // ListAuditEventsWithResponse Security events, newest first
 //
+// Scope of an API key: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
@@ -7453,6 +7689,8 @@ func (c *ClientWithResponses) ResendVerificationWithResponse(ctx context.Context
 
 // ListEngineersWithResponse Engineers who can be assigned tickets, by name
 //
+// Scope of an API key: `tickets:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/engineers (the `ListEngineers` operationId).
@@ -7468,6 +7706,8 @@ func (c *ClientWithResponses) ListEngineersWithResponse(ctx context.Context, par
 //
 // Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/events (the `StreamEvents` operationId).
@@ -7480,6 +7720,8 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 }
 
 // GetMeWithResponse One's own profile
+//
+// Scope of an API key: `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7494,6 +7736,8 @@ func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors 
 
 // ChangeMeWithBodyWithResponse Change one's own profile
 //
+// Scope of an API key: `people:write`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/me (the `ChangeMe` operationId).
@@ -7506,6 +7750,8 @@ func (c *ClientWithResponses) ChangeMeWithBodyWithResponse(ctx context.Context, 
 }
 
 // ChangeMeWithResponse Change one's own profile
+//
+// Scope of an API key: `people:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7589,6 +7835,8 @@ func (c *ClientWithResponses) EndSessionWithResponse(ctx context.Context, id ope
 //
 // Newest first. A dead entry was refused permanently and may be retried.
 //
+// Scope of an API key: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/outbox (the `ListOutbox` operationId).
@@ -7604,6 +7852,8 @@ func (c *ClientWithResponses) ListOutboxWithResponse(ctx context.Context, params
 //
 // The entry becomes pending, due at once. An entry that is not dead is a conflict.
 //
+// Scope of an API key: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/outbox/{id}/retry (the `RetryOutboxEntry` operationId).
@@ -7616,6 +7866,8 @@ func (c *ClientWithResponses) RetryOutboxEntryWithResponse(ctx context.Context, 
 }
 
 // ListRegistrationsWithResponse Registrations of engineers and admins, newest first
+//
+// Scope of an API key: `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7630,6 +7882,8 @@ func (c *ClientWithResponses) ListRegistrationsWithResponse(ctx context.Context,
 
 // ApproveRegistrationWithResponse Approve a registration
 //
+// Scope of an API key: `admin`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
@@ -7643,6 +7897,8 @@ func (c *ClientWithResponses) ApproveRegistrationWithResponse(ctx context.Contex
 
 // RejectRegistrationWithBodyWithResponse Reject a registration
 //
+// Scope of an API key: `admin`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/registrations/{user_id}/reject (the `RejectRegistration` operationId).
@@ -7655,6 +7911,8 @@ func (c *ClientWithResponses) RejectRegistrationWithBodyWithResponse(ctx context
 }
 
 // RejectRegistrationWithResponse Reject a registration
+//
+// Scope of an API key: `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7671,6 +7929,8 @@ func (c *ClientWithResponses) RejectRegistrationWithResponse(ctx context.Context
 //
 // Each change counts on its day (UTC) and for the person who made it. created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. Days without changes are listed with zeros. engineers lists all who made such a change, including admins; what a customer created counts for the day and the total alone, also after the customer became an engineer.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/reports/tickets (the `ReportTickets` operationId).
@@ -7685,6 +7945,8 @@ func (c *ClientWithResponses) ReportTicketsWithResponse(ctx context.Context, par
 // ListTicketsWithResponse List and search tickets
 //
 // Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
+//
+// Scope of an API key: `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7701,6 +7963,8 @@ func (c *ClientWithResponses) ListTicketsWithResponse(ctx context.Context, param
 //
 // An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets (the `CreateTicket` operationId).
@@ -7715,6 +7979,8 @@ func (c *ClientWithResponses) CreateTicketWithBodyWithResponse(ctx context.Conte
 // CreateTicketWithResponse Raise a ticket
 //
 // An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
+//
+// Scope of an API key: `tickets:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7731,6 +7997,8 @@ func (c *ClientWithResponses) CreateTicketWithResponse(ctx context.Context, para
 //
 // For a search the newest 1,000 matches are counted; complete is false when there are more.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets/counts (the `CountTickets` operationId).
@@ -7746,6 +8014,8 @@ func (c *ClientWithResponses) CountTicketsWithResponse(ctx context.Context, para
 //
 // RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets/export (the `ExportTickets` operationId).
@@ -7758,6 +8028,8 @@ func (c *ClientWithResponses) ExportTicketsWithResponse(ctx context.Context, par
 }
 
 // GetTicketWithResponse Read a ticket
+//
+// Scope of an API key: `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7774,6 +8046,8 @@ func (c *ClientWithResponses) GetTicketWithResponse(ctx context.Context, id stri
 //
 // Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
@@ -7789,6 +8063,8 @@ func (c *ClientWithResponses) UpdateTicketWithBodyWithResponse(ctx context.Conte
 //
 // Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
@@ -7801,6 +8077,8 @@ func (c *ClientWithResponses) UpdateTicketWithResponse(ctx context.Context, id s
 }
 
 // AcceptTicketWithResponse Accept a ticket that is assigned to you or to nobody
+//
+// Scope of an API key: `tickets:write`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7817,6 +8095,8 @@ func (c *ClientWithResponses) AcceptTicketWithResponse(ctx context.Context, id s
 //
 // An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
@@ -7832,6 +8112,8 @@ func (c *ClientWithResponses) AssignTicketWithBodyWithResponse(ctx context.Conte
 //
 // An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
@@ -7844,6 +8126,8 @@ func (c *ClientWithResponses) AssignTicketWithResponse(ctx context.Context, id s
 }
 
 // ListCommentsWithResponse Comments on a ticket, newest first
+//
+// Scope of an API key: `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7860,6 +8144,8 @@ func (c *ClientWithResponses) ListCommentsWithResponse(ctx context.Context, id s
 //
 // Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/comments (the `CreateComment` operationId).
@@ -7874,6 +8160,8 @@ func (c *ClientWithResponses) CreateCommentWithBodyWithResponse(ctx context.Cont
 // CreateCommentWithResponse Comment on a ticket
 //
 // Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
+//
+// Scope of an API key: `tickets:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7890,6 +8178,8 @@ func (c *ClientWithResponses) CreateCommentWithResponse(ctx context.Context, id 
 //
 // The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
@@ -7904,6 +8194,8 @@ func (c *ClientWithResponses) DeleteCommentWithResponse(ctx context.Context, id 
 // DeclineTicketWithBodyWithResponse Decline a ticket that is assigned to you
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+//
+// Scope of an API key: `tickets:write`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7920,6 +8212,8 @@ func (c *ClientWithResponses) DeclineTicketWithBodyWithResponse(ctx context.Cont
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 //
+// Scope of an API key: `tickets:write`.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/decline (the `DeclineTicket` operationId).
@@ -7932,6 +8226,8 @@ func (c *ClientWithResponses) DeclineTicketWithResponse(ctx context.Context, id 
 }
 
 // ListEventsWithResponse Events of a ticket, oldest first
+//
+// Scope of an API key: `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7948,6 +8244,8 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, id str
 //
 // First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
 //
+// Scope of an API key: `tickets:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
@@ -7960,6 +8258,8 @@ func (c *ClientWithResponses) ListTicketNotificationsWithResponse(ctx context.Co
 }
 
 // ListUsersWithResponse Users, newest first
+//
+// Scope of an API key: `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7976,6 +8276,8 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params 
 //
 // Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 //
+// Scope of an API key: `admin`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/users (the `InviteUser` operationId).
@@ -7990,6 +8292,8 @@ func (c *ClientWithResponses) InviteUserWithBodyWithResponse(ctx context.Context
 // InviteUserWithResponse Invite a person
 //
 // Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
+//
+// Scope of an API key: `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8019,6 +8323,8 @@ func (c *ClientWithResponses) EraseUserWithResponse(ctx context.Context, id open
 
 // GetUserWithResponse One user
 //
+// Scope of an API key: `people:read`.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
@@ -8032,6 +8338,8 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, id openap
 
 // ChangeUserWithBodyWithResponse Change a user, from their very next request
 //
+// Scope of an API key: `admin`.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/users/{id} (the `ChangeUser` operationId).
@@ -8044,6 +8352,8 @@ func (c *ClientWithResponses) ChangeUserWithBodyWithResponse(ctx context.Context
 }
 
 // ChangeUserWithResponse Change a user, from their very next request
+//
+// Scope of an API key: `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8059,6 +8369,8 @@ func (c *ClientWithResponses) ChangeUserWithResponse(ctx context.Context, id ope
 // ExportUserWithResponse All data stored about a person, as JSON
 //
 // `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+//
+// Scope of an API key: `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
