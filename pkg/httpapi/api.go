@@ -33,6 +33,12 @@ import (
 type Config struct {
 	Title, Version, Description string
 
+	// Tags describe the groups of operations, in the order of the document.
+	Tags []Tag
+
+	// Allowed names in the document what Operation.Allow lists; "" means "Roles".
+	Allowed string
+
 	Logger   *slog.Logger
 	Registry *prometheus.Registry
 	Now      func() time.Time
@@ -81,6 +87,7 @@ type API struct {
 	cfg       Config
 	router    *chi.Mux
 	huma      strictAPI
+	registry  *registry
 	metrics   *metrics
 	admission *admission
 	outages   *outages
@@ -96,7 +103,7 @@ type API struct {
 func New(cfg Config) *API {
 	cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, defaultRequestTimeout)
 	a := &API{
-		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry),
+		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry), registry: newRegistry(),
 		admission: newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
 		outages:   &outages{log: cfg.Logger, now: cfg.Now},
 	}
@@ -111,7 +118,8 @@ func New(cfg Config) *API {
 		a.fail(w, r, errNoSuchPath)
 	})
 	a.router.MethodNotAllowed(a.methodNotAllowed)
-	a.huma = strictAPI{huma.NewAPI(humaConfig(cfg), adapter{a})}
+	a.huma = strictAPI{huma.NewAPI(humaConfig(cfg, a.registry), adapter{a})}
+	Enum(a, "ProblemCode", "What went wrong, for programs. A later release may add codes.", problemCodes()...)
 	a.mountProbes()
 	return a
 }

@@ -266,7 +266,7 @@ func wantProblem(t testing.TB, res *http.Response, body []byte, status int, code
 	if err := json.Unmarshal(body, &p); err != nil {
 		t.Fatalf("status %d: not a problem: %v: %.300s", res.StatusCode, err, body)
 	}
-	if res.StatusCode != status || p.Status != status || p.Code != code {
+	if res.StatusCode != status || p.Status != status || string(p.Code) != code {
 		t.Errorf("got %d %d %s, want %d %s: %s", res.StatusCode, p.Status, p.Code, status, code, body)
 	}
 	if res.Header.Get("Content-Type") != "application/problem+json" {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http/httptest"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,58 +17,96 @@ import (
 
 type document struct {
 	OpenAPI string
-	Paths   map[string]map[string]struct {
-		OperationID string
-		Security    []map[string][]string
-		Responses   map[string]struct {
-			Description string
-			Headers     map[string]any
-			Content     map[string]any
-		}
-	}
+	Servers []struct{ URL string }
+	Tags    []struct{ Name, Description string }
+	Paths   map[string]map[string]operation
+
 	Components struct {
 		SecuritySchemes map[string]struct{ Type, Scheme string }
 		Schemas         map[string]json.RawMessage
+		Responses       map[string]response
+		Headers         map[string]struct{ Description string }
 	}
 }
 
-func TestDocumentHasRolesAndEveryResponse(t *testing.T) {
+type operation struct {
+	OperationID, Description string
+	Security                 []map[string][]string
+	Parameters               []struct {
+		Name     string
+		Required bool
+	}
+	RequestBody struct {
+		Content map[string]struct{ Example any }
+	}
+	Responses map[string]response
+}
+
+type response struct {
+	Ref         string `json:"$ref"`
+	Description string
+	Headers     map[string]struct {
+		Ref string `json:"$ref"`
+	}
+	Content map[string]struct {
+		Schema  json.RawMessage
+		Example any
+	}
+}
+
+// response is the description of an answer, which may be shared by operations.
+func (d document) response(op operation, status string) response {
+	r := op.Responses[status]
+	if name, ok := strings.CutPrefix(r.Ref, "#/components/responses/"); ok {
+		return d.Components.Responses[name]
+	}
+	return r
+}
+
+// readDocument returns the document of the fixture.
+func readDocument(t *testing.T) (document, string) {
+	t.Helper()
 	f := newFixture(t, nil)
 	res, body := f.send(t, "GET", "/openapi.json", "", "Authorization: -")
 	var doc document
 	if err := json.Unmarshal(body, &doc); err != nil || res.StatusCode != 200 {
 		t.Fatalf("%d %v", res.StatusCode, err)
 	}
-	if doc.OpenAPI != "3.1.0" || doc.Components.SecuritySchemes["bearer"].Scheme != "bearer" {
-		t.Errorf("%s %v", doc.OpenAPI, doc.Components.SecuritySchemes)
+	return doc, string(body)
+}
+
+func TestDocumentHasRolesAndEveryResponse(t *testing.T) {
+	doc, body := readDocument(t)
+	if doc.OpenAPI != "3.1.0" || doc.Components.SecuritySchemes["bearer"].Scheme != "bearer" || len(doc.Servers) != 1 || doc.Servers[0].URL != "/" {
+		t.Errorf("%s %v %v", doc.OpenAPI, doc.Components.SecuritySchemes, doc.Servers)
 	}
 	create := doc.Paths["/v1/things"]["post"]
-	if len(create.Security) != 1 || !slices.Equal(create.Security[0]["bearer"], []string{"customer", "admin"}) {
-		t.Errorf("security = %v", create.Security)
+	if len(create.Security) != 1 || create.Security[0]["bearer"] == nil || !strings.HasSuffix(create.Description, "Roles: customer, admin.") {
+		t.Errorf("%v %q", create.Security, create.Description)
 	}
 	for status, code := range map[string]string{
 		"400": errs.CodeMalformedJSON, "401": errs.CodeInvalidToken, "403": errs.CodeForbidden, "406": errs.CodeNotAcceptable, "409": errs.CodeConflict,
 		"413": errs.CodeBodyTooLarge, "415": errs.CodeUnsupportedMediaType, "422": errs.CodeValidationFailed, "429": errs.CodeRateLimited,
 		"500": errs.CodeInternal, "503": errs.CodeUnavailable,
 	} {
-		r := create.Responses[status]
-		if !strings.Contains(r.Description, "`"+code+"`") || r.Content["application/problem+json"] == nil {
+		r := doc.response(create, status)
+		if !strings.Contains(r.Description, "`"+code+"`") || !strings.Contains(string(r.Content["application/problem+json"].Schema), `"enum":["`+code+`"`) {
 			t.Errorf("%s: %+v", status, r)
 		}
 	}
-	if r := create.Responses["201"]; r.Headers["Location"] == nil || r.Headers["ETag"] == nil || r.Content["application/json"] == nil {
+	if r := create.Responses["201"]; r.Headers["Location"].Ref == "" || r.Headers["ETag"].Ref == "" || r.Content["application/json"].Schema == nil {
 		t.Errorf("201: %+v", r)
 	}
-	if r := doc.Paths["/v1/export"]["get"].Responses["200"]; r.Content["text/csv"] == nil || r.Content["application/json"] != nil {
+	if r := doc.Paths["/v1/export"]["get"].Responses["200"]; r.Content["text/csv"].Schema == nil || r.Content["application/json"].Schema != nil {
 		t.Errorf("200: %+v", r)
 	}
 	named := doc.Paths["/v1/named/{name}"]["get"]
-	if len(named.Security) != 0 || named.Responses["401"].Description != "" {
+	if named.Security == nil || len(named.Security) != 0 || named.Responses["401"].Ref != "" || !strings.HasSuffix(named.Description, "For anyone, without a token.") {
 		t.Errorf("public: %+v", named)
 	}
 	get := doc.Paths["/v1/things/{id}"]["get"]
 	for _, status := range []string{"413", "415"} {
-		if get.Responses[status].Description != "" {
+		if get.Responses[status].Ref != "" {
 			t.Errorf("an operation without a body documents %s", status)
 		}
 	}
@@ -77,8 +115,102 @@ func TestDocumentHasRolesAndEveryResponse(t *testing.T) {
 			t.Errorf("schema name %q", name)
 		}
 	}
-	if strings.Contains(string(body), "$schema") || strings.Contains(string(doc.Components.Schemas["Problem"]), "value\"") {
+	if strings.Contains(body, "$schema") || strings.Contains(string(doc.Components.Schemas["Problem"]), "value\"") {
 		t.Error("huma's own error is described")
+	}
+}
+
+func TestEveryHeaderInTheDocumentIsDescribed(t *testing.T) {
+	doc, _ := readDocument(t)
+	seen := map[string]bool{}
+	for path, operations := range doc.Paths {
+		for method, op := range operations {
+			for status := range op.Responses {
+				r := doc.response(op, status)
+				for name, header := range r.Headers {
+					described, ok := doc.Components.Headers[strings.TrimPrefix(header.Ref, "#/components/headers/")]
+					if !ok || described.Description == "" {
+						t.Errorf("%s %s %s: the header %s is not described", method, path, status, name)
+					}
+					seen[name] = true
+				}
+				if r.Headers["X-Request-Id"].Ref == "" || status == "401" && r.Headers["WWW-Authenticate"].Ref == "" || status == "503" && r.Headers["Retry-After"].Ref == "" {
+					t.Errorf("%s %s %s has the headers %v", method, path, status, r.Headers)
+				}
+			}
+		}
+	}
+	for _, name := range []string{"ETag", "Location", "Link", "Retry-After", "RateLimit", "RateLimit-Policy", "WWW-Authenticate"} {
+		if !seen[name] {
+			t.Errorf("no answer has %s", name)
+		}
+	}
+}
+
+type colour string
+
+func TestEnumHasOneSchemaAndIsEnforced(t *testing.T) {
+	var stored colour
+	api := httpapi.New(httpapi.Config{
+		Title: "T", Version: "1", Registry: obs.NewRegistry("t", "1"), Now: time.Now, Logger: obs.NewLogger(io.Discard, 0, obs.JSON),
+		Tags: []httpapi.Tag{{Name: "walls", Description: "What is painted."}},
+	})
+	httpapi.Enum[colour](api, "Colour", "What it is painted in.", "red", "blue")
+	type input struct {
+		Of   []colour `query:"of"`
+		Key  string   `header:"Idempotency-Key"`
+		Body struct {
+			Colour colour  `json:"colour,omitempty" default:"blue" doc:"The new one."`
+			Second *colour `json:"second,omitempty"`
+		}
+	}
+	type wallView struct {
+		Colour colour                   `json:"colour"`
+		Before httpapi.Nullable[colour] `json:"before"`
+	}
+	httpapi.Register(api, httpapi.Operation{
+		Method: "POST", Path: "/v1/walls", ID: "paint-wall", Tag: "walls", Summary: "Paint", Status: 201, Public: true,
+		Requires: []string{"Idempotency-Key"}, RequestExample: map[string]any{"colour": "red"}, Example: wallView{Colour: "red"},
+	}, func(_ context.Context, in *input) (*struct{ Body wallView }, error) {
+		stored = in.Body.Colour
+		return &struct{ Body wallView }{wallView{Colour: stored}}, nil
+	})
+	document, err := api.OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"Colour":{"description":"What it is painted in.","enum":["red","blue"],"type":"string"}`,
+		`"colour":{"$ref":"#/components/schemas/Colour","description":"The new one. Default: blue."}`,
+		`"second":{"$ref":"#/components/schemas/Colour"}`,
+		`"items":{"$ref":"#/components/schemas/Colour"}`,
+		`"anyOf":[{"$ref":"#/components/schemas/Colour"},{"type":"null"}]`,
+		`{"in":"header","name":"Idempotency-Key","required":true,`,
+		`"example":{"colour":"red","before":null}`, `"example":{"colour":"red"}`,
+		`"PaintWallRequest":{`, `"Wall":{`, `"tags":[{"description":"What is painted.","name":"walls"}]`,
+	} {
+		if !strings.Contains(string(document), want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	handler := api.Handler()
+	paint := func(query, body string) int {
+		r := httptest.NewRequest("POST", "/v1/walls"+query, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	if code := paint("?of=red,blue", `{"colour":"red"}`); code != 201 || stored != "red" {
+		t.Errorf("%d %q", code, stored)
+	}
+	if code := paint("", `{}`); code != 201 || stored != "blue" {
+		t.Errorf("the default is not used: %d %q", code, stored)
+	}
+	for _, wrong := range [][2]string{{"", `{"colour":"green"}`}, {"", `{"second":"green"}`}, {"", `{"second":null}`}, {"?of=red,green", `{}`}, {"?of=", `{}`}} {
+		if code := paint(wrong[0], wrong[1]); code != 422 {
+			t.Errorf("%v is answered %d", wrong, code)
+		}
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"reflect"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
@@ -35,32 +33,30 @@ var jsonFormat = huma.Format{
 	Unmarshal: json.Unmarshal,
 }
 
-func humaConfig(cfg Config) huma.Config {
+func humaConfig(cfg Config, schemas huma.Registry) huma.Config {
+	tags := make([]*huma.Tag, len(cfg.Tags))
+	for i, t := range cfg.Tags {
+		tags[i] = &huma.Tag{Name: t.Name, Description: t.Description}
+	}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
-			Info:    &huma.Info{Title: cfg.Title, Version: cfg.Version, Description: cfg.Description},
+			Info:    &huma.Info{Title: cfg.Title, Version: cfg.Version, Description: cfg.Description, Contact: &huma.Contact{Name: "Fixdesk"}},
+			Servers: []*huma.Server{{URL: "/"}},
+			Tags:    tags,
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", schemaName),
+				Schemas: schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					bearerScheme: {Type: "http", Scheme: "bearer", BearerFormat: "JWT"},
+					bearerScheme: {
+						Type: "http", Scheme: "bearer", BearerFormat: "JWT",
+						Description: "A token in the Authorization header (RFC 6750). Each operation names who may call it.",
+					},
 				},
 			},
 		},
 		Formats:       map[string]huma.Format{"application/json": jsonFormat},
 		DefaultFormat: "application/json",
 	}
-}
-
-// schemaName removes from huma's name of a type the characters that OpenAPI
-// forbids: a page of an unnamed struct has its field tags in its name.
-func schemaName(t reflect.Type, hint string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' || r == '-' {
-			return r
-		}
-		return -1
-	}, huma.DefaultSchemaNamer(t, hint))
 }
 
 // strictAPI is huma without the parts that httpapi does itself: the Accept

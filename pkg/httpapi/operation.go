@@ -2,12 +2,10 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"fixdesk/pkg/errs"
@@ -37,6 +35,17 @@ type Operation struct {
 	// can: see commonCodes.
 	Errors []string
 
+	// Requires are parameters that the handler refuses to miss, by an error of its
+	// own. The document says that they are required.
+	Requires []string
+
+	// Headers are the headers of success that are no fields of the output.
+	Headers []string
+
+	// RequestExample and Example are bodies of a request and of its success, as
+	// they are marshalled to JSON.
+	RequestExample, Example any
+
 	Hidden bool // not in the OpenAPI document
 }
 
@@ -57,7 +66,7 @@ type details struct {
 // It panics on a mistake in the declaration, for example on an operation that is
 // neither public nor allowed to any role.
 func Register[In, Out any](a *API, op Operation, handler func(context.Context, *In) (*Out, error)) {
-	h := humaOperation(op, takesBody[In](), "application/json")
+	h := a.humaOperation(op, takesBody[In](), "application/json")
 	d := h.Metadata[metaOperation].(*details)
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*Out, error) {
 		defer infoOf(ctx).slot.release() // a client that reads slowly keeps no slot
@@ -77,7 +86,7 @@ func RegisterStream[In any](a *API, op Operation, contentType string, handler fu
 	if op.Status == 0 {
 		op.Status = http.StatusOK
 	}
-	h := humaOperation(op, takesBody[In](), contentType)
+	h := a.humaOperation(op, takesBody[In](), contentType)
 	d := h.Metadata[metaOperation].(*details)
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*struct{}, error) {
 		stream, err := handler(ctx, in)
@@ -102,14 +111,14 @@ func (a *API) problemOf(ctx context.Context, d *details, err error) error {
 		return nil // a nil *Problem would not be a nil error
 	}
 	p := a.problem(ctx, err)
-	if !slices.Contains(d.codes, p.Code) {
+	if !slices.Contains(d.codes, string(p.Code)) {
 		a.cfg.Logger.WarnContext(ctx, "answer is not in the OpenAPI document", "operation", d.ID, "code", p.Code)
 	}
 	return p
 }
 
 // humaOperation checks op and converts it to huma's form.
-func humaOperation(op Operation, hasBody bool, contentType string) huma.Operation {
+func (a *API) humaOperation(op Operation, hasBody bool, contentType string) huma.Operation {
 	switch {
 	case op.ID == "" || op.Summary == "" || op.Tag == "":
 		panic(fmt.Sprintf("httpapi: %s %s needs ID, Summary and Tag", op.Method, op.Path))
@@ -123,19 +132,22 @@ func humaOperation(op Operation, hasBody bool, contentType string) huma.Operatio
 	codes := op.answerCodes(hasBody)
 	h := huma.Operation{
 		OperationID: op.ID, Method: op.Method, Path: op.Path,
-		Summary: op.Summary, Description: op.Description, Tags: []string{op.Tag},
+		Summary: op.Summary, Description: strings.TrimSpace(op.Description + "\n\n" + a.allowed(op)), Tags: []string{op.Tag},
 		DefaultStatus: op.Status, Hidden: op.Hidden, Errors: statuses(codes),
 		// The pipeline reads and bounds the body.
 		MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1,
 		Metadata: map[string]any{metaOperation: &details{op, contentType, codes}},
 	}
+	// The description names roles and scopes, since OpenAPI knows only the scopes of
+	// OAuth. An empty list means that no token is needed.
+	h.Security = []map[string][]string{}
 	if !op.Public {
-		h.Security = []map[string][]string{{bearerScheme: op.Allow}}
+		h.Security = append(h.Security, map[string][]string{bearerScheme: {}})
 	}
 	if op.Scope != "" {
-		h.Security = append(h.Security, map[string][]string{apiKeyScheme: {op.Scope}})
-		h.Description = strings.TrimSpace(h.Description + "\n\nScope of an API key: `" + op.Scope + "`.")
+		h.Security = append(h.Security, map[string][]string{apiKeyScheme: {}})
 	}
+	a.registry.operation = op.ID
 	return h
 }
 
@@ -171,70 +183,4 @@ func statuses(codes []string) []int {
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-// document adds to the OpenAPI document what huma doesn't describe: the codes of
-// each status, and the media type if the answer is a stream.
-func (a *API) document(op *details, stream string) {
-	item := a.huma.OpenAPI().Paths[op.Path]
-	if op.Hidden || item == nil {
-		return
-	}
-	if op.Scope != "" {
-		a.huma.OpenAPI().Components.SecuritySchemes[apiKeyScheme] = apiKeySecurity
-	}
-	described := operationOf(item, op.Method)
-	if op.Method == http.MethodPatch && described.RequestBody != nil {
-		described.RequestBody.Content[mergePatch] = described.RequestBody.Content["application/json"]
-	}
-	for _, code := range op.codes {
-		response := described.Responses[strconv.Itoa(codeStatus[code])]
-		if !strings.Contains(response.Description, "`") {
-			response.Description += ":"
-		}
-		response.Description += " `" + code + "`"
-		response.Headers = problemHeaders(codeStatus[code])
-	}
-	if success := described.Responses[strconv.Itoa(op.Status)]; success != nil && stream != "" {
-		success.Content = map[string]*huma.MediaType{stream: {Schema: streamSchema(stream)}}
-	}
-}
-
-// streamSchema describes a stream: an object of any members for JSON, else text.
-func streamSchema(contentType string) *huma.Schema {
-	if contentType == "application/json" {
-		return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
-	}
-	return &huma.Schema{Type: huma.TypeString}
-}
-
-// problemHeaders documents the headers that come with an error.
-func problemHeaders(status int) map[string]*huma.Param {
-	text := &huma.Schema{Type: huma.TypeString}
-	seconds := &huma.Param{Description: "seconds", Schema: &huma.Schema{Type: huma.TypeInteger}}
-	switch status {
-	case http.StatusUnauthorized:
-		return map[string]*huma.Param{"WWW-Authenticate": {Schema: text}}
-	case http.StatusTooManyRequests:
-		return map[string]*huma.Param{"Retry-After": seconds, "RateLimit": {Schema: text}, "RateLimit-Policy": {Schema: text}}
-	case http.StatusServiceUnavailable:
-		return map[string]*huma.Param{"Retry-After": seconds}
-	}
-	return nil
-}
-
-func operationOf(item *huma.PathItem, method string) *huma.Operation {
-	switch method {
-	case http.MethodGet:
-		return item.Get
-	case http.MethodPost:
-		return item.Post
-	case http.MethodPut:
-		return item.Put
-	case http.MethodPatch:
-		return item.Patch
-	case http.MethodDelete:
-		return item.Delete
-	}
-	panic(errors.New("httpapi: method " + method + " is not supported"))
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,7 +21,7 @@ type Problem struct {
 	Title     string         `json:"title" doc:"The HTTP status in words."`
 	Status    int            `json:"status" doc:"The HTTP status."`
 	Detail    string         `json:"detail" doc:"What went wrong, for people."`
-	Code      string         `json:"code" doc:"What went wrong, for programs: stable."`
+	Code      ProblemCode    `json:"code" doc:"What went wrong, for programs: stable."`
 	RequestID string         `json:"request_id" doc:"Names this request in the log."`
 	Errors    []ProblemField `json:"errors,omitempty" doc:"What is wrong with the input, one by one."`
 
@@ -34,7 +35,7 @@ type ProblemField struct {
 }
 
 // Error returns code and detail.
-func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
+func (p *Problem) Error() string { return string(p.Code) + ": " + p.Detail }
 
 // GetStatus is the status, for huma.
 func (p *Problem) GetStatus() int { return p.Status }
@@ -76,6 +77,16 @@ var codeStatus = map[string]int{
 	errs.CodeVersionMismatch: 412, errs.CodeBodyTooLarge: 413, errs.CodeUnsupportedMediaType: 415,
 	errs.CodeHeadersTooLarge: 431, errs.CodeValidationFailed: 422, errs.CodeIdempotencyMismatch: 422,
 	errs.CodeRateLimited: 429, errs.CodeInternal: 500, errs.CodeUnavailable: 503,
+}
+
+// problemCodes lists the catalogue, sorted.
+func problemCodes() []ProblemCode {
+	var list []ProblemCode
+	for code := range codeStatus {
+		list = append(list, ProblemCode(code))
+	}
+	slices.Sort(list)
+	return list
 }
 
 // Errors of this package itself. The status of BadRequest is that of the code,
@@ -157,7 +168,7 @@ func newProblem(ctx context.Context, e *errs.Error) *Problem {
 	}
 	p := &Problem{
 		Type: problemURN + e.Code, Title: http.StatusText(status), Status: status,
-		Detail: e.Message, Code: e.Code, RequestID: obs.RequestID(ctx),
+		Detail: e.Message, Code: ProblemCode(e.Code), RequestID: obs.RequestID(ctx),
 	}
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, ProblemField(f))

@@ -18,7 +18,7 @@ func (g *generator) check(c Config, r *request, a answer) (defects []string) {
 	}
 	note := func(format string, values ...any) { defects = append(defects, fmt.Sprintf(format, values...)) }
 	status := strconv.Itoa(a.status)
-	response := object(object(r.op.described["responses"])[status])
+	response := r.op.responses[status]
 	away := a.status == http.StatusServiceUnavailable && c.away(r.op.id)
 	switch {
 	case a.status >= 500 && !away:

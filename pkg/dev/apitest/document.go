@@ -32,6 +32,7 @@ type operation struct {
 	body             map[string]any     // schema; nil if it takes none
 	bodySchema       *jsonschema.Schema // of body
 	bodyRequired     bool
+	responses        map[string]map[string]any     // by status
 	answers          map[string]*jsonschema.Schema // by status and media type
 }
 
@@ -112,9 +113,16 @@ func (d *Document) operation(path, method string, described map[string]any) (_ *
 			return nil, err
 		}
 	}
+	op.responses = map[string]map[string]any{}
 	for status, response := range object(described["responses"]) {
+		pointer := op.pointer + "/responses/" + status
+		if ref, ok := object(response)["$ref"].(string); ok {
+			pointer = strings.TrimPrefix(ref, "#")
+			response = object(object(d.root["components"])["responses"])[strings.TrimPrefix(ref, "#/components/responses/")]
+		}
+		op.responses[status] = object(response)
 		for media := range object(object(response)["content"]) {
-			schema, err := d.compile(op.pointer + "/responses/" + status + "/content/" + escape(media) + "/schema")
+			schema, err := d.compile(pointer + "/content/" + escape(media) + "/schema")
 			if err != nil {
 				return nil, err
 			}

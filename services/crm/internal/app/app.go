@@ -140,8 +140,8 @@ func (a *App) assemble(p parts, keys keySource) {
 func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 	return httpapi.New(httpapi.Config{
 		Title: "Fixdesk CRM", Version: Version,
-		Description: "Customers raise tickets, engineers fix them, admins see and manage all.",
-		Logger:      a.log, Registry: registry, Now: p.now,
+		Description: apiDescription, Tags: apiTags,
+		Logger: a.log, Registry: registry, Now: p.now,
 		Authenticate: a.users.Authenticate,
 		Principal:    func(ctx context.Context) string { return identity.PrincipalFrom(ctx).UserID.String() },
 		Ready: func(ctx context.Context) (map[string]string, error) {

@@ -35,7 +35,7 @@ type retryInput struct {
 
 type retryOutput struct{ Body entryBody }
 
-const tag = "Outbox"
+const tag = "outbox"
 
 // Mount adds the operations on the outbox, which are for admins.
 func Mount(api *httpapi.API, d *Dispatcher) {
