@@ -124,7 +124,7 @@ func (s *stack) startService(ctx context.Context, name string, variables map[str
 		return nil, err
 	}
 	prefix := strings.ToUpper(name) + "_"
-	environment := []string{"PATH=" + os.Getenv("PATH"), prefix + "ADDR=" + addr}
+	environment := []string{"PATH=" + os.Getenv("PATH"), prefix + "ADDR=" + addr, prefix + "OPS_ADDR=off"}
 	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"} { // for experiments
 		if value, set := os.LookupEnv(name); set {
 			environment = append(environment, name+"="+value)

@@ -17,16 +17,18 @@ import (
 // settings are the variables of the launcher itself. Those of the services are
 // passed on to them unchanged.
 type settings struct {
-	State            string        `envconfig:"FIXDESK_STATE" desc:"folder for data, logs, keys and caught mail; default .state in the repository"`
-	CRMAddr          string        `envconfig:"CRM_ADDR" default:"127.0.0.1:8080" desc:"where the CRM listens"`
-	NotificationAddr string        `envconfig:"NOTIFICATION_ADDR" default:"127.0.0.1:8081" desc:"where the notification service listens"`
-	SMTPAddr         string        `envconfig:"MAIL_SMTP_ADDR" default:"127.0.0.1:1025" desc:"where the mail catcher accepts mail by SMTP"`
-	MailAddr         string        `envconfig:"MAIL_HTTP_ADDR" default:"127.0.0.1:8025" desc:"where the mail catcher shows it in a browser"`
-	DatabaseURL      config.Secret `envconfig:"DATABASE_URL" desc:"URL of a PostgreSQL server to use instead of starting one; its user must be allowed to create databases"`
-	PGBinDir         string        `envconfig:"PG_BIN_DIR" desc:"folder of PostgreSQL's programs; default is to look in the usual places"`
-	SMTPURL          config.Secret `envconfig:"NOTIFICATION_SMTP_URL" desc:"smtp://host:port or smtps://user:password@host of a mail server to use instead of the catcher"`
-	AdminEmail       string        `envconfig:"CRM_ADMIN_EMAIL" desc:"e-mail address of the first admin; made up and kept when unset"`
-	AdminPassword    config.Secret `envconfig:"CRM_ADMIN_PASSWORD" desc:"password of the first admin; made up and kept when unset"`
+	State               string              `envconfig:"FIXDESK_STATE" desc:"folder for data, logs, keys and caught mail; default .state in the repository"`
+	CRMAddr             string              `envconfig:"CRM_ADDR" default:"127.0.0.1:8080" desc:"where the CRM listens"`
+	NotificationAddr    string              `envconfig:"NOTIFICATION_ADDR" default:"127.0.0.1:8081" desc:"where the notification service listens"`
+	CRMOpsAddr          config.OptionalAddr `envconfig:"CRM_OPS_ADDR" default:"127.0.0.1:9080" desc:"where the CRM serves /metrics and pprof; unset and in use, a free port"`
+	NotificationOpsAddr config.OptionalAddr `envconfig:"NOTIFICATION_OPS_ADDR" default:"127.0.0.1:9081" desc:"where the notification service serves /metrics and pprof; unset and in use, a free port"`
+	SMTPAddr            string              `envconfig:"MAIL_SMTP_ADDR" default:"127.0.0.1:1025" desc:"where the mail catcher accepts mail by SMTP"`
+	MailAddr            string              `envconfig:"MAIL_HTTP_ADDR" default:"127.0.0.1:8025" desc:"where the mail catcher shows it in a browser"`
+	DatabaseURL         config.Secret       `envconfig:"DATABASE_URL" desc:"URL of a PostgreSQL server to use instead of starting one; its user must be allowed to create databases"`
+	PGBinDir            string              `envconfig:"PG_BIN_DIR" desc:"folder of PostgreSQL's programs; default is to look in the usual places"`
+	SMTPURL             config.Secret       `envconfig:"NOTIFICATION_SMTP_URL" desc:"smtp://host:port or smtps://user:password@host of a mail server to use instead of the catcher"`
+	AdminEmail          string              `envconfig:"CRM_ADMIN_EMAIL" desc:"e-mail address of the first admin; made up and kept when unset"`
+	AdminPassword       config.Secret       `envconfig:"CRM_ADMIN_PASSWORD" desc:"password of the first admin; made up and kept when unset"`
 
 	bin string // folder of the programs
 }
@@ -79,17 +81,31 @@ type address struct {
 	variable string // that changes it
 	value    *string
 	what     string
+	movable  bool // to a free port, since the user did not choose it
 }
 
 func (s *settings) addresses() []address {
 	all := []address{
-		{"CRM_ADDR", &s.CRMAddr, "the CRM"},
-		{"NOTIFICATION_ADDR", &s.NotificationAddr, "the notification service"},
+		{variable: "CRM_ADDR", value: &s.CRMAddr, what: "the CRM"},
+		{variable: "NOTIFICATION_ADDR", value: &s.NotificationAddr, what: "the notification service"},
+	}
+	for _, ops := range []struct {
+		variable string
+		value    *config.OptionalAddr
+		what     string
+	}{
+		{"CRM_OPS_ADDR", &s.CRMOpsAddr, "the CRM's operations listener"},
+		{"NOTIFICATION_OPS_ADDR", &s.NotificationOpsAddr, "the notification service's operations listener"},
+	} {
+		if *ops.value != "" {
+			_, chosen := os.LookupEnv(ops.variable)
+			all = append(all, address{ops.variable, (*string)(ops.value), ops.what, !chosen})
+		}
 	}
 	if !s.SMTPURL.IsSet() {
 		all = append(all,
-			address{"MAIL_SMTP_ADDR", &s.SMTPAddr, "the mail catcher's SMTP"},
-			address{"MAIL_HTTP_ADDR", &s.MailAddr, "the mail catcher's pages"})
+			address{variable: "MAIL_SMTP_ADDR", value: &s.SMTPAddr, what: "the mail catcher's SMTP"},
+			address{variable: "MAIL_HTTP_ADDR", value: &s.MailAddr, what: "the mail catcher's pages"})
 	}
 	return all
 }
@@ -102,6 +118,9 @@ func (s *settings) reserve() (map[string]net.Listener, error) {
 	var failed []error
 	for _, a := range s.addresses() {
 		listener, err := net.Listen("tcp", *a.value)
+		if err != nil && a.movable {
+			listener, err = net.Listen("tcp", "127.0.0.1:0")
+		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s can't listen on %s (%w); set %s to another address, such as 127.0.0.1:%s",
 				a.what, *a.value, reason(err), a.variable, otherPort(*a.value)))

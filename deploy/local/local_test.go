@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -139,7 +140,7 @@ func TestPortsInUseAreNamedWithTheirVariablesBeforeAnythingStarts(t *testing.T) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { busy.Close() })
-	for _, variable := range []string{"CRM_ADDR", "NOTIFICATION_ADDR", "MAIL_SMTP_ADDR", "MAIL_HTTP_ADDR"} {
+	for _, variable := range []string{"CRM_ADDR", "NOTIFICATION_ADDR", "MAIL_SMTP_ADDR", "MAIL_HTTP_ADDR", "CRM_OPS_ADDR", "NOTIFICATION_OPS_ADDR"} {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
 			r := begin(t, stateFolder(t), variable+"="+busy.Addr().String())
@@ -156,6 +157,35 @@ func TestPortsInUseAreNamedWithTheirVariablesBeforeAnythingStarts(t *testing.T) 
 				t.Error("PostgreSQL was started first")
 			}
 		})
+	}
+}
+
+func TestOperationsListenersMoveToFreePortsUnlessTheirsWereChosen(t *testing.T) {
+	t.Parallel()
+	// With a stack that has the default ports and is not moved, or another program.
+	for _, port := range []string{"9080", "9081"} {
+		if busy, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			t.Cleanup(func() { busy.Close() })
+		}
+	}
+	r := started(t, stateFolder(t))
+	printed := regexp.MustCompile(`http://localhost:(\d+)/metrics  http://localhost:(\d+)/metrics`).FindStringSubmatch(r.output.String())
+	if printed == nil || printed[1] == "9080" || printed[2] == "9081" {
+		t.Fatalf("the metrics are printed as %v", printed)
+	}
+	for n, service := range []string{"crm", "notification"} {
+		address := "http://127.0.0.1:" + printed[n+1]
+		if text := get(t, address+"/metrics", http.StatusOK); !strings.Contains(text, `service="`+service+`"`) {
+			t.Errorf("%s has the metrics of another", service)
+		}
+		get(t, address+"/debug/pprof/goroutine?debug=1", http.StatusOK)
+	}
+	get(t, r.crm+"/metrics", http.StatusNotFound)
+	r.stop(t, syscall.SIGTERM)
+
+	off := started(t, r.state, "CRM_OPS_ADDR=off", "NOTIFICATION_OPS_ADDR=")
+	if strings.Contains(off.output.String(), "/metrics") {
+		t.Errorf("metrics are announced that nothing serves:\n%s", off.output)
 	}
 }
 
@@ -310,7 +340,7 @@ func TestHelpNamesEveryVariableIn80ColumnsAndWrongUseIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, variable := range []string{
-		"FIXDESK_STATE", "CRM_ADDR", "NOTIFICATION_ADDR", "MAIL_SMTP_ADDR", "MAIL_HTTP_ADDR", "DATABASE_URL", "PG_BIN_DIR",
+		"FIXDESK_STATE", "CRM_OPS_ADDR", "NOTIFICATION_OPS_ADDR", "CRM_ADDR", "NOTIFICATION_ADDR", "MAIL_SMTP_ADDR", "MAIL_HTTP_ADDR", "DATABASE_URL", "PG_BIN_DIR",
 		"NOTIFICATION_SMTP_URL", "CRM_ADMIN_EMAIL", "CRM_ADMIN_PASSWORD",
 	} {
 		if !strings.Contains(string(out), variable) {

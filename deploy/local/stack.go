@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fixdesk/deploy/local/internal/mailcatcher"
+	"fixdesk/pkg/config"
 	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgserver"
 )
@@ -139,9 +140,11 @@ func (st *stack) startCatcher() error {
 }
 
 func (st *stack) startServices() error {
-	for _, variable := range []string{"CRM_ADDR", "NOTIFICATION_ADDR"} {
-		st.listeners[variable].Close()
-		delete(st.listeners, variable)
+	for _, variable := range []string{"CRM_ADDR", "NOTIFICATION_ADDR", "CRM_OPS_ADDR", "NOTIFICATION_OPS_ADDR"} {
+		if listener := st.listeners[variable]; listener != nil {
+			listener.Close()
+			delete(st.listeners, variable)
+		}
 	}
 	var err error
 	if st.notification, err = startService(st.settings, "notification", st.NotificationAddr, st.notificationEnvironment()); err != nil {
@@ -155,6 +158,7 @@ func (st *stack) crmEnvironment() []string {
 	return environment("CRM_", map[string]string{
 		"CRM_PUBLIC_URL":       givenOr("CRM_PUBLIC_URL", webURL(st.CRMAddr)), // for links in mails
 		"CRM_ADDR":             st.CRMAddr,
+		"CRM_OPS_ADDR":         string(st.CRMOpsAddr),
 		"CRM_DATABASE_URL":     givenOr(crmDatabase, databaseURL(st.serverURL, "crm")),
 		"CRM_NOTIFICATION_URL": givenOr("CRM_NOTIFICATION_URL", "http://"+dialable(st.NotificationAddr, "127.0.0.1")),
 		"CRM_KEYS_FILE":        st.keysFile(),
@@ -170,6 +174,7 @@ func (st *stack) notificationEnvironment() []string {
 	}
 	return environment("NOTIFICATION_", map[string]string{
 		"NOTIFICATION_ADDR":         st.NotificationAddr,
+		"NOTIFICATION_OPS_ADDR":     string(st.NotificationOpsAddr),
 		"NOTIFICATION_DATABASE_URL": givenOr(notificationDatabase, databaseURL(st.serverURL, "notification")),
 		"NOTIFICATION_JWKS_URL":     givenOr("NOTIFICATION_JWKS_URL", "http://"+dialable(st.CRMAddr, "127.0.0.1")+"/.well-known/jwks.json"),
 		"NOTIFICATION_SMTP_URL":     smtpURL,
@@ -252,6 +257,15 @@ func (st *stack) announce() {
 	fmt.Fprintf(&text, "\nFixdesk is ready after %.1f s.\n\n", time.Since(st.began).Seconds())
 	line("CRM", "%s  (API pages: %[1]s/docs)", crm)
 	line("Notification", "%s  (API pages: %[1]s/docs)", webURL(st.NotificationAddr))
+	var metrics []string
+	for _, ops := range []config.OptionalAddr{st.CRMOpsAddr, st.NotificationOpsAddr} {
+		if ops != "" {
+			metrics = append(metrics, webURL(string(ops))+"/metrics")
+		}
+	}
+	if len(metrics) > 0 {
+		line("Metrics", "%s", strings.Join(metrics, "  "))
+	}
 	if st.catcher != nil {
 		line("Caught mail", "%s  (SMTP: %s)", webURL(st.MailAddr), st.SMTPAddr)
 	} else {

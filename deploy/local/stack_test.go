@@ -327,6 +327,27 @@ func call(t *testing.T, method, url, token string, body object, want int) object
 	return answer
 }
 
+// get makes a request and returns the body.
+func get(t *testing.T, url string, want int) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != want {
+		t.Fatalf("%s: %s, want %d: %v", url, response.Status, want, err)
+	}
+	return string(text)
+}
+
 const testPassword = "correct horse battery staple 7"
 
 // customer registers one and returns an access token.

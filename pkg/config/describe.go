@@ -18,6 +18,7 @@ var known = map[reflect.Type]string{
 	reflect.TypeFor[slog.Level]():     "a level: debug, info, warn or error",
 	reflect.TypeFor[netip.Prefix]():   "a network such as 10.0.0.0/8",
 	reflect.TypeFor[netip.Addr]():     "an IP address",
+	reflect.TypeFor[OptionalAddr]():   "host:port, or off",
 	reflect.TypeFor[netip.AddrPort](): "an IP address and port such as 127.0.0.1:80",
 }
 

@@ -136,7 +136,7 @@ func (e *edge) record(res *response, r *http.Request, info *requestInfo, start t
 
 // quietRoutes are polled every few seconds by machines. The cause of a 503 of
 // /readyz is logged when it begins.
-var quietRoutes = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+var quietRoutes = map[string]bool{"/healthz": true, "/readyz": true}
 
 var knownMethods = map[string]bool{
 	http.MethodGet: true, http.MethodHead: true, http.MethodPost: true, http.MethodPut: true,

@@ -157,9 +157,10 @@ func TestMetricsAreByRouteAndStatus(t *testing.T) {
 	f.send(t, "GET", "/v1/things/"+uuid.NewString(), "")
 	f.send(t, "GET", "/v1/"+uuid.NewString(), "")
 	f.send(t, "BREW", "/v1/things", "")
-	res, body := f.send(t, "GET", "/metrics", "", "Authorization: -")
-	if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
-		t.Fatalf("%d %v", res.StatusCode, res.Header)
+	answer := f.ops(t, "GET", "/metrics")
+	body := answer.Body.Bytes()
+	if answer.Code != 200 || !strings.HasPrefix(answer.Header().Get("Content-Type"), "text/plain") {
+		t.Fatalf("%d %v", answer.Code, answer.Header())
 	}
 	for _, want := range []string{
 		`http_requests_total{method="GET",route="/v1/things/{id}",status="200"} 1`,
@@ -174,7 +175,7 @@ func TestMetricsAreByRouteAndStatus(t *testing.T) {
 	}
 }
 
-func TestReadinessHasNoTextOfTheError(t *testing.T) {
+func TestReadinessHasNoTextOfTheErrorAndDetailsOnlyForOperators(t *testing.T) {
 	var down error
 	f := newFixture(t, func(c *httpapi.Config) {
 		c.Ready = func(ctx context.Context) (map[string]string, error) {
@@ -187,14 +188,22 @@ func TestReadinessHasNoTextOfTheError(t *testing.T) {
 			return map[string]string{"database": "ok"}, nil
 		}
 	})
-	if res, body := f.send(t, "GET", "/readyz", "", "Authorization: -"); res.StatusCode != 200 || string(body) != `{"status":"ready","details":{"database":"ok"}}`+"\n" {
+	if res, body := f.send(t, "GET", "/readyz", "", "Authorization: -"); res.StatusCode != 200 || string(body) != `{"status":"ready"}`+"\n" {
 		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	if a := f.ops(t, "GET", "/readyz"); a.Code != 200 || a.Body.String() != `{"status":"ready","details":{"database":"ok"}}`+"\n" {
+		t.Errorf("operations: %d %s", a.Code, a.Body)
 	}
 	down = errDown
 	res, body := f.send(t, "GET", "/readyz", "")
 	wantProblem(t, res, body, 503, errs.CodeUnavailable)
-	if !strings.Contains(string(body), `"details":{"database":"unreachable"}`) || strings.Contains(string(body), "canary") || res.Header.Get("Retry-After") == "" {
+	if strings.Contains(string(body), "details") || res.Header.Get("Retry-After") == "" {
 		t.Errorf("%s", body)
+	}
+	a := f.ops(t, "GET", "/readyz")
+	wantProblem(t, a.Result(), a.Body.Bytes(), 503, errs.CodeUnavailable)
+	if !strings.Contains(a.Body.String(), `"details":{"database":"unreachable"}`) || strings.Contains(string(body)+a.Body.String(), "canary") {
+		t.Errorf("operations: %s", a.Body)
 	}
 	if res, _ := f.send(t, "GET", "/healthz", ""); res.StatusCode != 200 {
 		t.Error("the process is up")

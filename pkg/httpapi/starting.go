@@ -24,11 +24,6 @@ func (a *API) SetStarting(reason string) {
 func (a *API) refuseWhileStarting(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := a.starting.Load()
-		if err != nil && r.URL.Path == "/readyz" {
-			infoOf(r.Context()).route = r.URL.Path
-			a.fail(w, r, err)
-			return
-		}
 		if err != nil && strings.HasPrefix(r.URL.Path, "/v1/") {
 			a.fail(w, r, err)
 			return

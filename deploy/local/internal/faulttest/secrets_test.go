@@ -133,14 +133,16 @@ type secretsEnv struct {
 	*stack
 	secrets
 	crm, notification *service
-	proxy             *proxy
-	recorder          *recorder
-	client            *client
+	// addresses of the operations listeners
+	crmOps, notificationOps string
+	proxy                   *proxy
+	recorder                *recorder
+	client                  *client
 }
 
 func newSecretsEnv(t *testing.T, s *stack) *secretsEnv {
 	t.Helper()
-	x := &secretsEnv{stack: s, secrets: secrets{}, recorder: &recorder{RoundTripper: &http.Transport{DisableKeepAlives: true}}}
+	x := &secretsEnv{stack: s, secrets: secrets{}, crmOps: freeAddress(t), notificationOps: freeAddress(t), recorder: &recorder{RoundTripper: &http.Transport{DisableKeepAlives: true}}}
 	withPassword := func(url string) string {
 		return strings.Replace(url, "postgres@", "postgres:"+x.secrets["database password"]+"@", 1)
 	}
@@ -156,10 +158,10 @@ func newSecretsEnv(t *testing.T, s *stack) *secretsEnv {
 	}
 	x.crm = s.startCRM(t, variables{
 		"CRM_DATABASE_URL": withPassword(s.server.URL(s.crmName)), "CRM_NOTIFICATION_URL": x.proxy.url,
-		"CRM_ADMIN_PASSWORD": x.make("admin's password"), "CRM_LOG_LEVEL": "debug",
+		"CRM_ADMIN_PASSWORD": x.make("admin's password"), "CRM_LOG_LEVEL": "debug", "CRM_OPS_ADDR": x.crmOps,
 	})
 	x.notification = s.startNotification(t, variables{
-		"NOTIFICATION_DATABASE_URL": withPassword(s.server.URL(s.notifyName)), "NOTIFICATION_LOG_LEVEL": "debug",
+		"NOTIFICATION_DATABASE_URL": withPassword(s.server.URL(s.notifyName)), "NOTIFICATION_LOG_LEVEL": "debug", "NOTIFICATION_OPS_ADDR": x.notificationOps,
 		"NOTIFICATION_SMTP_URL":      "smtp://fixdesk:" + x.secrets["SMTP password"] + "@" + s.mail.Addr() + "?tls=none&auth=plain",
 		"NOTIFICATION_DKIM_KEY_FILE": x.keyFile(t, s.dir), "NOTIFICATION_DKIM_SELECTOR": "s1", "NOTIFICATION_MAIL_FROM": "fixdesk@example.com",
 	})
@@ -244,16 +246,23 @@ func (x *secretsEnv) breakServers(t *testing.T) {
 	x.mail.require(x.secrets["SMTP password"])
 	for _, path := range []string{
 		"/v1/audit?limit=100", "/v1/outbox?limit=100", "/v1/outbox?state=dead", "/v1/users?limit=100", "/v1/registrations", "/v1/me/sessions",
-		"/v1/tickets/counts", "/metrics", "/readyz", "/openapi.json", "/.well-known/jwks.json",
+		"/v1/tickets/counts", "/readyz", "/openapi.json", "/.well-known/jwks.json",
 	} {
 		if a := x.ask(t, admin, http.MethodGet, path, nil); a.status != http.StatusOK {
 			t.Errorf("%s: %d", path, a.status)
 		}
 	}
 	atNotification := x.client.with(x.secrets["service token"]).at(x.notification.url)
-	for _, path := range []string{"/metrics", "/readyz", "/v1/stats"} {
+	for _, path := range []string{"/readyz", "/v1/stats"} {
 		if a, err := atNotification.do(t.Context(), http.MethodGet, path, nil); err != nil || a.status != http.StatusOK {
 			t.Errorf("%s: %d %v", path, a.status, err)
+		}
+	}
+	for _, address := range []string{x.crmOps, x.notificationOps} {
+		for _, path := range []string{"/metrics", "/readyz", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1"} {
+			if a, err := x.client.with("").at("http://"+address).do(t.Context(), http.MethodGet, path, nil); err != nil || a.status != http.StatusOK {
+				t.Errorf("%s of %s: %d %v", path, address, a.status, err)
+			}
 		}
 	}
 }
@@ -275,7 +284,7 @@ func (x *secretsEnv) wrongSettings(t *testing.T) string {
 		for _, argument := range []string{"serve", "help"} {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			cmd := exec.CommandContext(ctx, binary(attempt[0]), argument)
-			cmd.Env = []string{"CRM_ADDR=127.0.0.1:0", "NOTIFICATION_ADDR=127.0.0.1:0", attempt[1]}
+			cmd.Env = []string{"CRM_ADDR=127.0.0.1:0", "NOTIFICATION_ADDR=127.0.0.1:0", "CRM_OPS_ADDR=off", "NOTIFICATION_OPS_ADDR=off", attempt[1]}
 			output, err := cmd.CombinedOutput()
 			cancel()
 			if argument == "serve" && err == nil {

@@ -104,7 +104,7 @@ func freeAddress(t *testing.T) string {
 func (s *stack) startCRM(t *testing.T, more variables) *service {
 	t.Helper()
 	v := variables{
-		"CRM_ADDR": s.crmAddr, "CRM_DATABASE_URL": s.databaseURL(s.crmName), "CRM_NOTIFICATION_URL": "http://" + s.notifyAddr,
+		"CRM_ADDR": s.crmAddr, "CRM_OPS_ADDR": "off", "CRM_DATABASE_URL": s.databaseURL(s.crmName), "CRM_NOTIFICATION_URL": "http://" + s.notifyAddr,
 		"CRM_KEYS_FILE": s.keys, "CRM_ADMIN_EMAIL": adminEmail, "CRM_ADMIN_PASSWORD": password, "CRM_RELAY_INTERVAL": "200ms", "CRM_TICKETS_PER_HOUR": "1000000",
 		"CRM_REQUEST_TIMEOUT": "60s", "CRM_SHUTDOWN_TIMEOUT": "60s",
 	}
@@ -116,7 +116,7 @@ func (s *stack) startCRM(t *testing.T, more variables) *service {
 func (s *stack) startNotification(t *testing.T, more variables) *service {
 	t.Helper()
 	v := variables{
-		"NOTIFICATION_ADDR": s.notifyAddr, "NOTIFICATION_DATABASE_URL": s.databaseURL(s.notifyName),
+		"NOTIFICATION_ADDR": s.notifyAddr, "NOTIFICATION_OPS_ADDR": "off", "NOTIFICATION_DATABASE_URL": s.databaseURL(s.notifyName),
 		"NOTIFICATION_JWKS_URL": "http://" + s.crmAddr + "/.well-known/jwks.json", "NOTIFICATION_SMTP_URL": "smtp://" + s.mail.Addr() + "?tls=none",
 		"NOTIFICATION_POLL_INTERVAL": "200ms", "NOTIFICATION_RETRY_BASE": "200ms",
 		"NOTIFICATION_REQUEST_TIMEOUT": "60s", "NOTIFICATION_SHUTDOWN_TIMEOUT": "60s",

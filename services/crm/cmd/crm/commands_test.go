@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,6 +123,24 @@ func TestCheckNamesEveryBadVariable(t *testing.T) {
 	for _, want := range []string{"CRM_RELAY_INTERVAL has a bad value", "CRM_LOG_FORMAT has a bad value", "There is no variable CRM_RELAY_INTERVALL"} {
 		if !strings.Contains(errOut, want) {
 			t.Errorf("%q is missing in: %s", want, errOut)
+		}
+	}
+}
+
+func TestOperationsAddressInUseEndsTheStartWithOneLine(t *testing.T) {
+	busy, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Close() }()
+	out, errOut, code := crm(t, "", []string{"CRM_OPS_ADDR=" + busy.Addr().String(), "CRM_ADDR=127.0.0.1:0"}, "serve")
+	lines := strings.Split(strings.TrimSpace(errOut), "\n")
+	if last := lines[len(lines)-1]; code != 1 || !strings.HasPrefix(last, "crm: CRM_OPS_ADDR: ") || !strings.HasSuffix(last, "address already in use; set another address, or off") {
+		t.Errorf("exit code %d: %s%s", code, out, errOut)
+	}
+	for value, want := range map[string]int{"nonsense": 1, "127.0.0.1:": 1, "off": 0, "": 0, ":9080": 0} {
+		if _, errOut, code := crm(t, "", []string{"CRM_OPS_ADDR=" + value}, "check"); code != want || want == 1 && !strings.Contains(errOut, "want host:port, or off") {
+			t.Errorf("%q: exit code %d: %s", value, code, errOut)
 		}
 	}
 }

@@ -165,6 +165,9 @@ func (a *App) Migrate(ctx context.Context) error {
 // Handler serves the API.
 func (a *App) Handler() http.Handler { return a.api.Handler() }
 
+// OpsHandler serves the operations listener.
+func (a *App) OpsHandler() http.Handler { return a.api.OpsHandler() }
+
 // WriteOpenAPI writes the OpenAPI document. It needs no database.
 func (a *App) WriteOpenAPI(w io.Writer) error { return a.api.WriteOpenAPI(w) }
 
@@ -178,6 +181,12 @@ func (a *App) Close() { pg.Close(a.pool, a.config.CloseTimeout()) }
 // made, the process is alive and not ready. The whole stop, the pool included,
 // takes at most ShutdownTimeout.
 func (a *App) Run(ctx context.Context) error {
+	stopOps, err := a.api.ServeOps(ctx, "CRM_OPS_ADDR", string(a.config.OpsAddr))
+	if err != nil {
+		a.Close()
+		return err
+	}
+	defer stopOps()
 	defer a.Close()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.config.Addr)
 	if err != nil {

@@ -17,21 +17,22 @@ const Prefix = "CRM"
 // Config has all settings. They are set only by environment variables.
 type Config struct {
 	config.Service
-	Addr             string        `default:":8080" desc:"address to listen on, host:port"`
-	DatabaseURL      config.Secret `split_words:"true" default:"postgres://localhost:5432/crm" desc:"the CRM's own PostgreSQL database, postgres://user:password@host:5432/crm"`
-	DatabasePoolSize int32         `split_words:"true" default:"16" desc:"connections to the database, at most"`
-	NotificationURL  string        `split_words:"true" default:"http://localhost:8081" desc:"where the notification service is"`
-	PublicURL        string        `split_words:"true" default:"http://localhost:8080" desc:"address of the service for browsers, for the links to pages in mails"`
-	KeysFile         string        `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are generated and sessions end with the process"`
-	Issuer           string        `default:"fixdesk" desc:"iss of the tokens; the notification service needs the same"`
-	AdminEmail       string        `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
-	AdminPassword    config.Secret `split_words:"true" desc:"password of the first admin; needed with CRM_ADMIN_EMAIL"`
-	VerifyEmail      string        `split_words:"true" desc:"required (the default in production): an unverified address gets no text of tickets by mail; off (the default in development): it does"`
-	AuditRetention   time.Duration `split_words:"true" default:"17520h" desc:"how long entries of the audit are kept at least, in hours; they go by whole months"`
-	RelayInterval    time.Duration `split_words:"true" default:"5s" desc:"how often the outbox is read without a wake-up, a positive duration"`
-	ReopenWithin     time.Duration `split_words:"true" default:"336h" desc:"how long after its closing a comment of the reporter reopens a ticket; 336h is 14 days"`
-	TicketsPerHour   int           `split_words:"true" default:"60" desc:"how many tickets a customer raises, and how many comments a customer writes, in any hour, a positive number"`
-	CORSOrigins      []string      `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
+	Addr             string              `default:":8080" desc:"address to listen on, host:port"`
+	OpsAddr          config.OptionalAddr `split_words:"true" default:"127.0.0.1:9080" desc:"address of /healthz, /readyz, /metrics and pprof for operators, who alone may reach it"`
+	DatabaseURL      config.Secret       `split_words:"true" default:"postgres://localhost:5432/crm" desc:"the CRM's own PostgreSQL database, postgres://user:password@host:5432/crm"`
+	DatabasePoolSize int32               `split_words:"true" default:"16" desc:"connections to the database, at most"`
+	NotificationURL  string              `split_words:"true" default:"http://localhost:8081" desc:"where the notification service is"`
+	PublicURL        string              `split_words:"true" default:"http://localhost:8080" desc:"address of the service for browsers, for the links to pages in mails"`
+	KeysFile         string              `split_words:"true" desc:"signing keys, made and rotated by 'crm keys rotate'; unset, keys are generated and sessions end with the process"`
+	Issuer           string              `default:"fixdesk" desc:"iss of the tokens; the notification service needs the same"`
+	AdminEmail       string              `split_words:"true" desc:"address of the first admin, made at start unless it has an account"`
+	AdminPassword    config.Secret       `split_words:"true" desc:"password of the first admin; needed with CRM_ADMIN_EMAIL"`
+	VerifyEmail      string              `split_words:"true" desc:"required (the default in production): an unverified address gets no text of tickets by mail; off (the default in development): it does"`
+	AuditRetention   time.Duration       `split_words:"true" default:"17520h" desc:"how long entries of the audit are kept at least, in hours; they go by whole months"`
+	RelayInterval    time.Duration       `split_words:"true" default:"5s" desc:"how often the outbox is read without a wake-up, a positive duration"`
+	ReopenWithin     time.Duration       `split_words:"true" default:"336h" desc:"how long after its closing a comment of the reporter reopens a ticket; 336h is 14 days"`
+	TicketsPerHour   int                 `split_words:"true" default:"60" desc:"how many tickets a customer raises, and how many comments a customer writes, in any hour, a positive number"`
+	CORSOrigins      []string            `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
 }
 
 // LoadConfig reads the environment and refuses invalid values. Its error has a

@@ -19,9 +19,10 @@ import (
 )
 
 // runApp runs the service on a database until the test ends or stop is called.
-func runApp(t *testing.T, databaseURL string) (url string, stop func() (time.Duration, error)) {
+func runApp(t *testing.T, databaseURL string) (url, ops string, stop func() (time.Duration, error)) {
 	t.Helper()
-	address := freeAddress(t)
+	address, opsAddress := freeAddress(t), freeAddress(t)
+	t.Setenv("CRM_OPS_ADDR", opsAddress)
 	t.Setenv("CRM_DATABASE_URL", databaseURL)
 	t.Setenv("CRM_ADDR", address)
 	t.Setenv("CRM_NOTIFICATION_URL", "http://127.0.0.1:1")
@@ -52,7 +53,7 @@ func runApp(t *testing.T, databaseURL string) (url string, stop func() (time.Dur
 	})
 	url = "http://" + address
 	waitForStatus(t, url+"/readyz", http.StatusOK)
-	return url, stop
+	return url, "http://" + opsAddress, stop
 }
 
 // register is a request that writes.
@@ -72,11 +73,11 @@ func register(t *testing.T, url, name string) (status int, body string) {
 	return res.StatusCode, string(text)
 }
 
-func waitForMetric(t *testing.T, url, line string) {
+func waitForMetric(t *testing.T, ops, line string) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		res, err := client.Get(url + "/metrics")
+		res, err := client.Get(ops + "/metrics")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +95,7 @@ func waitForMetric(t *testing.T, url, line string) {
 
 func TestReadOnlyDatabaseIsAnswered503AndNotReadyUntilWritable(t *testing.T) {
 	databaseURL := pgtest.NewURL(t, db.CRM, "crm/migrations")
-	url, _ := runApp(t, databaseURL)
+	url, _, _ := runApp(t, databaseURL)
 	if status, body := register(t, url, "before"); status != http.StatusCreated {
 		t.Fatalf("control: %d %s", status, body)
 	}
@@ -138,7 +139,7 @@ func TestReadOnlyDatabaseIsAnswered503AndNotReadyUntilWritable(t *testing.T) {
 
 func TestStopWithAFrozenDatabaseAnswersRequestsUnderWayInTime(t *testing.T) {
 	proxied, freeze := pgtest.Freezable(t, pgtest.NewURL(t, db.CRM, "crm/migrations"))
-	url, stop := runApp(t, proxied)
+	url, ops, stop := runApp(t, proxied)
 	if status, body := register(t, url, "before"); status != http.StatusCreated {
 		t.Fatalf("control: %d %s", status, body)
 	}
@@ -149,7 +150,7 @@ func TestStopWithAFrozenDatabaseAnswersRequestsUnderWayInTime(t *testing.T) {
 		status, _ := register(t, url, "frozen")
 		answered <- status
 	}()
-	waitForMetric(t, url, "http_requests_in_progress 1\n")
+	waitForMetric(t, ops, "http_requests_in_progress 1\n")
 	took, err := stop()
 	if err != nil || took > 6*time.Second {
 		t.Errorf("the stop took %s of 4s: %v", took, err)

@@ -19,9 +19,10 @@ import (
 )
 
 func TestServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
-	url, address := pgtest.NewURL(t, db.CRM, "crm/migrations"), freeAddress(t)
+	url, address, ops := pgtest.NewURL(t, db.CRM, "crm/migrations"), freeAddress(t), freeAddress(t)
 	t.Setenv("CRM_DATABASE_URL", url)
 	t.Setenv("CRM_ADDR", address)
+	t.Setenv("CRM_OPS_ADDR", ops)
 	c, err := app.LoadConfig()
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +53,11 @@ func TestServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
 	for _, path := range []string{"/readyz", "/v1/tickets", "/v1/me"} {
 		if status, retry := statusOf(t, base+path); status != http.StatusServiceUnavailable || retry == "" {
 			t.Errorf("%s: %d, Retry-After %q", path, status, retry)
+		}
+	}
+	for path, want := range map[string]int{"/healthz": http.StatusOK, "/readyz": http.StatusServiceUnavailable, "/metrics": http.StatusOK} {
+		if status, _ := statusOf(t, "http://"+ops+path); status != want {
+			t.Errorf("operations, %s: %d", path, status)
 		}
 	}
 	if _, err := replica.Exec(t.Context(), "select pg_advisory_unlock($1)", lock.DefaultLockID); err != nil {

@@ -180,6 +180,9 @@ func (a *App) Migrate(ctx context.Context) error {
 // Handler serves the API.
 func (a *App) Handler() http.Handler { return a.api.Handler() }
 
+// OpsHandler serves the operations listener.
+func (a *App) OpsHandler() http.Handler { return a.api.OpsHandler() }
+
 // WriteOpenAPI writes the OpenAPI document. It needs no database.
 func (a *App) WriteOpenAPI(w io.Writer) error { return a.api.WriteOpenAPI(w) }
 
@@ -193,6 +196,12 @@ func (a *App) Close() {
 // alive and not ready. The whole stop, with the mails on the wire and the pool,
 // takes at most ShutdownTimeout.
 func (a *App) Run(ctx context.Context) error {
+	stopOps, err := a.api.ServeOps(ctx, "NOTIFICATION_OPS_ADDR", string(a.config.OpsAddr))
+	if err != nil {
+		a.Close()
+		return err
+	}
+	defer stopOps()
 	defer a.Close()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.config.Addr)
 	if err != nil {

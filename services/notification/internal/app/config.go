@@ -22,29 +22,30 @@ const Prefix = "NOTIFICATION"
 // Config has all settings. They are set only by environment variables.
 type Config struct {
 	config.Service
-	Addr             string        `default:":8081" desc:"address to listen on, host:port"`
-	DatabaseURL      config.Secret `split_words:"true" default:"postgres://localhost:5432/notification" desc:"the service's own PostgreSQL database, postgres://user:password@host:5432/notification"`
-	DatabasePoolSize int32         `split_words:"true" default:"10" desc:"connections to the database, at most"`
-	JWKSURL          string        `envconfig:"JWKS_URL" default:"http://localhost:8080/.well-known/jwks.json" desc:"where the keys that verify callers' tokens are"`
-	Issuer           string        `default:"fixdesk" desc:"iss that tokens must have; the same as CRM_ISSUER"`
-	SMTPURL          config.Secret `envconfig:"SMTP_URL" default:"smtp://localhost:1025" desc:"mail servers by priority, separated by commas: smtp://[user:password@]host[:port] or smtps://…, options ?tls=required|opportunistic|none&auth=plain|login|cram-md5|scram-sha-1|scram-sha-256|xoauth2"`
-	SMTPConnections  int           `envconfig:"SMTP_CONNECTIONS" default:"10" desc:"mails sent at a time, each over its own connection, 1 to 200"`
-	SMTPTimeout      SMTPTimeouts  `envconfig:"SMTP_TIMEOUT"`
-	SMTPMaxMessages  int           `envconfig:"SMTP_MAX_MESSAGES" default:"100" desc:"mails that one connection carries, at least 1"`
-	SMTPIdleTime     time.Duration `envconfig:"SMTP_IDLE_TIME" default:"15s" desc:"how long an unused connection is kept, a positive duration"`
-	SMTPHELO         string        `envconfig:"SMTP_HELO" desc:"name given in EHLO; unset, the mail domain"`
-	SMTPCAFile       string        `envconfig:"SMTP_CA_FILE" desc:"certificates in PEM to trust besides the system's, for a mail server with a private one"`
-	MailFrom         string        `split_words:"true" default:"Fixdesk <fixdesk@localhost.localdomain>" desc:"sender of every mail, Name <address> or an address"`
-	MailDomain       string        `split_words:"true" desc:"right side of Message-IDs; unset, the sender's domain"`
-	DKIMKeyFile      string        `envconfig:"DKIM_KEY_FILE" desc:"RSA or Ed25519 private key in PEM; set, every mail is signed"`
-	DKIMSelector     string        `envconfig:"DKIM_SELECTOR" desc:"where in the domain's DNS the public key is; needed with NOTIFICATION_DKIM_KEY_FILE"`
-	DKIMDomain       string        `envconfig:"DKIM_DOMAIN" desc:"domain that signs; unset, the sender's"`
-	RetryBase        time.Duration `split_words:"true" default:"30s" desc:"longest wait after the first temporary failure; doubles with each further one"`
-	RetryCap         time.Duration `split_words:"true" default:"1h" desc:"longest wait between two tries"`
-	GiveUpAfter      time.Duration `split_words:"true" default:"48h" desc:"after this a temporary failure is final"`
-	PollInterval     time.Duration `split_words:"true" default:"5s" desc:"how often due recipients and expired leases are looked for without being woken"`
-	Lease            time.Duration `default:"60s" desc:"how long a recipient is reserved for the replica that sends its mail, at least 1s; renewed while the conversation lasts"`
-	Retention        time.Duration `default:"2160h" desc:"how long a notification is kept after its last recipient ended; 0 keeps it without limit"`
+	Addr             string              `default:":8081" desc:"address to listen on, host:port"`
+	OpsAddr          config.OptionalAddr `split_words:"true" default:"127.0.0.1:9081" desc:"address of /healthz, /readyz, /metrics and pprof for operators, who alone may reach it"`
+	DatabaseURL      config.Secret       `split_words:"true" default:"postgres://localhost:5432/notification" desc:"the service's own PostgreSQL database, postgres://user:password@host:5432/notification"`
+	DatabasePoolSize int32               `split_words:"true" default:"10" desc:"connections to the database, at most"`
+	JWKSURL          string              `envconfig:"JWKS_URL" default:"http://localhost:8080/.well-known/jwks.json" desc:"where the keys that verify callers' tokens are"`
+	Issuer           string              `default:"fixdesk" desc:"iss that tokens must have; the same as CRM_ISSUER"`
+	SMTPURL          config.Secret       `envconfig:"SMTP_URL" default:"smtp://localhost:1025" desc:"mail servers by priority, separated by commas: smtp://[user:password@]host[:port] or smtps://…, options ?tls=required|opportunistic|none&auth=plain|login|cram-md5|scram-sha-1|scram-sha-256|xoauth2"`
+	SMTPConnections  int                 `envconfig:"SMTP_CONNECTIONS" default:"10" desc:"mails sent at a time, each over its own connection, 1 to 200"`
+	SMTPTimeout      SMTPTimeouts        `envconfig:"SMTP_TIMEOUT"`
+	SMTPMaxMessages  int                 `envconfig:"SMTP_MAX_MESSAGES" default:"100" desc:"mails that one connection carries, at least 1"`
+	SMTPIdleTime     time.Duration       `envconfig:"SMTP_IDLE_TIME" default:"15s" desc:"how long an unused connection is kept, a positive duration"`
+	SMTPHELO         string              `envconfig:"SMTP_HELO" desc:"name given in EHLO; unset, the mail domain"`
+	SMTPCAFile       string              `envconfig:"SMTP_CA_FILE" desc:"certificates in PEM to trust besides the system's, for a mail server with a private one"`
+	MailFrom         string              `split_words:"true" default:"Fixdesk <fixdesk@localhost.localdomain>" desc:"sender of every mail, Name <address> or an address"`
+	MailDomain       string              `split_words:"true" desc:"right side of Message-IDs; unset, the sender's domain"`
+	DKIMKeyFile      string              `envconfig:"DKIM_KEY_FILE" desc:"RSA or Ed25519 private key in PEM; set, every mail is signed"`
+	DKIMSelector     string              `envconfig:"DKIM_SELECTOR" desc:"where in the domain's DNS the public key is; needed with NOTIFICATION_DKIM_KEY_FILE"`
+	DKIMDomain       string              `envconfig:"DKIM_DOMAIN" desc:"domain that signs; unset, the sender's"`
+	RetryBase        time.Duration       `split_words:"true" default:"30s" desc:"longest wait after the first temporary failure; doubles with each further one"`
+	RetryCap         time.Duration       `split_words:"true" default:"1h" desc:"longest wait between two tries"`
+	GiveUpAfter      time.Duration       `split_words:"true" default:"48h" desc:"after this a temporary failure is final"`
+	PollInterval     time.Duration       `split_words:"true" default:"5s" desc:"how often due recipients and expired leases are looked for without being woken"`
+	Lease            time.Duration       `default:"60s" desc:"how long a recipient is reserved for the replica that sends its mail, at least 1s; renewed while the conversation lasts"`
+	Retention        time.Duration       `default:"2160h" desc:"how long a notification is kept after its last recipient ended; 0 keeps it without limit"`
 }
 
 // SMTPTimeouts are email.Timeouts; each has its own variable. The defaults are

@@ -155,6 +155,7 @@ func (l *logBuffer) url(t testing.TB) string {
 type service struct {
 	*notifyapi.Client
 	log  *logBuffer
+	ops  http.Handler
 	stop func() error
 }
 
@@ -178,7 +179,7 @@ func start(t testing.TB, i *issuer, c app.Config) *service {
 			t.Errorf("the service ended with %v", err)
 		}
 	})
-	return &service{Client: i.client(t, log.url(t)), log: log, stop: func() error { byTest = true; return stop() }}
+	return &service{Client: i.client(t, log.url(t)), log: log, ops: a.OpsHandler(), stop: func() error { byTest = true; return stop() }}
 }
 
 func newDatabase(t testing.TB) string {

@@ -3,8 +3,8 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -17,19 +17,15 @@ import (
 	"fixdesk/pkg/notifyapi"
 )
 
-// body returns the answer of an unauthenticated path.
-func body(t testing.TB, s *service, path string) string {
+// ops returns what the operations listener answers.
+func ops(t testing.TB, s *service, path string) string {
 	t.Helper()
-	resp, err := s.HTTPClient.Get(s.BaseURL + path)
-	if err != nil {
-		t.Fatal(err)
+	w := httptest.NewRecorder()
+	s.ops.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %d %v", path, resp.StatusCode, err)
-	}
-	return string(b)
+	return w.Body.String()
 }
 
 // eventually waits until the condition holds.
@@ -166,7 +162,7 @@ func lostReplyTrial(t *testing.T, reply, fault string) (wrong []string) {
 	if a := attempts.Items; a[0].Outcome != notifyapi.OutcomeSent || a[1].Outcome != notifyapi.OutcomeUncertain || a[1].Code != nil || a[0].Number != 2 {
 		wrong = append(wrong, fmt.Sprintf("the attempts are %+v", a))
 	}
-	if !strings.Contains(body(t, s, "/metrics"), `notification_mails_total{outcome="uncertain"} 1`) {
+	if !strings.Contains(ops(t, s, "/metrics"), `notification_mails_total{outcome="uncertain"} 1`) {
 		wrong = append(wrong, "the uncertain mail is not counted")
 	}
 	return wrong
@@ -251,7 +247,7 @@ func TestReadinessDependsOnlyOnTheDatabase(t *testing.T) {
 	i := newIssuer(t)
 	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))
 	want := fmt.Sprintf(`"smtp %s":"ok"`, smtp.Addr())
-	if got := body(t, s, "/readyz"); !strings.Contains(got, want) || !strings.Contains(got, `"database":"ok"`) {
+	if got := ops(t, s, "/readyz"); !strings.Contains(got, want) || !strings.Contains(got, `"database":"ok"`) {
 		t.Errorf("readyz: %s", got)
 	}
 }

@@ -35,7 +35,7 @@ func troubleTrial(t *testing.T, verb, reply string) (wrong []string) {
 	i := newIssuer(t)
 	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))
 	id := raise(t, s, numbered("r", 20)...)
-	reported := func() bool { return strings.Contains(body(t, s, "/readyz"), "in trouble since") }
+	reported := func() bool { return strings.Contains(ops(t, s, "/readyz"), "in trouble since") }
 	eventually(t, "the trouble is reported or costs an attempt", func() bool {
 		n, err := s.Get(context.Background(), id)
 		return reported() || err == nil && n.Counts.Delayed > 0
@@ -43,7 +43,7 @@ func troubleTrial(t *testing.T, verb, reply string) (wrong []string) {
 	if !reported() {
 		wrong = append(wrong, "the trouble is not reported")
 	}
-	if !strings.Contains(body(t, s, "/metrics"), `notification_smtp_circuit_open{server="`+smtp.Addr()+`"} 1`) {
+	if !strings.Contains(ops(t, s, "/metrics"), `notification_smtp_circuit_open{server="`+smtp.Addr()+`"} 1`) {
 		wrong = append(wrong, "the metric does not report the trouble")
 	}
 	off()
@@ -115,7 +115,7 @@ func loginTrial(t *testing.T, step string) (wrong []string) {
 	c.SMTPURL = config.NewSecret("smtp://joe:canary-password@" + address)
 	s := start(t, i, c)
 	id := raise(t, s, numbered("r", 5)...)
-	trouble := func() bool { return strings.Contains(body(t, s, "/readyz"), "in trouble since") }
+	trouble := func() bool { return strings.Contains(ops(t, s, "/readyz"), "in trouble since") }
 	eventually(t, "the trouble of a server that is down is reported", trouble)
 
 	var good, refused atomic.Bool
@@ -143,7 +143,7 @@ func loginTrial(t *testing.T, step string) (wrong []string) {
 	}
 	good.Store(true)
 	n := s.until(t, id, notifyapi.StatusCompleted, waitLimit)
-	if out := s.log.String() + body(t, s, "/metrics") + body(t, s, "/readyz"); strings.Contains(out, "canary") {
+	if out := s.log.String() + ops(t, s, "/metrics") + ops(t, s, "/readyz"); strings.Contains(out, "canary") {
 		wrong = append(wrong, "the password is in the output")
 	}
 	return append(wrong, extraAttempts(n.Recipients)...)

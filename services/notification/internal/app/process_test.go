@@ -59,6 +59,7 @@ type process struct {
 func environment(c app.Config) []string {
 	return append(os.Environ(),
 		"NOTIFICATION_ADDR="+c.Addr,
+		"NOTIFICATION_OPS_ADDR=off",
 		"NOTIFICATION_DATABASE_URL="+c.DatabaseURL.Reveal(),
 		"NOTIFICATION_JWKS_URL="+c.JWKSURL,
 		"NOTIFICATION_SMTP_URL="+c.SMTPURL.Reveal(),

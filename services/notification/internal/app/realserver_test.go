@@ -369,7 +369,7 @@ func wantTrouble(t *testing.T, s realServer, url string) {
 	c.SMTPURL, c.SMTPCAFile = config.NewSecret(url), s.caFile
 	svc := start(t, i, c)
 	id := raise(t, svc, mailbox+"@example.org")
-	eventually(t, "the trouble is reported", func() bool { return strings.Contains(body(t, svc, "/readyz"), "in trouble") })
+	eventually(t, "the trouble is reported", func() bool { return strings.Contains(ops(t, svc, "/readyz"), "in trouble") })
 	if n, err := svc.Get(t.Context(), id); err != nil || n.Recipients[0].Attempts != 0 {
 		t.Errorf("%+v, %v", n.Recipients, err)
 	}

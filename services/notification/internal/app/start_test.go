@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3/lock"
 
+	"fixdesk/pkg/config"
 	"fixdesk/pkg/obs"
 	"fixdesk/services/notification/internal/app"
 )
@@ -19,7 +20,7 @@ import (
 func TestNotificationServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
 	t.Parallel()
 	c := testConfig(newDatabase(t), "http://127.0.0.1:1", "127.0.0.1:1")
-	c.Addr = freeAddress(t)
+	c.Addr, c.OpsAddr = freeAddress(t), config.OptionalAddr(freeAddress(t))
 	replica, err := pgx.Connect(t.Context(), c.DatabaseURL.Reveal())
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +47,11 @@ func TestNotificationServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *tes
 	for _, path := range []string{"/readyz", "/v1/stats"} {
 		if status := statusOf(base + path); status != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d", path, status)
+		}
+	}
+	for path, want := range map[string]int{"/healthz": http.StatusOK, "/readyz": http.StatusServiceUnavailable, "/metrics": http.StatusOK} {
+		if status := statusOf("http://" + string(c.OpsAddr) + path); status != want {
+			t.Errorf("operations, %s: %d", path, status)
 		}
 	}
 	if _, err := replica.Exec(t.Context(), "select pg_advisory_unlock($1)", lock.DefaultLockID); err != nil {
