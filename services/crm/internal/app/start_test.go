@@ -32,6 +32,10 @@ func TestServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer replica.Close(context.Background())
+	// Without a pending migration the service would not wait for the lock.
+	if _, err := replica.Exec(t.Context(), "drop schema public cascade; create schema public"); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := replica.Exec(t.Context(), "select pg_advisory_lock($1)", lock.DefaultLockID); err != nil {
 		t.Fatal(err)
 	}
