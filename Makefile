@@ -2,6 +2,7 @@
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fixdesk
 SQLC := $(TOOLS)/sqlc-v1.31.1
 LINT := $(TOOLS)/golangci-lint-v2.15.0
+OASDIFF := $(TOOLS)/oasdiff-v1.36.0
 OAPI_CODEGEN := $(TOOLS)/oapi-codegen-v2.8.2
 
 # The folder of the programs of make run.
@@ -22,7 +23,7 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test test-long cover race race-all check lint gen build bench test-smtp
+.PHONY: help run token test test-long cover race race-all check lint lint-api gen build bench test-smtp
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +62,9 @@ check: $(SQLC) $(OAPI_CODEGEN) ## formatting, vet, go.mod files, generated code 
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	@for m in $(MODULES); do echo "$$m" && (cd $$m && $(LINT) run --allow-parallel-runners ./...) || exit 1; done
 
+lint-api: $(OASDIFF) ## both OpenAPI documents: rules, and what breaks clients (needs npm)
+	@OASDIFF=$(OASDIFF) .ci/api/lint
+
 gen: $(SQLC) $(OAPI_CODEGEN) ## generate the Go of the SQL in db/, the Go clients and docs/configuration.md
 	cd db && $(SQLC) generate
 	OAPI_CODEGEN=$(OAPI_CODEGEN) deploy/client/generate.sh go
@@ -85,6 +89,9 @@ endef
 
 $(SQLC):
 	$(call install,github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1)
+
+$(OASDIFF):
+	$(call install,github.com/oasdiff/oasdiff@v1.36.0)
 
 $(OAPI_CODEGEN):
 	$(call install,github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2)
