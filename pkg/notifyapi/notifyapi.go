@@ -36,9 +36,26 @@ type Request struct {
 	// NotBefore is the earliest time to send the mail; absent or in the past
 	// means now.
 	NotBefore *time.Time `json:"not_before,omitempty" nullable:"true" doc:"Send no earlier than this, at most a year ahead."`
+	// ExpiresAt is the time from which the mail is not sent any more; absent
+	// means never.
+	ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true" doc:"Not sent at this time or later: a recipient that still waits ends as expired. It must be in the future and after not_before."`
+	// ReplyTo is where answers to the mail go; absent means to the sender.
+	ReplyTo *string `json:"reply_to,omitempty" nullable:"true" minLength:"1" maxLength:"254" doc:"The address for answers to the mail (Reply-To, RFC 5322 section 3.6.2). It is shown where text is."`
+	// Priority orders the mails that are due; "" means PriorityNormal.
+	Priority Priority `json:"priority,omitempty" enum:"urgent,normal,bulk" doc:"normal when absent. urgent mails are sent before all others that are due, bulk mails when no other is due."`
 	// Sensitive is for mails that carry secrets.
 	Sensitive bool `json:"sensitive,omitempty" doc:"The content is in no answer, it is erased when the notification is over, and a retry is refused."`
 }
+
+// Priority orders the mails that are due.
+type Priority string
+
+// The priorities of a notification.
+const (
+	PriorityUrgent Priority = "urgent" // before all others
+	PriorityNormal Priority = "normal"
+	PriorityBulk   Priority = "bulk" // when no other is due
+)
 
 // Status is the state of a notification, derived from its recipients.
 type Status string
@@ -48,7 +65,7 @@ const (
 	StatusQueued          Status = "queued"           // nothing was tried yet
 	StatusProcessing      Status = "processing"       // some recipient is still to be mailed
 	StatusCompleted       Status = "completed"        // everyone was mailed
-	StatusPartiallyFailed Status = "partially_failed" // some were mailed, some failed
+	StatusPartiallyFailed Status = "partially_failed" // some were mailed, some failed or expired
 	StatusFailed          Status = "failed"           // all have ended and none was mailed
 	StatusCanceled        Status = "canceled"         // canceled before everyone was mailed, no failure
 )
@@ -65,12 +82,13 @@ const (
 	RecipientFailed    RecipientStatus = "failed"    // refused permanently, or out of attempts
 	RecipientCanceled  RecipientStatus = "canceled"  // canceled before it was sent
 	RecipientUncertain RecipientStatus = "uncertain" // the connection broke before the server's answer
+	RecipientExpired   RecipientStatus = "expired"   // not sent before the time that the request gave
 )
 
 // RecipientStatuses are all states of a recipient.
 var RecipientStatuses = []RecipientStatus{
 	RecipientQueued, RecipientSending, RecipientDelayed, RecipientSent,
-	RecipientFailed, RecipientCanceled, RecipientUncertain,
+	RecipientFailed, RecipientCanceled, RecipientUncertain, RecipientExpired,
 }
 
 // Counts is how many recipients are in each state; Total is their sum.
@@ -83,6 +101,7 @@ type Counts struct {
 	Failed    int `json:"failed"`
 	Canceled  int `json:"canceled"`
 	Uncertain int `json:"uncertain"`
+	Expired   int `json:"expired"`
 }
 
 // Add adds n recipients of a state, and to the total.
@@ -103,23 +122,28 @@ func (c *Counts) Add(s RecipientStatus, n int) {
 		c.Canceled += n
 	case RecipientUncertain:
 		c.Uncertain += n
+	case RecipientExpired:
+		c.Expired += n
 	}
 }
 
-// Notification is a stored request and its result. Text and HTML are the
-// answer to Create, and to Get for its own caller (the "sub" of the token),
+// Notification is a stored request and its result. Text, HTML and ReplyTo are in
+// the answer to Create, and to Get for its own caller (the "sub" of the token),
 // unless it is sensitive; elsewhere they are empty.
 type Notification struct {
 	ID          uuid.UUID  `json:"id"`
 	Subject     string     `json:"subject"`
 	Text        string     `json:"text,omitempty"`
 	HTML        *string    `json:"html,omitempty"`
+	ReplyTo     *string    `json:"reply_to,omitempty"`
 	Requester   string     `json:"requester"`
 	Reference   *string    `json:"reference"`
 	Thread      *string    `json:"thread"`
 	Sensitive   bool       `json:"sensitive"`
+	Priority    Priority   `json:"priority"`
 	Status      Status     `json:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
 	NotBefore   *time.Time `json:"not_before"`
+	ExpiresAt   *time.Time `json:"expires_at"`
 	CreatedAt   time.Time  `json:"created_at"`
 	CompletedAt *time.Time `json:"completed_at" doc:"When the last recipient was settled; null until then."`
 	Counts      Counts     `json:"counts"`

@@ -7,12 +7,12 @@ select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 
 -- name: DeliveryClaim :many
 -- Leases the next recipients in fair order, except those with the given
--- addresses. Large content is omitted and fetched by the worker, so that a batch
--- stays small in memory. The mail's date is that of the notification or its later
--- due time, so that a repeat is the same mail.
+-- addresses, and whose place is before the given time. Large content is omitted and
+-- fetched by the worker, so that a batch stays small in memory. The mail's date is
+-- that of the notification or its later due time, so that a repeat is the same mail.
 with next as (
     select r.id, r.queue_at from recipients r
-    where r.queue_at is not null and r.email <> all(@skipped::text[])
+    where r.queue_at is not null and r.queue_at < @placed_before::timestamptz and r.email <> all(@skipped::text[])
     order by r.queue_at
     limit @max::integer
     for update skip locked
@@ -23,7 +23,7 @@ set queue_at = null, lease_token = @token,
 from next, notifications n
 where r.id = next.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
-    next.queue_at, n.bytes, n.subject,
+    next.queue_at, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to,
     (case when n.bytes <= @inline_bytes::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= @inline_bytes::integer then n.html end, '')::text as html,
     n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
@@ -71,14 +71,16 @@ select id from settled;
 
 -- name: DeliveryRelease :execrows
 -- Returns leased recipients to their places in the queue as if never claimed, or
--- postpones them when a time is given (not '-infinity').
+-- postpones them when a time is given (not '-infinity'). One that expires before it
+-- would be tried has ended.
 update recipients r
 set lease_token = null, leased_until = null,
-    status = case when r.canceled and r.status <> 'uncertain' then 'canceled' else r.status end,
-    finished_at = case when r.canceled then @now::timestamptz end,
+    status = case when r.status = 'uncertain' then r.status when r.canceled then 'canceled'
+        when r.expires_at <= greatest(@now::timestamptz, held.wait_until) then 'expired' else r.status end,
+    finished_at = case when r.canceled or r.expires_at <= greatest(@now::timestamptz, held.wait_until) then @now::timestamptz end,
     next_attempt_at = greatest(r.next_attempt_at, held.wait_until),
-    queue_at = case when not r.canceled and held.wait_until <= @now then
-        r.next_attempt_at + r.ordinal * @quantum::interval end
+    queue_at = case when not r.canceled and held.wait_until <= @now and (r.expires_at is null or r.expires_at > @now) then
+        r.next_attempt_at + (r.ordinal * @quantum::interval) + (r.priority * @priority_step::interval) end
 from (
     select unnest(@ids::uuid[]) as id, unnest(@tokens::uuid[]) as token, unnest(@wait_until::timestamptz[]) as wait_until
 ) held
@@ -98,7 +100,7 @@ set lease_token = null, leased_until = null,
     status = case when r.canceled and r.status <> 'uncertain' then 'canceled' else r.status end,
     finished_at = case when r.canceled then @now::timestamptz end,
     queue_at = case when not r.canceled then
-        r.next_attempt_at + r.ordinal * @quantum::interval end
+        r.next_attempt_at + (r.ordinal * @quantum::interval) + (r.priority * @priority_step::interval) end
 from expired
 where r.id = expired.id;
 
@@ -112,6 +114,23 @@ with due as (
     for update skip locked
 )
 update recipients r
-set queue_at = r.next_attempt_at + r.ordinal * @quantum::interval
+set queue_at = r.next_attempt_at + (r.ordinal * @quantum::interval) + (r.priority * @priority_step::interval)
 from due
 where r.id = due.id;
+
+-- name: DeliveryExpire :execrows
+-- Ends recipients that wait and whose time to be sent has passed. One that is being
+-- sent ends as its attempt does.
+with expired as (
+    select r.id from recipients r
+    where r.expires_at is not null and r.finished_at is null and r.expires_at <= @now::timestamptz
+        and r.lease_token is null
+    order by r.expires_at
+    limit @max::integer
+    for update skip locked
+)
+update recipients r
+set status = case when r.status = 'uncertain' then r.status else 'expired' end,
+    queue_at = null, finished_at = @now::timestamptz
+from expired
+where r.id = expired.id;

@@ -4,15 +4,17 @@
 -- commit.
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
-        reference, thread, request_id, message_domain, not_before, sensitive, recipient_count, created_at)
+        reference, thread, reply_to, request_id, message_domain, not_before, expires_at, sensitive, priority,
+        recipient_count, created_at)
     values (@id, @caller, @idempotency_key, @body_hash, @subject, @text, sqlc.narg(html), @bytes, @requester,
-        sqlc.narg(reference), sqlc.narg(thread), @request_id, @message_domain, sqlc.narg(not_before),
-        @sensitive, @recipient_count, @created_at)
+        sqlc.narg(reference), sqlc.narg(thread), sqlc.narg(reply_to), @request_id, @message_domain,
+        sqlc.narg(not_before), sqlc.narg(expires_at), @sensitive, @priority, @recipient_count, @created_at)
     on conflict on constraint notifications_key do nothing
     returning id
 ), listed as (
-    insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, queue_at)
+    insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, priority, expires_at, queue_at)
     select r.id, stored.id, r.ordinal, r.email, @due_at::timestamptz, @due_at::timestamptz,
+        @queue_priority::smallint, sqlc.narg(expires_at)::timestamptz,
         case when @is_due::boolean then r.queue_at end as queue_at
     from stored, (
         select unnest(@recipient_ids::uuid[]) as id, unnest(@ordinals::smallint[]) as ordinal,
@@ -28,18 +30,19 @@ where caller = @caller and idempotency_key = @idempotency_key;
 
 -- name: NotificationGet :one
 -- Only the caller who created it gets the content, and nobody when it is sensitive.
-select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status,
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status,
     (n.caller = @caller and not n.sensitive)::boolean as shows_content,
     coalesce(case when n.caller = @caller and not n.sensitive then n.text end, '')::text as text,
-    coalesce(case when n.caller = @caller and not n.sensitive then n.html end, '')::text as html
+    coalesce(case when n.caller = @caller and not n.sensitive then n.html end, '')::text as html,
+    coalesce(case when n.caller = @caller and not n.sensitive then n.reply_to end, '')::text as reply_to
 from notifications n
 join notification_counts c on c.notification_id = n.id
 where n.id = @id;
 
 -- name: NotificationList :many
-select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
 from notifications n
 cross join lateral (select * from notification_counts where notification_id = n.id) c
 where n.id < @before_id and n.id >= @after_id
@@ -53,8 +56,8 @@ limit @max::integer;
 -- name: NotificationListOpen :many
 -- Unfinished notifications, found by the partial indexes of the recipients that are
 -- queued, leased or waiting.
-select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
 from notifications n
 cross join lateral (select * from notification_counts where notification_id = n.id) c
 where n.id < @before_id and n.id >= @after_id
@@ -70,13 +73,13 @@ order by n.id desc
 limit @max::integer;
 
 -- name: NotificationListNotSent :many
--- Notifications with a failed, uncertain or canceled recipient, in the order of
+-- Notifications with a recipient that ended without being sent, in the order of
 -- the index.
-select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
 from (
     select distinct r.notification_id from recipients r
-    where r.status in ('failed', 'uncertain', 'canceled')
+    where r.status in ('failed', 'uncertain', 'canceled', 'expired')
         and r.notification_id < @before_id and r.notification_id >= @after_id
     order by r.notification_id desc
 ) ended
@@ -129,10 +132,13 @@ set canceled = true,
 where notification_id = @notification_id and finished_at is null and not canceled;
 
 -- name: NotificationRetry :execrows
--- A finished sensitive notification has no content to send again.
+-- A finished sensitive notification has no content to send again, and one that has
+-- expired is not sent any more.
 update recipients r
 set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,
-    enqueued_at = given.now, next_attempt_at = given.now, queue_at = given.now + ordinal * given.quantum
-from (select @now::timestamptz as now, @quantum::interval as quantum) given
+    enqueued_at = given.now, next_attempt_at = given.now,
+    queue_at = given.now + ordinal * given.quantum + priority * given.priority_step
+from (select @now::timestamptz as now, @quantum::interval as quantum, @priority_step::interval as priority_step) given
 where notification_id = @notification_id and lease_token is null and status in ('failed', 'uncertain')
+    and (expires_at is null or expires_at > given.now)
     and not exists (select 1 from notifications n where n.id = @notification_id and n.sensitive);

@@ -17,10 +17,19 @@ with taken as (
 select status from taken;
 
 -- name: StatsOldestDue :one
--- The earlier of the due times of the next recipient in the queue and the next one
--- that waits; the given time if there is none.
+-- The earliest of the due times of the next recipients in the queue, one of each
+-- priority, and the next one that waits; the given time if there is none. Places
+-- before @normal_from are of urgent mails, those from @bulk_from on of bulk mails.
 select coalesce(least(
-    (select r.next_attempt_at from recipients r where r.queue_at is not null order by r.queue_at limit 1),
+    (select r.next_attempt_at from recipients r
+     where r.queue_at is not null and r.queue_at < @normal_from::timestamptz
+     order by r.queue_at limit 1),
+    (select r.next_attempt_at from recipients r
+     where r.queue_at is not null and r.queue_at >= @normal_from and r.queue_at < @bulk_from::timestamptz
+     order by r.queue_at limit 1),
+    (select r.next_attempt_at from recipients r
+     where r.queue_at is not null and r.queue_at >= @bulk_from
+     order by r.queue_at limit 1),
     (select r.next_attempt_at from recipients r
      where r.queue_at is null and r.lease_token is null and r.finished_at is null
      order by r.next_attempt_at limit 1)), @now::timestamptz)::timestamptz as due_at;

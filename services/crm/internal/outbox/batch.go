@@ -130,6 +130,9 @@ func (d *Dispatcher) post(ctx context.Context, e crmdb.OutboxClaimRow) error {
 		Subject: m.Subject, Text: m.Text, HTML: &m.HTML, Recipients: m.To,
 		Requester: requester, Reference: &reference, Sensitive: notice.IsSensitive(e.Kind),
 	}
+	if request.Sensitive { // somebody waits for its token
+		request.Priority = notifyapi.PriorityUrgent
+	}
 	if m.Thread != "" {
 		request.Thread = &m.Thread
 	}

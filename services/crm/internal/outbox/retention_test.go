@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 )
@@ -47,6 +48,9 @@ func TestFactsWithATokenArePostedAsSensitiveAndErasedWhenPosted(t *testing.T) {
 		hasToken := strings.Contains(string(p.body), "canary-reset")
 		if p.request.Sensitive != hasToken {
 			t.Errorf("sensitive is %v with token %v", p.request.Sensitive, hasToken)
+		}
+		if hasToken != (p.request.Priority == notifyapi.PriorityUrgent) {
+			t.Errorf("priority is %q with token %v", p.request.Priority, hasToken)
 		}
 		if hasToken {
 			sensitive++

@@ -34,7 +34,7 @@ type notificationView struct {
 
 type recipientView struct {
 	Email         string                         `json:"email"`
-	Status        string                         `json:"status" enum:"pending,dead,queued,sending,delayed,sent,failed,canceled,uncertain"`
+	Status        string                         `json:"status" enum:"pending,dead,queued,sending,delayed,sent,failed,canceled,uncertain,expired"`
 	Attempts      int                            `json:"attempts" doc:"Attempts to send the mail."`
 	LastError     *string                        `json:"last_error"`
 	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`

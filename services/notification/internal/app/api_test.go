@@ -121,6 +121,7 @@ func TestInvalidRequestsAreRefusedWithTheirLocationAndNotStored(t *testing.T) {
 	s, i, _ := startHeld(t)
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
 	many, _ := json.Marshal(numbered("r", 1001))
+	soon := time.Now().Add(time.Hour).UTC().Format(`"` + time.RFC3339 + `"`)
 	base := map[string]string{"subject": `"s"`, "text": `"t"`, "recipients": `["a@example.org"]`, "requester": `"r"`}
 	tests := []struct{ field, value, location string }{
 		{"subject", `""`, "body.subject"},
@@ -146,6 +147,16 @@ func TestInvalidRequestsAreRefusedWithTheirLocationAndNotStored(t *testing.T) {
 		{"thread", `"a\nb"`, "body.thread"},
 		{"not_before", `"tomorrow"`, "body.not_before"},
 		{"not_before", `"2999-01-01T00:00:00Z"`, "body.not_before"},
+		{"expires_at", `"2020-01-01T00:00:00Z"`, "body.expires_at"},
+		{"expires_at", `"2999-01-01T00:00:00Z"`, "body.expires_at"},
+		{"expires_at", soon + `,"not_before":` + soon, "body.expires_at"},
+		{"reply_to", `""`, "body.reply_to"},
+		{"reply_to", `"a@example.org, b@example.org"`, "body.reply_to"},
+		{"reply_to", `"Anna <a@example.org>"`, "body.reply_to"},
+		{"reply_to", `"a@example.org\r\nBcc: b@example.org"`, "body.reply_to"},
+		{"priority", `"high"`, "body.priority"},
+		{"priority", `""`, "body.priority"},
+		{"priority", `null`, "body.priority"},
 		{"status", `"sent"`, "body.status"},
 		{"id", `"019c2f4e-7a00-7000-8000-0000000004d2"`, "body.id"},
 		{"Subject", `"x"`, "body.Subject"},
@@ -223,7 +234,7 @@ func TestNullIsAnAbsentOptionalField(t *testing.T) {
 	s, i, _ := startHeld(t)
 	token := i.token(t, notifyapi.Audience, "x", allScopes...)
 	const fields = `"subject":"s","text":"t","recipients":["a@example.org"],"requester":"r"`
-	status, _, first := call(t, s, token, "POST", "/v1/notifications", "k", `{`+fields+`,"html":null,"reference":null,"thread":null,"not_before":null}`)
+	status, _, first := call(t, s, token, "POST", "/v1/notifications", "k", `{`+fields+`,"html":null,"reference":null,"thread":null,"not_before":null,"expires_at":null,"reply_to":null}`)
 	if status != 202 || first["html"] != nil || first["not_before"] != nil || first["text"] != "t" {
 		t.Fatalf("%d %v", status, first)
 	}

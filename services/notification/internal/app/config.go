@@ -29,7 +29,7 @@ type Config struct {
 	JWKSURL          string              `envconfig:"JWKS_URL" default:"http://localhost:8080/.well-known/jwks.json" desc:"where the keys that verify callers' tokens are"`
 	Issuer           string              `default:"fixdesk" desc:"iss that tokens must have; the same as CRM_ISSUER"`
 	SMTPURL          config.Secret       `envconfig:"SMTP_URL" default:"smtp://localhost:1025" desc:"mail servers by priority, separated by commas: smtp://[user:password@]host[:port] or smtps://…, options ?tls=required|opportunistic|none&auth=plain|login|cram-md5|scram-sha-1|scram-sha-256|xoauth2"`
-	SMTPConnections  int                 `envconfig:"SMTP_CONNECTIONS" default:"10" desc:"mails sent at a time, each over its own connection, 1 to 200"`
+	SMTPConnections  int                 `envconfig:"SMTP_CONNECTIONS" default:"10" desc:"mails sent at a time, each over its own connection, 1 to 200; of two or more, one sends no bulk mails"`
 	SMTPTimeout      SMTPTimeouts        `envconfig:"SMTP_TIMEOUT"`
 	SMTPMaxMessages  int                 `envconfig:"SMTP_MAX_MESSAGES" default:"100" desc:"mails that one connection carries, at least 1"`
 	SMTPIdleTime     time.Duration       `envconfig:"SMTP_IDLE_TIME" default:"15s" desc:"how long an unused connection is kept, a positive duration"`

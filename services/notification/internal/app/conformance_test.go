@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -85,6 +86,7 @@ func known(t *testing.T, s *service) map[string][]string {
 	values := map[string][]string{
 		"recipients": {"anna@example.org", "Bert@Example.org"}, "Idempotency-Key": {key + "0"},
 		"not_before": {"2020-01-01T00:00:00Z", at.Format("2006-01-02T15:04:05Z")},
+		"expires_at": {at.Add(time.Hour).Format("2006-01-02T15:04:05Z")}, "reply_to": {"support+42.5f3a@example.org"},
 	}
 	for range 50 {
 		values["Idempotency-Key"] = append(values["Idempotency-Key"], uuid.NewString())

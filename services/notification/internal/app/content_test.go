@@ -21,7 +21,8 @@ const canary = "canary-reset-token"
 func withToken(sensitive bool, recipients ...string) notifyapi.Request {
 	html := "<p>" + canary + "</p>"
 	r := newMail(recipients...)
-	r.Text, r.HTML, r.Sensitive = "Your token: "+canary, &html, sensitive
+	reply := "support+42." + canary + "@example.org"
+	r.Text, r.HTML, r.ReplyTo, r.Sensitive = "Your token: "+canary, &html, &reply, sensitive
 	return r
 }
 
@@ -35,10 +36,10 @@ func TestContentIsAnsweredOnlyToItsCallerAndNeverInLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(own.Text, canary) || !strings.Contains(*own.HTML, canary) {
+	if !strings.Contains(own.Text, canary) || !strings.Contains(*own.HTML, canary) || !strings.Contains(*own.ReplyTo, canary) {
 		t.Errorf("the answer to the own POST lacks the content: %+v", own)
 	}
-	if sensitive.Text != "" || sensitive.HTML != nil || !sensitive.Sensitive {
+	if sensitive.Text != "" || sensitive.HTML != nil || sensitive.ReplyTo != nil || !sensitive.Sensitive {
 		t.Errorf("the answer to POST has sensitive content: %+v", sensitive)
 	}
 	reader := i.token(t, notifyapi.Audience, "ops", notifyapi.ScopeRead)
@@ -107,7 +108,7 @@ func TestSensitiveContentIsErasedWhenTheNotificationEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until(t, ordinary.ID, notifyapi.StatusCompleted, 30*time.Second)
-	if found := columnsWith(t, pool, canary); strings.Join(found, " ") != "notifications.html notifications.text" {
+	if found := columnsWith(t, pool, canary); strings.Join(found, " ") != "notifications.html notifications.reply_to notifications.text" {
 		t.Errorf("the search finds an ordinary one in %v", found)
 	}
 }

@@ -22,6 +22,34 @@ import (
 // delayed by no more than the sum of its own distances.
 const Quantum = 100 * time.Millisecond
 
+// PriorityStep is the distance in the queue between two priorities. It is longer
+// than any recipient waits, so that an urgent one is before all others, and a bulk
+// one behind them.
+const PriorityStep = 365 * 24 * time.Hour
+
+// Rank is the number of steps by which a priority is later than normal.
+func Rank(p notifyapi.Priority) int16 {
+	switch p {
+	case notifyapi.PriorityUrgent:
+		return -1
+	case notifyapi.PriorityBulk:
+		return 1
+	case notifyapi.PriorityNormal:
+	}
+	return 0
+}
+
+// Place is the place in the queue of a notification's recipient that is due at the
+// given time.
+func Place(due time.Time, ordinal int, p notifyapi.Priority) time.Time {
+	return due.Add(time.Duration(ordinal)*Quantum + time.Duration(Rank(p))*PriorityStep)
+}
+
+// normalFrom is the place in the queue that separates urgent recipients from all
+// others now, and bulkFrom the one that separates bulk from all others.
+func normalFrom(now time.Time) time.Time { return now.Add(-PriorityStep / 2) }
+func bulkFrom(now time.Time) time.Time   { return now.Add(PriorityStep / 2) }
+
 // Policy determines when a failed try is repeated.
 type Policy struct {
 	RetryBase   time.Duration // the longest wait after the first failure
@@ -43,8 +71,14 @@ type Step struct {
 // History describes a recipient's tries since it was due.
 type History struct {
 	DueAt     time.Time // when it was due, or due again by a manual retry
+	ExpiresAt time.Time // when it is not tried any more; zero for never
 	Failures  int
 	Uncertain int // of the failures
+}
+
+// expiresBy reports whether the recipient is not tried any more at a time.
+func (h History) expiresBy(at time.Time) bool {
+	return !h.ExpiresAt.IsZero() && !at.Before(h.ExpiresAt)
 }
 
 // After returns the step that follows a try that ended at the given time, after
@@ -58,12 +92,15 @@ func (p Policy) After(o notifyapi.Outcome, h History, at time.Time) Step {
 		return Step{Status: notifyapi.RecipientFailed, Finished: true, NextAttemptAt: at}
 	case notifyapi.OutcomeUncertain:
 		next := at.Add(p.uncertainBackoff(h.Uncertain + 1))
-		finished := h.Uncertain+1 >= maxUncertain || next.After(giveUpAt)
+		finished := h.Uncertain+1 >= maxUncertain || next.After(giveUpAt) || h.expiresBy(next)
 		return Step{Status: notifyapi.RecipientUncertain, Finished: finished, NextAttemptAt: next}
 	}
 	next := at.Add(p.backoff(h.Failures + 1))
 	if next.After(giveUpAt) {
 		return Step{Status: notifyapi.RecipientFailed, Finished: true, NextAttemptAt: at}
+	}
+	if h.expiresBy(next) {
+		return Step{Status: notifyapi.RecipientExpired, Finished: true, NextAttemptAt: at}
 	}
 	return Step{Status: notifyapi.RecipientDelayed, NextAttemptAt: next}
 }

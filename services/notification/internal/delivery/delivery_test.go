@@ -42,6 +42,32 @@ func TestStepAfterEachOutcome(t *testing.T) {
 	}
 }
 
+func TestFailedTryBeforeTheExpiryIsTheLastWhenTheNextWouldBeTooLate(t *testing.T) {
+	due := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	p := Policy{RetryBase: time.Second, RetryCap: time.Second, GiveUpAfter: time.Hour}
+	for _, tc := range []struct {
+		name     string
+		outcome  notifyapi.Outcome
+		expires  time.Duration // after it was due
+		status   notifyapi.RecipientStatus
+		finished bool
+	}{
+		{"refused for now, time left", notifyapi.OutcomeTemporary, time.Minute, "delayed", false},
+		{"refused for now, no time left", notifyapi.OutcomeTemporary, 1, "expired", true},
+		{"refused for good", notifyapi.OutcomePermanent, 1, "failed", true},
+		{"uncertain, time left", notifyapi.OutcomeUncertain, time.Minute, "uncertain", false},
+		{"uncertain, no time left", notifyapi.OutcomeUncertain, 1, "uncertain", true},
+		{"sent after the expiry", notifyapi.OutcomeSent, -time.Second, "sent", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := p.After(tc.outcome, History{DueAt: due, ExpiresAt: due.Add(tc.expires)}, due)
+			if got.Status != tc.status || got.Finished != tc.finished {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
 func TestBackoffDoublesToItsCapWithFullJitter(t *testing.T) {
 	for failures, limit := range map[int]time.Duration{
 		1: 30 * time.Second, 2: time.Minute, 3: 2 * time.Minute, 7: 32 * time.Minute, 8: time.Hour, 9: time.Hour, 40: time.Hour, 1000: time.Hour,

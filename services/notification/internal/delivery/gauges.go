@@ -124,7 +124,9 @@ func Counts(ctx context.Context, q *notificationdb.Queries) (counts map[notifyap
 // due; now if none waits.
 func OldestDue(ctx context.Context, db *pgxpool.Pool, now time.Time) (due time.Time, err error) {
 	err = store{db}.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
-		due, err = q.StatsOldestDue(ctx, now)
+		due, err = q.StatsOldestDue(ctx, notificationdb.StatsOldestDueParams{
+			NormalFrom: normalFrom(now), BulkFrom: bulkFrom(now), Now: now,
+		})
 		return err
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -102,7 +103,7 @@ func TestQueueGaugesEqualARecountAfterEveryChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("canceled")
-	if _, err := q.NotificationRetry(t.Context(), notificationdb.NotificationRetryParams{NotificationID: old, Now: c.now, Quantum: interval(Quantum)}); err != nil {
+	if _, err := q.NotificationRetry(t.Context(), notificationdb.NotificationRetryParams{NotificationID: old, Now: c.now, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep)}); err != nil {
 		t.Fatal(err)
 	}
 	check("retried")
@@ -228,6 +229,11 @@ func (r *recorder) QueryRow(ctx context.Context, sql string, args ...any) pgx.Ro
 	return r.DBTX.QueryRow(ctx, sql, args...)
 }
 
+func (r *recorder) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	r.sql, r.args = sql, args
+	return r.DBTX.Exec(ctx, sql, args...)
+}
+
 // plan explains the query that do makes.
 func plan(t *testing.T, l *Loop, byIndex bool, do func(*notificationdb.Queries) error) string {
 	t.Helper()
@@ -282,8 +288,14 @@ func TestQueueStatisticsReadNothingThatGrowsWithFinishedRecipients(t *testing.T)
 		do      func(*notificationdb.Queries) error
 		want    []string
 	}{
-		"oldest due": {true, func(q *notificationdb.Queries) error { _, err := q.StatsOldestDue(ctx, c.now); return err },
-			[]string{"recipients_queue", "recipients_waiting"}},
+		"oldest due": {true, func(q *notificationdb.Queries) error {
+			_, err := q.StatsOldestDue(ctx, notificationdb.StatsOldestDueParams{NormalFrom: normalFrom(c.now), BulkFrom: bulkFrom(c.now), Now: c.now})
+			return err
+		}, []string{"recipients_queue", "recipients_waiting"}},
+		"expire": {true, func(q *notificationdb.Queries) error {
+			_, err := q.DeliveryExpire(ctx, notificationdb.DeliveryExpireParams{Now: c.now, Max: queueBatch})
+			return err
+		}, []string{"recipients_expiry"}},
 		"sent a minute": {false, func(q *notificationdb.Queries) error { _, err := q.StatsSentSince(ctx, c.now); return err },
 			[]string{"attempts_at"}},
 		"purge": {true, func(q *notificationdb.Queries) error {

@@ -16,7 +16,6 @@ import (
 	"fixdesk/pkg/background"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/notification/internal/email"
-	"fixdesk/services/notification/internal/notificationdb"
 )
 
 // Config has the dependencies and settings of a Loop. Only Metrics is optional.
@@ -60,9 +59,11 @@ type Loop struct {
 	leases  leases
 
 	wake    chan struct{}
+	urgent  chan struct{} // urgent recipients may be queued
 	freed   chan struct{}
 	inHand  atomic.Int64
-	tasks   chan task
+	extra   atomic.Int64 // of inHand, claimed beyond ahead because they are urgent
+	backlog *backlog
 	settled chan settlement
 	// unsettled is set while results can't be stored. Expired leases are then not
 	// returned to the queue, since the results are stored first.
@@ -74,8 +75,8 @@ func NewLoop(c Config) *Loop {
 	ahead := aheadPerWorker * c.Workers
 	return &Loop{
 		Config: c, store: store{c.DB}, metrics: newMetrics(c.Registry, c.Mailer),
-		ahead: ahead, wake: make(chan struct{}, 1), freed: make(chan struct{}, 1),
-		tasks: make(chan task, ahead),
+		ahead: ahead, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), freed: make(chan struct{}, 1),
+		backlog: newBacklog(),
 		// A crash can repeat the mails on the wire, those that wait here, and those
 		// that are being settled: at most seven for each worker.
 		settled: make(chan settlement, 2*c.Workers),
@@ -83,8 +84,14 @@ func NewLoop(c Config) *Loop {
 }
 
 // Wake makes the loop read the queue now. It never blocks; call it after
-// the commit that made a recipient due.
-func (l *Loop) Wake() { signal(l.wake) }
+// the commit that made a recipient due. With urgent the loop claims urgent
+// recipients even while it holds as many others as it may.
+func (l *Loop) Wake(urgent bool) {
+	if urgent {
+		signal(l.urgent)
+	}
+	signal(l.wake)
+}
 
 func signal(c chan struct{}) {
 	select {
@@ -107,14 +114,16 @@ func (l *Loop) Run(ctx context.Context) error {
 	renewing, endRenewing := context.WithCancel(store)
 	var workers, settling, renewal sync.WaitGroup
 	renewal.Go(func() { l.renew(renewing) })
-	for range l.Workers {
-		workers.Go(func() { l.work(ctx, store) })
+	for n := range l.Workers {
+		// One worker sends no bulk mail, so that no urgent one waits for its end.
+		bulk := n > 0 || l.Workers == 1
+		workers.Go(func() { l.work(ctx, store, bulk) })
 	}
 	for range settlers {
 		settling.Go(func() { l.settle(store) })
 	}
 	l.claim(ctx, store)
-	close(l.tasks)
+	l.backlog.close()
 	workers.Wait()
 	close(l.settled)
 	settling.Wait()
@@ -129,7 +138,7 @@ func (l *Loop) Run(ctx context.Context) error {
 func (l *Loop) claim(ctx, store context.Context) {
 	var probes []string // the recipients that probed the servers in trouble
 	for more := true; ; {
-		if !more && !wait(ctx, l.wake) || !l.waitForCapacity(ctx) || !l.waitForServer(ctx) {
+		if !more && !wait(ctx, l.wake) || !l.waitForCapacity(ctx, store) || !l.waitForServer(ctx) {
 			return
 		}
 		n, probing := l.free(), !l.Mailer.UsableAt().IsZero()
@@ -138,8 +147,7 @@ func (l *Loop) claim(ctx, store context.Context) {
 		} else {
 			probes = nil
 		}
-		claimedAt := l.Now()
-		tasks, err := l.store.claim(store, n, l.Lease, probes...)
+		tasks, err := l.take(store, n, wholeQueue, probes...)
 		if err != nil {
 			if ctx.Err() == nil {
 				l.Logger.ErrorContext(ctx, "claim failed", "error", err)
@@ -154,21 +162,62 @@ func (l *Loop) claim(ctx, store context.Context) {
 		if !more && len(probes) > 0 { // each has probed once: all but the latest may probe again
 			probes, more = probes[max(1, len(probes)-1):], true
 		}
-		l.inHand.Add(int64(len(tasks)))
-		for _, t := range tasks {
-			if probing && len(probes) < rememberedProbes {
-				probes = append(probes, t.mail.To)
-			}
-			t.beginBy = claimedAt.Add(beginWithin(l.Lease))
-			if probing {
-				t.done = make(chan struct{})
-			}
-			l.tasks <- t // never blocks: its capacity is the most that can be claimed
-			if probing && !wait(ctx, t.done) {
+		if probing {
+			if !l.probe(ctx, tasks, &probes) {
 				return
 			}
+			continue
+		}
+		l.backlog.add(tasks...)
+	}
+}
+
+// take claims recipients.
+func (l *Loop) take(store context.Context, n int, before time.Time, skipped ...string) ([]task, error) {
+	claimedAt := l.Now()
+	tasks, err := l.store.claim(store, n, before, l.Lease, skipped...)
+	for i := range tasks {
+		tasks[i].beginBy = claimedAt.Add(beginWithin(l.Lease))
+	}
+	l.inHand.Add(int64(len(tasks)))
+	return tasks, err
+}
+
+// probe sends to the claimed recipient, if there is one, and remembers it. It
+// returns after that, or false when ctx has ended.
+func (l *Loop) probe(ctx context.Context, tasks []task, probes *[]string) bool {
+	for _, t := range tasks {
+		if len(*probes) < rememberedProbes {
+			*probes = append(*probes, t.mail.To)
+		}
+		t.done = make(chan struct{})
+		l.backlog.add(t)
+		if !wait(ctx, t.done) {
+			return false
 		}
 	}
+	return true
+}
+
+// takeUrgent claims urgent recipients beyond the most that may be claimed, at most
+// one for each worker at a time.
+func (l *Loop) takeUrgent(ctx, store context.Context) {
+	n := l.Workers - int(l.extra.Load())
+	if n <= 0 || !l.Mailer.UsableAt().IsZero() {
+		return
+	}
+	tasks, err := l.take(store, n, normalFrom(l.Now()))
+	if err != nil {
+		if ctx.Err() == nil {
+			l.Logger.ErrorContext(ctx, "claim of urgent recipients failed", "error", err)
+		}
+		return
+	}
+	l.extra.Add(int64(len(tasks)))
+	for i := range tasks {
+		tasks[i].extra = true
+	}
+	l.backlog.add(tasks...)
 }
 
 // most is how many recipients may be claimed and unsettled at a time: fewer when
@@ -184,11 +233,15 @@ func (l *Loop) most() int {
 func (l *Loop) free() int { return max(1, l.most()-int(l.inHand.Load())) }
 
 // waitForCapacity waits until half of the recipients that may be claimed are
-// settled.
-func (l *Loop) waitForCapacity(ctx context.Context) bool {
+// settled. Meanwhile it claims urgent ones.
+func (l *Loop) waitForCapacity(ctx, store context.Context) bool {
 	for int(l.inHand.Load()) > l.most()/2 {
-		if !wait(ctx, l.freed) {
+		select {
+		case <-ctx.Done():
 			return false
+		case <-l.freed:
+		case <-l.urgent:
+			l.takeUrgent(ctx, store)
 		}
 	}
 	return ctx.Err() == nil
@@ -228,10 +281,14 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// work sends one mail after the other. A mail that waited for too long, or whose
-// turn comes after the stop, is returned to the queue.
-func (l *Loop) work(ctx, store context.Context) {
-	for t := range l.tasks {
+// work sends one mail after the other, bulk mails if it may. A mail that waited for
+// too long, or whose turn comes after the stop, is returned to the queue.
+func (l *Loop) work(ctx, store context.Context, bulk bool) {
+	for {
+		t, ok := l.backlog.next(bulk)
+		if !ok {
+			return
+		}
 		s := settlement{task: t, result: email.Result{Outcome: email.NotTried}}
 		if ctx.Err() == nil && l.Now().Before(t.beginBy) {
 			l.leases.hold(t)
@@ -245,6 +302,10 @@ func (l *Loop) work(ctx, store context.Context) {
 			s = l.throttled(s)
 		}
 		l.settled <- s
+		if t.extra { // more urgent ones may be queued
+			l.extra.Add(-1)
+			signal(l.urgent)
+		}
 		if int(l.inHand.Add(-1)) <= l.ahead/2 {
 			signal(l.freed)
 		}
@@ -331,8 +392,4 @@ func (l *Loop) settleBatch(ctx context.Context, batch []settlement) {
 			return
 		}
 	}
-}
-
-func sortByPlace(rows []notificationdb.DeliveryClaimRow) {
-	slices.SortFunc(rows, func(a, b notificationdb.DeliveryClaimRow) int { return a.QueueAt.Compare(*b.QueueAt) })
 }

@@ -13,6 +13,7 @@ type metrics struct {
 	duration  prometheus.Histogram
 	lost      prometheus.Counter
 	reclaimed prometheus.Counter
+	expired   prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
@@ -30,8 +31,11 @@ func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
 		reclaimed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "notification_leases_expired_total", Help: "Recipients whose lease expired, and that were queued again.",
 		}),
+		expired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "notification_recipients_expired_total", Help: "Recipients that ended while they waited, since their mail may not be sent any more.",
+		}),
 	}
-	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, servers{mailer})
+	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, m.expired, servers{mailer})
 	return m
 }
 

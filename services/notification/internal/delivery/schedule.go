@@ -17,11 +17,11 @@ const (
 
 // Schedule has the jobs that gocron runs beside the loop.
 type Schedule struct {
-	PollInterval time.Duration // of due recipients and expired leases
+	PollInterval time.Duration // of due and expired recipients and expired leases
 }
 
-// RunSchedule runs the jobs until ctx is canceled: recipients that became due
-// and expired leases. A job that still runs is not started again. One that fails
+// RunSchedule runs the jobs until ctx is canceled: recipients that became due,
+// expired leases, and recipients that are not sent any more. A job that still runs is not started again. One that fails
 // or panics is logged and runs again at its next time.
 func (l *Loop) RunSchedule(ctx context.Context, s Schedule) (err error) {
 	scheduler, err := gocron.NewScheduler()
@@ -36,6 +36,7 @@ func (l *Loop) RunSchedule(ctx context.Context, s Schedule) (err error) {
 	}{
 		{"due recipients", s.PollInterval, l.queueDue},
 		{"expired leases", s.PollInterval, l.queueExpired},
+		{"expired recipients", s.PollInterval, l.expire},
 	}
 	for _, job := range jobs {
 		_, err := scheduler.NewJob(gocron.DurationJob(job.every),
@@ -61,7 +62,7 @@ func (l *Loop) RunSchedule(ctx context.Context, s Schedule) (err error) {
 // queueDue queues recipients that became due, and wakes the loop in any case,
 // since another replica may have queued some.
 func (l *Loop) queueDue(ctx context.Context) error {
-	defer l.Wake()
+	defer l.Wake(true)
 	for {
 		n, err := l.store.queueDue(ctx, l.Now())
 		if err != nil {
@@ -70,7 +71,21 @@ func (l *Loop) queueDue(ctx context.Context) error {
 		if n < queueBatch {
 			return nil
 		}
-		l.Wake()
+		l.Wake(true)
+	}
+}
+
+// expire ends the waiting recipients that are not sent any more.
+func (l *Loop) expire(ctx context.Context) error {
+	for {
+		n, err := l.store.expire(ctx, l.Now())
+		if err != nil {
+			return fmt.Errorf("end expired recipients: %w", err)
+		}
+		l.metrics.expired.Add(float64(n))
+		if n < queueBatch {
+			return nil
+		}
 	}
 }
 
@@ -85,7 +100,7 @@ func (l *Loop) queueExpired(ctx context.Context) error {
 		if n > 0 {
 			l.metrics.reclaimed.Add(float64(n))
 			l.Logger.WarnContext(ctx, "leases expired, their recipients are queued again", "recipients", n)
-			l.Wake()
+			l.Wake(true)
 		}
 		if n < queueBatch {
 			return nil

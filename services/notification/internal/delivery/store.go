@@ -24,8 +24,11 @@ type task struct {
 	mail           email.Mail
 	notificationID uuid.UUID
 	token          uuid.UUID
-	large          bool // Text and HTML are still to be fetched
+	place          time.Time // in the queue
+	priority       int16     // as Rank returns it
+	large          bool      // Text and HTML are still to be fetched
 	history        History
+	extra          bool          // claimed beyond the most that may be claimed
 	beginBy        time.Time     // no conversation begins later
 	done           chan struct{} // closed when a probe has ended; nil for other mails
 }
@@ -60,13 +63,17 @@ func (s store) byIndex(ctx context.Context, fn func(*notificationdb.Queries) err
 	})
 }
 
-func interval(d time.Duration) pgtype.Interval {
+// Interval is a duration as a parameter of a query.
+func Interval(d time.Duration) pgtype.Interval {
 	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
 }
 
-// claim leases up to max recipients in fair order, except those with the skipped
-// addresses.
-func (s store) claim(ctx context.Context, max int, lease time.Duration, skipped ...string) ([]task, error) {
+// wholeQueue is behind every place in the queue.
+var wholeQueue = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// claim leases up to max recipients in fair order, of those whose place is before
+// the given one, except those with the skipped addresses.
+func (s store) claim(ctx context.Context, max int, before time.Time, lease time.Duration, skipped ...string) ([]task, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	token, err := uuid.NewRandom()
@@ -76,7 +83,7 @@ func (s store) claim(ctx context.Context, max int, lease time.Duration, skipped 
 	var rows []notificationdb.DeliveryClaimRow
 	err = s.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
 		rows, err = q.DeliveryClaim(ctx, notificationdb.DeliveryClaimParams{
-			Token: &token, Lease: interval(lease), InlineBytes: inlineBytes, Max: int32(max),
+			Token: &token, Lease: Interval(lease), InlineBytes: inlineBytes, Max: int32(max), PlacedBefore: before,
 			Skipped: append([]string{}, skipped...), // nil would be NULL
 		})
 		return err
@@ -84,7 +91,6 @@ func (s store) claim(ctx context.Context, max int, lease time.Duration, skipped 
 	if err != nil {
 		return nil, fmt.Errorf("claim recipients: %w", err)
 	}
-	sortByPlace(rows)
 	tasks := make([]task, 0, len(rows))
 	for _, r := range rows {
 		tasks = append(tasks, newTask(r, token))
@@ -98,11 +104,17 @@ func newTask(r notificationdb.DeliveryClaimRow, token uuid.UUID) task {
 			ID: r.ID, To: r.Email, Subject: r.Subject, Text: r.Text, HTML: r.Html,
 			RequestID: r.RequestID, Domain: r.MessageDomain, Date: r.Date,
 		},
-		notificationID: r.NotificationID, token: token, large: r.Bytes > inlineBytes,
+		notificationID: r.NotificationID, token: token, place: *r.QueueAt, priority: r.Priority, large: r.Bytes > inlineBytes,
 		history: History{DueAt: r.EnqueuedAt, Failures: int(r.Attempts - r.AttemptsBefore), Uncertain: int(r.Uncertain)},
 	}
 	if r.Thread != nil {
 		t.mail.Thread = *r.Thread
+	}
+	if r.ReplyTo != nil {
+		t.mail.ReplyTo = *r.ReplyTo
+	}
+	if r.ExpiresAt != nil {
+		t.mail.ExpiresAt, t.history.ExpiresAt = *r.ExpiresAt, *r.ExpiresAt
 	}
 	return t
 }
@@ -125,7 +137,7 @@ func (s store) content(ctx context.Context, id uuid.UUID) (text, html string, er
 func (s store) renew(ctx context.Context, held map[uuid.UUID]uuid.UUID, lease, timeout time.Duration) ([]uuid.UUID, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(timeout, callTimeout))
 	defer cancel()
-	p := notificationdb.DeliveryRenewParams{Lease: interval(lease)}
+	p := notificationdb.DeliveryRenewParams{Lease: Interval(lease)}
 	for id, token := range held {
 		p.Ids = append(p.Ids, id)
 		p.Tokens = append(p.Tokens, token)
@@ -184,7 +196,7 @@ func (s store) release(ctx context.Context, now time.Time, batch []settlement) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	p := notificationdb.DeliveryReleaseParams{Now: now, Quantum: interval(Quantum)}
+	p := notificationdb.DeliveryReleaseParams{Now: now, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep)}
 	for _, b := range batch {
 		p.Ids = append(p.Ids, b.mail.ID)
 		p.Tokens = append(p.Tokens, b.token)
@@ -207,8 +219,20 @@ func (s store) queueDue(ctx context.Context, now time.Time) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return notificationdb.New(s.db).DeliveryPromote(ctx, notificationdb.DeliveryPromoteParams{
-		Quantum: interval(Quantum), Now: now, Max: queueBatch,
+		Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep), Now: now, Max: queueBatch,
 	})
+}
+
+// expire ends some of the waiting recipients that are not sent any more, and returns
+// how many.
+func (s store) expire(ctx context.Context, now time.Time) (n int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err = s.byIndex(ctx, func(q *notificationdb.Queries) error {
+		n, err = q.DeliveryExpire(ctx, notificationdb.DeliveryExpireParams{Now: now, Max: queueBatch})
+		return err
+	})
+	return n, err
 }
 
 // queueExpired queues some of the recipients whose lease has expired, and
@@ -217,6 +241,6 @@ func (s store) queueExpired(ctx context.Context, now time.Time) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return notificationdb.New(s.db).DeliveryReclaim(ctx, notificationdb.DeliveryReclaimParams{
-		Now: now, Quantum: interval(Quantum), Max: queueBatch,
+		Now: now, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep), Max: queueBatch,
 	})
 }

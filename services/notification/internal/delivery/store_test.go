@@ -118,7 +118,7 @@ func result(tasks []task, v notifyapi.Outcome, code int, at time.Time) []settlem
 
 func mustClaim(t testing.TB, l *Loop, n, want int) []task {
 	t.Helper()
-	tasks, err := l.store.claim(t.Context(), n, l.Lease)
+	tasks, err := l.store.claim(t.Context(), n, wholeQueue, l.Lease)
 	if err != nil || len(tasks) != want {
 		t.Fatalf("claimed %d, %v, want %d", len(tasks), err, want)
 	}

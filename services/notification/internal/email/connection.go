@@ -93,7 +93,7 @@ func (c *connection) deliver(sender Sender, m Mail) (code int, reply string, f *
 	if err != nil {
 		return 0, "", failed(phaseMessage, err), true
 	}
-	utf8 := needsSMTPUTF8(sender.From.Address, to)
+	utf8 := sender.needsSMTPUTF8(m, to)
 	if offered, _ := c.smtp.Extension("SMTPUTF8"); utf8 && !offered {
 		return 0, "", failed(phaseMessage, errors.New("the mail server does not offer SMTPUTF8, which this address needs (RFC 6531)")), true
 	}

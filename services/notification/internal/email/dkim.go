@@ -20,7 +20,7 @@ type DKIM struct {
 // the way (RFC 6376 section 8.15). The list must fit one line: go-mail folds a
 // longer one within a name, which verifiers reject.
 var (
-	signedHeaders     = []string{"From", "To", "Subject", "Date", "Message-ID", "Content-Type"}
+	signedHeaders     = []string{"From", "To", "Subject", "Reply-To", "Date", "Message-ID", "Content-Type"}
 	oversignedHeaders = []string{"From", "Subject"}
 )
 

@@ -28,9 +28,22 @@ type Mail struct {
 	Text      string
 	HTML      string // "" for none
 	Thread    string // mails of one thread refer to one root; "" for none
+	ReplyTo   string // where answers go; "" for the sender
 	RequestID string // "" for none
 	Domain    string // the right side of the Message-ID
 	Date      time.Time
+	// ExpiresAt is the time from which no conversation about the mail begins; zero
+	// for never. It is not part of the message.
+	ExpiresAt time.Time
+}
+
+// isExpired reports whether no conversation about the mail may begin any more.
+func (m Mail) isExpired(now time.Time) bool { return !m.ExpiresAt.IsZero() && !now.Before(m.ExpiresAt) }
+
+// needsSMTPUTF8 reports whether an address in the mail has characters beyond ASCII
+// once its domain is in ASCII.
+func (s Sender) needsSMTPUTF8(m Mail, to string) bool {
+	return needsSMTPUTF8(s.From.Address, to, m.ReplyTo)
 }
 
 // MessageID is the mail's identity without the angle brackets (RFC 5322

@@ -23,6 +23,11 @@ func (s Sender) message(m Mail) (*gomail.Msg, error) {
 	)
 	msg.FromMailAddress(&mail.Address{Name: s.From.Name, Address: s.From.Address})
 	msg.ToMailAddress(&mail.Address{Address: to})
+	if m.ReplyTo != "" {
+		if err := msg.ReplyTo(envelopeAddress(m.ReplyTo)); err != nil {
+			return nil, fmt.Errorf("set Reply-To: %w", err)
+		}
+	}
 	msg.Subject(m.Subject)
 	msg.SetDateWithValue(m.Date.UTC())
 	msg.SetMessageIDWithValue(m.MessageID())

@@ -43,6 +43,7 @@ func goldenMail(change func(*Mail)) Mail {
 var goldenMails = map[string]Mail{
 	"plain":  goldenMail(nil),
 	"thread": goldenMail(func(m *Mail) { m.Thread = "ticket-42" }),
+	"reply":  goldenMail(func(m *Mail) { m.ReplyTo = "support+42.5f3a@example.com" }),
 	"html":   goldenMail(func(m *Mail) { m.HTML = "<p>Hello <b>Anna</b>,</p>\n<p>it burns.</p>\n" }),
 	"languages": goldenMail(func(m *Mail) {
 		m.Subject = "Ticket №42: プリンターが燃えています – Drucker brennt wie verrückt und hört überhaupt nicht mehr auf 🔥"

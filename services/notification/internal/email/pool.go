@@ -62,8 +62,8 @@ func NewPool(config Config) *Pool {
 
 // Send tries the servers by priority until one returns an outcome for this mail.
 // When no server can be used, or all throttle, the outcome is NotTried, and also
-// when ctx ends before the conversation begins. A conversation under way then
-// continues for at most StopTimeout.
+// when ctx ends or the mail expires before the conversation begins. A conversation
+// under way when ctx ends continues for at most StopTimeout.
 func (p *Pool) Send(ctx context.Context, m Mail) Result {
 	result := Result{Outcome: NotTried, Reply: "no mail server can be used"}
 	for _, s := range p.servers {
@@ -115,6 +115,10 @@ func (p *Pool) converse(ctx context.Context, s *serverPool, m Mail) (code int, r
 	}
 	usable := false
 	defer func() { s.release(conn, usable) }()
+	if m.isExpired(p.config.Now()) {
+		usable = true
+		return 0, "", reused, failed(phaseDial, errExpired)
+	}
 	defer conn.dropAfter(ctx, p.config.StopTimeout)()
 	code, reply, f, usable = conn.deliver(p.config.Sender, m)
 	return code, reply, reused, f
@@ -124,11 +128,11 @@ func (p *Pool) converse(ctx context.Context, s *serverPool, m Mail) (code int, r
 // circuit and pace.
 func (p *Pool) assess(ctx context.Context, s *serverPool, permit *permit, m Mail, f failure, asked time.Time) Result {
 	now := p.config.Now()
-	outcome, origin := meaning(f, needsSMTPUTF8(p.config.Sender.From.Address, m.To))
+	outcome, origin := meaning(f, p.config.Sender.needsSMTPUTF8(m, m.To))
 	result := Result{Outcome: outcome, Server: s.Name(), Code: f.code, Reply: f.reply}
 	opened := false
 	switch {
-	case f.stopped, f.code == 0 && f.phase < phaseDot && ctx.Err() != nil: // ended by the stop
+	case f.unbegun, f.code == 0 && f.phase < phaseDot && ctx.Err() != nil: // ended by the stop
 		result.Outcome = NotTried
 	case f.isThrottling() && !s.pace.throttle(now, asked, m.To, f.phase < phaseRcpt):
 		result.Outcome, result.Throttled = NotTried, true

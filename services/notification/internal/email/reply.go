@@ -65,12 +65,12 @@ type failure struct {
 	code    int // 0: no reply
 	reply   string
 	timeout bool
-	stopped bool // given up before it began, since the service stops
+	unbegun bool // the service stops, or the mail has expired
 }
 
 // failed describes the error of a conversation in the given phase.
 func failed(p phase, err error) *failure {
-	f := &failure{phase: p, reply: oneLine(err.Error()), stopped: errors.Is(err, errStopped)}
+	f := &failure{phase: p, reply: oneLine(err.Error()), unbegun: errors.Is(err, errStopped) || errors.Is(err, errExpired)}
 	var netErr net.Error
 	f.timeout = errors.As(err, &netErr) && netErr.Timeout()
 	var reply *textproto.Error

@@ -12,9 +12,12 @@ import (
 // that it accepted.
 const limitTime = time.Minute
 
-// errStopped is returned for a conversation that did not begin before its
-// context ended.
-var errStopped = errors.New("stopped before the conversation began")
+// The reasons why a conversation did not begin: its context ended, or its mail
+// expired.
+var (
+	errStopped = errors.New("stopped before the conversation began")
+	errExpired = errors.New("expired before the conversation began")
+)
 
 // serverPool holds one server's connections, in use and idle. The most recently
 // used idle one is reused first, so that few stay open under a low load. When a

@@ -16,9 +16,9 @@ import (
 const deliveryClaim = `-- name: DeliveryClaim :many
 with next as (
     select r.id, r.queue_at from recipients r
-    where r.queue_at is not null and r.email <> all($4::text[])
+    where r.queue_at is not null and r.queue_at < $4::timestamptz and r.email <> all($5::text[])
     order by r.queue_at
-    limit $5::integer
+    limit $6::integer
     for update skip locked
 )
 update recipients r
@@ -27,7 +27,7 @@ set queue_at = null, lease_token = $1,
 from next, notifications n
 where r.id = next.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
-    next.queue_at, n.bytes, n.subject,
+    next.queue_at, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to,
     (case when n.bytes <= $3::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= $3::integer then n.html end, '')::text as html,
     n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
@@ -38,11 +38,12 @@ returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enq
 `
 
 type DeliveryClaimParams struct {
-	Token       *uuid.UUID
-	Lease       pgtype.Interval
-	InlineBytes int32
-	Skipped     []string
-	Max         int32
+	Token        *uuid.UUID
+	Lease        pgtype.Interval
+	InlineBytes  int32
+	PlacedBefore time.Time
+	Skipped      []string
+	Max          int32
 }
 
 type DeliveryClaimRow struct {
@@ -53,8 +54,11 @@ type DeliveryClaimRow struct {
 	AttemptsBefore int32
 	EnqueuedAt     time.Time
 	QueueAt        *time.Time
+	Priority       int16
+	ExpiresAt      *time.Time
 	Bytes          int32
 	Subject        string
+	ReplyTo        *string
 	Text           string
 	Html           string
 	Thread         *string
@@ -65,14 +69,15 @@ type DeliveryClaimRow struct {
 }
 
 // Leases the next recipients in fair order, except those with the given
-// addresses. Large content is omitted and fetched by the worker, so that a batch
-// stays small in memory. The mail's date is that of the notification or its later
-// due time, so that a repeat is the same mail.
+// addresses, and whose place is before the given time. Large content is omitted and
+// fetched by the worker, so that a batch stays small in memory. The mail's date is
+// that of the notification or its later due time, so that a repeat is the same mail.
 func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([]DeliveryClaimRow, error) {
 	rows, err := q.db.Query(ctx, deliveryClaim,
 		arg.Token,
 		arg.Lease,
 		arg.InlineBytes,
+		arg.PlacedBefore,
 		arg.Skipped,
 		arg.Max,
 	)
@@ -91,8 +96,11 @@ func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([
 			&i.AttemptsBefore,
 			&i.EnqueuedAt,
 			&i.QueueAt,
+			&i.Priority,
+			&i.ExpiresAt,
 			&i.Bytes,
 			&i.Subject,
+			&i.ReplyTo,
 			&i.Text,
 			&i.Html,
 			&i.Thread,
@@ -127,6 +135,37 @@ func (q *Queries) DeliveryContent(ctx context.Context, id uuid.UUID) (DeliveryCo
 	return i, err
 }
 
+const deliveryExpire = `-- name: DeliveryExpire :execrows
+with expired as (
+    select r.id from recipients r
+    where r.expires_at is not null and r.finished_at is null and r.expires_at <= $1::timestamptz
+        and r.lease_token is null
+    order by r.expires_at
+    limit $2::integer
+    for update skip locked
+)
+update recipients r
+set status = case when r.status = 'uncertain' then r.status else 'expired' end,
+    queue_at = null, finished_at = $1::timestamptz
+from expired
+where r.id = expired.id
+`
+
+type DeliveryExpireParams struct {
+	Now time.Time
+	Max int32
+}
+
+// Ends recipients that wait and whose time to be sent has passed. One that is being
+// sent ends as its attempt does.
+func (q *Queries) DeliveryExpire(ctx context.Context, arg DeliveryExpireParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deliveryExpire, arg.Now, arg.Max)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deliveryPlanByIndex = `-- name: DeliveryPlanByIndex :exec
 select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true),
@@ -143,26 +182,32 @@ func (q *Queries) DeliveryPlanByIndex(ctx context.Context) error {
 const deliveryPromote = `-- name: DeliveryPromote :execrows
 with due as (
     select r.id from recipients r
-    where r.queue_at is null and r.lease_token is null and r.finished_at is null and r.next_attempt_at <= $2
+    where r.queue_at is null and r.lease_token is null and r.finished_at is null and r.next_attempt_at <= $3
     order by r.next_attempt_at
-    limit $3::integer
+    limit $4::integer
     for update skip locked
 )
 update recipients r
-set queue_at = r.next_attempt_at + r.ordinal * $1::interval
+set queue_at = r.next_attempt_at + (r.ordinal * $1::interval) + (r.priority * $2::interval)
 from due
 where r.id = due.id
 `
 
 type DeliveryPromoteParams struct {
-	Quantum pgtype.Interval
-	Now     time.Time
-	Max     int32
+	Quantum      pgtype.Interval
+	PriorityStep pgtype.Interval
+	Now          time.Time
+	Max          int32
 }
 
 // Queues recipients that are due.
 func (q *Queries) DeliveryPromote(ctx context.Context, arg DeliveryPromoteParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deliveryPromote, arg.Quantum, arg.Now, arg.Max)
+	result, err := q.db.Exec(ctx, deliveryPromote,
+		arg.Quantum,
+		arg.PriorityStep,
+		arg.Now,
+		arg.Max,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -174,7 +219,7 @@ with expired as (
     select r.id from recipients r
     where r.lease_token is not null and r.leased_until < clock_timestamp()
     order by r.leased_until
-    limit $3::integer
+    limit $4::integer
     for update skip locked
 )
 update recipients r
@@ -182,20 +227,26 @@ set lease_token = null, leased_until = null,
     status = case when r.canceled and r.status <> 'uncertain' then 'canceled' else r.status end,
     finished_at = case when r.canceled then $1::timestamptz end,
     queue_at = case when not r.canceled then
-        r.next_attempt_at + r.ordinal * $2::interval end
+        r.next_attempt_at + (r.ordinal * $2::interval) + (r.priority * $3::interval) end
 from expired
 where r.id = expired.id
 `
 
 type DeliveryReclaimParams struct {
-	Now     time.Time
-	Quantum pgtype.Interval
-	Max     int32
+	Now          time.Time
+	Quantum      pgtype.Interval
+	PriorityStep pgtype.Interval
+	Max          int32
 }
 
 // Returns recipients whose lease has expired to the queue.
 func (q *Queries) DeliveryReclaim(ctx context.Context, arg DeliveryReclaimParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deliveryReclaim, arg.Now, arg.Quantum, arg.Max)
+	result, err := q.db.Exec(ctx, deliveryReclaim,
+		arg.Now,
+		arg.Quantum,
+		arg.PriorityStep,
+		arg.Max,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -205,31 +256,35 @@ func (q *Queries) DeliveryReclaim(ctx context.Context, arg DeliveryReclaimParams
 const deliveryRelease = `-- name: DeliveryRelease :execrows
 update recipients r
 set lease_token = null, leased_until = null,
-    status = case when r.canceled and r.status <> 'uncertain' then 'canceled' else r.status end,
-    finished_at = case when r.canceled then $1::timestamptz end,
+    status = case when r.status = 'uncertain' then r.status when r.canceled then 'canceled'
+        when r.expires_at <= greatest($1::timestamptz, held.wait_until) then 'expired' else r.status end,
+    finished_at = case when r.canceled or r.expires_at <= greatest($1::timestamptz, held.wait_until) then $1::timestamptz end,
     next_attempt_at = greatest(r.next_attempt_at, held.wait_until),
-    queue_at = case when not r.canceled and held.wait_until <= $1 then
-        r.next_attempt_at + r.ordinal * $2::interval end
+    queue_at = case when not r.canceled and held.wait_until <= $1 and (r.expires_at is null or r.expires_at > $1) then
+        r.next_attempt_at + (r.ordinal * $2::interval) + (r.priority * $3::interval) end
 from (
-    select unnest($3::uuid[]) as id, unnest($4::uuid[]) as token, unnest($5::timestamptz[]) as wait_until
+    select unnest($4::uuid[]) as id, unnest($5::uuid[]) as token, unnest($6::timestamptz[]) as wait_until
 ) held
 where r.id = held.id and r.lease_token = held.token
 `
 
 type DeliveryReleaseParams struct {
-	Now       time.Time
-	Quantum   pgtype.Interval
-	Ids       []uuid.UUID
-	Tokens    []uuid.UUID
-	WaitUntil []time.Time
+	Now          time.Time
+	Quantum      pgtype.Interval
+	PriorityStep pgtype.Interval
+	Ids          []uuid.UUID
+	Tokens       []uuid.UUID
+	WaitUntil    []time.Time
 }
 
 // Returns leased recipients to their places in the queue as if never claimed, or
-// postpones them when a time is given (not '-infinity').
+// postpones them when a time is given (not '-infinity'). One that expires before it
+// would be tried has ended.
 func (q *Queries) DeliveryRelease(ctx context.Context, arg DeliveryReleaseParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deliveryRelease,
 		arg.Now,
 		arg.Quantum,
+		arg.PriorityStep,
 		arg.Ids,
 		arg.Tokens,
 		arg.WaitUntil,

@@ -7,6 +7,7 @@ package notificationdb
 import (
 	"time"
 
+	"fixdesk/pkg/notifyapi"
 	"github.com/google/uuid"
 )
 
@@ -28,4 +29,7 @@ type Notification struct {
 	RecipientCount int32
 	CreatedAt      time.Time
 	Sensitive      bool
+	ReplyTo        *string
+	Priority       notifyapi.Priority
+	ExpiresAt      *time.Time
 }

@@ -65,7 +65,7 @@ func (q *Queries) AttemptList(ctx context.Context, arg AttemptListParams) ([]Att
 }
 
 const notificationByKey = `-- name: NotificationByKey :one
-select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at, sensitive from notifications
+select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at, sensitive, reply_to, priority, expires_at from notifications
 where caller = $1 and idempotency_key = $2
 `
 
@@ -95,6 +95,9 @@ func (q *Queries) NotificationByKey(ctx context.Context, arg NotificationByKeyPa
 		&i.RecipientCount,
 		&i.CreatedAt,
 		&i.Sensitive,
+		&i.ReplyTo,
+		&i.Priority,
+		&i.ExpiresAt,
 	)
 	return i, err
 }
@@ -135,11 +138,12 @@ func (q *Queries) NotificationExists(ctx context.Context, id uuid.UUID) (bool, e
 }
 
 const notificationGet = `-- name: NotificationGet :one
-select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status,
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status,
     (n.caller = $1 and not n.sensitive)::boolean as shows_content,
     coalesce(case when n.caller = $1 and not n.sensitive then n.text end, '')::text as text,
-    coalesce(case when n.caller = $1 and not n.sensitive then n.html end, '')::text as html
+    coalesce(case when n.caller = $1 and not n.sensitive then n.html end, '')::text as html,
+    coalesce(case when n.caller = $1 and not n.sensitive then n.reply_to end, '')::text as reply_to
 from notifications n
 join notification_counts c on c.notification_id = n.id
 where n.id = $2
@@ -157,7 +161,9 @@ type NotificationGetRow struct {
 	Reference      *string
 	Thread         *string
 	Sensitive      bool
+	Priority       notifyapi.Priority
 	NotBefore      *time.Time
+	ExpiresAt      *time.Time
 	RecipientCount int32
 	CreatedAt      time.Time
 	Queued         int32
@@ -167,11 +173,13 @@ type NotificationGetRow struct {
 	Failed         int32
 	Canceled       int32
 	Uncertain      int32
+	Expired        int32
 	LastFinishedAt time.Time
 	Status         notifyapi.Status
 	ShowsContent   bool
 	Text           string
 	Html           string
+	ReplyTo        string
 }
 
 // Only the caller who created it gets the content, and nobody when it is sensitive.
@@ -185,7 +193,9 @@ func (q *Queries) NotificationGet(ctx context.Context, arg NotificationGetParams
 		&i.Reference,
 		&i.Thread,
 		&i.Sensitive,
+		&i.Priority,
 		&i.NotBefore,
+		&i.ExpiresAt,
 		&i.RecipientCount,
 		&i.CreatedAt,
 		&i.Queued,
@@ -195,11 +205,13 @@ func (q *Queries) NotificationGet(ctx context.Context, arg NotificationGetParams
 		&i.Failed,
 		&i.Canceled,
 		&i.Uncertain,
+		&i.Expired,
 		&i.LastFinishedAt,
 		&i.Status,
 		&i.ShowsContent,
 		&i.Text,
 		&i.Html,
+		&i.ReplyTo,
 	)
 	return i, err
 }
@@ -207,19 +219,21 @@ func (q *Queries) NotificationGet(ctx context.Context, arg NotificationGetParams
 const notificationInsert = `-- name: NotificationInsert :one
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
-        reference, thread, request_id, message_domain, not_before, sensitive, recipient_count, created_at)
+        reference, thread, reply_to, request_id, message_domain, not_before, expires_at, sensitive, priority,
+        recipient_count, created_at)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
         $10, $11, $12, $13, $14,
-        $15, $16, $17)
+        $15, $16, $17, $18, $19, $20)
     on conflict on constraint notifications_key do nothing
     returning id
 ), listed as (
-    insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, queue_at)
-    select r.id, stored.id, r.ordinal, r.email, $18::timestamptz, $18::timestamptz,
-        case when $19::boolean then r.queue_at end as queue_at
+    insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, priority, expires_at, queue_at)
+    select r.id, stored.id, r.ordinal, r.email, $21::timestamptz, $21::timestamptz,
+        $22::smallint, $16::timestamptz,
+        case when $23::boolean then r.queue_at end as queue_at
     from stored, (
-        select unnest($20::uuid[]) as id, unnest($21::smallint[]) as ordinal,
-            unnest($22::text[]) as email, unnest($23::timestamptz[]) as queue_at
+        select unnest($24::uuid[]) as id, unnest($25::smallint[]) as ordinal,
+            unnest($26::text[]) as email, unnest($27::timestamptz[]) as queue_at
     ) r
     returning id
 )
@@ -238,13 +252,17 @@ type NotificationInsertParams struct {
 	Requester      string
 	Reference      *string
 	Thread         *string
+	ReplyTo        *string
 	RequestID      string
 	MessageDomain  string
 	NotBefore      *time.Time
+	ExpiresAt      *time.Time
 	Sensitive      bool
+	Priority       notifyapi.Priority
 	RecipientCount int32
 	CreatedAt      time.Time
 	DueAt          time.Time
+	QueuePriority  int16
 	IsDue          bool
 	RecipientIds   []uuid.UUID
 	Ordinals       []int16
@@ -268,13 +286,17 @@ func (q *Queries) NotificationInsert(ctx context.Context, arg NotificationInsert
 		arg.Requester,
 		arg.Reference,
 		arg.Thread,
+		arg.ReplyTo,
 		arg.RequestID,
 		arg.MessageDomain,
 		arg.NotBefore,
+		arg.ExpiresAt,
 		arg.Sensitive,
+		arg.Priority,
 		arg.RecipientCount,
 		arg.CreatedAt,
 		arg.DueAt,
+		arg.QueuePriority,
 		arg.IsDue,
 		arg.RecipientIds,
 		arg.Ordinals,
@@ -287,10 +309,10 @@ func (q *Queries) NotificationInsert(ctx context.Context, arg NotificationInsert
 }
 
 const notificationList = `-- name: NotificationList :many
-select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
 from notifications n
-cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status from notification_counts where notification_id = n.id) c
+cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status, expired from notification_counts where notification_id = n.id) c
 where n.id < $1 and n.id >= $2
     and n.created_at > $3 and n.created_at < $4
     and ($5::text is null or n.reference = $5::text)
@@ -318,7 +340,9 @@ type NotificationListRow struct {
 	Reference      *string
 	Thread         *string
 	Sensitive      bool
+	Priority       notifyapi.Priority
 	NotBefore      *time.Time
+	ExpiresAt      *time.Time
 	RecipientCount int32
 	CreatedAt      time.Time
 	Queued         int32
@@ -328,6 +352,7 @@ type NotificationListRow struct {
 	Failed         int32
 	Canceled       int32
 	Uncertain      int32
+	Expired        int32
 	LastFinishedAt time.Time
 	Status         notifyapi.Status
 }
@@ -357,7 +382,9 @@ func (q *Queries) NotificationList(ctx context.Context, arg NotificationListPara
 			&i.Reference,
 			&i.Thread,
 			&i.Sensitive,
+			&i.Priority,
 			&i.NotBefore,
+			&i.ExpiresAt,
 			&i.RecipientCount,
 			&i.CreatedAt,
 			&i.Queued,
@@ -367,6 +394,7 @@ func (q *Queries) NotificationList(ctx context.Context, arg NotificationListPara
 			&i.Failed,
 			&i.Canceled,
 			&i.Uncertain,
+			&i.Expired,
 			&i.LastFinishedAt,
 			&i.Status,
 		); err != nil {
@@ -381,16 +409,16 @@ func (q *Queries) NotificationList(ctx context.Context, arg NotificationListPara
 }
 
 const notificationListNotSent = `-- name: NotificationListNotSent :many
-select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
 from (
     select distinct r.notification_id from recipients r
-    where r.status in ('failed', 'uncertain', 'canceled')
+    where r.status in ('failed', 'uncertain', 'canceled', 'expired')
         and r.notification_id < $1 and r.notification_id >= $2
     order by r.notification_id desc
 ) ended
 join notifications n on n.id = ended.notification_id
-cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status from notification_counts where notification_id = ended.notification_id) c
+cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status, expired from notification_counts where notification_id = ended.notification_id) c
 where n.created_at > $3 and n.created_at < $4
     and ($5::text is null or n.reference = $5::text)
     and ($6::text is null or n.requester = $6::text)
@@ -417,7 +445,9 @@ type NotificationListNotSentRow struct {
 	Reference      *string
 	Thread         *string
 	Sensitive      bool
+	Priority       notifyapi.Priority
 	NotBefore      *time.Time
+	ExpiresAt      *time.Time
 	RecipientCount int32
 	CreatedAt      time.Time
 	Queued         int32
@@ -427,11 +457,12 @@ type NotificationListNotSentRow struct {
 	Failed         int32
 	Canceled       int32
 	Uncertain      int32
+	Expired        int32
 	LastFinishedAt time.Time
 	Status         notifyapi.Status
 }
 
-// Notifications with a failed, uncertain or canceled recipient, in the order of
+// Notifications with a recipient that ended without being sent, in the order of
 // the index.
 func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationListNotSentParams) ([]NotificationListNotSentRow, error) {
 	rows, err := q.db.Query(ctx, notificationListNotSent,
@@ -458,7 +489,9 @@ func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationL
 			&i.Reference,
 			&i.Thread,
 			&i.Sensitive,
+			&i.Priority,
 			&i.NotBefore,
+			&i.ExpiresAt,
 			&i.RecipientCount,
 			&i.CreatedAt,
 			&i.Queued,
@@ -468,6 +501,7 @@ func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationL
 			&i.Failed,
 			&i.Canceled,
 			&i.Uncertain,
+			&i.Expired,
 			&i.LastFinishedAt,
 			&i.Status,
 		); err != nil {
@@ -482,10 +516,10 @@ func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationL
 }
 
 const notificationListOpen = `-- name: NotificationListOpen :many
-select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.not_before, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.last_finished_at, c.status
+select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
 from notifications n
-cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status from notification_counts where notification_id = n.id) c
+cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status, expired from notification_counts where notification_id = n.id) c
 where n.id < $1 and n.id >= $2
     and n.created_at > $3 and n.created_at < $4
     and ($5::text is null or n.reference = $5::text)
@@ -517,7 +551,9 @@ type NotificationListOpenRow struct {
 	Reference      *string
 	Thread         *string
 	Sensitive      bool
+	Priority       notifyapi.Priority
 	NotBefore      *time.Time
+	ExpiresAt      *time.Time
 	RecipientCount int32
 	CreatedAt      time.Time
 	Queued         int32
@@ -527,6 +563,7 @@ type NotificationListOpenRow struct {
 	Failed         int32
 	Canceled       int32
 	Uncertain      int32
+	Expired        int32
 	LastFinishedAt time.Time
 	Status         notifyapi.Status
 }
@@ -558,7 +595,9 @@ func (q *Queries) NotificationListOpen(ctx context.Context, arg NotificationList
 			&i.Reference,
 			&i.Thread,
 			&i.Sensitive,
+			&i.Priority,
 			&i.NotBefore,
+			&i.ExpiresAt,
 			&i.RecipientCount,
 			&i.CreatedAt,
 			&i.Queued,
@@ -568,6 +607,7 @@ func (q *Queries) NotificationListOpen(ctx context.Context, arg NotificationList
 			&i.Failed,
 			&i.Canceled,
 			&i.Uncertain,
+			&i.Expired,
 			&i.LastFinishedAt,
 			&i.Status,
 		); err != nil {
@@ -641,9 +681,11 @@ func (q *Queries) NotificationRecipients(ctx context.Context, arg NotificationRe
 const notificationRetry = `-- name: NotificationRetry :execrows
 update recipients r
 set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,
-    enqueued_at = given.now, next_attempt_at = given.now, queue_at = given.now + ordinal * given.quantum
-from (select $2::timestamptz as now, $3::interval as quantum) given
+    enqueued_at = given.now, next_attempt_at = given.now,
+    queue_at = given.now + ordinal * given.quantum + priority * given.priority_step
+from (select $2::timestamptz as now, $3::interval as quantum, $4::interval as priority_step) given
 where notification_id = $1 and lease_token is null and status in ('failed', 'uncertain')
+    and (expires_at is null or expires_at > given.now)
     and not exists (select 1 from notifications n where n.id = $1 and n.sensitive)
 `
 
@@ -651,11 +693,18 @@ type NotificationRetryParams struct {
 	NotificationID uuid.UUID
 	Now            time.Time
 	Quantum        pgtype.Interval
+	PriorityStep   pgtype.Interval
 }
 
-// A finished sensitive notification has no content to send again.
+// A finished sensitive notification has no content to send again, and one that has
+// expired is not sent any more.
 func (q *Queries) NotificationRetry(ctx context.Context, arg NotificationRetryParams) (int64, error) {
-	result, err := q.db.Exec(ctx, notificationRetry, arg.NotificationID, arg.Now, arg.Quantum)
+	result, err := q.db.Exec(ctx, notificationRetry,
+		arg.NotificationID,
+		arg.Now,
+		arg.Quantum,
+		arg.PriorityStep,
+	)
 	if err != nil {
 		return 0, err
 	}

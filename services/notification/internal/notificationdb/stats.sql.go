@@ -68,16 +68,31 @@ func (q *Queries) StatsFold(ctx context.Context, max int32) (int64, error) {
 
 const statsOldestDue = `-- name: StatsOldestDue :one
 select coalesce(least(
-    (select r.next_attempt_at from recipients r where r.queue_at is not null order by r.queue_at limit 1),
+    (select r.next_attempt_at from recipients r
+     where r.queue_at is not null and r.queue_at < $1::timestamptz
+     order by r.queue_at limit 1),
+    (select r.next_attempt_at from recipients r
+     where r.queue_at is not null and r.queue_at >= $1 and r.queue_at < $2::timestamptz
+     order by r.queue_at limit 1),
+    (select r.next_attempt_at from recipients r
+     where r.queue_at is not null and r.queue_at >= $2
+     order by r.queue_at limit 1),
     (select r.next_attempt_at from recipients r
      where r.queue_at is null and r.lease_token is null and r.finished_at is null
-     order by r.next_attempt_at limit 1)), $1::timestamptz)::timestamptz as due_at
+     order by r.next_attempt_at limit 1)), $3::timestamptz)::timestamptz as due_at
 `
 
-// The earlier of the due times of the next recipient in the queue and the next one
-// that waits; the given time if there is none.
-func (q *Queries) StatsOldestDue(ctx context.Context, now time.Time) (time.Time, error) {
-	row := q.db.QueryRow(ctx, statsOldestDue, now)
+type StatsOldestDueParams struct {
+	NormalFrom time.Time
+	BulkFrom   time.Time
+	Now        time.Time
+}
+
+// The earliest of the due times of the next recipients in the queue, one of each
+// priority, and the next one that waits; the given time if there is none. Places
+// before @normal_from are of urgent mails, those from @bulk_from on of bulk mails.
+func (q *Queries) StatsOldestDue(ctx context.Context, arg StatsOldestDueParams) (time.Time, error) {
+	row := q.db.QueryRow(ctx, statsOldestDue, arg.NormalFrom, arg.BulkFrom, arg.Now)
 	var due_at time.Time
 	err := row.Scan(&due_at)
 	return due_at, err

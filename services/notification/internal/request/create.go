@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func (s *Service) Create(ctx context.Context, caller, key string, r notifyapi.Re
 	case err != nil:
 		return Notification{}, fmt.Errorf("store notification: %w", err)
 	case inserted:
-		s.wake()
+		s.wake(p.Priority == notifyapi.PriorityUrgent)
 	}
 	stored, err := q.NotificationByKey(ctx, notificationdb.NotificationByKeyParams{Caller: caller, IdempotencyKey: key})
 	if err != nil {
@@ -81,11 +82,11 @@ func accepted(n notificationdb.Notification) Notification {
 	total := int(n.RecipientCount)
 	a := Notification{
 		ID: n.ID, Subject: n.Subject, Requester: n.Requester, Reference: n.Reference, Thread: n.Thread,
-		Sensitive: n.Sensitive, NotBefore: n.NotBefore, CreatedAt: n.CreatedAt,
+		Sensitive: n.Sensitive, Priority: n.Priority, NotBefore: n.NotBefore, ExpiresAt: n.ExpiresAt, CreatedAt: n.CreatedAt,
 		Status: notifyapi.StatusQueued, Counts: notifyapi.Counts{Total: total, Queued: total},
 	}
 	if !n.Sensitive {
-		a.Content = &Content{n.Text, n.Html}
+		a.Content = &Content{n.Text, n.Html, n.ReplyTo}
 	}
 	return a
 }
@@ -95,14 +96,17 @@ func accepted(n notificationdb.Notification) Notification {
 func (s *Service) rows(r notifyapi.Request) (notificationdb.NotificationInsertParams, []errs.Field) {
 	now := s.now()
 	due, fields := dueAt(r, now)
-	fields = append(fields, checkLines(r)...)
+	expires, expiryFields := expiresAt(r, due, now)
+	replyTo, replyFields := replyAddress(r.ReplyTo)
 	emails, addressFields := addresses(r.Recipients)
-	fields = append(fields, addressFields...)
+	fields = slices.Concat(fields, expiryFields, checkLines(r), replyFields, addressFields)
+	priority := cmp.Or(r.Priority, notifyapi.PriorityNormal)
 	p := notificationdb.NotificationInsertParams{
 		ID: newID(), Subject: r.Subject, Text: r.Text, Html: r.HTML, Bytes: int32(len(r.Text)),
 		Requester: r.Requester, Reference: r.Reference, Thread: r.Thread, MessageDomain: s.domain,
-		NotBefore: r.NotBefore, Sensitive: r.Sensitive, RecipientCount: int32(len(emails)), CreatedAt: now,
-		DueAt: due, IsDue: !due.After(now), Emails: emails,
+		NotBefore: r.NotBefore, ExpiresAt: expires, ReplyTo: replyTo, Sensitive: r.Sensitive, Priority: priority,
+		RecipientCount: int32(len(emails)), CreatedAt: now,
+		DueAt: due, IsDue: !due.After(now), QueuePriority: delivery.Rank(priority), Emails: emails,
 	}
 	if r.HTML != nil {
 		p.Bytes += int32(len(*r.HTML))
@@ -110,7 +114,7 @@ func (s *Service) rows(r notifyapi.Request) (notificationdb.NotificationInsertPa
 	for i := range emails {
 		p.RecipientIds = append(p.RecipientIds, newID())
 		p.Ordinals = append(p.Ordinals, int16(i))
-		p.QueueAts = append(p.QueueAts, due.Add(time.Duration(i)*delivery.Quantum))
+		p.QueueAts = append(p.QueueAts, delivery.Place(due, i, priority))
 	}
 	return p, fields
 }

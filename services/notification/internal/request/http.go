@@ -84,7 +84,7 @@ type listInput struct {
 type recipientsInput struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 	httpapi.PageParams
-	Status notifyapi.RecipientStatus `query:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain"`
+	Status notifyapi.RecipientStatus `query:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain,expired"`
 }
 
 type attemptsInput struct {

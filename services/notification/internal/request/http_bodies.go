@@ -15,12 +15,15 @@ type notificationBody struct {
 	Subject        string                         `json:"subject"`
 	Text           *string                        `json:"text,omitempty" doc:"Only for the caller that created the notification (the token's sub), never in lists, never when sensitive."`
 	HTML           *httpapi.Nullable[string]      `json:"html,omitempty" doc:"Present where text is; null when there is only text."`
+	ReplyTo        *httpapi.Nullable[string]      `json:"reply_to,omitempty" doc:"Present where text is; null when answers go to the sender."`
 	Requester      string                         `json:"requester"`
 	Reference      *string                        `json:"reference" nullable:"true"`
 	Thread         *string                        `json:"thread" nullable:"true"`
 	Sensitive      bool                           `json:"sensitive"`
 	Status         notifyapi.Status               `json:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
+	Priority       notifyapi.Priority             `json:"priority" enum:"urgent,normal,bulk"`
 	NotBefore      httpapi.Nullable[httpapi.Time] `json:"not_before"`
+	ExpiresAt      httpapi.Nullable[httpapi.Time] `json:"expires_at"`
 	CreatedAt      httpapi.Time                   `json:"created_at"`
 	CompletedAt    httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient was settled; null until then."`
 	Counts         notifyapi.Counts               `json:"counts"`
@@ -31,7 +34,7 @@ type notificationBody struct {
 type recipientBody struct {
 	ID            uuid.UUID                      `json:"id" format:"uuid"`
 	Email         string                         `json:"email"`
-	Status        notifyapi.RecipientStatus      `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain"`
+	Status        notifyapi.RecipientStatus      `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain,expired"`
 	Attempts      int                            `json:"attempts"`
 	LastError     *string                        `json:"last_error" nullable:"true" doc:"The mail server's own text, or what broke."`
 	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
@@ -52,11 +55,13 @@ type statsOutput struct{ Body notifyapi.Stats }
 func viewBody(n Notification) notificationBody {
 	b := notificationBody{
 		ID: n.ID, Subject: n.Subject, Requester: n.Requester, Reference: n.Reference, Thread: n.Thread,
-		Sensitive: n.Sensitive, Status: n.Status, NotBefore: httpapi.NullTime(n.NotBefore),
+		Sensitive: n.Sensitive, Priority: n.Priority, Status: n.Status,
+		NotBefore: httpapi.NullTime(n.NotBefore), ExpiresAt: httpapi.NullTime(n.ExpiresAt),
 		CreatedAt: httpapi.NewTime(n.CreatedAt), CompletedAt: httpapi.NullTime(n.CompletedAt), Counts: n.Counts,
 	}
 	if n.Content != nil {
 		b.Text, b.HTML = &n.Content.Text, &httpapi.Nullable[string]{Value: n.Content.HTML}
+		b.ReplyTo = &httpapi.Nullable[string]{Value: n.Content.ReplyTo}
 	}
 	for _, r := range n.Recipients {
 		b.Recipients = append(b.Recipients, viewRecipient(r))

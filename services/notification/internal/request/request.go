@@ -22,18 +22,22 @@ type Notification struct {
 	Reference   *string
 	Thread      *string
 	Sensitive   bool
+	Priority    notifyapi.Priority
 	Status      notifyapi.Status
 	NotBefore   *time.Time
+	ExpiresAt   *time.Time // from when on it is not sent; nil for never
 	CreatedAt   time.Time
 	CompletedAt *time.Time
 	Counts      notifyapi.Counts
 	Recipients  []Recipient // the first 100, where they were asked for
 }
 
-// Content is the content of a mail. HTML is nil when there is only text.
+// Content is what a mail says and where answers to it go. HTML is nil when there
+// is only text, ReplyTo when answers go to the sender.
 type Content struct {
-	Text string
-	HTML *string
+	Text    string
+	HTML    *string
+	ReplyTo *string
 }
 
 // Recipient is one address and the state of its mail.

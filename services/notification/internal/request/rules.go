@@ -36,6 +36,36 @@ func dueAt(r notifyapi.Request, now time.Time) (time.Time, []errs.Field) {
 	return r.NotBefore.UTC().Truncate(time.Microsecond), nil
 }
 
+// expiresAt is when the mails are not sent any more, nil for never. They must be
+// due before.
+func expiresAt(r notifyapi.Request, due, now time.Time) (*time.Time, []errs.Field) {
+	if r.ExpiresAt == nil {
+		return nil, nil
+	}
+	at := r.ExpiresAt.UTC().Truncate(time.Microsecond)
+	switch {
+	case !at.After(now):
+		return nil, []errs.Field{{Location: "body.expires_at", Message: "must be in the future"}}
+	case !at.After(due):
+		return nil, []errs.Field{{Location: "body.expires_at", Message: "must be after not_before"}}
+	case at.After(now.Add(2 * farthestNotBefore)):
+		return nil, []errs.Field{{Location: "body.expires_at", Message: "must be at most two years ahead"}}
+	}
+	return &at, nil
+}
+
+// replyAddress is the canonical form of reply_to.
+func replyAddress(raw *string) (*string, []errs.Field) {
+	if raw == nil {
+		return nil, nil
+	}
+	email, err := address.Parse(*raw)
+	if err != nil {
+		return nil, []errs.Field{{Location: "body.reply_to", Message: err.Error()}}
+	}
+	return &email, nil
+}
+
 // checkLines refuses control characters in fields that become mail headers,
 // which could otherwise add headers of their own.
 func checkLines(r notifyapi.Request) []errs.Field {
@@ -98,8 +128,12 @@ func checkKey(key string) error {
 	return nil
 }
 
-// bodyHash identifies a request independently of the order and spacing of its JSON.
+// bodyHash identifies a request independently of the order and spacing of its JSON,
+// and of whether it names the normal priority.
 func bodyHash(r notifyapi.Request) ([]byte, error) {
+	if r.Priority == notifyapi.PriorityNormal {
+		r.Priority = ""
+	}
 	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("hash body: %w", err)

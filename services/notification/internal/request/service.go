@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/errs"
@@ -24,12 +23,12 @@ type Service struct {
 	db     *pgxpool.Pool
 	now    func() time.Time
 	domain string
-	wake   func()
+	wake   func(urgent bool)
 }
 
 // NewService makes a service. domain is the right side of new mails'
 // Message-IDs; wake is called after each commit that made a recipient due.
-func NewService(db *pgxpool.Pool, now func() time.Time, domain string, wake func()) *Service {
+func NewService(db *pgxpool.Pool, now func() time.Time, domain string, wake func(urgent bool)) *Service {
 	return &Service{db: db, now: now, domain: domain, wake: wake}
 }
 
@@ -38,6 +37,8 @@ var (
 	errNothingToRetry  = errs.New(errs.Conflict, errs.CodeConflict, "No recipient failed or is uncertain.")
 	errSensitiveRetry  = errs.New(errs.Conflict, errs.CodeConflict,
 		"A sensitive notification can't be retried, since its content is erased when it ends. Create a new one.")
+	errExpiredRetry = errs.New(errs.Conflict, errs.CodeConflict,
+		"The notification has expired, so that nothing of it is sent any more. Create a new one.")
 )
 
 // Get returns one notification with its first recipients. Only its own caller
@@ -53,7 +54,7 @@ func (s *Service) Get(ctx context.Context, caller string, id uuid.UUID) (Notific
 	}
 	n := withResult(resultOf(row))
 	if row.ShowsContent {
-		n.Content = &Content{row.Text, optional(row.Html)}
+		n.Content = &Content{row.Text, optional(row.Html), optional(row.ReplyTo)}
 	}
 	list := []Notification{n}
 	if err := addRecipients(ctx, q, list); err != nil {
@@ -66,9 +67,10 @@ func (s *Service) Get(ctx context.Context, caller string, id uuid.UUID) (Notific
 func resultOf(r notificationdb.NotificationGetRow) notificationdb.NotificationListRow {
 	return notificationdb.NotificationListRow{
 		ID: r.ID, Subject: r.Subject, Requester: r.Requester, Reference: r.Reference, Thread: r.Thread,
-		Sensitive: r.Sensitive, NotBefore: r.NotBefore, RecipientCount: r.RecipientCount, CreatedAt: r.CreatedAt,
+		Sensitive: r.Sensitive, Priority: r.Priority, NotBefore: r.NotBefore, ExpiresAt: r.ExpiresAt,
+		RecipientCount: r.RecipientCount, CreatedAt: r.CreatedAt,
 		Queued: r.Queued, Sending: r.Sending, Delayed: r.Delayed, Sent: r.Sent, Failed: r.Failed,
-		Canceled: r.Canceled, Uncertain: r.Uncertain, LastFinishedAt: r.LastFinishedAt, Status: r.Status,
+		Canceled: r.Canceled, Uncertain: r.Uncertain, Expired: r.Expired, LastFinishedAt: r.LastFinishedAt, Status: r.Status,
 	}
 }
 
@@ -234,19 +236,23 @@ func (s *Service) Cancel(ctx context.Context, caller string, id uuid.UUID) (Noti
 }
 
 // Retry queues failed and uncertain recipients again, due now, with the whole
-// time until they are given up. A sensitive notification can't be retried.
+// time until they are given up. A notification that is sensitive or has expired
+// can't be retried.
 func (s *Service) Retry(ctx context.Context, caller string, id uuid.UUID) (Notification, error) {
+	now := s.now()
 	n, err := s.change(ctx, caller, id, errNothingToRetry, func(q *notificationdb.Queries) (int64, error) {
 		return q.NotificationRetry(ctx, notificationdb.NotificationRetryParams{
-			NotificationID: id, Now: s.now(),
-			Quantum: pgtype.Interval{Microseconds: delivery.Quantum.Microseconds(), Valid: true},
+			NotificationID: id, Now: now, Quantum: delivery.Interval(delivery.Quantum),
+			PriorityStep: delivery.Interval(delivery.PriorityStep),
 		})
 	})
 	switch {
 	case err == nil:
-		s.wake()
+		s.wake(n.Priority == notifyapi.PriorityUrgent)
 	case errors.Is(err, errNothingToRetry) && n.Sensitive:
 		err = errSensitiveRetry
+	case errors.Is(err, errNothingToRetry) && n.ExpiresAt != nil && !n.ExpiresAt.After(now):
+		err = errExpiredRetry
 	}
 	return n, err
 }
@@ -302,11 +308,12 @@ func optional(s string) *string {
 func withResult(row notificationdb.NotificationListRow) Notification {
 	n := Notification{
 		ID: row.ID, Subject: row.Subject, Requester: row.Requester, Reference: row.Reference, Thread: row.Thread,
-		Sensitive: row.Sensitive, Status: row.Status, NotBefore: row.NotBefore, CreatedAt: row.CreatedAt,
+		Sensitive: row.Sensitive, Priority: row.Priority, Status: row.Status,
+		NotBefore: row.NotBefore, ExpiresAt: row.ExpiresAt, CreatedAt: row.CreatedAt,
 		Counts: notifyapi.Counts{
 			Total: int(row.RecipientCount), Queued: int(row.Queued), Sending: int(row.Sending),
 			Delayed: int(row.Delayed), Sent: int(row.Sent), Failed: int(row.Failed),
-			Canceled: int(row.Canceled), Uncertain: int(row.Uncertain),
+			Canceled: int(row.Canceled), Uncertain: int(row.Uncertain), Expired: int(row.Expired),
 		},
 	}
 	if isOver(n.Status) {
