@@ -148,10 +148,11 @@ func TestUncertainRecipientIsRepeatedAFewTimesAndReportedFailed(t *testing.T) {
 	}
 }
 
-// dates creates a notification that is not to be sent before notBefore, at a
-// server whose first reply is lost, and returns the dates of its two mails and
-// the time of its creation.
-func dates(t *testing.T, notBefore time.Time) (first, second, created time.Time) {
+// dates creates a notification that is not to be sent before the result of
+// notBefore, which is called when the service has started, at a server whose first
+// reply is lost. It returns the dates of its two mails and the time of its
+// creation.
+func dates(t *testing.T, notBefore func() time.Time) (first, second, created time.Time) {
 	t.Helper()
 	var messages []string
 	smtp := startSMTP(t, func(e smtptest.Event) string {
@@ -169,7 +170,8 @@ func dates(t *testing.T, notBefore time.Time) (first, second, created time.Time)
 	c.SMTPConnections = 1
 	s := start(t, i, c)
 	request := newMail("anna@example.org")
-	request.NotBefore = &notBefore
+	due := notBefore()
+	request.NotBefore = &due
 	n, err := s.Create(context.Background(), uuid.NewString(), request)
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +195,7 @@ func dates(t *testing.T, notBefore time.Time) (first, second, created time.Time)
 
 func TestMailDueBeforeItsCreationIsDatedByItsCreation(t *testing.T) {
 	t.Parallel()
-	first, second, created := dates(t, time.Date(2001, 1, 2, 3, 4, 5, 0, time.UTC))
+	first, second, created := dates(t, func() time.Time { return time.Date(2001, 1, 2, 3, 4, 5, 0, time.UTC) })
 	if !first.Equal(created) || !second.Equal(created) {
 		t.Errorf("dated %v and %v, created %v", first, second, created)
 	}
@@ -201,8 +203,12 @@ func TestMailDueBeforeItsCreationIsDatedByItsCreation(t *testing.T) {
 
 func TestDelayedMailIsDatedByItsDueTime(t *testing.T) {
 	t.Parallel()
-	notBefore := time.Now().Add(2 * time.Second).Truncate(time.Second)
-	if first, _, created := dates(t, notBefore); !first.Equal(notBefore) || !created.Before(notBefore) {
+	var notBefore time.Time
+	first, _, created := dates(t, func() time.Time {
+		notBefore = time.Now().Add(2 * time.Second).Truncate(time.Second)
+		return notBefore
+	})
+	if !first.Equal(notBefore) || !created.Before(notBefore) {
 		t.Errorf("dated %v, not before %v, created %v", first, notBefore, created)
 	}
 }
