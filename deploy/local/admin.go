@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fixdesk/deploy/client/go/crm"
 )
 
 // Files of the state folder with the first admin's address and password, as
@@ -74,20 +74,20 @@ func chooseAdmin(s *settings) (*firstAdmin, error) {
 // verify signs in at the CRM to find the account's password, and writes it to
 // adminFile. An existing account keeps its password whatever CRM_ADMIN_PASSWORD is,
 // so only a sign-in shows which one is right.
-func (a *firstAdmin) verify(ctx context.Context, s *settings, crm string) error {
+func (a *firstAdmin) verify(ctx context.Context, s *settings, crmURL string) error {
 	for _, password := range a.candidates {
-		status, answer, err := signIn(ctx, crm, admin{a.email, password})
+		role, err := signIn(ctx, crmURL, admin{a.email, password})
+		if refusal, ok := errors.AsType[*crm.Error](err); ok && refusal.Status == http.StatusUnauthorized {
+			continue
+		} else if ok {
+			a.refusal = refusal.Detail
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("sign in as the first admin: %w", err)
 		}
-		switch {
-		case status == http.StatusUnauthorized:
-			continue
-		case status != http.StatusOK:
-			a.refusal = answer.Detail
-			return nil
-		case answer.User.Role != "admin":
-			a.refusal = "The account is that of a " + answer.User.Role + "."
+		if role != "admin" {
+			a.refusal = "The account is that of a " + role + "."
 			return nil
 		}
 		a.password, a.verified = password, true
@@ -119,52 +119,26 @@ func (a *firstAdmin) explain(s *settings) string {
 	return "the account exists and its password is unchanged; it is not known here"
 }
 
-// signInAnswer has the fields of a session and of a problem that are used here.
-type signInAnswer struct {
-	AccessToken string `json:"access_token"`
-	User        struct{ Role string }
-	Detail      string
-}
-
-// signIn opens a session and ends it.
-func signIn(ctx context.Context, crm string, a admin) (status int, answer signInAnswer, err error) {
+// signIn opens a session, ends it, and returns the account's role. A refusal is a
+// *crm.Error.
+func signIn(ctx context.Context, url string, a admin) (role string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	client := &http.Client{}
-	defer client.CloseIdleConnections()
-	post := func(path, token string, body any, into any) (int, error) {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return 0, err
-		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, crm+path, bytes.NewReader(text))
-		if err != nil {
-			return 0, err
-		}
-		if body != nil {
-			request.Header.Set("Content-Type", "application/json")
-		} else {
-			request.Body = http.NoBody
-			request.ContentLength = 0
-		}
-		if token != "" {
-			request.Header.Set("Authorization", "Bearer "+token)
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return 0, err
-		}
-		defer response.Body.Close()
-		if into == nil {
-			return response.StatusCode, nil
-		}
-		return response.StatusCode, json.NewDecoder(response.Body).Decode(into)
+	var token string
+	client, err := crm.New(url, crm.Config{Token: func(context.Context) (string, error) { return token, nil }})
+	if err != nil {
+		return "", err
 	}
-	status, err = post("/v1/auth/login", "", map[string]string{"email": a.email, "password": a.password}, &answer)
-	if err == nil && status == http.StatusOK {
-		_, err = post("/v1/auth/logout", answer.AccessToken, nil, nil)
+	defer http.DefaultClient.CloseIdleConnections()
+	session, err := client.LoginWithResponse(ctx, crm.LoginJSONRequestBody{Email: a.email, Password: a.password})
+	if err != nil {
+		return "", err
 	}
-	return status, answer, err
+	token = session.JSON200.AccessToken
+	if _, err := client.LogoutWithResponse(ctx); err != nil {
+		return "", err
+	}
+	return string(session.JSON200.User.Role), nil
 }
 
 func readAdmin(path string) (admin, error) {
