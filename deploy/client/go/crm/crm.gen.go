@@ -18,176 +18,214 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
-// Defines values for ChangeUserInputBodyRole.
+// Defines values for ChangeUserRequestRole.
 const (
-	ChangeUserInputBodyRoleAdmin    ChangeUserInputBodyRole = "admin"
-	ChangeUserInputBodyRoleCustomer ChangeUserInputBodyRole = "customer"
-	ChangeUserInputBodyRoleEngineer ChangeUserInputBodyRole = "engineer"
+	ChangeUserRequestRoleAdmin    ChangeUserRequestRole = "admin"
+	ChangeUserRequestRoleCustomer ChangeUserRequestRole = "customer"
+	ChangeUserRequestRoleEngineer ChangeUserRequestRole = "engineer"
 )
 
-// Defines values for ChangeUserInputBodyStatus.
+// Defines values for ChangeUserRequestStatus.
 const (
-	ChangeUserInputBodyStatusApproved  ChangeUserInputBodyStatus = "approved"
-	ChangeUserInputBodyStatusPending   ChangeUserInputBodyStatus = "pending"
-	ChangeUserInputBodyStatusRejected  ChangeUserInputBodyStatus = "rejected"
-	ChangeUserInputBodyStatusSuspended ChangeUserInputBodyStatus = "suspended"
+	ChangeUserRequestStatusApproved  ChangeUserRequestStatus = "approved"
+	ChangeUserRequestStatusPending   ChangeUserRequestStatus = "pending"
+	ChangeUserRequestStatusRejected  ChangeUserRequestStatus = "rejected"
+	ChangeUserRequestStatusSuspended ChangeUserRequestStatus = "suspended"
 )
 
-// Defines values for CreateInputBodyPriority.
+// Defines values for CreateTicketRequestPriority.
 const (
-	CreateInputBodyPriorityHigh   CreateInputBodyPriority = "high"
-	CreateInputBodyPriorityLow    CreateInputBodyPriority = "low"
-	CreateInputBodyPriorityNormal CreateInputBodyPriority = "normal"
-	CreateInputBodyPriorityUrgent CreateInputBodyPriority = "urgent"
+	CreateTicketRequestPriorityHigh   CreateTicketRequestPriority = "high"
+	CreateTicketRequestPriorityLow    CreateTicketRequestPriority = "low"
+	CreateTicketRequestPriorityNormal CreateTicketRequestPriority = "normal"
+	CreateTicketRequestPriorityUrgent CreateTicketRequestPriority = "urgent"
 )
 
-// Defines values for EntryBodyState.
+// Defines values for EntryState.
 const (
-	EntryBodyStateDead    EntryBodyState = "dead"
-	EntryBodyStatePending EntryBodyState = "pending"
+	EntryStateDead    EntryState = "dead"
+	EntryStatePending EntryState = "pending"
 )
 
-// Defines values for EventViewKind.
+// Defines values for EventKind.
 const (
-	EventViewKindAccepted       EventViewKind = "accepted"
-	EventViewKindAssigned       EventViewKind = "assigned"
-	EventViewKindCommentRemoved EventViewKind = "comment_removed"
-	EventViewKindCommented      EventViewKind = "commented"
-	EventViewKindCreated        EventViewKind = "created"
-	EventViewKindDeclined       EventViewKind = "declined"
-	EventViewKindReopened       EventViewKind = "reopened"
-	EventViewKindStatusChanged  EventViewKind = "status_changed"
-	EventViewKindUnassigned     EventViewKind = "unassigned"
-	EventViewKindUpdated        EventViewKind = "updated"
+	EventKindAccepted       EventKind = "accepted"
+	EventKindAssigned       EventKind = "assigned"
+	EventKindCommentRemoved EventKind = "comment_removed"
+	EventKindCommented      EventKind = "commented"
+	EventKindCreated        EventKind = "created"
+	EventKindDeclined       EventKind = "declined"
+	EventKindReopened       EventKind = "reopened"
+	EventKindStatusChanged  EventKind = "status_changed"
+	EventKindUnassigned     EventKind = "unassigned"
+	EventKindUpdated        EventKind = "updated"
 )
 
-// Defines values for GrantOutputBodyTokenType.
+// Defines values for InviteUserRequestRole.
 const (
-	GrantOutputBodyTokenTypeBearer GrantOutputBodyTokenType = "Bearer"
+	InviteUserRequestRoleAdmin    InviteUserRequestRole = "admin"
+	InviteUserRequestRoleCustomer InviteUserRequestRole = "customer"
+	InviteUserRequestRoleEngineer InviteUserRequestRole = "engineer"
 )
 
-// Defines values for InviteInputBodyRole.
+// Defines values for LoginResponseTokenType.
 const (
-	InviteInputBodyRoleAdmin    InviteInputBodyRole = "admin"
-	InviteInputBodyRoleCustomer InviteInputBodyRole = "customer"
-	InviteInputBodyRoleEngineer InviteInputBodyRole = "engineer"
+	LoginResponseTokenTypeBearer LoginResponseTokenType = "Bearer"
 )
 
-// Defines values for MeBodyRole.
+// Defines values for MeRole.
 const (
-	MeBodyRoleAdmin    MeBodyRole = "admin"
-	MeBodyRoleCustomer MeBodyRole = "customer"
-	MeBodyRoleEngineer MeBodyRole = "engineer"
+	MeRoleAdmin    MeRole = "admin"
+	MeRoleCustomer MeRole = "customer"
+	MeRoleEngineer MeRole = "engineer"
 )
 
-// Defines values for MeBodyStatus.
+// Defines values for MeStatus.
 const (
-	MeBodyStatusApproved  MeBodyStatus = "approved"
-	MeBodyStatusPending   MeBodyStatus = "pending"
-	MeBodyStatusRejected  MeBodyStatus = "rejected"
-	MeBodyStatusSuspended MeBodyStatus = "suspended"
+	MeStatusApproved  MeStatus = "approved"
+	MeStatusPending   MeStatus = "pending"
+	MeStatusRejected  MeStatus = "rejected"
+	MeStatusSuspended MeStatus = "suspended"
 )
 
-// Defines values for NotificationViewStatus.
+// Defines values for NotificationStatus.
 const (
-	NotificationViewStatusCanceled        NotificationViewStatus = "canceled"
-	NotificationViewStatusCompleted       NotificationViewStatus = "completed"
-	NotificationViewStatusDead            NotificationViewStatus = "dead"
-	NotificationViewStatusFailed          NotificationViewStatus = "failed"
-	NotificationViewStatusPartiallyFailed NotificationViewStatus = "partially_failed"
-	NotificationViewStatusPending         NotificationViewStatus = "pending"
-	NotificationViewStatusProcessing      NotificationViewStatus = "processing"
-	NotificationViewStatusQueued          NotificationViewStatus = "queued"
+	NotificationStatusCanceled        NotificationStatus = "canceled"
+	NotificationStatusCompleted       NotificationStatus = "completed"
+	NotificationStatusDead            NotificationStatus = "dead"
+	NotificationStatusFailed          NotificationStatus = "failed"
+	NotificationStatusPartiallyFailed NotificationStatus = "partially_failed"
+	NotificationStatusPending         NotificationStatus = "pending"
+	NotificationStatusProcessing      NotificationStatus = "processing"
+	NotificationStatusQueued          NotificationStatus = "queued"
 )
 
-// Defines values for RecipientViewStatus.
+// Defines values for ProblemCode.
 const (
-	RecipientViewStatusCanceled  RecipientViewStatus = "canceled"
-	RecipientViewStatusDead      RecipientViewStatus = "dead"
-	RecipientViewStatusDelayed   RecipientViewStatus = "delayed"
-	RecipientViewStatusFailed    RecipientViewStatus = "failed"
-	RecipientViewStatusPending   RecipientViewStatus = "pending"
-	RecipientViewStatusQueued    RecipientViewStatus = "queued"
-	RecipientViewStatusSending   RecipientViewStatus = "sending"
-	RecipientViewStatusSent      RecipientViewStatus = "sent"
-	RecipientViewStatusUncertain RecipientViewStatus = "uncertain"
+	ProblemCodeAccountPending       ProblemCode = "account_pending"
+	ProblemCodeAccountRejected      ProblemCode = "account_rejected"
+	ProblemCodeAccountSuspended     ProblemCode = "account_suspended"
+	ProblemCodeAlreadyAccepted      ProblemCode = "already_accepted"
+	ProblemCodeAlreadyDecided       ProblemCode = "already_decided"
+	ProblemCodeBodyTooLarge         ProblemCode = "body_too_large"
+	ProblemCodeConflict             ProblemCode = "conflict"
+	ProblemCodeEmailTaken           ProblemCode = "email_taken"
+	ProblemCodeForbidden            ProblemCode = "forbidden"
+	ProblemCodeHeadersTooLarge      ProblemCode = "headers_too_large"
+	ProblemCodeIdempotencyInFlight  ProblemCode = "idempotency_in_flight"
+	ProblemCodeIdempotencyMismatch  ProblemCode = "idempotency_mismatch"
+	ProblemCodeIdempotencyMissing   ProblemCode = "idempotency_missing"
+	ProblemCodeInternal             ProblemCode = "internal"
+	ProblemCodeInvalidCredentials   ProblemCode = "invalid_credentials"
+	ProblemCodeInvalidCursor        ProblemCode = "invalid_cursor"
+	ProblemCodeInvalidToken         ProblemCode = "invalid_token"
+	ProblemCodeInvalidTransition    ProblemCode = "invalid_transition"
+	ProblemCodeLastAdmin            ProblemCode = "last_admin"
+	ProblemCodeMalformedJSON        ProblemCode = "malformed_json"
+	ProblemCodeMalformedRequest     ProblemCode = "malformed_request"
+	ProblemCodeMethodNotAllowed     ProblemCode = "method_not_allowed"
+	ProblemCodeNotAcceptable        ProblemCode = "not_acceptable"
+	ProblemCodeNotFound             ProblemCode = "not_found"
+	ProblemCodeRateLimited          ProblemCode = "rate_limited"
+	ProblemCodeUnavailable          ProblemCode = "unavailable"
+	ProblemCodeUnsupportedMediaType ProblemCode = "unsupported_media_type"
+	ProblemCodeValidationFailed     ProblemCode = "validation_failed"
+	ProblemCodeVersionMismatch      ProblemCode = "version_mismatch"
 )
 
-// Defines values for RegisterInputBodyRole.
+// Defines values for RecipientStatus.
 const (
-	RegisterInputBodyRoleAdmin    RegisterInputBodyRole = "admin"
-	RegisterInputBodyRoleCustomer RegisterInputBodyRole = "customer"
-	RegisterInputBodyRoleEngineer RegisterInputBodyRole = "engineer"
+	RecipientStatusCanceled  RecipientStatus = "canceled"
+	RecipientStatusDead      RecipientStatus = "dead"
+	RecipientStatusDelayed   RecipientStatus = "delayed"
+	RecipientStatusFailed    RecipientStatus = "failed"
+	RecipientStatusPending   RecipientStatus = "pending"
+	RecipientStatusQueued    RecipientStatus = "queued"
+	RecipientStatusSending   RecipientStatus = "sending"
+	RecipientStatusSent      RecipientStatus = "sent"
+	RecipientStatusUncertain RecipientStatus = "uncertain"
 )
 
-// Defines values for RegistrationBodyRole.
+// Defines values for RefreshResponseTokenType.
 const (
-	RegistrationBodyRoleAdmin    RegistrationBodyRole = "admin"
-	RegistrationBodyRoleCustomer RegistrationBodyRole = "customer"
-	RegistrationBodyRoleEngineer RegistrationBodyRole = "engineer"
+	RefreshResponseTokenTypeBearer RefreshResponseTokenType = "Bearer"
 )
 
-// Defines values for RegistrationBodyStatus.
+// Defines values for RegisterRequestRole.
 const (
-	RegistrationBodyStatusApproved  RegistrationBodyStatus = "approved"
-	RegistrationBodyStatusPending   RegistrationBodyStatus = "pending"
-	RegistrationBodyStatusRejected  RegistrationBodyStatus = "rejected"
-	RegistrationBodyStatusSuspended RegistrationBodyStatus = "suspended"
+	RegisterRequestRoleAdmin    RegisterRequestRole = "admin"
+	RegisterRequestRoleCustomer RegisterRequestRole = "customer"
+	RegisterRequestRoleEngineer RegisterRequestRole = "engineer"
 )
 
-// Defines values for TicketViewPriority.
+// Defines values for RegistrationRole.
 const (
-	TicketViewPriorityHigh   TicketViewPriority = "high"
-	TicketViewPriorityLow    TicketViewPriority = "low"
-	TicketViewPriorityNormal TicketViewPriority = "normal"
-	TicketViewPriorityUrgent TicketViewPriority = "urgent"
+	RegistrationRoleAdmin    RegistrationRole = "admin"
+	RegistrationRoleCustomer RegistrationRole = "customer"
+	RegistrationRoleEngineer RegistrationRole = "engineer"
 )
 
-// Defines values for TicketViewStatus.
+// Defines values for RegistrationStatus.
 const (
-	TicketViewStatusBlocked    TicketViewStatus = "blocked"
-	TicketViewStatusClosed     TicketViewStatus = "closed"
-	TicketViewStatusInProgress TicketViewStatus = "in_progress"
-	TicketViewStatusOpen       TicketViewStatus = "open"
-	TicketViewStatusResolved   TicketViewStatus = "resolved"
+	RegistrationStatusApproved  RegistrationStatus = "approved"
+	RegistrationStatusPending   RegistrationStatus = "pending"
+	RegistrationStatusRejected  RegistrationStatus = "rejected"
+	RegistrationStatusSuspended RegistrationStatus = "suspended"
 )
 
-// Defines values for UpdateInputBodyPriority.
+// Defines values for TicketPriority.
 const (
-	UpdateInputBodyPriorityHigh   UpdateInputBodyPriority = "high"
-	UpdateInputBodyPriorityLow    UpdateInputBodyPriority = "low"
-	UpdateInputBodyPriorityNormal UpdateInputBodyPriority = "normal"
-	UpdateInputBodyPriorityUrgent UpdateInputBodyPriority = "urgent"
+	TicketPriorityHigh   TicketPriority = "high"
+	TicketPriorityLow    TicketPriority = "low"
+	TicketPriorityNormal TicketPriority = "normal"
+	TicketPriorityUrgent TicketPriority = "urgent"
 )
 
-// Defines values for UpdateInputBodyStatus.
+// Defines values for TicketStatus.
 const (
-	UpdateInputBodyStatusBlocked    UpdateInputBodyStatus = "blocked"
-	UpdateInputBodyStatusClosed     UpdateInputBodyStatus = "closed"
-	UpdateInputBodyStatusInProgress UpdateInputBodyStatus = "in_progress"
-	UpdateInputBodyStatusOpen       UpdateInputBodyStatus = "open"
-	UpdateInputBodyStatusResolved   UpdateInputBodyStatus = "resolved"
+	TicketStatusBlocked    TicketStatus = "blocked"
+	TicketStatusClosed     TicketStatus = "closed"
+	TicketStatusInProgress TicketStatus = "in_progress"
+	TicketStatusOpen       TicketStatus = "open"
+	TicketStatusResolved   TicketStatus = "resolved"
 )
 
-// Defines values for UpdateInputBodyWaitingFor.
+// Defines values for UpdateTicketRequestPriority.
 const (
-	UpdateInputBodyWaitingForCustomer UpdateInputBodyWaitingFor = "customer"
-	UpdateInputBodyWaitingForOther    UpdateInputBodyWaitingFor = "other"
+	UpdateTicketRequestPriorityHigh   UpdateTicketRequestPriority = "high"
+	UpdateTicketRequestPriorityLow    UpdateTicketRequestPriority = "low"
+	UpdateTicketRequestPriorityNormal UpdateTicketRequestPriority = "normal"
+	UpdateTicketRequestPriorityUrgent UpdateTicketRequestPriority = "urgent"
 )
 
-// Defines values for UserBodyRole.
+// Defines values for UpdateTicketRequestStatus.
 const (
-	UserBodyRoleAdmin    UserBodyRole = "admin"
-	UserBodyRoleCustomer UserBodyRole = "customer"
-	UserBodyRoleEngineer UserBodyRole = "engineer"
+	UpdateTicketRequestStatusBlocked    UpdateTicketRequestStatus = "blocked"
+	UpdateTicketRequestStatusClosed     UpdateTicketRequestStatus = "closed"
+	UpdateTicketRequestStatusInProgress UpdateTicketRequestStatus = "in_progress"
+	UpdateTicketRequestStatusOpen       UpdateTicketRequestStatus = "open"
+	UpdateTicketRequestStatusResolved   UpdateTicketRequestStatus = "resolved"
 )
 
-// Defines values for UserBodyStatus.
+// Defines values for UpdateTicketRequestWaitingFor.
 const (
-	UserBodyStatusApproved  UserBodyStatus = "approved"
-	UserBodyStatusPending   UserBodyStatus = "pending"
-	UserBodyStatusRejected  UserBodyStatus = "rejected"
-	UserBodyStatusSuspended UserBodyStatus = "suspended"
+	UpdateTicketRequestWaitingForCustomer UpdateTicketRequestWaitingFor = "customer"
+	UpdateTicketRequestWaitingForOther    UpdateTicketRequestWaitingFor = "other"
+)
+
+// Defines values for UserRole.
+const (
+	UserRoleAdmin    UserRole = "admin"
+	UserRoleCustomer UserRole = "customer"
+	UserRoleEngineer UserRole = "engineer"
+)
+
+// Defines values for UserStatus.
+const (
+	UserStatusApproved  UserStatus = "approved"
+	UserStatusPending   UserStatus = "pending"
+	UserStatusRejected  UserStatus = "rejected"
+	UserStatusSuspended UserStatus = "suspended"
 )
 
 // Defines values for ListAuditEventsParamsKind.
@@ -341,21 +379,21 @@ const (
 	ListUsersParamsStatusSuspended ListUsersParamsStatus = "suspended"
 )
 
-// AssignInputBody defines model for AssignInputBody.
-type AssignInputBody struct {
+// AssignTicketRequest defines model for AssignTicketRequest.
+type AssignTicketRequest struct {
 	// EngineerID An approved engineer, or, for an admin, null.
 	EngineerID *openapi_types.UUID `json:"engineer_id"`
 }
 
-// AssigneeView defines model for AssigneeView.
-type AssigneeView struct {
+// Assignee defines model for Assignee.
+type Assignee struct {
 	// Assignee null for unassigned tickets
-	Assignee *PersonView `json:"assignee"`
-	Count    int64       `json:"count"`
+	Assignee *Person `json:"assignee"`
+	Count    int64   `json:"count"`
 }
 
-// AuditBody defines model for AuditBody.
-type AuditBody struct {
+// Audit defines model for Audit.
+type Audit struct {
 	ActorID *openapi_types.UUID    `json:"actor_id"`
 	Address *string                `json:"address"`
 	After   map[string]interface{} `json:"after"`
@@ -369,8 +407,16 @@ type AuditBody struct {
 	RequestID string              `json:"request_id"`
 }
 
-// ChangeMeInputBody defines model for ChangeMeInputBody.
-type ChangeMeInputBody struct {
+// AuditPage defines model for AuditPage.
+type AuditPage struct {
+	Items []Audit `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// ChangeMeRequest defines model for ChangeMeRequest.
+type ChangeMeRequest struct {
 	// Available For engineers: with false no new ticket is assigned to them.
 	Available *bool `json:"available,omitempty"`
 
@@ -379,14 +425,14 @@ type ChangeMeInputBody struct {
 	Name     *string `json:"name,omitempty"`
 }
 
-// ChangePasswordInputBody defines model for ChangePasswordInputBody.
-type ChangePasswordInputBody struct {
+// ChangePasswordRequest defines model for ChangePasswordRequest.
+type ChangePasswordRequest struct {
 	CurrentPassword string `json:"current_password"`
 	NewPassword     string `json:"new_password"`
 }
 
-// ChangeUserInputBody defines model for ChangeUserInputBody.
-type ChangeUserInputBody struct {
+// ChangeUserRequest defines model for ChangeUserRequest.
+type ChangeUserRequest struct {
 	// Available For approved engineers: with false no new ticket is assigned to them.
 	Available *bool `json:"available,omitempty"`
 
@@ -395,28 +441,20 @@ type ChangeUserInputBody struct {
 	Name  *string `json:"name,omitempty"`
 
 	// Reason With status rejected or suspended: mailed to the person.
-	Reason *string                    `json:"reason,omitempty"`
-	Role   *ChangeUserInputBodyRole   `json:"role,omitempty"`
-	Status *ChangeUserInputBodyStatus `json:"status,omitempty"`
+	Reason *string                  `json:"reason,omitempty"`
+	Role   *ChangeUserRequestRole   `json:"role,omitempty"`
+	Status *ChangeUserRequestStatus `json:"status,omitempty"`
 }
 
-// ChangeUserInputBodyRole defines model for ChangeUserInputBody.Role.
-type ChangeUserInputBodyRole string
+// ChangeUserRequestRole defines model for ChangeUserRequest.Role.
+type ChangeUserRequestRole string
 
-// ChangeUserInputBodyStatus defines model for ChangeUserInputBody.Status.
-type ChangeUserInputBodyStatus string
+// ChangeUserRequestStatus defines model for ChangeUserRequest.Status.
+type ChangeUserRequestStatus string
 
-// CommentInputBody defines model for CommentInputBody.
-type CommentInputBody struct {
-	Body string `json:"body"`
-
-	// Internal For engineers and admins only.
-	Internal *bool `json:"internal,omitempty"`
-}
-
-// CommentView defines model for CommentView.
-type CommentView struct {
-	Author PersonView `json:"author"`
+// Comment defines model for Comment.
+type Comment struct {
+	Author Person `json:"author"`
 
 	// Body Empty when the comment was removed.
 	Body string `json:"body"`
@@ -433,10 +471,18 @@ type CommentView struct {
 	TicketID  openapi_types.UUID `json:"ticket_id"`
 }
 
-// CountsView defines model for CountsView.
-type CountsView struct {
+// CommentPage defines model for CommentPage.
+type CommentPage struct {
+	Items []Comment `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// Counts defines model for Counts.
+type Counts struct {
 	// Assignee Tickets per engineer, most first.
-	Assignee []AssigneeView `json:"assignee"`
+	Assignee []Assignee `json:"assignee"`
 
 	// Complete false when q matches 1,000 tickets or more: the totals are then those of the newest 1,000.
 	Complete bool `json:"complete"`
@@ -449,10 +495,20 @@ type CountsView struct {
 	Total  int64            `json:"total"`
 }
 
-// CreateInputBody defines model for CreateInputBody.
-type CreateInputBody struct {
-	Description string                   `json:"description"`
-	Priority    *CreateInputBodyPriority `json:"priority,omitempty"`
+// CreateCommentRequest defines model for CreateCommentRequest.
+type CreateCommentRequest struct {
+	Body string `json:"body"`
+
+	// Internal For engineers and admins only.
+	Internal *bool `json:"internal,omitempty"`
+}
+
+// CreateTicketRequest defines model for CreateTicketRequest.
+type CreateTicketRequest struct {
+	Description string `json:"description"`
+
+	// Priority Default: normal.
+	Priority *CreateTicketRequestPriority `json:"priority,omitempty"`
 
 	// ReporterEmail For engineers and admins: the address of the customer on whose behalf it is raised. An unknown one becomes a customer without a password.
 	ReporterEmail *string `json:"reporter_email,omitempty"`
@@ -462,38 +518,27 @@ type CreateInputBody struct {
 	Title        string  `json:"title"`
 }
 
-// CreateInputBodyPriority defines model for CreateInputBody.Priority.
-type CreateInputBodyPriority string
+// CreateTicketRequestPriority Default: normal.
+type CreateTicketRequestPriority string
 
-// DayReportView defines model for DayReportView.
-type DayReportView struct {
+// DayReport defines model for DayReport.
+type DayReport struct {
 	Accepted      int64              `json:"accepted"`
 	Created       int64              `json:"created"`
 	Date          openapi_types.Date `json:"date"`
 	Reopened      int64              `json:"reopened"`
 	Resolved      int64              `json:"resolved"`
-	TimeToAccept  SpreadView         `json:"time_to_accept"`
-	TimeToResolve SpreadView         `json:"time_to_resolve"`
+	TimeToAccept  Spread             `json:"time_to_accept"`
+	TimeToResolve Spread             `json:"time_to_resolve"`
 }
 
-// DeclineInputBody defines model for DeclineInputBody.
-type DeclineInputBody struct {
+// DeclineTicketRequest defines model for DeclineTicketRequest.
+type DeclineTicketRequest struct {
 	Reason string `json:"reason"`
 }
 
-// EngineerReportView defines model for EngineerReportView.
-type EngineerReportView struct {
-	Accepted      int64      `json:"accepted"`
-	Created       int64      `json:"created"`
-	Engineer      PersonView `json:"engineer"`
-	Reopened      int64      `json:"reopened"`
-	Resolved      int64      `json:"resolved"`
-	TimeToAccept  SpreadView `json:"time_to_accept"`
-	TimeToResolve SpreadView `json:"time_to_resolve"`
-}
-
-// EngineerView defines model for EngineerView.
-type EngineerView struct {
+// Engineer defines model for Engineer.
+type Engineer struct {
 	ActiveTickets int64 `json:"active_tickets"`
 
 	// Available Whether tickets are assigned automatically.
@@ -502,8 +547,27 @@ type EngineerView struct {
 	Name      string             `json:"name"`
 }
 
-// EntryBody defines model for EntryBody.
-type EntryBody struct {
+// EngineerPage defines model for EngineerPage.
+type EngineerPage struct {
+	Items []Engineer `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// EngineerReport defines model for EngineerReport.
+type EngineerReport struct {
+	Accepted      int64  `json:"accepted"`
+	Created       int64  `json:"created"`
+	Engineer      Person `json:"engineer"`
+	Reopened      int64  `json:"reopened"`
+	Resolved      int64  `json:"resolved"`
+	TimeToAccept  Spread `json:"time_to_accept"`
+	TimeToResolve Spread `json:"time_to_resolve"`
+}
+
+// Entry defines model for Entry.
+type Entry struct {
 	// Attempts Failed attempts to post it.
 	Attempts int32 `json:"attempts"`
 
@@ -523,16 +587,24 @@ type EntryBody struct {
 
 	// Reference The ticket or user it is about.
 	Reference openapi_types.UUID `json:"reference"`
-	State     EntryBodyState     `json:"state"`
+	State     EntryState         `json:"state"`
 }
 
-// EntryBodyState defines model for EntryBody.State.
-type EntryBodyState string
+// EntryState defines model for Entry.State.
+type EntryState string
 
-// EventView defines model for EventView.
-type EventView struct {
+// EntryPage defines model for EntryPage.
+type EntryPage struct {
+	Items []Entry `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// Event defines model for Event.
+type Event struct {
 	// Actor null for an automatic change
-	Actor *PersonView `json:"actor"`
+	Actor *Person `json:"actor"`
 
 	// Changes Each field's value before (from) and after (to). Engineers and admins also read why: the rule and the candidates with their loads.
 	Changes map[string]interface{} `json:"changes"`
@@ -540,30 +612,62 @@ type EventView struct {
 	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time          `json:"created_at"`
 	ID        openapi_types.UUID `json:"id"`
-	Kind      EventViewKind      `json:"kind"`
+	Kind      EventKind          `json:"kind"`
 	TicketID  openapi_types.UUID `json:"ticket_id"`
 }
 
-// EventViewKind defines model for EventView.Kind.
-type EventViewKind string
+// EventKind defines model for Event.Kind.
+type EventKind string
 
-// FiguresView defines model for FiguresView.
-type FiguresView struct {
-	Accepted      int64      `json:"accepted"`
-	Created       int64      `json:"created"`
-	Reopened      int64      `json:"reopened"`
-	Resolved      int64      `json:"resolved"`
-	TimeToAccept  SpreadView `json:"time_to_accept"`
-	TimeToResolve SpreadView `json:"time_to_resolve"`
+// EventPage defines model for EventPage.
+type EventPage struct {
+	Items []Event `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// ForgotInputBody defines model for ForgotInputBody.
-type ForgotInputBody struct {
+// Figures defines model for Figures.
+type Figures struct {
+	Accepted      int64  `json:"accepted"`
+	Created       int64  `json:"created"`
+	Reopened      int64  `json:"reopened"`
+	Resolved      int64  `json:"resolved"`
+	TimeToAccept  Spread `json:"time_to_accept"`
+	TimeToResolve Spread `json:"time_to_resolve"`
+}
+
+// ForgotPasswordRequest defines model for ForgotPasswordRequest.
+type ForgotPasswordRequest struct {
 	Email string `json:"email"`
 }
 
-// GrantOutputBody defines model for GrantOutputBody.
-type GrantOutputBody struct {
+// GetJwksResponse defines model for GetJwksResponse.
+type GetJwksResponse struct {
+	// Keys JSON Web Keys (RFC 7517).
+	Keys []map[string]string `json:"keys"`
+}
+
+// InviteUserRequest defines model for InviteUserRequest.
+type InviteUserRequest struct {
+	Email string `json:"email"`
+	Name  string `json:"name"`
+
+	// Role Default: customer.
+	Role *InviteUserRequestRole `json:"role,omitempty"`
+}
+
+// InviteUserRequestRole Default: customer.
+type InviteUserRequestRole string
+
+// LoginRequest defines model for LoginRequest.
+type LoginRequest struct {
+	Email    string `json:"email"`
+	Password string `json:"password"`
+}
+
+// LoginResponse defines model for LoginResponse.
+type LoginResponse struct {
 	// AccessToken A JWT (RFC 9068) for the Authorization header.
 	AccessToken string `json:"access_token"`
 
@@ -571,38 +675,16 @@ type GrantOutputBody struct {
 	ExpiresIn int64 `json:"expires_in"`
 
 	// RefreshToken Valid for one refresh.
-	RefreshToken string                   `json:"refresh_token"`
-	TokenType    GrantOutputBodyTokenType `json:"token_type"`
-	User         UserBody                 `json:"user"`
+	RefreshToken string                 `json:"refresh_token"`
+	TokenType    LoginResponseTokenType `json:"token_type"`
+	User         User                   `json:"user"`
 }
 
-// GrantOutputBodyTokenType defines model for GrantOutputBody.TokenType.
-type GrantOutputBodyTokenType string
+// LoginResponseTokenType defines model for LoginResponse.TokenType.
+type LoginResponseTokenType string
 
-// InviteInputBody defines model for InviteInputBody.
-type InviteInputBody struct {
-	Email string               `json:"email"`
-	Name  string               `json:"name"`
-	Role  *InviteInputBodyRole `json:"role,omitempty"`
-}
-
-// InviteInputBodyRole defines model for InviteInputBody.Role.
-type InviteInputBodyRole string
-
-// JwksOutputBody defines model for JwksOutputBody.
-type JwksOutputBody struct {
-	// Keys JSON Web Keys (RFC 7517).
-	Keys []map[string]string `json:"keys"`
-}
-
-// LoginInputBody defines model for LoginInputBody.
-type LoginInputBody struct {
-	Email    string `json:"email"`
-	Password string `json:"password"`
-}
-
-// MeBody defines model for MeBody.
-type MeBody struct {
+// Me defines model for Me.
+type Me struct {
 	// Available For engineers: whether tickets are assigned to them.
 	Available *bool `json:"available,omitempty"`
 
@@ -614,21 +696,21 @@ type MeBody struct {
 	EmailVerifiedAt *time.Time         `json:"email_verified_at"`
 	ID              openapi_types.UUID `json:"id"`
 	Name            string             `json:"name"`
-	Role            MeBodyRole         `json:"role"`
-	Status          MeBodyStatus       `json:"status"`
+	Role            MeRole             `json:"role"`
+	Status          MeStatus           `json:"status"`
 
 	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// MeBodyRole defines model for MeBody.Role.
-type MeBodyRole string
+// MeRole defines model for Me.Role.
+type MeRole string
 
-// MeBodyStatus defines model for MeBody.Status.
-type MeBodyStatus string
+// MeStatus defines model for Me.Status.
+type MeStatus string
 
-// NotificationView defines model for NotificationView.
-type NotificationView struct {
+// Notification defines model for Notification.
+type Notification struct {
 	// CompletedAt When the last recipient was settled; null until then.
 	CompletedAt *time.Time `json:"completed_at"`
 
@@ -642,104 +724,32 @@ type NotificationView struct {
 	LastError *string `json:"last_error"`
 
 	// Recipients The first 100.
-	Recipients []RecipientView        `json:"recipients"`
-	Status     NotificationViewStatus `json:"status"`
-	Subject    string                 `json:"subject"`
+	Recipients []Recipient        `json:"recipients"`
+	Status     NotificationStatus `json:"status"`
+	Subject    string             `json:"subject"`
 }
 
-// NotificationViewStatus defines model for NotificationView.Status.
-type NotificationViewStatus string
+// NotificationStatus defines model for Notification.Status.
+type NotificationStatus string
 
-// PageAuditBody defines model for PageAuditBody.
-type PageAuditBody struct {
-	Items []AuditBody `json:"items"`
+// NotificationPage defines model for NotificationPage.
+type NotificationPage struct {
+	Items []Notification `json:"items"`
 
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// PageCommentView defines model for PageCommentView.
-type PageCommentView struct {
-	Items []CommentView `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageEngineerView defines model for PageEngineerView.
-type PageEngineerView struct {
-	Items []EngineerView `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageEntryBody defines model for PageEntryBody.
-type PageEntryBody struct {
-	Items []EntryBody `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageEventView defines model for PageEventView.
-type PageEventView struct {
-	Items []EventView `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageNotificationView defines model for PageNotificationView.
-type PageNotificationView struct {
-	Items []NotificationView `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageRegistrationBody defines model for PageRegistrationBody.
-type PageRegistrationBody struct {
-	Items []RegistrationBody `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageSessionBody defines model for PageSessionBody.
-type PageSessionBody struct {
-	Items []SessionBody `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageTicketView defines model for PageTicketView.
-type PageTicketView struct {
-	Items []TicketView `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageUserBody defines model for PageUserBody.
-type PageUserBody struct {
-	Items []UserBody `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PersonView defines model for PersonView.
-type PersonView struct {
+// Person defines model for Person.
+type Person struct {
 	ID   openapi_types.UUID `json:"id"`
 	Name string             `json:"name"`
 }
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code What went wrong, for programs: stable.
-	Code string `json:"code"`
+	// Code What went wrong, for programs. A later release may add codes.
+	Code ProblemCode `json:"code"`
 
 	// Detail What went wrong, for people.
 	Detail string `json:"detail"`
@@ -760,6 +770,9 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// ProblemCode What went wrong, for programs. A later release may add codes.
+type ProblemCode string
+
 // ProblemField defines model for ProblemField.
 type ProblemField struct {
 	// Location Where, for example body.title or query.limit.
@@ -769,44 +782,61 @@ type ProblemField struct {
 	Message string `json:"message"`
 }
 
-// RecipientView defines model for RecipientView.
-type RecipientView struct {
+// Recipient defines model for Recipient.
+type Recipient struct {
 	// Attempts Attempts to send the mail.
 	Attempts  int64   `json:"attempts"`
 	Email     string  `json:"email"`
 	LastError *string `json:"last_error"`
 
 	// NextAttemptAt The earliest time of the next try; null when there will be none.
-	NextAttemptAt *time.Time          `json:"next_attempt_at"`
-	SentAt        *time.Time          `json:"sent_at"`
-	Status        RecipientViewStatus `json:"status"`
+	NextAttemptAt *time.Time      `json:"next_attempt_at"`
+	SentAt        *time.Time      `json:"sent_at"`
+	Status        RecipientStatus `json:"status"`
 }
 
-// RecipientViewStatus defines model for RecipientView.Status.
-type RecipientViewStatus string
+// RecipientStatus defines model for Recipient.Status.
+type RecipientStatus string
 
-// RefreshInputBody defines model for RefreshInputBody.
-type RefreshInputBody struct {
+// RefreshRequest defines model for RefreshRequest.
+type RefreshRequest struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// RegisterInputBody defines model for RegisterInputBody.
-type RegisterInputBody struct {
+// RefreshResponse defines model for RefreshResponse.
+type RefreshResponse struct {
+	// AccessToken A JWT (RFC 9068) for the Authorization header.
+	AccessToken string `json:"access_token"`
+
+	// ExpiresIn Seconds until the access token expires.
+	ExpiresIn int64 `json:"expires_in"`
+
+	// RefreshToken Valid for one refresh.
+	RefreshToken string                   `json:"refresh_token"`
+	TokenType    RefreshResponseTokenType `json:"token_type"`
+	User         User                     `json:"user"`
+}
+
+// RefreshResponseTokenType defines model for RefreshResponse.TokenType.
+type RefreshResponseTokenType string
+
+// RegisterRequest defines model for RegisterRequest.
+type RegisterRequest struct {
 	Email string `json:"email"`
 	Name  string `json:"name"`
 
 	// Password 8 to 128 characters, not a common one.
 	Password string `json:"password"`
 
-	// Role A customer is approved at once, the others wait for an admin's approval.
-	Role *RegisterInputBodyRole `json:"role,omitempty"`
+	// Role A customer is approved at once, the others wait for an admin's approval. Default: customer.
+	Role *RegisterRequestRole `json:"role,omitempty"`
 }
 
-// RegisterInputBodyRole A customer is approved at once, the others wait for an admin's approval.
-type RegisterInputBodyRole string
+// RegisterRequestRole A customer is approved at once, the others wait for an admin's approval. Default: customer.
+type RegisterRequestRole string
 
-// RegistrationBody defines model for RegistrationBody.
-type RegistrationBody struct {
+// Registration defines model for Registration.
+type Registration struct {
 	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time  `json:"created_at"`
 	DecidedAt *time.Time `json:"decided_at"`
@@ -816,36 +846,44 @@ type RegistrationBody struct {
 	Email     string              `json:"email"`
 
 	// EmailVerifiedAt When the address was verified; null until then.
-	EmailVerifiedAt *time.Time             `json:"email_verified_at"`
-	ID              openapi_types.UUID     `json:"id"`
-	Name            string                 `json:"name"`
-	Reason          *string                `json:"reason"`
-	Role            RegistrationBodyRole   `json:"role"`
-	Status          RegistrationBodyStatus `json:"status"`
+	EmailVerifiedAt *time.Time         `json:"email_verified_at"`
+	ID              openapi_types.UUID `json:"id"`
+	Name            string             `json:"name"`
+	Reason          *string            `json:"reason"`
+	Role            RegistrationRole   `json:"role"`
+	Status          RegistrationStatus `json:"status"`
 
 	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// RegistrationBodyRole defines model for RegistrationBody.Role.
-type RegistrationBodyRole string
+// RegistrationRole defines model for Registration.Role.
+type RegistrationRole string
 
-// RegistrationBodyStatus defines model for RegistrationBody.Status.
-type RegistrationBodyStatus string
+// RegistrationStatus defines model for Registration.Status.
+type RegistrationStatus string
 
-// RejectInputBody defines model for RejectInputBody.
-type RejectInputBody struct {
+// RegistrationPage defines model for RegistrationPage.
+type RegistrationPage struct {
+	Items []Registration `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// RejectRegistrationRequest defines model for RejectRegistrationRequest.
+type RejectRegistrationRequest struct {
 	// Reason Mailed to the applicant.
 	Reason *string `json:"reason,omitempty"`
 }
 
-// ReportView defines model for ReportView.
-type ReportView struct {
+// Report defines model for Report.
+type Report struct {
 	// Days Each day of the period, oldest first.
-	Days []DayReportView `json:"days"`
+	Days []DayReport `json:"days"`
 
 	// Engineers By name.
-	Engineers []EngineerReportView `json:"engineers"`
+	Engineers []EngineerReport `json:"engineers"`
 
 	// From Examples: 2026-01-31T09:30:00.000000Z
 	From time.Time `json:"from"`
@@ -853,28 +891,28 @@ type ReportView struct {
 	// To Exclusive.
 	//
 	// Examples: 2026-01-31T09:30:00.000000Z
-	To    time.Time   `json:"to"`
-	Total FiguresView `json:"total"`
+	To    time.Time `json:"to"`
+	Total Figures   `json:"total"`
 }
 
-// ReporterView defines model for ReporterView.
-type ReporterView struct {
+// Reporter defines model for Reporter.
+type Reporter struct {
 	// Email For engineers and admins alone; absent when the reporter was erased.
 	Email *string            `json:"email,omitempty"`
 	ID    openapi_types.UUID `json:"id"`
 	Name  string             `json:"name"`
 }
 
-// ResetInputBody defines model for ResetInputBody.
-type ResetInputBody struct {
+// ResetPasswordRequest defines model for ResetPasswordRequest.
+type ResetPasswordRequest struct {
 	Password string `json:"password"`
 
 	// Token From the mail.
 	Token string `json:"token"`
 }
 
-// SessionBody defines model for SessionBody.
-type SessionBody struct {
+// Session defines model for Session.
+type Session struct {
 	// Address Of the client, when it last signed in or refreshed.
 	Address string `json:"address"`
 
@@ -895,19 +933,27 @@ type SessionBody struct {
 	UserAgent string    `json:"user_agent"`
 }
 
-// SpreadView defines model for SpreadView.
-type SpreadView struct {
+// SessionPage defines model for SessionPage.
+type SessionPage struct {
+	Items []Session `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// Spread defines model for Spread.
+type Spread struct {
 	Count         int64    `json:"count"`
 	MedianSeconds *float64 `json:"median_seconds"`
 	P90Seconds    *float64 `json:"p90_seconds"`
 }
 
-// TicketView defines model for TicketView.
-type TicketView struct {
+// Ticket defines model for Ticket.
+type Ticket struct {
 	AcceptedAt *time.Time `json:"accepted_at"`
 
 	// Assignee null while no engineer is assigned
-	Assignee *PersonView `json:"assignee"`
+	Assignee *Person `json:"assignee"`
 
 	// BlockedReason Why it is blocked, if it is and a reason was given.
 	BlockedReason *string    `json:"blocked_reason"`
@@ -919,13 +965,13 @@ type TicketView struct {
 	ID          openapi_types.UUID `json:"id"`
 
 	// Number For people, as in #42. Unique, with gaps.
-	Number     int64              `json:"number"`
-	Priority   TicketViewPriority `json:"priority"`
-	Reporter   ReporterView       `json:"reporter"`
-	Resolution *string            `json:"resolution"`
-	ResolvedAt *time.Time         `json:"resolved_at"`
-	Status     TicketViewStatus   `json:"status"`
-	Title      string             `json:"title"`
+	Number     int64          `json:"number"`
+	Priority   TicketPriority `json:"priority"`
+	Reporter   Reporter       `json:"reporter"`
+	Resolution *string        `json:"resolution"`
+	ResolvedAt *time.Time     `json:"resolved_at"`
+	Status     TicketStatus   `json:"status"`
+	Title      string         `json:"title"`
 
 	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
@@ -937,39 +983,47 @@ type TicketView struct {
 	WaitingFor *string `json:"waiting_for"`
 }
 
-// TicketViewPriority defines model for TicketView.Priority.
-type TicketViewPriority string
+// TicketPriority defines model for Ticket.Priority.
+type TicketPriority string
 
-// TicketViewStatus defines model for TicketView.Status.
-type TicketViewStatus string
+// TicketStatus defines model for Ticket.Status.
+type TicketStatus string
 
-// UpdateInputBody defines model for UpdateInputBody.
-type UpdateInputBody struct {
-	// BlockedReason Why it is blocked; only with the status blocked.
-	BlockedReason *string                  `json:"blocked_reason,omitempty"`
-	Description   *string                  `json:"description,omitempty"`
-	Priority      *UpdateInputBodyPriority `json:"priority,omitempty"`
+// TicketPage defines model for TicketPage.
+type TicketPage struct {
+	Items []Ticket `json:"items"`
 
-	// Resolution What fixed it; needed to resolve.
-	Resolution *string                `json:"resolution,omitempty"`
-	Status     *UpdateInputBodyStatus `json:"status,omitempty"`
-	Title      *string                `json:"title,omitempty"`
-
-	// WaitingFor Whom it waits for; only with the status blocked, other by default.
-	WaitingFor *UpdateInputBodyWaitingFor `json:"waiting_for,omitempty"`
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// UpdateInputBodyPriority defines model for UpdateInputBody.Priority.
-type UpdateInputBodyPriority string
+// UpdateTicketRequest defines model for UpdateTicketRequest.
+type UpdateTicketRequest struct {
+	// BlockedReason Why it is blocked; only with the status blocked.
+	BlockedReason *string                      `json:"blocked_reason,omitempty"`
+	Description   *string                      `json:"description,omitempty"`
+	Priority      *UpdateTicketRequestPriority `json:"priority,omitempty"`
 
-// UpdateInputBodyStatus defines model for UpdateInputBody.Status.
-type UpdateInputBodyStatus string
+	// Resolution What fixed it; needed to resolve.
+	Resolution *string                    `json:"resolution,omitempty"`
+	Status     *UpdateTicketRequestStatus `json:"status,omitempty"`
+	Title      *string                    `json:"title,omitempty"`
 
-// UpdateInputBodyWaitingFor Whom it waits for; only with the status blocked, other by default.
-type UpdateInputBodyWaitingFor string
+	// WaitingFor Whom it waits for; only with the status blocked, other by default.
+	WaitingFor *UpdateTicketRequestWaitingFor `json:"waiting_for,omitempty"`
+}
 
-// UserBody defines model for UserBody.
-type UserBody struct {
+// UpdateTicketRequestPriority defines model for UpdateTicketRequest.Priority.
+type UpdateTicketRequestPriority string
+
+// UpdateTicketRequestStatus defines model for UpdateTicketRequest.Status.
+type UpdateTicketRequestStatus string
+
+// UpdateTicketRequestWaitingFor Whom it waits for; only with the status blocked, other by default.
+type UpdateTicketRequestWaitingFor string
+
+// User defines model for User.
+type User struct {
 	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
 	Email     string    `json:"email"`
@@ -978,21 +1032,29 @@ type UserBody struct {
 	EmailVerifiedAt *time.Time         `json:"email_verified_at"`
 	ID              openapi_types.UUID `json:"id"`
 	Name            string             `json:"name"`
-	Role            UserBodyRole       `json:"role"`
-	Status          UserBodyStatus     `json:"status"`
+	Role            UserRole           `json:"role"`
+	Status          UserStatus         `json:"status"`
 
 	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// UserBodyRole defines model for UserBody.Role.
-type UserBodyRole string
+// UserRole defines model for User.Role.
+type UserRole string
 
-// UserBodyStatus defines model for UserBody.Status.
-type UserBodyStatus string
+// UserStatus defines model for User.Status.
+type UserStatus string
 
-// VerifyInputBody defines model for VerifyInputBody.
-type VerifyInputBody struct {
+// UserPage defines model for UserPage.
+type UserPage struct {
+	Items []User `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// VerifyEmailRequest defines model for VerifyEmailRequest.
+type VerifyEmailRequest struct {
 	// Token From the mail.
 	Token string `json:"token"`
 }
@@ -1281,52 +1343,52 @@ type ListUserSessionsParams struct {
 }
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
-type LoginJSONRequestBody = LoginInputBody
+type LoginJSONRequestBody = LoginRequest
 
 // ForgotPasswordJSONRequestBody defines body for ForgotPassword for application/json ContentType.
-type ForgotPasswordJSONRequestBody = ForgotInputBody
+type ForgotPasswordJSONRequestBody = ForgotPasswordRequest
 
 // ResetPasswordJSONRequestBody defines body for ResetPassword for application/json ContentType.
-type ResetPasswordJSONRequestBody = ResetInputBody
+type ResetPasswordJSONRequestBody = ResetPasswordRequest
 
 // RefreshJSONRequestBody defines body for Refresh for application/json ContentType.
-type RefreshJSONRequestBody = RefreshInputBody
+type RefreshJSONRequestBody = RefreshRequest
 
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
-type RegisterJSONRequestBody = RegisterInputBody
+type RegisterJSONRequestBody = RegisterRequest
 
 // VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
-type VerifyEmailJSONRequestBody = VerifyInputBody
+type VerifyEmailJSONRequestBody = VerifyEmailRequest
 
 // ChangeMeJSONRequestBody defines body for ChangeMe for application/json ContentType.
-type ChangeMeJSONRequestBody = ChangeMeInputBody
+type ChangeMeJSONRequestBody = ChangeMeRequest
 
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
-type ChangePasswordJSONRequestBody = ChangePasswordInputBody
+type ChangePasswordJSONRequestBody = ChangePasswordRequest
 
 // RejectRegistrationJSONRequestBody defines body for RejectRegistration for application/json ContentType.
-type RejectRegistrationJSONRequestBody = RejectInputBody
+type RejectRegistrationJSONRequestBody = RejectRegistrationRequest
 
 // CreateTicketJSONRequestBody defines body for CreateTicket for application/json ContentType.
-type CreateTicketJSONRequestBody = CreateInputBody
+type CreateTicketJSONRequestBody = CreateTicketRequest
 
 // UpdateTicketJSONRequestBody defines body for UpdateTicket for application/json ContentType.
-type UpdateTicketJSONRequestBody = UpdateInputBody
+type UpdateTicketJSONRequestBody = UpdateTicketRequest
 
 // AssignTicketJSONRequestBody defines body for AssignTicket for application/json ContentType.
-type AssignTicketJSONRequestBody = AssignInputBody
+type AssignTicketJSONRequestBody = AssignTicketRequest
 
 // CreateCommentJSONRequestBody defines body for CreateComment for application/json ContentType.
-type CreateCommentJSONRequestBody = CommentInputBody
+type CreateCommentJSONRequestBody = CreateCommentRequest
 
 // DeclineTicketJSONRequestBody defines body for DeclineTicket for application/json ContentType.
-type DeclineTicketJSONRequestBody = DeclineInputBody
+type DeclineTicketJSONRequestBody = DeclineTicketRequest
 
 // InviteUserJSONRequestBody defines body for InviteUser for application/json ContentType.
-type InviteUserJSONRequestBody = InviteInputBody
+type InviteUserJSONRequestBody = InviteUserRequest
 
 // ChangeUserJSONRequestBody defines body for ChangeUser for application/json ContentType.
-type ChangeUserJSONRequestBody = ChangeUserInputBody
+type ChangeUserJSONRequestBody = ChangeUserRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -1404,17 +1466,21 @@ type ClientInterface interface {
 
 	// GetJwks The public keys that verify access tokens
 	//
+	// For anyone, without a token.
+	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 	GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAuditEvents Security events, newest first
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// LoginWithBody Sign in with address and password
+	//
+	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1423,6 +1489,8 @@ type ClientInterface interface {
 
 	// Login Sign in with address and password
 	//
+	// For anyone, without a token.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/auth/login (the `Login` operationId).
@@ -1430,10 +1498,14 @@ type ClientInterface interface {
 
 	// Logout End this session; its tokens are refused at once
 	//
+	// Roles: customer, engineer, admin.
+	//
 	// Corresponds with POST /v1/auth/logout (the `Logout` operationId).
 	Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ForgotPasswordWithBody Ask for a mail with a token to set a new password
+	//
+	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1442,6 +1514,8 @@ type ClientInterface interface {
 
 	// ForgotPassword Ask for a mail with a token to set a new password
 	//
+	// For anyone, without a token.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/auth/password/forgot (the `ForgotPassword` operationId).
@@ -1449,12 +1523,16 @@ type ClientInterface interface {
 
 	// ResetPasswordWithBody Set a new password with the token from the mail; all sessions end
 	//
+	// For anyone, without a token.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/auth/password/reset (the `ResetPassword` operationId).
 	ResetPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResetPassword Set a new password with the token from the mail; all sessions end
+	//
+	// For anyone, without a token.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1465,6 +1543,8 @@ type ClientInterface interface {
 	//
 	// Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.
 	//
+	// For anyone, without a token.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
@@ -1474,12 +1554,16 @@ type ClientInterface interface {
 	//
 	// Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.
 	//
+	// For anyone, without a token.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
 	Refresh(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RegisterWithBody Register an account
+	//
+	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1488,6 +1572,8 @@ type ClientInterface interface {
 
 	// Register Register an account
 	//
+	// For anyone, without a token.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/auth/register (the `Register` operationId).
@@ -1495,12 +1581,16 @@ type ClientInterface interface {
 
 	// VerifyEmailWithBody Verify an address with the token that was mailed to it
 	//
+	// For anyone, without a token.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/auth/verify (the `VerifyEmail` operationId).
 	VerifyEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyEmail Verify an address with the token that was mailed to it
+	//
+	// For anyone, without a token.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1511,12 +1601,14 @@ type ClientInterface interface {
 	//
 	// At most 3 an hour. Nothing is sent to an address that is verified.
 	//
+	// Roles: customer, engineer, admin.
+	//
 	// Corresponds with POST /v1/auth/verify/resend (the `ResendVerification` operationId).
 	ResendVerification(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEngineers Engineers who can be assigned tickets, by name
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/engineers (the `ListEngineers` operationId).
 	ListEngineers(ctx context.Context, params *ListEngineersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1525,21 +1617,21 @@ type ClientInterface interface {
 	//
 	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe One's own profile
 	//
-	// Scope of an API key: `people:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `people:read`.
 	//
 	// Corresponds with GET /v1/me (the `GetMe` operationId).
 	GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeMeWithBody Change one's own profile
 	//
-	// Scope of an API key: `people:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1548,7 +1640,7 @@ type ClientInterface interface {
 
 	// ChangeMe Change one's own profile
 	//
-	// Scope of an API key: `people:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1559,10 +1651,14 @@ type ClientInterface interface {
 	//
 	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 	//
+	// Roles: customer, engineer, admin.
+	//
 	// Corresponds with GET /v1/me/export (the `ExportMe` operationId).
 	ExportMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangePasswordWithBody Change one's password; all other sessions end
+	//
+	// Roles: customer, engineer, admin.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1571,6 +1667,8 @@ type ClientInterface interface {
 
 	// ChangePassword Change one's password; all other sessions end
 	//
+	// Roles: customer, engineer, admin.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
@@ -1578,10 +1676,14 @@ type ClientInterface interface {
 
 	// ListSessions One's own valid sessions, newest first
 	//
+	// Roles: customer, engineer, admin.
+	//
 	// Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
 	ListSessions(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EndSession End one of one's own sessions
+	//
+	// Roles: customer, engineer, admin.
 	//
 	// Corresponds with DELETE /v1/me/sessions/{id} (the `EndSession` operationId).
 	EndSession(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1590,7 +1692,7 @@ type ClientInterface interface {
 	//
 	// Newest first. A dead entry was refused permanently and may be retried.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Corresponds with GET /v1/outbox (the `ListOutbox` operationId).
 	ListOutbox(ctx context.Context, params *ListOutboxParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1599,28 +1701,28 @@ type ClientInterface interface {
 	//
 	// The entry becomes pending, due at once. An entry that is not dead is a conflict.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Corresponds with POST /v1/outbox/{id}/retry (the `RetryOutboxEntry` operationId).
 	RetryOutboxEntry(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRegistrations Registrations of engineers and admins, newest first
 	//
-	// Scope of an API key: `people:read`.
+	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Corresponds with GET /v1/registrations (the `ListRegistrations` operationId).
 	ListRegistrations(ctx context.Context, params *ListRegistrationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ApproveRegistration Approve a registration
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
 	ApproveRegistration(ctx context.Context, userID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RejectRegistrationWithBody Reject a registration
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1629,7 +1731,7 @@ type ClientInterface interface {
 
 	// RejectRegistration Reject a registration
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1640,7 +1742,7 @@ type ClientInterface interface {
 	//
 	// Each change counts on its day (UTC) and for the person who made it. created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. Days without changes are listed with zeros. engineers lists all who made such a change, including admins; what a customer created counts for the day and the total alone, also after the customer became an engineer.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/reports/tickets (the `ReportTickets` operationId).
 	ReportTickets(ctx context.Context, params *ReportTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1649,7 +1751,7 @@ type ClientInterface interface {
 	//
 	// Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets (the `ListTickets` operationId).
 	ListTickets(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1658,7 +1760,7 @@ type ClientInterface interface {
 	//
 	// An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1669,7 +1771,7 @@ type ClientInterface interface {
 	//
 	// An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1680,7 +1782,7 @@ type ClientInterface interface {
 	//
 	// For a search the newest 1,000 matches are counted; complete is false when there are more.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets/counts (the `CountTickets` operationId).
 	CountTickets(ctx context.Context, params *CountTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1689,14 +1791,14 @@ type ClientInterface interface {
 	//
 	// RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets/export (the `ExportTickets` operationId).
 	ExportTickets(ctx context.Context, params *ExportTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetTicket Read a ticket
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets/{id} (the `GetTicket` operationId).
 	GetTicket(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1705,7 +1807,7 @@ type ClientInterface interface {
 	//
 	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1716,7 +1818,7 @@ type ClientInterface interface {
 	//
 	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1725,7 +1827,7 @@ type ClientInterface interface {
 
 	// AcceptTicket Accept a ticket that is assigned to you or to nobody
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
 	// Corresponds with POST /v1/tickets/{id}/accept (the `AcceptTicket` operationId).
 	AcceptTicket(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1734,7 +1836,7 @@ type ClientInterface interface {
 	//
 	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1745,7 +1847,7 @@ type ClientInterface interface {
 	//
 	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1754,7 +1856,7 @@ type ClientInterface interface {
 
 	// ListComments Comments on a ticket, newest first
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets/{id}/comments (the `ListComments` operationId).
 	ListComments(ctx context.Context, id string, params *ListCommentsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1763,7 +1865,7 @@ type ClientInterface interface {
 	//
 	// Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1774,7 +1876,7 @@ type ClientInterface interface {
 	//
 	// Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1785,7 +1887,7 @@ type ClientInterface interface {
 	//
 	// The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: admin. API keys need the scope `tickets:write`.
 	//
 	// Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
 	DeleteComment(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1794,7 +1896,7 @@ type ClientInterface interface {
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1805,7 +1907,7 @@ type ClientInterface interface {
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1814,7 +1916,7 @@ type ClientInterface interface {
 
 	// ListEvents Events of a ticket, oldest first
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets/{id}/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1823,14 +1925,14 @@ type ClientInterface interface {
 	//
 	// First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 	ListTicketNotifications(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUsers Users, newest first
 	//
-	// Scope of an API key: `people:read`.
+	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Corresponds with GET /v1/users (the `ListUsers` operationId).
 	ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1839,7 +1941,7 @@ type ClientInterface interface {
 	//
 	// Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1850,7 +1952,7 @@ type ClientInterface interface {
 	//
 	// Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1861,19 +1963,21 @@ type ClientInterface interface {
 	//
 	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again.
 	//
+	// Roles: admin.
+	//
 	// Corresponds with DELETE /v1/users/{id} (the `EraseUser` operationId).
 	EraseUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetUser One user
 	//
-	// Scope of an API key: `people:read`.
+	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
 	GetUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeUserWithBody Change a user, from their very next request
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1882,7 +1986,7 @@ type ClientInterface interface {
 
 	// ChangeUser Change a user, from their very next request
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1893,23 +1997,29 @@ type ClientInterface interface {
 	//
 	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Corresponds with GET /v1/users/{id}/export (the `ExportUser` operationId).
 	ExportUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EndUserSessions End all sessions of a user
 	//
+	// Roles: admin.
+	//
 	// Corresponds with DELETE /v1/users/{id}/sessions (the `EndUserSessions` operationId).
 	EndUserSessions(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUserSessions A user's valid sessions, newest first
+	//
+	// Roles: admin.
 	//
 	// Corresponds with GET /v1/users/{id}/sessions (the `ListUserSessions` operationId).
 	ListUserSessions(ctx context.Context, id openapi_types.UUID, params *ListUserSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetJwks The public keys that verify access tokens
+//
+// For anyone, without a token.
 //
 // Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1926,7 +2036,7 @@ func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 
 // ListAuditEvents Security events, newest first
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
 func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1942,6 +2052,8 @@ func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsPar
 }
 
 // LoginWithBody Sign in with address and password
+//
+// For anyone, without a token.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1960,6 +2072,8 @@ func (c *Client) LoginWithBody(ctx context.Context, contentType string, body io.
 
 // Login Sign in with address and password
 //
+// For anyone, without a token.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/auth/login (the `Login` operationId).
@@ -1977,6 +2091,8 @@ func (c *Client) Login(ctx context.Context, body LoginJSONRequestBody, reqEditor
 
 // Logout End this session; its tokens are refused at once
 //
+// Roles: customer, engineer, admin.
+//
 // Corresponds with POST /v1/auth/logout (the `Logout` operationId).
 func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLogoutRequest(c.Server)
@@ -1991,6 +2107,8 @@ func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 }
 
 // ForgotPasswordWithBody Ask for a mail with a token to set a new password
+//
+// For anyone, without a token.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2009,6 +2127,8 @@ func (c *Client) ForgotPasswordWithBody(ctx context.Context, contentType string,
 
 // ForgotPassword Ask for a mail with a token to set a new password
 //
+// For anyone, without a token.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/auth/password/forgot (the `ForgotPassword` operationId).
@@ -2026,6 +2146,8 @@ func (c *Client) ForgotPassword(ctx context.Context, body ForgotPasswordJSONRequ
 
 // ResetPasswordWithBody Set a new password with the token from the mail; all sessions end
 //
+// For anyone, without a token.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/auth/password/reset (the `ResetPassword` operationId).
@@ -2042,6 +2164,8 @@ func (c *Client) ResetPasswordWithBody(ctx context.Context, contentType string, 
 }
 
 // ResetPassword Set a new password with the token from the mail; all sessions end
+//
+// For anyone, without a token.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2062,6 +2186,8 @@ func (c *Client) ResetPassword(ctx context.Context, body ResetPasswordJSONReques
 //
 // Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.
 //
+// For anyone, without a token.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
@@ -2081,6 +2207,8 @@ func (c *Client) RefreshWithBody(ctx context.Context, contentType string, body i
 //
 // Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.
 //
+// For anyone, without a token.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
@@ -2097,6 +2225,8 @@ func (c *Client) Refresh(ctx context.Context, body RefreshJSONRequestBody, reqEd
 }
 
 // RegisterWithBody Register an account
+//
+// For anyone, without a token.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2115,6 +2245,8 @@ func (c *Client) RegisterWithBody(ctx context.Context, contentType string, body 
 
 // Register Register an account
 //
+// For anyone, without a token.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/auth/register (the `Register` operationId).
@@ -2132,6 +2264,8 @@ func (c *Client) Register(ctx context.Context, body RegisterJSONRequestBody, req
 
 // VerifyEmailWithBody Verify an address with the token that was mailed to it
 //
+// For anyone, without a token.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/auth/verify (the `VerifyEmail` operationId).
@@ -2148,6 +2282,8 @@ func (c *Client) VerifyEmailWithBody(ctx context.Context, contentType string, bo
 }
 
 // VerifyEmail Verify an address with the token that was mailed to it
+//
+// For anyone, without a token.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2168,6 +2304,8 @@ func (c *Client) VerifyEmail(ctx context.Context, body VerifyEmailJSONRequestBod
 //
 // At most 3 an hour. Nothing is sent to an address that is verified.
 //
+// Roles: customer, engineer, admin.
+//
 // Corresponds with POST /v1/auth/verify/resend (the `ResendVerification` operationId).
 func (c *Client) ResendVerification(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResendVerificationRequest(c.Server)
@@ -2183,7 +2321,7 @@ func (c *Client) ResendVerification(ctx context.Context, reqEditors ...RequestEd
 
 // ListEngineers Engineers who can be assigned tickets, by name
 //
-// Scope of an API key: `tickets:read`.
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/engineers (the `ListEngineers` operationId).
 func (c *Client) ListEngineers(ctx context.Context, params *ListEngineersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2202,7 +2340,7 @@ func (c *Client) ListEngineers(ctx context.Context, params *ListEngineersParams,
 //
 // Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2219,7 +2357,7 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 
 // GetMe One's own profile
 //
-// Scope of an API key: `people:read`.
+// Roles: customer, engineer, admin. API keys need the scope `people:read`.
 //
 // Corresponds with GET /v1/me (the `GetMe` operationId).
 func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2236,7 +2374,7 @@ func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 
 // ChangeMeWithBody Change one's own profile
 //
-// Scope of an API key: `people:write`.
+// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2255,7 +2393,7 @@ func (c *Client) ChangeMeWithBody(ctx context.Context, contentType string, body 
 
 // ChangeMe Change one's own profile
 //
-// Scope of an API key: `people:write`.
+// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2276,6 +2414,8 @@ func (c *Client) ChangeMe(ctx context.Context, body ChangeMeJSONRequestBody, req
 //
 // `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 //
+// Roles: customer, engineer, admin.
+//
 // Corresponds with GET /v1/me/export (the `ExportMe` operationId).
 func (c *Client) ExportMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExportMeRequest(c.Server)
@@ -2290,6 +2430,8 @@ func (c *Client) ExportMe(ctx context.Context, reqEditors ...RequestEditorFn) (*
 }
 
 // ChangePasswordWithBody Change one's password; all other sessions end
+//
+// Roles: customer, engineer, admin.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2308,6 +2450,8 @@ func (c *Client) ChangePasswordWithBody(ctx context.Context, contentType string,
 
 // ChangePassword Change one's password; all other sessions end
 //
+// Roles: customer, engineer, admin.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
@@ -2325,6 +2469,8 @@ func (c *Client) ChangePassword(ctx context.Context, body ChangePasswordJSONRequ
 
 // ListSessions One's own valid sessions, newest first
 //
+// Roles: customer, engineer, admin.
+//
 // Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
 func (c *Client) ListSessions(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListSessionsRequest(c.Server, params)
@@ -2339,6 +2485,8 @@ func (c *Client) ListSessions(ctx context.Context, params *ListSessionsParams, r
 }
 
 // EndSession End one of one's own sessions
+//
+// Roles: customer, engineer, admin.
 //
 // Corresponds with DELETE /v1/me/sessions/{id} (the `EndSession` operationId).
 func (c *Client) EndSession(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2357,7 +2505,7 @@ func (c *Client) EndSession(ctx context.Context, id openapi_types.UUID, reqEdito
 //
 // Newest first. A dead entry was refused permanently and may be retried.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Corresponds with GET /v1/outbox (the `ListOutbox` operationId).
 func (c *Client) ListOutbox(ctx context.Context, params *ListOutboxParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2376,7 +2524,7 @@ func (c *Client) ListOutbox(ctx context.Context, params *ListOutboxParams, reqEd
 //
 // The entry becomes pending, due at once. An entry that is not dead is a conflict.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Corresponds with POST /v1/outbox/{id}/retry (the `RetryOutboxEntry` operationId).
 func (c *Client) RetryOutboxEntry(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2393,7 +2541,7 @@ func (c *Client) RetryOutboxEntry(ctx context.Context, id openapi_types.UUID, re
 
 // ListRegistrations Registrations of engineers and admins, newest first
 //
-// Scope of an API key: `people:read`.
+// Roles: admin. API keys need the scope `people:read`.
 //
 // Corresponds with GET /v1/registrations (the `ListRegistrations` operationId).
 func (c *Client) ListRegistrations(ctx context.Context, params *ListRegistrationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2410,7 +2558,7 @@ func (c *Client) ListRegistrations(ctx context.Context, params *ListRegistration
 
 // ApproveRegistration Approve a registration
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
 func (c *Client) ApproveRegistration(ctx context.Context, userID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2427,7 +2575,7 @@ func (c *Client) ApproveRegistration(ctx context.Context, userID openapi_types.U
 
 // RejectRegistrationWithBody Reject a registration
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2446,7 +2594,7 @@ func (c *Client) RejectRegistrationWithBody(ctx context.Context, userID openapi_
 
 // RejectRegistration Reject a registration
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2467,7 +2615,7 @@ func (c *Client) RejectRegistration(ctx context.Context, userID openapi_types.UU
 //
 // Each change counts on its day (UTC) and for the person who made it. created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. Days without changes are listed with zeros. engineers lists all who made such a change, including admins; what a customer created counts for the day and the total alone, also after the customer became an engineer.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/reports/tickets (the `ReportTickets` operationId).
 func (c *Client) ReportTickets(ctx context.Context, params *ReportTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2486,7 +2634,7 @@ func (c *Client) ReportTickets(ctx context.Context, params *ReportTicketsParams,
 //
 // Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/tickets (the `ListTickets` operationId).
 func (c *Client) ListTickets(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2505,7 +2653,7 @@ func (c *Client) ListTickets(ctx context.Context, params *ListTicketsParams, req
 //
 // An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2526,7 +2674,7 @@ func (c *Client) CreateTicketWithBody(ctx context.Context, params *CreateTicketP
 //
 // An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2547,7 +2695,7 @@ func (c *Client) CreateTicket(ctx context.Context, params *CreateTicketParams, b
 //
 // For a search the newest 1,000 matches are counted; complete is false when there are more.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/tickets/counts (the `CountTickets` operationId).
 func (c *Client) CountTickets(ctx context.Context, params *CountTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2566,7 +2714,7 @@ func (c *Client) CountTickets(ctx context.Context, params *CountTicketsParams, r
 //
 // RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/tickets/export (the `ExportTickets` operationId).
 func (c *Client) ExportTickets(ctx context.Context, params *ExportTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2583,7 +2731,7 @@ func (c *Client) ExportTickets(ctx context.Context, params *ExportTicketsParams,
 
 // GetTicket Read a ticket
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/tickets/{id} (the `GetTicket` operationId).
 func (c *Client) GetTicket(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2602,7 +2750,7 @@ func (c *Client) GetTicket(ctx context.Context, id string, reqEditors ...Request
 //
 // Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2623,7 +2771,7 @@ func (c *Client) UpdateTicketWithBody(ctx context.Context, id string, params *Up
 //
 // Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2642,7 +2790,7 @@ func (c *Client) UpdateTicket(ctx context.Context, id string, params *UpdateTick
 
 // AcceptTicket Accept a ticket that is assigned to you or to nobody
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer. API keys need the scope `tickets:write`.
 //
 // Corresponds with POST /v1/tickets/{id}/accept (the `AcceptTicket` operationId).
 func (c *Client) AcceptTicket(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2661,7 +2809,7 @@ func (c *Client) AcceptTicket(ctx context.Context, id string, reqEditors ...Requ
 //
 // An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2682,7 +2830,7 @@ func (c *Client) AssignTicketWithBody(ctx context.Context, id string, contentTyp
 //
 // An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2701,7 +2849,7 @@ func (c *Client) AssignTicket(ctx context.Context, id string, body AssignTicketJ
 
 // ListComments Comments on a ticket, newest first
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/tickets/{id}/comments (the `ListComments` operationId).
 func (c *Client) ListComments(ctx context.Context, id string, params *ListCommentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2720,7 +2868,7 @@ func (c *Client) ListComments(ctx context.Context, id string, params *ListCommen
 //
 // Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2741,7 +2889,7 @@ func (c *Client) CreateCommentWithBody(ctx context.Context, id string, params *C
 //
 // Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2762,7 +2910,7 @@ func (c *Client) CreateComment(ctx context.Context, id string, params *CreateCom
 //
 // The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: admin. API keys need the scope `tickets:write`.
 //
 // Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
 func (c *Client) DeleteComment(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2781,7 +2929,7 @@ func (c *Client) DeleteComment(ctx context.Context, id string, commentID openapi
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2802,7 +2950,7 @@ func (c *Client) DeclineTicketWithBody(ctx context.Context, id string, contentTy
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2821,7 +2969,7 @@ func (c *Client) DeclineTicket(ctx context.Context, id string, body DeclineTicke
 
 // ListEvents Events of a ticket, oldest first
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/tickets/{id}/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2840,7 +2988,7 @@ func (c *Client) ListEvents(ctx context.Context, id string, params *ListEventsPa
 //
 // First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 func (c *Client) ListTicketNotifications(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2857,7 +3005,7 @@ func (c *Client) ListTicketNotifications(ctx context.Context, id string, params 
 
 // ListUsers Users, newest first
 //
-// Scope of an API key: `people:read`.
+// Roles: admin. API keys need the scope `people:read`.
 //
 // Corresponds with GET /v1/users (the `ListUsers` operationId).
 func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2876,7 +3024,7 @@ func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEdit
 //
 // Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2897,7 +3045,7 @@ func (c *Client) InviteUserWithBody(ctx context.Context, contentType string, bod
 //
 // Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2918,6 +3066,8 @@ func (c *Client) InviteUser(ctx context.Context, body InviteUserJSONRequestBody,
 //
 // Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again.
 //
+// Roles: admin.
+//
 // Corresponds with DELETE /v1/users/{id} (the `EraseUser` operationId).
 func (c *Client) EraseUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewEraseUserRequest(c.Server, id)
@@ -2933,7 +3083,7 @@ func (c *Client) EraseUser(ctx context.Context, id openapi_types.UUID, reqEditor
 
 // GetUser One user
 //
-// Scope of an API key: `people:read`.
+// Roles: admin. API keys need the scope `people:read`.
 //
 // Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
 func (c *Client) GetUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2950,7 +3100,7 @@ func (c *Client) GetUser(ctx context.Context, id openapi_types.UUID, reqEditors 
 
 // ChangeUserWithBody Change a user, from their very next request
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2969,7 +3119,7 @@ func (c *Client) ChangeUserWithBody(ctx context.Context, id openapi_types.UUID, 
 
 // ChangeUser Change a user, from their very next request
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2990,7 +3140,7 @@ func (c *Client) ChangeUser(ctx context.Context, id openapi_types.UUID, params *
 //
 // `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Corresponds with GET /v1/users/{id}/export (the `ExportUser` operationId).
 func (c *Client) ExportUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3007,6 +3157,8 @@ func (c *Client) ExportUser(ctx context.Context, id openapi_types.UUID, reqEdito
 
 // EndUserSessions End all sessions of a user
 //
+// Roles: admin.
+//
 // Corresponds with DELETE /v1/users/{id}/sessions (the `EndUserSessions` operationId).
 func (c *Client) EndUserSessions(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewEndUserSessionsRequest(c.Server, id)
@@ -3021,6 +3173,8 @@ func (c *Client) EndUserSessions(ctx context.Context, id openapi_types.UUID, req
 }
 
 // ListUserSessions A user's valid sessions, newest first
+//
+// Roles: admin.
 //
 // Corresponds with GET /v1/users/{id}/sessions (the `ListUserSessions` operationId).
 func (c *Client) ListUserSessions(ctx context.Context, id openapi_types.UUID, params *ListUserSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5731,14 +5885,16 @@ type ClientWithResponsesInterface interface {
 
 	// GetJwksWithResponse The public keys that verify access tokens
 	//
+	// For anyone, without a token.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
-	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse, error)
+	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse2, error)
 
 	// ListAuditEventsWithResponse Security events, newest first
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5747,19 +5903,25 @@ type ClientWithResponsesInterface interface {
 
 	// LoginWithBodyWithResponse Sign in with address and password
 	//
+	// For anyone, without a token.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/login (the `Login` operationId).
-	LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error)
+	LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse2, error)
 
 	// LoginWithResponse Sign in with address and password
+	//
+	// For anyone, without a token.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/login (the `Login` operationId).
-	LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error)
+	LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse2, error)
 
 	// LogoutWithResponse End this session; its tokens are refused at once
+	//
+	// Roles: customer, engineer, admin.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5768,12 +5930,16 @@ type ClientWithResponsesInterface interface {
 
 	// ForgotPasswordWithBodyWithResponse Ask for a mail with a token to set a new password
 	//
+	// For anyone, without a token.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/password/forgot (the `ForgotPassword` operationId).
 	ForgotPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForgotPasswordResponse, error)
 
 	// ForgotPasswordWithResponse Ask for a mail with a token to set a new password
+	//
+	// For anyone, without a token.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5782,12 +5948,16 @@ type ClientWithResponsesInterface interface {
 
 	// ResetPasswordWithBodyWithResponse Set a new password with the token from the mail; all sessions end
 	//
+	// For anyone, without a token.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/password/reset (the `ResetPassword` operationId).
 	ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordResponse, error)
 
 	// ResetPasswordWithResponse Set a new password with the token from the mail; all sessions end
+	//
+	// For anyone, without a token.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5798,21 +5968,27 @@ type ClientWithResponsesInterface interface {
 	//
 	// Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.
 	//
+	// For anyone, without a token.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-	RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse, error)
+	RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse2, error)
 
 	// RefreshWithResponse Spend a refresh token for the next pair of tokens
 	//
 	// Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.
 	//
+	// For anyone, without a token.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-	RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse, error)
+	RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse2, error)
 
 	// RegisterWithBodyWithResponse Register an account
+	//
+	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5821,6 +5997,8 @@ type ClientWithResponsesInterface interface {
 
 	// RegisterWithResponse Register an account
 	//
+	// For anyone, without a token.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/register (the `Register` operationId).
@@ -5828,12 +6006,16 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyEmailWithBodyWithResponse Verify an address with the token that was mailed to it
 	//
+	// For anyone, without a token.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/verify (the `VerifyEmail` operationId).
 	VerifyEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyEmailResponse, error)
 
 	// VerifyEmailWithResponse Verify an address with the token that was mailed to it
+	//
+	// For anyone, without a token.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5844,6 +6026,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// At most 3 an hour. Nothing is sent to an address that is verified.
 	//
+	// Roles: customer, engineer, admin.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/verify/resend (the `ResendVerification` operationId).
@@ -5851,7 +6035,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEngineersWithResponse Engineers who can be assigned tickets, by name
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5862,7 +6046,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5871,7 +6055,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetMeWithResponse One's own profile
 	//
-	// Scope of an API key: `people:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5880,7 +6064,7 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeMeWithBodyWithResponse Change one's own profile
 	//
-	// Scope of an API key: `people:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5889,7 +6073,7 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeMeWithResponse Change one's own profile
 	//
-	// Scope of an API key: `people:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5900,12 +6084,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 	//
+	// Roles: customer, engineer, admin.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/me/export (the `ExportMe` operationId).
 	ExportMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ExportMeResponse, error)
 
 	// ChangePasswordWithBodyWithResponse Change one's password; all other sessions end
+	//
+	// Roles: customer, engineer, admin.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5914,6 +6102,8 @@ type ClientWithResponsesInterface interface {
 
 	// ChangePasswordWithResponse Change one's password; all other sessions end
 	//
+	// Roles: customer, engineer, admin.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
@@ -5921,12 +6111,16 @@ type ClientWithResponsesInterface interface {
 
 	// ListSessionsWithResponse One's own valid sessions, newest first
 	//
+	// Roles: customer, engineer, admin.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
 	ListSessionsWithResponse(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error)
 
 	// EndSessionWithResponse End one of one's own sessions
+	//
+	// Roles: customer, engineer, admin.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5937,7 +6131,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Newest first. A dead entry was refused permanently and may be retried.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5948,7 +6142,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// The entry becomes pending, due at once. An entry that is not dead is a conflict.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5957,7 +6151,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListRegistrationsWithResponse Registrations of engineers and admins, newest first
 	//
-	// Scope of an API key: `people:read`.
+	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5966,7 +6160,7 @@ type ClientWithResponsesInterface interface {
 
 	// ApproveRegistrationWithResponse Approve a registration
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5975,7 +6169,7 @@ type ClientWithResponsesInterface interface {
 
 	// RejectRegistrationWithBodyWithResponse Reject a registration
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5984,7 +6178,7 @@ type ClientWithResponsesInterface interface {
 
 	// RejectRegistrationWithResponse Reject a registration
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5995,7 +6189,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Each change counts on its day (UTC) and for the person who made it. created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. Days without changes are listed with zeros. engineers lists all who made such a change, including admins; what a customer created counts for the day and the total alone, also after the customer became an engineer.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6006,7 +6200,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6017,7 +6211,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6028,7 +6222,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6039,7 +6233,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// For a search the newest 1,000 matches are counted; complete is false when there are more.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6050,7 +6244,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6059,7 +6253,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetTicketWithResponse Read a ticket
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6070,7 +6264,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6081,7 +6275,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6090,7 +6284,7 @@ type ClientWithResponsesInterface interface {
 
 	// AcceptTicketWithResponse Accept a ticket that is assigned to you or to nobody
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6101,7 +6295,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6112,7 +6306,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6121,7 +6315,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListCommentsWithResponse Comments on a ticket, newest first
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6132,7 +6326,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6143,7 +6337,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6154,7 +6348,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: admin. API keys need the scope `tickets:write`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6165,7 +6359,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6176,7 +6370,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 	//
-	// Scope of an API key: `tickets:write`.
+	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6185,7 +6379,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListEventsWithResponse Events of a ticket, oldest first
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6196,7 +6390,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
 	//
-	// Scope of an API key: `tickets:read`.
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6205,7 +6399,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListUsersWithResponse Users, newest first
 	//
-	// Scope of an API key: `people:read`.
+	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6216,7 +6410,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6227,7 +6421,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6238,6 +6432,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again.
 	//
+	// Roles: admin.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/users/{id} (the `EraseUser` operationId).
@@ -6245,7 +6441,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetUserWithResponse One user
 	//
-	// Scope of an API key: `people:read`.
+	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6254,7 +6450,7 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeUserWithBodyWithResponse Change a user, from their very next request
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6263,7 +6459,7 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeUserWithResponse Change a user, from their very next request
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6274,7 +6470,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 	//
-	// Scope of an API key: `admin`.
+	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6283,6 +6479,8 @@ type ClientWithResponsesInterface interface {
 
 	// EndUserSessionsWithResponse End all sessions of a user
 	//
+	// Roles: admin.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/users/{id}/sessions (the `EndUserSessions` operationId).
@@ -6290,21 +6488,23 @@ type ClientWithResponsesInterface interface {
 
 	// ListUserSessionsWithResponse A user's valid sessions, newest first
 	//
+	// Roles: admin.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/users/{id}/sessions (the `ListUserSessions` operationId).
 	ListUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListUserSessionsParams, reqEditors ...RequestEditorFn) (*ListUserSessionsResponse, error)
 }
 
-type GetJwksResponse struct {
+type GetJwksResponse2 struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *JwksOutputBody
+	JSON200 *GetJwksResponse
 }
 
 // Status returns HTTPResponse.Status
-func (r GetJwksResponse) Status() string {
+func (r GetJwksResponse2) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -6312,25 +6512,18 @@ func (r GetJwksResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetJwksResponse) StatusCode() int {
+func (r GetJwksResponse2) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// ListAuditEventsResponse200Headers the declared response headers of an HTTP 200 response for ListAuditEvents
-type ListAuditEventsResponse200Headers struct {
-	Link *string
-}
-
 type ListAuditEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageAuditBody
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListAuditEventsResponse200Headers
+	JSON200 *AuditPage
 }
 
 // Status returns HTTPResponse.Status
@@ -6349,15 +6542,15 @@ func (r ListAuditEventsResponse) StatusCode() int {
 	return 0
 }
 
-type LoginResponse struct {
+type LoginResponse2 struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *GrantOutputBody
+	JSON200 *LoginResponse
 }
 
 // Status returns HTTPResponse.Status
-func (r LoginResponse) Status() string {
+func (r LoginResponse2) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -6365,7 +6558,7 @@ func (r LoginResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r LoginResponse) StatusCode() int {
+func (r LoginResponse2) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -6435,15 +6628,15 @@ func (r ResetPasswordResponse) StatusCode() int {
 	return 0
 }
 
-type RefreshResponse struct {
+type RefreshResponse2 struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *GrantOutputBody
+	JSON200 *RefreshResponse
 }
 
 // Status returns HTTPResponse.Status
-func (r RefreshResponse) Status() string {
+func (r RefreshResponse2) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -6451,7 +6644,7 @@ func (r RefreshResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RefreshResponse) StatusCode() int {
+func (r RefreshResponse2) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -6462,7 +6655,7 @@ type RegisterResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *UserBody
+	JSON201 *User
 }
 
 // Status returns HTTPResponse.Status
@@ -6523,18 +6716,11 @@ func (r ResendVerificationResponse) StatusCode() int {
 	return 0
 }
 
-// ListEngineersResponse200Headers the declared response headers of an HTTP 200 response for ListEngineers
-type ListEngineersResponse200Headers struct {
-	Link *string
-}
-
 type ListEngineersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageEngineerView
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListEngineersResponse200Headers
+	JSON200 *EngineerPage
 }
 
 // Status returns HTTPResponse.Status
@@ -6578,7 +6764,7 @@ type GetMeResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *MeBody
+	JSON200 *Me
 }
 
 // Status returns HTTPResponse.Status
@@ -6601,7 +6787,7 @@ type ChangeMeResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *MeBody
+	JSON200 *Me
 }
 
 // Status returns HTTPResponse.Status
@@ -6664,18 +6850,11 @@ func (r ChangePasswordResponse) StatusCode() int {
 	return 0
 }
 
-// ListSessionsResponse200Headers the declared response headers of an HTTP 200 response for ListSessions
-type ListSessionsResponse200Headers struct {
-	Link *string
-}
-
 type ListSessionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageSessionBody
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListSessionsResponse200Headers
+	JSON200 *SessionPage
 }
 
 // Status returns HTTPResponse.Status
@@ -6715,18 +6894,11 @@ func (r EndSessionResponse) StatusCode() int {
 	return 0
 }
 
-// ListOutboxResponse200Headers the declared response headers of an HTTP 200 response for ListOutbox
-type ListOutboxResponse200Headers struct {
-	Link *string
-}
-
 type ListOutboxResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageEntryBody
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListOutboxResponse200Headers
+	JSON200 *EntryPage
 }
 
 // Status returns HTTPResponse.Status
@@ -6749,7 +6921,7 @@ type RetryOutboxEntryResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *EntryBody
+	JSON200 *Entry
 }
 
 // Status returns HTTPResponse.Status
@@ -6768,18 +6940,11 @@ func (r RetryOutboxEntryResponse) StatusCode() int {
 	return 0
 }
 
-// ListRegistrationsResponse200Headers the declared response headers of an HTTP 200 response for ListRegistrations
-type ListRegistrationsResponse200Headers struct {
-	Link *string
-}
-
 type ListRegistrationsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageRegistrationBody
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListRegistrationsResponse200Headers
+	JSON200 *RegistrationPage
 }
 
 // Status returns HTTPResponse.Status
@@ -6802,7 +6967,7 @@ type ApproveRegistrationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *RegistrationBody
+	JSON200 *Registration
 }
 
 // Status returns HTTPResponse.Status
@@ -6825,7 +6990,7 @@ type RejectRegistrationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *RegistrationBody
+	JSON200 *Registration
 }
 
 // Status returns HTTPResponse.Status
@@ -6848,7 +7013,7 @@ type ReportTicketsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ReportView
+	JSON200 *Report
 }
 
 // Status returns HTTPResponse.Status
@@ -6867,18 +7032,11 @@ func (r ReportTicketsResponse) StatusCode() int {
 	return 0
 }
 
-// ListTicketsResponse200Headers the declared response headers of an HTTP 200 response for ListTickets
-type ListTicketsResponse200Headers struct {
-	Link *string
-}
-
 type ListTicketsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageTicketView
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListTicketsResponse200Headers
+	JSON200 *TicketPage
 }
 
 // Status returns HTTPResponse.Status
@@ -6907,7 +7065,7 @@ type CreateTicketResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *TicketView
+	JSON201 *Ticket
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreateTicketResponse201Headers
 }
@@ -6932,7 +7090,7 @@ type CountTicketsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *CountsView
+	JSON200 *Counts
 }
 
 // Status returns HTTPResponse.Status
@@ -6981,7 +7139,7 @@ type GetTicketResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *TicketView
+	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetTicketResponse200Headers
 }
@@ -7011,7 +7169,7 @@ type UpdateTicketResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *TicketView
+	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *UpdateTicketResponse200Headers
 }
@@ -7041,7 +7199,7 @@ type AcceptTicketResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *TicketView
+	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *AcceptTicketResponse200Headers
 }
@@ -7071,7 +7229,7 @@ type AssignTicketResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *TicketView
+	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *AssignTicketResponse200Headers
 }
@@ -7092,18 +7250,11 @@ func (r AssignTicketResponse) StatusCode() int {
 	return 0
 }
 
-// ListCommentsResponse200Headers the declared response headers of an HTTP 200 response for ListComments
-type ListCommentsResponse200Headers struct {
-	Link *string
-}
-
 type ListCommentsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageCommentView
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListCommentsResponse200Headers
+	JSON200 *CommentPage
 }
 
 // Status returns HTTPResponse.Status
@@ -7126,7 +7277,7 @@ type CreateCommentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *CommentView
+	JSON201 *Comment
 }
 
 // Status returns HTTPResponse.Status
@@ -7175,7 +7326,7 @@ type DeclineTicketResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *TicketView
+	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *DeclineTicketResponse200Headers
 }
@@ -7196,18 +7347,11 @@ func (r DeclineTicketResponse) StatusCode() int {
 	return 0
 }
 
-// ListEventsResponse200Headers the declared response headers of an HTTP 200 response for ListEvents
-type ListEventsResponse200Headers struct {
-	Link *string
-}
-
 type ListEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageEventView
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListEventsResponse200Headers
+	JSON200 *EventPage
 }
 
 // Status returns HTTPResponse.Status
@@ -7226,18 +7370,11 @@ func (r ListEventsResponse) StatusCode() int {
 	return 0
 }
 
-// ListTicketNotificationsResponse200Headers the declared response headers of an HTTP 200 response for ListTicketNotifications
-type ListTicketNotificationsResponse200Headers struct {
-	Link *string
-}
-
 type ListTicketNotificationsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageNotificationView
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListTicketNotificationsResponse200Headers
+	JSON200 *NotificationPage
 }
 
 // Status returns HTTPResponse.Status
@@ -7256,18 +7393,11 @@ func (r ListTicketNotificationsResponse) StatusCode() int {
 	return 0
 }
 
-// ListUsersResponse200Headers the declared response headers of an HTTP 200 response for ListUsers
-type ListUsersResponse200Headers struct {
-	Link *string
-}
-
 type ListUsersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageUserBody
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListUsersResponse200Headers
+	JSON200 *UserPage
 }
 
 // Status returns HTTPResponse.Status
@@ -7295,7 +7425,7 @@ type InviteUserResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *UserBody
+	JSON201 *User
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *InviteUserResponse201Headers
 }
@@ -7346,7 +7476,7 @@ type GetUserResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *UserBody
+	JSON200 *User
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetUserResponse200Headers
 }
@@ -7376,7 +7506,7 @@ type ChangeUserResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *UserBody
+	JSON200 *User
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ChangeUserResponse200Headers
 }
@@ -7441,18 +7571,11 @@ func (r EndUserSessionsResponse) StatusCode() int {
 	return 0
 }
 
-// ListUserSessionsResponse200Headers the declared response headers of an HTTP 200 response for ListUserSessions
-type ListUserSessionsResponse200Headers struct {
-	Link *string
-}
-
 type ListUserSessionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageSessionBody
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ListUserSessionsResponse200Headers
+	JSON200 *SessionPage
 }
 
 // Status returns HTTPResponse.Status
@@ -7473,20 +7596,22 @@ func (r ListUserSessionsResponse) StatusCode() int {
 
 // GetJwksWithResponse The public keys that verify access tokens
 //
+// For anyone, without a token.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
-func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse, error) {
+func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse2, error) {
 	rsp, err := c.GetJwks(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetJwksResponse(rsp)
+	return ParseGetJwksResponse2(rsp)
 }
 
 // ListAuditEventsWithResponse Security events, newest first
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7501,31 +7626,37 @@ func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, p
 
 // LoginWithBodyWithResponse Sign in with address and password
 //
+// For anyone, without a token.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/login (the `Login` operationId).
-func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
+func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse2, error) {
 	rsp, err := c.LoginWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseLoginResponse(rsp)
+	return ParseLoginResponse2(rsp)
 }
 
 // LoginWithResponse Sign in with address and password
 //
+// For anyone, without a token.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/login (the `Login` operationId).
-func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
+func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse2, error) {
 	rsp, err := c.Login(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseLoginResponse(rsp)
+	return ParseLoginResponse2(rsp)
 }
 
 // LogoutWithResponse End this session; its tokens are refused at once
+//
+// Roles: customer, engineer, admin.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7540,6 +7671,8 @@ func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors
 
 // ForgotPasswordWithBodyWithResponse Ask for a mail with a token to set a new password
 //
+// For anyone, without a token.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/password/forgot (the `ForgotPassword` operationId).
@@ -7552,6 +7685,8 @@ func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Con
 }
 
 // ForgotPasswordWithResponse Ask for a mail with a token to set a new password
+//
+// For anyone, without a token.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7566,6 +7701,8 @@ func (c *ClientWithResponses) ForgotPasswordWithResponse(ctx context.Context, bo
 
 // ResetPasswordWithBodyWithResponse Set a new password with the token from the mail; all sessions end
 //
+// For anyone, without a token.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/password/reset (the `ResetPassword` operationId).
@@ -7578,6 +7715,8 @@ func (c *ClientWithResponses) ResetPasswordWithBodyWithResponse(ctx context.Cont
 }
 
 // ResetPasswordWithResponse Set a new password with the token from the mail; all sessions end
+//
+// For anyone, without a token.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7594,33 +7733,39 @@ func (c *ClientWithResponses) ResetPasswordWithResponse(ctx context.Context, bod
 //
 // Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.
 //
+// For anyone, without a token.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-func (c *ClientWithResponses) RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse, error) {
+func (c *ClientWithResponses) RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse2, error) {
 	rsp, err := c.RefreshWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRefreshResponse(rsp)
+	return ParseRefreshResponse2(rsp)
 }
 
 // RefreshWithResponse Spend a refresh token for the next pair of tokens
 //
 // Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.
 //
+// For anyone, without a token.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-func (c *ClientWithResponses) RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse, error) {
+func (c *ClientWithResponses) RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse2, error) {
 	rsp, err := c.Refresh(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRefreshResponse(rsp)
+	return ParseRefreshResponse2(rsp)
 }
 
 // RegisterWithBodyWithResponse Register an account
+//
+// For anyone, without a token.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7635,6 +7780,8 @@ func (c *ClientWithResponses) RegisterWithBodyWithResponse(ctx context.Context, 
 
 // RegisterWithResponse Register an account
 //
+// For anyone, without a token.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/register (the `Register` operationId).
@@ -7648,6 +7795,8 @@ func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, body Reg
 
 // VerifyEmailWithBodyWithResponse Verify an address with the token that was mailed to it
 //
+// For anyone, without a token.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/verify (the `VerifyEmail` operationId).
@@ -7660,6 +7809,8 @@ func (c *ClientWithResponses) VerifyEmailWithBodyWithResponse(ctx context.Contex
 }
 
 // VerifyEmailWithResponse Verify an address with the token that was mailed to it
+//
+// For anyone, without a token.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7676,6 +7827,8 @@ func (c *ClientWithResponses) VerifyEmailWithResponse(ctx context.Context, body 
 //
 // At most 3 an hour. Nothing is sent to an address that is verified.
 //
+// Roles: customer, engineer, admin.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/verify/resend (the `ResendVerification` operationId).
@@ -7689,7 +7842,7 @@ func (c *ClientWithResponses) ResendVerificationWithResponse(ctx context.Context
 
 // ListEngineersWithResponse Engineers who can be assigned tickets, by name
 //
-// Scope of an API key: `tickets:read`.
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7706,7 +7859,7 @@ func (c *ClientWithResponses) ListEngineersWithResponse(ctx context.Context, par
 //
 // Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7721,7 +7874,7 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 
 // GetMeWithResponse One's own profile
 //
-// Scope of an API key: `people:read`.
+// Roles: customer, engineer, admin. API keys need the scope `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7736,7 +7889,7 @@ func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors 
 
 // ChangeMeWithBodyWithResponse Change one's own profile
 //
-// Scope of an API key: `people:write`.
+// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7751,7 +7904,7 @@ func (c *ClientWithResponses) ChangeMeWithBodyWithResponse(ctx context.Context, 
 
 // ChangeMeWithResponse Change one's own profile
 //
-// Scope of an API key: `people:write`.
+// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7768,6 +7921,8 @@ func (c *ClientWithResponses) ChangeMeWithResponse(ctx context.Context, body Cha
 //
 // `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 //
+// Roles: customer, engineer, admin.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/me/export (the `ExportMe` operationId).
@@ -7780,6 +7935,8 @@ func (c *ClientWithResponses) ExportMeWithResponse(ctx context.Context, reqEdito
 }
 
 // ChangePasswordWithBodyWithResponse Change one's password; all other sessions end
+//
+// Roles: customer, engineer, admin.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7794,6 +7951,8 @@ func (c *ClientWithResponses) ChangePasswordWithBodyWithResponse(ctx context.Con
 
 // ChangePasswordWithResponse Change one's password; all other sessions end
 //
+// Roles: customer, engineer, admin.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
@@ -7807,6 +7966,8 @@ func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, bo
 
 // ListSessionsWithResponse One's own valid sessions, newest first
 //
+// Roles: customer, engineer, admin.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
@@ -7819,6 +7980,8 @@ func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, para
 }
 
 // EndSessionWithResponse End one of one's own sessions
+//
+// Roles: customer, engineer, admin.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7835,7 +7998,7 @@ func (c *ClientWithResponses) EndSessionWithResponse(ctx context.Context, id ope
 //
 // Newest first. A dead entry was refused permanently and may be retried.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7852,7 +8015,7 @@ func (c *ClientWithResponses) ListOutboxWithResponse(ctx context.Context, params
 //
 // The entry becomes pending, due at once. An entry that is not dead is a conflict.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7867,7 +8030,7 @@ func (c *ClientWithResponses) RetryOutboxEntryWithResponse(ctx context.Context, 
 
 // ListRegistrationsWithResponse Registrations of engineers and admins, newest first
 //
-// Scope of an API key: `people:read`.
+// Roles: admin. API keys need the scope `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7882,7 +8045,7 @@ func (c *ClientWithResponses) ListRegistrationsWithResponse(ctx context.Context,
 
 // ApproveRegistrationWithResponse Approve a registration
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7897,7 +8060,7 @@ func (c *ClientWithResponses) ApproveRegistrationWithResponse(ctx context.Contex
 
 // RejectRegistrationWithBodyWithResponse Reject a registration
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7912,7 +8075,7 @@ func (c *ClientWithResponses) RejectRegistrationWithBodyWithResponse(ctx context
 
 // RejectRegistrationWithResponse Reject a registration
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7929,7 +8092,7 @@ func (c *ClientWithResponses) RejectRegistrationWithResponse(ctx context.Context
 //
 // Each change counts on its day (UTC) and for the person who made it. created: a ticket was created. accepted: it went from open to in_progress. resolved: it became resolved. reopened: it went from resolved or closed back to an active status; it counts for the person who had resolved it last. time_to_accept: from the creation to the first acceptance. time_to_resolve: from the creation, or the last reopening, to the resolution. Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. Days without changes are listed with zeros. engineers lists all who made such a change, including admins; what a customer created counts for the day and the total alone, also after the customer became an engineer.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7946,7 +8109,7 @@ func (c *ClientWithResponses) ReportTicketsWithResponse(ctx context.Context, par
 //
 // Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7963,7 +8126,7 @@ func (c *ClientWithResponses) ListTicketsWithResponse(ctx context.Context, param
 //
 // An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7980,7 +8143,7 @@ func (c *ClientWithResponses) CreateTicketWithBodyWithResponse(ctx context.Conte
 //
 // An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7997,7 +8160,7 @@ func (c *ClientWithResponses) CreateTicketWithResponse(ctx context.Context, para
 //
 // For a search the newest 1,000 matches are counted; complete is false when there are more.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8014,7 +8177,7 @@ func (c *ClientWithResponses) CountTicketsWithResponse(ctx context.Context, para
 //
 // RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8029,7 +8192,7 @@ func (c *ClientWithResponses) ExportTicketsWithResponse(ctx context.Context, par
 
 // GetTicketWithResponse Read a ticket
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8046,7 +8209,7 @@ func (c *ClientWithResponses) GetTicketWithResponse(ctx context.Context, id stri
 //
 // Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8063,7 +8226,7 @@ func (c *ClientWithResponses) UpdateTicketWithBodyWithResponse(ctx context.Conte
 //
 // Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8078,7 +8241,7 @@ func (c *ClientWithResponses) UpdateTicketWithResponse(ctx context.Context, id s
 
 // AcceptTicketWithResponse Accept a ticket that is assigned to you or to nobody
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer. API keys need the scope `tickets:write`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8095,7 +8258,7 @@ func (c *ClientWithResponses) AcceptTicketWithResponse(ctx context.Context, id s
 //
 // An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8112,7 +8275,7 @@ func (c *ClientWithResponses) AssignTicketWithBodyWithResponse(ctx context.Conte
 //
 // An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8127,7 +8290,7 @@ func (c *ClientWithResponses) AssignTicketWithResponse(ctx context.Context, id s
 
 // ListCommentsWithResponse Comments on a ticket, newest first
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8144,7 +8307,7 @@ func (c *ClientWithResponses) ListCommentsWithResponse(ctx context.Context, id s
 //
 // Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8161,7 +8324,7 @@ func (c *ClientWithResponses) CreateCommentWithBodyWithResponse(ctx context.Cont
 //
 // Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8178,7 +8341,7 @@ func (c *ClientWithResponses) CreateCommentWithResponse(ctx context.Context, id 
 //
 // The comment stays in the list without its text, with removed_at; an event and the audit log record it. Removing it again changes nothing.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: admin. API keys need the scope `tickets:write`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8195,7 +8358,7 @@ func (c *ClientWithResponses) DeleteCommentWithResponse(ctx context.Context, id 
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer. API keys need the scope `tickets:write`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8212,7 +8375,7 @@ func (c *ClientWithResponses) DeclineTicketWithBodyWithResponse(ctx context.Cont
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
 //
-// Scope of an API key: `tickets:write`.
+// Roles: engineer. API keys need the scope `tickets:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8227,7 +8390,7 @@ func (c *ClientWithResponses) DeclineTicketWithResponse(ctx context.Context, id 
 
 // ListEventsWithResponse Events of a ticket, oldest first
 //
-// Scope of an API key: `tickets:read`.
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8244,7 +8407,7 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, id str
 //
 // First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
 //
-// Scope of an API key: `tickets:read`.
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8259,7 +8422,7 @@ func (c *ClientWithResponses) ListTicketNotificationsWithResponse(ctx context.Co
 
 // ListUsersWithResponse Users, newest first
 //
-// Scope of an API key: `people:read`.
+// Roles: admin. API keys need the scope `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8276,7 +8439,7 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params 
 //
 // Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8293,7 +8456,7 @@ func (c *ClientWithResponses) InviteUserWithBodyWithResponse(ctx context.Context
 //
 // Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8310,6 +8473,8 @@ func (c *ClientWithResponses) InviteUserWithResponse(ctx context.Context, body I
 //
 // Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again.
 //
+// Roles: admin.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/users/{id} (the `EraseUser` operationId).
@@ -8323,7 +8488,7 @@ func (c *ClientWithResponses) EraseUserWithResponse(ctx context.Context, id open
 
 // GetUserWithResponse One user
 //
-// Scope of an API key: `people:read`.
+// Roles: admin. API keys need the scope `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8338,7 +8503,7 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, id openap
 
 // ChangeUserWithBodyWithResponse Change a user, from their very next request
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8353,7 +8518,7 @@ func (c *ClientWithResponses) ChangeUserWithBodyWithResponse(ctx context.Context
 
 // ChangeUserWithResponse Change a user, from their very next request
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8370,7 +8535,7 @@ func (c *ClientWithResponses) ChangeUserWithResponse(ctx context.Context, id ope
 //
 // `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 //
-// Scope of an API key: `admin`.
+// Roles: admin. API keys need the scope `admin`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8385,6 +8550,8 @@ func (c *ClientWithResponses) ExportUserWithResponse(ctx context.Context, id ope
 
 // EndUserSessionsWithResponse End all sessions of a user
 //
+// Roles: admin.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/users/{id}/sessions (the `EndUserSessions` operationId).
@@ -8398,6 +8565,8 @@ func (c *ClientWithResponses) EndUserSessionsWithResponse(ctx context.Context, i
 
 // ListUserSessionsWithResponse A user's valid sessions, newest first
 //
+// Roles: admin.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/users/{id}/sessions (the `ListUserSessions` operationId).
@@ -8409,22 +8578,22 @@ func (c *ClientWithResponses) ListUserSessionsWithResponse(ctx context.Context, 
 	return ParseListUserSessionsResponse(rsp)
 }
 
-// ParseGetJwksResponse parses an HTTP response from a GetJwksWithResponse call
-func ParseGetJwksResponse(rsp *http.Response) (*GetJwksResponse, error) {
+// ParseGetJwksResponse2 parses an HTTP response from a GetJwksWithResponse call
+func ParseGetJwksResponse2(rsp *http.Response) (*GetJwksResponse2, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetJwksResponse{
+	response := &GetJwksResponse2{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest JwksOutputBody
+		var dest GetJwksResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8450,7 +8619,7 @@ func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse,
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageAuditBody
+		var dest AuditPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8458,38 +8627,25 @@ func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse,
 
 	}
 
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListAuditEventsResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
-	}
-
 	return response, nil
 }
 
-// ParseLoginResponse parses an HTTP response from a LoginWithResponse call
-func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
+// ParseLoginResponse2 parses an HTTP response from a LoginWithResponse call
+func ParseLoginResponse2(rsp *http.Response) (*LoginResponse2, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &LoginResponse{
+	response := &LoginResponse2{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest GrantOutputBody
+		var dest LoginResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8548,22 +8704,22 @@ func ParseResetPasswordResponse(rsp *http.Response) (*ResetPasswordResponse, err
 	return response, nil
 }
 
-// ParseRefreshResponse parses an HTTP response from a RefreshWithResponse call
-func ParseRefreshResponse(rsp *http.Response) (*RefreshResponse, error) {
+// ParseRefreshResponse2 parses an HTTP response from a RefreshWithResponse call
+func ParseRefreshResponse2(rsp *http.Response) (*RefreshResponse2, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RefreshResponse{
+	response := &RefreshResponse2{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest GrantOutputBody
+		var dest RefreshResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8589,7 +8745,7 @@ func ParseRegisterResponse(rsp *http.Response) (*RegisterResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest UserBody
+		var dest User
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8647,25 +8803,12 @@ func ParseListEngineersResponse(rsp *http.Response) (*ListEngineersResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageEngineerView
+		var dest EngineerPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListEngineersResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -8702,7 +8845,7 @@ func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest MeBody
+		var dest Me
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8728,7 +8871,7 @@ func ParseChangeMeResponse(rsp *http.Response) (*ChangeMeResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest MeBody
+		var dest Me
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8796,25 +8939,12 @@ func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageSessionBody
+		var dest SessionPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListSessionsResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -8851,25 +8981,12 @@ func ParseListOutboxResponse(rsp *http.Response) (*ListOutboxResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageEntryBody
+		var dest EntryPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListOutboxResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -8890,7 +9007,7 @@ func ParseRetryOutboxEntryResponse(rsp *http.Response) (*RetryOutboxEntryRespons
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest EntryBody
+		var dest Entry
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8916,25 +9033,12 @@ func ParseListRegistrationsResponse(rsp *http.Response) (*ListRegistrationsRespo
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageRegistrationBody
+		var dest RegistrationPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListRegistrationsResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -8955,7 +9059,7 @@ func ParseApproveRegistrationResponse(rsp *http.Response) (*ApproveRegistrationR
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest RegistrationBody
+		var dest Registration
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8981,7 +9085,7 @@ func ParseRejectRegistrationResponse(rsp *http.Response) (*RejectRegistrationRes
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest RegistrationBody
+		var dest Registration
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9007,7 +9111,7 @@ func ParseReportTicketsResponse(rsp *http.Response) (*ReportTicketsResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ReportView
+		var dest Report
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9033,25 +9137,12 @@ func ParseListTicketsResponse(rsp *http.Response) (*ListTicketsResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageTicketView
+		var dest TicketPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListTicketsResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -9072,7 +9163,7 @@ func ParseCreateTicketResponse(rsp *http.Response) (*CreateTicketResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest TicketView
+		var dest Ticket
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9118,7 +9209,7 @@ func ParseCountTicketsResponse(rsp *http.Response) (*CountTicketsResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest CountsView
+		var dest Counts
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9160,7 +9251,7 @@ func ParseGetTicketResponse(rsp *http.Response) (*GetTicketResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest TicketView
+		var dest Ticket
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9199,7 +9290,7 @@ func ParseUpdateTicketResponse(rsp *http.Response) (*UpdateTicketResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest TicketView
+		var dest Ticket
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9238,7 +9329,7 @@ func ParseAcceptTicketResponse(rsp *http.Response) (*AcceptTicketResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest TicketView
+		var dest Ticket
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9277,7 +9368,7 @@ func ParseAssignTicketResponse(rsp *http.Response) (*AssignTicketResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest TicketView
+		var dest Ticket
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9316,25 +9407,12 @@ func ParseListCommentsResponse(rsp *http.Response) (*ListCommentsResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageCommentView
+		var dest CommentPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListCommentsResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -9355,7 +9433,7 @@ func ParseCreateCommentResponse(rsp *http.Response) (*CreateCommentResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest CommentView
+		var dest Comment
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9397,7 +9475,7 @@ func ParseDeclineTicketResponse(rsp *http.Response) (*DeclineTicketResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest TicketView
+		var dest Ticket
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9436,25 +9514,12 @@ func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageEventView
+		var dest EventPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListEventsResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -9475,25 +9540,12 @@ func ParseListTicketNotificationsResponse(rsp *http.Response) (*ListTicketNotifi
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageNotificationView
+		var dest NotificationPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListTicketNotificationsResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -9514,25 +9566,12 @@ func ParseListUsersResponse(rsp *http.Response) (*ListUsersResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageUserBody
+		var dest UserPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListUsersResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -9553,7 +9592,7 @@ func ParseInviteUserResponse(rsp *http.Response) (*InviteUserResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest UserBody
+		var dest User
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9608,7 +9647,7 @@ func ParseGetUserResponse(rsp *http.Response) (*GetUserResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest UserBody
+		var dest User
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9647,7 +9686,7 @@ func ParseChangeUserResponse(rsp *http.Response) (*ChangeUserResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest UserBody
+		var dest User
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9728,25 +9767,12 @@ func ParseListUserSessionsResponse(rsp *http.Response) (*ListUserSessionsRespons
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageSessionBody
+		var dest SessionPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers ListUserSessionsResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil

@@ -13,8 +13,8 @@ import (
 // needed. params.Limit is the size of a page; an error ends the list.
 
 // Tickets are the tickets that the caller may see and params describes.
-func Tickets(ctx context.Context, c *ClientWithResponses, params ListTicketsParams) iter.Seq2[TicketView, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]TicketView, *string, error) {
+func Tickets(ctx context.Context, c *ClientWithResponses, params ListTicketsParams) iter.Seq2[Ticket, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Ticket, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListTicketsWithResponse(ctx, &p)
@@ -26,8 +26,8 @@ func Tickets(ctx context.Context, c *ClientWithResponses, params ListTicketsPara
 }
 
 // Comments are the comments of a ticket.
-func Comments(ctx context.Context, c *ClientWithResponses, id string, params ListCommentsParams) iter.Seq2[CommentView, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]CommentView, *string, error) {
+func Comments(ctx context.Context, c *ClientWithResponses, id string, params ListCommentsParams) iter.Seq2[Comment, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Comment, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListCommentsWithResponse(ctx, id, &p)
@@ -39,8 +39,8 @@ func Comments(ctx context.Context, c *ClientWithResponses, id string, params Lis
 }
 
 // TicketEvents are the events of a ticket, the oldest first.
-func TicketEvents(ctx context.Context, c *ClientWithResponses, id string, params ListEventsParams) iter.Seq2[EventView, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]EventView, *string, error) {
+func TicketEvents(ctx context.Context, c *ClientWithResponses, id string, params ListEventsParams) iter.Seq2[Event, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Event, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListEventsWithResponse(ctx, id, &p)
@@ -52,8 +52,8 @@ func TicketEvents(ctx context.Context, c *ClientWithResponses, id string, params
 }
 
 // TicketNotifications are the mails of a ticket with their status, recipient by recipient.
-func TicketNotifications(ctx context.Context, c *ClientWithResponses, id string, params ListTicketNotificationsParams) iter.Seq2[NotificationView, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]NotificationView, *string, error) {
+func TicketNotifications(ctx context.Context, c *ClientWithResponses, id string, params ListTicketNotificationsParams) iter.Seq2[Notification, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Notification, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListTicketNotificationsWithResponse(ctx, id, &p)
@@ -65,8 +65,8 @@ func TicketNotifications(ctx context.Context, c *ClientWithResponses, id string,
 }
 
 // Engineers are the engineers and the number of their active tickets.
-func Engineers(ctx context.Context, c *ClientWithResponses, params ListEngineersParams) iter.Seq2[EngineerView, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]EngineerView, *string, error) {
+func Engineers(ctx context.Context, c *ClientWithResponses, params ListEngineersParams) iter.Seq2[Engineer, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Engineer, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListEngineersWithResponse(ctx, &p)
@@ -78,8 +78,8 @@ func Engineers(ctx context.Context, c *ClientWithResponses, params ListEngineers
 }
 
 // Sessions are the caller's sessions.
-func Sessions(ctx context.Context, c *ClientWithResponses, params ListSessionsParams) iter.Seq2[SessionBody, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]SessionBody, *string, error) {
+func Sessions(ctx context.Context, c *ClientWithResponses, params ListSessionsParams) iter.Seq2[Session, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Session, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListSessionsWithResponse(ctx, &p)
@@ -91,8 +91,8 @@ func Sessions(ctx context.Context, c *ClientWithResponses, params ListSessionsPa
 }
 
 // Registrations are the registrations of engineers and admins.
-func Registrations(ctx context.Context, c *ClientWithResponses, params ListRegistrationsParams) iter.Seq2[RegistrationBody, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]RegistrationBody, *string, error) {
+func Registrations(ctx context.Context, c *ClientWithResponses, params ListRegistrationsParams) iter.Seq2[Registration, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Registration, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListRegistrationsWithResponse(ctx, &p)
@@ -104,8 +104,8 @@ func Registrations(ctx context.Context, c *ClientWithResponses, params ListRegis
 }
 
 // Users are all accounts.
-func Users(ctx context.Context, c *ClientWithResponses, params ListUsersParams) iter.Seq2[UserBody, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]UserBody, *string, error) {
+func Users(ctx context.Context, c *ClientWithResponses, params ListUsersParams) iter.Seq2[User, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]User, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListUsersWithResponse(ctx, &p)
@@ -117,8 +117,8 @@ func Users(ctx context.Context, c *ClientWithResponses, params ListUsersParams) 
 }
 
 // UserSessions are the sessions of an account.
-func UserSessions(ctx context.Context, c *ClientWithResponses, id uuid.UUID, params ListUserSessionsParams) iter.Seq2[SessionBody, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]SessionBody, *string, error) {
+func UserSessions(ctx context.Context, c *ClientWithResponses, id uuid.UUID, params ListUserSessionsParams) iter.Seq2[Session, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Session, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListUserSessionsWithResponse(ctx, id, &p)
@@ -130,8 +130,8 @@ func UserSessions(ctx context.Context, c *ClientWithResponses, id uuid.UUID, par
 }
 
 // AuditEvents are the entries of the audit log.
-func AuditEvents(ctx context.Context, c *ClientWithResponses, params ListAuditEventsParams) iter.Seq2[AuditBody, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]AuditBody, *string, error) {
+func AuditEvents(ctx context.Context, c *ClientWithResponses, params ListAuditEventsParams) iter.Seq2[Audit, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Audit, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListAuditEventsWithResponse(ctx, &p)
@@ -143,8 +143,8 @@ func AuditEvents(ctx context.Context, c *ClientWithResponses, params ListAuditEv
 }
 
 // OutboxEntries are the entries of the outbox.
-func OutboxEntries(ctx context.Context, c *ClientWithResponses, params ListOutboxParams) iter.Seq2[EntryBody, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]EntryBody, *string, error) {
+func OutboxEntries(ctx context.Context, c *ClientWithResponses, params ListOutboxParams) iter.Seq2[Entry, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Entry, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListOutboxWithResponse(ctx, &p)

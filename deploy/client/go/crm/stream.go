@@ -19,7 +19,7 @@ type StreamEvent struct {
 	// ID is what Stream begins after. Keep it to go on where this program stopped.
 	ID string
 	// Event is the change.
-	Event EventView
+	Event Event
 }
 
 // Times of a stream. The server sends a line at least every 15 seconds.

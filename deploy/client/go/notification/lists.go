@@ -13,8 +13,8 @@ import (
 // needed. params.Limit is the size of a page; an error ends the list.
 
 // Notifications are the notifications that params describes.
-func Notifications(ctx context.Context, c *ClientWithResponses, params NotificationListParams) iter.Seq2[NotificationBody, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]NotificationBody, *string, error) {
+func Notifications(ctx context.Context, c *ClientWithResponses, params NotificationListParams) iter.Seq2[Notification, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Notification, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.NotificationListWithResponse(ctx, &p)
@@ -26,8 +26,8 @@ func Notifications(ctx context.Context, c *ClientWithResponses, params Notificat
 }
 
 // Recipients are all recipients of a notification.
-func Recipients(ctx context.Context, c *ClientWithResponses, id uuid.UUID, params RecipientListParams) iter.Seq2[RecipientBody, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]RecipientBody, *string, error) {
+func Recipients(ctx context.Context, c *ClientWithResponses, id uuid.UUID, params RecipientListParams) iter.Seq2[Recipient, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Recipient, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.RecipientListWithResponse(ctx, id, &p)
@@ -39,8 +39,8 @@ func Recipients(ctx context.Context, c *ClientWithResponses, id uuid.UUID, param
 }
 
 // Attempts are the attempts to send to a recipient.
-func Attempts(ctx context.Context, c *ClientWithResponses, id uuid.UUID, recipientID uuid.UUID, params AttemptListParams) iter.Seq2[AttemptBody, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]AttemptBody, *string, error) {
+func Attempts(ctx context.Context, c *ClientWithResponses, id uuid.UUID, recipientID uuid.UUID, params AttemptListParams) iter.Seq2[Attempt, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Attempt, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.AttemptListWithResponse(ctx, id, recipientID, &p)

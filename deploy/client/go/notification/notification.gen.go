@@ -18,33 +18,66 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
-// Defines values for AttemptBodyOutcome.
+// Defines values for AttemptOutcome.
 const (
-	AttemptBodyOutcomePermanent AttemptBodyOutcome = "permanent"
-	AttemptBodyOutcomeSent      AttemptBodyOutcome = "sent"
-	AttemptBodyOutcomeTemporary AttemptBodyOutcome = "temporary"
-	AttemptBodyOutcomeUncertain AttemptBodyOutcome = "uncertain"
+	AttemptOutcomePermanent AttemptOutcome = "permanent"
+	AttemptOutcomeSent      AttemptOutcome = "sent"
+	AttemptOutcomeTemporary AttemptOutcome = "temporary"
+	AttemptOutcomeUncertain AttemptOutcome = "uncertain"
 )
 
-// Defines values for NotificationBodyStatus.
+// Defines values for NotificationStatus.
 const (
-	NotificationBodyStatusCanceled        NotificationBodyStatus = "canceled"
-	NotificationBodyStatusCompleted       NotificationBodyStatus = "completed"
-	NotificationBodyStatusFailed          NotificationBodyStatus = "failed"
-	NotificationBodyStatusPartiallyFailed NotificationBodyStatus = "partially_failed"
-	NotificationBodyStatusProcessing      NotificationBodyStatus = "processing"
-	NotificationBodyStatusQueued          NotificationBodyStatus = "queued"
+	NotificationStatusCanceled        NotificationStatus = "canceled"
+	NotificationStatusCompleted       NotificationStatus = "completed"
+	NotificationStatusFailed          NotificationStatus = "failed"
+	NotificationStatusPartiallyFailed NotificationStatus = "partially_failed"
+	NotificationStatusProcessing      NotificationStatus = "processing"
+	NotificationStatusQueued          NotificationStatus = "queued"
 )
 
-// Defines values for RecipientBodyStatus.
+// Defines values for ProblemCode.
 const (
-	RecipientBodyStatusCanceled  RecipientBodyStatus = "canceled"
-	RecipientBodyStatusDelayed   RecipientBodyStatus = "delayed"
-	RecipientBodyStatusFailed    RecipientBodyStatus = "failed"
-	RecipientBodyStatusQueued    RecipientBodyStatus = "queued"
-	RecipientBodyStatusSending   RecipientBodyStatus = "sending"
-	RecipientBodyStatusSent      RecipientBodyStatus = "sent"
-	RecipientBodyStatusUncertain RecipientBodyStatus = "uncertain"
+	ProblemCodeAccountPending       ProblemCode = "account_pending"
+	ProblemCodeAccountRejected      ProblemCode = "account_rejected"
+	ProblemCodeAccountSuspended     ProblemCode = "account_suspended"
+	ProblemCodeAlreadyAccepted      ProblemCode = "already_accepted"
+	ProblemCodeAlreadyDecided       ProblemCode = "already_decided"
+	ProblemCodeBodyTooLarge         ProblemCode = "body_too_large"
+	ProblemCodeConflict             ProblemCode = "conflict"
+	ProblemCodeEmailTaken           ProblemCode = "email_taken"
+	ProblemCodeForbidden            ProblemCode = "forbidden"
+	ProblemCodeHeadersTooLarge      ProblemCode = "headers_too_large"
+	ProblemCodeIdempotencyInFlight  ProblemCode = "idempotency_in_flight"
+	ProblemCodeIdempotencyMismatch  ProblemCode = "idempotency_mismatch"
+	ProblemCodeIdempotencyMissing   ProblemCode = "idempotency_missing"
+	ProblemCodeInternal             ProblemCode = "internal"
+	ProblemCodeInvalidCredentials   ProblemCode = "invalid_credentials"
+	ProblemCodeInvalidCursor        ProblemCode = "invalid_cursor"
+	ProblemCodeInvalidToken         ProblemCode = "invalid_token"
+	ProblemCodeInvalidTransition    ProblemCode = "invalid_transition"
+	ProblemCodeLastAdmin            ProblemCode = "last_admin"
+	ProblemCodeMalformedJSON        ProblemCode = "malformed_json"
+	ProblemCodeMalformedRequest     ProblemCode = "malformed_request"
+	ProblemCodeMethodNotAllowed     ProblemCode = "method_not_allowed"
+	ProblemCodeNotAcceptable        ProblemCode = "not_acceptable"
+	ProblemCodeNotFound             ProblemCode = "not_found"
+	ProblemCodeRateLimited          ProblemCode = "rate_limited"
+	ProblemCodeUnavailable          ProblemCode = "unavailable"
+	ProblemCodeUnsupportedMediaType ProblemCode = "unsupported_media_type"
+	ProblemCodeValidationFailed     ProblemCode = "validation_failed"
+	ProblemCodeVersionMismatch      ProblemCode = "version_mismatch"
+)
+
+// Defines values for RecipientStatus.
+const (
+	RecipientStatusCanceled  RecipientStatus = "canceled"
+	RecipientStatusDelayed   RecipientStatus = "delayed"
+	RecipientStatusFailed    RecipientStatus = "failed"
+	RecipientStatusQueued    RecipientStatus = "queued"
+	RecipientStatusSending   RecipientStatus = "sending"
+	RecipientStatusSent      RecipientStatus = "sent"
+	RecipientStatusUncertain RecipientStatus = "uncertain"
 )
 
 // Defines values for NotificationListParamsStatus.
@@ -73,8 +106,8 @@ const (
 	RecipientListParamsStatusUncertain RecipientListParamsStatus = "uncertain"
 )
 
-// AttemptBody defines model for AttemptBody.
-type AttemptBody struct {
+// Attempt defines model for Attempt.
+type Attempt struct {
 	// At Examples: 2026-01-31T09:30:00.000000Z
 	At time.Time `json:"at"`
 
@@ -82,8 +115,8 @@ type AttemptBody struct {
 	Code *int64 `json:"code"`
 
 	// Number 1 is the first try.
-	Number  int64              `json:"number"`
-	Outcome AttemptBodyOutcome `json:"outcome"`
+	Number  int64          `json:"number"`
+	Outcome AttemptOutcome `json:"outcome"`
 
 	// Reply The server's own text, or what broke.
 	Reply string `json:"reply"`
@@ -92,8 +125,16 @@ type AttemptBody struct {
 	Server string `json:"server"`
 }
 
-// AttemptBodyOutcome defines model for AttemptBody.Outcome.
-type AttemptBodyOutcome string
+// AttemptOutcome defines model for Attempt.Outcome.
+type AttemptOutcome string
+
+// AttemptPage defines model for AttemptPage.
+type AttemptPage struct {
+	Items []Attempt `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
 
 // Counts defines model for Counts.
 type Counts struct {
@@ -107,8 +148,8 @@ type Counts struct {
 	Uncertain int64 `json:"uncertain"`
 }
 
-// NotificationBody defines model for NotificationBody.
-type NotificationBody struct {
+// Notification defines model for Notification.
+type Notification struct {
 	// CompletedAt When the last recipient was settled; null until then.
 	CompletedAt *time.Time `json:"completed_at"`
 	Counts      Counts     `json:"counts"`
@@ -122,43 +163,27 @@ type NotificationBody struct {
 	NotBefore *time.Time         `json:"not_before"`
 
 	// Recipients The first 100, for one notification and in a list that includes them.
-	Recipients []RecipientBody `json:"recipients,omitempty"`
+	Recipients []Recipient `json:"recipients,omitempty"`
 
 	// RecipientsNext Path of the next page of recipients, if there are more.
-	RecipientsNext *string                `json:"recipients_next,omitempty"`
-	Reference      *string                `json:"reference"`
-	Requester      string                 `json:"requester"`
-	Sensitive      bool                   `json:"sensitive"`
-	Status         NotificationBodyStatus `json:"status"`
-	Subject        string                 `json:"subject"`
+	RecipientsNext *string            `json:"recipients_next,omitempty"`
+	Reference      *string            `json:"reference"`
+	Requester      string             `json:"requester"`
+	Sensitive      bool               `json:"sensitive"`
+	Status         NotificationStatus `json:"status"`
+	Subject        string             `json:"subject"`
 
 	// Text Only for the caller that created the notification (the token's sub), never in lists, never when sensitive.
 	Text   *string `json:"text,omitempty"`
 	Thread *string `json:"thread"`
 }
 
-// NotificationBodyStatus defines model for NotificationBody.Status.
-type NotificationBodyStatus string
+// NotificationStatus defines model for Notification.Status.
+type NotificationStatus string
 
-// PageAttemptBody defines model for PageAttemptBody.
-type PageAttemptBody struct {
-	Items []AttemptBody `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageNotificationBody defines model for PageNotificationBody.
-type PageNotificationBody struct {
-	Items []NotificationBody `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// PageRecipientBody defines model for PageRecipientBody.
-type PageRecipientBody struct {
-	Items []RecipientBody `json:"items"`
+// NotificationPage defines model for NotificationPage.
+type NotificationPage struct {
+	Items []Notification `json:"items"`
 
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
@@ -166,8 +191,8 @@ type PageRecipientBody struct {
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code What went wrong, for programs: stable.
-	Code string `json:"code"`
+	// Code What went wrong, for programs. A later release may add codes.
+	Code ProblemCode `json:"code"`
 
 	// Detail What went wrong, for people.
 	Detail string `json:"detail"`
@@ -188,6 +213,9 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// ProblemCode What went wrong, for programs. A later release may add codes.
+type ProblemCode string
+
 // ProblemField defines model for ProblemField.
 type ProblemField struct {
 	// Location Where, for example body.title or query.limit.
@@ -197,8 +225,8 @@ type ProblemField struct {
 	Message string `json:"message"`
 }
 
-// RecipientBody defines model for RecipientBody.
-type RecipientBody struct {
+// Recipient defines model for Recipient.
+type Recipient struct {
 	Attempts int64              `json:"attempts"`
 	Email    string             `json:"email"`
 	ID       openapi_types.UUID `json:"id"`
@@ -207,13 +235,21 @@ type RecipientBody struct {
 	LastError *string `json:"last_error"`
 
 	// NextAttemptAt The earliest time of the next try; null when there will be none.
-	NextAttemptAt *time.Time          `json:"next_attempt_at"`
-	SentAt        *time.Time          `json:"sent_at"`
-	Status        RecipientBodyStatus `json:"status"`
+	NextAttemptAt *time.Time      `json:"next_attempt_at"`
+	SentAt        *time.Time      `json:"sent_at"`
+	Status        RecipientStatus `json:"status"`
 }
 
-// RecipientBodyStatus defines model for RecipientBody.Status.
-type RecipientBodyStatus string
+// RecipientStatus defines model for Recipient.Status.
+type RecipientStatus string
+
+// RecipientPage defines model for RecipientPage.
+type RecipientPage struct {
+	Items []Recipient `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
 
 // Request defines model for Request.
 type Request struct {
@@ -384,12 +420,16 @@ type ClientInterface interface {
 	//
 	// Without their content; include=recipients adds the first 100 recipients of each.
 	//
+	// Roles: notifications:read.
+	//
 	// Corresponds with GET /v1/notifications (the `NotificationList` operationId).
 	NotificationList(ctx context.Context, params *NotificationListParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// NotificationCreateWithBody Create a notification
 	//
 	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+	//
+	// Roles: notifications:write.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -400,6 +440,8 @@ type ClientInterface interface {
 	//
 	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 	//
+	// Roles: notifications:write.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
@@ -409,6 +451,8 @@ type ClientInterface interface {
 	//
 	// With its first 100 recipients; recipients_next is the path of the rest. text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
 	//
+	// Roles: notifications:read.
+	//
 	// Corresponds with GET /v1/notifications/{id} (the `NotificationGet` operationId).
 	NotificationGet(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -416,15 +460,21 @@ type ClientInterface interface {
 	//
 	// 409 when nothing is left to cancel.
 	//
+	// Roles: notifications:manage.
+	//
 	// Corresponds with POST /v1/notifications/{id}/cancel (the `NotificationCancel` operationId).
 	NotificationCancel(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RecipientList Recipients, in the order of the request
 	//
+	// Roles: notifications:read.
+	//
 	// Corresponds with GET /v1/notifications/{id}/recipients (the `RecipientList` operationId).
 	RecipientList(ctx context.Context, id openapi_types.UUID, params *RecipientListParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AttemptList Every try to mail one recipient, newest first
+	//
+	// Roles: notifications:read.
 	//
 	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `AttemptList` operationId).
 	AttemptList(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *AttemptListParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -433,10 +483,14 @@ type ClientInterface interface {
 	//
 	// 409 when there are none, and for a sensitive notification, whose content is erased when it is over.
 	//
+	// Roles: notifications:manage.
+	//
 	// Corresponds with POST /v1/notifications/{id}/retry (the `NotificationRetry` operationId).
 	NotificationRetry(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StatsGet The state of the queue
+	//
+	// Roles: notifications:read.
 	//
 	// Corresponds with GET /v1/stats (the `StatsGet` operationId).
 	StatsGet(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -445,6 +499,8 @@ type ClientInterface interface {
 // NotificationList Notifications, newest first
 //
 // Without their content; include=recipients adds the first 100 recipients of each.
+//
+// Roles: notifications:read.
 //
 // Corresponds with GET /v1/notifications (the `NotificationList` operationId).
 func (c *Client) NotificationList(ctx context.Context, params *NotificationListParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -462,6 +518,8 @@ func (c *Client) NotificationList(ctx context.Context, params *NotificationListP
 // NotificationCreateWithBody Create a notification
 //
 // Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+//
+// Roles: notifications:write.
 //
 // Takes any type of body and a specified content type.
 //
@@ -482,6 +540,8 @@ func (c *Client) NotificationCreateWithBody(ctx context.Context, params *Notific
 //
 // Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 //
+// Roles: notifications:write.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
@@ -501,6 +561,8 @@ func (c *Client) NotificationCreate(ctx context.Context, params *NotificationCre
 //
 // With its first 100 recipients; recipients_next is the path of the rest. text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
 //
+// Roles: notifications:read.
+//
 // Corresponds with GET /v1/notifications/{id} (the `NotificationGet` operationId).
 func (c *Client) NotificationGet(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewNotificationGetRequest(c.Server, id)
@@ -518,6 +580,8 @@ func (c *Client) NotificationGet(ctx context.Context, id openapi_types.UUID, req
 //
 // 409 when nothing is left to cancel.
 //
+// Roles: notifications:manage.
+//
 // Corresponds with POST /v1/notifications/{id}/cancel (the `NotificationCancel` operationId).
 func (c *Client) NotificationCancel(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewNotificationCancelRequest(c.Server, id)
@@ -533,6 +597,8 @@ func (c *Client) NotificationCancel(ctx context.Context, id openapi_types.UUID, 
 
 // RecipientList Recipients, in the order of the request
 //
+// Roles: notifications:read.
+//
 // Corresponds with GET /v1/notifications/{id}/recipients (the `RecipientList` operationId).
 func (c *Client) RecipientList(ctx context.Context, id openapi_types.UUID, params *RecipientListParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRecipientListRequest(c.Server, id, params)
@@ -547,6 +613,8 @@ func (c *Client) RecipientList(ctx context.Context, id openapi_types.UUID, param
 }
 
 // AttemptList Every try to mail one recipient, newest first
+//
+// Roles: notifications:read.
 //
 // Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `AttemptList` operationId).
 func (c *Client) AttemptList(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *AttemptListParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -565,6 +633,8 @@ func (c *Client) AttemptList(ctx context.Context, id openapi_types.UUID, recipie
 //
 // 409 when there are none, and for a sensitive notification, whose content is erased when it is over.
 //
+// Roles: notifications:manage.
+//
 // Corresponds with POST /v1/notifications/{id}/retry (the `NotificationRetry` operationId).
 func (c *Client) NotificationRetry(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewNotificationRetryRequest(c.Server, id)
@@ -579,6 +649,8 @@ func (c *Client) NotificationRetry(ctx context.Context, id openapi_types.UUID, r
 }
 
 // StatsGet The state of the queue
+//
+// Roles: notifications:read.
 //
 // Corresponds with GET /v1/stats (the `StatsGet` operationId).
 func (c *Client) StatsGet(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1128,6 +1200,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Without their content; include=recipients adds the first 100 recipients of each.
 	//
+	// Roles: notifications:read.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/notifications (the `NotificationList` operationId).
@@ -1136,6 +1210,8 @@ type ClientWithResponsesInterface interface {
 	// NotificationCreateWithBodyWithResponse Create a notification
 	//
 	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+	//
+	// Roles: notifications:write.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1146,6 +1222,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 	//
+	// Roles: notifications:write.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
@@ -1154,6 +1232,8 @@ type ClientWithResponsesInterface interface {
 	// NotificationGetWithResponse The result of a notification
 	//
 	// With its first 100 recipients; recipients_next is the path of the rest. text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
+	//
+	// Roles: notifications:read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1164,6 +1244,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// 409 when nothing is left to cancel.
 	//
+	// Roles: notifications:manage.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications/{id}/cancel (the `NotificationCancel` operationId).
@@ -1171,12 +1253,16 @@ type ClientWithResponsesInterface interface {
 
 	// RecipientListWithResponse Recipients, in the order of the request
 	//
+	// Roles: notifications:read.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/notifications/{id}/recipients (the `RecipientList` operationId).
 	RecipientListWithResponse(ctx context.Context, id openapi_types.UUID, params *RecipientListParams, reqEditors ...RequestEditorFn) (*RecipientListResponse, error)
 
 	// AttemptListWithResponse Every try to mail one recipient, newest first
+	//
+	// Roles: notifications:read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1187,6 +1273,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// 409 when there are none, and for a sensitive notification, whose content is erased when it is over.
 	//
+	// Roles: notifications:manage.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications/{id}/retry (the `NotificationRetry` operationId).
@@ -1194,24 +1282,19 @@ type ClientWithResponsesInterface interface {
 
 	// StatsGetWithResponse The state of the queue
 	//
+	// Roles: notifications:read.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/stats (the `StatsGet` operationId).
 	StatsGetWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*StatsGetResponse, error)
 }
 
-// NotificationListResponse200Headers the declared response headers of an HTTP 200 response for NotificationList
-type NotificationListResponse200Headers struct {
-	Link *string
-}
-
 type NotificationListResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageNotificationBody
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *NotificationListResponse200Headers
+	JSON200 *NotificationPage
 }
 
 // Status returns HTTPResponse.Status
@@ -1239,7 +1322,7 @@ type NotificationCreateResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON202 the response for an HTTP 202 `application/json` response
-	JSON202 *NotificationBody
+	JSON202 *Notification
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *NotificationCreateResponse202Headers
 }
@@ -1264,7 +1347,7 @@ type NotificationGetResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *NotificationBody
+	JSON200 *Notification
 }
 
 // Status returns HTTPResponse.Status
@@ -1287,7 +1370,7 @@ type NotificationCancelResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *NotificationBody
+	JSON200 *Notification
 }
 
 // Status returns HTTPResponse.Status
@@ -1306,18 +1389,11 @@ func (r NotificationCancelResponse) StatusCode() int {
 	return 0
 }
 
-// RecipientListResponse200Headers the declared response headers of an HTTP 200 response for RecipientList
-type RecipientListResponse200Headers struct {
-	Link *string
-}
-
 type RecipientListResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageRecipientBody
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *RecipientListResponse200Headers
+	JSON200 *RecipientPage
 }
 
 // Status returns HTTPResponse.Status
@@ -1336,18 +1412,11 @@ func (r RecipientListResponse) StatusCode() int {
 	return 0
 }
 
-// AttemptListResponse200Headers the declared response headers of an HTTP 200 response for AttemptList
-type AttemptListResponse200Headers struct {
-	Link *string
-}
-
 type AttemptListResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *PageAttemptBody
-	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *AttemptListResponse200Headers
+	JSON200 *AttemptPage
 }
 
 // Status returns HTTPResponse.Status
@@ -1370,7 +1439,7 @@ type NotificationRetryResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *NotificationBody
+	JSON200 *Notification
 }
 
 // Status returns HTTPResponse.Status
@@ -1416,6 +1485,8 @@ func (r StatsGetResponse) StatusCode() int {
 //
 // Without their content; include=recipients adds the first 100 recipients of each.
 //
+// Roles: notifications:read.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/notifications (the `NotificationList` operationId).
@@ -1430,6 +1501,8 @@ func (c *ClientWithResponses) NotificationListWithResponse(ctx context.Context, 
 // NotificationCreateWithBodyWithResponse Create a notification
 //
 // Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+//
+// Roles: notifications:write.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -1446,6 +1519,8 @@ func (c *ClientWithResponses) NotificationCreateWithBodyWithResponse(ctx context
 //
 // Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 //
+// Roles: notifications:write.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
@@ -1460,6 +1535,8 @@ func (c *ClientWithResponses) NotificationCreateWithResponse(ctx context.Context
 // NotificationGetWithResponse The result of a notification
 //
 // With its first 100 recipients; recipients_next is the path of the rest. text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
+//
+// Roles: notifications:read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1476,6 +1553,8 @@ func (c *ClientWithResponses) NotificationGetWithResponse(ctx context.Context, i
 //
 // 409 when nothing is left to cancel.
 //
+// Roles: notifications:manage.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications/{id}/cancel (the `NotificationCancel` operationId).
@@ -1489,6 +1568,8 @@ func (c *ClientWithResponses) NotificationCancelWithResponse(ctx context.Context
 
 // RecipientListWithResponse Recipients, in the order of the request
 //
+// Roles: notifications:read.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/notifications/{id}/recipients (the `RecipientList` operationId).
@@ -1501,6 +1582,8 @@ func (c *ClientWithResponses) RecipientListWithResponse(ctx context.Context, id 
 }
 
 // AttemptListWithResponse Every try to mail one recipient, newest first
+//
+// Roles: notifications:read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1517,6 +1600,8 @@ func (c *ClientWithResponses) AttemptListWithResponse(ctx context.Context, id op
 //
 // 409 when there are none, and for a sensitive notification, whose content is erased when it is over.
 //
+// Roles: notifications:manage.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications/{id}/retry (the `NotificationRetry` operationId).
@@ -1529,6 +1614,8 @@ func (c *ClientWithResponses) NotificationRetryWithResponse(ctx context.Context,
 }
 
 // StatsGetWithResponse The state of the queue
+//
+// Roles: notifications:read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1556,25 +1643,12 @@ func ParseNotificationListResponse(rsp *http.Response) (*NotificationListRespons
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageNotificationBody
+		var dest NotificationPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers NotificationListResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -1595,7 +1669,7 @@ func ParseNotificationCreateResponse(rsp *http.Response) (*NotificationCreateRes
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
-		var dest NotificationBody
+		var dest Notification
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -1634,7 +1708,7 @@ func ParseNotificationGetResponse(rsp *http.Response) (*NotificationGetResponse,
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest NotificationBody
+		var dest Notification
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -1660,7 +1734,7 @@ func ParseNotificationCancelResponse(rsp *http.Response) (*NotificationCancelRes
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest NotificationBody
+		var dest Notification
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -1686,25 +1760,12 @@ func ParseRecipientListResponse(rsp *http.Response) (*RecipientListResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageRecipientBody
+		var dest RecipientPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers RecipientListResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -1725,25 +1786,12 @@ func ParseAttemptListResponse(rsp *http.Response) (*AttemptListResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest PageAttemptBody
+		var dest AttemptPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers AttemptListResponse200Headers
-		if values := rsp.Header.Values("Link"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.Link = &value
-		}
-		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -1764,7 +1812,7 @@ func ParseNotificationRetryResponse(rsp *http.Response) (*NotificationRetryRespo
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest NotificationBody
+		var dest Notification
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
