@@ -6,8 +6,9 @@ cd "$(dirname "$0")/.."
 
 # help runs a program from the module that owns its dependencies.
 help() {
+	text=$(go run "$1" help)
 	echo '```text'
-	go run "$1" help
+	echo "$text" | sed '/^This is version /,/^$/d' # that of the page varies
 	echo '```'
 }
 

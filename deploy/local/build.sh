@@ -37,8 +37,13 @@ reporter=$!
 trap 'kill $reporter 2>/dev/null || true; rm -f "$log"' EXIT
 trap 'exit 130' INT TERM HUP
 
+# The version is the tag in Git, unless FIXDESK_VERSION names it.
+version=${FIXDESK_VERSION:-$(git describe --tags --dirty 2>/dev/null || echo dev)}
+revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+ldflags="-w -X fixdesk/pkg/version.release=$version -X fixdesk/pkg/version.revision=$revision"
+
 # shellcheck disable=SC2086 # the targets are several words
-if ! go build -v -buildvcs=false -ldflags=-w -o "$bin/" $targets 2>"$log"; then
+if ! go build -v -buildvcs=false -ldflags="$ldflags" -o "$bin/" $targets 2>"$log"; then
 	grep -v -e '^go: downloading ' -e '^[a-z0-9][^ :]*$' "$log" >&2 || true
 	echo "Fixdesk can't be built; the reason is above." >&2
 	exit 1

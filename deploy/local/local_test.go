@@ -189,6 +189,31 @@ func TestOperationsListenersMoveToFreePortsUnlessTheirsWereChosen(t *testing.T) 
 	}
 }
 
+func TestBuildNamesItsVersionInCommandDocumentMetricAndLog(t *testing.T) {
+	t.Parallel()
+	r := commonStack(t)
+	metrics := regexp.MustCompile(`http://localhost:(\d+)/metrics  http://localhost:(\d+)/metrics`).FindStringSubmatch(r.output.String())
+	if metrics == nil {
+		t.Fatalf("no metrics in:\n%s", r.output)
+	}
+	for n, service := range []struct{ name, url string }{{"crm", r.crm}, {"notification", r.notify}} {
+		printed, err := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(launcher), service.name), "version").Output()
+		if err != nil || !strings.HasPrefix(string(printed), service.name+" "+testVersion+"\nrevision ") {
+			t.Errorf("%v: %s", err, printed)
+		}
+		if document := call(t, http.MethodGet, service.url+"/openapi.json", "", nil, http.StatusOK); document["info"].(map[string]any)["version"] != testVersion {
+			t.Errorf("%s: info is %v", service.name, document["info"])
+		}
+		if text := get(t, "http://127.0.0.1:"+metrics[n+1]+"/metrics", http.StatusOK); !strings.Contains(text, `version="`+testVersion+`"`) {
+			t.Errorf("%s: no version among the metrics", service.name)
+		}
+		log, err := os.ReadFile(filepath.Join(r.state, service.name+".log"))
+		if err != nil || !strings.Contains(string(log), `"msg":"`+service.name+` started","version":"`+testVersion+`","revision":"`) {
+			t.Errorf("%s: no version in the log (%v)", service.name, err)
+		}
+	}
+}
+
 func TestSecondStackOnTheSameStateFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	first := commonStack(t)

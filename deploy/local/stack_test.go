@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		launcher = filepath.Join(dir, "local")
 		build := exec.Command("./build.sh")
-		build.Env = append(os.Environ(), "FIXDESK_BIN="+dir)
+		build.Env = append(os.Environ(), "FIXDESK_BIN="+dir, "FIXDESK_VERSION="+testVersion)
 		if output, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, output)
 			return 1
@@ -56,6 +56,8 @@ func TestMain(m *testing.M) {
 		return code
 	}())
 }
+
+const testVersion = "1.2.3-test"
 
 // common is one stack for the tests that don't restart or configure it.
 var common struct {

@@ -3,20 +3,22 @@ package obs
 import (
 	"runtime"
 
+	"fixdesk/pkg/version"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // NewRegistry makes the registry of one service's metrics, with those of the
-// process and the Go runtime, and fixdesk_build_info{service,version,go} = 1.
+// process and the Go runtime, and fixdesk_build_info{service,version,revision,go} = 1.
 // Each service has one; nothing registers globally.
-func NewRegistry(service, version string) *prometheus.Registry {
+func NewRegistry(service, release string) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "fixdesk_build_info",
 		Help: "Which build is running; always 1.",
 		ConstLabels: prometheus.Labels{
-			"service": service, "version": version, "go": runtime.Version(),
+			"service": service, "version": release, "revision": version.Read().Revision, "go": runtime.Version(),
 		},
 	})
 	build.Set(1)

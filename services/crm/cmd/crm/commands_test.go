@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,10 @@ func TestEachCommandHasHelpAndExitCodes(t *testing.T) {
 		where string
 	}{
 		{"help", 0, "CRM_ADMIN_EMAIL", "out"},
+		{"help", 0, "This is version dev.", "out"},
+		{"version", 0, "crm dev\nrevision ", "out"},
+		{"version", 0, "\n" + runtime.Version() + " ", "out"},
+		{"version now", 2, `unexpected "now"`, "err"},
 		{"admin create -h", 0, "--email ADDRESS", "err"},
 		{"keys rotate -h", 0, "--file PATH", "err"},
 		{"token -h", 0, "--scope SCOPES", "err"},

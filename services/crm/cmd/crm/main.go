@@ -12,6 +12,7 @@ import (
 
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/version"
 	"fixdesk/services/crm/internal/app"
 )
 
@@ -24,10 +25,13 @@ const usage = `crm is Fixdesk's CRM service: people and their tickets.
   crm keys rotate --file PATH   make the signing keys, or rotate them
   crm token [flags]             print a service token for the notification API
   crm openapi                   print the OpenAPI document of the API
+  crm version                   print version, revision and Go version
   crm help                      this, and every variable
 
 Each command lists its flags with -h.
 Exit codes: 0 done, 1 failed, 2 not understood.
+
+This is version %s.
 
 It is configured by environment variables:
 
@@ -72,8 +76,13 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return token(rest, out, errOut)
 	case "openapi":
 		return withoutArguments(rest, func() error { return openapi(ctx, out, errOut) })
+	case "version", "-version", "--version":
+		return withoutArguments(rest, func() error {
+			_, err := io.WriteString(out, version.Read().Lines("crm"))
+			return err
+		})
 	case "help", "-h", "-help", "--help":
-		_, _ = fmt.Fprint(out, usage)
+		_, _ = fmt.Fprintf(out, usage, version.Read().Version)
 		return config.Usage(out, app.Prefix, &app.Config{})
 	}
 	return fmt.Errorf("%w: there is no command %q", errUsage, command)

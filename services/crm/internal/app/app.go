@@ -22,6 +22,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
+	"fixdesk/pkg/version"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/eventstream"
 	"fixdesk/services/crm/internal/identity"
@@ -31,9 +32,6 @@ import (
 	"fixdesk/services/crm/internal/ticket"
 	"fixdesk/services/crm/internal/ticketlist"
 )
-
-// Version is set when a release is built.
-var Version = "dev"
 
 // The intervals of the loops, for work without a wake-up.
 const (
@@ -96,7 +94,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*A
 }
 
 func (a *App) assemble(p parts, keys keySource) {
-	registry := obs.NewRegistry("crm", Version)
+	registry := obs.NewRegistry("crm", version.Read().Version)
 	jobs := background.NewMetrics(registry)
 	signer := jwtauth.NewSigner(keys.set)
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
@@ -139,7 +137,7 @@ func (a *App) assemble(p parts, keys keySource) {
 
 func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 	return httpapi.New(httpapi.Config{
-		Title: "Fixdesk CRM", Version: Version,
+		Title: "Fixdesk CRM", Version: version.Read().Version,
 		Description: apiDescription, Tags: apiTags,
 		Logger: a.log, Registry: registry, Now: p.now,
 		Authenticate: a.users.Authenticate,
@@ -195,7 +193,8 @@ func (a *App) Run(ctx context.Context) error {
 	err = a.api.Run(ctx, listener, httpapi.Process{
 		Prepare: a.prepare, Jobs: a.loops, StopWithin: a.config.StopTimeout(),
 		Started: func() {
-			a.log.InfoContext(ctx, "crm started", "version", Version, "address", listener.Addr().String())
+			build := version.Read()
+			a.log.InfoContext(ctx, "crm started", "version", build.Version, "revision", build.Revision, "address", listener.Addr().String())
 		},
 	})
 	a.log.InfoContext(ctx, "crm stopped")

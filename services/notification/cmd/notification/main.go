@@ -14,6 +14,7 @@ import (
 
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/version"
 	"fixdesk/services/notification/internal/app"
 )
 
@@ -24,9 +25,12 @@ the result of each.
   notification check      check the variables and exit
   notification migrate    bring the database to this version's schema
   notification openapi    print the OpenAPI document of the API
+  notification version    print version, revision and Go version
   notification help       this, and every variable
 
 Exit codes: 0 done, 1 failed, 2 not understood.
+
+This is version %s.
 
 It is configured by environment variables:
 
@@ -75,8 +79,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 			defer a.Close()
 			return a.WriteOpenAPI(out)
 		})
+	case "version", "-version", "--version":
+		_, err := io.WriteString(out, version.Read().Lines("notification"))
+		return err
 	case "help", "-h", "-help", "--help":
-		_, _ = fmt.Fprint(out, usage)
+		_, _ = fmt.Fprintf(out, usage, version.Read().Version)
 		return config.Usage(out, app.Prefix, &app.Config{})
 	}
 	return fmt.Errorf("%w: there is no command %q", errUsage, command)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -25,8 +26,17 @@ func TestHelpFits80ColumnsAndNamesEveryCommand(t *testing.T) {
 	}
 }
 
+func TestVersionIsPrintedAloneAndInHelp(t *testing.T) {
+	for command, want := range map[string]string{"version": "notification dev\nrevision ", "--version": "\n" + runtime.Version() + " ", "help": "This is version dev."} {
+		var out bytes.Buffer
+		if err := run(t.Context(), []string{command}, &out, &bytes.Buffer{}); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %v: %s", command, err, &out)
+		}
+	}
+}
+
 func TestUnknownCommandsAndArgumentsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{"nonsense"}, {"serve", "now"}, {"check", "now"}} {
+	for _, args := range [][]string{{"nonsense"}, {"serve", "now"}, {"check", "now"}, {"version", "now"}} {
 		if err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, errUsage) {
 			t.Errorf("%v is answered: %v", args, err)
 		}

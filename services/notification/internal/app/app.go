@@ -26,13 +26,11 @@ import (
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
+	"fixdesk/pkg/version"
 	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/email"
 	"fixdesk/services/notification/internal/request"
 )
-
-// Version is set when a release is built.
-var Version = "dev"
 
 // The pauses of the circuit breaker of a mail server.
 const (
@@ -81,7 +79,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 
 func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 	c := a.config
-	registry := obs.NewRegistry("notification", Version)
+	registry := obs.NewRegistry("notification", version.Read().Version)
 	domain := c.mailDomain(sender.From)
 	jobMetrics := background.NewMetrics(registry)
 	mail := email.Config{
@@ -123,7 +121,7 @@ func (a *App) newJobs(registry *prometheus.Registry, metrics *background.Metrics
 func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 	verifier := jwtauth.NewVerifier(jwtauth.NewRemoteKeys(a.config.JWKSURL, time.Now, a.log), a.config.Issuer, notifyapi.Audience, time.Now)
 	return httpapi.New(httpapi.Config{
-		Title: "Fixdesk notifications", Version: Version,
+		Title: "Fixdesk notifications", Version: version.Read().Version,
 		Description: "Stores notifications, mails each recipient separately, and reports the result for each.",
 		Logger:      a.log, Registry: registry, Now: time.Now,
 		Authenticate: func(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
@@ -218,7 +216,8 @@ func (a *App) Run(ctx context.Context) error {
 	err = a.api.Run(ctx, listener, httpapi.Process{
 		Prepare: a.Migrate,
 		Started: func() {
-			a.log.InfoContext(ctx, "notification started", "version", Version, "address", listener.Addr().String())
+			build := version.Read()
+			a.log.InfoContext(ctx, "notification started", "version", build.Version, "revision", build.Revision, "address", listener.Addr().String())
 		},
 		Jobs:       jobs,
 		StopWithin: a.config.StopTimeout(),
