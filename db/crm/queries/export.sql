@@ -25,3 +25,7 @@ union all
    and (sqlc.narg(before_at)::timestamptz is null or (created_at, id) < (sqlc.narg(before_at), @before_id::uuid))
  order by created_at desc, id desc limit @max_rows)
 order by created_at desc, id desc limit @max_rows;
+
+-- name: ExportKeys :many
+select id, name, scopes, networks, hint, created_at, expires_at, last_used_at
+from api_keys where user_id = @user_id and id > @after order by id limit @max_rows;

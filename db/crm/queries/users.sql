@@ -71,6 +71,9 @@ update registrations set reason = null where user_id = @user_id;
 -- name: UserEraseSessions :exec
 delete from sessions where user_id = @user_id;
 
+-- name: UserEraseKeys :exec
+delete from api_keys where user_id = @user_id;
+
 -- name: UserEraseResets :exec
 delete from password_resets where user_id = @user_id;
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"fixdesk/pkg/dev/apitest"
 )
@@ -120,6 +121,8 @@ func (w *testEnv) known() map[string][]string {
 		"get-user id": {things["user"], missingID}, "erase-user id": {things["user_id"], missingID}, "end-user-sessions id": {things["user_id"], missingID},
 		"export-user id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["customer"], w.ids["engineer"], missingID},
 		"end-session id": {things["session"], missingID}, "retry-outbox-entry id": {things["outbox"], missingID},
+		"get-key id": {things["key"], missingID}, "revoke-key id": {things["key"]}, "rotate-key id": {things["key"], missingID}, "networks": {"10.0.0.0/8", "2001:db8::/32"},
+		"expires_at": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}, "owner": {"all", w.ids["reporter"]},
 		"comment_id": {things["comment"]}, "delete-comment id": {things["ticket"], things["number"]},
 		"user_id":  {things["user_id"], things["user"], missingID},
 		"assignee": {"me", "none", w.ids["assignee"]}, "reporter": {"me", w.ids["reporter"]}, "engineer_id": {w.ids["assignee"], w.ids["engineer"], things["user"]},

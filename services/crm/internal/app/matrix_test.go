@@ -26,7 +26,7 @@ import (
 
 // personas call every route, in the order of the matrix's columns. The object
 // that the route is called for is the reporter's: their ticket, their session, their
-// account.
+// API key, their account.
 var personas = []string{"anonymous", "suspended", "reporter", "customer", "assignee", "engineer", "admin"}
 
 // route is one row of the matrix: the statuses by persona, a single one where
@@ -46,6 +46,11 @@ var matrix = map[string]route{
 	"POST /v1/auth/password/forgot":            {want: "202", body: `{"email":"<fresh>"}`},
 	"POST /v1/auth/password/reset":             {want: "401", body: `{"token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","password":"<password>"}`},
 	"POST /v1/auth/verify":                     {want: "401", body: `{"token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`},
+	"POST /v1/keys":                            {want: "401 401 201 201 201 201 201", body: `{"name":"Import","scopes":["tickets:read"]}`},
+	"GET /v1/keys":                             {want: "401 401 200 200 200 200 200", query: []string{"?owner=all", "?owner=<reporter id>"}},
+	"GET /v1/keys/{id}":                        {want: "401 401 200 404 404 404 200"},
+	"DELETE /v1/keys/{id}":                     {want: "401 401 204 404 404 404 204"},
+	"POST /v1/keys/{id}/rotate":                {want: "401 401 200 404 404 404 403", body: `{"overlap_seconds":0}`},
 	"POST /v1/auth/verify/resend":              {want: "401 401 202 202 202 202 202"},
 	"POST /v1/auth/logout":                     {want: "401 401 204 204 204 204 204"},
 	"GET /v1/me":                               {want: "401 401 200 200 200 200 200"},
@@ -221,10 +226,14 @@ func (w *testEnv) prepare() map[string]string {
 	comment := w.ask("POST", path+"/comments", reporter, `{"body":"canarycomment"}`).want(w.t, 201)
 	w.ask("POST", path+"/comments", admin, `{"body":"canaryinternal","internal":true}`).want(w.t, 201)
 	session := w.ask("GET", "/v1/me/sessions?limit=1", reporter, "").want(w.t, 200)
+	if _, err := w.sql.Exec(w.t.Context(), "delete from api_keys where user_id = $1 and created_at > (select min(created_at) from api_keys where user_id = $1)", w.ids["reporter"]); err != nil {
+		w.t.Fatal(err)
+	}
+	key := w.ask("POST", "/v1/keys", reporter, `{"name":"Canary reporter","scopes":["tickets:read"]}`).want(w.t, 201)
 	fresh := fmt.Sprintf("fresh-%d@fixdesk.test", w.cell)
 	pending := w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(`{"name":"Waiting","email":%q,"password":%q,"role":"engineer"}`, "p"+fresh, matrixPassword)).want(w.t, 201)
 	return map[string]string{
-		"ticket": ticket.str("id"), "comment": comment.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(),
+		"ticket": ticket.str("id"), "comment": comment.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(), "key": key.str("id"),
 		"session": session.body["items"].([]any)[0].(map[string]any)["id"].(string),
 		"number":  strconv.Itoa(int(ticket.body["number"].(float64))), "fresh": fresh, "password": matrixPassword,
 		"reporter email": w.emails["reporter"], "reporter id": w.ids["reporter"], "assignee id": w.ids["assignee"],
@@ -272,6 +281,8 @@ func objectOf(method, path string) string {
 		return "user"
 	case strings.HasPrefix(path, "/v1/me/sessions/"):
 		return "session"
+	case strings.HasPrefix(path, "/v1/keys/"):
+		return "key"
 	case strings.HasPrefix(path, "/v1/outbox/"):
 		return "outbox"
 	}
@@ -326,7 +337,7 @@ func TestEveryRouteForEveryRoleAndOwner(t *testing.T) {
 			if !strings.HasPrefix(op, "GET ") { // the change of one cell must not affect the next
 				object = w.prepare()
 			}
-			w.try(op, persona, want[i], object)
+			w.try(op, persona, w.token(persona), want[i], object)
 			cells++
 		}
 	}
@@ -339,11 +350,10 @@ func without(list, other []string) []string {
 
 // try tests one cell: the answer has the status and no hidden word, and a foreign
 // object is answered like a missing one.
-func (w *testEnv) try(op, persona, want string, object map[string]string) {
+func (w *testEnv) try(op, persona, token, want string, object map[string]string) {
 	w.t.Helper()
 	method, path, _ := strings.Cut(op, " ")
 	path = strings.ReplaceAll(path, "{comment_id}", object["comment"])
-	token := w.token(persona)
 	body := fill(matrix[op].body, object)
 	got := w.ask(method, withID(path, object[objectOf(method, path)]), token, body)
 	if strconv.Itoa(got.status) != want {

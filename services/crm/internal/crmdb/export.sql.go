@@ -116,6 +116,57 @@ func (q *Queries) ExportComments(ctx context.Context, arg ExportCommentsParams) 
 	return items, nil
 }
 
+const exportKeys = `-- name: ExportKeys :many
+select id, name, scopes, networks, hint, created_at, expires_at, last_used_at
+from api_keys where user_id = $1 and id > $2 order by id limit $3
+`
+
+type ExportKeysParams struct {
+	UserID  uuid.UUID
+	After   uuid.UUID
+	MaxRows int32
+}
+
+type ExportKeysRow struct {
+	ID         uuid.UUID
+	Name       string
+	Scopes     []string
+	Networks   []netip.Prefix
+	Hint       string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	LastUsedAt *time.Time
+}
+
+func (q *Queries) ExportKeys(ctx context.Context, arg ExportKeysParams) ([]ExportKeysRow, error) {
+	rows, err := q.db.Query(ctx, exportKeys, arg.UserID, arg.After, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ExportKeysRow{}
+	for rows.Next() {
+		var i ExportKeysRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.Scopes,
+			&i.Networks,
+			&i.Hint,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const exportSessions = `-- name: ExportSessions :many
 select id, created_at, used_at, expires_at, revoked_at, address, user_agent
 from sessions where user_id = $1 and id > $2 order by id limit $3

@@ -232,6 +232,25 @@ func (ns NullUserStatus) Value() (driver.Value, error) {
 	return string(ns.UserStatus), nil
 }
 
+type ApiKey struct {
+	ID         uuid.UUID
+	UserID     uuid.UUID
+	Name       string
+	Scopes     []string
+	Networks   []netip.Prefix
+	Hint       string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	LastUsedAt *time.Time
+}
+
+type ApiKeySecret struct {
+	SecretHash []byte
+	KeyID      uuid.UUID
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time
+}
+
 type AuditEvent struct {
 	ID        uuid.UUID
 	Kind      string

@@ -210,6 +210,15 @@ func (q *Queries) UserEraseIdempotencyKeys(ctx context.Context, userID uuid.UUID
 	return err
 }
 
+const userEraseKeys = `-- name: UserEraseKeys :exec
+delete from api_keys where user_id = $1
+`
+
+func (q *Queries) UserEraseKeys(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseKeys, userID)
+	return err
+}
+
 const userEraseNotices = `-- name: UserEraseNotices :exec
 delete from outbox
 where reference = $1 or (done_at is null and data #>> '{to,id}' = $1::text)

@@ -35,8 +35,12 @@ const (
 	auditSessionsEnded  = "sessions_ended"
 	auditApproved       = "registration_approved"
 	auditRejected       = "registration_rejected"
-	auditRefused        = "access_refused" // wrong role
+	auditRefused        = "access_refused" // wrong role, or a key without the scope
 	auditCommentRemoved = "comment_removed"
+	auditKeyCreated     = "key_created"
+	auditKeyRotated     = "key_rotated"
+	auditKeyRevoked     = "key_revoked"
+	auditKeyRefused     = "key_refused" // used outside its networks
 )
 
 // audit is one event to be recorded. before and after are facts for admins; they

@@ -25,10 +25,15 @@ func WithPrincipal(ctx context.Context, p Principal) context.Context {
 
 // Authenticate verifies the token's signature and claims, then reads session,
 // user, role and status from the database, so that an admin's decision holds on
-// the very next request on every replica. It fails with errs.CodeInvalidToken,
-// and with errs.CodeForbidden for a role that is not in allow; in the second case
-// the context has the principal too.
-func (s *Service) Authenticate(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
+// the very next request on every replica. Instead of a token it takes an API key,
+// which needs the scope; without a scope no key is enough. It fails with
+// errs.CodeInvalidToken, and with errs.CodeForbidden for a role that is not in
+// allow, and for a key that lacks the scope or is used outside its networks; in
+// these cases the context has the principal too.
+func (s *Service) Authenticate(ctx context.Context, bearer string, allow []string, scope string) (context.Context, error) {
+	if isKey(bearer) {
+		return s.authenticateKey(ctx, bearer, allow, scope)
+	}
 	claims, err := s.Verifier.Verify(bearer)
 	if err != nil {
 		return nil, fmt.Errorf("verify access token: %w", err)
@@ -48,31 +53,35 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, allow []strin
 	p := Principal{UserID: row.ID, SessionID: sessionID, Name: row.Name, Email: row.Email, Role: Role(row.Role)}
 	ctx = WithPrincipal(ctx, p)
 	if !slices.Contains(allow, string(p.Role)) {
-		return ctx, s.refuse(ctx, p)
+		refused := audit{kind: auditRefused, actor: p.UserID, after: map[string]Role{"role": p.Role}}
+		return ctx, s.refuse(ctx, p.UserID, refused, errForbidden)
 	}
 	return ctx, nil
 }
 
-// refuse records a refused role, at most a few times a minute for each user, so
-// that nobody can fill the audit.
-func (s *Service) refuse(ctx context.Context, p Principal) error {
+// refuse records a refused request of a user or key, at most a few times a minute
+// for each, so that nobody can fill the audit, and returns the refusal.
+func (s *Service) refuse(ctx context.Context, who uuid.UUID, a audit, refusal error) error {
 	err := s.inTx(ctx, func(q *crmdb.Queries) error {
 		now := s.now()
-		if _, ok, err := refusalsRecorded.hit(ctx, q, p.UserID.String(), now); err != nil || !ok {
+		if _, ok, err := refusalsRecorded.hit(ctx, q, who.String(), now); err != nil || !ok {
 			return err
 		}
-		return record(ctx, q, now, audit{kind: auditRefused, actor: p.UserID, after: map[string]Role{"role": p.Role}})
+		return record(ctx, q, now, a)
 	})
 	if err != nil {
 		return fmt.Errorf("record a refusal: %w", err)
 	}
-	return errForbidden
+	return refusal
 }
 
 // Check decides whether p may continue a long request, for example a stream: nil
-// while the session is valid, the user approved and the role the same;
+// while the session or key is valid, the user approved and the role the same;
 // errs.CodeInvalidToken or errs.CodeForbidden otherwise.
 func (s *Service) Check(ctx context.Context, p Principal) error {
+	if p.KeyID != uuid.Nil {
+		return s.checkKey(ctx, p)
+	}
 	row, err := s.q.SessionPrincipal(ctx, crmdb.SessionPrincipalParams{ID: p.SessionID, UserID: p.UserID, Now: s.now()})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errInvalidToken

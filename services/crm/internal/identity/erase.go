@@ -13,7 +13,7 @@ import (
 // erasedName is shown in place of a person who was erased.
 const erasedName = "Erased user"
 
-// Erase removes a person's data: name, address, password, sessions, tokens,
+// Erase removes a person's data: name, address, password, sessions, keys, tokens,
 // undelivered mails, and the naming fields of the audit. Tickets and comments
 // stay, by "Erased user"; an engineer's active tickets are assigned to others;
 // the address can be registered again. The account can't be used or found any
@@ -51,7 +51,7 @@ func (s *Service) Erase(ctx context.Context, actor Principal, id uuid.UUID) erro
 
 func eraseTraces(ctx context.Context, q *crmdb.Queries, actor Principal, id uuid.UUID, now time.Time) error {
 	for _, erase := range []func(context.Context, uuid.UUID) error{
-		q.UserEraseAuditFacts, q.UserEraseAuditAddresses, q.UserEraseSessions, q.UserEraseResets,
+		q.UserEraseAuditFacts, q.UserEraseAuditAddresses, q.UserEraseSessions, q.UserEraseKeys, q.UserEraseResets,
 		q.UserEraseVerifications, q.UserEraseRegistration, q.UserEraseIdempotencyKeys, q.UserEraseNotices,
 	} {
 		if err := erase(ctx, id); err != nil {

@@ -17,7 +17,7 @@ import (
 const exportBatch = 200
 
 // Export prepares the JSON of all data stored about a person: profile,
-// registration, sessions, tickets reported, comments written, audit events by or
+// registration, sessions, API keys, tickets reported, comments written, audit events by or
 // about them. The returned function writes it, row by row in the order of time,
 // so that an account of any size needs little memory. The error is
 // errs.CodeNotFound for an unknown user. Each export is recorded in the audit.
@@ -70,7 +70,7 @@ func (e export) write(u User) error {
 	for _, part := range []struct {
 		name  string
 		write func() error
-	}{{"sessions", e.sessions}, {"tickets", e.tickets}, {"comments", e.comments}, {"audit_events", e.auditEvents}} {
+	}{{"sessions", e.sessions}, {"api_keys", e.keys}, {"tickets", e.tickets}, {"comments", e.comments}, {"audit_events", e.auditEvents}} {
 		if _, err := io.WriteString(e.w, `,"`+part.name+`":[`); err != nil {
 			return err
 		}
@@ -131,6 +131,26 @@ func (e export) sessions() error {
 	return rows(e, func() ([]crmdb.ExportSessionsRow, error) {
 		return e.q.ExportSessions(e.ctx, args)
 	}, func(r crmdb.ExportSessionsRow) any {
+		args.After = r.ID
+		return exported(r)
+	})
+}
+
+func (e export) keys() error {
+	type exported struct {
+		ID         uuid.UUID      `json:"id"`
+		Name       string         `json:"name"`
+		Scopes     []string       `json:"scopes"`
+		Networks   []netip.Prefix `json:"networks"`
+		Hint       string         `json:"hint"`
+		CreatedAt  time.Time      `json:"created_at"`
+		ExpiresAt  time.Time      `json:"expires_at"`
+		LastUsedAt *time.Time     `json:"last_used_at"`
+	}
+	args := crmdb.ExportKeysParams{UserID: e.user, MaxRows: exportBatch}
+	return rows(e, func() ([]crmdb.ExportKeysRow, error) {
+		return e.q.ExportKeys(e.ctx, args)
+	}, func(r crmdb.ExportKeysRow) any {
 		args.After = r.ID
 		return exported(r)
 	})

@@ -17,6 +17,7 @@ var adminOnly = []string{string(RoleAdmin)}
 // Register adds the operations of this package to the API.
 func Register(api *httpapi.API, s *Service) {
 	registerKeys(api, s)
+	registerAPIKeys(api, s)
 	registerAuth(api, s)
 	registerPassword(api, s)
 	registerVerification(api, s)

@@ -206,8 +206,8 @@ func registerRegistrations(api *httpapi.API, s *Service) {
 type listAuditInput struct {
 	httpapi.PageParams
 	Actor         uuid.UUID `query:"actor" format:"uuid" doc:"The user who acted."`
-	Object        uuid.UUID `query:"object" format:"uuid" doc:"The user, session or comment that was acted on."`
-	Kind          string    `query:"kind" enum:"admin_created,registered,login_succeeded,login_failed,login_refused,refresh_reused,logged_out,session_ended,password_changed,password_reset_requested,password_reset,email_verified,user_changed,user_invited,user_erased,user_exported,sessions_ended,registration_approved,registration_rejected,access_refused,comment_removed"`
+	Object        uuid.UUID `query:"object" format:"uuid" doc:"The user, session, API key or comment that was acted on."`
+	Kind          string    `query:"kind" enum:"admin_created,registered,login_succeeded,login_failed,login_refused,refresh_reused,logged_out,session_ended,password_changed,password_reset_requested,password_reset,email_verified,user_changed,user_invited,user_erased,user_exported,sessions_ended,registration_approved,registration_rejected,access_refused,comment_removed,key_created,key_rotated,key_revoked,key_refused"`
 	CreatedAfter  time.Time `query:"created_after"`
 	CreatedBefore time.Time `query:"created_before"`
 }

@@ -100,7 +100,7 @@ func registerSessions(api *httpapi.API, s *Service) {
 	})
 }
 
-const exportDescription = "`{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read."
+const exportDescription = "`{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read."
 
 // exportStall is how long a client may read nothing before it is disconnected.
 const exportStall = 30 * time.Second

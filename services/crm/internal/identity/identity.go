@@ -51,13 +51,16 @@ type User struct {
 }
 
 // Principal is the authenticated user of a request, as read when the request
-// began: an approved user and the session of the access token.
+// began: an approved user, with the session of the access token or the API key.
 type Principal struct {
 	UserID    uuid.UUID
-	SessionID uuid.UUID
+	SessionID uuid.UUID // Nil with a key
+	KeyID     uuid.UUID // Nil with a session
 	Name      string
 	Email     string
 	Role      Role
+
+	keyHash string // of the key's secret, for Check
 }
 
 // initialStatus is the status after registration: customers are approved at once,

@@ -37,7 +37,7 @@ var (
 	resetPerMailbox        = limit{"reset-mailbox", 5, resetTTL / 2}
 	verificationPerAddress = limit{"verification-address", 3, time.Hour} // address of the mail
 	verificationPerNetwork = limit{"verification-network", 100, time.Hour}
-	refusalsRecorded       = limit{"refusal-recorded", 10, time.Minute} // per user, in the audit
+	refusalsRecorded       = limit{"refusal-recorded", 10, time.Minute} // per user and per key, in the audit
 )
 
 // quota is the use of a limit by one subject.

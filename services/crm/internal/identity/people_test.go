@@ -182,6 +182,8 @@ func (env *testEnv) personWithTraces() *caller {
 	c.call("PATCH", "/v1/me", map[string]any{"name": "Zebedee Quuux"}).want(env.t, 200)
 	env.forgot(c.email).want(env.t, 202)
 	env.tryLogin(c.email, "not the password", "X-Forwarded-For", "192.0.2.77").want(env.t, 401)
+	secret := c.tryKey(map[string]any{"name": "Key of Zebedee", "networks": []string{"192.0.2.77/32"}}).want(env.t, 201).str("secret")
+	env.call("GET", "/v1/me", secret, nil).want(env.t, 403)
 	env.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "suspended", "reason": "Zebedee asked."}).want(env.t, 200)
 	env.exec("insert into tickets (id, title, description, reporter_id, created_at, updated_at) values ($1, 'Broken lamp', 'It is dark', $2, now(), now())", newID(), c.id)
 	return c
@@ -286,6 +288,7 @@ func TestExportHasExactlyTheStoredDataOfThePerson(t *testing.T) {
 	env.exec("insert into ticket_comments (id, ticket_id, author_id, body, created_at) select gen_random_uuid(), (select id from tickets limit 1), $1, 'Comment ' || i, now() from generate_series(1, 200) i", c.id)
 	env.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "approved"}).want(t, 200)
 	c = env.login(c.email, goodPassword)
+	c.key(ScopeTicketsRead)
 	a := c.call("GET", "/v1/me/export", nil).want(t, 200)
 	if a.header.Get("Content-Type") != "application/json" {
 		t.Error(a.header)
@@ -298,6 +301,7 @@ func TestExportHasExactlyTheStoredDataOfThePerson(t *testing.T) {
 		"tickets":      "select count(*) from tickets where reporter_id = $1",
 		"comments":     "select count(*) from ticket_comments where author_id = $1",
 		"sessions":     "select count(*) from sessions where user_id = $1",
+		"api_keys":     "select count(*) from api_keys where user_id = $1",
 		"audit_events": "select count(*) from audit_events where actor_id = $1 or object_id = $1",
 	} {
 		items, _ := a.body[part].([]any)

@@ -50,6 +50,12 @@ func (s *Service) Purge(ctx context.Context) error {
 		{"sessions", func(ctx context.Context, n int32) (int64, error) {
 			return s.q.SessionPurge(ctx, crmdb.SessionPurgeParams{Before: before, MaxRows: n})
 		}},
+		{"expired keys", func(ctx context.Context, n int32) (int64, error) {
+			return s.q.KeyPurge(ctx, crmdb.KeyPurgeParams{Before: now.Add(-keptKeys), MaxRows: n})
+		}},
+		{"rotated secrets of keys", func(ctx context.Context, n int32) (int64, error) {
+			return s.q.KeySecretPurge(ctx, crmdb.KeySecretPurgeParams{Before: before, MaxRows: n})
+		}},
 		{"reset tokens", func(ctx context.Context, n int32) (int64, error) {
 			return s.q.PasswordResetPurge(ctx, crmdb.PasswordResetPurgeParams{Before: before, MaxRows: n})
 		}},

@@ -40,16 +40,31 @@ func TestSecretsAppearOnlyInTheirAnswers(t *testing.T) {
 	say(env.reset(token, "short").want(t, 422))
 	say(env.reset(token, third).want(t, 204))
 	say(env.reset(token, third).want(t, 401))
+	c = env.login("canary@fixdesk.test", third)
+	created := c.tryKey(map[string]any{"networks": []string{"10.0.0.0/8"}}).want(t, 201)
+	rotated := c.rotate(created.str("id"), nil).want(t, 200)
+	key, newest := created.str("secret"), rotated.str("secret")
+	say(env.call("GET", "/v1/me", key, nil).want(t, 200))
+	say(env.call("GET", "/v1/audit", key, nil).want(t, 403))
+	say(env.call("GET", "/v1/me", key, nil, "X-Forwarded-For", "192.0.2.1").want(t, 403))
+	say(env.call("GET", "/v1/me", key+"x", nil).want(t, 401))
+	say(env.call("GET", "/v1/me?key="+key, newest, nil).want(t, 422))
+	say(c.tryKey(map[string]any{"name": []string{key}}).want(t, 422))
+	say(c.call("GET", "/v1/keys", nil).want(t, 200))
+	say(c.call("GET", "/v1/me/export", nil).want(t, 200))
+	say(c.rotate(newest, nil).want(t, 422))
 	env.pool.Close() // includes the output without the database
 	say(env.tryLogin("canary@fixdesk.test", third).want(t, 503))
 	say(env.refresh(grant.str("refresh_token")).want(t, 503))
 	say(env.call("GET", "/v1/me", c.access, nil).want(t, 503))
+	say(env.call("GET", "/v1/me", key, nil).want(t, 503))
 	metrics := httptest.NewRecorder()
 	env.api.OpsHandler().ServeHTTP(metrics, httptest.NewRequest("GET", "/metrics", nil))
 
 	secrets := map[string]string{
 		"password": first, "new password": second, "reset password": third, "access token": c.access, "refresh token": spent,
 		"successor": grant.str("refresh_token"), "reset token": token, "signature": c.access[strings.LastIndex(c.access, ".")+1:],
+		"API key": key[hintLength:], "rotated API key": newest[hintLength:],
 	}
 	for name, secret := range secrets {
 		for where, text := range map[string]string{"log": env.log.String(), "answers": answers.String(), "metrics": metrics.Body.String()} {
@@ -68,7 +83,10 @@ func TestNoTableHasASecretInTheClear(t *testing.T) {
 	c := env.approved(RoleCustomer)
 	next := env.refresh(c.refreshWith).want(t, 200).str("refresh_token")
 	env.tryLogin(c.email, "not the password").want(t, 401)
-	for _, table := range []string{"users", "registrations", "sessions", "refresh_tokens", "rate_limits", "audit_events"} {
+	id, key := c.key(ScopePeopleRead)
+	newest := c.rotate(id, nil).want(t, 200).str("secret")
+	env.call("GET", "/v1/me", key, nil).want(t, 200)
+	for _, table := range []string{"users", "registrations", "sessions", "refresh_tokens", "rate_limits", "audit_events", "api_keys", "api_key_secrets", "outbox"} {
 		rows, err := env.pool.Query(context.Background(), "select x::text from "+table+" x")
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +96,7 @@ func TestNoTableHasASecretInTheClear(t *testing.T) {
 			if err := rows.Scan(&text); err != nil {
 				t.Fatal(err)
 			}
-			for _, secret := range []string{goodPassword, "not the password", c.access, c.refreshWith, next} {
+			for _, secret := range []string{goodPassword, "not the password", c.access, c.refreshWith, next, key[hintLength:], newest[hintLength:]} {
 				if strings.Contains(text, secret) {
 					t.Errorf("a secret is in %s", table)
 				}

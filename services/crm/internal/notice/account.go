@@ -59,6 +59,7 @@ const (
 	AccountSuspended = "suspended"
 	AccountRejected  = "rejected"
 	AccountApproved  = "approved"
+	KeyIssued        = "key_issued" // an API key was created or rotated
 )
 
 // AccountChanged informs a person of a change of their account, so that a
@@ -176,6 +177,8 @@ func (n AccountChanged) Message(links Links) Message {
 	switch n.Event {
 	case PasswordChanged, AddressChanged:
 		l.Closing = []string{fmt.Sprintf("If you did not expect this, set a new password at %s/reset and tell an admin.", links.PublicURL)}
+	case KeyIssued:
+		l.Closing = []string{fmt.Sprintf("If you did not expect this, set a new password at %s/reset and ask an admin to revoke the key.", links.PublicURL)}
 	case AccountApproved:
 		l.Closing = []string{fmt.Sprintf("To sign in: %s/", links.PublicURL)}
 	}
@@ -186,7 +189,7 @@ func (n AccountChanged) Message(links Links) Message {
 func accountEvent(event string) (subject, lead string) {
 	switch event {
 	case PasswordChanged:
-		return "Your password was changed", "The password of your account was changed. All other sessions have ended."
+		return "Your password was changed", "The password of your account was changed. All other sessions have ended. API keys still work."
 	case AddressChanged:
 		return "Your address for signing in was changed", "The address of your account was changed by an admin. From now on sign in with the new address."
 	case AccountSuspended:
@@ -195,6 +198,8 @@ func accountEvent(event string) (subject, lead string) {
 		return "Your account was rejected", "Your account was rejected. You can't sign in until an admin approves it again."
 	case AccountApproved:
 		return "Your account was approved", "Your account was approved. You can sign in now."
+	case KeyIssued:
+		return "A new API key of your account", "An API key of your account was created or rotated. It acts for you until it expires or is revoked."
 	}
 	return "Your account was changed", "Your account was changed."
 }

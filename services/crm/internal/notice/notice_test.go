@@ -75,6 +75,7 @@ var mails = map[string]notice.Notice{
 	"account_address_changed":              notice.AccountChanged{To: ada, Event: notice.AddressChanged},
 	"account_suspended":                    notice.AccountChanged{To: ada, Event: notice.AccountSuspended, Reason: "You left."},
 	"account_rejected":                     notice.AccountChanged{To: ada, Event: notice.AccountRejected},
+	"account_key_issued":                   notice.AccountChanged{To: ada, Event: notice.KeyIssued},
 	"account_approved":                     notice.AccountChanged{To: ada, Event: notice.AccountApproved},
 	"password_reset":                       notice.PasswordReset{To: ada, Token: "c2VjcmV0LXRva2VuLW9mLTI1Ni1iaXRz", ValidMinutes: 10},
 }
