@@ -1,7 +1,7 @@
 package app_test
 
 import (
-	"fmt"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -33,12 +33,16 @@ func keyScopes(t *testing.T, w *testEnv) map[string]string {
 }
 
 // key makes an API key of a persona with the given scopes.
-func (w *testEnv) key(persona string, scopes []string) (secret string) {
+func (w *testEnv) key(persona string, scopes []identity.Scope) (secret string) {
 	w.t.Helper()
-	return w.ask("POST", "/v1/keys", w.login(persona), fmt.Sprintf(`{"name":"Key","scopes":["%s"]}`, strings.Join(scopes, `","`))).want(w.t, 201).str("secret")
+	list, err := json.Marshal(scopes)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.ask("POST", "/v1/keys", w.login(persona), `{"name":"Key","scopes":`+string(list)+`}`).want(w.t, 201).str("secret")
 }
 
-func scopesOf(persona string) []string {
+func scopesOf(persona string) []identity.Scope {
 	if persona == "admin" {
 		return identity.Scopes
 	}
@@ -55,7 +59,7 @@ func TestKeyWithEveryScopeDoesWhatItsOwnerMay(t *testing.T) {
 	callers := personas[1:] // not the anonymous one
 	for _, scope := range slices.Compact(slices.Sorted(maps.Values(scopes))) {
 		if scope != "" {
-			lacking[scope] = w.key("admin", slices.DeleteFunc(slices.Clone(identity.Scopes), func(s string) bool { return s == scope }))
+			lacking[scope] = w.key("admin", slices.DeleteFunc(slices.Clone(identity.Scopes), func(s identity.Scope) bool { return string(s) == scope }))
 		}
 	}
 	reporters := w.key("reporter", scopesOf("reporter"))

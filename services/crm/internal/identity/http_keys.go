@@ -20,7 +20,7 @@ type KeyBody struct {
 	ID         uuid.UUID                      `json:"id" format:"uuid"`
 	Name       string                         `json:"name"`
 	Owner      keyOwnerBody                   `json:"owner"`
-	Scopes     []string                       `json:"scopes"`
+	Scopes     []Scope                        `json:"scopes"`
 	Networks   []string                       `json:"networks" doc:"The networks from which it may be used, in CIDR notation; empty: any."`
 	Hint       string                         `json:"hint" doc:"The beginning of its newest secret."`
 	CreatedAt  httpapi.Time                   `json:"created_at"`
@@ -44,27 +44,28 @@ func viewKey(k Key) KeyBody {
 	return b
 }
 
+// IssuedKeyBody is an API key with its newest secret.
+type IssuedKeyBody struct {
+	KeyBody
+	Secret string `json:"secret" doc:"The key, for the Authorization header. It is in no other answer."`
+}
+
 type keySecretOutput struct {
 	Location string `header:"Location"`
-	Body     struct {
-		KeyBody
-		Secret string `json:"secret" doc:"The key, for the Authorization header. It is in no other answer."`
-	}
+	Body     IssuedKeyBody
 }
 
 func answerKeySecret(k Key, secret string, err error) (*keySecretOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &keySecretOutput{Location: "/v1/keys/" + k.ID.String()}
-	out.Body.KeyBody, out.Body.Secret = viewKey(k), secret
-	return out, nil
+	return &keySecretOutput{Location: "/v1/keys/" + k.ID.String(), Body: IssuedKeyBody{viewKey(k), secret}}, nil
 }
 
 type createKeyInput struct {
 	Body struct {
 		Name      string     `json:"name" minLength:"1" maxLength:"100" doc:"What it is for, for people."`
-		Scopes    []string   `json:"scopes" minItems:"1" maxItems:"8" uniqueItems:"true" enum:"tickets:read,tickets:write,people:read,people:write,admin,notifications:read,notifications:write,notifications:manage" doc:"What it may be used for, within what its owner may do. admin and notifications:… are for admins."`
+		Scopes    []Scope    `json:"scopes" minItems:"1" maxItems:"8" uniqueItems:"true" doc:"What it may be used for, within what its owner may do. admin and notifications:… are for admins."`
 		Networks  []string   `json:"networks,omitempty" maxItems:"20" doc:"The networks from which it may be used, in CIDR notation; none: any."`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"At most 366 days ahead; 90 days unless given."`
 	}
@@ -87,6 +88,10 @@ const keysDescription = "A key acts for the user who made it: at each request it
 	"It is sent as `Authorization: Bearer fd_live_…`. No key can be used for sessions, passwords, keys and the erasure of people."
 
 func registerAPIKeys(api *httpapi.API, s *Service) {
+	httpapi.Enum(api, "KeyScope", "What an API key may be used for: tickets:read tickets, their comments, events and reports; tickets:write to raise and change them; "+
+		"people:read users, registrations and one's own profile; people:write one's own name and availability; "+
+		"admin to change accounts, decide about registrations, and read audit and outbox; "+
+		"notifications:… to get tokens for the notification service.", Scopes...)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/keys", ID: "create-key", Tag: tagKeys, Status: http.StatusCreated, Allow: anyRole,
 		Summary: "Create an API key", Description: keysDescription + " A user has at most 50 valid keys.",

@@ -49,7 +49,7 @@ type Key struct {
 	ID, OwnerID uuid.UUID
 	OwnerName   string
 	Name        string
-	Scopes      []string
+	Scopes      []Scope
 	Networks    []netip.Prefix // empty: any
 	Hint        string
 	CreatedAt   time.Time
@@ -61,7 +61,7 @@ type Key struct {
 // 4291); none allows any. Without ExpiresAt it is valid for 90 days.
 type NewKey struct {
 	Name      string
-	Scopes    []string
+	Scopes    []Scope
 	Networks  []string
 	ExpiresAt *time.Time
 }
@@ -79,7 +79,7 @@ func (n NewKey) clean(now time.Time) (Key, error) {
 	var wrong fieldErrors
 	name, err := text.Name(n.Name, maxKeyName)
 	wrong.add("body.name", err)
-	scopes := []string{}
+	scopes := []Scope{}
 	for _, scope := range Scopes {
 		if slices.Contains(n.Scopes, scope) {
 			scopes = append(scopes, scope)
@@ -124,7 +124,7 @@ func keyExpiry(wanted *time.Time, byDefault, now time.Time) (time.Time, error) {
 // since it may name a person.
 type keyState struct {
 	OwnerID    uuid.UUID  `json:"owner_id"`
-	Scopes     []string   `json:"scopes"`
+	Scopes     []Scope    `json:"scopes"`
 	Networks   int        `json:"networks"`
 	ExpiresAt  time.Time  `json:"expires_at"`
 	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
@@ -164,7 +164,7 @@ func (s *Service) CreateKey(ctx context.Context, p Principal, n NewKey) (Key, st
 			return errTooManyKeys
 		}
 		if err := q.KeyInsert(ctx, crmdb.KeyInsertParams{
-			ID: k.ID, UserID: k.OwnerID, Name: k.Name, Scopes: k.Scopes, Networks: k.Networks, Hint: k.Hint, Now: now, ExpiresAt: k.ExpiresAt,
+			ID: k.ID, UserID: k.OwnerID, Name: k.Name, Scopes: toText(k.Scopes), Networks: k.Networks, Hint: k.Hint, Now: now, ExpiresAt: k.ExpiresAt,
 		}); err != nil {
 			return fmt.Errorf("insert key: %w", err)
 		}
@@ -277,7 +277,7 @@ func visibleKey(p Principal, k Key, err error) (Key, error) {
 
 func keyOf(r crmdb.KeyGetRow) Key {
 	return Key{
-		ID: r.ID, OwnerID: r.UserID, OwnerName: r.OwnerName, Name: r.Name, Scopes: r.Scopes, Networks: r.Networks, Hint: r.Hint,
+		ID: r.ID, OwnerID: r.UserID, OwnerName: r.OwnerName, Name: r.Name, Scopes: toScopes(r.Scopes), Networks: r.Networks, Hint: r.Hint,
 		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, LastUsedAt: r.LastUsedAt,
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // allScopes are the scopes that a user of any role may give a key.
-var allScopes = []string{ScopeTicketsRead, ScopeTicketsWrite, ScopePeopleRead, ScopePeopleWrite}
+var allScopes = []Scope{ScopeTicketsRead, ScopeTicketsWrite, ScopePeopleRead, ScopePeopleWrite}
 
 // tryKey creates an API key of the caller; fields replace those of a valid request.
 func (c *caller) tryKey(fields map[string]any) answer {
@@ -28,7 +28,7 @@ func (c *caller) tryKey(fields map[string]any) answer {
 }
 
 // key creates an API key of the caller.
-func (c *caller) key(scopes ...string) (id, secret string) {
+func (c *caller) key(scopes ...Scope) (id, secret string) {
 	c.env.t.Helper()
 	a := c.tryKey(map[string]any{"scopes": scopes}).want(c.env.t, 201)
 	return a.str("id"), a.str("secret")
@@ -122,7 +122,7 @@ func TestKeyIsAcceptedOnlyAsOneBearerToken(t *testing.T) {
 func TestKeyNeedsTheScopeOfTheOperation(t *testing.T) {
 	env := newTestEnv(t)
 	_, reads := env.admin.key(ScopePeopleRead)
-	_, all := env.admin.key(append([]string{ScopeAdmin}, allScopes...)...)
+	_, all := env.admin.key(append([]Scope{ScopeAdmin}, allScopes...)...)
 	for _, op := range []struct {
 		method, path string
 		body         any
@@ -146,7 +146,7 @@ func TestKeyNeedsTheScopeOfTheOperation(t *testing.T) {
 func TestKeyCanNeverReachSessionsPasswordsAndKeys(t *testing.T) {
 	env := newTestEnv(t)
 	c := env.approved(RoleAdmin)
-	id, secret := c.key(append([]string{ScopeAdmin, "notifications:read", "notifications:write", "notifications:manage"}, allScopes...)...)
+	id, secret := c.key(append([]Scope{ScopeAdmin, "notifications:read", "notifications:write", "notifications:manage"}, allScopes...)...)
 	other := env.approved(RoleCustomer)
 	for _, op := range []string{
 		"POST /v1/keys", "GET /v1/keys", "GET /v1/keys/" + id, "DELETE /v1/keys/" + id, "POST /v1/keys/" + id + "/rotate",
@@ -370,7 +370,7 @@ func TestRevokedKeyIsRefusedAfterTheAnswerOnEveryReplica(t *testing.T) {
 	p := env.admin.principal()
 	var before, during, after atomic.Int64
 	inRaces(func(i int) {
-		k, secret, err := env.service.CreateKey(context.Background(), p, NewKey{Name: fmt.Sprintf("race %d", i), Scopes: []string{ScopePeopleRead}})
+		k, secret, err := env.service.CreateKey(context.Background(), p, NewKey{Name: fmt.Sprintf("race %d", i), Scopes: []Scope{ScopePeopleRead}})
 		if err != nil {
 			t.Error(err)
 			return
@@ -458,7 +458,7 @@ func TestConcurrentCreationsStopAtFiftyKeys(t *testing.T) {
 	c := env.approved(RoleCustomer)
 	p := c.principal()
 	statuses := concurrently(maxKeys+10, func(int) string {
-		_, _, err := env.service.CreateKey(context.Background(), p, NewKey{Name: "many", Scopes: []string{ScopeTicketsRead}})
+		_, _, err := env.service.CreateKey(context.Background(), p, NewKey{Name: "many", Scopes: []Scope{ScopeTicketsRead}})
 		return codeOf(err)
 	})
 	made := 0
