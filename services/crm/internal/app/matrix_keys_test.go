@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"fixdesk/services/crm/internal/identity"
 )
+
+var scopeInText = regexp.MustCompile("API keys need the scope `([a-z:]+)`")
 
 // keyScopes returns the scope that an API key needs, by operation; "" where no
 // key is enough. Public operations are not in it.
@@ -19,13 +22,15 @@ func keyScopes(t *testing.T, w *testEnv) map[string]string {
 	doc := w.ask("GET", "/openapi.json", "", "").want(t, 200)
 	for path, item := range doc.body["paths"].(map[string]any) {
 		for method, described := range item.(map[string]any) {
-			security, _ := described.(map[string]any)["security"].([]any)
-			for _, one := range security {
-				name := strings.ToUpper(method) + " " + path
-				scopes[name] += "" // not public
-				if list, ok := one.(map[string]any)["apiKey"].([]any); ok {
-					scopes[name] = list[0].(string)
-				}
+			op := described.(map[string]any)
+			if security, _ := op["security"].([]any); len(security) == 0 {
+				continue
+			}
+			text, _ := op["description"].(string)
+			name := strings.ToUpper(method) + " " + path
+			scopes[name] = ""
+			if found := scopeInText.FindStringSubmatch(text); found != nil {
+				scopes[name] = found[1]
 			}
 		}
 	}
