@@ -68,6 +68,18 @@ const (
 	InviteUserRequestRoleEngineer InviteUserRequestRole = "engineer"
 )
 
+// Defines values for KeyScope.
+const (
+	KeyScopeAdmin               KeyScope = "admin"
+	KeyScopeNotificationsManage KeyScope = "notifications:manage"
+	KeyScopeNotificationsRead   KeyScope = "notifications:read"
+	KeyScopeNotificationsWrite  KeyScope = "notifications:write"
+	KeyScopePeopleRead          KeyScope = "people:read"
+	KeyScopePeopleWrite         KeyScope = "people:write"
+	KeyScopeTicketsRead         KeyScope = "tickets:read"
+	KeyScopeTicketsWrite        KeyScope = "tickets:write"
+)
+
 // Defines values for LoginResponseTokenType.
 const (
 	LoginResponseTokenTypeBearer LoginResponseTokenType = "Bearer"
@@ -138,6 +150,7 @@ const (
 	RecipientStatusCanceled  RecipientStatus = "canceled"
 	RecipientStatusDead      RecipientStatus = "dead"
 	RecipientStatusDelayed   RecipientStatus = "delayed"
+	RecipientStatusExpired   RecipientStatus = "expired"
 	RecipientStatusFailed    RecipientStatus = "failed"
 	RecipientStatusPending   RecipientStatus = "pending"
 	RecipientStatusQueued    RecipientStatus = "queued"
@@ -234,6 +247,10 @@ const (
 	ListAuditEventsParamsKindAdminCreated           ListAuditEventsParamsKind = "admin_created"
 	ListAuditEventsParamsKindCommentRemoved         ListAuditEventsParamsKind = "comment_removed"
 	ListAuditEventsParamsKindEmailVerified          ListAuditEventsParamsKind = "email_verified"
+	ListAuditEventsParamsKindKeyCreated             ListAuditEventsParamsKind = "key_created"
+	ListAuditEventsParamsKindKeyRefused             ListAuditEventsParamsKind = "key_refused"
+	ListAuditEventsParamsKindKeyRevoked             ListAuditEventsParamsKind = "key_revoked"
+	ListAuditEventsParamsKindKeyRotated             ListAuditEventsParamsKind = "key_rotated"
 	ListAuditEventsParamsKindLoggedOut              ListAuditEventsParamsKind = "logged_out"
 	ListAuditEventsParamsKindLoginFailed            ListAuditEventsParamsKind = "login_failed"
 	ListAuditEventsParamsKindLoginRefused           ListAuditEventsParamsKind = "login_refused"
@@ -503,6 +520,21 @@ type CreateCommentRequest struct {
 	Internal *bool `json:"internal,omitempty"`
 }
 
+// CreateKeyRequest defines model for CreateKeyRequest.
+type CreateKeyRequest struct {
+	// ExpiresAt At most 366 days ahead; 90 days unless given.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Name What it is for, for people.
+	Name string `json:"name"`
+
+	// Networks The networks from which it may be used, in CIDR notation; none: any.
+	Networks []string `json:"networks,omitempty"`
+
+	// Scopes What it may be used for, within what its owner may do. admin and notifications:… are for admins.
+	Scopes []KeyScope `json:"scopes"`
+}
+
 // CreateTicketRequest defines model for CreateTicketRequest.
 type CreateTicketRequest struct {
 	Description string `json:"description"`
@@ -659,6 +691,70 @@ type InviteUserRequest struct {
 
 // InviteUserRequestRole Default: customer.
 type InviteUserRequestRole string
+
+// IssuedKey defines model for IssuedKey.
+type IssuedKey struct {
+	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt Examples: 2026-01-31T09:30:00.000000Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Hint The beginning of its newest secret.
+	Hint string             `json:"hint"`
+	ID   openapi_types.UUID `json:"id"`
+
+	// LastUsedAt When it was used last, to the minute; null: never.
+	LastUsedAt *time.Time `json:"last_used_at"`
+	Name       string     `json:"name"`
+
+	// Networks The networks from which it may be used, in CIDR notation; empty: any.
+	Networks []string   `json:"networks"`
+	Owner    KeyOwner   `json:"owner"`
+	Scopes   []KeyScope `json:"scopes"`
+
+	// Secret The key, for the Authorization header. It is in no other answer.
+	Secret string `json:"secret"`
+}
+
+// Key defines model for Key.
+type Key struct {
+	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt Examples: 2026-01-31T09:30:00.000000Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Hint The beginning of its newest secret.
+	Hint string             `json:"hint"`
+	ID   openapi_types.UUID `json:"id"`
+
+	// LastUsedAt When it was used last, to the minute; null: never.
+	LastUsedAt *time.Time `json:"last_used_at"`
+	Name       string     `json:"name"`
+
+	// Networks The networks from which it may be used, in CIDR notation; empty: any.
+	Networks []string   `json:"networks"`
+	Owner    KeyOwner   `json:"owner"`
+	Scopes   []KeyScope `json:"scopes"`
+}
+
+// KeyOwner defines model for KeyOwner.
+type KeyOwner struct {
+	ID   openapi_types.UUID `json:"id"`
+	Name string             `json:"name"`
+}
+
+// KeyPage defines model for KeyPage.
+type KeyPage struct {
+	Items []Key `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// KeyScope What an API key may be used for: tickets:read tickets, their comments, events and reports; tickets:write to raise and change them; people:read users, registrations and one's own profile; people:write one's own name and availability; admin to change accounts, decide about registrations, and read audit and outbox; notifications:… to get tokens for the notification service.
+type KeyScope string
 
 // LoginRequest defines model for LoginRequest.
 type LoginRequest struct {
@@ -911,6 +1007,15 @@ type ResetPasswordRequest struct {
 	Token string `json:"token"`
 }
 
+// RotateKeyRequest defines model for RotateKeyRequest.
+type RotateKeyRequest struct {
+	// ExpiresAt Another expiry of the key, at most 366 days ahead.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// OverlapSeconds How long earlier secrets still work: 0 to 7 days, 1 day unless given.
+	OverlapSeconds *int64 `json:"overlap_seconds,omitempty"`
+}
+
 // Session defines model for Session.
 type Session struct {
 	// Address Of the client, when it last signed in or refreshed.
@@ -1070,7 +1175,7 @@ type ListAuditEventsParams struct {
 	// Actor The user who acted.
 	Actor *openapi_types.UUID `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// Object The user, session or comment that was acted on.
+	// Object The user, session, API key or comment that was acted on.
 	Object        *openapi_types.UUID        `form:"object,omitempty" json:"object,omitempty"`
 	Kind          *ListAuditEventsParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
 	CreatedAfter  *time.Time                 `form:"created_after,omitempty" json:"created_after,omitempty"`
@@ -1093,6 +1198,18 @@ type ListEngineersParams struct {
 type StreamEventsParams struct {
 	// LastEventID The id that was received last; it takes precedence over last_event_id.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// ListKeysParams defines parameters for ListKeys.
+type ListKeysParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Owner For admins: the id of a user, or all. One's own keys without it.
+	Owner *string `form:"owner,omitempty" json:"owner,omitempty"`
 }
 
 // ListSessionsParams defines parameters for ListSessions.
@@ -1360,6 +1477,12 @@ type RegisterJSONRequestBody = RegisterRequest
 // VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
 type VerifyEmailJSONRequestBody = VerifyEmailRequest
 
+// CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
+type CreateKeyJSONRequestBody = CreateKeyRequest
+
+// RotateKeyJSONRequestBody defines body for RotateKey for application/json ContentType.
+type RotateKeyJSONRequestBody = RotateKeyRequest
+
 // ChangeMeJSONRequestBody defines body for ChangeMe for application/json ContentType.
 type ChangeMeJSONRequestBody = ChangeMeRequest
 
@@ -1622,6 +1745,73 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListKeys One's own API keys, newest first
+	//
+	// Admins list those of others with `owner`. Expired keys are listed for 30 days.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Corresponds with GET /v1/keys (the `ListKeys` operationId).
+	ListKeys(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateKeyWithBody Create an API key
+	//
+	// A key acts for the user who made it: at each request it is allowed what its owner is allowed then, and of that what its scopes include. It is sent as `Authorization: Bearer fd_live_…`. No key can be used for sessions, passwords, keys and the erasure of people. A user has at most 50 valid keys.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
+	CreateKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateKey Create an API key
+	//
+	// A key acts for the user who made it: at each request it is allowed what its owner is allowed then, and of that what its scopes include. It is sent as `Authorization: Bearer fd_live_…`. No key can be used for sessions, passwords, keys and the erasure of people. A user has at most 50 valid keys.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
+	CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeKey Revoke an API key, one's own or for an admin any; it is refused from the next request on
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
+	RevokeKey(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetKey One API key, without its secret
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Corresponds with GET /v1/keys/{id} (the `GetKey` operationId).
+	GetKey(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateKeyWithBody Make a new secret of one's own API key
+	//
+	// Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+	RotateKeyWithBody(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateKey Make a new secret of one's own API key
+	//
+	// Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+	RotateKey(ctx context.Context, id openapi_types.UUID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetMe One's own profile
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `people:read`.
@@ -1649,7 +1839,7 @@ type ClientInterface interface {
 
 	// ExportMe All data stored about oneself, as JSON
 	//
-	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -1995,7 +2185,7 @@ type ClientInterface interface {
 
 	// ExportUser All data stored about a person, as JSON
 	//
-	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -2355,6 +2545,143 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 	return c.Client.Do(req)
 }
 
+// ListKeys One's own API keys, newest first
+//
+// Admins list those of others with `owner`. Expired keys are listed for 30 days.
+//
+// Roles: customer, engineer, admin.
+//
+// Corresponds with GET /v1/keys (the `ListKeys` operationId).
+func (c *Client) ListKeys(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListKeysRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateKeyWithBody Create an API key
+//
+// A key acts for the user who made it: at each request it is allowed what its owner is allowed then, and of that what its scopes include. It is sent as `Authorization: Bearer fd_live_…`. No key can be used for sessions, passwords, keys and the erasure of people. A user has at most 50 valid keys.
+//
+// Roles: customer, engineer, admin.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/keys (the `CreateKey` operationId).
+func (c *Client) CreateKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateKeyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateKey Create an API key
+//
+// A key acts for the user who made it: at each request it is allowed what its owner is allowed then, and of that what its scopes include. It is sent as `Authorization: Bearer fd_live_…`. No key can be used for sessions, passwords, keys and the erasure of people. A user has at most 50 valid keys.
+//
+// Roles: customer, engineer, admin.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/keys (the `CreateKey` operationId).
+func (c *Client) CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateKeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeKey Revoke an API key, one's own or for an admin any; it is refused from the next request on
+//
+// Roles: customer, engineer, admin.
+//
+// Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
+func (c *Client) RevokeKey(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeKeyRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetKey One API key, without its secret
+//
+// Roles: customer, engineer, admin.
+//
+// Corresponds with GET /v1/keys/{id} (the `GetKey` operationId).
+func (c *Client) GetKey(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetKeyRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateKeyWithBody Make a new secret of one's own API key
+//
+// Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.
+//
+// Roles: customer, engineer, admin.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+func (c *Client) RotateKeyWithBody(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateKeyRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateKey Make a new secret of one's own API key
+//
+// Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.
+//
+// Roles: customer, engineer, admin.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+func (c *Client) RotateKey(ctx context.Context, id openapi_types.UUID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateKeyRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetMe One's own profile
 //
 // Roles: customer, engineer, admin. API keys need the scope `people:read`.
@@ -2412,7 +2739,7 @@ func (c *Client) ChangeMe(ctx context.Context, body ChangeMeJSONRequestBody, req
 
 // ExportMe All data stored about oneself, as JSON
 //
-// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 //
 // Roles: customer, engineer, admin.
 //
@@ -3138,7 +3465,7 @@ func (c *Client) ChangeUser(ctx context.Context, id openapi_types.UUID, params *
 
 // ExportUser All data stored about a person, as JSON
 //
-// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -3740,6 +4067,239 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 		}
 
 	}
+
+	return req, nil
+}
+
+// NewListKeysRequest constructs an http.Request for the ListKeys method
+func NewListKeysRequest(server string, params *ListKeysParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Owner != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "owner", *params.Owner, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateKeyRequest calls the generic CreateKey builder with application/json body
+func NewCreateKeyRequest(server string, body CreateKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateKeyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateKeyRequestWithBody constructs an http.Request for the CreateKey method, with any body, and a specified content type
+func NewCreateKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRevokeKeyRequest constructs an http.Request for the RevokeKey method
+func NewRevokeKeyRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/keys/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetKeyRequest constructs an http.Request for the GetKey method
+func NewGetKeyRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/keys/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRotateKeyRequest calls the generic RotateKey builder with application/json body
+func NewRotateKeyRequest(server string, id openapi_types.UUID, body RotateKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRotateKeyRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewRotateKeyRequestWithBody constructs an http.Request for the RotateKey method, with any body, and a specified content type
+func NewRotateKeyRequestWithBody(server string, id openapi_types.UUID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/keys/%s/rotate", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -6053,6 +6613,79 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
+	// ListKeysWithResponse One's own API keys, newest first
+	//
+	// Admins list those of others with `owner`. Expired keys are listed for 30 days.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/keys (the `ListKeys` operationId).
+	ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error)
+
+	// CreateKeyWithBodyWithResponse Create an API key
+	//
+	// A key acts for the user who made it: at each request it is allowed what its owner is allowed then, and of that what its scopes include. It is sent as `Authorization: Bearer fd_live_…`. No key can be used for sessions, passwords, keys and the erasure of people. A user has at most 50 valid keys.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
+	CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
+
+	// CreateKeyWithResponse Create an API key
+	//
+	// A key acts for the user who made it: at each request it is allowed what its owner is allowed then, and of that what its scopes include. It is sent as `Authorization: Bearer fd_live_…`. No key can be used for sessions, passwords, keys and the erasure of people. A user has at most 50 valid keys.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
+	CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
+
+	// RevokeKeyWithResponse Revoke an API key, one's own or for an admin any; it is refused from the next request on
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
+	RevokeKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
+
+	// GetKeyWithResponse One API key, without its secret
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/keys/{id} (the `GetKey` operationId).
+	GetKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetKeyResponse, error)
+
+	// RotateKeyWithBodyWithResponse Make a new secret of one's own API key
+	//
+	// Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+	RotateKeyWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+
+	// RotateKeyWithResponse Make a new secret of one's own API key
+	//
+	// Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.
+	//
+	// Roles: customer, engineer, admin.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+	RotateKeyWithResponse(ctx context.Context, id openapi_types.UUID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+
 	// GetMeWithResponse One's own profile
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `people:read`.
@@ -6082,7 +6715,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportMeWithResponse All data stored about oneself, as JSON
 	//
-	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -6468,7 +7101,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportUserWithResponse All data stored about a person, as JSON
 	//
-	// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -6754,6 +7387,133 @@ func (r StreamEventsResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r StreamEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KeyPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// CreateKeyResponse201Headers the declared response headers of an HTTP 201 response for CreateKey
+type CreateKeyResponse201Headers struct {
+	Location *string
+}
+
+type CreateKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *IssuedKey
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateKeyResponse201Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RevokeKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Key
+}
+
+// Status returns HTTPResponse.Status
+func (r GetKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RotateKeyResponse200Headers the declared response headers of an HTTP 200 response for RotateKey
+type RotateKeyResponse200Headers struct {
+	Location *string
+}
+
+type RotateKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IssuedKey
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RotateKeyResponse200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateKeyResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -7872,6 +8632,121 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 	return ParseStreamEventsResponse(rsp)
 }
 
+// ListKeysWithResponse One's own API keys, newest first
+//
+// Admins list those of others with `owner`. Expired keys are listed for 30 days.
+//
+// Roles: customer, engineer, admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/keys (the `ListKeys` operationId).
+func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error) {
+	rsp, err := c.ListKeys(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListKeysResponse(rsp)
+}
+
+// CreateKeyWithBodyWithResponse Create an API key
+//
+// A key acts for the user who made it: at each request it is allowed what its owner is allowed then, and of that what its scopes include. It is sent as `Authorization: Bearer fd_live_…`. No key can be used for sessions, passwords, keys and the erasure of people. A user has at most 50 valid keys.
+//
+// Roles: customer, engineer, admin.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys (the `CreateKey` operationId).
+func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
+	rsp, err := c.CreateKeyWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateKeyResponse(rsp)
+}
+
+// CreateKeyWithResponse Create an API key
+//
+// A key acts for the user who made it: at each request it is allowed what its owner is allowed then, and of that what its scopes include. It is sent as `Authorization: Bearer fd_live_…`. No key can be used for sessions, passwords, keys and the erasure of people. A user has at most 50 valid keys.
+//
+// Roles: customer, engineer, admin.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys (the `CreateKey` operationId).
+func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
+	rsp, err := c.CreateKey(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateKeyResponse(rsp)
+}
+
+// RevokeKeyWithResponse Revoke an API key, one's own or for an admin any; it is refused from the next request on
+//
+// Roles: customer, engineer, admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
+func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error) {
+	rsp, err := c.RevokeKey(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeKeyResponse(rsp)
+}
+
+// GetKeyWithResponse One API key, without its secret
+//
+// Roles: customer, engineer, admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/keys/{id} (the `GetKey` operationId).
+func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetKeyResponse, error) {
+	rsp, err := c.GetKey(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetKeyResponse(rsp)
+}
+
+// RotateKeyWithBodyWithResponse Make a new secret of one's own API key
+//
+// Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.
+//
+// Roles: customer, engineer, admin.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+	rsp, err := c.RotateKeyWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateKeyResponse(rsp)
+}
+
+// RotateKeyWithResponse Make a new secret of one's own API key
+//
+// Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.
+//
+// Roles: customer, engineer, admin.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
+func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id openapi_types.UUID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+	rsp, err := c.RotateKey(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateKeyResponse(rsp)
+}
+
 // GetMeWithResponse One's own profile
 //
 // Roles: customer, engineer, admin. API keys need the scope `people:read`.
@@ -7919,7 +8794,7 @@ func (c *ClientWithResponses) ChangeMeWithResponse(ctx context.Context, body Cha
 
 // ExportMeWithResponse All data stored about oneself, as JSON
 //
-// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 //
 // Roles: customer, engineer, admin.
 //
@@ -8533,7 +9408,7 @@ func (c *ClientWithResponses) ChangeUserWithResponse(ctx context.Context, id ope
 
 // ExportUserWithResponse All data stored about a person, as JSON
 //
-// `{profile, sessions: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -8825,6 +9700,152 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	response := &StreamEventsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseListKeysResponse parses an HTTP response from a ListKeysWithResponse call
+func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KeyPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateKeyResponse parses an HTTP response from a CreateKeyWithResponse call
+func ParseCreateKeyResponse(rsp *http.Response) (*CreateKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest IssuedKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateKeyResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeKeyResponse parses an HTTP response from a RevokeKeyWithResponse call
+func ParseRevokeKeyResponse(rsp *http.Response) (*RevokeKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseGetKeyResponse parses an HTTP response from a GetKeyWithResponse call
+func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Key
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRotateKeyResponse parses an HTTP response from a RotateKeyWithResponse call
+func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IssuedKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RotateKeyResponse200Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

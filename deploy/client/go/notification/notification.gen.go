@@ -26,6 +26,13 @@ const (
 	AttemptOutcomeUncertain AttemptOutcome = "uncertain"
 )
 
+// Defines values for NotificationPriority.
+const (
+	NotificationPriorityBulk   NotificationPriority = "bulk"
+	NotificationPriorityNormal NotificationPriority = "normal"
+	NotificationPriorityUrgent NotificationPriority = "urgent"
+)
+
 // Defines values for NotificationStatus.
 const (
 	NotificationStatusCanceled        NotificationStatus = "canceled"
@@ -73,11 +80,19 @@ const (
 const (
 	RecipientStatusCanceled  RecipientStatus = "canceled"
 	RecipientStatusDelayed   RecipientStatus = "delayed"
+	RecipientStatusExpired   RecipientStatus = "expired"
 	RecipientStatusFailed    RecipientStatus = "failed"
 	RecipientStatusQueued    RecipientStatus = "queued"
 	RecipientStatusSending   RecipientStatus = "sending"
 	RecipientStatusSent      RecipientStatus = "sent"
 	RecipientStatusUncertain RecipientStatus = "uncertain"
+)
+
+// Defines values for RequestPriority.
+const (
+	RequestPriorityBulk   RequestPriority = "bulk"
+	RequestPriorityNormal RequestPriority = "normal"
+	RequestPriorityUrgent RequestPriority = "urgent"
 )
 
 // Defines values for NotificationListParamsStatus.
@@ -99,6 +114,7 @@ const (
 const (
 	RecipientListParamsStatusCanceled  RecipientListParamsStatus = "canceled"
 	RecipientListParamsStatusDelayed   RecipientListParamsStatus = "delayed"
+	RecipientListParamsStatusExpired   RecipientListParamsStatus = "expired"
 	RecipientListParamsStatusFailed    RecipientListParamsStatus = "failed"
 	RecipientListParamsStatusQueued    RecipientListParamsStatus = "queued"
 	RecipientListParamsStatusSending   RecipientListParamsStatus = "sending"
@@ -140,6 +156,7 @@ type AttemptPage struct {
 type Counts struct {
 	Canceled  int64 `json:"canceled"`
 	Delayed   int64 `json:"delayed"`
+	Expired   int64 `json:"expired"`
 	Failed    int64 `json:"failed"`
 	Queued    int64 `json:"queued"`
 	Sending   int64 `json:"sending"`
@@ -155,28 +172,36 @@ type Notification struct {
 	Counts      Counts     `json:"counts"`
 
 	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
-	CreatedAt time.Time `json:"created_at"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
 
 	// HTML Present where text is; null when there is only text.
-	HTML      *string            `json:"html,omitempty"`
-	ID        openapi_types.UUID `json:"id"`
-	NotBefore *time.Time         `json:"not_before"`
+	HTML      *string              `json:"html,omitempty"`
+	ID        openapi_types.UUID   `json:"id"`
+	NotBefore *time.Time           `json:"not_before"`
+	Priority  NotificationPriority `json:"priority"`
 
 	// Recipients The first 100, for one notification and in a list that includes them.
 	Recipients []Recipient `json:"recipients,omitempty"`
 
 	// RecipientsNext Path of the next page of recipients, if there are more.
-	RecipientsNext *string            `json:"recipients_next,omitempty"`
-	Reference      *string            `json:"reference"`
-	Requester      string             `json:"requester"`
-	Sensitive      bool               `json:"sensitive"`
-	Status         NotificationStatus `json:"status"`
-	Subject        string             `json:"subject"`
+	RecipientsNext *string `json:"recipients_next,omitempty"`
+	Reference      *string `json:"reference"`
+
+	// ReplyTo Present where text is; null when answers go to the sender.
+	ReplyTo   *string            `json:"reply_to,omitempty"`
+	Requester string             `json:"requester"`
+	Sensitive bool               `json:"sensitive"`
+	Status    NotificationStatus `json:"status"`
+	Subject   string             `json:"subject"`
 
 	// Text Only for the caller that created the notification (the token's sub), never in lists, never when sensitive.
 	Text   *string `json:"text,omitempty"`
 	Thread *string `json:"thread"`
 }
+
+// NotificationPriority defines model for Notification.Priority.
+type NotificationPriority string
 
 // NotificationStatus defines model for Notification.Status.
 type NotificationStatus string
@@ -253,17 +278,26 @@ type RecipientPage struct {
 
 // Request defines model for Request.
 type Request struct {
+	// ExpiresAt Not sent at this time or later: a recipient that still waits ends as expired. It must be in the future and after not_before.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
 	// HTML The same mail as HTML, for readers that show it.
 	HTML *string `json:"html,omitempty"`
 
 	// NotBefore Send no earlier than this, at most a year ahead.
 	NotBefore *time.Time `json:"not_before,omitempty"`
 
+	// Priority normal when absent. urgent mails are sent before all others that are due, bulk mails when no other is due.
+	Priority *RequestPriority `json:"priority,omitempty"`
+
 	// Recipients Addresses, each mailed separately; a repeated address is mailed once.
 	Recipients []string `json:"recipients"`
 
 	// Reference The caller's own name for what this is about; notifications are found by it.
 	Reference *string `json:"reference,omitempty"`
+
+	// ReplyTo The address for answers to the mail (Reply-To, RFC 5322 section 3.6.2). It is shown where text is.
+	ReplyTo *string `json:"reply_to,omitempty"`
 
 	// Requester Who or what asks, as the caller names it.
 	Requester string `json:"requester"`
@@ -280,6 +314,9 @@ type Request struct {
 	// Thread Mails of one thread are shown together by the reader's mail program.
 	Thread *string `json:"thread,omitempty"`
 }
+
+// RequestPriority normal when absent. urgent mails are sent before all others that are due, bulk mails when no other is due.
+type RequestPriority string
 
 // Stats defines model for Stats.
 type Stats struct {
