@@ -13,3 +13,11 @@ func hasSpace(dir string, bytes uint64) bool {
 	}
 	return uint64(stat.Bavail)*uint64(stat.Bsize) >= bytes
 }
+
+// runsPrograms reports whether programs in dir can be run, which the /dev/shm of
+// a container may not allow.
+func runsPrograms(dir string) bool {
+	const noExec = 8 // ST_NOEXEC of statvfs(3)
+	var stat syscall.Statfs_t
+	return syscall.Statfs(dir, &stat) == nil && int64(stat.Flags)&noExec == 0
+}

@@ -1,5 +1,6 @@
 // Command withpg runs a command, such as go test, with a PostgreSQL server that all
-// its test binaries share, and removes the server at the end.
+// its test binaries share, and with a folder for temporary files in memory where
+// there is space. It removes both at the end.
 //
 //	go run fixdesk/pkg/dev/pgtest/withpg go test -race work
 //
@@ -44,7 +45,7 @@ func run(arguments []string) (code int, err error) {
 			return 1, startErr
 		}
 		defer func() { err = errors.Join(err, cluster.Close()) }()
-		environment = append(environment, pgtest.EnvURL+"="+cluster.URL())
+		environment = append(environment, cluster.Environment()...)
 	}
 	cmd := exec.CommandContext(ctx, arguments[0], arguments[1:]...)
 	cmd.Env = environment
