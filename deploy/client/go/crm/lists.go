@@ -142,6 +142,19 @@ func AuditEvents(ctx context.Context, c *ClientWithResponses, params ListAuditEv
 	})
 }
 
+// Keys are the caller's API keys.
+func Keys(ctx context.Context, c *ClientWithResponses, params ListKeysParams) iter.Seq2[Key, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Key, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListKeysWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
 // OutboxEntries are the entries of the outbox.
 func OutboxEntries(ctx context.Context, c *ClientWithResponses, params ListOutboxParams) iter.Seq2[Entry, error] {
 	return transport.Items(params.Cursor, func(cursor *string) ([]Entry, *string, error) {
