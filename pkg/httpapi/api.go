@@ -55,6 +55,14 @@ type Config struct {
 	// for the access log: never a name or an address. Nil logs none.
 	Principal func(ctx context.Context) string
 
+	// Limit counts each request to an operation, after authentication and before its
+	// body is read. The caller is the principal if authenticated, also one who is
+	// forbidden the operation; in public operations, and when the token is refused,
+	// it is the client's network (obs.Client). The quota is in the headers of every
+	// answer, unless it is zero. An error is the answer: an *errs.Error of the kind
+	// RateLimited. Nil limits nobody.
+	Limit func(ctx context.Context, authenticated bool) (quota RateLimit, err error)
+
 	// Ready reports whether the service can do its work now. The details are
 	// answered to every client, so they must not hold an error's text; the error
 	// is logged.

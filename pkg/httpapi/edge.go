@@ -29,12 +29,15 @@ type requestInfo struct {
 	route     string // the pattern, never the path: "" when nothing matched
 	principal string
 	sentToken bool
-	unread    bool // a refused body is still to be read
-	rejected  bool // never served, since too many others were
-	client    netip.Addr
-	url       *url.URL
-	response  *response
-	slot      slot
+	// authenticated is whether the context has a principal.
+	authenticated bool
+	quota         RateLimit // of Config.Limit
+	unread        bool      // a refused body is still to be read
+	rejected      bool      // never served, since too many others were
+	client        netip.Addr
+	url           *url.URL
+	response      *response
+	slot          slot
 
 	// connection is the request's context before it got a deadline.
 	connection context.Context

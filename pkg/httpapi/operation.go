@@ -154,7 +154,7 @@ func (a *API) humaOperation(op Operation, hasBody bool, contentType string) huma
 // The pipeline can answer any operation with commonCodes, and those that take a
 // body with bodyCodes too.
 var (
-	commonCodes = []string{errs.CodeNotAcceptable, errs.CodeValidationFailed, errs.CodeInternal, errs.CodeUnavailable}
+	commonCodes = []string{errs.CodeNotAcceptable, errs.CodeRateLimited, errs.CodeValidationFailed, errs.CodeInternal, errs.CodeUnavailable}
 	bodyCodes   = []string{errs.CodeMalformedJSON, errs.CodeBodyTooLarge, errs.CodeUnsupportedMediaType}
 )
 

@@ -14,8 +14,9 @@ import (
 )
 
 // pipeline checks a request to one operation before huma reads it, in this
-// order: authentication, authorization, media type of the answer, then path,
-// query, headers and body. So a caller without a token learns nothing but that.
+// order: authentication, authorization, the caller's rate limit, media type of the
+// answer, then path, query, headers and body. So a caller without a token learns
+// nothing but that.
 type pipeline struct {
 	api        *API
 	op         *huma.Operation
@@ -82,12 +83,19 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 // is done.
 func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err error) {
 	info := infoOf(r.Context())
+	var refusal error
 	if !p.details.Public {
 		ctx, err := p.authenticate(r, info)
-		if err != nil {
-			return r, nil, err
+		if ctx != nil {
+			r, info.authenticated = r.WithContext(ctx), true
 		}
-		r = r.WithContext(ctx)
+		refusal = err
+	}
+	if err := p.api.limit(r.Context(), info, refusal); err != nil {
+		return r, nil, err
+	}
+	if refusal != nil {
+		return r, nil, refusal
 	}
 	if !accepts(r.Header["Accept"], p.details.produces) {
 		return r, nil, errNotAcceptable

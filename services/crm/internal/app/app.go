@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
+	"fixdesk/pkg/ratelimit"
 	"fixdesk/pkg/version"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/eventstream"
@@ -46,6 +48,7 @@ type App struct {
 	pool    *pgxpool.Pool
 	probe   *pg.Probe
 	api     *httpapi.API
+	limiter *ratelimit.Limiter
 	users   *identity.Service
 	tickets *ticket.Service
 	loops   []func(context.Context) error
@@ -123,7 +126,14 @@ func (a *App) assemble(p parts, keys keySource) {
 	a.loops = []func(context.Context) error{
 		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,
 	}
-	for _, job := range a.users.Jobs(jobs) {
+	a.limiter = ratelimit.New(ratelimit.Config{
+		Pool: a.pool, Now: time.Now, Log: a.log, Registry: registry, Metrics: jobs,
+		Policies: []ratelimit.Policy{
+			{Name: userPolicy, PerMinute: a.config.RateLimit.PerMinute, Burst: a.config.RateLimit.Burst},
+			{Name: networkPolicy, PerMinute: a.config.RateLimitNetwork.PerMinute, Burst: a.config.RateLimitNetwork.Burst},
+		},
+	})
+	for _, job := range slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs()) {
 		a.loops = append(a.loops, job.Run)
 	}
 	a.api = a.newAPI(p, registry)
@@ -142,6 +152,7 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		Logger: a.log, Registry: registry, Now: p.now,
 		Authenticate: a.users.Authenticate,
 		Principal:    func(ctx context.Context) string { return identity.PrincipalFrom(ctx).UserID.String() },
+		Limit:        a.limit,
 		Ready: func(ctx context.Context) (map[string]string, error) {
 			return nil, a.probe.Ready(ctx)
 		},
@@ -149,6 +160,24 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests,
 		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins,
 	})
+}
+
+// The policies of rate limits.
+const (
+	userPolicy    = "user"
+	networkPolicy = "network"
+)
+
+// limit counts a request. All sessions and API keys of a user share one quota.
+func (a *App) limit(ctx context.Context, authenticated bool) (httpapi.RateLimit, error) {
+	policy, id := networkPolicy, ""
+	if authenticated {
+		policy, id = userPolicy, identity.PrincipalFrom(ctx).UserID.String()
+	} else {
+		id = ratelimit.Network(obs.Client(ctx))
+	}
+	quota, err := a.limiter.Take(ctx, policy, id)
+	return httpapi.RateLimit(quota), err
 }
 
 // Migrate brings the database to this version's schema, with the partitions that

@@ -33,6 +33,9 @@ type Config struct {
 	ReopenWithin     time.Duration       `split_words:"true" default:"336h" desc:"how long after its closing a comment of the reporter reopens a ticket; 336h is 14 days"`
 	TicketsPerHour   int                 `split_words:"true" default:"60" desc:"how many tickets a customer raises, and how many comments a customer writes, in any hour, a positive number"`
 	CORSOrigins      []string            `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
+
+	RateLimit        config.RateLimit `split_words:"true" default:"3000+1000" desc:"requests of a user, with all sessions and API keys, on all replicas together"`
+	RateLimitNetwork config.RateLimit `split_words:"true" default:"600+300" desc:"requests of a client network (an IPv4 address, an IPv6 /64) to public operations and with refused tokens"`
 }
 
 // LoadConfig reads the environment and refuses invalid values. Its error has a

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,6 +119,11 @@ func newTestEnv(t *testing.T) *testEnv {
 	t.Setenv("CRM_NOTIFICATION_URL", "http://127.0.0.1:1")
 	t.Setenv("CRM_TICKETS_PER_HOUR", "1000000")
 	t.Setenv("CRM_TRUSTED_PROXIES", "127.0.0.0/8")
+	for _, name := range []string{"CRM_RATE_LIMIT", "CRM_RATE_LIMIT_NETWORK"} {
+		if os.Getenv(name) == "" {
+			t.Setenv(name, "1000000+1000000")
+		}
+	}
 	c, err := app.LoadConfig()
 	if err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ func TestServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
 	}
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -84,7 +84,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // statusOf returns 0 while nothing answers.
-func statusOf(t *testing.T, url string) (status int, retryAfter string) {
+func statusOf(t testing.TB, url string) (status int, retryAfter string) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	res, err := client.Get(url)
@@ -95,7 +95,7 @@ func statusOf(t *testing.T, url string) (status int, retryAfter string) {
 	return res.StatusCode, res.Header.Get("Retry-After")
 }
 
-func waitForStatus(t *testing.T, url string, want int) {
+func waitForStatus(t testing.TB, url string, want int) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		status, _ := statusOf(t, url)

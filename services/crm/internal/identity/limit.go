@@ -127,18 +127,6 @@ func clientOf(ctx context.Context) *netip.Addr {
 	return nil
 }
 
-// network is what identifies one client: an IPv4 address, or the /64 that an IPv6
-// client usually has for itself.
-func network(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return a.String()
-}
-
 // loginLimits are the two limits against guessing passwords: per account and per
 // client network. quotas has the rest of each when it was last read.
 type loginLimits struct {

@@ -3,7 +3,6 @@ package identity
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -173,17 +172,6 @@ func TestForgedProxyHeaderDoesNotMakeAnotherClient(t *testing.T) {
 			"X-Forwarded-For", fmt.Sprintf("203.0.113.%d, 192.0.2.77", i)).want(t, 401)
 	}
 	env.tryLogin("unknown@fixdesk.test", "not the password", "X-Forwarded-For", "203.0.113.99, 192.0.2.77").want(t, 429)
-}
-
-func TestClientIsAnIPv4AddressOrAnIPv6Slash64(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1",
-		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
-	} {
-		if got := network(netip.MustParseAddr(address)); got != want {
-			t.Errorf("network(%s) = %s, want %s", address, got, want)
-		}
-	}
 }
 
 func TestPurgeDeletesOnlyExpiredRows(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/jwtauth"
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/ratelimit"
 	"fixdesk/services/crm/internal/crmdb"
 )
 
@@ -30,7 +31,7 @@ type Grant struct {
 // approved. Login returns its quotas also with an error.
 func (s *Service) Login(ctx context.Context, email, password, userAgent string) (Grant, []Quota, error) {
 	email = normalAddress(email)
-	limits := &loginLimits{account: email, network: network(obs.Client(ctx))}
+	limits := &loginLimits{account: email, network: ratelimit.Network(obs.Client(ctx))}
 	g, err := s.login(ctx, limits, email, password, userAgent)
 	return g, limits.quotas, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/ratelimit"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/outbox"
@@ -103,7 +104,7 @@ func (s *Service) ChangePassword(ctx context.Context, p Principal, current, next
 	if err := checkPassword(next, p.Name, p.Email); err != nil {
 		return nil, invalid("body.new_password", err)
 	}
-	limits := &loginLimits{account: p.Email, network: network(obs.Client(ctx))}
+	limits := &loginLimits{account: p.Email, network: ratelimit.Network(obs.Client(ctx))}
 	err := s.changePassword(ctx, limits, p, current, next)
 	return limits.quotas, err
 }

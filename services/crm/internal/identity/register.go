@@ -14,6 +14,7 @@ import (
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
+	"fixdesk/pkg/ratelimit"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/outbox"
@@ -46,7 +47,7 @@ func (s *Service) Register(ctx context.Context, n NewUser) (User, []Quota, error
 		return User{}, nil, err
 	}
 	now := s.now()
-	quota, ok, err := registerPerAddress.hit(ctx, s.q, network(obs.Client(ctx)), now)
+	quota, ok, err := registerPerAddress.hit(ctx, s.q, ratelimit.Network(obs.Client(ctx)), now)
 	if err != nil {
 		return User{}, nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/ratelimit"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/outbox"
@@ -34,7 +35,7 @@ func (s *Service) ForgotPassword(ctx context.Context, email string) error {
 
 func (s *Service) sendReset(ctx context.Context, email string) error {
 	now := s.now()
-	from := network(obs.Client(ctx))
+	from := ratelimit.Network(obs.Client(ctx))
 	for _, limited := range []subject{
 		{forgotPerAddress, from}, {resetPerAccount, email + "\n" + from}, {resetPerMailbox, email},
 	} {

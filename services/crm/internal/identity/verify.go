@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/ratelimit"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/outbox"
@@ -98,7 +99,7 @@ func (s *Service) verifyNew(ctx context.Context, q *crmdb.Queries, u User, now t
 // sendVerification writes the mail, or returns a refusal when a limit is reached.
 func sendVerification(ctx context.Context, q *crmdb.Queries, u User, now time.Time, quotas *[]Quota) (refusal, err error) {
 	for _, s := range []subject{
-		{verificationPerNetwork, network(obs.Client(ctx))},
+		{verificationPerNetwork, ratelimit.Network(obs.Client(ctx))},
 		{verificationPerAddress, u.Email},
 	} {
 		quota, ok, err := s.hit(ctx, q, s.who, now)

@@ -46,6 +46,9 @@ type Config struct {
 	PollInterval     time.Duration       `split_words:"true" default:"5s" desc:"how often due recipients and expired leases are looked for without being woken"`
 	Lease            time.Duration       `default:"60s" desc:"how long a recipient is reserved for the replica that sends its mail, at least 1s; renewed while the conversation lasts"`
 	Retention        time.Duration       `default:"2160h" desc:"how long a notification is kept after its last recipient ended; 0 keeps it without limit"`
+
+	RateLimit        config.RateLimit `split_words:"true" default:"60000+10000" desc:"requests of a client (the sub of its tokens), on all replicas together"`
+	RateLimitNetwork config.RateLimit `split_words:"true" default:"600+300" desc:"requests with refused tokens of a client network (an IPv4 address, an IPv6 /64)"`
 }
 
 // SMTPTimeouts are email.Timeouts; each has its own variable. The defaults are
