@@ -176,7 +176,7 @@ func (s *stack) startCRM(ctx context.Context, database, notificationURL string) 
 	return s.startService(ctx, "crm", map[string]string{
 		"DATABASE_URL": s.postgres.URL(database), "KEYS_FILE": filepath.Join(s.dir, "keys.json"),
 		"NOTIFICATION_URL": notificationURL,
-		"TICKETS_PER_HOUR": "1000000000", // the benchmark has few customers
+		"TICKETS_PER_HOUR": "1000000000", "RATE_LIMIT": "off", "RATE_LIMIT_NETWORK": "off", // the benchmark has few customers
 	})
 }
 
@@ -185,7 +185,7 @@ const closedURL = "http://127.0.0.1:1"
 
 func (s *stack) startNotification(ctx context.Context, database, smtp string) (*launch.Service, error) {
 	return s.startService(ctx, "notification", map[string]string{
-		"DATABASE_URL": s.postgres.URL(database), "JWKS_URL": s.jwks.URL, "SMTP_URL": "smtp://" + smtp,
+		"DATABASE_URL": s.postgres.URL(database), "JWKS_URL": s.jwks.URL, "SMTP_URL": "smtp://" + smtp, "RATE_LIMIT": "off",
 	})
 }
 

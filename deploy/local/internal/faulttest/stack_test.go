@@ -106,7 +106,7 @@ func (s *stack) startCRM(t *testing.T, more variables) *service {
 	v := variables{
 		"CRM_ADDR": s.crmAddr, "CRM_OPS_ADDR": "off", "CRM_DATABASE_URL": s.databaseURL(s.crmName), "CRM_NOTIFICATION_URL": "http://" + s.notifyAddr,
 		"CRM_KEYS_FILE": s.keys, "CRM_ADMIN_EMAIL": adminEmail, "CRM_ADMIN_PASSWORD": password, "CRM_RELAY_INTERVAL": "200ms", "CRM_TICKETS_PER_HOUR": "1000000",
-		"CRM_REQUEST_TIMEOUT": "60s", "CRM_SHUTDOWN_TIMEOUT": "60s",
+		"CRM_REQUEST_TIMEOUT": "60s", "CRM_SHUTDOWN_TIMEOUT": "60s", "CRM_RATE_LIMIT": "off", "CRM_RATE_LIMIT_NETWORK": "off",
 	}
 	maps.Copy(v, more)
 	return s.start(t, "crm", v["CRM_ADDR"], v)
@@ -119,7 +119,7 @@ func (s *stack) startNotification(t *testing.T, more variables) *service {
 		"NOTIFICATION_ADDR": s.notifyAddr, "NOTIFICATION_OPS_ADDR": "off", "NOTIFICATION_DATABASE_URL": s.databaseURL(s.notifyName),
 		"NOTIFICATION_JWKS_URL": "http://" + s.crmAddr + "/.well-known/jwks.json", "NOTIFICATION_SMTP_URL": "smtp://" + s.mail.Addr() + "?tls=none",
 		"NOTIFICATION_POLL_INTERVAL": "200ms", "NOTIFICATION_RETRY_BASE": "200ms",
-		"NOTIFICATION_REQUEST_TIMEOUT": "60s", "NOTIFICATION_SHUTDOWN_TIMEOUT": "60s",
+		"NOTIFICATION_REQUEST_TIMEOUT": "60s", "NOTIFICATION_SHUTDOWN_TIMEOUT": "60s", "NOTIFICATION_RATE_LIMIT": "off",
 	}
 	maps.Copy(v, more)
 	return s.start(t, "notification", v["NOTIFICATION_ADDR"], v)

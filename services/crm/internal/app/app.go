@@ -126,13 +126,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	a.loops = []func(context.Context) error{
 		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,
 	}
-	a.limiter = ratelimit.New(ratelimit.Config{
-		Pool: a.pool, Now: time.Now, Log: a.log, Registry: registry, Metrics: jobs,
-		Policies: []ratelimit.Policy{
-			{Name: userPolicy, PerMinute: a.config.RateLimit.PerMinute, Burst: a.config.RateLimit.Burst},
-			{Name: networkPolicy, PerMinute: a.config.RateLimitNetwork.PerMinute, Burst: a.config.RateLimitNetwork.Burst},
-		},
-	})
+	a.limiter = a.newLimiter(registry, jobs)
 	for _, job := range slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs()) {
 		a.loops = append(a.loops, job.Run)
 	}
@@ -160,24 +154,6 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests,
 		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins,
 	})
-}
-
-// The policies of rate limits.
-const (
-	userPolicy    = "user"
-	networkPolicy = "network"
-)
-
-// limit counts a request. All sessions and API keys of a user share one quota.
-func (a *App) limit(ctx context.Context, authenticated bool) (httpapi.RateLimit, error) {
-	policy, id := networkPolicy, ""
-	if authenticated {
-		policy, id = userPolicy, identity.PrincipalFrom(ctx).UserID.String()
-	} else {
-		id = ratelimit.Network(obs.Client(ctx))
-	}
-	quota, err := a.limiter.Take(ctx, policy, id)
-	return httpapi.RateLimit(quota), err
 }
 
 // Migrate brings the database to this version's schema, with the partitions that

@@ -136,8 +136,8 @@ func hammerURL(t *testing.T, d time.Duration, urls ...string) (ok, limited int64
 func TestRateLimitHoldsAcrossTwoReplicas(t *testing.T) {
 	t.Setenv("CRM_RATE_LIMIT_NETWORK", "6000+100")
 	databaseURL := pgtest.NewURL(t, db.CRM, "crm/migrations")
-	first, _ := runApp(t, databaseURL)
-	second, _ := runApp(t, databaseURL)
+	first, _, _ := runApp(t, databaseURL)
+	second, _, _ := runApp(t, databaseURL)
 	const public = "/.well-known/jwks.json"
 	ok, limited, took := hammerURL(t, 2*time.Second, first+public, second+public)
 	want := 100 + 100*took.Seconds()

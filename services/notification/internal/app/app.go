@@ -103,13 +103,7 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 		Workers: c.SMTPConnections, Lease: c.Lease, StopTimeout: c.StopTimeout() * 9 / 10,
 		Now: time.Now, Logger: a.log, Registry: registry, Metrics: jobMetrics,
 	})
-	a.limiter = ratelimit.New(ratelimit.Config{
-		Pool: a.pool, Now: time.Now, Log: a.log, Registry: registry, Metrics: jobMetrics,
-		Policies: []ratelimit.Policy{
-			{Name: clientPolicy, PerMinute: c.RateLimit.PerMinute, Burst: c.RateLimit.Burst},
-			{Name: networkPolicy, PerMinute: c.RateLimitNetwork.PerMinute, Burst: c.RateLimitNetwork.Burst},
-		},
-	})
+	a.limiter = a.newLimiter(registry, jobMetrics)
 	a.jobs = append(a.newJobs(registry, jobMetrics), a.limiter.Jobs()...)
 	a.api = a.newAPI(registry)
 	request.Register(a.api, request.NewService(a.pool, Clock, domain, a.delivery.Wake))
@@ -140,24 +134,6 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 		Ready: a.ready, Unavailable: pg.Unavailable,
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests, TrustedProxies: a.config.TrustedProxies,
 	})
-}
-
-// The policies of rate limits.
-const (
-	clientPolicy  = "client"
-	networkPolicy = "network"
-)
-
-// limit counts a request.
-func (a *App) limit(ctx context.Context, authenticated bool) (httpapi.RateLimit, error) {
-	policy, id := networkPolicy, ""
-	if authenticated {
-		policy, id = clientPolicy, request.Caller(ctx)
-	} else {
-		id = ratelimit.Network(obs.Client(ctx))
-	}
-	quota, err := a.limiter.Take(ctx, policy, id)
-	return httpapi.RateLimit(quota), err
 }
 
 var errScope = errs.New(errs.Forbidden, errs.CodeForbidden, "The token lacks the scope for this.")

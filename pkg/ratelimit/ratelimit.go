@@ -1,3 +1,13 @@
+// Package ratelimit bounds how many requests each caller makes, over all replicas of
+// a service together: token buckets in PostgreSQL (table request_limits), of which
+// each replica has a copy in memory.
+//
+// A request takes its token from the copy. When a caller has used up half of the
+// replica's share, one statement charges the shared buckets of all such callers and
+// brings back what is left of them. So what a caller takes is charged in the end,
+// and what all replicas together give beyond the limit is at most their shares,
+// which the caller gets less afterwards. While the database doesn't answer, each
+// replica limits by itself.
 package ratelimit
 
 import (
