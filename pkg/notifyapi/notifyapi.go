@@ -26,9 +26,9 @@ const MaxRecipients = 1000
 
 // Request asks for one mail to each of Recipients.
 type Request struct {
-	Subject    string   `json:"subject" minLength:"1" maxLength:"300" doc:"One line, no control characters."`
+	Subject    string   `json:"subject" minLength:"1" maxLength:"300" doc:"The mail's subject: one line without control characters."`
 	Text       string   `json:"text" minLength:"1" maxLength:"200000" doc:"The mail as plain text."`
-	HTML       *string  `json:"html,omitempty" nullable:"true" minLength:"1" maxLength:"500000" doc:"The same mail as HTML, for readers that show it."`
+	HTML       *string  `json:"html,omitempty" nullable:"true" minLength:"1" maxLength:"500000" doc:"The same mail as HTML, for mail programs that show it."`
 	Recipients []string `json:"recipients" minItems:"1" maxItems:"1000" nullable:"false" doc:"Addresses, each mailed separately; a repeated address is mailed once."`
 	Requester  string   `json:"requester" minLength:"1" maxLength:"200" doc:"Who or what asks, as the caller names it."`
 	Reference  *string  `json:"reference,omitempty" nullable:"true" minLength:"1" maxLength:"200" doc:"The caller's own name for what this is about; notifications are found by it."`
@@ -42,7 +42,7 @@ type Request struct {
 	// ReplyTo is where answers to the mail go; absent means to the sender.
 	ReplyTo *string `json:"reply_to,omitempty" nullable:"true" minLength:"1" maxLength:"254" doc:"The address for answers to the mail (Reply-To, RFC 5322 section 3.6.2). It is shown where text is."`
 	// Priority orders the mails that are due; "" means PriorityNormal.
-	Priority Priority `json:"priority,omitempty" enum:"urgent,normal,bulk" doc:"normal when absent. urgent mails are sent before all others that are due, bulk mails when no other is due."`
+	Priority Priority `json:"priority,omitempty" doc:"normal when absent. urgent mails are sent before all others that are due, bulk mails when no other is due."`
 	// Sensitive is for mails that carry secrets.
 	Sensitive bool `json:"sensitive,omitempty" doc:"The content is in no answer, it is erased when the notification is over, and a retry is refused."`
 }
@@ -93,15 +93,15 @@ var RecipientStatuses = []RecipientStatus{
 
 // Counts is how many recipients are in each state; Total is their sum.
 type Counts struct {
-	Total     int `json:"total"`
-	Queued    int `json:"queued"`
-	Sending   int `json:"sending"`
-	Delayed   int `json:"delayed"`
-	Sent      int `json:"sent"`
-	Failed    int `json:"failed"`
-	Canceled  int `json:"canceled"`
-	Uncertain int `json:"uncertain"`
-	Expired   int `json:"expired"`
+	Total     int `json:"total" doc:"All recipients."`
+	Queued    int `json:"queued" doc:"Waiting for their first try."`
+	Sending   int `json:"sending" doc:"Being sent now."`
+	Delayed   int `json:"delayed" doc:"Failed temporarily and waiting for the next try."`
+	Sent      int `json:"sent" doc:"Taken by the mail server."`
+	Failed    int `json:"failed" doc:"Refused permanently, or given up."`
+	Canceled  int `json:"canceled" doc:"Canceled before they were sent."`
+	Uncertain int `json:"uncertain" doc:"The connection broke after the mail and before the server's answer."`
+	Expired   int `json:"expired" doc:"Not sent before expires_at."`
 }
 
 // Add adds n recipients of a state, and to the total.
@@ -141,7 +141,7 @@ type Notification struct {
 	Thread      *string    `json:"thread"`
 	Sensitive   bool       `json:"sensitive"`
 	Priority    Priority   `json:"priority"`
-	Status      Status     `json:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
+	Status      Status     `json:"status"`
 	NotBefore   *time.Time `json:"not_before"`
 	ExpiresAt   *time.Time `json:"expires_at"`
 	CreatedAt   time.Time  `json:"created_at"`
@@ -157,7 +157,7 @@ type Notification struct {
 type Recipient struct {
 	ID            uuid.UUID       `json:"id"`
 	Email         string          `json:"email"`
-	Status        RecipientStatus `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain"`
+	Status        RecipientStatus `json:"status"`
 	Attempts      int             `json:"attempts"`
 	LastError     *string         `json:"last_error"`
 	NextAttemptAt *time.Time      `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
@@ -182,7 +182,7 @@ type Attempt struct {
 	Server  string    `json:"server" doc:"The mail server, host and port."`
 	Code    *int      `json:"code" doc:"The server's reply code (RFC 5321 section 4.2); null when it gave none."`
 	Reply   string    `json:"reply" doc:"The server's own text, or what broke."`
-	Outcome Outcome   `json:"outcome" enum:"sent,temporary,permanent,uncertain"`
+	Outcome Outcome   `json:"outcome"`
 }
 
 // Page is one page of a list. NextCursor is empty on the last.
@@ -193,10 +193,10 @@ type Page[T any] struct {
 
 // Stats is the state of the whole queue.
 type Stats struct {
-	Recipients Counts `json:"recipients"`
+	Recipients Counts `json:"recipients" doc:"How many recipients have each status, of all notifications that are stored."`
 	// OldestDueAgeSeconds is how long the oldest recipient that could be
 	// mailed now has waited; 0 when none waits.
-	OldestDueAgeSeconds float64 `json:"oldest_due_age_seconds"`
+	OldestDueAgeSeconds float64 `json:"oldest_due_age_seconds" doc:"How long the oldest recipient that could be mailed now has waited; 0 when none waits."`
 	// SentPerMinute is the mails taken by servers in the last 60 seconds.
-	SentPerMinute int `json:"sent_per_minute"`
+	SentPerMinute int `json:"sent_per_minute" doc:"Mails that the servers took in the last 60 seconds."`
 }

@@ -169,3 +169,30 @@ func TestIncompleteDocumentIsReported(t *testing.T) {
 		t.Error("a list of public operations that isn't true is not seen")
 	}
 }
+
+func TestMissingDescriptionsExamplesAndNamesOfEnumsAreReported(t *testing.T) {
+	d, err := apitest.Read(strings.NewReader(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := strings.Join(d.Undescribed(), "; ")
+	for _, want := range []string{"POST /things/{id} has no description", "the parameter id has no description", "Thing.name has no description", "lacks an example"} {
+		if !strings.Contains(found, want) {
+			t.Errorf("%q is not among: %s", want, found)
+		}
+	}
+	described := strings.NewReplacer(
+		`"type": "string", "minLength"`, `"description": "Its name.", "type": "string", "minLength"`,
+		`"status": {`, `"status": {"description": "The status.", `, `"name": "id",`, `"name": "id", "description": "Its id.",`,
+		`"summary":`, `"description": "Puts a thing.", "summary":`, `"application/json": {`, `"application/json": {"example": {"name": "good"}, `,
+	).Replace(document)
+	for change, want := range map[string]string{"": "", `"minLength": 1`: "an enum without a name"} {
+		d, err := apitest.Read(strings.NewReader(strings.Replace(described, change, `"enum": ["a", "b"], `+change, min(1, len(change)))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := strings.Join(d.Undescribed(), "; "); !strings.Contains(found, want) || want == "" && found != "" {
+			t.Errorf("%q, want %q", found, want)
+		}
+	}
+}

@@ -183,4 +183,60 @@ func (d *Document) Incomplete(public ...string) (defects []string) {
 	return defects
 }
 
+// Undescribed lists the operations, parameters, fields and enums without a
+// description, operations without an example of what they take or answer in JSON,
+// and enums that are not named schemas.
+func (d *Document) Undescribed() (defects []string) {
+	for _, op := range d.operations {
+		name := op.method + " " + op.path
+		if text, _ := op.described["description"].(string); text == "" {
+			defects = append(defects, name+" has no description")
+		}
+		list, _ := op.described["parameters"].([]any)
+		for _, item := range list {
+			p := object(item)
+			if !d.hasText(p) && !d.hasText(object(p["schema"])) {
+				defects = append(defects, fmt.Sprintf("%s: the parameter %v has no description", name, p["name"]))
+			}
+		}
+		contents := []map[string]any{object(object(op.described["requestBody"])["content"])}
+		for status, response := range object(op.described["responses"]) {
+			if status < "300" {
+				contents = append(contents, object(object(response)["content"]))
+			}
+		}
+		for _, content := range contents {
+			if media := object(content["application/json"]); media != nil && media["example"] == nil && media["examples"] == nil {
+				defects = append(defects, name+" lacks an example")
+			}
+		}
+	}
+	schemas := object(object(d.root["components"])["schemas"])
+	for name, schema := range schemas {
+		if object(schema)["enum"] != nil && !d.hasText(object(schema)) {
+			defects = append(defects, "the enum "+name+" has no description")
+		}
+		for field, described := range object(object(schema)["properties"]) {
+			if !d.hasText(object(described)) {
+				defects = append(defects, fmt.Sprintf("%s.%s has no description", name, field))
+			}
+			if values, _ := object(described)["enum"].([]any); len(values) > 1 {
+				defects = append(defects, fmt.Sprintf("%s.%s has an enum without a name", name, field))
+			}
+		}
+	}
+	slices.Sort(defects)
+	return defects
+}
+
+// hasText reports whether a parameter or schema has a description, of its own or of
+// what it refers to.
+func (d *Document) hasText(v map[string]any) bool {
+	text, _ := v["description"].(string)
+	if text == "" && v["$ref"] != nil {
+		text, _ = d.resolve(v)["description"].(string)
+	}
+	return text != ""
+}
+
 func object(v any) map[string]any { m, _ := v.(map[string]any); return m }

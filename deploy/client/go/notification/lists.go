@@ -13,11 +13,11 @@ import (
 // needed. params.Limit is the size of a page; an error ends the list.
 
 // Notifications are the notifications that params describes.
-func Notifications(ctx context.Context, c *ClientWithResponses, params NotificationListParams) iter.Seq2[Notification, error] {
+func Notifications(ctx context.Context, c *ClientWithResponses, params ListNotificationsParams) iter.Seq2[Notification, error] {
 	return transport.Items(params.Cursor, func(cursor *string) ([]Notification, *string, error) {
 		p := params
 		p.Cursor = cursor
-		r, err := c.NotificationListWithResponse(ctx, &p)
+		r, err := c.ListNotificationsWithResponse(ctx, &p)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -26,11 +26,11 @@ func Notifications(ctx context.Context, c *ClientWithResponses, params Notificat
 }
 
 // Recipients are all recipients of a notification.
-func Recipients(ctx context.Context, c *ClientWithResponses, id uuid.UUID, params RecipientListParams) iter.Seq2[Recipient, error] {
+func Recipients(ctx context.Context, c *ClientWithResponses, id uuid.UUID, params ListRecipientsParams) iter.Seq2[Recipient, error] {
 	return transport.Items(params.Cursor, func(cursor *string) ([]Recipient, *string, error) {
 		p := params
 		p.Cursor = cursor
-		r, err := c.RecipientListWithResponse(ctx, id, &p)
+		r, err := c.ListRecipientsWithResponse(ctx, id, &p)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -39,11 +39,11 @@ func Recipients(ctx context.Context, c *ClientWithResponses, id uuid.UUID, param
 }
 
 // Attempts are the attempts to send to a recipient.
-func Attempts(ctx context.Context, c *ClientWithResponses, id uuid.UUID, recipientID uuid.UUID, params AttemptListParams) iter.Seq2[Attempt, error] {
+func Attempts(ctx context.Context, c *ClientWithResponses, id uuid.UUID, recipientID uuid.UUID, params ListAttemptsParams) iter.Seq2[Attempt, error] {
 	return transport.Items(params.Cursor, func(cursor *string) ([]Attempt, *string, error) {
 		p := params
 		p.Cursor = cursor
-		r, err := c.AttemptListWithResponse(ctx, id, recipientID, &p)
+		r, err := c.ListAttemptsWithResponse(ctx, id, recipientID, &p)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -125,8 +125,8 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 	verifier := jwtauth.NewVerifier(jwtauth.NewRemoteKeys(a.config.JWKSURL, time.Now, a.log), a.config.Issuer, notifyapi.Audience, time.Now)
 	return httpapi.New(httpapi.Config{
 		Title: "Fixdesk notifications", Version: version.Read().Version,
-		Description: "Stores notifications, mails each recipient separately, and reports the result for each.",
-		Logger:      a.log, Registry: registry, Now: time.Now,
+		Description: apiDescription, Tags: apiTags, Allowed: "Scopes",
+		Logger: a.log, Registry: registry, Now: time.Now,
 		Authenticate: func(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
 			return authenticate(ctx, verifier, bearer, allow)
 		},

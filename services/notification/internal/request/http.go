@@ -35,31 +35,34 @@ func Caller(ctx context.Context) string {
 
 // Register adds the routes of notifications to the API.
 func Register(api *httpapi.API, s *Service) {
+	registerEnums(api)
 	registerWrite(api, s)
 	registerRead(api, s)
 	registerManage(api, s)
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" minLength:"1" maxLength:"1000" doc:"Required. The caller's own name for this request, 1 to 200 visible ASCII characters; a repeat with the same key is stored once."`
-	Body notifyapi.Request
+	Key  string `header:"Idempotency-Key" minLength:"1" maxLength:"1000" doc:"The caller's own name for this request, 1 to 200 visible ASCII characters. A repeat with the same key is stored once." example:"019b76c1-5f2a-7b11-8c3d-4e5f60718293"`
+	Body createNotificationRequest
 }
 
 type createOutput struct {
-	Location string `header:"Location"`
+	Location string `header:"Location" doc:"The path of the notification."`
 	Body     notificationBody
 }
 
 func registerWrite(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/notifications", ID: "notification-create", Tag: tag,
+		Method: http.MethodPost, Path: "/v1/notifications", ID: "create-notification", Tag: tag,
 		Summary: "Create a notification", Status: http.StatusAccepted, Allow: []string{notifyapi.ScopeWrite},
 		Description: "Stores the request, durable before the answer, and mails each recipient separately. " +
 			"The same key and body get the same answer again: the notification as it was accepted. " +
+			"The same key with another body is refused; keys of different callers (the token's sub) are different. " +
 			"The content of a sensitive one is in no answer, and is erased when the notification has ended.",
-		Errors: []string{errs.CodeIdempotencyMissing, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
+		Errors:   []string{errs.CodeIdempotencyMissing, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
+		Requires: []string{"Idempotency-Key"}, RequestExample: exampleRequest, Example: exampleAccepted,
 	}, func(ctx context.Context, in *createInput) (*createOutput, error) {
-		n, err := s.Create(ctx, Caller(ctx), in.Key, in.Body)
+		n, err := s.Create(ctx, Caller(ctx), in.Key, notifyapi.Request(in.Body))
 		if err != nil {
 			return nil, err
 		}
@@ -68,29 +71,29 @@ func registerWrite(api *httpapi.API, s *Service) {
 }
 
 type idInput struct {
-	ID uuid.UUID `path:"id" format:"uuid"`
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The notification's id."`
 }
 
 type listInput struct {
 	httpapi.PageParams
-	Reference     string           `query:"reference" minLength:"1" maxLength:"200"`
-	Requester     string           `query:"requester" minLength:"1" maxLength:"200"`
-	Status        notifyapi.Status `query:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
-	CreatedAfter  time.Time        `query:"created_after"`
-	CreatedBefore time.Time        `query:"created_before"`
-	Include       string           `query:"include" enum:"recipients" doc:"Each notification comes with its first 100 recipients, as one of its own does."`
+	Reference     string           `query:"reference" minLength:"1" maxLength:"200" doc:"Those with this reference."`
+	Requester     string           `query:"requester" minLength:"1" maxLength:"200" doc:"Those of this requester."`
+	Status        notifyapi.Status `query:"status" doc:"Those with this status."`
+	CreatedAfter  time.Time        `query:"created_after" doc:"Those created after this time."`
+	CreatedBefore time.Time        `query:"created_before" doc:"Those created before this time."`
+	Include       string           `query:"include" enum:"recipients" doc:"recipients: each notification has its first 100 recipients."`
 }
 
 type recipientsInput struct {
-	ID uuid.UUID `path:"id" format:"uuid"`
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The notification's id."`
 	httpapi.PageParams
-	Status notifyapi.RecipientStatus `query:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain,expired"`
+	Status notifyapi.RecipientStatus `query:"status" doc:"Those with this status."`
 }
 
 type attemptsInput struct {
-	ID uuid.UUID `path:"id" format:"uuid"`
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The notification's id."`
 	httpapi.PageParams
-	Recipient uuid.UUID `path:"recipient_id" format:"uuid"`
+	Recipient uuid.UUID `path:"recipient_id" format:"uuid" doc:"The recipient's id."`
 }
 
 type notificationOutput struct{ Body notificationBody }
@@ -98,11 +101,11 @@ type notificationOutput struct{ Body notificationBody }
 func registerRead(api *httpapi.API, s *Service) {
 	read := []string{notifyapi.ScopeRead}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/notifications/{id}", ID: "notification-get", Tag: tag,
-		Summary: "The result of a notification",
+		Method: http.MethodGet, Path: "/v1/notifications/{id}", ID: "get-notification", Tag: tag,
+		Summary: "Get a notification and its result",
 		Description: "With its first 100 recipients; recipients_next is the path of the rest. " +
-			"text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.",
-		Allow: read, Errors: []string{errs.CodeNotFound},
+			"text, html and reply_to are there for the caller that created it (the token's sub) alone, and never when it is sensitive.",
+		Allow: read, Errors: []string{errs.CodeNotFound}, Example: exampleDelayed,
 	}, func(ctx context.Context, in *idInput) (*notificationOutput, error) {
 		n, err := s.Get(ctx, Caller(ctx), in.ID)
 		if err != nil {
@@ -110,31 +113,36 @@ func registerRead(api *httpapi.API, s *Service) {
 		}
 		return &notificationOutput{viewBody(n)}, nil
 	})
-
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/notifications", ID: "notification-list", Tag: tag,
-		Summary: "Notifications, newest first", Description: "Without their content; include=recipients adds the first 100 recipients of each.", Allow: read, Errors: []string{errs.CodeInvalidCursor},
+		Method: http.MethodGet, Path: "/v1/notifications", ID: "list-notifications", Tag: tag,
+		Summary:     "List notifications, newest first",
+		Description: "Without their content. include=recipients adds the first 100 recipients of each.",
+		Allow:       read, Errors: []string{errs.CodeInvalidCursor}, Example: exampleList,
 	}, func(ctx context.Context, in *listInput) (*httpapi.PageOutput[notificationBody], error) {
 		return list(ctx, s, in)
 	})
+	registerReadParts(api, s, read)
+}
 
+func registerReadParts(api *httpapi.API, s *Service, read []string) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/notifications/{id}/recipients", ID: "recipient-list", Tag: tag,
-		Summary: "Recipients, in the order of the request", Allow: read, Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
+		Method: http.MethodGet, Path: "/v1/notifications/{id}/recipients", ID: "list-recipients", Tag: tag,
+		Summary: "List a notification's recipients", Description: "In the order of the request.",
+		Allow: read, Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor}, Example: exampleRecipients,
 	}, func(ctx context.Context, in *recipientsInput) (*httpapi.PageOutput[recipientBody], error) {
 		return listRecipients(ctx, s, in)
 	})
-
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/notifications/{id}/recipients/{recipient_id}/attempts", ID: "attempt-list", Tag: tag,
-		Summary: "Every try to mail one recipient, newest first", Allow: read, Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
+		Method: http.MethodGet, Path: "/v1/notifications/{id}/recipients/{recipient_id}/attempts", ID: "list-attempts", Tag: tag,
+		Summary: "List the tries to mail one recipient", Description: "Newest first, each with the mail server's own reply.",
+		Allow: read, Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor}, Example: exampleAttempts,
 	}, func(ctx context.Context, in *attemptsInput) (*httpapi.PageOutput[attemptBody], error) {
 		return listAttempts(ctx, s, in)
 	})
-
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/stats", ID: "stats-get", Tag: tag,
-		Summary: "The state of the queue", Allow: read,
+		Method: http.MethodGet, Path: "/v1/stats", ID: "get-stats", Tag: "stats",
+		Summary: "Get the state of the queue", Description: "Of all callers' notifications together.",
+		Allow: read, Example: exampleStats,
 	}, func(ctx context.Context, _ *struct{}) (*statsOutput, error) {
 		stats, err := s.Stats(ctx)
 		if err != nil {
@@ -146,10 +154,11 @@ func registerRead(api *httpapi.API, s *Service) {
 
 func registerManage(api *httpapi.API, s *Service) {
 	manage := []string{notifyapi.ScopeManage}
-	register := func(verb, summary, description string, do func(ctx context.Context, caller string, id uuid.UUID) (Notification, error)) {
+	register := func(verb, summary, description string, example notificationBody, do func(ctx context.Context, caller string, id uuid.UUID) (Notification, error)) {
 		httpapi.Register(api, httpapi.Operation{
-			Method: http.MethodPost, Path: "/v1/notifications/{id}/" + verb, ID: "notification-" + verb, Tag: tag,
-			Summary: summary, Description: description, Allow: manage, Errors: []string{errs.CodeNotFound, errs.CodeConflict},
+			Method: http.MethodPost, Path: "/v1/notifications/{id}/" + verb, ID: verb + "-notification", Tag: tag,
+			Summary: summary, Description: description, Allow: manage,
+			Errors: []string{errs.CodeNotFound, errs.CodeConflict}, Example: example,
 		}, func(ctx context.Context, in *idInput) (*notificationOutput, error) {
 			n, err := do(ctx, Caller(ctx), in.ID)
 			if err != nil {
@@ -158,9 +167,12 @@ func registerManage(api *httpapi.API, s *Service) {
 			return &notificationOutput{viewBody(n)}, nil
 		})
 	}
-	register("cancel", "Cancel what is not yet sent", "409 when nothing is left to cancel.", s.Cancel)
+	register("cancel", "Cancel what is not yet sent",
+		"A mail that is being sent at this moment ends as its try does, and is not tried again. 409 when nothing is left to cancel.",
+		exampleCanceled, s.Cancel)
 	register("retry", "Queue failed and uncertain recipients again",
-		"409 when there are none, and for a sensitive notification, whose content is erased when it is over.", s.Retry)
+		"They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.",
+		exampleRetried, s.Retry)
 }
 
 func list(ctx context.Context, s *Service, in *listInput) (*httpapi.PageOutput[notificationBody], error) {

@@ -10,44 +10,47 @@ import (
 // The bodies of answers are notifyapi's types with times in the common format of
 // both services. A test compares the two.
 
+// createNotificationRequest is notifyapi.Request under its name in the document.
+type createNotificationRequest notifyapi.Request
+
 type notificationBody struct {
-	ID             uuid.UUID                      `json:"id" format:"uuid"`
-	Subject        string                         `json:"subject"`
-	Text           *string                        `json:"text,omitempty" doc:"Only for the caller that created the notification (the token's sub), never in lists, never when sensitive."`
-	HTML           *httpapi.Nullable[string]      `json:"html,omitempty" doc:"Present where text is; null when there is only text."`
-	ReplyTo        *httpapi.Nullable[string]      `json:"reply_to,omitempty" doc:"Present where text is; null when answers go to the sender."`
-	Requester      string                         `json:"requester"`
-	Reference      *string                        `json:"reference" nullable:"true"`
-	Thread         *string                        `json:"thread" nullable:"true"`
-	Sensitive      bool                           `json:"sensitive"`
-	Status         notifyapi.Status               `json:"status" enum:"queued,processing,completed,partially_failed,failed,canceled"`
-	Priority       notifyapi.Priority             `json:"priority" enum:"urgent,normal,bulk"`
-	NotBefore      httpapi.Nullable[httpapi.Time] `json:"not_before"`
-	ExpiresAt      httpapi.Nullable[httpapi.Time] `json:"expires_at"`
-	CreatedAt      httpapi.Time                   `json:"created_at"`
-	CompletedAt    httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient was settled; null until then."`
+	ID             uuid.UUID                      `json:"id" format:"uuid" doc:"The notification's id, a UUIDv7."`
+	Subject        string                         `json:"subject" doc:"The mail's subject."`
+	Text           *string                        `json:"text,omitempty" doc:"The mail as plain text. Only for the caller that created the notification (the token's sub), never in lists, never when it is sensitive."`
+	HTML           *httpapi.Nullable[string]      `json:"html,omitempty" doc:"The same mail as HTML. Present where text is; null when there is only text."`
+	ReplyTo        *httpapi.Nullable[string]      `json:"reply_to,omitempty" doc:"The address for answers to the mail. Present where text is; null when answers go to the sender."`
+	Requester      string                         `json:"requester" doc:"Who or what asked for it, as the caller named it."`
+	Reference      *string                        `json:"reference" nullable:"true" doc:"The caller's own name for what it is about; null when it gave none."`
+	Thread         *string                        `json:"thread" nullable:"true" doc:"The thread that mail programs show it in; null for none."`
+	Sensitive      bool                           `json:"sensitive" doc:"Whether its content is in no answer and erased when it is over."`
+	Priority       notifyapi.Priority             `json:"priority"`
+	Status         notifyapi.Status               `json:"status"`
+	NotBefore      httpapi.Nullable[httpapi.Time] `json:"not_before" doc:"When it may be sent at the earliest; null for at once."`
+	ExpiresAt      httpapi.Nullable[httpapi.Time] `json:"expires_at" doc:"When it is not sent any more; null for never."`
+	CreatedAt      httpapi.Time                   `json:"created_at" doc:"When it was stored."`
+	CompletedAt    httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient ended; null until then."`
 	Counts         notifyapi.Counts               `json:"counts"`
 	Recipients     []recipientBody                `json:"recipients,omitempty" doc:"The first 100, for one notification and in a list that includes them."`
-	RecipientsNext string                         `json:"recipients_next,omitempty" doc:"Path of the next page of recipients, if there are more."`
+	RecipientsNext string                         `json:"recipients_next,omitempty" doc:"The path of the next page of recipients; absent when recipients has all."`
 }
 
 type recipientBody struct {
-	ID            uuid.UUID                      `json:"id" format:"uuid"`
-	Email         string                         `json:"email"`
-	Status        notifyapi.RecipientStatus      `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain,expired"`
-	Attempts      int                            `json:"attempts"`
-	LastError     *string                        `json:"last_error" nullable:"true" doc:"The mail server's own text, or what broke."`
+	ID            uuid.UUID                      `json:"id" format:"uuid" doc:"The recipient's id, a UUIDv7; the left side of its mail's Message-ID."`
+	Email         string                         `json:"email" doc:"The address in its canonical form: lower case, the domain in ASCII."`
+	Status        notifyapi.RecipientStatus      `json:"status"`
+	Attempts      int                            `json:"attempts" doc:"How often the mail was tried."`
+	LastError     *string                        `json:"last_error" nullable:"true" doc:"The mail server's own text, or what broke; null when nothing did."`
 	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
-	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at"`
+	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at" doc:"When the mail server took the mail; null until then."`
 }
 
 type attemptBody struct {
 	Number  int               `json:"number" doc:"1 is the first try."`
-	At      httpapi.Time      `json:"at"`
+	At      httpapi.Time      `json:"at" doc:"When the try ended."`
 	Server  string            `json:"server" doc:"The mail server, host and port."`
-	Code    *int              `json:"code" nullable:"true" doc:"The server's reply code (RFC 5321 section 4.2); null when it gave none."`
+	Code    *int              `json:"code" nullable:"true" doc:"The server's reply code (RFC 5321, section 4.2); null when it gave none."`
 	Reply   string            `json:"reply" doc:"The server's own text, or what broke."`
-	Outcome notifyapi.Outcome `json:"outcome" enum:"sent,temporary,permanent,uncertain"`
+	Outcome notifyapi.Outcome `json:"outcome"`
 }
 
 type statsOutput struct{ Body notifyapi.Stats }

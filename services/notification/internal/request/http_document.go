@@ -1,0 +1,101 @@
+package request
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/httpapi"
+	"fixdesk/pkg/notifyapi"
+)
+
+// registerEnums gives the enums their schemas in the document.
+func registerEnums(api *httpapi.API) {
+	httpapi.Enum(api, "NotificationPriority",
+		"The order of mails that are due: urgent before all others, bulk when no other is due.",
+		notifyapi.PriorityUrgent, notifyapi.PriorityNormal, notifyapi.PriorityBulk)
+	httpapi.Enum(api, "NotificationStatus",
+		"Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. "+
+			"completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired or are uncertain. "+
+			"failed: all have ended, some failed, expired or are uncertain, and none was mailed. canceled: all have ended without a failure, some were canceled.",
+		notifyapi.StatusQueued, notifyapi.StatusProcessing, notifyapi.StatusCompleted,
+		notifyapi.StatusPartiallyFailed, notifyapi.StatusFailed, notifyapi.StatusCanceled)
+	httpapi.Enum(api, "RecipientStatus",
+		"queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. "+
+			"sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. "+
+			"uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at.",
+		notifyapi.RecipientStatuses...)
+	httpapi.Enum(api, "AttemptOutcome",
+		"sent: the server took the mail. temporary: it may take it later. permanent: it refused for good. "+
+			"uncertain: the connection broke after the mail and before the server's answer.",
+		notifyapi.OutcomeSent, notifyapi.OutcomeTemporary, notifyapi.OutcomePermanent, notifyapi.OutcomeUncertain)
+}
+
+// The examples are of one notification: the mail about a new ticket to its reporter
+// and its engineer, whose mailbox is full at first.
+var (
+	exampleID        = uuid.MustParse("019b76c1-5fc1-7d52-9a3e-6b7c8d9e0f11")
+	exampleTime      = time.Date(2025, 12, 31, 23, 32, 23, 105_000_000, time.UTC)
+	exampleReference = "019b76c1-5f00-7c3a-9d4e-2f6a8b1c0d42"
+	exampleThread    = "ticket-" + exampleReference
+	exampleHTML      = "<p>Hello,</p><p>Ann Lee raised ticket #42, <b>Printer on fire</b>.</p><p>To answer, reply to this mail.</p>"
+	exampleReplyTo   = "support+42.5f3a9c0e@fixdesk.example"
+	exampleRefusal   = "4.2.2 The mailbox is full"
+	exampleContent   = Content{
+		Text: "Hello,\n\nAnn Lee raised ticket #42, Printer on fire.\n\nTo answer, reply to this mail.\n",
+		HTML: &exampleHTML, ReplyTo: &exampleReplyTo,
+	}
+	exampleRequest = createNotificationRequest{
+		Subject: "[Fixdesk #42] Printer on fire", Text: exampleContent.Text, HTML: &exampleHTML,
+		Recipients: []string{"ann.lee@example.com", "ben.ortiz@example.com"}, Requester: "crm",
+		Reference: &exampleReference, Thread: &exampleThread, ReplyTo: &exampleReplyTo, Priority: notifyapi.PriorityNormal,
+	}
+
+	exampleReporter = Recipient{
+		ID: uuid.MustParse("019b76c1-5fc1-7d53-8b4f-7c8d9e0f1a22"), Email: "ann.lee@example.com",
+		Status: notifyapi.RecipientSent, Attempts: 1, SentAt: exampleAfter(400 * time.Millisecond),
+	}
+	exampleEngineer = Recipient{
+		ID: uuid.MustParse("019b76c1-5fc1-7d54-9c5a-8d9e0f1a2b33"), Ordinal: 1, Email: "ben.ortiz@example.com",
+		Status: notifyapi.RecipientDelayed, Attempts: 1, LastError: &exampleRefusal, NextAttemptAt: exampleAfter(21 * time.Second),
+	}
+	exampleAccepted = exampleNotification(&exampleContent, nil, notifyapi.StatusQueued, notifyapi.Counts{Total: 2, Queued: 2})
+	exampleDelayed  = exampleNotification(&exampleContent, nil, notifyapi.StatusProcessing, notifyapi.Counts{Total: 2, Delayed: 1, Sent: 1},
+		exampleReporter, exampleEngineer)
+	exampleCanceled = exampleNotification(&exampleContent, exampleAfter(10*time.Second), notifyapi.StatusCanceled,
+		notifyapi.Counts{Total: 2, Sent: 1, Canceled: 1}, exampleReporter, exampleEngineer.as(notifyapi.RecipientCanceled, nil))
+	exampleRetried = exampleNotification(&exampleContent, nil, notifyapi.StatusProcessing,
+		notifyapi.Counts{Total: 2, Queued: 1, Sent: 1}, exampleReporter, exampleEngineer.as(notifyapi.RecipientQueued, exampleAfter(49*time.Hour)))
+	exampleList = httpapi.NewPage([]notificationBody{
+		exampleNotification(nil, nil, notifyapi.StatusProcessing, notifyapi.Counts{Total: 2, Delayed: 1, Sent: 1}),
+	}, "")
+	exampleRecipients = httpapi.NewPage([]recipientBody{viewRecipient(exampleReporter), viewRecipient(exampleEngineer)}, "")
+	exampleAttempts   = httpapi.NewPage([]attemptBody{viewAttempt(Attempt{
+		Number: 1, At: *exampleAfter(time.Second), Server: "mail.example.com:25", Code: new(452),
+		Reply: exampleRefusal, Outcome: notifyapi.OutcomeTemporary,
+	})}, "")
+	exampleStats = viewStats(Stats{
+		Counts:       notifyapi.Counts{Total: 1842, Queued: 3, Sending: 1, Delayed: 2, Sent: 1830, Failed: 4, Uncertain: 1, Expired: 1},
+		OldestDueAge: 1250 * time.Millisecond, SentPerMinute: 37,
+	})
+)
+
+// exampleAfter is a time after the notification was created.
+func exampleAfter(d time.Duration) *time.Time {
+	at := exampleTime.Add(d)
+	return &at
+}
+
+func exampleNotification(c *Content, ended *time.Time, s notifyapi.Status, counts notifyapi.Counts, recipients ...Recipient) notificationBody {
+	return viewBody(Notification{
+		ID: exampleID, Subject: exampleRequest.Subject, Content: c, Requester: exampleRequest.Requester,
+		Reference: &exampleReference, Thread: &exampleThread, Priority: exampleRequest.Priority, Status: s,
+		CreatedAt: exampleTime, CompletedAt: ended, Counts: counts, Recipients: recipients,
+	})
+}
+
+// as is the recipient in another state.
+func (r Recipient) as(s notifyapi.RecipientStatus, next *time.Time) Recipient {
+	r.Status, r.NextAttemptAt = s, next
+	return r
+}
