@@ -88,50 +88,25 @@ const (
 	RecipientStatusUncertain RecipientStatus = "uncertain"
 )
 
-// Defines values for RequestPriority.
+// Defines values for ListNotificationsParamsInclude.
 const (
-	RequestPriorityBulk   RequestPriority = "bulk"
-	RequestPriorityNormal RequestPriority = "normal"
-	RequestPriorityUrgent RequestPriority = "urgent"
-)
-
-// Defines values for NotificationListParamsStatus.
-const (
-	NotificationListParamsStatusCanceled        NotificationListParamsStatus = "canceled"
-	NotificationListParamsStatusCompleted       NotificationListParamsStatus = "completed"
-	NotificationListParamsStatusFailed          NotificationListParamsStatus = "failed"
-	NotificationListParamsStatusPartiallyFailed NotificationListParamsStatus = "partially_failed"
-	NotificationListParamsStatusProcessing      NotificationListParamsStatus = "processing"
-	NotificationListParamsStatusQueued          NotificationListParamsStatus = "queued"
-)
-
-// Defines values for NotificationListParamsInclude.
-const (
-	NotificationListParamsIncludeRecipients NotificationListParamsInclude = "recipients"
-)
-
-// Defines values for RecipientListParamsStatus.
-const (
-	RecipientListParamsStatusCanceled  RecipientListParamsStatus = "canceled"
-	RecipientListParamsStatusDelayed   RecipientListParamsStatus = "delayed"
-	RecipientListParamsStatusExpired   RecipientListParamsStatus = "expired"
-	RecipientListParamsStatusFailed    RecipientListParamsStatus = "failed"
-	RecipientListParamsStatusQueued    RecipientListParamsStatus = "queued"
-	RecipientListParamsStatusSending   RecipientListParamsStatus = "sending"
-	RecipientListParamsStatusSent      RecipientListParamsStatus = "sent"
-	RecipientListParamsStatusUncertain RecipientListParamsStatus = "uncertain"
+	ListNotificationsParamsIncludeRecipients ListNotificationsParamsInclude = "recipients"
 )
 
 // Attempt defines model for Attempt.
 type Attempt struct {
-	// At Examples: 2026-01-31T09:30:00.000000Z
+	// At When the try ended.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	At time.Time `json:"at"`
 
-	// Code The server's reply code (RFC 5321 section 4.2); null when it gave none.
+	// Code The server's reply code (RFC 5321, section 4.2); null when it gave none.
 	Code *int64 `json:"code"`
 
 	// Number 1 is the first try.
-	Number  int64          `json:"number"`
+	Number int64 `json:"number"`
+
+	// Outcome sent: the server took the mail. temporary: it may take it later. permanent: it refused for good. uncertain: the connection broke after the mail and before the server's answer.
 	Outcome AttemptOutcome `json:"outcome"`
 
 	// Reply The server's own text, or what broke.
@@ -141,7 +116,7 @@ type Attempt struct {
 	Server string `json:"server"`
 }
 
-// AttemptOutcome defines model for Attempt.Outcome.
+// AttemptOutcome sent: the server took the mail. temporary: it may take it later. permanent: it refused for good. uncertain: the connection broke after the mail and before the server's answer.
 type AttemptOutcome string
 
 // AttemptPage defines model for AttemptPage.
@@ -154,57 +129,129 @@ type AttemptPage struct {
 
 // Counts defines model for Counts.
 type Counts struct {
-	Canceled  int64 `json:"canceled"`
-	Delayed   int64 `json:"delayed"`
-	Expired   int64 `json:"expired"`
-	Failed    int64 `json:"failed"`
-	Queued    int64 `json:"queued"`
-	Sending   int64 `json:"sending"`
-	Sent      int64 `json:"sent"`
-	Total     int64 `json:"total"`
+	// Canceled Canceled before they were sent.
+	Canceled int64 `json:"canceled"`
+
+	// Delayed Failed temporarily and waiting for the next try.
+	Delayed int64 `json:"delayed"`
+
+	// Expired Not sent before expires_at.
+	Expired int64 `json:"expired"`
+
+	// Failed Refused permanently, or given up.
+	Failed int64 `json:"failed"`
+
+	// Queued Waiting for their first try.
+	Queued int64 `json:"queued"`
+
+	// Sending Being sent now.
+	Sending int64 `json:"sending"`
+
+	// Sent Taken by the mail server.
+	Sent int64 `json:"sent"`
+
+	// Total All recipients.
+	Total int64 `json:"total"`
+
+	// Uncertain The connection broke after the mail and before the server's answer.
 	Uncertain int64 `json:"uncertain"`
+}
+
+// CreateNotificationRequest defines model for CreateNotificationRequest.
+type CreateNotificationRequest struct {
+	// ExpiresAt Not sent at this time or later: a recipient that still waits ends as expired. It must be in the future and after not_before.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// HTML The same mail as HTML, for mail programs that show it.
+	HTML *string `json:"html,omitempty"`
+
+	// NotBefore Send no earlier than this, at most a year ahead.
+	NotBefore *time.Time `json:"not_before,omitempty"`
+
+	// Priority The order of mails that are due: urgent before all others, bulk when no other is due.
+	Priority *NotificationPriority `json:"priority,omitempty"`
+
+	// Recipients Addresses, each mailed separately; a repeated address is mailed once.
+	Recipients []string `json:"recipients"`
+
+	// Reference The caller's own name for what this is about; notifications are found by it.
+	Reference *string `json:"reference,omitempty"`
+
+	// ReplyTo The address for answers to the mail (Reply-To, RFC 5322 section 3.6.2). It is shown where text is.
+	ReplyTo *string `json:"reply_to,omitempty"`
+
+	// Requester Who or what asks, as the caller names it.
+	Requester string `json:"requester"`
+
+	// Sensitive The content is in no answer, it is erased when the notification is over, and a retry is refused.
+	Sensitive *bool `json:"sensitive,omitempty"`
+
+	// Subject The mail's subject: one line without control characters.
+	Subject string `json:"subject"`
+
+	// Text The mail as plain text.
+	Text string `json:"text"`
+
+	// Thread Mails of one thread are shown together by the reader's mail program.
+	Thread *string `json:"thread,omitempty"`
 }
 
 // Notification defines model for Notification.
 type Notification struct {
-	// CompletedAt When the last recipient was settled; null until then.
+	// CompletedAt When the last recipient ended; null until then.
 	CompletedAt *time.Time `json:"completed_at"`
 	Counts      Counts     `json:"counts"`
 
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
-	CreatedAt time.Time  `json:"created_at"`
+	// CreatedAt When it was stored.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ExpiresAt When it is not sent any more; null for never.
 	ExpiresAt *time.Time `json:"expires_at"`
 
-	// HTML Present where text is; null when there is only text.
-	HTML      *string              `json:"html,omitempty"`
-	ID        openapi_types.UUID   `json:"id"`
-	NotBefore *time.Time           `json:"not_before"`
-	Priority  NotificationPriority `json:"priority"`
+	// HTML The same mail as HTML. Present where text is; null when there is only text.
+	HTML *string `json:"html,omitempty"`
+
+	// ID The notification's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// NotBefore When it may be sent at the earliest; null for at once.
+	NotBefore *time.Time `json:"not_before"`
+
+	// Priority The order of mails that are due: urgent before all others, bulk when no other is due.
+	Priority NotificationPriority `json:"priority"`
 
 	// Recipients The first 100, for one notification and in a list that includes them.
 	Recipients []Recipient `json:"recipients,omitempty"`
 
-	// RecipientsNext Path of the next page of recipients, if there are more.
+	// RecipientsNext The path of the next page of recipients; absent when recipients has all.
 	RecipientsNext *string `json:"recipients_next,omitempty"`
-	Reference      *string `json:"reference"`
 
-	// ReplyTo Present where text is; null when answers go to the sender.
-	ReplyTo   *string            `json:"reply_to,omitempty"`
-	Requester string             `json:"requester"`
-	Sensitive bool               `json:"sensitive"`
-	Status    NotificationStatus `json:"status"`
-	Subject   string             `json:"subject"`
+	// Reference The caller's own name for what it is about; null when it gave none.
+	Reference *string `json:"reference"`
 
-	// Text Only for the caller that created the notification (the token's sub), never in lists, never when sensitive.
-	Text   *string `json:"text,omitempty"`
+	// ReplyTo The address for answers to the mail. Present where text is; null when answers go to the sender.
+	ReplyTo *string `json:"reply_to,omitempty"`
+
+	// Requester Who or what asked for it, as the caller named it.
+	Requester string `json:"requester"`
+
+	// Sensitive Whether its content is in no answer and erased when it is over.
+	Sensitive bool `json:"sensitive"`
+
+	// Status Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired or are uncertain. failed: all have ended, some failed, expired or are uncertain, and none was mailed. canceled: all have ended without a failure, some were canceled.
+	Status NotificationStatus `json:"status"`
+
+	// Subject The mail's subject.
+	Subject string `json:"subject"`
+
+	// Text The mail as plain text. Only for the caller that created the notification (the token's sub), never in lists, never when it is sensitive.
+	Text *string `json:"text,omitempty"`
+
+	// Thread The thread that mail programs show it in; null for none.
 	Thread *string `json:"thread"`
 }
-
-// NotificationPriority defines model for Notification.Priority.
-type NotificationPriority string
-
-// NotificationStatus defines model for Notification.Status.
-type NotificationStatus string
 
 // NotificationPage defines model for NotificationPage.
 type NotificationPage struct {
@@ -213,6 +260,12 @@ type NotificationPage struct {
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
+
+// NotificationPriority The order of mails that are due: urgent before all others, bulk when no other is due.
+type NotificationPriority string
+
+// NotificationStatus Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired or are uncertain. failed: all have ended, some failed, expired or are uncertain, and none was mailed. canceled: all have ended without a failure, some were canceled.
+type NotificationStatus string
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -252,21 +305,27 @@ type ProblemField struct {
 
 // Recipient defines model for Recipient.
 type Recipient struct {
-	Attempts int64              `json:"attempts"`
-	Email    string             `json:"email"`
-	ID       openapi_types.UUID `json:"id"`
+	// Attempts How often the mail was tried.
+	Attempts int64 `json:"attempts"`
 
-	// LastError The mail server's own text, or what broke.
+	// Email The address in its canonical form: lower case, the domain in ASCII.
+	Email string `json:"email"`
+
+	// ID The recipient's id, a UUIDv7; the left side of its mail's Message-ID.
+	ID openapi_types.UUID `json:"id"`
+
+	// LastError The mail server's own text, or what broke; null when nothing did.
 	LastError *string `json:"last_error"`
 
 	// NextAttemptAt The earliest time of the next try; null when there will be none.
-	NextAttemptAt *time.Time      `json:"next_attempt_at"`
-	SentAt        *time.Time      `json:"sent_at"`
-	Status        RecipientStatus `json:"status"`
-}
+	NextAttemptAt *time.Time `json:"next_attempt_at"`
 
-// RecipientStatus defines model for Recipient.Status.
-type RecipientStatus string
+	// SentAt When the mail server took the mail; null until then.
+	SentAt *time.Time `json:"sent_at"`
+
+	// Status queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at.
+	Status RecipientStatus `json:"status"`
+}
 
 // RecipientPage defines model for RecipientPage.
 type RecipientPage struct {
@@ -276,99 +335,69 @@ type RecipientPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// Request defines model for Request.
-type Request struct {
-	// ExpiresAt Not sent at this time or later: a recipient that still waits ends as expired. It must be in the future and after not_before.
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-
-	// HTML The same mail as HTML, for readers that show it.
-	HTML *string `json:"html,omitempty"`
-
-	// NotBefore Send no earlier than this, at most a year ahead.
-	NotBefore *time.Time `json:"not_before,omitempty"`
-
-	// Priority normal when absent. urgent mails are sent before all others that are due, bulk mails when no other is due.
-	Priority *RequestPriority `json:"priority,omitempty"`
-
-	// Recipients Addresses, each mailed separately; a repeated address is mailed once.
-	Recipients []string `json:"recipients"`
-
-	// Reference The caller's own name for what this is about; notifications are found by it.
-	Reference *string `json:"reference,omitempty"`
-
-	// ReplyTo The address for answers to the mail (Reply-To, RFC 5322 section 3.6.2). It is shown where text is.
-	ReplyTo *string `json:"reply_to,omitempty"`
-
-	// Requester Who or what asks, as the caller names it.
-	Requester string `json:"requester"`
-
-	// Sensitive The content is in no answer, it is erased when the notification is over, and a retry is refused.
-	Sensitive *bool `json:"sensitive,omitempty"`
-
-	// Subject One line, no control characters.
-	Subject string `json:"subject"`
-
-	// Text The mail as plain text.
-	Text string `json:"text"`
-
-	// Thread Mails of one thread are shown together by the reader's mail program.
-	Thread *string `json:"thread,omitempty"`
-}
-
-// RequestPriority normal when absent. urgent mails are sent before all others that are due, bulk mails when no other is due.
-type RequestPriority string
+// RecipientStatus queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at.
+type RecipientStatus string
 
 // Stats defines model for Stats.
 type Stats struct {
+	// OldestDueAgeSeconds How long the oldest recipient that could be mailed now has waited; 0 when none waits.
 	OldestDueAgeSeconds float64 `json:"oldest_due_age_seconds"`
 	Recipients          Counts  `json:"recipients"`
-	SentPerMinute       int64   `json:"sent_per_minute"`
+
+	// SentPerMinute Mails that the servers took in the last 60 seconds.
+	SentPerMinute int64 `json:"sent_per_minute"`
 }
 
-// NotificationListParams defines parameters for NotificationList.
-type NotificationListParams struct {
+// ListNotificationsParams defines parameters for ListNotifications.
+type ListNotificationsParams struct {
 	// Limit How many items at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor next_cursor of the page before; keep the other parameters as they were.
-	Cursor        *string                       `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Reference     *string                       `form:"reference,omitempty" json:"reference,omitempty"`
-	Requester     *string                       `form:"requester,omitempty" json:"requester,omitempty"`
-	Status        *NotificationListParamsStatus `form:"status,omitempty" json:"status,omitempty"`
-	CreatedAfter  *time.Time                    `form:"created_after,omitempty" json:"created_after,omitempty"`
-	CreatedBefore *time.Time                    `form:"created_before,omitempty" json:"created_before,omitempty"`
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Include Each notification comes with its first 100 recipients, as one of its own does.
-	Include *NotificationListParamsInclude `form:"include,omitempty" json:"include,omitempty"`
+	// Reference Those with this reference.
+	Reference *string `form:"reference,omitempty" json:"reference,omitempty"`
+
+	// Requester Those of this requester.
+	Requester *string `form:"requester,omitempty" json:"requester,omitempty"`
+
+	// Status Those with this status.
+	Status *NotificationStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// CreatedAfter Those created after this time.
+	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+
+	// CreatedBefore Those created before this time.
+	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
+
+	// Include recipients: each notification has its first 100 recipients.
+	Include *ListNotificationsParamsInclude `form:"include,omitempty" json:"include,omitempty"`
 }
 
-// NotificationListParamsStatus defines parameters for NotificationList.
-type NotificationListParamsStatus string
+// ListNotificationsParamsInclude defines parameters for ListNotifications.
+type ListNotificationsParamsInclude string
 
-// NotificationListParamsInclude defines parameters for NotificationList.
-type NotificationListParamsInclude string
-
-// NotificationCreateParams defines parameters for NotificationCreate.
-type NotificationCreateParams struct {
-	// IdempotencyKey Required. The caller's own name for this request, 1 to 200 visible ASCII characters; a repeat with the same key is stored once.
-	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+// CreateNotificationParams defines parameters for CreateNotification.
+type CreateNotificationParams struct {
+	// IdempotencyKey The caller's own name for this request, 1 to 200 visible ASCII characters. A repeat with the same key is stored once.
+	IdempotencyKey string `json:"Idempotency-Key"`
 }
 
-// RecipientListParams defines parameters for RecipientList.
-type RecipientListParams struct {
+// ListRecipientsParams defines parameters for ListRecipients.
+type ListRecipientsParams struct {
 	// Limit How many items at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor next_cursor of the page before; keep the other parameters as they were.
-	Cursor *string                    `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Status *RecipientListParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Status Those with this status.
+	Status *RecipientStatus `form:"status,omitempty" json:"status,omitempty"`
 }
 
-// RecipientListParamsStatus defines parameters for RecipientList.
-type RecipientListParamsStatus string
-
-// AttemptListParams defines parameters for AttemptList.
-type AttemptListParams struct {
+// ListAttemptsParams defines parameters for ListAttempts.
+type ListAttemptsParams struct {
 	// Limit How many items at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -376,8 +405,8 @@ type AttemptListParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
-// NotificationCreateJSONRequestBody defines body for NotificationCreate for application/json ContentType.
-type NotificationCreateJSONRequestBody = Request
+// CreateNotificationJSONRequestBody defines body for CreateNotification for application/json ContentType.
+type CreateNotificationJSONRequestBody = CreateNotificationRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -453,95 +482,101 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// NotificationList Notifications, newest first
+	// ListNotifications List notifications, newest first
 	//
-	// Without their content; include=recipients adds the first 100 recipients of each.
+	// Without their content. include=recipients adds the first 100 recipients of each.
 	//
-	// Roles: notifications:read.
+	// Scopes: notifications:read.
 	//
-	// Corresponds with GET /v1/notifications (the `NotificationList` operationId).
-	NotificationList(ctx context.Context, params *NotificationListParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
+	ListNotifications(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// NotificationCreateWithBody Create a notification
+	// CreateNotificationWithBody Create a notification
 	//
-	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The same key with another body is refused; keys of different callers (the token's sub) are different. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 	//
-	// Roles: notifications:write.
+	// Scopes: notifications:write.
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
-	NotificationCreateWithBody(ctx context.Context, params *NotificationCreateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
+	CreateNotificationWithBody(ctx context.Context, params *CreateNotificationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// NotificationCreate Create a notification
+	// CreateNotification Create a notification
 	//
-	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The same key with another body is refused; keys of different callers (the token's sub) are different. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 	//
-	// Roles: notifications:write.
+	// Scopes: notifications:write.
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
-	NotificationCreate(ctx context.Context, params *NotificationCreateParams, body NotificationCreateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
+	CreateNotification(ctx context.Context, params *CreateNotificationParams, body CreateNotificationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// NotificationGet The result of a notification
+	// GetNotification Get a notification and its result
 	//
-	// With its first 100 recipients; recipients_next is the path of the rest. text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
+	// With its first 100 recipients; recipients_next is the path of the rest. text, html and reply_to are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
 	//
-	// Roles: notifications:read.
+	// Scopes: notifications:read.
 	//
-	// Corresponds with GET /v1/notifications/{id} (the `NotificationGet` operationId).
-	NotificationGet(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /v1/notifications/{id} (the `GetNotification` operationId).
+	GetNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// NotificationCancel Cancel what is not yet sent
+	// CancelNotification Cancel what is not yet sent
 	//
-	// 409 when nothing is left to cancel.
+	// A mail that is being sent at this moment ends as its try does, and is not tried again. 409 when nothing is left to cancel.
 	//
-	// Roles: notifications:manage.
+	// Scopes: notifications:manage.
 	//
-	// Corresponds with POST /v1/notifications/{id}/cancel (the `NotificationCancel` operationId).
-	NotificationCancel(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /v1/notifications/{id}/cancel (the `CancelNotification` operationId).
+	CancelNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RecipientList Recipients, in the order of the request
+	// ListRecipients List a notification's recipients
 	//
-	// Roles: notifications:read.
+	// In the order of the request.
 	//
-	// Corresponds with GET /v1/notifications/{id}/recipients (the `RecipientList` operationId).
-	RecipientList(ctx context.Context, id openapi_types.UUID, params *RecipientListParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Scopes: notifications:read.
+	//
+	// Corresponds with GET /v1/notifications/{id}/recipients (the `ListRecipients` operationId).
+	ListRecipients(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AttemptList Every try to mail one recipient, newest first
+	// ListAttempts List the tries to mail one recipient
 	//
-	// Roles: notifications:read.
+	// Newest first, each with the mail server's own reply.
 	//
-	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `AttemptList` operationId).
-	AttemptList(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *AttemptListParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Scopes: notifications:read.
+	//
+	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
+	ListAttempts(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// NotificationRetry Queue failed and uncertain recipients again
+	// RetryNotification Queue failed and uncertain recipients again
 	//
-	// 409 when there are none, and for a sensitive notification, whose content is erased when it is over.
+	// They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
 	//
-	// Roles: notifications:manage.
+	// Scopes: notifications:manage.
 	//
-	// Corresponds with POST /v1/notifications/{id}/retry (the `NotificationRetry` operationId).
-	NotificationRetry(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /v1/notifications/{id}/retry (the `RetryNotification` operationId).
+	RetryNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StatsGet The state of the queue
+	// GetStats Get the state of the queue
 	//
-	// Roles: notifications:read.
+	// Of all callers' notifications together.
 	//
-	// Corresponds with GET /v1/stats (the `StatsGet` operationId).
-	StatsGet(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Scopes: notifications:read.
+	//
+	// Corresponds with GET /v1/stats (the `GetStats` operationId).
+	GetStats(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// NotificationList Notifications, newest first
+// ListNotifications List notifications, newest first
 //
-// Without their content; include=recipients adds the first 100 recipients of each.
+// Without their content. include=recipients adds the first 100 recipients of each.
 //
-// Roles: notifications:read.
+// Scopes: notifications:read.
 //
-// Corresponds with GET /v1/notifications (the `NotificationList` operationId).
-func (c *Client) NotificationList(ctx context.Context, params *NotificationListParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewNotificationListRequest(c.Server, params)
+// Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
+func (c *Client) ListNotifications(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNotificationsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -552,17 +587,17 @@ func (c *Client) NotificationList(ctx context.Context, params *NotificationListP
 	return c.Client.Do(req)
 }
 
-// NotificationCreateWithBody Create a notification
+// CreateNotificationWithBody Create a notification
 //
-// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The same key with another body is refused; keys of different callers (the token's sub) are different. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 //
-// Roles: notifications:write.
+// Scopes: notifications:write.
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
-func (c *Client) NotificationCreateWithBody(ctx context.Context, params *NotificationCreateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewNotificationCreateRequestWithBody(c.Server, params, contentType, body)
+// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
+func (c *Client) CreateNotificationWithBody(ctx context.Context, params *CreateNotificationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateNotificationRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -573,17 +608,17 @@ func (c *Client) NotificationCreateWithBody(ctx context.Context, params *Notific
 	return c.Client.Do(req)
 }
 
-// NotificationCreate Create a notification
+// CreateNotification Create a notification
 //
-// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The same key with another body is refused; keys of different callers (the token's sub) are different. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 //
-// Roles: notifications:write.
+// Scopes: notifications:write.
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
-func (c *Client) NotificationCreate(ctx context.Context, params *NotificationCreateParams, body NotificationCreateJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewNotificationCreateRequest(c.Server, params, body)
+// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
+func (c *Client) CreateNotification(ctx context.Context, params *CreateNotificationParams, body CreateNotificationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateNotificationRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -594,15 +629,15 @@ func (c *Client) NotificationCreate(ctx context.Context, params *NotificationCre
 	return c.Client.Do(req)
 }
 
-// NotificationGet The result of a notification
+// GetNotification Get a notification and its result
 //
-// With its first 100 recipients; recipients_next is the path of the rest. text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
+// With its first 100 recipients; recipients_next is the path of the rest. text, html and reply_to are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
 //
-// Roles: notifications:read.
+// Scopes: notifications:read.
 //
-// Corresponds with GET /v1/notifications/{id} (the `NotificationGet` operationId).
-func (c *Client) NotificationGet(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewNotificationGetRequest(c.Server, id)
+// Corresponds with GET /v1/notifications/{id} (the `GetNotification` operationId).
+func (c *Client) GetNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetNotificationRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -613,15 +648,15 @@ func (c *Client) NotificationGet(ctx context.Context, id openapi_types.UUID, req
 	return c.Client.Do(req)
 }
 
-// NotificationCancel Cancel what is not yet sent
+// CancelNotification Cancel what is not yet sent
 //
-// 409 when nothing is left to cancel.
+// A mail that is being sent at this moment ends as its try does, and is not tried again. 409 when nothing is left to cancel.
 //
-// Roles: notifications:manage.
+// Scopes: notifications:manage.
 //
-// Corresponds with POST /v1/notifications/{id}/cancel (the `NotificationCancel` operationId).
-func (c *Client) NotificationCancel(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewNotificationCancelRequest(c.Server, id)
+// Corresponds with POST /v1/notifications/{id}/cancel (the `CancelNotification` operationId).
+func (c *Client) CancelNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelNotificationRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -632,13 +667,15 @@ func (c *Client) NotificationCancel(ctx context.Context, id openapi_types.UUID, 
 	return c.Client.Do(req)
 }
 
-// RecipientList Recipients, in the order of the request
+// ListRecipients List a notification's recipients
 //
-// Roles: notifications:read.
+// In the order of the request.
 //
-// Corresponds with GET /v1/notifications/{id}/recipients (the `RecipientList` operationId).
-func (c *Client) RecipientList(ctx context.Context, id openapi_types.UUID, params *RecipientListParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRecipientListRequest(c.Server, id, params)
+// Scopes: notifications:read.
+//
+// Corresponds with GET /v1/notifications/{id}/recipients (the `ListRecipients` operationId).
+func (c *Client) ListRecipients(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRecipientsRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -649,13 +686,15 @@ func (c *Client) RecipientList(ctx context.Context, id openapi_types.UUID, param
 	return c.Client.Do(req)
 }
 
-// AttemptList Every try to mail one recipient, newest first
+// ListAttempts List the tries to mail one recipient
 //
-// Roles: notifications:read.
+// Newest first, each with the mail server's own reply.
 //
-// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `AttemptList` operationId).
-func (c *Client) AttemptList(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *AttemptListParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAttemptListRequest(c.Server, id, recipientID, params)
+// Scopes: notifications:read.
+//
+// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
+func (c *Client) ListAttempts(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAttemptsRequest(c.Server, id, recipientID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -666,15 +705,15 @@ func (c *Client) AttemptList(ctx context.Context, id openapi_types.UUID, recipie
 	return c.Client.Do(req)
 }
 
-// NotificationRetry Queue failed and uncertain recipients again
+// RetryNotification Queue failed and uncertain recipients again
 //
-// 409 when there are none, and for a sensitive notification, whose content is erased when it is over.
+// They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
 //
-// Roles: notifications:manage.
+// Scopes: notifications:manage.
 //
-// Corresponds with POST /v1/notifications/{id}/retry (the `NotificationRetry` operationId).
-func (c *Client) NotificationRetry(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewNotificationRetryRequest(c.Server, id)
+// Corresponds with POST /v1/notifications/{id}/retry (the `RetryNotification` operationId).
+func (c *Client) RetryNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryNotificationRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -685,13 +724,15 @@ func (c *Client) NotificationRetry(ctx context.Context, id openapi_types.UUID, r
 	return c.Client.Do(req)
 }
 
-// StatsGet The state of the queue
+// GetStats Get the state of the queue
 //
-// Roles: notifications:read.
+// Of all callers' notifications together.
 //
-// Corresponds with GET /v1/stats (the `StatsGet` operationId).
-func (c *Client) StatsGet(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewStatsGetRequest(c.Server)
+// Scopes: notifications:read.
+//
+// Corresponds with GET /v1/stats (the `GetStats` operationId).
+func (c *Client) GetStats(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetStatsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -702,8 +743,8 @@ func (c *Client) StatsGet(ctx context.Context, reqEditors ...RequestEditorFn) (*
 	return c.Client.Do(req)
 }
 
-// NewNotificationListRequest constructs an http.Request for the NotificationList method
-func NewNotificationListRequest(server string, params *NotificationListParams) (*http.Request, error) {
+// NewListNotificationsRequest constructs an http.Request for the ListNotifications method
+func NewListNotificationsRequest(server string, params *ListNotificationsParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -840,19 +881,19 @@ func NewNotificationListRequest(server string, params *NotificationListParams) (
 	return req, nil
 }
 
-// NewNotificationCreateRequest calls the generic NotificationCreate builder with application/json body
-func NewNotificationCreateRequest(server string, params *NotificationCreateParams, body NotificationCreateJSONRequestBody) (*http.Request, error) {
+// NewCreateNotificationRequest calls the generic CreateNotification builder with application/json body
+func NewCreateNotificationRequest(server string, params *CreateNotificationParams, body CreateNotificationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewNotificationCreateRequestWithBody(server, params, "application/json", bodyReader)
+	return NewCreateNotificationRequestWithBody(server, params, "application/json", bodyReader)
 }
 
-// NewNotificationCreateRequestWithBody constructs an http.Request for the NotificationCreate method, with any body, and a specified content type
-func NewNotificationCreateRequestWithBody(server string, params *NotificationCreateParams, contentType string, body io.Reader) (*http.Request, error) {
+// NewCreateNotificationRequestWithBody constructs an http.Request for the CreateNotification method, with any body, and a specified content type
+func NewCreateNotificationRequestWithBody(server string, params *CreateNotificationParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -879,24 +920,22 @@ func NewNotificationCreateRequestWithBody(server string, params *NotificationCre
 
 	if params != nil {
 
-		if params.IdempotencyKey != nil {
-			var headerParam0 string
+		var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("Idempotency-Key", headerParam0)
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
 		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
 
 	}
 
 	return req, nil
 }
 
-// NewNotificationGetRequest constructs an http.Request for the NotificationGet method
-func NewNotificationGetRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+// NewGetNotificationRequest constructs an http.Request for the GetNotification method
+func NewGetNotificationRequest(server string, id openapi_types.UUID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -929,8 +968,8 @@ func NewNotificationGetRequest(server string, id openapi_types.UUID) (*http.Requ
 	return req, nil
 }
 
-// NewNotificationCancelRequest constructs an http.Request for the NotificationCancel method
-func NewNotificationCancelRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+// NewCancelNotificationRequest constructs an http.Request for the CancelNotification method
+func NewCancelNotificationRequest(server string, id openapi_types.UUID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -963,8 +1002,8 @@ func NewNotificationCancelRequest(server string, id openapi_types.UUID) (*http.R
 	return req, nil
 }
 
-// NewRecipientListRequest constructs an http.Request for the RecipientList method
-func NewRecipientListRequest(server string, id openapi_types.UUID, params *RecipientListParams) (*http.Request, error) {
+// NewListRecipientsRequest constructs an http.Request for the ListRecipients method
+func NewListRecipientsRequest(server string, id openapi_types.UUID, params *ListRecipientsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1048,8 +1087,8 @@ func NewRecipientListRequest(server string, id openapi_types.UUID, params *Recip
 	return req, nil
 }
 
-// NewAttemptListRequest constructs an http.Request for the AttemptList method
-func NewAttemptListRequest(server string, id openapi_types.UUID, recipientID openapi_types.UUID, params *AttemptListParams) (*http.Request, error) {
+// NewListAttemptsRequest constructs an http.Request for the ListAttempts method
+func NewListAttemptsRequest(server string, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1128,8 +1167,8 @@ func NewAttemptListRequest(server string, id openapi_types.UUID, recipientID ope
 	return req, nil
 }
 
-// NewNotificationRetryRequest constructs an http.Request for the NotificationRetry method
-func NewNotificationRetryRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+// NewRetryNotificationRequest constructs an http.Request for the RetryNotification method
+func NewRetryNotificationRequest(server string, id openapi_types.UUID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1162,8 +1201,8 @@ func NewNotificationRetryRequest(server string, id openapi_types.UUID) (*http.Re
 	return req, nil
 }
 
-// NewStatsGetRequest constructs an http.Request for the StatsGet method
-func NewStatsGetRequest(server string) (*http.Request, error) {
+// NewGetStatsRequest constructs an http.Request for the GetStats method
+func NewGetStatsRequest(server string) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -1233,101 +1272,107 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
-	// NotificationListWithResponse Notifications, newest first
+	// ListNotificationsWithResponse List notifications, newest first
 	//
-	// Without their content; include=recipients adds the first 100 recipients of each.
+	// Without their content. include=recipients adds the first 100 recipients of each.
 	//
-	// Roles: notifications:read.
+	// Scopes: notifications:read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /v1/notifications (the `NotificationList` operationId).
-	NotificationListWithResponse(ctx context.Context, params *NotificationListParams, reqEditors ...RequestEditorFn) (*NotificationListResponse, error)
+	// Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
+	ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error)
 
-	// NotificationCreateWithBodyWithResponse Create a notification
+	// CreateNotificationWithBodyWithResponse Create a notification
 	//
-	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The same key with another body is refused; keys of different callers (the token's sub) are different. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 	//
-	// Roles: notifications:write.
+	// Scopes: notifications:write.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
-	NotificationCreateWithBodyWithResponse(ctx context.Context, params *NotificationCreateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*NotificationCreateResponse, error)
+	// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
+	CreateNotificationWithBodyWithResponse(ctx context.Context, params *CreateNotificationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationResponse, error)
 
-	// NotificationCreateWithResponse Create a notification
+	// CreateNotificationWithResponse Create a notification
 	//
-	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+	// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The same key with another body is refused; keys of different callers (the token's sub) are different. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 	//
-	// Roles: notifications:write.
+	// Scopes: notifications:write.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
-	NotificationCreateWithResponse(ctx context.Context, params *NotificationCreateParams, body NotificationCreateJSONRequestBody, reqEditors ...RequestEditorFn) (*NotificationCreateResponse, error)
+	// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
+	CreateNotificationWithResponse(ctx context.Context, params *CreateNotificationParams, body CreateNotificationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationResponse, error)
 
-	// NotificationGetWithResponse The result of a notification
+	// GetNotificationWithResponse Get a notification and its result
 	//
-	// With its first 100 recipients; recipients_next is the path of the rest. text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
+	// With its first 100 recipients; recipients_next is the path of the rest. text, html and reply_to are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
 	//
-	// Roles: notifications:read.
+	// Scopes: notifications:read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /v1/notifications/{id} (the `NotificationGet` operationId).
-	NotificationGetWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*NotificationGetResponse, error)
+	// Corresponds with GET /v1/notifications/{id} (the `GetNotification` operationId).
+	GetNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetNotificationResponse, error)
 
-	// NotificationCancelWithResponse Cancel what is not yet sent
+	// CancelNotificationWithResponse Cancel what is not yet sent
 	//
-	// 409 when nothing is left to cancel.
+	// A mail that is being sent at this moment ends as its try does, and is not tried again. 409 when nothing is left to cancel.
 	//
-	// Roles: notifications:manage.
+	// Scopes: notifications:manage.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /v1/notifications/{id}/cancel (the `NotificationCancel` operationId).
-	NotificationCancelWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*NotificationCancelResponse, error)
+	// Corresponds with POST /v1/notifications/{id}/cancel (the `CancelNotification` operationId).
+	CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error)
 
-	// RecipientListWithResponse Recipients, in the order of the request
+	// ListRecipientsWithResponse List a notification's recipients
 	//
-	// Roles: notifications:read.
+	// In the order of the request.
+	//
+	// Scopes: notifications:read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /v1/notifications/{id}/recipients (the `RecipientList` operationId).
-	RecipientListWithResponse(ctx context.Context, id openapi_types.UUID, params *RecipientListParams, reqEditors ...RequestEditorFn) (*RecipientListResponse, error)
+	// Corresponds with GET /v1/notifications/{id}/recipients (the `ListRecipients` operationId).
+	ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResponse, error)
 
-	// AttemptListWithResponse Every try to mail one recipient, newest first
+	// ListAttemptsWithResponse List the tries to mail one recipient
 	//
-	// Roles: notifications:read.
+	// Newest first, each with the mail server's own reply.
+	//
+	// Scopes: notifications:read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `AttemptList` operationId).
-	AttemptListWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *AttemptListParams, reqEditors ...RequestEditorFn) (*AttemptListResponse, error)
+	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
+	ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error)
 
-	// NotificationRetryWithResponse Queue failed and uncertain recipients again
+	// RetryNotificationWithResponse Queue failed and uncertain recipients again
 	//
-	// 409 when there are none, and for a sensitive notification, whose content is erased when it is over.
+	// They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
 	//
-	// Roles: notifications:manage.
+	// Scopes: notifications:manage.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /v1/notifications/{id}/retry (the `NotificationRetry` operationId).
-	NotificationRetryWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*NotificationRetryResponse, error)
+	// Corresponds with POST /v1/notifications/{id}/retry (the `RetryNotification` operationId).
+	RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error)
 
-	// StatsGetWithResponse The state of the queue
+	// GetStatsWithResponse Get the state of the queue
 	//
-	// Roles: notifications:read.
+	// Of all callers' notifications together.
+	//
+	// Scopes: notifications:read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /v1/stats (the `StatsGet` operationId).
-	StatsGetWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*StatsGetResponse, error)
+	// Corresponds with GET /v1/stats (the `GetStats` operationId).
+	GetStatsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetStatsResponse, error)
 }
 
-type NotificationListResponse struct {
+type ListNotificationsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1335,7 +1380,7 @@ type NotificationListResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r NotificationListResponse) Status() string {
+func (r ListNotificationsResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1343,29 +1388,29 @@ func (r NotificationListResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r NotificationListResponse) StatusCode() int {
+func (r ListNotificationsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// NotificationCreateResponse202Headers the declared response headers of an HTTP 202 response for NotificationCreate
-type NotificationCreateResponse202Headers struct {
+// CreateNotificationResponse202Headers the declared response headers of an HTTP 202 response for CreateNotification
+type CreateNotificationResponse202Headers struct {
 	Location *string
 }
 
-type NotificationCreateResponse struct {
+type CreateNotificationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *Notification
 	// Headers202 the parsed response headers for an HTTP 202 response
-	Headers202 *NotificationCreateResponse202Headers
+	Headers202 *CreateNotificationResponse202Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r NotificationCreateResponse) Status() string {
+func (r CreateNotificationResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1373,14 +1418,14 @@ func (r NotificationCreateResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r NotificationCreateResponse) StatusCode() int {
+func (r CreateNotificationResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type NotificationGetResponse struct {
+type GetNotificationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1388,7 +1433,7 @@ type NotificationGetResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r NotificationGetResponse) Status() string {
+func (r GetNotificationResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1396,14 +1441,14 @@ func (r NotificationGetResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r NotificationGetResponse) StatusCode() int {
+func (r GetNotificationResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type NotificationCancelResponse struct {
+type CancelNotificationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1411,7 +1456,7 @@ type NotificationCancelResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r NotificationCancelResponse) Status() string {
+func (r CancelNotificationResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1419,14 +1464,14 @@ func (r NotificationCancelResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r NotificationCancelResponse) StatusCode() int {
+func (r CancelNotificationResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type RecipientListResponse struct {
+type ListRecipientsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1434,7 +1479,7 @@ type RecipientListResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r RecipientListResponse) Status() string {
+func (r ListRecipientsResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1442,14 +1487,14 @@ func (r RecipientListResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RecipientListResponse) StatusCode() int {
+func (r ListRecipientsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type AttemptListResponse struct {
+type ListAttemptsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1457,7 +1502,7 @@ type AttemptListResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r AttemptListResponse) Status() string {
+func (r ListAttemptsResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1465,14 +1510,14 @@ func (r AttemptListResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r AttemptListResponse) StatusCode() int {
+func (r ListAttemptsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type NotificationRetryResponse struct {
+type RetryNotificationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1480,7 +1525,7 @@ type NotificationRetryResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r NotificationRetryResponse) Status() string {
+func (r RetryNotificationResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1488,14 +1533,14 @@ func (r NotificationRetryResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r NotificationRetryResponse) StatusCode() int {
+func (r RetryNotificationResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type StatsGetResponse struct {
+type GetStatsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1503,7 +1548,7 @@ type StatsGetResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r StatsGetResponse) Status() string {
+func (r GetStatsResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1511,169 +1556,175 @@ func (r StatsGetResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r StatsGetResponse) StatusCode() int {
+func (r GetStatsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// NotificationListWithResponse Notifications, newest first
+// ListNotificationsWithResponse List notifications, newest first
 //
-// Without their content; include=recipients adds the first 100 recipients of each.
+// Without their content. include=recipients adds the first 100 recipients of each.
 //
-// Roles: notifications:read.
+// Scopes: notifications:read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /v1/notifications (the `NotificationList` operationId).
-func (c *ClientWithResponses) NotificationListWithResponse(ctx context.Context, params *NotificationListParams, reqEditors ...RequestEditorFn) (*NotificationListResponse, error) {
-	rsp, err := c.NotificationList(ctx, params, reqEditors...)
+// Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
+func (c *ClientWithResponses) ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error) {
+	rsp, err := c.ListNotifications(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseNotificationListResponse(rsp)
+	return ParseListNotificationsResponse(rsp)
 }
 
-// NotificationCreateWithBodyWithResponse Create a notification
+// CreateNotificationWithBodyWithResponse Create a notification
 //
-// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The same key with another body is refused; keys of different callers (the token's sub) are different. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 //
-// Roles: notifications:write.
+// Scopes: notifications:write.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
-func (c *ClientWithResponses) NotificationCreateWithBodyWithResponse(ctx context.Context, params *NotificationCreateParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*NotificationCreateResponse, error) {
-	rsp, err := c.NotificationCreateWithBody(ctx, params, contentType, body, reqEditors...)
+// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
+func (c *ClientWithResponses) CreateNotificationWithBodyWithResponse(ctx context.Context, params *CreateNotificationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationResponse, error) {
+	rsp, err := c.CreateNotificationWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseNotificationCreateResponse(rsp)
+	return ParseCreateNotificationResponse(rsp)
 }
 
-// NotificationCreateWithResponse Create a notification
+// CreateNotificationWithResponse Create a notification
 //
-// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The content of a sensitive one is in no answer, and is erased when the notification has ended.
+// Stores the request, durable before the answer, and mails each recipient separately. The same key and body get the same answer again: the notification as it was accepted. The same key with another body is refused; keys of different callers (the token's sub) are different. The content of a sensitive one is in no answer, and is erased when the notification has ended.
 //
-// Roles: notifications:write.
+// Scopes: notifications:write.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /v1/notifications (the `NotificationCreate` operationId).
-func (c *ClientWithResponses) NotificationCreateWithResponse(ctx context.Context, params *NotificationCreateParams, body NotificationCreateJSONRequestBody, reqEditors ...RequestEditorFn) (*NotificationCreateResponse, error) {
-	rsp, err := c.NotificationCreate(ctx, params, body, reqEditors...)
+// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
+func (c *ClientWithResponses) CreateNotificationWithResponse(ctx context.Context, params *CreateNotificationParams, body CreateNotificationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationResponse, error) {
+	rsp, err := c.CreateNotification(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseNotificationCreateResponse(rsp)
+	return ParseCreateNotificationResponse(rsp)
 }
 
-// NotificationGetWithResponse The result of a notification
+// GetNotificationWithResponse Get a notification and its result
 //
-// With its first 100 recipients; recipients_next is the path of the rest. text and html are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
+// With its first 100 recipients; recipients_next is the path of the rest. text, html and reply_to are there for the caller that created it (the token's sub) alone, and never when it is sensitive.
 //
-// Roles: notifications:read.
+// Scopes: notifications:read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /v1/notifications/{id} (the `NotificationGet` operationId).
-func (c *ClientWithResponses) NotificationGetWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*NotificationGetResponse, error) {
-	rsp, err := c.NotificationGet(ctx, id, reqEditors...)
+// Corresponds with GET /v1/notifications/{id} (the `GetNotification` operationId).
+func (c *ClientWithResponses) GetNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetNotificationResponse, error) {
+	rsp, err := c.GetNotification(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseNotificationGetResponse(rsp)
+	return ParseGetNotificationResponse(rsp)
 }
 
-// NotificationCancelWithResponse Cancel what is not yet sent
+// CancelNotificationWithResponse Cancel what is not yet sent
 //
-// 409 when nothing is left to cancel.
+// A mail that is being sent at this moment ends as its try does, and is not tried again. 409 when nothing is left to cancel.
 //
-// Roles: notifications:manage.
+// Scopes: notifications:manage.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /v1/notifications/{id}/cancel (the `NotificationCancel` operationId).
-func (c *ClientWithResponses) NotificationCancelWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*NotificationCancelResponse, error) {
-	rsp, err := c.NotificationCancel(ctx, id, reqEditors...)
+// Corresponds with POST /v1/notifications/{id}/cancel (the `CancelNotification` operationId).
+func (c *ClientWithResponses) CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error) {
+	rsp, err := c.CancelNotification(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseNotificationCancelResponse(rsp)
+	return ParseCancelNotificationResponse(rsp)
 }
 
-// RecipientListWithResponse Recipients, in the order of the request
+// ListRecipientsWithResponse List a notification's recipients
 //
-// Roles: notifications:read.
+// In the order of the request.
+//
+// Scopes: notifications:read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /v1/notifications/{id}/recipients (the `RecipientList` operationId).
-func (c *ClientWithResponses) RecipientListWithResponse(ctx context.Context, id openapi_types.UUID, params *RecipientListParams, reqEditors ...RequestEditorFn) (*RecipientListResponse, error) {
-	rsp, err := c.RecipientList(ctx, id, params, reqEditors...)
+// Corresponds with GET /v1/notifications/{id}/recipients (the `ListRecipients` operationId).
+func (c *ClientWithResponses) ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResponse, error) {
+	rsp, err := c.ListRecipients(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRecipientListResponse(rsp)
+	return ParseListRecipientsResponse(rsp)
 }
 
-// AttemptListWithResponse Every try to mail one recipient, newest first
+// ListAttemptsWithResponse List the tries to mail one recipient
 //
-// Roles: notifications:read.
+// Newest first, each with the mail server's own reply.
+//
+// Scopes: notifications:read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `AttemptList` operationId).
-func (c *ClientWithResponses) AttemptListWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *AttemptListParams, reqEditors ...RequestEditorFn) (*AttemptListResponse, error) {
-	rsp, err := c.AttemptList(ctx, id, recipientID, params, reqEditors...)
+// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
+func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error) {
+	rsp, err := c.ListAttempts(ctx, id, recipientID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseAttemptListResponse(rsp)
+	return ParseListAttemptsResponse(rsp)
 }
 
-// NotificationRetryWithResponse Queue failed and uncertain recipients again
+// RetryNotificationWithResponse Queue failed and uncertain recipients again
 //
-// 409 when there are none, and for a sensitive notification, whose content is erased when it is over.
+// They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
 //
-// Roles: notifications:manage.
+// Scopes: notifications:manage.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /v1/notifications/{id}/retry (the `NotificationRetry` operationId).
-func (c *ClientWithResponses) NotificationRetryWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*NotificationRetryResponse, error) {
-	rsp, err := c.NotificationRetry(ctx, id, reqEditors...)
+// Corresponds with POST /v1/notifications/{id}/retry (the `RetryNotification` operationId).
+func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error) {
+	rsp, err := c.RetryNotification(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseNotificationRetryResponse(rsp)
+	return ParseRetryNotificationResponse(rsp)
 }
 
-// StatsGetWithResponse The state of the queue
+// GetStatsWithResponse Get the state of the queue
 //
-// Roles: notifications:read.
+// Of all callers' notifications together.
+//
+// Scopes: notifications:read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /v1/stats (the `StatsGet` operationId).
-func (c *ClientWithResponses) StatsGetWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*StatsGetResponse, error) {
-	rsp, err := c.StatsGet(ctx, reqEditors...)
+// Corresponds with GET /v1/stats (the `GetStats` operationId).
+func (c *ClientWithResponses) GetStatsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetStatsResponse, error) {
+	rsp, err := c.GetStats(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseStatsGetResponse(rsp)
+	return ParseGetStatsResponse(rsp)
 }
 
-// ParseNotificationListResponse parses an HTTP response from a NotificationListWithResponse call
-func ParseNotificationListResponse(rsp *http.Response) (*NotificationListResponse, error) {
+// ParseListNotificationsResponse parses an HTTP response from a ListNotificationsWithResponse call
+func ParseListNotificationsResponse(rsp *http.Response) (*ListNotificationsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &NotificationListResponse{
+	response := &ListNotificationsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1691,15 +1742,15 @@ func ParseNotificationListResponse(rsp *http.Response) (*NotificationListRespons
 	return response, nil
 }
 
-// ParseNotificationCreateResponse parses an HTTP response from a NotificationCreateWithResponse call
-func ParseNotificationCreateResponse(rsp *http.Response) (*NotificationCreateResponse, error) {
+// ParseCreateNotificationResponse parses an HTTP response from a CreateNotificationWithResponse call
+func ParseCreateNotificationResponse(rsp *http.Response) (*CreateNotificationResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &NotificationCreateResponse{
+	response := &CreateNotificationResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1716,7 +1767,7 @@ func ParseNotificationCreateResponse(rsp *http.Response) (*NotificationCreateRes
 
 	switch {
 	case rsp.StatusCode == 202:
-		var headers NotificationCreateResponse202Headers
+		var headers CreateNotificationResponse202Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1730,15 +1781,15 @@ func ParseNotificationCreateResponse(rsp *http.Response) (*NotificationCreateRes
 	return response, nil
 }
 
-// ParseNotificationGetResponse parses an HTTP response from a NotificationGetWithResponse call
-func ParseNotificationGetResponse(rsp *http.Response) (*NotificationGetResponse, error) {
+// ParseGetNotificationResponse parses an HTTP response from a GetNotificationWithResponse call
+func ParseGetNotificationResponse(rsp *http.Response) (*GetNotificationResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &NotificationGetResponse{
+	response := &GetNotificationResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1756,15 +1807,15 @@ func ParseNotificationGetResponse(rsp *http.Response) (*NotificationGetResponse,
 	return response, nil
 }
 
-// ParseNotificationCancelResponse parses an HTTP response from a NotificationCancelWithResponse call
-func ParseNotificationCancelResponse(rsp *http.Response) (*NotificationCancelResponse, error) {
+// ParseCancelNotificationResponse parses an HTTP response from a CancelNotificationWithResponse call
+func ParseCancelNotificationResponse(rsp *http.Response) (*CancelNotificationResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &NotificationCancelResponse{
+	response := &CancelNotificationResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1782,15 +1833,15 @@ func ParseNotificationCancelResponse(rsp *http.Response) (*NotificationCancelRes
 	return response, nil
 }
 
-// ParseRecipientListResponse parses an HTTP response from a RecipientListWithResponse call
-func ParseRecipientListResponse(rsp *http.Response) (*RecipientListResponse, error) {
+// ParseListRecipientsResponse parses an HTTP response from a ListRecipientsWithResponse call
+func ParseListRecipientsResponse(rsp *http.Response) (*ListRecipientsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RecipientListResponse{
+	response := &ListRecipientsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1808,15 +1859,15 @@ func ParseRecipientListResponse(rsp *http.Response) (*RecipientListResponse, err
 	return response, nil
 }
 
-// ParseAttemptListResponse parses an HTTP response from a AttemptListWithResponse call
-func ParseAttemptListResponse(rsp *http.Response) (*AttemptListResponse, error) {
+// ParseListAttemptsResponse parses an HTTP response from a ListAttemptsWithResponse call
+func ParseListAttemptsResponse(rsp *http.Response) (*ListAttemptsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &AttemptListResponse{
+	response := &ListAttemptsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1834,15 +1885,15 @@ func ParseAttemptListResponse(rsp *http.Response) (*AttemptListResponse, error) 
 	return response, nil
 }
 
-// ParseNotificationRetryResponse parses an HTTP response from a NotificationRetryWithResponse call
-func ParseNotificationRetryResponse(rsp *http.Response) (*NotificationRetryResponse, error) {
+// ParseRetryNotificationResponse parses an HTTP response from a RetryNotificationWithResponse call
+func ParseRetryNotificationResponse(rsp *http.Response) (*RetryNotificationResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &NotificationRetryResponse{
+	response := &RetryNotificationResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1860,15 +1911,15 @@ func ParseNotificationRetryResponse(rsp *http.Response) (*NotificationRetryRespo
 	return response, nil
 }
 
-// ParseStatsGetResponse parses an HTTP response from a StatsGetWithResponse call
-func ParseStatsGetResponse(rsp *http.Response) (*StatsGetResponse, error) {
+// ParseGetStatsResponse parses an HTTP response from a GetStatsWithResponse call
+func ParseGetStatsResponse(rsp *http.Response) (*GetStatsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &StatsGetResponse{
+	response := &GetStatsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
