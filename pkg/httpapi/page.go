@@ -21,7 +21,7 @@ type PageParams struct {
 // Page is the body of every list. Make it with Pager, or with NewPage where the
 // rows don't come one by one.
 type Page[T any] struct {
-	Items      []T    `json:"items"`
+	Items      []T    `json:"items" doc:"The items of this page; empty when there is none."`
 	NextCursor string `json:"next_cursor,omitempty" doc:"Absent on the last page."`
 }
 

@@ -426,6 +426,7 @@ type Audit struct {
 
 // AuditPage defines model for AuditPage.
 type AuditPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Audit `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -490,6 +491,7 @@ type Comment struct {
 
 // CommentPage defines model for CommentPage.
 type CommentPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Comment `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -581,6 +583,7 @@ type Engineer struct {
 
 // EngineerPage defines model for EngineerPage.
 type EngineerPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Engineer `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -627,6 +630,7 @@ type EntryState string
 
 // EntryPage defines model for EntryPage.
 type EntryPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Entry `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -653,6 +657,7 @@ type EventKind string
 
 // EventPage defines model for EventPage.
 type EventPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Event `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -830,6 +835,7 @@ type NotificationStatus string
 
 // NotificationPage defines model for NotificationPage.
 type NotificationPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Notification `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -961,6 +967,7 @@ type RegistrationStatus string
 
 // RegistrationPage defines model for RegistrationPage.
 type RegistrationPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Registration `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -1040,6 +1047,7 @@ type Session struct {
 
 // SessionPage defines model for SessionPage.
 type SessionPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Session `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -1096,6 +1104,7 @@ type TicketStatus string
 
 // TicketPage defines model for TicketPage.
 type TicketPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Ticket `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -1152,6 +1161,7 @@ type UserStatus string
 
 // UserPage defines model for UserPage.
 type UserPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []User `json:"items"`
 
 	// NextCursor Absent on the last page.

@@ -121,6 +121,7 @@ type AttemptOutcome string
 
 // AttemptPage defines model for AttemptPage.
 type AttemptPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Attempt `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -255,6 +256,7 @@ type Notification struct {
 
 // NotificationPage defines model for NotificationPage.
 type NotificationPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Notification `json:"items"`
 
 	// NextCursor Absent on the last page.
@@ -329,6 +331,7 @@ type Recipient struct {
 
 // RecipientPage defines model for RecipientPage.
 type RecipientPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Recipient `json:"items"`
 
 	// NextCursor Absent on the last page.

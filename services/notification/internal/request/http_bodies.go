@@ -29,7 +29,7 @@ type notificationBody struct {
 	ExpiresAt      httpapi.Nullable[httpapi.Time] `json:"expires_at" doc:"When it is not sent any more; null for never."`
 	CreatedAt      httpapi.Time                   `json:"created_at" doc:"When it was stored."`
 	CompletedAt    httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient ended; null until then."`
-	Counts         notifyapi.Counts               `json:"counts"`
+	Counts         notifyapi.Counts               `json:"counts" doc:"How many of its recipients have each status."`
 	Recipients     []recipientBody                `json:"recipients,omitempty" doc:"The first 100, for one notification and in a list that includes them."`
 	RecipientsNext string                         `json:"recipients_next,omitempty" doc:"The path of the next page of recipients; absent when recipients has all."`
 }
