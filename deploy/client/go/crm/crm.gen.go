@@ -752,6 +752,7 @@ type KeyOwner struct {
 
 // KeyPage defines model for KeyPage.
 type KeyPage struct {
+	// Items The items of this page; empty when there is none.
 	Items []Key `json:"items"`
 
 	// NextCursor Absent on the last page.
