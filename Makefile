@@ -13,9 +13,9 @@ MODULES := db deploy/bench deploy/client deploy/local pkg services/crm services/
 # Runs a command with a temporary PostgreSQL server.
 WITHPG := go run ./pkg/dev/pgtest/withpg
 
-# Packages whose tests repeat their faults FIXDESK_TRIALS times.
+# Packages whose tests repeat faults, races and requests (pkg/dev/trials).
 LONG := fixdesk/deploy/local/internal/faulttest fixdesk/services/crm/internal/app fixdesk/services/crm/internal/identity \
-	fixdesk/services/notification/internal/app
+	fixdesk/services/crm/internal/ticket fixdesk/services/notification/internal/app
 
 # Packages with goroutines that share memory. The concurrency of the others is in
 # the database, where the race detector finds nothing.
@@ -38,7 +38,7 @@ token: ## print a service token: SCOPE="notifications:read" [SUBJECT=ops]
 test: ## run every test on a PostgreSQL that is started for it
 	$(WITHPG) go test -shuffle=on -timeout=30m work
 
-test-long: ## repeat faults and generated requests FIXDESK_TRIALS times (5)
+test-long: ## repeat faults, races and requests FIXDESK_TRIALS times (5)
 	FIXDESK_TRIALS=$(or $(FIXDESK_TRIALS),5) $(WITHPG) go test -shuffle=on -timeout=60m -count=1 $(LONG)
 
 cover: ## run every test and print the coverage of each package

@@ -71,7 +71,7 @@ func Main(m *testing.M, options ...goleak.Option) {
 // machine fails no test.
 const (
 	patientStatementTimeout = time.Minute
-	patientLockTimeout      = 5 * time.Second
+	patientLockTimeout      = time.Minute
 	patientCallTimeout      = 10 * time.Minute
 )
 

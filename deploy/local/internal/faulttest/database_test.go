@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/dev/trials"
 )
 
 // ownServer starts a server for one test, which may crash it.
@@ -128,7 +129,7 @@ func TestDatabaseThatCrashesLosesNothingAcknowledgedAndServiceResumes(t *testing
 	c := newPeople(t, crm, 3)
 	var o outage
 	stop := load(8, func(ctx context.Context, _, n int) { o.ask(ctx, c.customer, n) })
-	for i := range trials(2) {
+	for i := range trials.Count(2, 2) {
 		created, _ := o.counts()
 		eventually(t, "tickets are raised", func() bool { n, _ := o.counts(); return n > created+30 })
 		crash(t, server, []syscall.Signal{syscall.SIGQUIT, syscall.SIGKILL}[i%2])

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"fixdesk/pkg/dev/trials"
 )
 
 // customerLoad raises tickets and comments on them as fast as the CRM answers,
@@ -35,7 +37,7 @@ func TestKilledCRMLosesNothingAcknowledgedAndWritesNothingPartially(t *testing.T
 	s.startNotification(t, nil)
 	c := newPeople(t, crm, 3)
 	var tickets, comments idList
-	for range trials(2) {
+	for range trials.Count(1, 2) {
 		before := tickets.len()
 		stop := customerLoad(c, &tickets, &comments)
 		eventually(t, "tickets are acknowledged", func() bool { return tickets.len() > before+20 })
@@ -53,7 +55,7 @@ func TestKilledCRMLosesNothingAcknowledgedAndWritesNothingPartially(t *testing.T
 	s.notifiedOnce(t)
 	s.mailedOnce(t)
 	s.recountFindsPartialWrites(t)
-	t.Logf("%d kills, %d tickets and %d comments acknowledged", trials(2), tickets.len(), comments.len())
+	t.Logf("%d kills, %d tickets and %d comments acknowledged", trials.Count(1, 2), tickets.len(), comments.len())
 }
 
 // killBetween kills the CRM n times after the notification service has accepted a
@@ -92,7 +94,7 @@ func killBetween(t *testing.T, n int, tamper func(*http.Request)) (s *stack, p *
 
 func TestCRMKilledBetweenAcceptanceAndItsMarkNotifiesOnce(t *testing.T) {
 	t.Parallel()
-	s, p := killBetween(t, trials(3), nil)
+	s, p := killBetween(t, trials.Count(2, 3), nil)
 	s.notifiedOnce(t)
 	s.mailedOnce(t)
 	if p.repeated() == 0 {
@@ -101,12 +103,12 @@ func TestCRMKilledBetweenAcceptanceAndItsMarkNotifiesOnce(t *testing.T) {
 	if p.mismatched.Load() > 0 {
 		t.Errorf("%d entries were posted again with another body", p.mismatched.Load())
 	}
-	t.Logf("%d kills, %d posts repeated", trials(3), p.repeated())
+	t.Logf("%d kills, %d posts repeated", trials.Count(2, 3), p.repeated())
 }
 
 func TestControlWithoutItsIdempotencyKeyAKilledPostIsStoredTwice(t *testing.T) {
 	t.Parallel()
-	s, _ := killBetween(t, trials(1), func(r *http.Request) { r.Header.Set("Idempotency-Key", randomKey()) })
+	s, _ := killBetween(t, trials.Count(1, 1), func(r *http.Request) { r.Header.Set("Idempotency-Key", randomKey()) })
 	entries, notifications := count(t, s.crm, `select count(*) from outbox`), count(t, s.notify, `select count(*) from notifications`)
 	recipients := count(t, s.notify, `select count(*) from recipients`)
 	if notifications <= entries || recipients <= entries {
@@ -123,7 +125,7 @@ func TestLostAnswersCauseNoSecondNotification(t *testing.T) {
 	crm := s.startCRM(t, variables{"CRM_NOTIFICATION_URL": p.url})
 	s.startNotification(t, nil)
 	c := newPeople(t, crm, 2)
-	for i := range trials(4) {
+	for i := range trials.Count(4, 4) {
 		c.customer.must(t, http.MethodPost, "/v1/tickets", newTicket(i), http.StatusCreated)
 	}
 	s.drained(t)
@@ -150,14 +152,14 @@ func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
 		return median(took)
 	}
 	create(20) // warm up
-	before := create(trials(40))
+	before := create(trials.Count(40, 40))
 	notification.terminate(t)
-	away := create(trials(40))
-	if waiting := count(t, s.crm, `select count(*) from outbox where done_at is null`); waiting < trials(40) {
+	away := create(trials.Count(40, 40))
+	if waiting := count(t, s.crm, `select count(*) from outbox where done_at is null`); waiting < trials.Count(40, 40) {
 		t.Errorf("control: only %d entries wait for the service that is away", waiting)
 	}
 	s.startNotification(t, nil)
-	again := create(trials(40))
+	again := create(trials.Count(40, 40))
 	s.drained(t)
 	s.expectConsistent(t, tickets)
 	s.notifiedOnce(t)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -68,11 +67,3 @@ func stopServer(server *pgserver.Server) {
 
 // patience is the limit of every wait, so long that a busy machine fails no test.
 const patience = 4 * time.Minute
-
-// trials is how often a fault is caused: n, times FIXDESK_TRIALS.
-func trials(n int) int {
-	if factor, err := strconv.Atoi(os.Getenv("FIXDESK_TRIALS")); err == nil && factor > 0 {
-		return n * factor
-	}
-	return n
-}

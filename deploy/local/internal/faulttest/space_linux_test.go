@@ -14,6 +14,7 @@ import (
 
 	"fixdesk/pkg/dev/pgserver"
 	"fixdesk/pkg/dev/subprocess"
+	"fixdesk/pkg/dev/trials"
 )
 
 // insideNamespace makes the test binary run the test below in a mount namespace
@@ -47,7 +48,7 @@ func TestFullDiskIsAnswered503AndTheDatabaseStaysConsistent(t *testing.T) {
 	c := newPeople(t, crm, 3)
 	var o outage
 	stop := load(4, func(ctx context.Context, _, n int) { o.ask(ctx, c.customer, n) })
-	for range trials(1) {
+	for range trials.Count(1, 1) {
 		created, refused := o.counts()
 		eventually(t, "tickets are raised", func() bool { n, _ := o.counts(); return n > created+30 })
 		fill(t, filepath.Join(disk, "ballast"))

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"fixdesk/pkg/dev/trials"
 )
 
 // once repeats one request under its Idempotency-Key until it is acknowledged.
@@ -36,7 +38,7 @@ func TestServicesStoppedUnderLoadLoseAndDoubleNothing(t *testing.T) {
 			tickets.add(id)
 		}
 	})
-	for range trials(2) {
+	for range trials.Count(1, 2) {
 		before := tickets.len()
 		eventually(t, "tickets are raised", func() bool { return tickets.len() > before+20 })
 		crm.terminate(t)
@@ -51,7 +53,7 @@ func TestServicesStoppedUnderLoadLoseAndDoubleNothing(t *testing.T) {
 	s.drained(t)
 	s.notifiedOnce(t)
 	s.mailedOnce(t)
-	t.Logf("%d stops of each service, %d tickets", trials(2), tickets.len())
+	t.Logf("%d stops of each service, %d tickets", trials.Count(1, 2), tickets.len())
 }
 
 // The requests wait for a row lock, so that they are in flight during the stop.
@@ -62,7 +64,7 @@ func TestRequestsInFlightAreAnsweredBeforeTheServiceStops(t *testing.T) {
 	crm := s.startCRM(t, nil)
 	c := newPeople(t, crm, 1)
 	id := c.customer.must(t, http.MethodPost, "/v1/tickets", newTicket(0), http.StatusCreated).id()
-	for range trials(1) {
+	for range trials.Count(1, 1) {
 		tx, err := s.crm.Begin(t.Context())
 		if err != nil {
 			t.Fatal(err)

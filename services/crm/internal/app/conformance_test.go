@@ -3,22 +3,13 @@ package app_test
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	"fixdesk/pkg/dev/apitest"
+	"fixdesk/pkg/dev/trials"
 )
-
-// requests is how many are generated: 3,000, times FIXDESK_TRIALS.
-func requests() int {
-	if factor, err := strconv.Atoi(os.Getenv("FIXDESK_TRIALS")); err == nil && factor > 0 {
-		return 3000 * factor
-	}
-	return 3000
-}
 
 func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
 	d, err := apitest.Load(t.Context(), newTestEnv(t).url)
@@ -40,7 +31,7 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := d.Run(t.Context(), apitest.Config{
-		URL: w.url, Requests: requests(), Seed: 1,
+		URL: w.url, Requests: trials.Count(3000, 3000), Seed: 1,
 		Tokens: w.allTokens, Known: w.known,
 		Header: func(i int, h http.Header) {
 			h.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255))

@@ -3,26 +3,18 @@ package identity
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/errs"
 )
 
-// races is how often each race runs: 200, times FIXDESK_TRIALS.
-var races = 200 * trials()
-
-func trials() int {
-	if n, err := strconv.Atoi(os.Getenv("FIXDESK_TRIALS")); err == nil && n > 0 {
-		return n
-	}
-	return 1
-}
+// races is how often each race runs.
+var races = trials.Count(50, 200)
 
 // inRaces runs f for each of the races, a few side by side.
 func inRaces(f func(i int)) {

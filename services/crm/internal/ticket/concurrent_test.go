@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -14,24 +13,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/errs"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/crmtest"
 )
-
-// trials multiplies the size of a concurrent test by FIXDESK_TRIALS.
-func trials(t *testing.T, n int) int {
-	t.Helper()
-	if s := os.Getenv("FIXDESK_TRIALS"); s != "" {
-		times, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal("FIXDESK_TRIALS must be a number: ", err)
-		}
-		n *= times
-	}
-	return n
-}
 
 // deadlocks counts the deadlocks of the test's database. A connection reports its
 // count when it ends.
@@ -208,7 +195,7 @@ func TestLoadsEqualARecountAfterThousandsOfConcurrentSteps(t *testing.T) {
 	t.Parallel()
 	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(5, 6)
-	n, seed, start := trials(t, 2000), rand.Uint64(), time.Now()
+	n, seed, start := trials.Count(2000, 2000), rand.Uint64(), time.Now()
 	s.run(n, 40, seed)
 	took := time.Since(start)
 	t.Logf("seed %d: %d steps in %s, the slowest %s, %d deadlocks, %v", seed, n, took.Round(time.Millisecond), s.slowest.Round(time.Millisecond), d.deadlocks(), s.outcomes)
@@ -252,7 +239,7 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 		t.Run(strconv.Itoa(engineers), func(t *testing.T) {
 			d := newTestEnvWithLongTimeouts(t)
 			s := d.newLoad(5, engineers)
-			n, start := trials(t, 400), time.Now()
+			n, start := trials.Count(400, 400), time.Now()
 			concurrently(40, func(h int) bool {
 				r := rand.New(rand.NewPCG(1, uint64(h)))
 				for range n / 40 {
@@ -327,7 +314,7 @@ func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
 	}
 	outcomes := map[string]int{}
 	var slowest time.Duration
-	for i := range trials(t, 40) {
+	for i := range trials.Count(40, 40) {
 		id := uuid.Nil
 		for ok := false; !ok; {
 			id, ok = s.someTicket(rand.New(rand.NewPCG(3, uint64(i))))
@@ -342,7 +329,7 @@ func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
 		outcomes[fmt.Sprint(err)]++
 	}
 	e := s.engineers[1]
-	for range trials(t, 5) {
+	for range trials.Count(5, 5) {
 		began := time.Now()
 		d.Do(func(q *crmdb.Queries) error {
 			return assignment.SetAvailable(context.Background(), q, e.ID, false, true)
@@ -355,7 +342,7 @@ func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
 	close(stop)
 	all.Wait()
 	t.Logf("%d tickets meanwhile, the slowest decline or hand-over %s, %d deadlocks", len(s.tickets), slowest.Round(time.Millisecond), d.deadlocks())
-	if !maps.Equal(outcomes, map[string]int{"<nil>": trials(t, 40)}) {
+	if !maps.Equal(outcomes, map[string]int{"<nil>": trials.Count(40, 40)}) {
 		t.Errorf("declines: %v", outcomes)
 	}
 	if n := crmtest.Get[int](d.Env, crmtest.WrongLoads); n != 0 {

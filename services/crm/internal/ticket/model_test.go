@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/crmtest"
@@ -305,7 +306,7 @@ func (x *experiment) compare() {
 
 func TestRandomStepsMatchTheModel(t *testing.T) {
 	t.Parallel()
-	for range trials(t, 2) {
+	for range trials.Count(2, 2) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			d := newTestEnv(t)

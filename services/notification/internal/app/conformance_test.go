@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"context"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,17 +11,10 @@ import (
 
 	"fixdesk/pkg/dev/apitest"
 	"fixdesk/pkg/dev/smtptest"
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/notification/internal/app"
 )
-
-// requests is how many are generated: 3,000, times FIXDESK_TRIALS.
-func requests() int {
-	if factor, err := strconv.Atoi(os.Getenv("FIXDESK_TRIALS")); err == nil && factor > 0 {
-		return 3000 * factor
-	}
-	return 3000
-}
 
 func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
 	t.Parallel()
@@ -57,7 +49,7 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 		i.token(t, notifyapi.Audience, "three", allScopes...), i.token(t, notifyapi.Audience, "four", allScopes...),
 	}
 	report, err := d.Run(t.Context(), apitest.Config{
-		URL: s.BaseURL, Requests: requests(), Seed: 1,
+		URL: s.BaseURL, Requests: trials.Count(1500, 3000), Seed: 1,
 		Tokens: func() []string { return tokens },
 		Known:  func() map[string][]string { return known(t, s) },
 	})

@@ -96,7 +96,7 @@ func testConfig(databaseURL, jwksURL string, smtp ...string) app.Config {
 		JWKSURL: jwksURL, Issuer: "fixdesk", SMTPURL: config.NewSecret("smtp://" + strings.Join(smtp, ",smtp://")),
 		SMTPConnections: 4, SMTPTimeout: smtpTimeouts(time.Minute), SMTPMaxMessages: 100, SMTPIdleTime: 5 * time.Second,
 		MailFrom: "Fixdesk <fixdesk@example.com>", RetryBase: 20 * time.Millisecond, RetryCap: 100 * time.Millisecond,
-		GiveUpAfter: time.Hour, PollInterval: 20 * time.Millisecond, Lease: 15 * time.Second,
+		GiveUpAfter: time.Hour, PollInterval: 20 * time.Millisecond, Lease: time.Minute,
 	}
 }
 
@@ -215,7 +215,7 @@ func (s *service) until(t testing.TB, id uuid.UUID, status notifyapi.Status, lim
 }
 
 // waitLimit is far longer than any awaited condition takes on a busy machine.
-const waitLimit = time.Minute
+const waitLimit = 4 * time.Minute
 
 // pause is the interval at which a condition is checked.
 func pause() { <-time.After(5 * time.Millisecond) }

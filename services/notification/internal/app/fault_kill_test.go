@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/dev/smtptest"
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/notifyapi"
 )
 
@@ -174,7 +175,7 @@ func TestKillUnderLoadLosesNoMailAndRepeatsOnlyThoseBeingSent(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	var acked, lost, doubled, unexplained int
-	for range trials(t, 1) {
+	for range trials.Count(1, 1) {
 		a, l, d, u := killTrial(t, i, "")
 		acked, lost, doubled, unexplained = acked+a, lost+l, doubled+d, unexplained+u
 	}
@@ -250,7 +251,7 @@ func replicasTrial(t *testing.T, n int, fault string) (doubled, missing int) {
 
 func TestTwoReplicasSendEachNotificationOnce(t *testing.T) {
 	t.Parallel()
-	if doubled, missing := replicasTrial(t, 2000*trials(t, 1), ""); doubled > 0 || missing > 0 {
+	if doubled, missing := replicasTrial(t, trials.Count(500, 2000), ""); doubled > 0 || missing > 0 {
 		t.Errorf("%d doubled, %d missing", doubled, missing)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/dev/smtptest"
+	"fixdesk/pkg/dev/trials"
 )
 
 // withoutRepeat hides from Go's transport that a request can be repeated. The
@@ -76,7 +77,7 @@ func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, fault stri
 	hook, held, releaseMails := heldMails(taken)
 	smtp := startSMTP(t, hook)
 	t.Cleanup(releaseMails)
-	url := newDatabase(t) + "&lock_timeout=4s"
+	url := newDatabase(t) + "&lock_timeout=1min" // the requests wait for a lock until the stop has begun
 	execute(t, url, fault)
 	c := testConfig(url, i.url, smtp.Addr())
 	p := run(t, i, c)
@@ -129,7 +130,7 @@ func afterTermination(t *testing.T, i *issuer, l *load, smtp *smtptest.Server, e
 func TestTerminationUnderLoadFailsNoRequestAndSendsEachMailOnce(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
-	for range trials(t, 1) {
+	for range trials.Count(1, 1) {
 		report(t, terminationTrial(t, i, syscall.SIGTERM, ""))
 	}
 }

@@ -115,20 +115,6 @@ func (p *process) wait(t testing.TB) error {
 	}
 }
 
-// trials is how often a fault test is repeated: FIXDESK_TRIALS, or few.
-func trials(t testing.TB, few int) int {
-	t.Helper()
-	text := os.Getenv("FIXDESK_TRIALS")
-	if text == "" {
-		return few
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatal("FIXDESK_TRIALS must be a positive number")
-	}
-	return n
-}
-
 func TestHelpIsPrintedAndUnknownCommandsAreRefused(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command(binary(t), "help").Output()
