@@ -110,6 +110,9 @@ func (a *API) document(op *details, stream string) {
 
 // documentRequest describes the body and required headers.
 func (a *API) documentRequest(op *details, described *huma.Operation) {
+	described.Parameters = slices.DeleteFunc(described.Parameters, func(p *huma.Param) bool {
+		return p.In == "header" && p.Name == "User-Agent" // every client sends it
+	})
 	for _, p := range described.Parameters {
 		if slices.Contains(op.Requires, p.Name) {
 			p.Required = true

@@ -43,6 +43,18 @@ const (
 	auditKeyRefused     = "key_refused" // used outside its networks
 )
 
+// AuditKind is what an audit event records.
+type AuditKind string
+
+// AuditKinds are all kinds. Don't modify.
+var AuditKinds = []AuditKind{
+	auditAdminCreated, auditRegistered, auditLoginSucceeded, auditLoginFailed, auditLoginRefused,
+	auditRefreshReused, auditLoggedOut, auditSessionEnded, auditPasswordSet, auditResetRequested, auditReset,
+	auditVerified, auditUserChanged, auditInvited, auditErased, auditExported, auditSessionsEnded,
+	auditApproved, auditRejected, auditRefused, auditCommentRemoved,
+	auditKeyCreated, auditKeyRotated, auditKeyRevoked, auditKeyRefused,
+}
+
 // audit is one event to be recorded. before and after are facts for admins; they
 // never hold a password, a token or an e-mail address.
 type audit struct {

@@ -16,6 +16,10 @@ var adminOnly = []string{string(RoleAdmin)}
 
 // Register adds the operations of this package to the API.
 func Register(api *httpapi.API, s *Service) {
+	httpapi.Enum(api, "UserRole", "What a user may do.", RoleCustomer, RoleEngineer, RoleAdmin)
+	httpapi.Enum(api, "UserStatus", "Whether a user may sign in: approved users alone may.", StatusPending, StatusApproved, StatusRejected, StatusSuspended)
+	httpapi.Enum(api, "ApplicantRole", "A role that an admin must approve.", applicantRole(RoleEngineer), applicantRole(RoleAdmin))
+	httpapi.Enum(api, "AuditKind", "What happened. A later release may add kinds.", AuditKinds...)
 	registerKeys(api, s)
 	registerAPIKeys(api, s)
 	registerAuth(api, s)
@@ -43,8 +47,8 @@ type UserBody struct {
 	ID              uuid.UUID                      `json:"id" format:"uuid"`
 	Name            string                         `json:"name"`
 	Email           string                         `json:"email" format:"email"`
-	Role            Role                           `json:"role" enum:"customer,engineer,admin"`
-	Status          Status                         `json:"status" enum:"pending,approved,rejected,suspended"`
+	Role            Role                           `json:"role"`
+	Status          Status                         `json:"status"`
 	EmailVerifiedAt httpapi.Nullable[httpapi.Time] `json:"email_verified_at" doc:"When the address was verified; null until then."`
 	CreatedAt       httpapi.Time                   `json:"created_at"`
 	UpdatedAt       httpapi.Time                   `json:"updated_at"`

@@ -19,8 +19,8 @@ const (
 
 type listUsersInput struct {
 	httpapi.PageParams
-	Role   Role   `query:"role" enum:"customer,engineer,admin"`
-	Status Status `query:"status" enum:"pending,approved,rejected,suspended"`
+	Role   Role   `query:"role"`
+	Status Status `query:"status"`
 	Q      string `query:"q" maxLength:"200" doc:"Part of a name or an address, without case."`
 }
 
@@ -28,8 +28,8 @@ type changeUserInput struct {
 	ID      uuid.UUID `path:"id" format:"uuid"`
 	IfMatch string    `header:"If-Match" doc:"The ETag of the version that was read."`
 	Body    struct {
-		Role      *Role   `json:"role,omitempty" enum:"customer,engineer,admin"`
-		Status    *Status `json:"status,omitempty" enum:"pending,approved,rejected,suspended"`
+		Role      *Role   `json:"role,omitempty"`
+		Status    *Status `json:"status,omitempty"`
 		Name      *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
 		Email     *string `json:"email,omitempty" minLength:"3" maxLength:"254" doc:"The address for signing in; the old and the new one are informed, and the new one is not verified."`
 		Available *bool   `json:"available,omitempty" doc:"For approved engineers: with false no new ticket is assigned to them."`
@@ -41,7 +41,7 @@ type inviteInput struct {
 	Body struct {
 		Name  string `json:"name" minLength:"1" maxLength:"200"`
 		Email string `json:"email" minLength:"3" maxLength:"254"`
-		Role  Role   `json:"role,omitempty" enum:"customer,engineer,admin" default:"customer"`
+		Role  Role   `json:"role,omitempty" default:"customer"`
 	}
 }
 
@@ -132,10 +132,12 @@ type userSessionsInput struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
+type applicantRole Role
+
 type listRegistrationsInput struct {
 	httpapi.PageParams
-	Role   Role   `query:"role" enum:"engineer,admin"`
-	Status Status `query:"status" enum:"pending,approved,rejected,suspended"`
+	Role   applicantRole `query:"role"`
+	Status Status        `query:"status"`
 }
 
 type registrationBody struct {
@@ -175,7 +177,7 @@ func registerRegistrations(api *httpapi.API, s *Service) {
 		Summary: "Registrations of engineers and admins, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *listRegistrationsInput) (*httpapi.PageOutput[registrationBody], error) {
-		f := UserFilter{Role: in.Role, Status: in.Status}
+		f := UserFilter{Role: Role(in.Role), Status: in.Status}
 		return httpapi.Pager[Registration, Position, registrationBody]{
 			Filters:  []any{"registrations", f},
 			Fetch:    func(after *Position, n int) ([]Registration, error) { return s.Registrations(ctx, f, after, n) },
@@ -207,14 +209,14 @@ type listAuditInput struct {
 	httpapi.PageParams
 	Actor         uuid.UUID `query:"actor" format:"uuid" doc:"The user who acted."`
 	Object        uuid.UUID `query:"object" format:"uuid" doc:"The user, session, API key or comment that was acted on."`
-	Kind          string    `query:"kind" enum:"admin_created,registered,login_succeeded,login_failed,login_refused,refresh_reused,logged_out,session_ended,password_changed,password_reset_requested,password_reset,email_verified,user_changed,user_invited,user_erased,user_exported,sessions_ended,registration_approved,registration_rejected,access_refused,comment_removed,key_created,key_rotated,key_revoked,key_refused"`
+	Kind          AuditKind `query:"kind" doc:"What happened."`
 	CreatedAfter  time.Time `query:"created_after"`
 	CreatedBefore time.Time `query:"created_before"`
 }
 
-type auditBody struct {
+type auditEventBody struct {
 	ID        uuid.UUID                        `json:"id" format:"uuid"`
-	Kind      string                           `json:"kind"`
+	Kind      AuditKind                        `json:"kind"`
 	ActorID   *uuid.UUID                       `json:"actor_id" format:"uuid" nullable:"true"`
 	ObjectID  *uuid.UUID                       `json:"object_id" format:"uuid" nullable:"true"`
 	Before    httpapi.Nullable[map[string]any] `json:"before"`
@@ -224,9 +226,9 @@ type auditBody struct {
 	CreatedAt httpapi.Time                     `json:"created_at"`
 }
 
-func viewAudit(e AuditEvent) auditBody {
-	b := auditBody{
-		ID: e.ID, Kind: e.Kind, ActorID: e.Actor, ObjectID: e.Object,
+func viewAudit(e AuditEvent) auditEventBody {
+	b := auditEventBody{
+		ID: e.ID, Kind: AuditKind(e.Kind), ActorID: e.Actor, ObjectID: e.Object,
 		Before: facts(e.Before), After: facts(e.After), RequestID: e.RequestID, CreatedAt: httpapi.NewTime(e.CreatedAt),
 	}
 	if e.Address != nil {
@@ -248,12 +250,12 @@ func registerAudit(api *httpapi.API, s *Service) {
 		Method: http.MethodGet, Path: "/v1/audit", ID: "list-audit-events", Tag: tagAudit, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary: "Security events, newest first",
 		Errors:  []string{errs.CodeInvalidCursor},
-	}, func(ctx context.Context, in *listAuditInput) (*httpapi.PageOutput[auditBody], error) {
+	}, func(ctx context.Context, in *listAuditInput) (*httpapi.PageOutput[auditEventBody], error) {
 		f := AuditFilter{
-			Actor: idOrNil(in.Actor), Object: idOrNil(in.Object), Kind: in.Kind,
+			Actor: idOrNil(in.Actor), Object: idOrNil(in.Object), Kind: string(in.Kind),
 			CreatedAfter: timeOrNil(in.CreatedAfter), CreatedBefore: timeOrNil(in.CreatedBefore),
 		}
-		return httpapi.Pager[AuditEvent, Position, auditBody]{
+		return httpapi.Pager[AuditEvent, Position, auditEventBody]{
 			Filters:  []any{"audit", f},
 			Fetch:    func(after *Position, n int) ([]AuditEvent, error) { return s.Audit(ctx, f, after, n) },
 			Position: func(e AuditEvent) Position { return Position{e.CreatedAt, e.ID} },

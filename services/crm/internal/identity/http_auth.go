@@ -17,7 +17,7 @@ type registerInput struct {
 		Name     string `json:"name" minLength:"1" maxLength:"200"`
 		Email    string `json:"email" minLength:"3" maxLength:"254"`
 		Password string `json:"password" minLength:"8" maxLength:"128" doc:"8 to 128 characters, not a common one."`
-		Role     Role   `json:"role,omitempty" enum:"customer,engineer,admin" default:"customer" doc:"A customer is approved at once, the others wait for an admin's approval."`
+		Role     Role   `json:"role,omitempty" default:"customer" doc:"A customer is approved at once, the others wait for an admin's approval."`
 	}
 }
 
@@ -36,14 +36,14 @@ type refreshInput struct {
 	}
 }
 
-type grantOutput struct {
-	Body struct {
-		AccessToken  string   `json:"access_token" doc:"A JWT (RFC 9068) for the Authorization header."`
-		TokenType    string   `json:"token_type" enum:"Bearer"`
-		ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token expires."`
-		RefreshToken string   `json:"refresh_token" doc:"Valid for one refresh."`
-		User         UserBody `json:"user"`
-	}
+type grantOutput struct{ Body tokenGrantBody }
+
+type tokenGrantBody struct {
+	AccessToken  string   `json:"access_token" doc:"A JWT (RFC 9068) for the Authorization header."`
+	TokenType    string   `json:"token_type" enum:"Bearer"`
+	ExpiresIn    int      `json:"expires_in" doc:"Seconds until the access token expires."`
+	RefreshToken string   `json:"refresh_token" doc:"Valid for one refresh."`
+	User         UserBody `json:"user"`
 }
 
 func answerGrant(g Grant, err error) (*grantOutput, error) {
@@ -96,10 +96,10 @@ func registerAuth(api *httpapi.API, s *Service) {
 	})
 }
 
-type jwksOutput struct {
-	Body struct {
-		Keys []map[string]string `json:"keys" doc:"JSON Web Keys (RFC 7517)."`
-	}
+type jwksOutput struct{ Body keySetBody }
+
+type keySetBody struct {
+	Keys []map[string]string `json:"keys" doc:"JSON Web Keys (RFC 7517)."`
 }
 
 func registerKeys(api *httpapi.API, s *Service) {

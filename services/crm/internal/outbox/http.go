@@ -10,13 +10,16 @@ import (
 	"fixdesk/pkg/httpapi"
 )
 
-// entryBody is an entry without its facts, since these are texts and addresses of
+// entryState is StatePending or StateDead.
+type entryState string
+
+// outboxEntryBody is an entry without its facts, since these are texts and addresses of
 // other people.
-type entryBody struct {
+type outboxEntryBody struct {
 	ID            uuid.UUID                      `json:"id" format:"uuid"`
 	Kind          string                         `json:"kind" doc:"For example ticket_changed."`
 	Reference     uuid.UUID                      `json:"reference" format:"uuid" doc:"The ticket or user it is about."`
-	State         string                         `json:"state" enum:"pending,dead"`
+	State         entryState                     `json:"state"`
 	Attempts      int32                          `json:"attempts" doc:"Failed attempts to post it."`
 	LastError     *string                        `json:"last_error"`
 	CreatedAt     httpapi.Time                   `json:"created_at"`
@@ -26,19 +29,20 @@ type entryBody struct {
 
 type listInput struct {
 	httpapi.PageParams
-	State string `query:"state" enum:"pending,dead" default:"pending" doc:"Still to be posted, or refused permanently."`
+	State entryState `query:"state" default:"pending" doc:"Still to be posted, or refused permanently."`
 }
 
 type retryInput struct {
 	ID string `path:"id" format:"uuid"`
 }
 
-type retryOutput struct{ Body entryBody }
+type retryOutput struct{ Body outboxEntryBody }
 
 const tag = "outbox"
 
 // Mount adds the operations on the outbox, which are for admins.
 func Mount(api *httpapi.API, d *Dispatcher) {
+	httpapi.Enum(api, "OutboxState", "pending will be posted; dead was refused permanently.", entryState(StatePending), entryState(StateDead))
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/outbox", ID: "list-outbox", Tag: tag,
 		Summary:     "Notices that are not posted to the notification service",
@@ -54,11 +58,11 @@ func Mount(api *httpapi.API, d *Dispatcher) {
 	}, d.retry)
 }
 
-func (d *Dispatcher) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[entryBody], error) {
-	return httpapi.Pager[Entry, uuid.UUID, entryBody]{
+func (d *Dispatcher) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[outboxEntryBody], error) {
+	return httpapi.Pager[Entry, uuid.UUID, outboxEntryBody]{
 		Filters: in.State,
 		Fetch: func(before *uuid.UUID, n int) ([]Entry, error) {
-			return list(ctx, d.queries, in.State, before, n)
+			return list(ctx, d.queries, string(in.State), before, n)
 		},
 		Position: func(e Entry) uuid.UUID { return e.ID },
 		View:     body,
@@ -78,9 +82,9 @@ func (d *Dispatcher) retry(ctx context.Context, in *retryInput) (*retryOutput, e
 	return &retryOutput{body(e)}, nil
 }
 
-func body(e Entry) entryBody {
-	return entryBody{
-		ID: e.ID, Kind: e.Kind, Reference: e.Reference, State: e.State(), Attempts: e.Attempts, LastError: e.LastError,
+func body(e Entry) outboxEntryBody {
+	return outboxEntryBody{
+		ID: e.ID, Kind: e.Kind, Reference: e.Reference, State: entryState(e.State()), Attempts: e.Attempts, LastError: e.LastError,
 		CreatedAt: httpapi.NewTime(e.CreatedAt), NextAttemptAt: httpapi.NewTime(e.NextAttemptAt), DeadAt: httpapi.NullTime(e.DeadAt),
 	}
 }

@@ -34,10 +34,10 @@ type reportInput struct {
 }
 
 type reportAnswer struct {
-	Body reportView
+	Body ticketReportView
 }
 
-type reportView struct {
+type ticketReportView struct {
 	From      httpapi.Time         `json:"from"`
 	To        httpapi.Time         `json:"to" doc:"Exclusive."`
 	Days      []dayReportView      `json:"days" nullable:"false" doc:"Each day of the period, oldest first."`
@@ -95,7 +95,7 @@ func (h handlers) report(ctx context.Context, in *reportInput) (*reportAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	v := reportView{
+	v := ticketReportView{
 		From: httpapi.NewTime(r.From), To: httpapi.NewTime(r.To), Total: viewFigures(r.Total),
 		Days: make([]dayReportView, len(r.Days)), Engineers: make([]engineerReportView, len(r.People)),
 	}

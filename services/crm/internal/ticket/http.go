@@ -24,6 +24,7 @@ var (
 
 // Register mounts the routes below /v1/tickets.
 func Register(api *httpapi.API, s *Service) {
+	Enums(api)
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles, Scope: identity.ScopeTicketsWrite,
@@ -131,9 +132,9 @@ func (h handlers) with(ctx context.Context, in TicketPath, do func(v Viewer, id 
 type createInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Makes a repeated request safe for 24 hours."`
 	Body           struct {
-		Title       string `json:"title" minLength:"1" maxLength:"200"`
-		Description string `json:"description" minLength:"1" maxLength:"20000"`
-		Priority    string `json:"priority,omitempty" enum:"low,normal,high,urgent" default:"normal"`
+		Title       string   `json:"title" minLength:"1" maxLength:"200"`
+		Description string   `json:"description" minLength:"1" maxLength:"20000"`
+		Priority    Priority `json:"priority,omitempty" default:"normal"`
 
 		ReporterEmail string `json:"reporter_email,omitempty" minLength:"1" maxLength:"254" doc:"For engineers and admins: the address of the customer on whose behalf it is raised. An unknown one becomes a customer without a password."`
 		ReporterName  string `json:"reporter_name,omitempty" minLength:"1" maxLength:"200" doc:"The customer's name, for an unknown reporter_email."`
@@ -159,7 +160,7 @@ func (h handlers) create(ctx context.Context, in *createInput) (*createAnswer, e
 	}
 	v := ViewerFrom(ctx)
 	t, err := h.s.Create(ctx, v, New{
-		Title: in.Body.Title, Description: in.Body.Description, Priority: Priority(in.Body.Priority),
+		Title: in.Body.Title, Description: in.Body.Description, Priority: in.Body.Priority,
 		ReporterEmail: in.Body.ReporterEmail, ReporterName: in.Body.ReporterName,
 	}, once)
 	if err != nil {
@@ -178,14 +179,14 @@ type updateInput struct {
 	TicketPath
 	IfMatch string `header:"If-Match" doc:"The ETag that was read; the edit is refused when the ticket has changed since."`
 	Body    struct {
-		Title       *string `json:"title,omitempty" minLength:"1" maxLength:"200"`
-		Description *string `json:"description,omitempty" minLength:"1" maxLength:"20000"`
-		Priority    *string `json:"priority,omitempty" enum:"low,normal,high,urgent"`
-		Status      *string `json:"status,omitempty" enum:"open,in_progress,blocked,resolved,closed"`
-		Resolution  *string `json:"resolution,omitempty" minLength:"1" maxLength:"20000" doc:"What fixed it; needed to resolve."`
+		Title       *string   `json:"title,omitempty" minLength:"1" maxLength:"200"`
+		Description *string   `json:"description,omitempty" minLength:"1" maxLength:"20000"`
+		Priority    *Priority `json:"priority,omitempty"`
+		Status      *Status   `json:"status,omitempty"`
+		Resolution  *string   `json:"resolution,omitempty" minLength:"1" maxLength:"20000" doc:"What fixed it; needed to resolve."`
 
-		BlockedReason *string `json:"blocked_reason,omitempty" minLength:"1" maxLength:"1000" doc:"Why it is blocked; only with the status blocked."`
-		WaitingFor    *string `json:"waiting_for,omitempty" enum:"customer,other" doc:"Whom it waits for; only with the status blocked, other by default."`
+		BlockedReason *string     `json:"blocked_reason,omitempty" minLength:"1" maxLength:"1000" doc:"Why it is blocked; only with the status blocked."`
+		WaitingFor    *WaitingFor `json:"waiting_for,omitempty" doc:"Whom it waits for; only with the status blocked, other by default."`
 	}
 }
 
@@ -201,9 +202,9 @@ func (h handlers) update(ctx context.Context, in *updateInput) (*ticketAnswer, e
 	}
 	return h.with(ctx, in.TicketPath, func(v Viewer, id uuid.UUID) (Ticket, error) {
 		return h.s.Update(ctx, v, id, Edit{
-			Title: b.Title, Description: b.Description, Priority: (*Priority)(b.Priority),
-			Status: (*Status)(b.Status), Resolution: b.Resolution,
-			BlockedReason: b.BlockedReason, WaitingFor: (*WaitingFor)(b.WaitingFor),
+			Title: b.Title, Description: b.Description, Priority: b.Priority,
+			Status: b.Status, Resolution: b.Resolution,
+			BlockedReason: b.BlockedReason, WaitingFor: b.WaitingFor,
 		}, func(version int) bool { return match.Allows(int64(version)) })
 	})
 }

@@ -22,41 +22,49 @@ func registerNotifications(api *httpapi.API, h handlers) {
 	}, h.notifications)
 }
 
-type notificationView struct {
+type mailStatus string
+
+var mailStatuses = []mailStatus{"pending", "dead", "queued", "processing", "completed", "partially_failed", "failed", "canceled"}
+
+type mailRecipientStatus string
+
+var mailRecipientStatuses = []mailRecipientStatus{"pending", "dead", "queued", "sending", "delayed", "sent", "failed", "canceled", "uncertain", "expired"}
+
+type ticketMailView struct {
 	ID          uuid.UUID                      `json:"id" format:"uuid" doc:"Of the notification at the notification service; of the outbox entry while pending or dead."`
 	Subject     string                         `json:"subject"`
-	Status      string                         `json:"status" enum:"pending,dead,queued,processing,completed,partially_failed,failed,canceled"`
+	Status      mailStatus                     `json:"status"`
 	LastError   *string                        `json:"last_error" doc:"Why it is not posted to the notification service; null when it is posted or was not tried yet."`
 	CreatedAt   httpapi.Time                   `json:"created_at"`
 	CompletedAt httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient was settled; null until then."`
-	Recipients  []recipientView                `json:"recipients" nullable:"false" doc:"The first 100."`
+	Recipients  []mailRecipientView            `json:"recipients" nullable:"false" doc:"The first 100."`
 }
 
-type recipientView struct {
+type mailRecipientView struct {
 	Email         string                         `json:"email"`
-	Status        string                         `json:"status" enum:"pending,dead,queued,sending,delayed,sent,failed,canceled,uncertain,expired"`
+	Status        mailRecipientStatus            `json:"status"`
 	Attempts      int                            `json:"attempts" doc:"Attempts to send the mail."`
 	LastError     *string                        `json:"last_error"`
 	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
 	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at"`
 }
 
-func viewMail(m Mail) notificationView {
-	v := notificationView{
-		ID: m.ID, Subject: m.Subject, Status: m.Status, LastError: m.LastError,
+func viewMail(m Mail) ticketMailView {
+	v := ticketMailView{
+		ID: m.ID, Subject: m.Subject, Status: mailStatus(m.Status), LastError: m.LastError,
 		CreatedAt: httpapi.NewTime(m.CreatedAt), CompletedAt: httpapi.NullTime(m.CompletedAt),
-		Recipients: make([]recipientView, len(m.Recipients)),
+		Recipients: make([]mailRecipientView, len(m.Recipients)),
 	}
 	for i, r := range m.Recipients {
-		v.Recipients[i] = recipientView{
-			Email: r.Email, Status: string(r.Status), Attempts: r.Attempts, LastError: r.LastError,
+		v.Recipients[i] = mailRecipientView{
+			Email: r.Email, Status: mailRecipientStatus(r.Status), Attempts: r.Attempts, LastError: r.LastError,
 			NextAttemptAt: httpapi.NullTime(r.NextAttemptAt), SentAt: httpapi.NullTime(r.SentAt),
 		}
 	}
 	return v
 }
 
-func (h handlers) notifications(ctx context.Context, in *conversationInput) (*httpapi.PageOutput[notificationView], error) {
+func (h handlers) notifications(ctx context.Context, in *conversationInput) (*httpapi.PageOutput[ticketMailView], error) {
 	id, err := h.id(ctx, in.TicketPath)
 	if err != nil {
 		return nil, err
@@ -80,7 +88,7 @@ func (h handlers) notifications(ctx context.Context, in *conversationInput) (*ht
 			return nil, err
 		}
 	}
-	items := make([]notificationView, len(mails))
+	items := make([]ticketMailView, len(mails))
 	for i, m := range mails {
 		items[i] = viewMail(m)
 	}

@@ -8,6 +8,16 @@ import (
 	"fixdesk/pkg/httpapi"
 )
 
+// Enums names in the OpenAPI document the types with a fixed list of values.
+func Enums(api *httpapi.API) {
+	httpapi.Enum(api, "TicketStatus", "Where a ticket is in its life; open, in_progress and blocked are active.", Statuses...)
+	httpapi.Enum(api, "TicketPriority", "How urgent a ticket is, lowest first.", Priorities...)
+	httpapi.Enum(api, "WaitingFor", "Whom a blocked ticket waits for.", WaitsForCustomer, WaitsForOther)
+	httpapi.Enum(api, "MailStatus", "What became of a mail: pending and dead are not posted to the notification service, the others are its own.", mailStatuses...)
+	httpapi.Enum(api, "MailRecipientStatus", "What became of a mail for one recipient: pending and dead are not posted to the notification service, the others are its own.",
+		mailRecipientStatuses...)
+}
+
 // PersonView is a person in an answer.
 type PersonView struct {
 	ID   uuid.UUID `json:"id" format:"uuid"`
@@ -26,13 +36,13 @@ type TicketView struct {
 	Number        int64                          `json:"number" doc:"For people, as in #42. Unique, with gaps."`
 	Title         string                         `json:"title"`
 	Description   string                         `json:"description"`
-	Status        string                         `json:"status" enum:"open,in_progress,blocked,resolved,closed"`
-	Priority      string                         `json:"priority" enum:"low,normal,high,urgent"`
+	Status        Status                         `json:"status"`
+	Priority      Priority                       `json:"priority"`
 	Reporter      ReporterView                   `json:"reporter"`
 	Assignee      httpapi.Nullable[PersonView]   `json:"assignee" doc:"null while no engineer is assigned"`
 	Resolution    *string                        `json:"resolution" nullable:"true"`
 	BlockedReason *string                        `json:"blocked_reason" nullable:"true" doc:"Why it is blocked, if it is and a reason was given."`
-	WaitingFor    *string                        `json:"waiting_for" nullable:"true" doc:"customer or other: whom a blocked ticket waits for; null unless it is blocked. A comment by the reporter takes one that waits for the customer back to in_progress."`
+	WaitingFor    httpapi.Nullable[WaitingFor]   `json:"waiting_for" doc:"Whom a blocked ticket waits for; null unless it is blocked. A comment by the reporter takes one that waits for the customer back to in_progress."`
 	Version       int                            `json:"version" doc:"Grows with each change; the ETag is made of it."`
 	CreatedAt     httpapi.Time                   `json:"created_at"`
 	UpdatedAt     httpapi.Time                   `json:"updated_at"`
@@ -62,9 +72,9 @@ func ViewTicket(v Viewer, t Ticket) TicketView {
 	}
 	return TicketView{
 		ID: t.ID, Number: t.Number, Title: t.Title, Description: t.Description,
-		Status: string(t.Status), Priority: string(t.Priority),
+		Status: t.Status, Priority: t.Priority,
 		Reporter: reporter, Assignee: ViewPersonOrNull(t.Assignee),
-		Resolution: t.Resolution, BlockedReason: t.BlockedReason, WaitingFor: (*string)(t.WaitingFor), Version: t.Version,
+		Resolution: t.Resolution, BlockedReason: t.BlockedReason, WaitingFor: httpapi.Nullable[WaitingFor]{Value: t.WaitingFor}, Version: t.Version,
 		CreatedAt: httpapi.NewTime(t.CreatedAt), UpdatedAt: httpapi.NewTime(t.UpdatedAt),
 		AcceptedAt: httpapi.NullTime(t.AcceptedAt), ResolvedAt: httpapi.NullTime(t.ResolvedAt), ClosedAt: httpapi.NullTime(t.ClosedAt),
 	}

@@ -50,6 +50,9 @@ const (
 	Urgent Priority = "urgent"
 )
 
+// Priorities are all priorities, lowest first. Don't modify.
+var Priorities = []Priority{Low, Normal, High, Urgent}
+
 // Person is a user as a ticket names them. Email is set where staff may need it:
 // on reporters.
 type Person struct {

@@ -39,7 +39,7 @@ func TestForgedCursorIsRefusedBeforeTheDatabase(t *testing.T) {
 	admin := d.User("admin")
 	raised := d.Raise(admin, "Printer", "It smokes")
 	scope := func(sort, q string) any {
-		return OrderParams{FilterParams: FilterParams{Q: q}, Sort: sort}.scope(ticket.Viewer(admin))
+		return OrderParams{FilterParams: FilterParams{Q: q}, Sort: ticketSort(sort)}.scope(ticket.Viewer(admin))
 	}
 	for _, list := range []struct{ sort, q string }{{"-created_at", ""}, {"-updated_at", ""}, {"priority", ""}, {"relevance", "printer"}, {"relevance", "1"}, {"relevance", "#1"}} {
 		for _, value := range []string{

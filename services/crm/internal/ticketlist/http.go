@@ -19,6 +19,8 @@ import (
 
 // Register mounts the lists of tickets.
 func Register(api *httpapi.API, s *Service) {
+	ticket.Enums(api)
+	httpapi.Enum(api, "TicketSort", "What a list of tickets is ordered by; with a minus sign from the largest value down.", ticketSorts...)
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
@@ -44,22 +46,26 @@ type handlers struct{ s *Service }
 // FilterParams are the filters of lists and totals. It is exported for huma,
 // which reads the fields of an embedded struct only then.
 type FilterParams struct {
-	Status        []string  `query:"status" enum:"open,in_progress,blocked,resolved,closed" doc:"One or more, separated by commas."`
-	Active        string    `query:"active" enum:"true,false" doc:"true: open, in progress or blocked; false: resolved or closed."`
-	Priority      []string  `query:"priority" enum:"low,normal,high,urgent" doc:"One or more, separated by commas."`
-	Assignee      string    `query:"assignee" maxLength:"36" doc:"An engineer's id, me, or none."`
-	Reporter      string    `query:"reporter" maxLength:"36" doc:"A user's id, or me."`
-	Q             string    `query:"q" maxLength:"200" doc:"Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number."`
-	CreatedAfter  time.Time `query:"created_after"`
-	CreatedBefore time.Time `query:"created_before"`
-	UpdatedAfter  time.Time `query:"updated_after"`
+	Status        []ticket.Status   `query:"status" doc:"One or more, separated by commas."`
+	Active        string            `query:"active" enum:"true,false" doc:"true: open, in progress or blocked; false: resolved or closed."`
+	Priority      []ticket.Priority `query:"priority" doc:"One or more, separated by commas."`
+	Assignee      string            `query:"assignee" maxLength:"36" doc:"An engineer's id, me, or none."`
+	Reporter      string            `query:"reporter" maxLength:"36" doc:"A user's id, or me."`
+	Q             string            `query:"q" maxLength:"200" doc:"Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number."`
+	CreatedAfter  time.Time         `query:"created_after"`
+	CreatedBefore time.Time         `query:"created_before"`
+	UpdatedAfter  time.Time         `query:"updated_after"`
 }
+
+type ticketSort string
+
+var ticketSorts = []ticketSort{"created_at", "-created_at", "updated_at", "-updated_at", "priority", "-priority", "relevance"}
 
 // OrderParams are filters and order of a list. It is exported for huma, which
 // reads the fields of an embedded struct only then.
 type OrderParams struct {
 	FilterParams
-	Sort string `query:"sort" enum:"created_at,-created_at,updated_at,-updated_at,priority,-priority,relevance" default:"-created_at" doc:"- for descending. relevance needs q: the best match first."`
+	Sort ticketSort `query:"sort" default:"-created_at" doc:"What the list is ordered by, from the smallest value up. A minus sign in front of it turns the order round: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q."`
 }
 
 type listInput struct {
@@ -72,7 +78,7 @@ type exportInput struct{ OrderParams }
 func (p FilterParams) filter(v ticket.Viewer) (Filter, error) {
 	f := Filter{
 		Query: p.Q, CreatedAfter: given(p.CreatedAfter), CreatedBefore: given(p.CreatedBefore), UpdatedAfter: given(p.UpdatedAfter),
-		Statuses: distinct[ticket.Status](p.Status), Priorities: distinct[ticket.Priority](p.Priority),
+		Statuses: distinct(p.Status), Priorities: distinct(p.Priority),
 	}
 	if p.Active != "" {
 		active := p.Active == "true"
@@ -111,24 +117,24 @@ func given(t time.Time) *time.Time {
 	return &t
 }
 
-func distinct[T ~string](values []string) []T {
+func distinct[T comparable](values []T) []T {
 	var list []T
 	for _, v := range values {
-		if !slices.Contains(list, T(v)) {
-			list = append(list, T(v))
+		if !slices.Contains(list, v) {
+			list = append(list, v)
 		}
 	}
 	return list
 }
 
 func (in OrderParams) sort() (Sort, error) {
-	if in.Sort == string(ByRelevance) {
+	if in.Sort == ticketSort(ByRelevance) {
 		if strings.TrimSpace(in.Q) == "" {
 			return Sort{}, errs.Validation(errs.Field{Location: "query.sort", Message: "relevance needs q"})
 		}
 		return Sort{Key: ByRelevance, Descending: true}, nil
 	}
-	key, descending := strings.CutPrefix(in.Sort, "-")
+	key, descending := strings.CutPrefix(string(in.Sort), "-")
 	return Sort{Key: SortKey(key), Descending: descending}, nil
 }
 
@@ -192,7 +198,7 @@ func (h handlers) export(ctx context.Context, in *exportInput) (httpapi.Stream, 
 }
 
 type countsAnswer struct {
-	Body countsView
+	Body ticketCountsView
 }
 
 func (h handlers) counts(ctx context.Context, in *FilterParams) (*countsAnswer, error) {

@@ -63,7 +63,7 @@ func TestNoRouteShowsACustomerStaffData(t *testing.T) {
 			_ = response.Body.Close()
 		}
 		for _, query := range []string{"q=" + canary, "q=zcan&status=open"} {
-			if total := crmtest.Parse[countsView](d.Call(who, "GET", "/v1/tickets/counts?"+query, nil).Want(200)).Total; total != 0 {
+			if total := crmtest.Parse[ticketCountsView](d.Call(who, "GET", "/v1/tickets/counts?"+query, nil).Want(200)).Total; total != 0 {
 				t.Errorf("%s counts %d for %s", who.Role, total, query)
 			}
 		}

@@ -48,7 +48,7 @@ func TestSearchFindsWordsByPrefixInEveryText(t *testing.T) {
 		if got := strings.Join(d.find(customer, q), ","); got != want {
 			t.Errorf("%q finds %q, want %q", q, got, want)
 		}
-		count := crmtest.Parse[countsView](d.Call(customer, "GET", "/v1/tickets/counts?q="+url.QueryEscape(q), nil).Want(200)).Total
+		count := crmtest.Parse[ticketCountsView](d.Call(customer, "GET", "/v1/tickets/counts?q="+url.QueryEscape(q), nil).Want(200)).Total
 		if strings.TrimSpace(q) != "" && count != len(d.find(customer, q)) {
 			t.Errorf("%q counts %d", q, count)
 		}
@@ -112,7 +112,7 @@ func TestInternalCommentsAreSearchedOnlyForStaff(t *testing.T) {
 		}
 	}
 	for who, want := range map[crmtest.User]int{customer: 0, engineer: 1} {
-		if got := crmtest.Parse[countsView](d.Call(who, "GET", "/v1/tickets/counts?q=fraud", nil).Want(200)).Total; got != want {
+		if got := crmtest.Parse[ticketCountsView](d.Call(who, "GET", "/v1/tickets/counts?q=fraud", nil).Want(200)).Total; got != want {
 			t.Errorf("%s counts %d", who.Role, got)
 		}
 	}

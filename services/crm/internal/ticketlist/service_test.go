@@ -158,7 +158,7 @@ func (a *archive) check(viewer crmtest.User, filters []filter, sort string, limi
 	if !slices.Equal(got, want) {
 		a.Errorf("%s, %ssort=%s&limit=%d: %v, want %v", viewer.Role, query, sort, limit, got, want)
 	}
-	counts := crmtest.Parse[countsView](a.Call(viewer, "GET", "/v1/tickets/counts?"+strings.TrimSuffix(query, "&"), nil).Want(200))
+	counts := crmtest.Parse[ticketCountsView](a.Call(viewer, "GET", "/v1/tickets/counts?"+strings.TrimSuffix(query, "&"), nil).Want(200))
 	byStatus, byPriority, byAssignee := 0, 0, 0
 	for _, n := range counts.Status {
 		byStatus += n
