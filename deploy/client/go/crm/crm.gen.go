@@ -18,33 +18,39 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
-// Defines values for ChangeUserRequestRole.
+// Defines values for ApplicantRole.
 const (
-	ChangeUserRequestRoleAdmin    ChangeUserRequestRole = "admin"
-	ChangeUserRequestRoleCustomer ChangeUserRequestRole = "customer"
-	ChangeUserRequestRoleEngineer ChangeUserRequestRole = "engineer"
+	ApplicantRoleAdmin    ApplicantRole = "admin"
+	ApplicantRoleEngineer ApplicantRole = "engineer"
 )
 
-// Defines values for ChangeUserRequestStatus.
+// Defines values for AuditKind.
 const (
-	ChangeUserRequestStatusApproved  ChangeUserRequestStatus = "approved"
-	ChangeUserRequestStatusPending   ChangeUserRequestStatus = "pending"
-	ChangeUserRequestStatusRejected  ChangeUserRequestStatus = "rejected"
-	ChangeUserRequestStatusSuspended ChangeUserRequestStatus = "suspended"
-)
-
-// Defines values for CreateTicketRequestPriority.
-const (
-	CreateTicketRequestPriorityHigh   CreateTicketRequestPriority = "high"
-	CreateTicketRequestPriorityLow    CreateTicketRequestPriority = "low"
-	CreateTicketRequestPriorityNormal CreateTicketRequestPriority = "normal"
-	CreateTicketRequestPriorityUrgent CreateTicketRequestPriority = "urgent"
-)
-
-// Defines values for EntryState.
-const (
-	EntryStateDead    EntryState = "dead"
-	EntryStatePending EntryState = "pending"
+	AuditKindAccessRefused          AuditKind = "access_refused"
+	AuditKindAdminCreated           AuditKind = "admin_created"
+	AuditKindCommentRemoved         AuditKind = "comment_removed"
+	AuditKindEmailVerified          AuditKind = "email_verified"
+	AuditKindKeyCreated             AuditKind = "key_created"
+	AuditKindKeyRefused             AuditKind = "key_refused"
+	AuditKindKeyRevoked             AuditKind = "key_revoked"
+	AuditKindKeyRotated             AuditKind = "key_rotated"
+	AuditKindLoggedOut              AuditKind = "logged_out"
+	AuditKindLoginFailed            AuditKind = "login_failed"
+	AuditKindLoginRefused           AuditKind = "login_refused"
+	AuditKindLoginSucceeded         AuditKind = "login_succeeded"
+	AuditKindPasswordChanged        AuditKind = "password_changed"
+	AuditKindPasswordReset          AuditKind = "password_reset"
+	AuditKindPasswordResetRequested AuditKind = "password_reset_requested"
+	AuditKindRefreshReused          AuditKind = "refresh_reused"
+	AuditKindRegistered             AuditKind = "registered"
+	AuditKindRegistrationApproved   AuditKind = "registration_approved"
+	AuditKindRegistrationRejected   AuditKind = "registration_rejected"
+	AuditKindSessionEnded           AuditKind = "session_ended"
+	AuditKindSessionsEnded          AuditKind = "sessions_ended"
+	AuditKindUserChanged            AuditKind = "user_changed"
+	AuditKindUserErased             AuditKind = "user_erased"
+	AuditKindUserExported           AuditKind = "user_exported"
+	AuditKindUserInvited            AuditKind = "user_invited"
 )
 
 // Defines values for EventKind.
@@ -61,13 +67,6 @@ const (
 	EventKindUpdated        EventKind = "updated"
 )
 
-// Defines values for InviteUserRequestRole.
-const (
-	InviteUserRequestRoleAdmin    InviteUserRequestRole = "admin"
-	InviteUserRequestRoleCustomer InviteUserRequestRole = "customer"
-	InviteUserRequestRoleEngineer InviteUserRequestRole = "engineer"
-)
-
 // Defines values for KeyScope.
 const (
 	KeyScopeAdmin               KeyScope = "admin"
@@ -80,36 +79,36 @@ const (
 	KeyScopeTicketsWrite        KeyScope = "tickets:write"
 )
 
-// Defines values for LoginResponseTokenType.
+// Defines values for MailRecipientStatus.
 const (
-	LoginResponseTokenTypeBearer LoginResponseTokenType = "Bearer"
+	MailRecipientStatusCanceled  MailRecipientStatus = "canceled"
+	MailRecipientStatusDead      MailRecipientStatus = "dead"
+	MailRecipientStatusDelayed   MailRecipientStatus = "delayed"
+	MailRecipientStatusExpired   MailRecipientStatus = "expired"
+	MailRecipientStatusFailed    MailRecipientStatus = "failed"
+	MailRecipientStatusPending   MailRecipientStatus = "pending"
+	MailRecipientStatusQueued    MailRecipientStatus = "queued"
+	MailRecipientStatusSending   MailRecipientStatus = "sending"
+	MailRecipientStatusSent      MailRecipientStatus = "sent"
+	MailRecipientStatusUncertain MailRecipientStatus = "uncertain"
 )
 
-// Defines values for MeRole.
+// Defines values for MailStatus.
 const (
-	MeRoleAdmin    MeRole = "admin"
-	MeRoleCustomer MeRole = "customer"
-	MeRoleEngineer MeRole = "engineer"
+	MailStatusCanceled        MailStatus = "canceled"
+	MailStatusCompleted       MailStatus = "completed"
+	MailStatusDead            MailStatus = "dead"
+	MailStatusFailed          MailStatus = "failed"
+	MailStatusPartiallyFailed MailStatus = "partially_failed"
+	MailStatusPending         MailStatus = "pending"
+	MailStatusProcessing      MailStatus = "processing"
+	MailStatusQueued          MailStatus = "queued"
 )
 
-// Defines values for MeStatus.
+// Defines values for OutboxState.
 const (
-	MeStatusApproved  MeStatus = "approved"
-	MeStatusPending   MeStatus = "pending"
-	MeStatusRejected  MeStatus = "rejected"
-	MeStatusSuspended MeStatus = "suspended"
-)
-
-// Defines values for NotificationStatus.
-const (
-	NotificationStatusCanceled        NotificationStatus = "canceled"
-	NotificationStatusCompleted       NotificationStatus = "completed"
-	NotificationStatusDead            NotificationStatus = "dead"
-	NotificationStatusFailed          NotificationStatus = "failed"
-	NotificationStatusPartiallyFailed NotificationStatus = "partially_failed"
-	NotificationStatusPending         NotificationStatus = "pending"
-	NotificationStatusProcessing      NotificationStatus = "processing"
-	NotificationStatusQueued          NotificationStatus = "queued"
+	OutboxStateDead    OutboxState = "dead"
+	OutboxStatePending OutboxState = "pending"
 )
 
 // Defines values for ProblemCode.
@@ -145,53 +144,23 @@ const (
 	ProblemCodeVersionMismatch      ProblemCode = "version_mismatch"
 )
 
-// Defines values for RecipientStatus.
-const (
-	RecipientStatusCanceled  RecipientStatus = "canceled"
-	RecipientStatusDead      RecipientStatus = "dead"
-	RecipientStatusDelayed   RecipientStatus = "delayed"
-	RecipientStatusExpired   RecipientStatus = "expired"
-	RecipientStatusFailed    RecipientStatus = "failed"
-	RecipientStatusPending   RecipientStatus = "pending"
-	RecipientStatusQueued    RecipientStatus = "queued"
-	RecipientStatusSending   RecipientStatus = "sending"
-	RecipientStatusSent      RecipientStatus = "sent"
-	RecipientStatusUncertain RecipientStatus = "uncertain"
-)
-
-// Defines values for RefreshResponseTokenType.
-const (
-	RefreshResponseTokenTypeBearer RefreshResponseTokenType = "Bearer"
-)
-
-// Defines values for RegisterRequestRole.
-const (
-	RegisterRequestRoleAdmin    RegisterRequestRole = "admin"
-	RegisterRequestRoleCustomer RegisterRequestRole = "customer"
-	RegisterRequestRoleEngineer RegisterRequestRole = "engineer"
-)
-
-// Defines values for RegistrationRole.
-const (
-	RegistrationRoleAdmin    RegistrationRole = "admin"
-	RegistrationRoleCustomer RegistrationRole = "customer"
-	RegistrationRoleEngineer RegistrationRole = "engineer"
-)
-
-// Defines values for RegistrationStatus.
-const (
-	RegistrationStatusApproved  RegistrationStatus = "approved"
-	RegistrationStatusPending   RegistrationStatus = "pending"
-	RegistrationStatusRejected  RegistrationStatus = "rejected"
-	RegistrationStatusSuspended RegistrationStatus = "suspended"
-)
-
 // Defines values for TicketPriority.
 const (
 	TicketPriorityHigh   TicketPriority = "high"
 	TicketPriorityLow    TicketPriority = "low"
 	TicketPriorityNormal TicketPriority = "normal"
 	TicketPriorityUrgent TicketPriority = "urgent"
+)
+
+// Defines values for TicketSort.
+const (
+	TicketSortCreatedAt      TicketSort = "created_at"
+	TicketSortMinusCreatedAt TicketSort = "-created_at"
+	TicketSortMinusPriority  TicketSort = "-priority"
+	TicketSortMinusUpdatedAt TicketSort = "-updated_at"
+	TicketSortPriority       TicketSort = "priority"
+	TicketSortRelevance      TicketSort = "relevance"
+	TicketSortUpdatedAt      TicketSort = "updated_at"
 )
 
 // Defines values for TicketStatus.
@@ -203,27 +172,9 @@ const (
 	TicketStatusResolved   TicketStatus = "resolved"
 )
 
-// Defines values for UpdateTicketRequestPriority.
+// Defines values for TokenGrantTokenType.
 const (
-	UpdateTicketRequestPriorityHigh   UpdateTicketRequestPriority = "high"
-	UpdateTicketRequestPriorityLow    UpdateTicketRequestPriority = "low"
-	UpdateTicketRequestPriorityNormal UpdateTicketRequestPriority = "normal"
-	UpdateTicketRequestPriorityUrgent UpdateTicketRequestPriority = "urgent"
-)
-
-// Defines values for UpdateTicketRequestStatus.
-const (
-	UpdateTicketRequestStatusBlocked    UpdateTicketRequestStatus = "blocked"
-	UpdateTicketRequestStatusClosed     UpdateTicketRequestStatus = "closed"
-	UpdateTicketRequestStatusInProgress UpdateTicketRequestStatus = "in_progress"
-	UpdateTicketRequestStatusOpen       UpdateTicketRequestStatus = "open"
-	UpdateTicketRequestStatusResolved   UpdateTicketRequestStatus = "resolved"
-)
-
-// Defines values for UpdateTicketRequestWaitingFor.
-const (
-	UpdateTicketRequestWaitingForCustomer UpdateTicketRequestWaitingFor = "customer"
-	UpdateTicketRequestWaitingForOther    UpdateTicketRequestWaitingFor = "other"
+	TokenGrantTokenTypeBearer TokenGrantTokenType = "Bearer"
 )
 
 // Defines values for UserRole.
@@ -241,62 +192,10 @@ const (
 	UserStatusSuspended UserStatus = "suspended"
 )
 
-// Defines values for ListAuditEventsParamsKind.
+// Defines values for WaitingFor.
 const (
-	ListAuditEventsParamsKindAccessRefused          ListAuditEventsParamsKind = "access_refused"
-	ListAuditEventsParamsKindAdminCreated           ListAuditEventsParamsKind = "admin_created"
-	ListAuditEventsParamsKindCommentRemoved         ListAuditEventsParamsKind = "comment_removed"
-	ListAuditEventsParamsKindEmailVerified          ListAuditEventsParamsKind = "email_verified"
-	ListAuditEventsParamsKindKeyCreated             ListAuditEventsParamsKind = "key_created"
-	ListAuditEventsParamsKindKeyRefused             ListAuditEventsParamsKind = "key_refused"
-	ListAuditEventsParamsKindKeyRevoked             ListAuditEventsParamsKind = "key_revoked"
-	ListAuditEventsParamsKindKeyRotated             ListAuditEventsParamsKind = "key_rotated"
-	ListAuditEventsParamsKindLoggedOut              ListAuditEventsParamsKind = "logged_out"
-	ListAuditEventsParamsKindLoginFailed            ListAuditEventsParamsKind = "login_failed"
-	ListAuditEventsParamsKindLoginRefused           ListAuditEventsParamsKind = "login_refused"
-	ListAuditEventsParamsKindLoginSucceeded         ListAuditEventsParamsKind = "login_succeeded"
-	ListAuditEventsParamsKindPasswordChanged        ListAuditEventsParamsKind = "password_changed"
-	ListAuditEventsParamsKindPasswordReset          ListAuditEventsParamsKind = "password_reset"
-	ListAuditEventsParamsKindPasswordResetRequested ListAuditEventsParamsKind = "password_reset_requested"
-	ListAuditEventsParamsKindRefreshReused          ListAuditEventsParamsKind = "refresh_reused"
-	ListAuditEventsParamsKindRegistered             ListAuditEventsParamsKind = "registered"
-	ListAuditEventsParamsKindRegistrationApproved   ListAuditEventsParamsKind = "registration_approved"
-	ListAuditEventsParamsKindRegistrationRejected   ListAuditEventsParamsKind = "registration_rejected"
-	ListAuditEventsParamsKindSessionEnded           ListAuditEventsParamsKind = "session_ended"
-	ListAuditEventsParamsKindSessionsEnded          ListAuditEventsParamsKind = "sessions_ended"
-	ListAuditEventsParamsKindUserChanged            ListAuditEventsParamsKind = "user_changed"
-	ListAuditEventsParamsKindUserErased             ListAuditEventsParamsKind = "user_erased"
-	ListAuditEventsParamsKindUserExported           ListAuditEventsParamsKind = "user_exported"
-	ListAuditEventsParamsKindUserInvited            ListAuditEventsParamsKind = "user_invited"
-)
-
-// Defines values for ListOutboxParamsState.
-const (
-	ListOutboxParamsStateDead    ListOutboxParamsState = "dead"
-	ListOutboxParamsStatePending ListOutboxParamsState = "pending"
-)
-
-// Defines values for ListRegistrationsParamsRole.
-const (
-	ListRegistrationsParamsRoleAdmin    ListRegistrationsParamsRole = "admin"
-	ListRegistrationsParamsRoleEngineer ListRegistrationsParamsRole = "engineer"
-)
-
-// Defines values for ListRegistrationsParamsStatus.
-const (
-	ListRegistrationsParamsStatusApproved  ListRegistrationsParamsStatus = "approved"
-	ListRegistrationsParamsStatusPending   ListRegistrationsParamsStatus = "pending"
-	ListRegistrationsParamsStatusRejected  ListRegistrationsParamsStatus = "rejected"
-	ListRegistrationsParamsStatusSuspended ListRegistrationsParamsStatus = "suspended"
-)
-
-// Defines values for ListTicketsParamsStatus.
-const (
-	ListTicketsParamsStatusBlocked    ListTicketsParamsStatus = "blocked"
-	ListTicketsParamsStatusClosed     ListTicketsParamsStatus = "closed"
-	ListTicketsParamsStatusInProgress ListTicketsParamsStatus = "in_progress"
-	ListTicketsParamsStatusOpen       ListTicketsParamsStatus = "open"
-	ListTicketsParamsStatusResolved   ListTicketsParamsStatus = "resolved"
+	WaitingForCustomer WaitingFor = "customer"
+	WaitingForOther    WaitingFor = "other"
 )
 
 // Defines values for ListTicketsParamsActive.
@@ -305,55 +204,10 @@ const (
 	ListTicketsParamsActiveTrue  ListTicketsParamsActive = "true"
 )
 
-// Defines values for ListTicketsParamsPriority.
-const (
-	ListTicketsParamsPriorityHigh   ListTicketsParamsPriority = "high"
-	ListTicketsParamsPriorityLow    ListTicketsParamsPriority = "low"
-	ListTicketsParamsPriorityNormal ListTicketsParamsPriority = "normal"
-	ListTicketsParamsPriorityUrgent ListTicketsParamsPriority = "urgent"
-)
-
-// Defines values for ListTicketsParamsSort.
-const (
-	ListTicketsParamsSortCreatedAt      ListTicketsParamsSort = "created_at"
-	ListTicketsParamsSortMinusCreatedAt ListTicketsParamsSort = "-created_at"
-	ListTicketsParamsSortMinusPriority  ListTicketsParamsSort = "-priority"
-	ListTicketsParamsSortMinusUpdatedAt ListTicketsParamsSort = "-updated_at"
-	ListTicketsParamsSortPriority       ListTicketsParamsSort = "priority"
-	ListTicketsParamsSortRelevance      ListTicketsParamsSort = "relevance"
-	ListTicketsParamsSortUpdatedAt      ListTicketsParamsSort = "updated_at"
-)
-
-// Defines values for CountTicketsParamsStatus.
-const (
-	CountTicketsParamsStatusBlocked    CountTicketsParamsStatus = "blocked"
-	CountTicketsParamsStatusClosed     CountTicketsParamsStatus = "closed"
-	CountTicketsParamsStatusInProgress CountTicketsParamsStatus = "in_progress"
-	CountTicketsParamsStatusOpen       CountTicketsParamsStatus = "open"
-	CountTicketsParamsStatusResolved   CountTicketsParamsStatus = "resolved"
-)
-
 // Defines values for CountTicketsParamsActive.
 const (
 	CountTicketsParamsActiveFalse CountTicketsParamsActive = "false"
 	CountTicketsParamsActiveTrue  CountTicketsParamsActive = "true"
-)
-
-// Defines values for CountTicketsParamsPriority.
-const (
-	CountTicketsParamsPriorityHigh   CountTicketsParamsPriority = "high"
-	CountTicketsParamsPriorityLow    CountTicketsParamsPriority = "low"
-	CountTicketsParamsPriorityNormal CountTicketsParamsPriority = "normal"
-	CountTicketsParamsPriorityUrgent CountTicketsParamsPriority = "urgent"
-)
-
-// Defines values for ExportTicketsParamsStatus.
-const (
-	ExportTicketsParamsStatusBlocked    ExportTicketsParamsStatus = "blocked"
-	ExportTicketsParamsStatusClosed     ExportTicketsParamsStatus = "closed"
-	ExportTicketsParamsStatusInProgress ExportTicketsParamsStatus = "in_progress"
-	ExportTicketsParamsStatusOpen       ExportTicketsParamsStatus = "open"
-	ExportTicketsParamsStatusResolved   ExportTicketsParamsStatus = "resolved"
 )
 
 // Defines values for ExportTicketsParamsActive.
@@ -362,39 +216,8 @@ const (
 	ExportTicketsParamsActiveTrue  ExportTicketsParamsActive = "true"
 )
 
-// Defines values for ExportTicketsParamsPriority.
-const (
-	ExportTicketsParamsPriorityHigh   ExportTicketsParamsPriority = "high"
-	ExportTicketsParamsPriorityLow    ExportTicketsParamsPriority = "low"
-	ExportTicketsParamsPriorityNormal ExportTicketsParamsPriority = "normal"
-	ExportTicketsParamsPriorityUrgent ExportTicketsParamsPriority = "urgent"
-)
-
-// Defines values for ExportTicketsParamsSort.
-const (
-	ExportTicketsParamsSortCreatedAt      ExportTicketsParamsSort = "created_at"
-	ExportTicketsParamsSortMinusCreatedAt ExportTicketsParamsSort = "-created_at"
-	ExportTicketsParamsSortMinusPriority  ExportTicketsParamsSort = "-priority"
-	ExportTicketsParamsSortMinusUpdatedAt ExportTicketsParamsSort = "-updated_at"
-	ExportTicketsParamsSortPriority       ExportTicketsParamsSort = "priority"
-	ExportTicketsParamsSortRelevance      ExportTicketsParamsSort = "relevance"
-	ExportTicketsParamsSortUpdatedAt      ExportTicketsParamsSort = "updated_at"
-)
-
-// Defines values for ListUsersParamsRole.
-const (
-	ListUsersParamsRoleAdmin    ListUsersParamsRole = "admin"
-	ListUsersParamsRoleCustomer ListUsersParamsRole = "customer"
-	ListUsersParamsRoleEngineer ListUsersParamsRole = "engineer"
-)
-
-// Defines values for ListUsersParamsStatus.
-const (
-	ListUsersParamsStatusApproved  ListUsersParamsStatus = "approved"
-	ListUsersParamsStatusPending   ListUsersParamsStatus = "pending"
-	ListUsersParamsStatusRejected  ListUsersParamsStatus = "rejected"
-	ListUsersParamsStatusSuspended ListUsersParamsStatus = "suspended"
-)
+// ApplicantRole A role that an admin must approve.
+type ApplicantRole string
 
 // AssignTicketRequest defines model for AssignTicketRequest.
 type AssignTicketRequest struct {
@@ -402,36 +225,41 @@ type AssignTicketRequest struct {
 	EngineerID *openapi_types.UUID `json:"engineer_id"`
 }
 
-// Assignee defines model for Assignee.
-type Assignee struct {
+// AssigneeCount defines model for AssigneeCount.
+type AssigneeCount struct {
 	// Assignee null for unassigned tickets
 	Assignee *Person `json:"assignee"`
 	Count    int64   `json:"count"`
 }
 
-// Audit defines model for Audit.
-type Audit struct {
+// AuditEvent defines model for AuditEvent.
+type AuditEvent struct {
 	ActorID *openapi_types.UUID    `json:"actor_id"`
 	Address *string                `json:"address"`
 	After   map[string]interface{} `json:"after"`
 	Before  map[string]interface{} `json:"before"`
 
 	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
-	CreatedAt time.Time           `json:"created_at"`
-	ID        openapi_types.UUID  `json:"id"`
-	Kind      string              `json:"kind"`
+	CreatedAt time.Time          `json:"created_at"`
+	ID        openapi_types.UUID `json:"id"`
+
+	// Kind What happened. A later release may add kinds.
+	Kind      AuditKind           `json:"kind"`
 	ObjectID  *openapi_types.UUID `json:"object_id"`
 	RequestID string              `json:"request_id"`
 }
 
-// AuditPage defines model for AuditPage.
-type AuditPage struct {
+// AuditEventPage defines model for AuditEventPage.
+type AuditEventPage struct {
 	// Items The items of this page; empty when there is none.
-	Items []Audit `json:"items"`
+	Items []AuditEvent `json:"items"`
 
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
+
+// AuditKind What happened. A later release may add kinds.
+type AuditKind string
 
 // ChangeMeRequest defines model for ChangeMeRequest.
 type ChangeMeRequest struct {
@@ -459,16 +287,14 @@ type ChangeUserRequest struct {
 	Name  *string `json:"name,omitempty"`
 
 	// Reason With status rejected or suspended: mailed to the person.
-	Reason *string                  `json:"reason,omitempty"`
-	Role   *ChangeUserRequestRole   `json:"role,omitempty"`
-	Status *ChangeUserRequestStatus `json:"status,omitempty"`
+	Reason *string `json:"reason,omitempty"`
+
+	// Role What a user may do.
+	Role *UserRole `json:"role,omitempty"`
+
+	// Status Whether a user may sign in: approved users alone may.
+	Status *UserStatus `json:"status,omitempty"`
 }
-
-// ChangeUserRequestRole defines model for ChangeUserRequest.Role.
-type ChangeUserRequestRole string
-
-// ChangeUserRequestStatus defines model for ChangeUserRequest.Status.
-type ChangeUserRequestStatus string
 
 // Comment defines model for Comment.
 type Comment struct {
@@ -498,22 +324,6 @@ type CommentPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// Counts defines model for Counts.
-type Counts struct {
-	// Assignee Tickets per engineer, most first.
-	Assignee []Assignee `json:"assignee"`
-
-	// Complete false when q matches 1,000 tickets or more: the totals are then those of the newest 1,000.
-	Complete bool `json:"complete"`
-
-	// Priority Tickets per priority; priorities without a ticket are 0.
-	Priority map[string]int64 `json:"priority"`
-
-	// Status Tickets per status; statuses without a ticket are 0.
-	Status map[string]int64 `json:"status"`
-	Total  int64            `json:"total"`
-}
-
 // CreateCommentRequest defines model for CreateCommentRequest.
 type CreateCommentRequest struct {
 	Body string `json:"body"`
@@ -541,8 +351,8 @@ type CreateKeyRequest struct {
 type CreateTicketRequest struct {
 	Description string `json:"description"`
 
-	// Priority Default: normal.
-	Priority *CreateTicketRequestPriority `json:"priority,omitempty"`
+	// Priority How urgent a ticket is, lowest first.
+	Priority *TicketPriority `json:"priority,omitempty"`
 
 	// ReporterEmail For engineers and admins: the address of the customer on whose behalf it is raised. An unknown one becomes a customer without a password.
 	ReporterEmail *string `json:"reporter_email,omitempty"`
@@ -551,9 +361,6 @@ type CreateTicketRequest struct {
 	ReporterName *string `json:"reporter_name,omitempty"`
 	Title        string  `json:"title"`
 }
-
-// CreateTicketRequestPriority Default: normal.
-type CreateTicketRequestPriority string
 
 // DayReport defines model for DayReport.
 type DayReport struct {
@@ -601,42 +408,6 @@ type EngineerReport struct {
 	TimeToResolve Spread `json:"time_to_resolve"`
 }
 
-// Entry defines model for Entry.
-type Entry struct {
-	// Attempts Failed attempts to post it.
-	Attempts int32 `json:"attempts"`
-
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
-	CreatedAt time.Time `json:"created_at"`
-
-	// DeadAt When the notification service refused it permanently; null while pending.
-	DeadAt *time.Time         `json:"dead_at"`
-	ID     openapi_types.UUID `json:"id"`
-
-	// Kind For example ticket_changed.
-	Kind      string  `json:"kind"`
-	LastError *string `json:"last_error"`
-
-	// NextAttemptAt Examples: 2026-01-31T09:30:00.000000Z
-	NextAttemptAt time.Time `json:"next_attempt_at"`
-
-	// Reference The ticket or user it is about.
-	Reference openapi_types.UUID `json:"reference"`
-	State     EntryState         `json:"state"`
-}
-
-// EntryState defines model for Entry.State.
-type EntryState string
-
-// EntryPage defines model for EntryPage.
-type EntryPage struct {
-	// Items The items of this page; empty when there is none.
-	Items []Entry `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
 // Event defines model for Event.
 type Event struct {
 	// Actor null for an automatic change
@@ -679,23 +450,14 @@ type ForgotPasswordRequest struct {
 	Email string `json:"email"`
 }
 
-// GetJwksResponse defines model for GetJwksResponse.
-type GetJwksResponse struct {
-	// Keys JSON Web Keys (RFC 7517).
-	Keys []map[string]string `json:"keys"`
-}
-
 // InviteUserRequest defines model for InviteUserRequest.
 type InviteUserRequest struct {
 	Email string `json:"email"`
 	Name  string `json:"name"`
 
-	// Role Default: customer.
-	Role *InviteUserRequestRole `json:"role,omitempty"`
+	// Role What a user may do.
+	Role *UserRole `json:"role,omitempty"`
 }
-
-// InviteUserRequestRole Default: customer.
-type InviteUserRequestRole string
 
 // IssuedKey defines model for IssuedKey.
 type IssuedKey struct {
@@ -762,28 +524,38 @@ type KeyPage struct {
 // KeyScope What an API key may be used for: tickets:read tickets, their comments, events and reports; tickets:write to raise and change them; people:read users, registrations and one's own profile; people:write one's own name and availability; admin to change accounts, decide about registrations, and read audit and outbox; notifications:… to get tokens for the notification service.
 type KeyScope string
 
+// KeySet defines model for KeySet.
+type KeySet struct {
+	// Keys JSON Web Keys (RFC 7517).
+	Keys []map[string]string `json:"keys"`
+}
+
 // LoginRequest defines model for LoginRequest.
 type LoginRequest struct {
 	Email    string `json:"email"`
 	Password string `json:"password"`
 }
 
-// LoginResponse defines model for LoginResponse.
-type LoginResponse struct {
-	// AccessToken A JWT (RFC 9068) for the Authorization header.
-	AccessToken string `json:"access_token"`
+// MailRecipient defines model for MailRecipient.
+type MailRecipient struct {
+	// Attempts Attempts to send the mail.
+	Attempts  int64   `json:"attempts"`
+	Email     string  `json:"email"`
+	LastError *string `json:"last_error"`
 
-	// ExpiresIn Seconds until the access token expires.
-	ExpiresIn int64 `json:"expires_in"`
+	// NextAttemptAt The earliest time of the next try; null when there will be none.
+	NextAttemptAt *time.Time `json:"next_attempt_at"`
+	SentAt        *time.Time `json:"sent_at"`
 
-	// RefreshToken Valid for one refresh.
-	RefreshToken string                 `json:"refresh_token"`
-	TokenType    LoginResponseTokenType `json:"token_type"`
-	User         User                   `json:"user"`
+	// Status What became of a mail for one recipient: pending and dead are not posted to the notification service, the others are its own.
+	Status MailRecipientStatus `json:"status"`
 }
 
-// LoginResponseTokenType defines model for LoginResponse.TokenType.
-type LoginResponseTokenType string
+// MailRecipientStatus What became of a mail for one recipient: pending and dead are not posted to the notification service, the others are its own.
+type MailRecipientStatus string
+
+// MailStatus What became of a mail: pending and dead are not posted to the notification service, the others are its own.
+type MailStatus string
 
 // Me defines model for Me.
 type Me struct {
@@ -798,50 +570,54 @@ type Me struct {
 	EmailVerifiedAt *time.Time         `json:"email_verified_at"`
 	ID              openapi_types.UUID `json:"id"`
 	Name            string             `json:"name"`
-	Role            MeRole             `json:"role"`
-	Status          MeStatus           `json:"status"`
+
+	// Role What a user may do.
+	Role UserRole `json:"role"`
+
+	// Status Whether a user may sign in: approved users alone may.
+	Status UserStatus `json:"status"`
 
 	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// MeRole defines model for Me.Role.
-type MeRole string
-
-// MeStatus defines model for Me.Status.
-type MeStatus string
-
-// Notification defines model for Notification.
-type Notification struct {
-	// CompletedAt When the last recipient was settled; null until then.
-	CompletedAt *time.Time `json:"completed_at"`
+// OutboxEntry defines model for OutboxEntry.
+type OutboxEntry struct {
+	// Attempts Failed attempts to post it.
+	Attempts int32 `json:"attempts"`
 
 	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ID Of the notification at the notification service; of the outbox entry while pending or dead.
-	ID openapi_types.UUID `json:"id"`
+	// DeadAt When the notification service refused it permanently; null while pending.
+	DeadAt *time.Time         `json:"dead_at"`
+	ID     openapi_types.UUID `json:"id"`
 
-	// LastError Why it is not posted to the notification service; null when it is posted or was not tried yet.
+	// Kind For example ticket_changed.
+	Kind      string  `json:"kind"`
 	LastError *string `json:"last_error"`
 
-	// Recipients The first 100.
-	Recipients []Recipient        `json:"recipients"`
-	Status     NotificationStatus `json:"status"`
-	Subject    string             `json:"subject"`
+	// NextAttemptAt Examples: 2026-01-31T09:30:00.000000Z
+	NextAttemptAt time.Time `json:"next_attempt_at"`
+
+	// Reference The ticket or user it is about.
+	Reference openapi_types.UUID `json:"reference"`
+
+	// State pending will be posted; dead was refused permanently.
+	State OutboxState `json:"state"`
 }
 
-// NotificationStatus defines model for Notification.Status.
-type NotificationStatus string
-
-// NotificationPage defines model for NotificationPage.
-type NotificationPage struct {
+// OutboxEntryPage defines model for OutboxEntryPage.
+type OutboxEntryPage struct {
 	// Items The items of this page; empty when there is none.
-	Items []Notification `json:"items"`
+	Items []OutboxEntry `json:"items"`
 
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
+
+// OutboxState pending will be posted; dead was refused permanently.
+type OutboxState string
 
 // Person defines model for Person.
 type Person struct {
@@ -885,43 +661,10 @@ type ProblemField struct {
 	Message string `json:"message"`
 }
 
-// Recipient defines model for Recipient.
-type Recipient struct {
-	// Attempts Attempts to send the mail.
-	Attempts  int64   `json:"attempts"`
-	Email     string  `json:"email"`
-	LastError *string `json:"last_error"`
-
-	// NextAttemptAt The earliest time of the next try; null when there will be none.
-	NextAttemptAt *time.Time      `json:"next_attempt_at"`
-	SentAt        *time.Time      `json:"sent_at"`
-	Status        RecipientStatus `json:"status"`
-}
-
-// RecipientStatus defines model for Recipient.Status.
-type RecipientStatus string
-
 // RefreshRequest defines model for RefreshRequest.
 type RefreshRequest struct {
 	RefreshToken string `json:"refresh_token"`
 }
-
-// RefreshResponse defines model for RefreshResponse.
-type RefreshResponse struct {
-	// AccessToken A JWT (RFC 9068) for the Authorization header.
-	AccessToken string `json:"access_token"`
-
-	// ExpiresIn Seconds until the access token expires.
-	ExpiresIn int64 `json:"expires_in"`
-
-	// RefreshToken Valid for one refresh.
-	RefreshToken string                   `json:"refresh_token"`
-	TokenType    RefreshResponseTokenType `json:"token_type"`
-	User         User                     `json:"user"`
-}
-
-// RefreshResponseTokenType defines model for RefreshResponse.TokenType.
-type RefreshResponseTokenType string
 
 // RegisterRequest defines model for RegisterRequest.
 type RegisterRequest struct {
@@ -931,12 +674,9 @@ type RegisterRequest struct {
 	// Password 8 to 128 characters, not a common one.
 	Password string `json:"password"`
 
-	// Role A customer is approved at once, the others wait for an admin's approval. Default: customer.
-	Role *RegisterRequestRole `json:"role,omitempty"`
+	// Role What a user may do.
+	Role *UserRole `json:"role,omitempty"`
 }
-
-// RegisterRequestRole A customer is approved at once, the others wait for an admin's approval. Default: customer.
-type RegisterRequestRole string
 
 // Registration defines model for Registration.
 type Registration struct {
@@ -953,18 +693,16 @@ type Registration struct {
 	ID              openapi_types.UUID `json:"id"`
 	Name            string             `json:"name"`
 	Reason          *string            `json:"reason"`
-	Role            RegistrationRole   `json:"role"`
-	Status          RegistrationStatus `json:"status"`
+
+	// Role What a user may do.
+	Role UserRole `json:"role"`
+
+	// Status Whether a user may sign in: approved users alone may.
+	Status UserStatus `json:"status"`
 
 	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
-
-// RegistrationRole defines model for Registration.Role.
-type RegistrationRole string
-
-// RegistrationStatus defines model for Registration.Status.
-type RegistrationStatus string
 
 // RegistrationPage defines model for RegistrationPage.
 type RegistrationPage struct {
@@ -979,24 +717,6 @@ type RegistrationPage struct {
 type RejectRegistrationRequest struct {
 	// Reason Mailed to the applicant.
 	Reason *string `json:"reason,omitempty"`
-}
-
-// Report defines model for Report.
-type Report struct {
-	// Days Each day of the period, oldest first.
-	Days []DayReport `json:"days"`
-
-	// Engineers By name.
-	Engineers []EngineerReport `json:"engineers"`
-
-	// From Examples: 2026-01-31T09:30:00.000000Z
-	From time.Time `json:"from"`
-
-	// To Exclusive.
-	//
-	// Examples: 2026-01-31T09:30:00.000000Z
-	To    time.Time `json:"to"`
-	Total Figures   `json:"total"`
 }
 
 // Reporter defines model for Reporter.
@@ -1079,13 +799,17 @@ type Ticket struct {
 	ID          openapi_types.UUID `json:"id"`
 
 	// Number For people, as in #42. Unique, with gaps.
-	Number     int64          `json:"number"`
+	Number int64 `json:"number"`
+
+	// Priority How urgent a ticket is, lowest first.
 	Priority   TicketPriority `json:"priority"`
 	Reporter   Reporter       `json:"reporter"`
 	Resolution *string        `json:"resolution"`
 	ResolvedAt *time.Time     `json:"resolved_at"`
-	Status     TicketStatus   `json:"status"`
-	Title      string         `json:"title"`
+
+	// Status Where a ticket is in its life; open, in_progress and blocked are active.
+	Status TicketStatus `json:"status"`
+	Title  string       `json:"title"`
 
 	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
@@ -1093,15 +817,56 @@ type Ticket struct {
 	// Version Grows with each change; the ETag is made of it.
 	Version int64 `json:"version"`
 
-	// WaitingFor customer or other: whom a blocked ticket waits for; null unless it is blocked. A comment by the reporter takes one that waits for the customer back to in_progress.
-	WaitingFor *string `json:"waiting_for"`
+	// WaitingFor Whom a blocked ticket waits for; null unless it is blocked. A comment by the reporter takes one that waits for the customer back to in_progress.
+	WaitingFor *WaitingFor `json:"waiting_for"`
 }
 
-// TicketPriority defines model for Ticket.Priority.
-type TicketPriority string
+// TicketCounts defines model for TicketCounts.
+type TicketCounts struct {
+	// Assignee Tickets per engineer, most first.
+	Assignee []AssigneeCount `json:"assignee"`
 
-// TicketStatus defines model for Ticket.Status.
-type TicketStatus string
+	// Complete false when q matches 1,000 tickets or more: the totals are then those of the newest 1,000.
+	Complete bool `json:"complete"`
+
+	// Priority Tickets per priority; priorities without a ticket are 0.
+	Priority map[string]int64 `json:"priority"`
+
+	// Status Tickets per status; statuses without a ticket are 0.
+	Status map[string]int64 `json:"status"`
+	Total  int64            `json:"total"`
+}
+
+// TicketMail defines model for TicketMail.
+type TicketMail struct {
+	// CompletedAt When the last recipient was settled; null until then.
+	CompletedAt *time.Time `json:"completed_at"`
+
+	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID Of the notification at the notification service; of the outbox entry while pending or dead.
+	ID openapi_types.UUID `json:"id"`
+
+	// LastError Why it is not posted to the notification service; null when it is posted or was not tried yet.
+	LastError *string `json:"last_error"`
+
+	// Recipients The first 100.
+	Recipients []MailRecipient `json:"recipients"`
+
+	// Status What became of a mail: pending and dead are not posted to the notification service, the others are its own.
+	Status  MailStatus `json:"status"`
+	Subject string     `json:"subject"`
+}
+
+// TicketMailPage defines model for TicketMailPage.
+type TicketMailPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []TicketMail `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
 
 // TicketPage defines model for TicketPage.
 type TicketPage struct {
@@ -1112,30 +877,69 @@ type TicketPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// TicketPriority How urgent a ticket is, lowest first.
+type TicketPriority string
+
+// TicketReport defines model for TicketReport.
+type TicketReport struct {
+	// Days Each day of the period, oldest first.
+	Days []DayReport `json:"days"`
+
+	// Engineers By name.
+	Engineers []EngineerReport `json:"engineers"`
+
+	// From Examples: 2026-01-31T09:30:00.000000Z
+	From time.Time `json:"from"`
+
+	// To Exclusive.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	To    time.Time `json:"to"`
+	Total Figures   `json:"total"`
+}
+
+// TicketSort What a list of tickets is ordered by; with a minus sign from the largest value down.
+type TicketSort string
+
+// TicketStatus Where a ticket is in its life; open, in_progress and blocked are active.
+type TicketStatus string
+
+// TokenGrant defines model for TokenGrant.
+type TokenGrant struct {
+	// AccessToken A JWT (RFC 9068) for the Authorization header.
+	AccessToken string `json:"access_token"`
+
+	// ExpiresIn Seconds until the access token expires.
+	ExpiresIn int64 `json:"expires_in"`
+
+	// RefreshToken Valid for one refresh.
+	RefreshToken string              `json:"refresh_token"`
+	TokenType    TokenGrantTokenType `json:"token_type"`
+	User         User                `json:"user"`
+}
+
+// TokenGrantTokenType defines model for TokenGrant.TokenType.
+type TokenGrantTokenType string
+
 // UpdateTicketRequest defines model for UpdateTicketRequest.
 type UpdateTicketRequest struct {
 	// BlockedReason Why it is blocked; only with the status blocked.
-	BlockedReason *string                      `json:"blocked_reason,omitempty"`
-	Description   *string                      `json:"description,omitempty"`
-	Priority      *UpdateTicketRequestPriority `json:"priority,omitempty"`
+	BlockedReason *string `json:"blocked_reason,omitempty"`
+	Description   *string `json:"description,omitempty"`
+
+	// Priority How urgent a ticket is, lowest first.
+	Priority *TicketPriority `json:"priority,omitempty"`
 
 	// Resolution What fixed it; needed to resolve.
-	Resolution *string                    `json:"resolution,omitempty"`
-	Status     *UpdateTicketRequestStatus `json:"status,omitempty"`
-	Title      *string                    `json:"title,omitempty"`
+	Resolution *string `json:"resolution,omitempty"`
 
-	// WaitingFor Whom it waits for; only with the status blocked, other by default.
-	WaitingFor *UpdateTicketRequestWaitingFor `json:"waiting_for,omitempty"`
+	// Status Where a ticket is in its life; open, in_progress and blocked are active.
+	Status *TicketStatus `json:"status,omitempty"`
+	Title  *string       `json:"title,omitempty"`
+
+	// WaitingFor Whom a blocked ticket waits for.
+	WaitingFor *WaitingFor `json:"waiting_for,omitempty"`
 }
-
-// UpdateTicketRequestPriority defines model for UpdateTicketRequest.Priority.
-type UpdateTicketRequestPriority string
-
-// UpdateTicketRequestStatus defines model for UpdateTicketRequest.Status.
-type UpdateTicketRequestStatus string
-
-// UpdateTicketRequestWaitingFor Whom it waits for; only with the status blocked, other by default.
-type UpdateTicketRequestWaitingFor string
 
 // User defines model for User.
 type User struct {
@@ -1147,18 +951,16 @@ type User struct {
 	EmailVerifiedAt *time.Time         `json:"email_verified_at"`
 	ID              openapi_types.UUID `json:"id"`
 	Name            string             `json:"name"`
-	Role            UserRole           `json:"role"`
-	Status          UserStatus         `json:"status"`
+
+	// Role What a user may do.
+	Role UserRole `json:"role"`
+
+	// Status Whether a user may sign in: approved users alone may.
+	Status UserStatus `json:"status"`
 
 	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
-
-// UserRole defines model for User.Role.
-type UserRole string
-
-// UserStatus defines model for User.Status.
-type UserStatus string
 
 // UserPage defines model for UserPage.
 type UserPage struct {
@@ -1169,11 +971,20 @@ type UserPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// UserRole What a user may do.
+type UserRole string
+
+// UserStatus Whether a user may sign in: approved users alone may.
+type UserStatus string
+
 // VerifyEmailRequest defines model for VerifyEmailRequest.
 type VerifyEmailRequest struct {
 	// Token From the mail.
 	Token string `json:"token"`
 }
+
+// WaitingFor Whom a blocked ticket waits for.
+type WaitingFor string
 
 // ListAuditEventsParams defines parameters for ListAuditEvents.
 type ListAuditEventsParams struct {
@@ -1187,14 +998,13 @@ type ListAuditEventsParams struct {
 	Actor *openapi_types.UUID `form:"actor,omitempty" json:"actor,omitempty"`
 
 	// Object The user, session, API key or comment that was acted on.
-	Object        *openapi_types.UUID        `form:"object,omitempty" json:"object,omitempty"`
-	Kind          *ListAuditEventsParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
-	CreatedAfter  *time.Time                 `form:"created_after,omitempty" json:"created_after,omitempty"`
-	CreatedBefore *time.Time                 `form:"created_before,omitempty" json:"created_before,omitempty"`
-}
+	Object *openapi_types.UUID `form:"object,omitempty" json:"object,omitempty"`
 
-// ListAuditEventsParamsKind defines parameters for ListAuditEvents.
-type ListAuditEventsParamsKind string
+	// Kind What happened.
+	Kind          *AuditKind `form:"kind,omitempty" json:"kind,omitempty"`
+	CreatedAfter  *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
+}
 
 // ListEngineersParams defines parameters for ListEngineers.
 type ListEngineersParams struct {
@@ -1241,11 +1051,8 @@ type ListOutboxParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// State Still to be posted, or refused permanently.
-	State *ListOutboxParamsState `form:"state,omitempty" json:"state,omitempty"`
+	State *OutboxState `form:"state,omitempty" json:"state,omitempty"`
 }
-
-// ListOutboxParamsState defines parameters for ListOutbox.
-type ListOutboxParamsState string
 
 // ListRegistrationsParams defines parameters for ListRegistrations.
 type ListRegistrationsParams struct {
@@ -1253,16 +1060,10 @@ type ListRegistrationsParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor next_cursor of the page before; keep the other parameters as they were.
-	Cursor *string                        `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Role   *ListRegistrationsParamsRole   `form:"role,omitempty" json:"role,omitempty"`
-	Status *ListRegistrationsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	Cursor *string        `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Role   *ApplicantRole `form:"role,omitempty" json:"role,omitempty"`
+	Status *UserStatus    `form:"status,omitempty" json:"status,omitempty"`
 }
-
-// ListRegistrationsParamsRole defines parameters for ListRegistrations.
-type ListRegistrationsParamsRole string
-
-// ListRegistrationsParamsStatus defines parameters for ListRegistrations.
-type ListRegistrationsParamsStatus string
 
 // ReportTicketsParams defines parameters for ReportTickets.
 type ReportTicketsParams struct {
@@ -1276,13 +1077,13 @@ type ReportTicketsParams struct {
 // ListTicketsParams defines parameters for ListTickets.
 type ListTicketsParams struct {
 	// Status One or more, separated by commas.
-	Status []ListTicketsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	Status []TicketStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Active true: open, in progress or blocked; false: resolved or closed.
 	Active *ListTicketsParamsActive `form:"active,omitempty" json:"active,omitempty"`
 
 	// Priority One or more, separated by commas.
-	Priority []ListTicketsParamsPriority `form:"priority,omitempty" json:"priority,omitempty"`
+	Priority []TicketPriority `form:"priority,omitempty" json:"priority,omitempty"`
 
 	// Assignee An engineer's id, me, or none.
 	Assignee *string `form:"assignee,omitempty" json:"assignee,omitempty"`
@@ -1296,8 +1097,8 @@ type ListTicketsParams struct {
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
 	UpdatedAfter  *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
 
-	// Sort - for descending. relevance needs q: the best match first.
-	Sort *ListTicketsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+	// Sort What the list is ordered by, from the smallest value up. A minus sign in front of it turns the order round: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q.
+	Sort *TicketSort `form:"sort,omitempty" json:"sort,omitempty"`
 
 	// Limit How many items at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
@@ -1306,17 +1107,8 @@ type ListTicketsParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
-// ListTicketsParamsStatus defines parameters for ListTickets.
-type ListTicketsParamsStatus string
-
 // ListTicketsParamsActive defines parameters for ListTickets.
 type ListTicketsParamsActive string
-
-// ListTicketsParamsPriority defines parameters for ListTickets.
-type ListTicketsParamsPriority string
-
-// ListTicketsParamsSort defines parameters for ListTickets.
-type ListTicketsParamsSort string
 
 // CreateTicketParams defines parameters for CreateTicket.
 type CreateTicketParams struct {
@@ -1327,13 +1119,13 @@ type CreateTicketParams struct {
 // CountTicketsParams defines parameters for CountTickets.
 type CountTicketsParams struct {
 	// Status One or more, separated by commas.
-	Status []CountTicketsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	Status []TicketStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Active true: open, in progress or blocked; false: resolved or closed.
 	Active *CountTicketsParamsActive `form:"active,omitempty" json:"active,omitempty"`
 
 	// Priority One or more, separated by commas.
-	Priority []CountTicketsParamsPriority `form:"priority,omitempty" json:"priority,omitempty"`
+	Priority []TicketPriority `form:"priority,omitempty" json:"priority,omitempty"`
 
 	// Assignee An engineer's id, me, or none.
 	Assignee *string `form:"assignee,omitempty" json:"assignee,omitempty"`
@@ -1348,25 +1140,19 @@ type CountTicketsParams struct {
 	UpdatedAfter  *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
 }
 
-// CountTicketsParamsStatus defines parameters for CountTickets.
-type CountTicketsParamsStatus string
-
 // CountTicketsParamsActive defines parameters for CountTickets.
 type CountTicketsParamsActive string
-
-// CountTicketsParamsPriority defines parameters for CountTickets.
-type CountTicketsParamsPriority string
 
 // ExportTicketsParams defines parameters for ExportTickets.
 type ExportTicketsParams struct {
 	// Status One or more, separated by commas.
-	Status []ExportTicketsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	Status []TicketStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Active true: open, in progress or blocked; false: resolved or closed.
 	Active *ExportTicketsParamsActive `form:"active,omitempty" json:"active,omitempty"`
 
 	// Priority One or more, separated by commas.
-	Priority []ExportTicketsParamsPriority `form:"priority,omitempty" json:"priority,omitempty"`
+	Priority []TicketPriority `form:"priority,omitempty" json:"priority,omitempty"`
 
 	// Assignee An engineer's id, me, or none.
 	Assignee *string `form:"assignee,omitempty" json:"assignee,omitempty"`
@@ -1380,21 +1166,12 @@ type ExportTicketsParams struct {
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
 	UpdatedAfter  *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
 
-	// Sort - for descending. relevance needs q: the best match first.
-	Sort *ExportTicketsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+	// Sort What the list is ordered by, from the smallest value up. A minus sign in front of it turns the order round: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q.
+	Sort *TicketSort `form:"sort,omitempty" json:"sort,omitempty"`
 }
-
-// ExportTicketsParamsStatus defines parameters for ExportTickets.
-type ExportTicketsParamsStatus string
 
 // ExportTicketsParamsActive defines parameters for ExportTickets.
 type ExportTicketsParamsActive string
-
-// ExportTicketsParamsPriority defines parameters for ExportTickets.
-type ExportTicketsParamsPriority string
-
-// ExportTicketsParamsSort defines parameters for ExportTickets.
-type ExportTicketsParamsSort string
 
 // UpdateTicketParams defines parameters for UpdateTicket.
 type UpdateTicketParams struct {
@@ -1441,19 +1218,13 @@ type ListUsersParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor next_cursor of the page before; keep the other parameters as they were.
-	Cursor *string                `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Role   *ListUsersParamsRole   `form:"role,omitempty" json:"role,omitempty"`
-	Status *ListUsersParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+	Cursor *string     `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Role   *UserRole   `form:"role,omitempty" json:"role,omitempty"`
+	Status *UserStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Q Part of a name or an address, without case.
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
-
-// ListUsersParamsRole defines parameters for ListUsers.
-type ListUsersParamsRole string
-
-// ListUsersParamsStatus defines parameters for ListUsers.
-type ListUsersParamsStatus string
 
 // ChangeUserParams defines parameters for ChangeUser.
 type ChangeUserParams struct {
@@ -6461,7 +6232,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
-	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse2, error)
+	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse, error)
 
 	// ListAuditEventsWithResponse Security events, newest first
 	//
@@ -6479,7 +6250,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/login (the `Login` operationId).
-	LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse2, error)
+	LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error)
 
 	// LoginWithResponse Sign in with address and password
 	//
@@ -6488,7 +6259,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/login (the `Login` operationId).
-	LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse2, error)
+	LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error)
 
 	// LogoutWithResponse End this session; its tokens are refused at once
 	//
@@ -6544,7 +6315,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-	RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse2, error)
+	RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse, error)
 
 	// RefreshWithResponse Spend a refresh token for the next pair of tokens
 	//
@@ -6555,7 +6326,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-	RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse2, error)
+	RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse, error)
 
 	// RegisterWithBodyWithResponse Register an account
 	//
@@ -7140,15 +6911,15 @@ type ClientWithResponsesInterface interface {
 	ListUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListUserSessionsParams, reqEditors ...RequestEditorFn) (*ListUserSessionsResponse, error)
 }
 
-type GetJwksResponse2 struct {
+type GetJwksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *GetJwksResponse
+	JSON200 *KeySet
 }
 
 // Status returns HTTPResponse.Status
-func (r GetJwksResponse2) Status() string {
+func (r GetJwksResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -7156,7 +6927,7 @@ func (r GetJwksResponse2) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetJwksResponse2) StatusCode() int {
+func (r GetJwksResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -7167,7 +6938,7 @@ type ListAuditEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *AuditPage
+	JSON200 *AuditEventPage
 }
 
 // Status returns HTTPResponse.Status
@@ -7186,15 +6957,15 @@ func (r ListAuditEventsResponse) StatusCode() int {
 	return 0
 }
 
-type LoginResponse2 struct {
+type LoginResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *LoginResponse
+	JSON200 *TokenGrant
 }
 
 // Status returns HTTPResponse.Status
-func (r LoginResponse2) Status() string {
+func (r LoginResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -7202,7 +6973,7 @@ func (r LoginResponse2) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r LoginResponse2) StatusCode() int {
+func (r LoginResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -7272,15 +7043,15 @@ func (r ResetPasswordResponse) StatusCode() int {
 	return 0
 }
 
-type RefreshResponse2 struct {
+type RefreshResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *RefreshResponse
+	JSON200 *TokenGrant
 }
 
 // Status returns HTTPResponse.Status
-func (r RefreshResponse2) Status() string {
+func (r RefreshResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -7288,7 +7059,7 @@ func (r RefreshResponse2) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RefreshResponse2) StatusCode() int {
+func (r RefreshResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -7669,7 +7440,7 @@ type ListOutboxResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *EntryPage
+	JSON200 *OutboxEntryPage
 }
 
 // Status returns HTTPResponse.Status
@@ -7692,7 +7463,7 @@ type RetryOutboxEntryResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Entry
+	JSON200 *OutboxEntry
 }
 
 // Status returns HTTPResponse.Status
@@ -7784,7 +7555,7 @@ type ReportTicketsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Report
+	JSON200 *TicketReport
 }
 
 // Status returns HTTPResponse.Status
@@ -7861,7 +7632,7 @@ type CountTicketsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Counts
+	JSON200 *TicketCounts
 }
 
 // Status returns HTTPResponse.Status
@@ -8145,7 +7916,7 @@ type ListTicketNotificationsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *NotificationPage
+	JSON200 *TicketMailPage
 }
 
 // Status returns HTTPResponse.Status
@@ -8372,12 +8143,12 @@ func (r ListUserSessionsResponse) StatusCode() int {
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
-func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse2, error) {
+func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse, error) {
 	rsp, err := c.GetJwks(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetJwksResponse2(rsp)
+	return ParseGetJwksResponse(rsp)
 }
 
 // ListAuditEventsWithResponse Security events, newest first
@@ -8402,12 +8173,12 @@ func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, p
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/login (the `Login` operationId).
-func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse2, error) {
+func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
 	rsp, err := c.LoginWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseLoginResponse2(rsp)
+	return ParseLoginResponse(rsp)
 }
 
 // LoginWithResponse Sign in with address and password
@@ -8417,12 +8188,12 @@ func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, con
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/login (the `Login` operationId).
-func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse2, error) {
+func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
 	rsp, err := c.Login(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseLoginResponse2(rsp)
+	return ParseLoginResponse(rsp)
 }
 
 // LogoutWithResponse End this session; its tokens are refused at once
@@ -8509,12 +8280,12 @@ func (c *ClientWithResponses) ResetPasswordWithResponse(ctx context.Context, bod
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-func (c *ClientWithResponses) RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse2, error) {
+func (c *ClientWithResponses) RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse, error) {
 	rsp, err := c.RefreshWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRefreshResponse2(rsp)
+	return ParseRefreshResponse(rsp)
 }
 
 // RefreshWithResponse Spend a refresh token for the next pair of tokens
@@ -8526,12 +8297,12 @@ func (c *ClientWithResponses) RefreshWithBodyWithResponse(ctx context.Context, c
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-func (c *ClientWithResponses) RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse2, error) {
+func (c *ClientWithResponses) RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse, error) {
 	rsp, err := c.Refresh(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRefreshResponse2(rsp)
+	return ParseRefreshResponse(rsp)
 }
 
 // RegisterWithBodyWithResponse Register an account
@@ -9464,22 +9235,22 @@ func (c *ClientWithResponses) ListUserSessionsWithResponse(ctx context.Context, 
 	return ParseListUserSessionsResponse(rsp)
 }
 
-// ParseGetJwksResponse2 parses an HTTP response from a GetJwksWithResponse call
-func ParseGetJwksResponse2(rsp *http.Response) (*GetJwksResponse2, error) {
+// ParseGetJwksResponse parses an HTTP response from a GetJwksWithResponse call
+func ParseGetJwksResponse(rsp *http.Response) (*GetJwksResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetJwksResponse2{
+	response := &GetJwksResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest GetJwksResponse
+		var dest KeySet
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9505,7 +9276,7 @@ func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse,
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest AuditPage
+		var dest AuditEventPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9516,22 +9287,22 @@ func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse,
 	return response, nil
 }
 
-// ParseLoginResponse2 parses an HTTP response from a LoginWithResponse call
-func ParseLoginResponse2(rsp *http.Response) (*LoginResponse2, error) {
+// ParseLoginResponse parses an HTTP response from a LoginWithResponse call
+func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &LoginResponse2{
+	response := &LoginResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest LoginResponse
+		var dest TokenGrant
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -9590,22 +9361,22 @@ func ParseResetPasswordResponse(rsp *http.Response) (*ResetPasswordResponse, err
 	return response, nil
 }
 
-// ParseRefreshResponse2 parses an HTTP response from a RefreshWithResponse call
-func ParseRefreshResponse2(rsp *http.Response) (*RefreshResponse2, error) {
+// ParseRefreshResponse parses an HTTP response from a RefreshWithResponse call
+func ParseRefreshResponse(rsp *http.Response) (*RefreshResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RefreshResponse2{
+	response := &RefreshResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest RefreshResponse
+		var dest TokenGrant
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10013,7 +9784,7 @@ func ParseListOutboxResponse(rsp *http.Response) (*ListOutboxResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest EntryPage
+		var dest OutboxEntryPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10039,7 +9810,7 @@ func ParseRetryOutboxEntryResponse(rsp *http.Response) (*RetryOutboxEntryRespons
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Entry
+		var dest OutboxEntry
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10143,7 +9914,7 @@ func ParseReportTicketsResponse(rsp *http.Response) (*ReportTicketsResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Report
+		var dest TicketReport
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10241,7 +10012,7 @@ func ParseCountTicketsResponse(rsp *http.Response) (*CountTicketsResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Counts
+		var dest TicketCounts
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10572,7 +10343,7 @@ func ParseListTicketNotificationsResponse(rsp *http.Response) (*ListTicketNotifi
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest NotificationPage
+		var dest TicketMailPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

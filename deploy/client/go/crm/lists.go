@@ -52,8 +52,8 @@ func TicketEvents(ctx context.Context, c *ClientWithResponses, id string, params
 }
 
 // TicketNotifications are the mails of a ticket with their status, recipient by recipient.
-func TicketNotifications(ctx context.Context, c *ClientWithResponses, id string, params ListTicketNotificationsParams) iter.Seq2[Notification, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]Notification, *string, error) {
+func TicketNotifications(ctx context.Context, c *ClientWithResponses, id string, params ListTicketNotificationsParams) iter.Seq2[TicketMail, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]TicketMail, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListTicketNotificationsWithResponse(ctx, id, &p)
@@ -130,8 +130,8 @@ func UserSessions(ctx context.Context, c *ClientWithResponses, id uuid.UUID, par
 }
 
 // AuditEvents are the entries of the audit log.
-func AuditEvents(ctx context.Context, c *ClientWithResponses, params ListAuditEventsParams) iter.Seq2[Audit, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]Audit, *string, error) {
+func AuditEvents(ctx context.Context, c *ClientWithResponses, params ListAuditEventsParams) iter.Seq2[AuditEvent, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]AuditEvent, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListAuditEventsWithResponse(ctx, &p)
@@ -156,8 +156,8 @@ func Keys(ctx context.Context, c *ClientWithResponses, params ListKeysParams) it
 }
 
 // OutboxEntries are the entries of the outbox.
-func OutboxEntries(ctx context.Context, c *ClientWithResponses, params ListOutboxParams) iter.Seq2[Entry, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]Entry, *string, error) {
+func OutboxEntries(ctx context.Context, c *ClientWithResponses, params ListOutboxParams) iter.Seq2[OutboxEntry, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]OutboxEntry, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListOutboxWithResponse(ctx, &p)

@@ -8,6 +8,7 @@ const apiDescription = "Customers raise tickets, engineers fix them, admins see 
 var apiTags = []httpapi.Tag{
 	{Name: "auth", Description: "Registering, signing in and out, tokens, passwords and the verification of addresses."},
 	{Name: "me", Description: "The signed-in user's own profile, password and sessions."},
+	{Name: "keys", Description: "API keys for programs: made, rotated and revoked by their owners."},
 	{Name: "tickets", Description: "Tickets from the first report to the fix, their comments and events."},
 	{Name: "users", Description: "People and their accounts, for admins."},
 	{Name: "registrations", Description: "Engineers and admins who wait for an admin's approval."},
