@@ -58,6 +58,7 @@ check: $(SQLC) $(OAPI_CODEGEN) ## formatting, vet, go.mod files, generated code 
 	cd db && $(SQLC) diff
 	@OAPI_CODEGEN=$(OAPI_CODEGEN) deploy/client/generate.sh go check
 	@docs/configuration.sh | diff docs/configuration.md - || { echo "docs/configuration.md is out of date: make gen"; exit 1; }
+	@go run ./pkg/dev/problemdocs | diff docs/problems.md - || { echo "docs/problems.md is out of date: make gen"; exit 1; }
 
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	@for m in $(MODULES); do echo "$$m" && (cd $$m && $(LINT) run --allow-parallel-runners ./...) || exit 1; done
@@ -65,10 +66,11 @@ lint: $(LINT) ## golangci-lint with .golangci.yml
 lint-api: $(OASDIFF) ## both OpenAPI documents: rules, and what breaks clients (needs npm)
 	@OASDIFF=$(OASDIFF) .ci/api/lint
 
-gen: $(SQLC) $(OAPI_CODEGEN) ## generate the Go of the SQL in db/, the Go clients and docs/configuration.md
+gen: $(SQLC) $(OAPI_CODEGEN) ## generate the Go of the SQL in db/, the Go clients and pages of docs/
 	cd db && $(SQLC) generate
 	OAPI_CODEGEN=$(OAPI_CODEGEN) deploy/client/generate.sh go
 	docs/configuration.sh >docs/configuration.md.part && mv docs/configuration.md.part docs/configuration.md
+	go run ./pkg/dev/problemdocs >docs/problems.md.part && mv docs/problems.md.part docs/problems.md
 
 build: ## build the programs into bin/
 	deploy/local/build.sh

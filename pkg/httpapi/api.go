@@ -129,6 +129,7 @@ func New(cfg Config) *API {
 	a.huma = strictAPI{huma.NewAPI(humaConfig(cfg, a.registry), adapter{a})}
 	Enum(a, "ProblemCode", "What went wrong, for programs. A later release may add codes.", problemCodes()...)
 	a.mountProbes()
+	a.mountProblems()
 	return a
 }
 

@@ -228,7 +228,7 @@ func (a *API) problemResponse(status int, codes []string) *huma.Response {
 
 func exampleProblem(status int, code string) *Problem {
 	p := &Problem{
-		Type: problemURN + code, Title: http.StatusText(status), Status: status, Detail: codeMeaning[code],
+		Type: problemPath + code, Title: http.StatusText(status), Status: status, Detail: codeMeaning[code],
 		Code: ProblemCode(code), RequestID: headerText["X-Request-Id"].example,
 	}
 	if code == errs.CodeValidationFailed {

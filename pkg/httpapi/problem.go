@@ -17,7 +17,7 @@ import (
 
 // Problem is the body of every error (RFC 9457).
 type Problem struct {
-	Type      string         `json:"type" doc:"A URN that names the kind of problem; it ends with the code." format:"uri"`
+	Type      string         `json:"type" doc:"The kind of problem: /problems/ and the code, a URI reference that leads to a page about it. Programs branch on code." format:"uri-reference"`
 	Title     string         `json:"title" doc:"The HTTP status in words."`
 	Status    int            `json:"status" doc:"The HTTP status."`
 	Detail    string         `json:"detail" doc:"What went wrong, for people."`
@@ -48,7 +48,6 @@ func (p *Problem) ContentType(string) string { return problemType }
 
 const (
 	problemType = "application/problem+json"
-	problemURN  = "urn:fixdesk:problem:"
 
 	// statusClientGone is the status in the log and metrics when the client closed
 	// the connection before the answer; no client receives it.
@@ -167,7 +166,7 @@ func newProblem(ctx context.Context, e *errs.Error) *Problem {
 		status = s
 	}
 	p := &Problem{
-		Type: problemURN + e.Code, Title: http.StatusText(status), Status: status,
+		Type: problemPath + e.Code, Title: http.StatusText(status), Status: status,
 		Detail: e.Message, Code: ProblemCode(e.Code), RequestID: obs.RequestID(ctx),
 	}
 	for _, f := range e.Fields {

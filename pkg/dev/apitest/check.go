@@ -86,7 +86,7 @@ func (g *generator) problem(a answer) (defects []string) {
 	} else if err := json.Unmarshal([]byte(a.body), &p); err != nil {
 		defects = append(defects, "the problem can't be read: "+err.Error())
 	}
-	if p.Status != a.status || p.Title == "" || p.Detail == "" || !strings.HasSuffix(p.Type, ":"+p.Code) || !slices.Contains(codes, p.Code) {
+	if p.Status != a.status || p.Title == "" || p.Detail == "" || p.Type != "/problems/"+p.Code || !slices.Contains(codes, p.Code) {
 		defects = append(defects, "the problem is not one of the catalogue")
 	}
 	if p.RequestID != a.header.Get("X-Request-Id") {
