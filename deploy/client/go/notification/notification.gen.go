@@ -289,7 +289,7 @@ type Problem struct {
 	// Title The HTTP status in words.
 	Title string `json:"title"`
 
-	// Type A URN that names the kind of problem; it ends with the code.
+	// Type The kind of problem: /problems/ and the code, a URI reference that leads to a page about it. Programs branch on code.
 	Type string `json:"type"`
 }
 
