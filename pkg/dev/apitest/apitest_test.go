@@ -84,7 +84,7 @@ func answer(w http.ResponseWriter, r *http.Request, wrong, body string) {
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(http.StatusUnprocessableEntity)
-	_, _ = fmt.Fprintf(w, `{"type":"urn:problem:%s","title":"t","status":422,"detail":%q,"code":%q,"request_id":%q,"errors":[{"location":"body","message":"no"}]}`, code, "x "+detail, code, id)
+	_, _ = fmt.Fprintf(w, `{"type":"/problems/%s","title":"t","status":422,"detail":%q,"code":%q,"request_id":%q,"errors":[{"location":"body","message":"no"}]}`, code, "x "+detail, code, id)
 }
 
 func readAll(r *http.Request) string {
