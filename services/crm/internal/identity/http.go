@@ -44,14 +44,14 @@ func setQuotas(ctx context.Context, quotas []Quota) {
 // UserBody is a user in an answer. It is exported because huma documents only
 // exported embedded structs.
 type UserBody struct {
-	ID              uuid.UUID                      `json:"id" format:"uuid"`
-	Name            string                         `json:"name"`
-	Email           string                         `json:"email" format:"email"`
-	Role            Role                           `json:"role"`
-	Status          Status                         `json:"status"`
+	ID              uuid.UUID                      `json:"id" format:"uuid" doc:"The user's id, a UUIDv7."`
+	Name            string                         `json:"name" doc:"How others see the user."`
+	Email           string                         `json:"email" format:"email" doc:"The address for signing in and for mails, in lower case."`
+	Role            Role                           `json:"role" doc:"What the user may do."`
+	Status          Status                         `json:"status" doc:"Whether the user may sign in."`
 	EmailVerifiedAt httpapi.Nullable[httpapi.Time] `json:"email_verified_at" doc:"When the address was verified; null until then."`
-	CreatedAt       httpapi.Time                   `json:"created_at"`
-	UpdatedAt       httpapi.Time                   `json:"updated_at"`
+	CreatedAt       httpapi.Time                   `json:"created_at" doc:"When the account was made."`
+	UpdatedAt       httpapi.Time                   `json:"updated_at" doc:"When the account changed last."`
 }
 
 func viewUser(u User) UserBody {
@@ -74,7 +74,7 @@ func answerUser(u User, err error) (*userOutput, error) {
 }
 
 type idInput struct {
-	ID uuid.UUID `path:"id" format:"uuid"`
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The id of what the path names."`
 }
 
 func seconds(d time.Duration) int { return int(d / time.Second) }

@@ -19,18 +19,18 @@ const (
 
 type listUsersInput struct {
 	httpapi.PageParams
-	Role   Role   `query:"role"`
-	Status Status `query:"status"`
+	Role   Role   `query:"role" doc:"Users with this role."`
+	Status Status `query:"status" doc:"Users with this status."`
 	Q      string `query:"q" maxLength:"200" doc:"Part of a name or an address, without case."`
 }
 
 type changeUserInput struct {
-	ID      uuid.UUID `path:"id" format:"uuid"`
-	IfMatch string    `header:"If-Match" doc:"The ETag of the version that was read."`
+	ID      uuid.UUID `path:"id" format:"uuid" doc:"The user's id."`
+	IfMatch string    `header:"If-Match" doc:"The ETag that was read; the change is refused when the user has changed since." example:"\"3\""`
 	Body    struct {
-		Role      *Role   `json:"role,omitempty"`
-		Status    *Status `json:"status,omitempty"`
-		Name      *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
+		Role      *Role   `json:"role,omitempty" doc:"What the user may do from now on."`
+		Status    *Status `json:"status,omitempty" doc:"Whether the user may sign in: suspended ends all sessions at once, approved ends a suspension."`
+		Name      *string `json:"name,omitempty" minLength:"1" maxLength:"200" doc:"How others see the user."`
 		Email     *string `json:"email,omitempty" minLength:"3" maxLength:"254" doc:"The address for signing in; the old and the new one are informed, and the new one is not verified."`
 		Available *bool   `json:"available,omitempty" doc:"For approved engineers: with false no new ticket is assigned to them."`
 		Reason    string  `json:"reason,omitempty" maxLength:"1000" doc:"With status rejected or suspended: mailed to the person."`
@@ -39,17 +39,18 @@ type changeUserInput struct {
 
 type inviteInput struct {
 	Body struct {
-		Name  string `json:"name" minLength:"1" maxLength:"200"`
-		Email string `json:"email" minLength:"3" maxLength:"254"`
-		Role  Role   `json:"role,omitempty" default:"customer"`
+		Name  string `json:"name" minLength:"1" maxLength:"200" doc:"How others see the user."`
+		Email string `json:"email" minLength:"3" maxLength:"254" doc:"Where the invitation goes; the address for signing in."`
+		Role  Role   `json:"role,omitempty" default:"customer" doc:"What the user may do."`
 	}
 }
 
 func registerUsers(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/users", ID: "list-users", Tag: tagUsers, Allow: adminOnly, Scope: ScopePeopleRead,
-		Summary: "Users, newest first",
-		Errors:  []string{errs.CodeInvalidCursor},
+		Summary:     "Users, newest first",
+		Description: "Also those who wait for approval, are rejected or are suspended.", Example: exampleUsers,
+		Errors: []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *listUsersInput) (*httpapi.PageOutput[UserBody], error) {
 		f := UserFilter{Role: in.Role, Status: in.Status, Q: in.Q}
 		return httpapi.Pager[User, Position, UserBody]{
@@ -61,15 +62,19 @@ func registerUsers(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/users/{id}", ID: "get-user", Tag: tagUsers, Allow: adminOnly, Scope: ScopePeopleRead,
-		Summary: "One user",
-		Errors:  []string{errs.CodeNotFound},
+		Summary:     "One user",
+		Description: "The ETag is for If-Match of a change.", Example: exampleErik,
+		Errors: []string{errs.CodeNotFound},
 	}, func(ctx context.Context, in *idInput) (*userOutput, error) {
 		return answerUser(s.User(ctx, in.ID))
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPatch, Path: "/v1/users/{id}", ID: "change-user", Tag: tagUsers, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary: "Change a user, from their very next request",
-		Errors:  []string{errs.CodeNotFound, errs.CodeLastAdmin, errs.CodeInvalidTransition, errs.CodeVersionMismatch, errs.CodeEmailTaken},
+		Description: "Fields that are absent stay as they are. The steps of status are: pending to approved or rejected, approved to suspended or rejected, suspended to approved or rejected, rejected to approved. A user who is no longer approved is signed out at once; another role holds from the next request on; the active tickets of somebody who is no longer an engineer are assigned to others. The last approved admin can't be demoted, rejected or suspended. " +
+			"With If-Match the change is refused when the user has changed since.",
+		RequestExample: exampleSuspend, Example: exampleSuspended,
+		Errors: []string{errs.CodeNotFound, errs.CodeLastAdmin, errs.CodeInvalidTransition, errs.CodeVersionMismatch, errs.CodeEmailTaken},
 	}, func(ctx context.Context, in *changeUserInput) (*userOutput, error) {
 		match, err := httpapi.ParseIfMatch(in.IfMatch)
 		if err != nil {
@@ -87,8 +92,8 @@ func registerPeople(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/users", ID: "invite-user", Tag: tagUsers, Status: http.StatusCreated, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary:     "Invite a person",
-		Description: "Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.",
-		Errors:      []string{errs.CodeEmailTaken},
+		Description: "Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.", RequestExample: exampleInvite, Example: exampleSofia,
+		Errors: []string{errs.CodeEmailTaken},
 	}, func(ctx context.Context, in *inviteInput) (*userOutput, error) {
 		return answerUser(s.Invite(ctx, PrincipalFrom(ctx), NewUser{Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role}))
 	})
@@ -103,8 +108,9 @@ func registerPeople(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/users/{id}/sessions", ID: "list-user-sessions", Tag: tagUsers, Allow: adminOnly,
-		Summary: "A user's valid sessions, newest first",
-		Errors:  []string{errs.CodeNotFound, errs.CodeInvalidCursor},
+		Summary:     "A user's valid sessions, newest first",
+		Description: "Where and with which program the user has signed in.", Example: exampleSessions,
+		Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *userSessionsInput) (*httpapi.PageOutput[sessionBody], error) {
 		if _, err := s.User(ctx, in.ID); err != nil {
 			return nil, err
@@ -113,8 +119,9 @@ func registerPeople(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodDelete, Path: "/v1/users/{id}/sessions", ID: "end-user-sessions", Tag: tagUsers, Status: http.StatusNoContent, Allow: adminOnly,
-		Summary: "End all sessions of a user",
-		Errors:  []string{errs.CodeNotFound},
+		Summary:     "End all sessions of a user",
+		Description: "All tokens of the user are refused at once.",
+		Errors:      []string{errs.CodeNotFound},
 	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
 		return nil, s.EndSessions(ctx, PrincipalFrom(ctx), in.ID)
 	})
@@ -129,22 +136,22 @@ func registerPeople(api *httpapi.API, s *Service) {
 
 type userSessionsInput struct {
 	httpapi.PageParams
-	ID uuid.UUID `path:"id" format:"uuid"`
+	ID uuid.UUID `path:"id" format:"uuid" doc:"The user's id."`
 }
 
 type applicantRole Role
 
 type listRegistrationsInput struct {
 	httpapi.PageParams
-	Role   applicantRole `query:"role"`
-	Status Status        `query:"status"`
+	Role   applicantRole `query:"role" doc:"Registrations for this role."`
+	Status Status        `query:"status" doc:"Registrations with this status; pending waits for a decision."`
 }
 
 type registrationBody struct {
 	UserBody
-	DecidedBy *uuid.UUID                     `json:"decided_by" format:"uuid" nullable:"true" doc:"The admin who decided."`
-	DecidedAt httpapi.Nullable[httpapi.Time] `json:"decided_at"`
-	Reason    *string                        `json:"reason" nullable:"true"`
+	DecidedBy *uuid.UUID                     `json:"decided_by" format:"uuid" nullable:"true" doc:"The admin who decided; null while pending."`
+	DecidedAt httpapi.Nullable[httpapi.Time] `json:"decided_at" doc:"When it was decided; null while pending."`
+	Reason    *string                        `json:"reason" nullable:"true" doc:"Why it was rejected; null if it was not, or without a reason."`
 }
 
 func viewRegistration(r Registration) registrationBody {
@@ -161,11 +168,11 @@ func answerRegistrationBody(r Registration, err error) (*registrationOutput, err
 }
 
 type decideInput struct {
-	UserID uuid.UUID `path:"user_id" format:"uuid"`
+	UserID uuid.UUID `path:"user_id" format:"uuid" doc:"The applicant's user id."`
 }
 
 type rejectInput struct {
-	UserID uuid.UUID `path:"user_id" format:"uuid"`
+	UserID uuid.UUID `path:"user_id" format:"uuid" doc:"The applicant's user id."`
 	Body   *struct {
 		Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Mailed to the applicant."`
 	}
@@ -174,8 +181,9 @@ type rejectInput struct {
 func registerRegistrations(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/registrations", ID: "list-registrations", Tag: tagRegistrations, Allow: adminOnly, Scope: ScopePeopleRead,
-		Summary: "Registrations of engineers and admins, newest first",
-		Errors:  []string{errs.CodeInvalidCursor},
+		Summary:     "Registrations of engineers and admins, newest first",
+		Description: "With status=pending those that wait for a decision.", Example: exampleRegistrations,
+		Errors: []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *listRegistrationsInput) (*httpapi.PageOutput[registrationBody], error) {
 		f := UserFilter{Role: Role(in.Role), Status: in.Status}
 		return httpapi.Pager[Registration, Position, registrationBody]{
@@ -188,6 +196,7 @@ func registerRegistrations(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/registrations/{user_id}/approve", ID: "approve-registration", Tag: tagRegistrations, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary: "Approve a registration", Status: http.StatusOK,
+		Description: "The applicant may sign in from then on, and is mailed. Of two admins who decide at the same time one succeeds.", Example: exampleApproved,
 		Errors: []string{errs.CodeNotFound, errs.CodeAlreadyDecided},
 	}, func(ctx context.Context, in *decideInput) (*registrationOutput, error) {
 		return answerRegistrationBody(s.Approve(ctx, PrincipalFrom(ctx), in.UserID))
@@ -195,6 +204,7 @@ func registerRegistrations(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/registrations/{user_id}/reject", ID: "reject-registration", Tag: tagRegistrations, Allow: adminOnly, Scope: ScopeAdmin,
 		Summary: "Reject a registration", Status: http.StatusOK,
+		Description: "The applicant is mailed the reason.", RequestExample: exampleRefusal, Example: exampleRejected,
 		Errors: []string{errs.CodeNotFound, errs.CodeAlreadyDecided},
 	}, func(ctx context.Context, in *rejectInput) (*registrationOutput, error) {
 		reason := ""
@@ -210,20 +220,20 @@ type listAuditInput struct {
 	Actor         uuid.UUID `query:"actor" format:"uuid" doc:"The user who acted."`
 	Object        uuid.UUID `query:"object" format:"uuid" doc:"The user, session, API key or comment that was acted on."`
 	Kind          AuditKind `query:"kind" doc:"What happened."`
-	CreatedAfter  time.Time `query:"created_after"`
-	CreatedBefore time.Time `query:"created_before"`
+	CreatedAfter  time.Time `query:"created_after" doc:"Events after this time (RFC 3339)." example:"2026-01-12T00:00:00Z"`
+	CreatedBefore time.Time `query:"created_before" doc:"Events before this time (RFC 3339)." example:"2026-01-13T00:00:00Z"`
 }
 
 type auditEventBody struct {
-	ID        uuid.UUID                        `json:"id" format:"uuid"`
-	Kind      AuditKind                        `json:"kind"`
-	ActorID   *uuid.UUID                       `json:"actor_id" format:"uuid" nullable:"true"`
-	ObjectID  *uuid.UUID                       `json:"object_id" format:"uuid" nullable:"true"`
-	Before    httpapi.Nullable[map[string]any] `json:"before"`
-	After     httpapi.Nullable[map[string]any] `json:"after"`
-	Address   *string                          `json:"address" nullable:"true"`
-	RequestID string                           `json:"request_id"`
-	CreatedAt httpapi.Time                     `json:"created_at"`
+	ID        uuid.UUID                        `json:"id" format:"uuid" doc:"The event's id."`
+	Kind      AuditKind                        `json:"kind" doc:"What happened."`
+	ActorID   *uuid.UUID                       `json:"actor_id" format:"uuid" nullable:"true" doc:"The user who acted; null for nobody who is known."`
+	ObjectID  *uuid.UUID                       `json:"object_id" format:"uuid" nullable:"true" doc:"The user, session, API key or comment that was acted on; null for none."`
+	Before    httpapi.Nullable[map[string]any] `json:"before" doc:"The facts before, by kind; never a secret. null for none."`
+	After     httpapi.Nullable[map[string]any] `json:"after" doc:"The facts after, by kind; never a secret. null for none."`
+	Address   *string                          `json:"address" nullable:"true" doc:"The client's network address; null when it is not known."`
+	RequestID string                           `json:"request_id" doc:"The X-Request-Id of the request."`
+	CreatedAt httpapi.Time                     `json:"created_at" doc:"When it happened."`
 }
 
 func viewAudit(e AuditEvent) auditEventBody {
@@ -248,8 +258,9 @@ func facts(m map[string]any) httpapi.Nullable[map[string]any] {
 func registerAudit(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/audit", ID: "list-audit-events", Tag: tagAudit, Allow: adminOnly, Scope: ScopeAdmin,
-		Summary: "Security events, newest first",
-		Errors:  []string{errs.CodeInvalidCursor},
+		Summary:     "Security events, newest first",
+		Description: "Sign-ins, changes of accounts, decisions and refusals, each with who, whom and from where.", Example: exampleAudit,
+		Errors: []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *listAuditInput) (*httpapi.PageOutput[auditEventBody], error) {
 		f := AuditFilter{
 			Actor: idOrNil(in.Actor), Object: idOrNil(in.Object), Kind: string(in.Kind),

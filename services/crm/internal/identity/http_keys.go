@@ -17,20 +17,20 @@ const tagKeys = "keys"
 // KeyBody is an API key in an answer. It is exported because huma documents only
 // exported embedded structs.
 type KeyBody struct {
-	ID         uuid.UUID                      `json:"id" format:"uuid"`
-	Name       string                         `json:"name"`
-	Owner      keyOwnerBody                   `json:"owner"`
-	Scopes     []Scope                        `json:"scopes"`
+	ID         uuid.UUID                      `json:"id" format:"uuid" doc:"The key's id, which is no secret."`
+	Name       string                         `json:"name" doc:"What it is for, for people."`
+	Owner      keyOwnerBody                   `json:"owner" doc:"The user for whom it acts."`
+	Scopes     []Scope                        `json:"scopes" doc:"What it may be used for."`
 	Networks   []string                       `json:"networks" doc:"The networks from which it may be used, in CIDR notation; empty: any."`
 	Hint       string                         `json:"hint" doc:"The beginning of its newest secret."`
-	CreatedAt  httpapi.Time                   `json:"created_at"`
-	ExpiresAt  httpapi.Time                   `json:"expires_at"`
+	CreatedAt  httpapi.Time                   `json:"created_at" doc:"When it was made."`
+	ExpiresAt  httpapi.Time                   `json:"expires_at" doc:"From when on it is refused."`
 	LastUsedAt httpapi.Nullable[httpapi.Time] `json:"last_used_at" doc:"When it was used last, to the minute; null: never."`
 }
 
 type keyOwnerBody struct {
-	ID   uuid.UUID `json:"id" format:"uuid"`
-	Name string    `json:"name"`
+	ID   uuid.UUID `json:"id" format:"uuid" doc:"The user's id."`
+	Name string    `json:"name" doc:"The user's name."`
 }
 
 func viewKey(k Key) KeyBody {
@@ -72,7 +72,7 @@ type createKeyInput struct {
 }
 
 type rotateKeyInput struct {
-	ID   uuid.UUID `path:"id" format:"uuid"`
+	ID   uuid.UUID `path:"id" format:"uuid" doc:"The key's id."`
 	Body *struct {
 		OverlapSeconds *int       `json:"overlap_seconds,omitempty" minimum:"0" maximum:"604800" doc:"How long earlier secrets still work: 0 to 7 days, 1 day unless given."`
 		ExpiresAt      *time.Time `json:"expires_at,omitempty" doc:"Another expiry of the key, at most 366 days ahead."`
@@ -95,6 +95,7 @@ func registerAPIKeys(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/keys", ID: "create-key", Tag: tagKeys, Status: http.StatusCreated, Allow: anyRole,
 		Summary: "Create an API key", Description: keysDescription + " A user has at most 50 valid keys.",
+		RequestExample: exampleKeyRequest, Example: exampleIssuedKey,
 		Errors: []string{errs.CodeConflict},
 	}, func(ctx context.Context, in *createKeyInput) (*keySecretOutput, error) {
 		return answerKeySecret(s.CreateKey(ctx, PrincipalFrom(ctx), NewKey{
@@ -103,14 +104,14 @@ func registerAPIKeys(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/keys", ID: "list-keys", Tag: tagKeys, Allow: anyRole,
-		Summary: "One's own API keys, newest first", Description: "Admins list those of others with `owner`. Expired keys are listed for 30 days.",
+		Summary: "One's own API keys, newest first", Description: "Admins list those of others with `owner`. Expired keys are listed for 30 days.", Example: httpapi.NewPage([]KeyBody{exampleKey}, ""),
 		Errors: []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *listKeysInput) (*httpapi.PageOutput[KeyBody], error) {
 		return listKeys(ctx, s, in)
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/keys/{id}", ID: "get-key", Tag: tagKeys, Allow: anyRole,
-		Summary: "One API key, without its secret", Errors: []string{errs.CodeNotFound},
+		Summary: "One API key, without its secret", Description: "One's own, or for an admin any.", Example: exampleKey, Errors: []string{errs.CodeNotFound},
 	}, func(ctx context.Context, in *idInput) (*struct{ Body KeyBody }, error) {
 		k, err := s.Key(ctx, PrincipalFrom(ctx), in.ID)
 		if err != nil {
@@ -123,6 +124,7 @@ func registerAPIKeys(api *httpapi.API, s *Service) {
 		Summary: "Make a new secret of one's own API key",
 		Description: "Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. " +
 			"With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.",
+		RequestExample: exampleRotation, Example: exampleIssuedKey,
 		Errors: []string{errs.CodeNotFound, errs.CodeConflict},
 	}, func(ctx context.Context, in *rotateKeyInput) (*keySecretOutput, error) {
 		r := Rotation{ID: in.ID, Overlap: 24 * time.Hour}
@@ -136,8 +138,9 @@ func registerAPIKeys(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodDelete, Path: "/v1/keys/{id}", ID: "revoke-key", Tag: tagKeys, Status: http.StatusNoContent, Allow: anyRole,
-		Summary: "Revoke an API key, one's own or for an admin any; it is refused from the next request on",
-		Errors:  []string{errs.CodeNotFound},
+		Summary:     "Revoke an API key; it is refused from the next request on",
+		Description: "One's own, or for an admin any.",
+		Errors:      []string{errs.CodeNotFound},
 	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
 		return nil, s.RevokeKey(ctx, PrincipalFrom(ctx), in.ID)
 	})

@@ -22,7 +22,7 @@ type meOutput struct{ Body meBody }
 
 type changeMeInput struct {
 	Body struct {
-		Name      *string `json:"name,omitempty" minLength:"1" maxLength:"200"`
+		Name      *string `json:"name,omitempty" minLength:"1" maxLength:"200" doc:"How others see you."`
 		Available *bool   `json:"available,omitempty" doc:"For engineers: with false no new ticket is assigned to them."`
 		HandOver  bool    `json:"hand_over,omitempty" doc:"With available false: the active tickets are assigned to others."`
 	}
@@ -30,19 +30,19 @@ type changeMeInput struct {
 
 type changePasswordInput struct {
 	Body struct {
-		CurrentPassword string `json:"current_password" minLength:"1" maxLength:"128"`
-		NewPassword     string `json:"new_password" minLength:"8" maxLength:"128"`
+		CurrentPassword string `json:"current_password" minLength:"1" maxLength:"128" doc:"The password until now."`
+		NewPassword     string `json:"new_password" minLength:"8" maxLength:"128" doc:"8 to 128 characters, not a common one."`
 	}
 }
 
 type sessionBody struct {
-	ID        uuid.UUID    `json:"id" format:"uuid"`
+	ID        uuid.UUID    `json:"id" format:"uuid" doc:"The session's id."`
 	Current   bool         `json:"current" doc:"The session that makes this request."`
 	Address   string       `json:"address" doc:"Of the client, when it last signed in or refreshed."`
-	UserAgent string       `json:"user_agent"`
-	CreatedAt httpapi.Time `json:"created_at"`
+	UserAgent string       `json:"user_agent" doc:"The program that signed in, as it named itself."`
+	CreatedAt httpapi.Time `json:"created_at" doc:"When the user signed in."`
 	UsedAt    httpapi.Time `json:"used_at" doc:"Last sign-in or refresh."`
-	ExpiresAt httpapi.Time `json:"expires_at"`
+	ExpiresAt httpapi.Time `json:"expires_at" doc:"When the session ends."`
 }
 
 func answerMe(p Profile, err error) (*meOutput, error) {
@@ -55,11 +55,13 @@ func answerMe(p Profile, err error) (*meOutput, error) {
 func registerMe(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/me", ID: "get-me", Tag: tagMe, Allow: anyRole, Scope: ScopePeopleRead, Summary: "One's own profile",
+		Description: "The signed-in user.", Example: exampleMe,
 	}, func(ctx context.Context, _ *struct{}) (*meOutput, error) {
 		return answerMe(s.Me(ctx, PrincipalFrom(ctx)))
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPatch, Path: "/v1/me", ID: "change-me", Tag: tagMe, Allow: anyRole, Scope: ScopePeopleWrite, Summary: "Change one's own profile",
+		Description: "Fields that are absent stay as they are. Only an engineer has available and hand_over.", RequestExample: exampleChangeMe, Example: exampleMeAway,
 	}, func(ctx context.Context, in *changeMeInput) (*meOutput, error) {
 		return answerMe(s.ChangeMe(ctx, PrincipalFrom(ctx), ProfileChange{
 			Name: in.Body.Name, Available: in.Body.Available, HandOver: in.Body.HandOver,
@@ -67,8 +69,9 @@ func registerMe(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/me/password", ID: "change-password", Tag: tagMe, Status: http.StatusNoContent, Allow: anyRole,
-		Summary: "Change one's password; all other sessions end",
-		Errors:  []string{errs.CodeInvalidCredentials, errs.CodeRateLimited},
+		Summary:     "Change one's password; all other sessions end",
+		Description: "The person gets a mail about it.", RequestExample: examplePassword,
+		Errors: []string{errs.CodeInvalidCredentials, errs.CodeRateLimited},
 	}, func(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
 		quotas, err := s.ChangePassword(ctx, PrincipalFrom(ctx), in.Body.CurrentPassword, in.Body.NewPassword)
 		setQuotas(ctx, quotas)
@@ -80,8 +83,9 @@ func registerMe(api *httpapi.API, s *Service) {
 func registerSessions(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/me/sessions", ID: "list-sessions", Tag: tagMe, Allow: anyRole,
-		Summary: "One's own valid sessions, newest first",
-		Errors:  []string{errs.CodeInvalidCursor},
+		Summary:     "One's own valid sessions, newest first",
+		Description: "Each sign-in starts one.", Example: exampleSessions,
+		Errors: []string{errs.CodeInvalidCursor},
 	}, func(ctx context.Context, in *struct{ httpapi.PageParams }) (*httpapi.PageOutput[sessionBody], error) {
 		return listSessions(ctx, s, PrincipalFrom(ctx).UserID, in.PageParams)
 	})
@@ -93,8 +97,9 @@ func registerSessions(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodDelete, Path: "/v1/me/sessions/{id}", ID: "end-session", Tag: tagMe, Status: http.StatusNoContent, Allow: anyRole,
-		Summary: "End one of one's own sessions",
-		Errors:  []string{errs.CodeNotFound},
+		Summary:     "End one of one's own sessions",
+		Description: "Its tokens are refused at once.",
+		Errors:      []string{errs.CodeNotFound},
 	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
 		return nil, s.EndSession(ctx, PrincipalFrom(ctx), in.ID)
 	})

@@ -16,14 +16,14 @@ type entryState string
 // outboxEntryBody is an entry without its facts, since these are texts and addresses of
 // other people.
 type outboxEntryBody struct {
-	ID            uuid.UUID                      `json:"id" format:"uuid"`
-	Kind          string                         `json:"kind" doc:"For example ticket_changed."`
+	ID            uuid.UUID                      `json:"id" format:"uuid" doc:"The entry's id, and the Idempotency-Key with which it is posted."`
+	Kind          string                         `json:"kind" doc:"What the mail is about, for example ticket_changed."`
 	Reference     uuid.UUID                      `json:"reference" format:"uuid" doc:"The ticket or user it is about."`
-	State         entryState                     `json:"state"`
+	State         entryState                     `json:"state" doc:"Whether it will be posted."`
 	Attempts      int32                          `json:"attempts" doc:"Failed attempts to post it."`
-	LastError     *string                        `json:"last_error"`
-	CreatedAt     httpapi.Time                   `json:"created_at"`
-	NextAttemptAt httpapi.Time                   `json:"next_attempt_at"`
+	LastError     *string                        `json:"last_error" doc:"Why the last attempt failed; null if none did."`
+	CreatedAt     httpapi.Time                   `json:"created_at" doc:"When it was written."`
+	NextAttemptAt httpapi.Time                   `json:"next_attempt_at" doc:"The earliest time of the next attempt."`
 	DeadAt        httpapi.Nullable[httpapi.Time] `json:"dead_at" doc:"When the notification service refused it permanently; null while pending."`
 }
 
@@ -33,7 +33,7 @@ type listInput struct {
 }
 
 type retryInput struct {
-	ID string `path:"id" format:"uuid"`
+	ID string `path:"id" format:"uuid" doc:"The entry's id."`
 }
 
 type retryOutput struct{ Body outboxEntryBody }
@@ -46,15 +46,15 @@ func Mount(api *httpapi.API, d *Dispatcher) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/outbox", ID: "list-outbox", Tag: tag,
 		Summary:     "Notices that are not posted to the notification service",
-		Description: "Newest first. A dead entry was refused permanently and may be retried.",
-		Allow:       []string{"admin"}, Scope: "admin", Errors: []string{errs.CodeInvalidCursor},
+		Description: "Newest first. A dead entry was refused permanently and may be retried.", Example: exampleEntries,
+		Allow: []string{"admin"}, Scope: "admin", Errors: []string{errs.CodeInvalidCursor},
 	}, d.list)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/outbox/{id}/retry", ID: "retry-outbox-entry", Tag: tag,
 		Summary:     "Post a dead entry again",
-		Description: "The entry becomes pending, due at once. An entry that is not dead is a conflict.",
-		Status:      http.StatusOK,
-		Allow:       []string{"admin"}, Scope: "admin", Errors: []string{errs.CodeNotFound, errs.CodeConflict},
+		Description: "The entry becomes pending, due at once. An entry that is not dead is a conflict.", Example: exampleRetried,
+		Status: http.StatusOK,
+		Allow:  []string{"admin"}, Scope: "admin", Errors: []string{errs.CodeNotFound, errs.CodeConflict},
 	}, d.retry)
 }
 

@@ -23,6 +23,7 @@ func Register(api *httpapi.API, s *Service) {
 			"Times are in seconds; medians and 90th percentiles are interpolated between neighbours, differ from the exact ones by at most 0.05 % and 1 ms, and are null where nothing was measured. " +
 			"Days without changes are listed with zeros. engineers lists all who made such a change, including admins; " +
 			"what a customer created counts for the day and the total alone, also after the customer became an engineer.",
+		Example: exampleReport(),
 	}, h.report)
 }
 
@@ -38,38 +39,38 @@ type reportAnswer struct {
 }
 
 type ticketReportView struct {
-	From      httpapi.Time         `json:"from"`
-	To        httpapi.Time         `json:"to" doc:"Exclusive."`
+	From      httpapi.Time         `json:"from" doc:"The beginning of the period, inclusive."`
+	To        httpapi.Time         `json:"to" doc:"The end of the period, exclusive."`
 	Days      []dayReportView      `json:"days" nullable:"false" doc:"Each day of the period, oldest first."`
 	Engineers []engineerReportView `json:"engineers" nullable:"false" doc:"By name."`
-	Total     FiguresView          `json:"total"`
+	Total     FiguresView          `json:"total" doc:"The whole period."`
 }
 
 type dayReportView struct {
-	Date string `json:"date" format:"date"`
+	Date string `json:"date" format:"date" doc:"The day, in UTC."`
 	FiguresView
 }
 
 type engineerReportView struct {
-	Engineer ticket.PersonView `json:"engineer"`
+	Engineer ticket.PersonView `json:"engineer" doc:"Who made the changes."`
 	FiguresView
 }
 
 // FiguresView is exported for huma, which reads the fields of an embedded
 // struct only then.
 type FiguresView struct {
-	Created       int        `json:"created"`
-	Accepted      int        `json:"accepted"`
-	Resolved      int        `json:"resolved"`
-	Reopened      int        `json:"reopened"`
-	TimeToAccept  spreadView `json:"time_to_accept"`
-	TimeToResolve spreadView `json:"time_to_resolve"`
+	Created       int        `json:"created" doc:"Tickets created."`
+	Accepted      int        `json:"accepted" doc:"Tickets that went from open to in_progress."`
+	Resolved      int        `json:"resolved" doc:"Tickets that became resolved."`
+	Reopened      int        `json:"reopened" doc:"Tickets that went from resolved or closed back to an active status."`
+	TimeToAccept  spreadView `json:"time_to_accept" doc:"From the creation to the first acceptance."`
+	TimeToResolve spreadView `json:"time_to_resolve" doc:"From the creation, or the last reopening, to the resolution."`
 }
 
 type spreadView struct {
-	MedianSeconds *float64 `json:"median_seconds"`
-	P90Seconds    *float64 `json:"p90_seconds"`
-	Count         int      `json:"count"`
+	MedianSeconds *float64 `json:"median_seconds" doc:"Half of the times are shorter; null where nothing was measured."`
+	P90Seconds    *float64 `json:"p90_seconds" doc:"Nine of ten times are shorter; null where nothing was measured."`
+	Count         int      `json:"count" doc:"How many times were measured."`
 }
 
 func viewFigures(f Figures) FiguresView {

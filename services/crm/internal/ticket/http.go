@@ -28,44 +28,55 @@ func Register(api *httpapi.API, s *Service) {
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles, Scope: identity.ScopeTicketsWrite,
-		Summary:     "Raise a ticket",
-		Description: "An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.",
-		Errors:      []string{errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
+		Summary:        "Raise a ticket",
+		Description:    "An approved engineer, if any, is assigned in the same transaction: the one with the fewest active tickets, the longest unassigned among equals. Without one the ticket waits and is assigned, by priority and age, as soon as an engineer is available. Its reporter is never assigned. Engineers and admins raise one on a customer's behalf with reporter_email. A customer raises at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.",
+		Errors:         []string{errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
+		RequestExample: exampleCreate, Example: exampleRaised,
 	}, h.create)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead,
-		Summary: "Read a ticket", Errors: []string{errs.CodeNotFound},
+		Summary: "Read a ticket", Errors: []string{errs.CodeNotFound}, Example: ExampleTicket,
+		Description: "Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.",
 	}, h.get)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Edit a ticket or take it to another status",
-		Description: "Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.",
-		Errors:      []string{errs.CodeNotFound, errs.CodeVersionMismatch, errs.CodeInvalidTransition, errs.CodeConflict},
+		Description: updateDescription, RequestExample: exampleUpdate, Example: exampleBlocked,
+		Errors: []string{errs.CodeNotFound, errs.CodeVersionMismatch, errs.CodeInvalidTransition, errs.CodeConflict},
 	}, h.update)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets/{id}/accept", ID: "accept-ticket", Tag: "tickets", Allow: engineers, Scope: identity.ScopeTicketsWrite,
-		Summary: "Accept a ticket that is assigned to you or to nobody",
-		Errors:  []string{errs.CodeNotFound, errs.CodeAlreadyAccepted, errs.CodeInvalidTransition},
+		Summary:     "Accept a ticket that is assigned to you or to nobody",
+		Description: "The ticket goes from open to in_progress and is yours. Of several who accept at the same time one succeeds.", Example: exampleAccepted,
+		Errors: []string{errs.CodeNotFound, errs.CodeAlreadyAccepted, errs.CodeInvalidTransition},
 	}, h.accept)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets/{id}/decline", ID: "decline-ticket", Tag: "tickets", Allow: engineers, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Decline a ticket that is assigned to you",
-		Description: "It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.",
-		Errors:      []string{errs.CodeNotFound, errs.CodeInvalidTransition},
+		Description: "It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.", RequestExample: exampleReason, Example: exampleDeclined,
+		Errors: []string{errs.CodeNotFound, errs.CodeInvalidTransition},
 	}, h.decline)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets/{id}/assign", ID: "assign-ticket", Tag: "tickets", Allow: staff, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Assign a ticket to an engineer, or unassign it",
-		Description: "An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.",
-		Errors:      []string{errs.CodeNotFound, errs.CodeConflict},
+		Description: "An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.", RequestExample: exampleAssign, Example: exampleDeclined,
+		Errors: []string{errs.CodeNotFound, errs.CodeConflict},
 	}, h.assign)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/engineers", ID: "list-engineers", Tag: "tickets", Allow: staff, Scope: identity.ScopeTicketsRead,
-		Summary: "Engineers who can be assigned tickets, by name", Errors: []string{errs.CodeInvalidCursor},
+		Summary: "Engineers who can be assigned tickets, by name", Errors: []string{errs.CodeInvalidCursor}, Example: exampleEngineers,
+		Description: "All approved engineers, also those who are not available at the moment.",
 	}, h.engineers)
 	registerConversation(api, h)
 	registerNotifications(api, h)
 }
+
+// updateDescription has the rules of Edit.check and steps.
+const updateDescription = `Fields that are absent stay as they are. Title and description: the reporter while the ticket is active, the assignee, an admin. Priority: the reporter while it is open, the assignee, an admin. Resolution, blocked_reason and waiting_for: the assignee, an admin.
+
+Status: the reporter closes a ticket that is open, in_progress, blocked or resolved, and reopens one that is resolved or closed, to open. The assignee takes it from open to in_progress, from in_progress to blocked and back, from in_progress or blocked to resolved, with a resolution, and from resolved back to in_progress. An admin may take every one of these steps. A step to an active status clears the resolution and its times; a ticket without an assignee can't be in_progress.
+
+An edit that changes nothing, for example to the present status, answers with the ticket as it is. With If-Match it is refused when the ticket has changed since.`
 
 type handlers struct{ s *Service }
 
@@ -130,11 +141,11 @@ func (h handlers) with(ctx context.Context, in TicketPath, do func(v Viewer, id 
 }
 
 type createInput struct {
-	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Makes a repeated request safe for 24 hours."`
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Makes a repeated request safe for 24 hours: the same request with the same key gets the first answer." example:"5d6b2f0e-3c1a-4e8b-9f7d-1a2b3c4d5e6f"`
 	Body           struct {
-		Title       string   `json:"title" minLength:"1" maxLength:"200"`
-		Description string   `json:"description" minLength:"1" maxLength:"20000"`
-		Priority    Priority `json:"priority,omitempty" default:"normal"`
+		Title       string   `json:"title" minLength:"1" maxLength:"200" doc:"One line that says what is wrong."`
+		Description string   `json:"description" minLength:"1" maxLength:"20000" doc:"What happened, in several lines if needed."`
+		Priority    Priority `json:"priority,omitempty" default:"normal" doc:"How urgent it is."`
 
 		ReporterEmail string `json:"reporter_email,omitempty" minLength:"1" maxLength:"254" doc:"For engineers and admins: the address of the customer on whose behalf it is raised. An unknown one becomes a customer without a password."`
 		ReporterName  string `json:"reporter_name,omitempty" minLength:"1" maxLength:"200" doc:"The customer's name, for an unknown reporter_email."`
@@ -177,12 +188,12 @@ func (h handlers) get(ctx context.Context, in *TicketPath) (*ticketAnswer, error
 
 type updateInput struct {
 	TicketPath
-	IfMatch string `header:"If-Match" doc:"The ETag that was read; the edit is refused when the ticket has changed since."`
+	IfMatch string `header:"If-Match" doc:"The ETag that was read; the edit is refused when the ticket has changed since." example:"\"3\""`
 	Body    struct {
-		Title       *string   `json:"title,omitempty" minLength:"1" maxLength:"200"`
-		Description *string   `json:"description,omitempty" minLength:"1" maxLength:"20000"`
-		Priority    *Priority `json:"priority,omitempty"`
-		Status      *Status   `json:"status,omitempty"`
+		Title       *string   `json:"title,omitempty" minLength:"1" maxLength:"200" doc:"One line that says what is wrong."`
+		Description *string   `json:"description,omitempty" minLength:"1" maxLength:"20000" doc:"What happened."`
+		Priority    *Priority `json:"priority,omitempty" doc:"How urgent it is."`
+		Status      *Status   `json:"status,omitempty" doc:"Where the ticket goes; see the description of the operation for who may take it where."`
 		Resolution  *string   `json:"resolution,omitempty" minLength:"1" maxLength:"20000" doc:"What fixed it; needed to resolve."`
 
 		BlockedReason *string     `json:"blocked_reason,omitempty" minLength:"1" maxLength:"1000" doc:"Why it is blocked; only with the status blocked."`
@@ -216,7 +227,7 @@ func (h handlers) accept(ctx context.Context, in *TicketPath) (*ticketAnswer, er
 type declineInput struct {
 	TicketPath
 	Body struct {
-		Reason string `json:"reason" minLength:"1" maxLength:"1000"`
+		Reason string `json:"reason" minLength:"1" maxLength:"1000" doc:"For engineers and admins."`
 	}
 }
 
@@ -247,10 +258,10 @@ type engineersInput struct {
 }
 
 type engineerView struct {
-	ID            uuid.UUID `json:"id" format:"uuid"`
-	Name          string    `json:"name"`
+	ID            uuid.UUID `json:"id" format:"uuid" doc:"The engineer's user id."`
+	Name          string    `json:"name" doc:"The engineer's name."`
 	Available     bool      `json:"available" doc:"Whether tickets are assigned automatically."`
-	ActiveTickets int       `json:"active_tickets"`
+	ActiveTickets int       `json:"active_tickets" doc:"Tickets assigned to the engineer that are open, in_progress or blocked."`
 }
 
 func (h handlers) engineers(ctx context.Context, in *engineersInput) (*httpapi.PageOutput[engineerView], error) {

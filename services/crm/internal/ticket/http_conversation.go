@@ -14,9 +14,10 @@ import (
 func registerConversation(api *httpapi.API, h handlers) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets/{id}/comments", ID: "create-comment", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles, Scope: identity.ScopeTicketsWrite,
-		Summary:     "Comment on a ticket",
-		Description: "Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.",
-		Errors:      []string{errs.CodeNotFound, errs.CodeConflict, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
+		Summary:        "Comment on a ticket",
+		Description:    "Only engineers and admins see internal comments, in every list, search, event and mail. A public comment by the reporter takes a ticket that waits for the customer back to in_progress, and reopens one that is resolved, or closed for less than 14 days (CRM_REOPEN_WITHIN); later it is refused. A customer writes at most 60 an hour (CRM_TICKETS_PER_HOUR). With an Idempotency-Key the same request again gets the first answer for 24 hours.",
+		RequestExample: exampleAnswer, Example: exampleComment,
+		Errors: []string{errs.CodeNotFound, errs.CodeConflict, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight, errs.CodeRateLimited},
 	}, h.comment)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodDelete, Path: "/v1/tickets/{id}/comments/{comment_id}", ID: "delete-comment", Tag: "tickets", Allow: Admins, Scope: identity.ScopeTicketsWrite,
@@ -26,7 +27,9 @@ func registerConversation(api *httpapi.API, h handlers) {
 	}, h.removeComment)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}/comments", ID: "list-comments", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead,
-		Summary: "Comments on a ticket, newest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
+		Summary:     "Comments on a ticket, newest first",
+		Description: "Customers get the public comments, engineers and admins the internal ones too. A removed comment is listed without its text.",
+		Example:     httpapi.NewPage([]commentView{exampleComment}, ""), Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
 	}, h.comments)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}/events", ID: "list-events", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead,
@@ -36,9 +39,9 @@ func registerConversation(api *httpapi.API, h handlers) {
 
 type commentInput struct {
 	TicketPath
-	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Makes a repeated request safe for 24 hours."`
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"Makes a repeated request safe for 24 hours: the same request with the same key gets the first answer." example:"8f14e45f-ceea-4a67-9d2b-6c3d5e7f9a1b"`
 	Body           struct {
-		Body     string `json:"body" minLength:"1" maxLength:"20000"`
+		Body     string `json:"body" minLength:"1" maxLength:"20000" doc:"The text, in several lines if needed."`
 		Internal bool   `json:"internal,omitempty" doc:"For engineers and admins only."`
 	}
 }
@@ -68,7 +71,7 @@ func (h handlers) comment(ctx context.Context, in *commentInput) (*commentAnswer
 
 type removeCommentInput struct {
 	TicketPath
-	CommentID uuid.UUID `path:"comment_id" format:"uuid"`
+	CommentID uuid.UUID `path:"comment_id" format:"uuid" doc:"The comment's id."`
 }
 
 func (h handlers) removeComment(ctx context.Context, in *removeCommentInput) (*struct{}, error) {

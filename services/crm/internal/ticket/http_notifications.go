@@ -18,7 +18,7 @@ func registerNotifications(api *httpapi.API, h handlers) {
 		Description: "First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). " +
 			"Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. " +
 			"503 when the notification service doesn't answer.",
-		Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
+		Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor}, Example: exampleMails,
 	}, h.notifications)
 }
 
@@ -32,21 +32,21 @@ var mailRecipientStatuses = []mailRecipientStatus{"pending", "dead", "queued", "
 
 type ticketMailView struct {
 	ID          uuid.UUID                      `json:"id" format:"uuid" doc:"Of the notification at the notification service; of the outbox entry while pending or dead."`
-	Subject     string                         `json:"subject"`
-	Status      mailStatus                     `json:"status"`
+	Subject     string                         `json:"subject" doc:"Of the mail."`
+	Status      mailStatus                     `json:"status" doc:"What became of the mail."`
 	LastError   *string                        `json:"last_error" doc:"Why it is not posted to the notification service; null when it is posted or was not tried yet."`
-	CreatedAt   httpapi.Time                   `json:"created_at"`
+	CreatedAt   httpapi.Time                   `json:"created_at" doc:"When the mail was written."`
 	CompletedAt httpapi.Nullable[httpapi.Time] `json:"completed_at" doc:"When the last recipient was settled; null until then."`
 	Recipients  []mailRecipientView            `json:"recipients" nullable:"false" doc:"The first 100."`
 }
 
 type mailRecipientView struct {
-	Email         string                         `json:"email"`
-	Status        mailRecipientStatus            `json:"status"`
+	Email         string                         `json:"email" doc:"The recipient's address."`
+	Status        mailRecipientStatus            `json:"status" doc:"What became of the mail for this recipient."`
 	Attempts      int                            `json:"attempts" doc:"Attempts to send the mail."`
-	LastError     *string                        `json:"last_error"`
+	LastError     *string                        `json:"last_error" doc:"Why the last attempt failed; null if none did."`
 	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
-	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at"`
+	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at" doc:"When a mail server took it; null until then."`
 }
 
 func viewMail(m Mail) ticketMailView {

@@ -20,8 +20,8 @@ func Enums(api *httpapi.API) {
 
 // PersonView is a person in an answer.
 type PersonView struct {
-	ID   uuid.UUID `json:"id" format:"uuid"`
-	Name string    `json:"name"`
+	ID   uuid.UUID `json:"id" format:"uuid" doc:"The person's user id."`
+	Name string    `json:"name" doc:"The person's name."`
 }
 
 // ReporterView is a ticket's reporter in an answer.
@@ -32,23 +32,23 @@ type ReporterView struct {
 
 // TicketView is a ticket in an answer.
 type TicketView struct {
-	ID            uuid.UUID                      `json:"id" format:"uuid"`
+	ID            uuid.UUID                      `json:"id" format:"uuid" doc:"The ticket's id, a UUIDv7."`
 	Number        int64                          `json:"number" doc:"For people, as in #42. Unique, with gaps."`
-	Title         string                         `json:"title"`
-	Description   string                         `json:"description"`
-	Status        Status                         `json:"status"`
-	Priority      Priority                       `json:"priority"`
-	Reporter      ReporterView                   `json:"reporter"`
-	Assignee      httpapi.Nullable[PersonView]   `json:"assignee" doc:"null while no engineer is assigned"`
-	Resolution    *string                        `json:"resolution" nullable:"true"`
+	Title         string                         `json:"title" doc:"One line that says what is wrong."`
+	Description   string                         `json:"description" doc:"What happened."`
+	Status        Status                         `json:"status" doc:"Where the ticket is in its life."`
+	Priority      Priority                       `json:"priority" doc:"How urgent it is."`
+	Reporter      ReporterView                   `json:"reporter" doc:"Who has the problem."`
+	Assignee      httpapi.Nullable[PersonView]   `json:"assignee" doc:"The engineer whose ticket it is; null while no engineer is assigned."`
+	Resolution    *string                        `json:"resolution" nullable:"true" doc:"What fixed it; null until it is resolved."`
 	BlockedReason *string                        `json:"blocked_reason" nullable:"true" doc:"Why it is blocked, if it is and a reason was given."`
 	WaitingFor    httpapi.Nullable[WaitingFor]   `json:"waiting_for" doc:"Whom a blocked ticket waits for; null unless it is blocked. A comment by the reporter takes one that waits for the customer back to in_progress."`
 	Version       int                            `json:"version" doc:"Grows with each change; the ETag is made of it."`
-	CreatedAt     httpapi.Time                   `json:"created_at"`
-	UpdatedAt     httpapi.Time                   `json:"updated_at"`
-	AcceptedAt    httpapi.Nullable[httpapi.Time] `json:"accepted_at"`
-	ResolvedAt    httpapi.Nullable[httpapi.Time] `json:"resolved_at"`
-	ClosedAt      httpapi.Nullable[httpapi.Time] `json:"closed_at"`
+	CreatedAt     httpapi.Time                   `json:"created_at" doc:"When it was raised."`
+	UpdatedAt     httpapi.Time                   `json:"updated_at" doc:"When it changed last."`
+	AcceptedAt    httpapi.Nullable[httpapi.Time] `json:"accepted_at" doc:"When an engineer accepted it last; null until then."`
+	ResolvedAt    httpapi.Nullable[httpapi.Time] `json:"resolved_at" doc:"When it was resolved; null unless it is resolved, or closed after that."`
+	ClosedAt      httpapi.Nullable[httpapi.Time] `json:"closed_at" doc:"When it was closed; null unless it is closed."`
 }
 
 // ViewPerson makes the view of a person.
@@ -81,12 +81,12 @@ func ViewTicket(v Viewer, t Ticket) TicketView {
 }
 
 type commentView struct {
-	ID        uuid.UUID                      `json:"id" format:"uuid"`
-	TicketID  uuid.UUID                      `json:"ticket_id" format:"uuid"`
-	Author    PersonView                     `json:"author"`
+	ID        uuid.UUID                      `json:"id" format:"uuid" doc:"The comment's id."`
+	TicketID  uuid.UUID                      `json:"ticket_id" format:"uuid" doc:"The ticket that it is on."`
+	Author    PersonView                     `json:"author" doc:"Who wrote it."`
 	Body      string                         `json:"body" doc:"Empty when the comment was removed."`
 	Internal  bool                           `json:"internal" doc:"For engineers and admins only."`
-	CreatedAt httpapi.Time                   `json:"created_at"`
+	CreatedAt httpapi.Time                   `json:"created_at" doc:"When it was written."`
 	RemovedAt httpapi.Nullable[httpapi.Time] `json:"removed_at" doc:"When an admin removed its text; null unless it was removed."`
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/example"
 	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/ticket"
 )
@@ -27,17 +28,20 @@ func Register(api *httpapi.API, s *Service) {
 		Summary:     "List and search tickets",
 		Description: "Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.",
 		Errors:      []string{errs.CodeInvalidCursor},
+		Example:     httpapi.NewPage([]ticket.TicketView{ticket.ExampleTicket}, example.NextCursor),
 	}, h.list)
 	httpapi.RegisterStream(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/export", ID: "export-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary: "A filtered list of tickets as CSV",
 		Description: "RFC 4180 with a header row, in UTF-8: number, id, title, status, priority, reporter, assignee, times, resolution, description. Cells that a spreadsheet would take for formulas begin with an apostrophe. " +
 			"Each ticket is listed once, as it is when it is read; one that changes during the export can be listed after all others. The connection is closed when you may no longer read.",
+		Headers: []string{"Content-Disposition"}, Example: exampleCSV,
 	}, "text/csv", h.export)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/counts", ID: "count-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary:     "Totals of a filtered list, by status, priority and assignee",
 		Description: "For a search the newest 1,000 matches are counted; complete is false when there are more.",
+		Example:     exampleCounts,
 	}, h.counts)
 }
 
@@ -52,9 +56,9 @@ type FilterParams struct {
 	Assignee      string            `query:"assignee" maxLength:"36" doc:"An engineer's id, me, or none."`
 	Reporter      string            `query:"reporter" maxLength:"36" doc:"A user's id, or me."`
 	Q             string            `query:"q" maxLength:"200" doc:"Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number."`
-	CreatedAfter  time.Time         `query:"created_after"`
-	CreatedBefore time.Time         `query:"created_before"`
-	UpdatedAfter  time.Time         `query:"updated_after"`
+	CreatedAfter  time.Time         `query:"created_after" doc:"Tickets raised after this time (RFC 3339)." example:"2026-01-12T00:00:00Z"`
+	CreatedBefore time.Time         `query:"created_before" doc:"Tickets raised before this time (RFC 3339)." example:"2026-01-13T00:00:00Z"`
+	UpdatedAfter  time.Time         `query:"updated_after" doc:"Tickets changed after this time (RFC 3339)." example:"2026-01-12T11:00:00Z"`
 }
 
 type ticketSort string
