@@ -127,7 +127,7 @@ func registerPeople(api *httpapi.API, s *Service) {
 	})
 	httpapi.RegisterStream(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/users/{id}/export", ID: "export-user", Tag: tagUsers, Allow: adminOnly, Scope: ScopeAdmin,
-		Summary: "All data stored about a person, as JSON", Description: exportDescription,
+		Summary: "All data stored about a person, as JSON", Description: exportDescription, Headers: []string{"Content-Disposition"}, Example: exampleExport,
 		Errors: []string{errs.CodeNotFound},
 	}, "application/json", func(ctx context.Context, in *idInput) (httpapi.Stream, error) {
 		return exportStream(ctx, s, in.ID)

@@ -89,3 +89,6 @@ var (
 	exampleKeyRequest = json.RawMessage(`{"name":"Monitoring","scopes":["tickets:read","tickets:write"],"networks":["192.0.2.0/24"]}`)
 	exampleRotation   = json.RawMessage(`{"overlap_seconds":3600}`)
 )
+
+var exampleExport = json.RawMessage(`{"profile":{"id":"019bab7a-4c00-7c11-8a01-5b7d9e3f1a01","name":"Ada Moreno","email":"ada@example.com"},` +
+	`"sessions":[],"api_keys":[],"tickets":[],"comments":[],"audit_events":[]}`)

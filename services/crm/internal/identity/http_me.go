@@ -91,7 +91,7 @@ func registerSessions(api *httpapi.API, s *Service) {
 	})
 	httpapi.RegisterStream(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/me/export", ID: "export-me", Tag: tagMe, Allow: anyRole,
-		Summary: "All data stored about oneself, as JSON", Description: exportDescription,
+		Summary: "All data stored about oneself, as JSON", Description: exportDescription, Headers: []string{"Content-Disposition"}, Example: exampleExport,
 	}, "application/json", func(ctx context.Context, _ *struct{}) (httpapi.Stream, error) {
 		return exportStream(ctx, s, PrincipalFrom(ctx).UserID)
 	})
@@ -105,7 +105,7 @@ func registerSessions(api *httpapi.API, s *Service) {
 	})
 }
 
-const exportDescription = "`{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read."
+const exportDescription = "`{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read."
 
 // exportStall is how long a client may read nothing before it is disconnected.
 const exportStall = 30 * time.Second
