@@ -227,26 +227,43 @@ type AssignTicketRequest struct {
 
 // AssigneeCount defines model for AssigneeCount.
 type AssigneeCount struct {
-	// Assignee null for unassigned tickets
+	// Assignee The engineer; null for unassigned tickets.
 	Assignee *Person `json:"assignee"`
-	Count    int64   `json:"count"`
+
+	// Count Tickets assigned to the engineer.
+	Count int64 `json:"count"`
 }
 
 // AuditEvent defines model for AuditEvent.
 type AuditEvent struct {
-	ActorID *openapi_types.UUID    `json:"actor_id"`
-	Address *string                `json:"address"`
-	After   map[string]interface{} `json:"after"`
-	Before  map[string]interface{} `json:"before"`
+	// ActorID The user who acted; null for nobody who is known.
+	ActorID *openapi_types.UUID `json:"actor_id"`
 
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
-	CreatedAt time.Time          `json:"created_at"`
-	ID        openapi_types.UUID `json:"id"`
+	// Address The client's network address; null when it is not known.
+	Address *string `json:"address"`
+
+	// After The facts after, by kind; never a secret. null for none.
+	After map[string]interface{} `json:"after"`
+
+	// Before The facts before, by kind; never a secret. null for none.
+	Before map[string]interface{} `json:"before"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id.
+	ID openapi_types.UUID `json:"id"`
 
 	// Kind What happened. A later release may add kinds.
-	Kind      AuditKind           `json:"kind"`
-	ObjectID  *openapi_types.UUID `json:"object_id"`
-	RequestID string              `json:"request_id"`
+	Kind AuditKind `json:"kind"`
+
+	// ObjectID The user, session, API key or comment that was acted on; null for none.
+	ObjectID *openapi_types.UUID `json:"object_id"`
+
+	// RequestID The X-Request-Id of the request.
+	RequestID string `json:"request_id"`
 }
 
 // AuditEventPage defines model for AuditEventPage.
@@ -267,14 +284,19 @@ type ChangeMeRequest struct {
 	Available *bool `json:"available,omitempty"`
 
 	// HandOver With available false: the active tickets are assigned to others.
-	HandOver *bool   `json:"hand_over,omitempty"`
-	Name     *string `json:"name,omitempty"`
+	HandOver *bool `json:"hand_over,omitempty"`
+
+	// Name How others see you.
+	Name *string `json:"name,omitempty"`
 }
 
 // ChangePasswordRequest defines model for ChangePasswordRequest.
 type ChangePasswordRequest struct {
+	// CurrentPassword The password until now.
 	CurrentPassword string `json:"current_password"`
-	NewPassword     string `json:"new_password"`
+
+	// NewPassword 8 to 128 characters, not a common one.
+	NewPassword string `json:"new_password"`
 }
 
 // ChangeUserRequest defines model for ChangeUserRequest.
@@ -284,7 +306,9 @@ type ChangeUserRequest struct {
 
 	// Email The address for signing in; the old and the new one are informed, and the new one is not verified.
 	Email *string `json:"email,omitempty"`
-	Name  *string `json:"name,omitempty"`
+
+	// Name How others see the user.
+	Name *string `json:"name,omitempty"`
 
 	// Reason With status rejected or suspended: mailed to the person.
 	Reason *string `json:"reason,omitempty"`
@@ -303,16 +327,22 @@ type Comment struct {
 	// Body Empty when the comment was removed.
 	Body string `json:"body"`
 
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
-	CreatedAt time.Time          `json:"created_at"`
-	ID        openapi_types.UUID `json:"id"`
+	// CreatedAt When it was written.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The comment's id.
+	ID openapi_types.UUID `json:"id"`
 
 	// Internal For engineers and admins only.
 	Internal bool `json:"internal"`
 
 	// RemovedAt When an admin removed its text; null unless it was removed.
-	RemovedAt *time.Time         `json:"removed_at"`
-	TicketID  openapi_types.UUID `json:"ticket_id"`
+	RemovedAt *time.Time `json:"removed_at"`
+
+	// TicketID The ticket that it is on.
+	TicketID openapi_types.UUID `json:"ticket_id"`
 }
 
 // CommentPage defines model for CommentPage.
@@ -326,6 +356,7 @@ type CommentPage struct {
 
 // CreateCommentRequest defines model for CreateCommentRequest.
 type CreateCommentRequest struct {
+	// Body The text, in several lines if needed.
 	Body string `json:"body"`
 
 	// Internal For engineers and admins only.
@@ -349,6 +380,7 @@ type CreateKeyRequest struct {
 
 // CreateTicketRequest defines model for CreateTicketRequest.
 type CreateTicketRequest struct {
+	// Description What happened, in several lines if needed.
 	Description string `json:"description"`
 
 	// Priority How urgent a ticket is, lowest first.
@@ -359,33 +391,50 @@ type CreateTicketRequest struct {
 
 	// ReporterName The customer's name, for an unknown reporter_email.
 	ReporterName *string `json:"reporter_name,omitempty"`
-	Title        string  `json:"title"`
+
+	// Title One line that says what is wrong.
+	Title string `json:"title"`
 }
 
 // DayReport defines model for DayReport.
 type DayReport struct {
-	Accepted      int64              `json:"accepted"`
-	Created       int64              `json:"created"`
-	Date          openapi_types.Date `json:"date"`
-	Reopened      int64              `json:"reopened"`
-	Resolved      int64              `json:"resolved"`
-	TimeToAccept  Spread             `json:"time_to_accept"`
-	TimeToResolve Spread             `json:"time_to_resolve"`
+	// Accepted Tickets that went from open to in_progress.
+	Accepted int64 `json:"accepted"`
+
+	// Created Tickets created.
+	Created int64 `json:"created"`
+
+	// Date The day, in UTC.
+	Date openapi_types.Date `json:"date"`
+
+	// Reopened Tickets that went from resolved or closed back to an active status.
+	Reopened int64 `json:"reopened"`
+
+	// Resolved Tickets that became resolved.
+	Resolved      int64  `json:"resolved"`
+	TimeToAccept  Spread `json:"time_to_accept"`
+	TimeToResolve Spread `json:"time_to_resolve"`
 }
 
 // DeclineTicketRequest defines model for DeclineTicketRequest.
 type DeclineTicketRequest struct {
+	// Reason For engineers and admins.
 	Reason string `json:"reason"`
 }
 
 // Engineer defines model for Engineer.
 type Engineer struct {
+	// ActiveTickets Tickets assigned to the engineer that are open, in_progress or blocked.
 	ActiveTickets int64 `json:"active_tickets"`
 
 	// Available Whether tickets are assigned automatically.
-	Available bool               `json:"available"`
-	ID        openapi_types.UUID `json:"id"`
-	Name      string             `json:"name"`
+	Available bool `json:"available"`
+
+	// ID The engineer's user id.
+	ID openapi_types.UUID `json:"id"`
+
+	// Name The engineer's name.
+	Name string `json:"name"`
 }
 
 // EngineerPage defines model for EngineerPage.
@@ -399,10 +448,17 @@ type EngineerPage struct {
 
 // EngineerReport defines model for EngineerReport.
 type EngineerReport struct {
-	Accepted      int64  `json:"accepted"`
-	Created       int64  `json:"created"`
-	Engineer      Person `json:"engineer"`
-	Reopened      int64  `json:"reopened"`
+	// Accepted Tickets that went from open to in_progress.
+	Accepted int64 `json:"accepted"`
+
+	// Created Tickets created.
+	Created  int64  `json:"created"`
+	Engineer Person `json:"engineer"`
+
+	// Reopened Tickets that went from resolved or closed back to an active status.
+	Reopened int64 `json:"reopened"`
+
+	// Resolved Tickets that became resolved.
 	Resolved      int64  `json:"resolved"`
 	TimeToAccept  Spread `json:"time_to_accept"`
 	TimeToResolve Spread `json:"time_to_resolve"`
@@ -437,9 +493,16 @@ type EventPage struct {
 
 // Figures defines model for Figures.
 type Figures struct {
-	Accepted      int64  `json:"accepted"`
-	Created       int64  `json:"created"`
-	Reopened      int64  `json:"reopened"`
+	// Accepted Tickets that went from open to in_progress.
+	Accepted int64 `json:"accepted"`
+
+	// Created Tickets created.
+	Created int64 `json:"created"`
+
+	// Reopened Tickets that went from resolved or closed back to an active status.
+	Reopened int64 `json:"reopened"`
+
+	// Resolved Tickets that became resolved.
 	Resolved      int64  `json:"resolved"`
 	TimeToAccept  Spread `json:"time_to_accept"`
 	TimeToResolve Spread `json:"time_to_resolve"`
@@ -447,13 +510,17 @@ type Figures struct {
 
 // ForgotPasswordRequest defines model for ForgotPasswordRequest.
 type ForgotPasswordRequest struct {
+	// Email The address of the account.
 	Email string `json:"email"`
 }
 
 // InviteUserRequest defines model for InviteUserRequest.
 type InviteUserRequest struct {
+	// Email Where the invitation goes; the address for signing in.
 	Email string `json:"email"`
-	Name  string `json:"name"`
+
+	// Name How others see the user.
+	Name string `json:"name"`
 
 	// Role What a user may do.
 	Role *UserRole `json:"role,omitempty"`
@@ -461,24 +528,34 @@ type InviteUserRequest struct {
 
 // IssuedKey defines model for IssuedKey.
 type IssuedKey struct {
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// CreatedAt When it was made.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ExpiresAt Examples: 2026-01-31T09:30:00.000000Z
+	// ExpiresAt From when on it is refused.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	ExpiresAt time.Time `json:"expires_at"`
 
 	// Hint The beginning of its newest secret.
-	Hint string             `json:"hint"`
-	ID   openapi_types.UUID `json:"id"`
+	Hint string `json:"hint"`
+
+	// ID The key's id, which is no secret.
+	ID openapi_types.UUID `json:"id"`
 
 	// LastUsedAt When it was used last, to the minute; null: never.
 	LastUsedAt *time.Time `json:"last_used_at"`
-	Name       string     `json:"name"`
+
+	// Name What it is for, for people.
+	Name string `json:"name"`
 
 	// Networks The networks from which it may be used, in CIDR notation; empty: any.
-	Networks []string   `json:"networks"`
-	Owner    KeyOwner   `json:"owner"`
-	Scopes   []KeyScope `json:"scopes"`
+	Networks []string `json:"networks"`
+	Owner    KeyOwner `json:"owner"`
+
+	// Scopes What it may be used for.
+	Scopes []KeyScope `json:"scopes"`
 
 	// Secret The key, for the Authorization header. It is in no other answer.
 	Secret string `json:"secret"`
@@ -486,30 +563,43 @@ type IssuedKey struct {
 
 // Key defines model for Key.
 type Key struct {
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// CreatedAt When it was made.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// ExpiresAt Examples: 2026-01-31T09:30:00.000000Z
+	// ExpiresAt From when on it is refused.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	ExpiresAt time.Time `json:"expires_at"`
 
 	// Hint The beginning of its newest secret.
-	Hint string             `json:"hint"`
-	ID   openapi_types.UUID `json:"id"`
+	Hint string `json:"hint"`
+
+	// ID The key's id, which is no secret.
+	ID openapi_types.UUID `json:"id"`
 
 	// LastUsedAt When it was used last, to the minute; null: never.
 	LastUsedAt *time.Time `json:"last_used_at"`
-	Name       string     `json:"name"`
+
+	// Name What it is for, for people.
+	Name string `json:"name"`
 
 	// Networks The networks from which it may be used, in CIDR notation; empty: any.
-	Networks []string   `json:"networks"`
-	Owner    KeyOwner   `json:"owner"`
-	Scopes   []KeyScope `json:"scopes"`
+	Networks []string `json:"networks"`
+	Owner    KeyOwner `json:"owner"`
+
+	// Scopes What it may be used for.
+	Scopes []KeyScope `json:"scopes"`
 }
 
 // KeyOwner defines model for KeyOwner.
 type KeyOwner struct {
-	ID   openapi_types.UUID `json:"id"`
-	Name string             `json:"name"`
+	// ID The user's id.
+	ID openapi_types.UUID `json:"id"`
+
+	// Name The user's name.
+	Name string `json:"name"`
 }
 
 // KeyPage defines model for KeyPage.
@@ -532,20 +622,29 @@ type KeySet struct {
 
 // LoginRequest defines model for LoginRequest.
 type LoginRequest struct {
-	Email    string `json:"email"`
+	// Email The address of the account.
+	Email string `json:"email"`
+
+	// Password The password of the account.
 	Password string `json:"password"`
 }
 
 // MailRecipient defines model for MailRecipient.
 type MailRecipient struct {
 	// Attempts Attempts to send the mail.
-	Attempts  int64   `json:"attempts"`
-	Email     string  `json:"email"`
+	Attempts int64 `json:"attempts"`
+
+	// Email The recipient's address.
+	Email string `json:"email"`
+
+	// LastError Why the last attempt failed; null if none did.
 	LastError *string `json:"last_error"`
 
 	// NextAttemptAt The earliest time of the next try; null when there will be none.
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
-	SentAt        *time.Time `json:"sent_at"`
+
+	// SentAt When a mail server took it; null until then.
+	SentAt *time.Time `json:"sent_at"`
 
 	// Status What became of a mail for one recipient: pending and dead are not posted to the notification service, the others are its own.
 	Status MailRecipientStatus `json:"status"`
@@ -562,14 +661,22 @@ type Me struct {
 	// Available For engineers: whether tickets are assigned to them.
 	Available *bool `json:"available,omitempty"`
 
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// CreatedAt When the account was made.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
-	Email     string    `json:"email"`
+
+	// Email The address for signing in and for mails, in lower case.
+	Email string `json:"email"`
 
 	// EmailVerifiedAt When the address was verified; null until then.
-	EmailVerifiedAt *time.Time         `json:"email_verified_at"`
-	ID              openapi_types.UUID `json:"id"`
-	Name            string             `json:"name"`
+	EmailVerifiedAt *time.Time `json:"email_verified_at"`
+
+	// ID The user's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Name How others see the user.
+	Name string `json:"name"`
 
 	// Role What a user may do.
 	Role UserRole `json:"role"`
@@ -577,7 +684,9 @@ type Me struct {
 	// Status Whether a user may sign in: approved users alone may.
 	Status UserStatus `json:"status"`
 
-	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// UpdatedAt When the account changed last.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
@@ -586,18 +695,26 @@ type OutboxEntry struct {
 	// Attempts Failed attempts to post it.
 	Attempts int32 `json:"attempts"`
 
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// CreatedAt When it was written.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
 
 	// DeadAt When the notification service refused it permanently; null while pending.
-	DeadAt *time.Time         `json:"dead_at"`
-	ID     openapi_types.UUID `json:"id"`
+	DeadAt *time.Time `json:"dead_at"`
 
-	// Kind For example ticket_changed.
-	Kind      string  `json:"kind"`
+	// ID The entry's id, and the Idempotency-Key with which it is posted.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind What the mail is about, for example ticket_changed.
+	Kind string `json:"kind"`
+
+	// LastError Why the last attempt failed; null if none did.
 	LastError *string `json:"last_error"`
 
-	// NextAttemptAt Examples: 2026-01-31T09:30:00.000000Z
+	// NextAttemptAt The earliest time of the next attempt.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	NextAttemptAt time.Time `json:"next_attempt_at"`
 
 	// Reference The ticket or user it is about.
@@ -621,8 +738,11 @@ type OutboxState string
 
 // Person defines model for Person.
 type Person struct {
-	ID   openapi_types.UUID `json:"id"`
-	Name string             `json:"name"`
+	// ID The person's user id.
+	ID openapi_types.UUID `json:"id"`
+
+	// Name The person's name.
+	Name string `json:"name"`
 }
 
 // Problem defines model for Problem.
@@ -663,13 +783,17 @@ type ProblemField struct {
 
 // RefreshRequest defines model for RefreshRequest.
 type RefreshRequest struct {
+	// RefreshToken From the last sign-in or refresh.
 	RefreshToken string `json:"refresh_token"`
 }
 
 // RegisterRequest defines model for RegisterRequest.
 type RegisterRequest struct {
+	// Email Your address; upper and lower case are the same.
 	Email string `json:"email"`
-	Name  string `json:"name"`
+
+	// Name How others see you.
+	Name string `json:"name"`
 
 	// Password 8 to 128 characters, not a common one.
 	Password string `json:"password"`
@@ -680,19 +804,31 @@ type RegisterRequest struct {
 
 // Registration defines model for Registration.
 type Registration struct {
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
-	CreatedAt time.Time  `json:"created_at"`
+	// CreatedAt When the account was made.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// DecidedAt When it was decided; null while pending.
 	DecidedAt *time.Time `json:"decided_at"`
 
-	// DecidedBy The admin who decided.
+	// DecidedBy The admin who decided; null while pending.
 	DecidedBy *openapi_types.UUID `json:"decided_by"`
-	Email     string              `json:"email"`
+
+	// Email The address for signing in and for mails, in lower case.
+	Email string `json:"email"`
 
 	// EmailVerifiedAt When the address was verified; null until then.
-	EmailVerifiedAt *time.Time         `json:"email_verified_at"`
-	ID              openapi_types.UUID `json:"id"`
-	Name            string             `json:"name"`
-	Reason          *string            `json:"reason"`
+	EmailVerifiedAt *time.Time `json:"email_verified_at"`
+
+	// ID The user's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Name How others see the user.
+	Name string `json:"name"`
+
+	// Reason Why it was rejected; null if it was not, or without a reason.
+	Reason *string `json:"reason"`
 
 	// Role What a user may do.
 	Role UserRole `json:"role"`
@@ -700,7 +836,9 @@ type Registration struct {
 	// Status Whether a user may sign in: approved users alone may.
 	Status UserStatus `json:"status"`
 
-	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// UpdatedAt When the account changed last.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
@@ -722,13 +860,18 @@ type RejectRegistrationRequest struct {
 // Reporter defines model for Reporter.
 type Reporter struct {
 	// Email For engineers and admins alone; absent when the reporter was erased.
-	Email *string            `json:"email,omitempty"`
-	ID    openapi_types.UUID `json:"id"`
-	Name  string             `json:"name"`
+	Email *string `json:"email,omitempty"`
+
+	// ID The person's user id.
+	ID openapi_types.UUID `json:"id"`
+
+	// Name The person's name.
+	Name string `json:"name"`
 }
 
 // ResetPasswordRequest defines model for ResetPasswordRequest.
 type ResetPasswordRequest struct {
+	// Password 8 to 128 characters, not a common one.
 	Password string `json:"password"`
 
 	// Token From the mail.
@@ -749,21 +892,29 @@ type Session struct {
 	// Address Of the client, when it last signed in or refreshed.
 	Address string `json:"address"`
 
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// CreatedAt When the user signed in.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
 
 	// Current The session that makes this request.
 	Current bool `json:"current"`
 
-	// ExpiresAt Examples: 2026-01-31T09:30:00.000000Z
-	ExpiresAt time.Time          `json:"expires_at"`
-	ID        openapi_types.UUID `json:"id"`
+	// ExpiresAt When the session ends.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// ID The session's id.
+	ID openapi_types.UUID `json:"id"`
 
 	// UsedAt Last sign-in or refresh.
 	//
 	// Examples: 2026-01-31T09:30:00.000000Z
-	UsedAt    time.Time `json:"used_at"`
-	UserAgent string    `json:"user_agent"`
+	UsedAt time.Time `json:"used_at"`
+
+	// UserAgent The program that signed in, as it named itself.
+	UserAgent string `json:"user_agent"`
 }
 
 // SessionPage defines model for SessionPage.
@@ -777,41 +928,63 @@ type SessionPage struct {
 
 // Spread defines model for Spread.
 type Spread struct {
-	Count         int64    `json:"count"`
+	// Count How many times were measured.
+	Count int64 `json:"count"`
+
+	// MedianSeconds Half of the times are shorter; null where nothing was measured.
 	MedianSeconds *float64 `json:"median_seconds"`
-	P90Seconds    *float64 `json:"p90_seconds"`
+
+	// P90Seconds Nine of ten times are shorter; null where nothing was measured.
+	P90Seconds *float64 `json:"p90_seconds"`
 }
 
 // Ticket defines model for Ticket.
 type Ticket struct {
+	// AcceptedAt When an engineer accepted it last; null until then.
 	AcceptedAt *time.Time `json:"accepted_at"`
 
-	// Assignee null while no engineer is assigned
+	// Assignee The engineer whose ticket it is; null while no engineer is assigned.
 	Assignee *Person `json:"assignee"`
 
 	// BlockedReason Why it is blocked, if it is and a reason was given.
-	BlockedReason *string    `json:"blocked_reason"`
-	ClosedAt      *time.Time `json:"closed_at"`
+	BlockedReason *string `json:"blocked_reason"`
 
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
-	CreatedAt   time.Time          `json:"created_at"`
-	Description string             `json:"description"`
-	ID          openapi_types.UUID `json:"id"`
+	// ClosedAt When it was closed; null unless it is closed.
+	ClosedAt *time.Time `json:"closed_at"`
+
+	// CreatedAt When it was raised.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// Description What happened.
+	Description string `json:"description"`
+
+	// ID The ticket's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
 
 	// Number For people, as in #42. Unique, with gaps.
 	Number int64 `json:"number"`
 
 	// Priority How urgent a ticket is, lowest first.
-	Priority   TicketPriority `json:"priority"`
-	Reporter   Reporter       `json:"reporter"`
-	Resolution *string        `json:"resolution"`
-	ResolvedAt *time.Time     `json:"resolved_at"`
+	Priority TicketPriority `json:"priority"`
+	Reporter Reporter       `json:"reporter"`
+
+	// Resolution What fixed it; null until it is resolved.
+	Resolution *string `json:"resolution"`
+
+	// ResolvedAt When it was resolved; null unless it is resolved, or closed after that.
+	ResolvedAt *time.Time `json:"resolved_at"`
 
 	// Status Where a ticket is in its life; open, in_progress and blocked are active.
 	Status TicketStatus `json:"status"`
-	Title  string       `json:"title"`
 
-	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// Title One line that says what is wrong.
+	Title string `json:"title"`
+
+	// UpdatedAt When it changed last.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 
 	// Version Grows with each change; the ETag is made of it.
@@ -834,7 +1007,9 @@ type TicketCounts struct {
 
 	// Status Tickets per status; statuses without a ticket are 0.
 	Status map[string]int64 `json:"status"`
-	Total  int64            `json:"total"`
+
+	// Total All tickets of the list.
+	Total int64 `json:"total"`
 }
 
 // TicketMail defines model for TicketMail.
@@ -842,7 +1017,9 @@ type TicketMail struct {
 	// CompletedAt When the last recipient was settled; null until then.
 	CompletedAt *time.Time `json:"completed_at"`
 
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// CreatedAt When the mail was written.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
 
 	// ID Of the notification at the notification service; of the outbox entry while pending or dead.
@@ -855,8 +1032,10 @@ type TicketMail struct {
 	Recipients []MailRecipient `json:"recipients"`
 
 	// Status What became of a mail: pending and dead are not posted to the notification service, the others are its own.
-	Status  MailStatus `json:"status"`
-	Subject string     `json:"subject"`
+	Status MailStatus `json:"status"`
+
+	// Subject Of the mail.
+	Subject string `json:"subject"`
 }
 
 // TicketMailPage defines model for TicketMailPage.
@@ -888,10 +1067,12 @@ type TicketReport struct {
 	// Engineers By name.
 	Engineers []EngineerReport `json:"engineers"`
 
-	// From Examples: 2026-01-31T09:30:00.000000Z
+	// From The beginning of the period, inclusive.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	From time.Time `json:"from"`
 
-	// To Exclusive.
+	// To The end of the period, exclusive.
 	//
 	// Examples: 2026-01-31T09:30:00.000000Z
 	To    time.Time `json:"to"`
@@ -913,19 +1094,23 @@ type TokenGrant struct {
 	ExpiresIn int64 `json:"expires_in"`
 
 	// RefreshToken Valid for one refresh.
-	RefreshToken string              `json:"refresh_token"`
-	TokenType    TokenGrantTokenType `json:"token_type"`
-	User         User                `json:"user"`
+	RefreshToken string `json:"refresh_token"`
+
+	// TokenType How the access token is sent.
+	TokenType TokenGrantTokenType `json:"token_type"`
+	User      User                `json:"user"`
 }
 
-// TokenGrantTokenType defines model for TokenGrant.TokenType.
+// TokenGrantTokenType How the access token is sent.
 type TokenGrantTokenType string
 
 // UpdateTicketRequest defines model for UpdateTicketRequest.
 type UpdateTicketRequest struct {
 	// BlockedReason Why it is blocked; only with the status blocked.
 	BlockedReason *string `json:"blocked_reason,omitempty"`
-	Description   *string `json:"description,omitempty"`
+
+	// Description What happened.
+	Description *string `json:"description,omitempty"`
 
 	// Priority How urgent a ticket is, lowest first.
 	Priority *TicketPriority `json:"priority,omitempty"`
@@ -935,7 +1120,9 @@ type UpdateTicketRequest struct {
 
 	// Status Where a ticket is in its life; open, in_progress and blocked are active.
 	Status *TicketStatus `json:"status,omitempty"`
-	Title  *string       `json:"title,omitempty"`
+
+	// Title One line that says what is wrong.
+	Title *string `json:"title,omitempty"`
 
 	// WaitingFor Whom a blocked ticket waits for.
 	WaitingFor *WaitingFor `json:"waiting_for,omitempty"`
@@ -943,14 +1130,22 @@ type UpdateTicketRequest struct {
 
 // User defines model for User.
 type User struct {
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// CreatedAt When the account was made.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
-	Email     string    `json:"email"`
+
+	// Email The address for signing in and for mails, in lower case.
+	Email string `json:"email"`
 
 	// EmailVerifiedAt When the address was verified; null until then.
-	EmailVerifiedAt *time.Time         `json:"email_verified_at"`
-	ID              openapi_types.UUID `json:"id"`
-	Name            string             `json:"name"`
+	EmailVerifiedAt *time.Time `json:"email_verified_at"`
+
+	// ID The user's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Name How others see the user.
+	Name string `json:"name"`
 
 	// Role What a user may do.
 	Role UserRole `json:"role"`
@@ -958,7 +1153,9 @@ type User struct {
 	// Status Whether a user may sign in: approved users alone may.
 	Status UserStatus `json:"status"`
 
-	// UpdatedAt Examples: 2026-01-31T09:30:00.000000Z
+	// UpdatedAt When the account changed last.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
@@ -1001,8 +1198,12 @@ type ListAuditEventsParams struct {
 	Object *openapi_types.UUID `form:"object,omitempty" json:"object,omitempty"`
 
 	// Kind What happened.
-	Kind          *AuditKind `form:"kind,omitempty" json:"kind,omitempty"`
-	CreatedAfter  *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+	Kind *AuditKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// CreatedAfter Events after this time (RFC 3339).
+	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+
+	// CreatedBefore Events before this time (RFC 3339).
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
 }
 
@@ -1060,9 +1261,13 @@ type ListRegistrationsParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor next_cursor of the page before; keep the other parameters as they were.
-	Cursor *string        `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Role   *ApplicantRole `form:"role,omitempty" json:"role,omitempty"`
-	Status *UserStatus    `form:"status,omitempty" json:"status,omitempty"`
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Role Registrations for this role.
+	Role *ApplicantRole `form:"role,omitempty" json:"role,omitempty"`
+
+	// Status Registrations with this status; pending waits for a decision.
+	Status *UserStatus `form:"status,omitempty" json:"status,omitempty"`
 }
 
 // ReportTicketsParams defines parameters for ReportTickets.
@@ -1092,10 +1297,16 @@ type ListTicketsParams struct {
 	Reporter *string `form:"reporter,omitempty" json:"reporter,omitempty"`
 
 	// Q Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number.
-	Q             *string    `form:"q,omitempty" json:"q,omitempty"`
-	CreatedAfter  *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// CreatedAfter Tickets raised after this time (RFC 3339).
+	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+
+	// CreatedBefore Tickets raised before this time (RFC 3339).
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
-	UpdatedAfter  *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
+
+	// UpdatedAfter Tickets changed after this time (RFC 3339).
+	UpdatedAfter *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
 
 	// Sort What the list is ordered by, from the smallest value up. A minus sign in front of it turns the order round: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q.
 	Sort *TicketSort `form:"sort,omitempty" json:"sort,omitempty"`
@@ -1112,7 +1323,7 @@ type ListTicketsParamsActive string
 
 // CreateTicketParams defines parameters for CreateTicket.
 type CreateTicketParams struct {
-	// IdempotencyKey Makes a repeated request safe for 24 hours.
+	// IdempotencyKey Makes a repeated request safe for 24 hours: the same request with the same key gets the first answer.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1134,10 +1345,16 @@ type CountTicketsParams struct {
 	Reporter *string `form:"reporter,omitempty" json:"reporter,omitempty"`
 
 	// Q Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number.
-	Q             *string    `form:"q,omitempty" json:"q,omitempty"`
-	CreatedAfter  *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// CreatedAfter Tickets raised after this time (RFC 3339).
+	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+
+	// CreatedBefore Tickets raised before this time (RFC 3339).
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
-	UpdatedAfter  *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
+
+	// UpdatedAfter Tickets changed after this time (RFC 3339).
+	UpdatedAfter *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
 }
 
 // CountTicketsParamsActive defines parameters for CountTickets.
@@ -1161,10 +1378,16 @@ type ExportTicketsParams struct {
 	Reporter *string `form:"reporter,omitempty" json:"reporter,omitempty"`
 
 	// Q Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number.
-	Q             *string    `form:"q,omitempty" json:"q,omitempty"`
-	CreatedAfter  *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// CreatedAfter Tickets raised after this time (RFC 3339).
+	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+
+	// CreatedBefore Tickets raised before this time (RFC 3339).
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
-	UpdatedAfter  *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
+
+	// UpdatedAfter Tickets changed after this time (RFC 3339).
+	UpdatedAfter *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
 
 	// Sort What the list is ordered by, from the smallest value up. A minus sign in front of it turns the order round: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q.
 	Sort *TicketSort `form:"sort,omitempty" json:"sort,omitempty"`
@@ -1190,7 +1413,7 @@ type ListCommentsParams struct {
 
 // CreateCommentParams defines parameters for CreateComment.
 type CreateCommentParams struct {
-	// IdempotencyKey Makes a repeated request safe for 24 hours.
+	// IdempotencyKey Makes a repeated request safe for 24 hours: the same request with the same key gets the first answer.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1218,8 +1441,12 @@ type ListUsersParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor next_cursor of the page before; keep the other parameters as they were.
-	Cursor *string     `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Role   *UserRole   `form:"role,omitempty" json:"role,omitempty"`
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Role Users with this role.
+	Role *UserRole `form:"role,omitempty" json:"role,omitempty"`
+
+	// Status Users with this status.
 	Status *UserStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Q Part of a name or an address, without case.
@@ -1228,7 +1455,7 @@ type ListUsersParams struct {
 
 // ChangeUserParams defines parameters for ChangeUser.
 type ChangeUserParams struct {
-	// IfMatch The ETag of the version that was read.
+	// IfMatch The ETag that was read; the change is refused when the user has changed since.
 	IfMatch *string `json:"If-Match,omitempty"`
 }
 
@@ -1371,6 +1598,8 @@ type ClientInterface interface {
 
 	// GetJwks The public keys that verify access tokens
 	//
+	// A JSON Web Key Set (RFC 7517) with the current, the next and the previous key, so that a rotation interrupts nobody.
+	//
 	// For anyone, without a token.
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
@@ -1378,12 +1607,16 @@ type ClientInterface interface {
 
 	// ListAuditEvents Security events, newest first
 	//
+	// Sign-ins, changes of accounts, decisions and refusals, each with who, whom and from where.
+	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// LoginWithBody Sign in with address and password
+	//
+	// Starts a session of 24 hours. The access token is valid for 10 minutes; the refresh token gets the next pair. A wrong password and an unknown address are answered alike. After 5 wrong passwords in 15 minutes further attempts are refused with rate_limited.
 	//
 	// For anyone, without a token.
 	//
@@ -1394,6 +1627,8 @@ type ClientInterface interface {
 
 	// Login Sign in with address and password
 	//
+	// Starts a session of 24 hours. The access token is valid for 10 minutes; the refresh token gets the next pair. A wrong password and an unknown address are answered alike. After 5 wrong passwords in 15 minutes further attempts are refused with rate_limited.
+	//
 	// For anyone, without a token.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1403,12 +1638,16 @@ type ClientInterface interface {
 
 	// Logout End this session; its tokens are refused at once
 	//
+	// Other sessions of the user go on.
+	//
 	// Roles: customer, engineer, admin.
 	//
 	// Corresponds with POST /v1/auth/logout (the `Logout` operationId).
 	Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ForgotPasswordWithBody Ask for a mail with a token to set a new password
+	//
+	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
 	//
 	// For anyone, without a token.
 	//
@@ -1419,6 +1658,8 @@ type ClientInterface interface {
 
 	// ForgotPassword Ask for a mail with a token to set a new password
 	//
+	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+	//
 	// For anyone, without a token.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1428,6 +1669,8 @@ type ClientInterface interface {
 
 	// ResetPasswordWithBody Set a new password with the token from the mail; all sessions end
 	//
+	// The token can be used once. The person gets a mail about it.
+	//
 	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type.
@@ -1436,6 +1679,8 @@ type ClientInterface interface {
 	ResetPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResetPassword Set a new password with the token from the mail; all sessions end
+	//
+	// The token can be used once. The person gets a mail about it.
 	//
 	// For anyone, without a token.
 	//
@@ -1468,6 +1713,8 @@ type ClientInterface interface {
 
 	// RegisterWithBody Register an account
 	//
+	// A customer may sign in at once. An engineer or admin may sign in after an admin has approved the registration, and is mailed the decision.
+	//
 	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type.
@@ -1476,6 +1723,8 @@ type ClientInterface interface {
 	RegisterWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Register Register an account
+	//
+	// A customer may sign in at once. An engineer or admin may sign in after an admin has approved the registration, and is mailed the decision.
 	//
 	// For anyone, without a token.
 	//
@@ -1486,6 +1735,8 @@ type ClientInterface interface {
 
 	// VerifyEmailWithBody Verify an address with the token that was mailed to it
 	//
+	// The token can be used once.
+	//
 	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type.
@@ -1494,6 +1745,8 @@ type ClientInterface interface {
 	VerifyEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyEmail Verify an address with the token that was mailed to it
+	//
+	// The token can be used once.
 	//
 	// For anyone, without a token.
 	//
@@ -1512,6 +1765,8 @@ type ClientInterface interface {
 	ResendVerification(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEngineers Engineers who can be assigned tickets, by name
+	//
+	// All approved engineers, also those who are not available at the moment.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -1558,7 +1813,9 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
 	CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevokeKey Revoke an API key, one's own or for an admin any; it is refused from the next request on
+	// RevokeKey Revoke an API key; it is refused from the next request on
+	//
+	// One's own, or for an admin any.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -1566,6 +1823,8 @@ type ClientInterface interface {
 	RevokeKey(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetKey One API key, without its secret
+	//
+	// One's own, or for an admin any.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -1596,12 +1855,16 @@ type ClientInterface interface {
 
 	// GetMe One's own profile
 	//
+	// The signed-in user.
+	//
 	// Roles: customer, engineer, admin. API keys need the scope `people:read`.
 	//
 	// Corresponds with GET /v1/me (the `GetMe` operationId).
 	GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeMeWithBody Change one's own profile
+	//
+	// Fields that are absent stay as they are. Only an engineer has available and hand_over.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 	//
@@ -1612,6 +1875,8 @@ type ClientInterface interface {
 
 	// ChangeMe Change one's own profile
 	//
+	// Fields that are absent stay as they are. Only an engineer has available and hand_over.
+	//
 	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1621,7 +1886,7 @@ type ClientInterface interface {
 
 	// ExportMe All data stored about oneself, as JSON
 	//
-	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -1629,6 +1894,8 @@ type ClientInterface interface {
 	ExportMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangePasswordWithBody Change one's password; all other sessions end
+	//
+	// The person gets a mail about it.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -1639,6 +1906,8 @@ type ClientInterface interface {
 
 	// ChangePassword Change one's password; all other sessions end
 	//
+	// The person gets a mail about it.
+	//
 	// Roles: customer, engineer, admin.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1648,12 +1917,16 @@ type ClientInterface interface {
 
 	// ListSessions One's own valid sessions, newest first
 	//
+	// Each sign-in starts one.
+	//
 	// Roles: customer, engineer, admin.
 	//
 	// Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
 	ListSessions(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EndSession End one of one's own sessions
+	//
+	// Its tokens are refused at once.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -1680,6 +1953,8 @@ type ClientInterface interface {
 
 	// ListRegistrations Registrations of engineers and admins, newest first
 	//
+	// With status=pending those that wait for a decision.
+	//
 	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Corresponds with GET /v1/registrations (the `ListRegistrations` operationId).
@@ -1687,12 +1962,16 @@ type ClientInterface interface {
 
 	// ApproveRegistration Approve a registration
 	//
+	// The applicant may sign in from then on, and is mailed. Of two admins who decide at the same time one succeeds.
+	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
 	ApproveRegistration(ctx context.Context, userID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RejectRegistrationWithBody Reject a registration
+	//
+	// The applicant is mailed the reason.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -1702,6 +1981,8 @@ type ClientInterface interface {
 	RejectRegistrationWithBody(ctx context.Context, userID openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RejectRegistration Reject a registration
+	//
+	// The applicant is mailed the reason.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -1770,6 +2051,8 @@ type ClientInterface interface {
 
 	// GetTicket Read a ticket
 	//
+	// Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.
+	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Corresponds with GET /v1/tickets/{id} (the `GetTicket` operationId).
@@ -1777,7 +2060,11 @@ type ClientInterface interface {
 
 	// UpdateTicketWithBody Edit a ticket or take it to another status
 	//
-	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+	// Fields that are absent stay as they are. Title and description: the reporter while the ticket is active, the assignee, an admin. Priority: the reporter while it is open, the assignee, an admin. Resolution, blocked_reason and waiting_for: the assignee, an admin.
+	//
+	// Status: the reporter closes a ticket that is open, in_progress, blocked or resolved, and reopens one that is resolved or closed, to open. The assignee takes it from open to in_progress, from in_progress to blocked and back, from in_progress or blocked to resolved, with a resolution, and from resolved back to in_progress. An admin may take every one of these steps. A step to an active status clears the resolution and its times; a ticket without an assignee can't be in_progress.
+	//
+	// An edit that changes nothing, for example to the present status, answers with the ticket as it is. With If-Match it is refused when the ticket has changed since.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -1788,7 +2075,11 @@ type ClientInterface interface {
 
 	// UpdateTicket Edit a ticket or take it to another status
 	//
-	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+	// Fields that are absent stay as they are. Title and description: the reporter while the ticket is active, the assignee, an admin. Priority: the reporter while it is open, the assignee, an admin. Resolution, blocked_reason and waiting_for: the assignee, an admin.
+	//
+	// Status: the reporter closes a ticket that is open, in_progress, blocked or resolved, and reopens one that is resolved or closed, to open. The assignee takes it from open to in_progress, from in_progress to blocked and back, from in_progress or blocked to resolved, with a resolution, and from resolved back to in_progress. An admin may take every one of these steps. A step to an active status clears the resolution and its times; a ticket without an assignee can't be in_progress.
+	//
+	// An edit that changes nothing, for example to the present status, answers with the ticket as it is. With If-Match it is refused when the ticket has changed since.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -1798,6 +2089,8 @@ type ClientInterface interface {
 	UpdateTicket(ctx context.Context, id string, params *UpdateTicketParams, body UpdateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AcceptTicket Accept a ticket that is assigned to you or to nobody
+	//
+	// The ticket goes from open to in_progress and is yours. Of several who accept at the same time one succeeds.
 	//
 	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
@@ -1827,6 +2120,8 @@ type ClientInterface interface {
 	AssignTicket(ctx context.Context, id string, body AssignTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListComments Comments on a ticket, newest first
+	//
+	// Customers get the public comments, engineers and admins the internal ones too. A removed comment is listed without its text.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -1866,7 +2161,7 @@ type ClientInterface interface {
 
 	// DeclineTicketWithBody Decline a ticket that is assigned to you
 	//
-	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
 	//
 	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
@@ -1877,7 +2172,7 @@ type ClientInterface interface {
 
 	// DeclineTicket Decline a ticket that is assigned to you
 	//
-	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
 	//
 	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
@@ -1903,6 +2198,8 @@ type ClientInterface interface {
 	ListTicketNotifications(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUsers Users, newest first
+	//
+	// Also those who wait for approval, are rejected or are suspended.
 	//
 	// Roles: admin. API keys need the scope `people:read`.
 	//
@@ -1942,12 +2239,16 @@ type ClientInterface interface {
 
 	// GetUser One user
 	//
+	// The ETag is for If-Match of a change.
+	//
 	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
 	GetUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeUserWithBody Change a user, from their very next request
+	//
+	// Fields that are absent stay as they are. The steps of status are: pending to approved or rejected, approved to suspended or rejected, suspended to approved or rejected, rejected to approved. A user who is no longer approved is signed out at once; another role holds from the next request on; the active tickets of somebody who is no longer an engineer are assigned to others. The last approved admin can't be demoted, rejected or suspended. With If-Match the change is refused when the user has changed since.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -1958,6 +2259,8 @@ type ClientInterface interface {
 
 	// ChangeUser Change a user, from their very next request
 	//
+	// Fields that are absent stay as they are. The steps of status are: pending to approved or rejected, approved to suspended or rejected, suspended to approved or rejected, rejected to approved. A user who is no longer approved is signed out at once; another role holds from the next request on; the active tickets of somebody who is no longer an engineer are assigned to others. The last approved admin can't be demoted, rejected or suspended. With If-Match the change is refused when the user has changed since.
+	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1967,7 +2270,7 @@ type ClientInterface interface {
 
 	// ExportUser All data stored about a person, as JSON
 	//
-	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -1976,12 +2279,16 @@ type ClientInterface interface {
 
 	// EndUserSessions End all sessions of a user
 	//
+	// All tokens of the user are refused at once.
+	//
 	// Roles: admin.
 	//
 	// Corresponds with DELETE /v1/users/{id}/sessions (the `EndUserSessions` operationId).
 	EndUserSessions(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUserSessions A user's valid sessions, newest first
+	//
+	// Where and with which program the user has signed in.
 	//
 	// Roles: admin.
 	//
@@ -1990,6 +2297,8 @@ type ClientInterface interface {
 }
 
 // GetJwks The public keys that verify access tokens
+//
+// A JSON Web Key Set (RFC 7517) with the current, the next and the previous key, so that a rotation interrupts nobody.
 //
 // For anyone, without a token.
 //
@@ -2008,6 +2317,8 @@ func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 
 // ListAuditEvents Security events, newest first
 //
+// Sign-ins, changes of accounts, decisions and refusals, each with who, whom and from where.
+//
 // Roles: admin. API keys need the scope `admin`.
 //
 // Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
@@ -2024,6 +2335,8 @@ func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsPar
 }
 
 // LoginWithBody Sign in with address and password
+//
+// Starts a session of 24 hours. The access token is valid for 10 minutes; the refresh token gets the next pair. A wrong password and an unknown address are answered alike. After 5 wrong passwords in 15 minutes further attempts are refused with rate_limited.
 //
 // For anyone, without a token.
 //
@@ -2044,6 +2357,8 @@ func (c *Client) LoginWithBody(ctx context.Context, contentType string, body io.
 
 // Login Sign in with address and password
 //
+// Starts a session of 24 hours. The access token is valid for 10 minutes; the refresh token gets the next pair. A wrong password and an unknown address are answered alike. After 5 wrong passwords in 15 minutes further attempts are refused with rate_limited.
+//
 // For anyone, without a token.
 //
 // Takes a body of the `application/json` content type.
@@ -2063,6 +2378,8 @@ func (c *Client) Login(ctx context.Context, body LoginJSONRequestBody, reqEditor
 
 // Logout End this session; its tokens are refused at once
 //
+// Other sessions of the user go on.
+//
 // Roles: customer, engineer, admin.
 //
 // Corresponds with POST /v1/auth/logout (the `Logout` operationId).
@@ -2079,6 +2396,8 @@ func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 }
 
 // ForgotPasswordWithBody Ask for a mail with a token to set a new password
+//
+// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
 //
 // For anyone, without a token.
 //
@@ -2099,6 +2418,8 @@ func (c *Client) ForgotPasswordWithBody(ctx context.Context, contentType string,
 
 // ForgotPassword Ask for a mail with a token to set a new password
 //
+// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+//
 // For anyone, without a token.
 //
 // Takes a body of the `application/json` content type.
@@ -2118,6 +2439,8 @@ func (c *Client) ForgotPassword(ctx context.Context, body ForgotPasswordJSONRequ
 
 // ResetPasswordWithBody Set a new password with the token from the mail; all sessions end
 //
+// The token can be used once. The person gets a mail about it.
+//
 // For anyone, without a token.
 //
 // Takes any type of body and a specified content type.
@@ -2136,6 +2459,8 @@ func (c *Client) ResetPasswordWithBody(ctx context.Context, contentType string, 
 }
 
 // ResetPassword Set a new password with the token from the mail; all sessions end
+//
+// The token can be used once. The person gets a mail about it.
 //
 // For anyone, without a token.
 //
@@ -2198,6 +2523,8 @@ func (c *Client) Refresh(ctx context.Context, body RefreshJSONRequestBody, reqEd
 
 // RegisterWithBody Register an account
 //
+// A customer may sign in at once. An engineer or admin may sign in after an admin has approved the registration, and is mailed the decision.
+//
 // For anyone, without a token.
 //
 // Takes any type of body and a specified content type.
@@ -2216,6 +2543,8 @@ func (c *Client) RegisterWithBody(ctx context.Context, contentType string, body 
 }
 
 // Register Register an account
+//
+// A customer may sign in at once. An engineer or admin may sign in after an admin has approved the registration, and is mailed the decision.
 //
 // For anyone, without a token.
 //
@@ -2236,6 +2565,8 @@ func (c *Client) Register(ctx context.Context, body RegisterJSONRequestBody, req
 
 // VerifyEmailWithBody Verify an address with the token that was mailed to it
 //
+// The token can be used once.
+//
 // For anyone, without a token.
 //
 // Takes any type of body and a specified content type.
@@ -2254,6 +2585,8 @@ func (c *Client) VerifyEmailWithBody(ctx context.Context, contentType string, bo
 }
 
 // VerifyEmail Verify an address with the token that was mailed to it
+//
+// The token can be used once.
 //
 // For anyone, without a token.
 //
@@ -2292,6 +2625,8 @@ func (c *Client) ResendVerification(ctx context.Context, reqEditors ...RequestEd
 }
 
 // ListEngineers Engineers who can be assigned tickets, by name
+//
+// All approved engineers, also those who are not available at the moment.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -2388,7 +2723,9 @@ func (c *Client) CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, r
 	return c.Client.Do(req)
 }
 
-// RevokeKey Revoke an API key, one's own or for an admin any; it is refused from the next request on
+// RevokeKey Revoke an API key; it is refused from the next request on
+//
+// One's own, or for an admin any.
 //
 // Roles: customer, engineer, admin.
 //
@@ -2406,6 +2743,8 @@ func (c *Client) RevokeKey(ctx context.Context, id openapi_types.UUID, reqEditor
 }
 
 // GetKey One API key, without its secret
+//
+// One's own, or for an admin any.
 //
 // Roles: customer, engineer, admin.
 //
@@ -2466,6 +2805,8 @@ func (c *Client) RotateKey(ctx context.Context, id openapi_types.UUID, body Rota
 
 // GetMe One's own profile
 //
+// The signed-in user.
+//
 // Roles: customer, engineer, admin. API keys need the scope `people:read`.
 //
 // Corresponds with GET /v1/me (the `GetMe` operationId).
@@ -2482,6 +2823,8 @@ func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 }
 
 // ChangeMeWithBody Change one's own profile
+//
+// Fields that are absent stay as they are. Only an engineer has available and hand_over.
 //
 // Roles: customer, engineer, admin. API keys need the scope `people:write`.
 //
@@ -2502,6 +2845,8 @@ func (c *Client) ChangeMeWithBody(ctx context.Context, contentType string, body 
 
 // ChangeMe Change one's own profile
 //
+// Fields that are absent stay as they are. Only an engineer has available and hand_over.
+//
 // Roles: customer, engineer, admin. API keys need the scope `people:write`.
 //
 // Takes a body of the `application/json` content type.
@@ -2521,7 +2866,7 @@ func (c *Client) ChangeMe(ctx context.Context, body ChangeMeJSONRequestBody, req
 
 // ExportMe All data stored about oneself, as JSON
 //
-// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
 //
 // Roles: customer, engineer, admin.
 //
@@ -2539,6 +2884,8 @@ func (c *Client) ExportMe(ctx context.Context, reqEditors ...RequestEditorFn) (*
 }
 
 // ChangePasswordWithBody Change one's password; all other sessions end
+//
+// The person gets a mail about it.
 //
 // Roles: customer, engineer, admin.
 //
@@ -2559,6 +2906,8 @@ func (c *Client) ChangePasswordWithBody(ctx context.Context, contentType string,
 
 // ChangePassword Change one's password; all other sessions end
 //
+// The person gets a mail about it.
+//
 // Roles: customer, engineer, admin.
 //
 // Takes a body of the `application/json` content type.
@@ -2578,6 +2927,8 @@ func (c *Client) ChangePassword(ctx context.Context, body ChangePasswordJSONRequ
 
 // ListSessions One's own valid sessions, newest first
 //
+// Each sign-in starts one.
+//
 // Roles: customer, engineer, admin.
 //
 // Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
@@ -2594,6 +2945,8 @@ func (c *Client) ListSessions(ctx context.Context, params *ListSessionsParams, r
 }
 
 // EndSession End one of one's own sessions
+//
+// Its tokens are refused at once.
 //
 // Roles: customer, engineer, admin.
 //
@@ -2650,6 +3003,8 @@ func (c *Client) RetryOutboxEntry(ctx context.Context, id openapi_types.UUID, re
 
 // ListRegistrations Registrations of engineers and admins, newest first
 //
+// With status=pending those that wait for a decision.
+//
 // Roles: admin. API keys need the scope `people:read`.
 //
 // Corresponds with GET /v1/registrations (the `ListRegistrations` operationId).
@@ -2667,6 +3022,8 @@ func (c *Client) ListRegistrations(ctx context.Context, params *ListRegistration
 
 // ApproveRegistration Approve a registration
 //
+// The applicant may sign in from then on, and is mailed. Of two admins who decide at the same time one succeeds.
+//
 // Roles: admin. API keys need the scope `admin`.
 //
 // Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
@@ -2683,6 +3040,8 @@ func (c *Client) ApproveRegistration(ctx context.Context, userID openapi_types.U
 }
 
 // RejectRegistrationWithBody Reject a registration
+//
+// The applicant is mailed the reason.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -2702,6 +3061,8 @@ func (c *Client) RejectRegistrationWithBody(ctx context.Context, userID openapi_
 }
 
 // RejectRegistration Reject a registration
+//
+// The applicant is mailed the reason.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -2840,6 +3201,8 @@ func (c *Client) ExportTickets(ctx context.Context, params *ExportTicketsParams,
 
 // GetTicket Read a ticket
 //
+// Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.
+//
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Corresponds with GET /v1/tickets/{id} (the `GetTicket` operationId).
@@ -2857,7 +3220,11 @@ func (c *Client) GetTicket(ctx context.Context, id string, reqEditors ...Request
 
 // UpdateTicketWithBody Edit a ticket or take it to another status
 //
-// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+// Fields that are absent stay as they are. Title and description: the reporter while the ticket is active, the assignee, an admin. Priority: the reporter while it is open, the assignee, an admin. Resolution, blocked_reason and waiting_for: the assignee, an admin.
+//
+// Status: the reporter closes a ticket that is open, in_progress, blocked or resolved, and reopens one that is resolved or closed, to open. The assignee takes it from open to in_progress, from in_progress to blocked and back, from in_progress or blocked to resolved, with a resolution, and from resolved back to in_progress. An admin may take every one of these steps. A step to an active status clears the resolution and its times; a ticket without an assignee can't be in_progress.
+//
+// An edit that changes nothing, for example to the present status, answers with the ticket as it is. With If-Match it is refused when the ticket has changed since.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -2878,7 +3245,11 @@ func (c *Client) UpdateTicketWithBody(ctx context.Context, id string, params *Up
 
 // UpdateTicket Edit a ticket or take it to another status
 //
-// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+// Fields that are absent stay as they are. Title and description: the reporter while the ticket is active, the assignee, an admin. Priority: the reporter while it is open, the assignee, an admin. Resolution, blocked_reason and waiting_for: the assignee, an admin.
+//
+// Status: the reporter closes a ticket that is open, in_progress, blocked or resolved, and reopens one that is resolved or closed, to open. The assignee takes it from open to in_progress, from in_progress to blocked and back, from in_progress or blocked to resolved, with a resolution, and from resolved back to in_progress. An admin may take every one of these steps. A step to an active status clears the resolution and its times; a ticket without an assignee can't be in_progress.
+//
+// An edit that changes nothing, for example to the present status, answers with the ticket as it is. With If-Match it is refused when the ticket has changed since.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -2898,6 +3269,8 @@ func (c *Client) UpdateTicket(ctx context.Context, id string, params *UpdateTick
 }
 
 // AcceptTicket Accept a ticket that is assigned to you or to nobody
+//
+// The ticket goes from open to in_progress and is yours. Of several who accept at the same time one succeeds.
 //
 // Roles: engineer. API keys need the scope `tickets:write`.
 //
@@ -2957,6 +3330,8 @@ func (c *Client) AssignTicket(ctx context.Context, id string, body AssignTicketJ
 }
 
 // ListComments Comments on a ticket, newest first
+//
+// Customers get the public comments, engineers and admins the internal ones too. A removed comment is listed without its text.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -3036,7 +3411,7 @@ func (c *Client) DeleteComment(ctx context.Context, id string, commentID openapi
 
 // DeclineTicketWithBody Decline a ticket that is assigned to you
 //
-// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
 //
 // Roles: engineer. API keys need the scope `tickets:write`.
 //
@@ -3057,7 +3432,7 @@ func (c *Client) DeclineTicketWithBody(ctx context.Context, id string, contentTy
 
 // DeclineTicket Decline a ticket that is assigned to you
 //
-// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
 //
 // Roles: engineer. API keys need the scope `tickets:write`.
 //
@@ -3113,6 +3488,8 @@ func (c *Client) ListTicketNotifications(ctx context.Context, id string, params 
 }
 
 // ListUsers Users, newest first
+//
+// Also those who wait for approval, are rejected or are suspended.
 //
 // Roles: admin. API keys need the scope `people:read`.
 //
@@ -3192,6 +3569,8 @@ func (c *Client) EraseUser(ctx context.Context, id openapi_types.UUID, reqEditor
 
 // GetUser One user
 //
+// The ETag is for If-Match of a change.
+//
 // Roles: admin. API keys need the scope `people:read`.
 //
 // Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
@@ -3208,6 +3587,8 @@ func (c *Client) GetUser(ctx context.Context, id openapi_types.UUID, reqEditors 
 }
 
 // ChangeUserWithBody Change a user, from their very next request
+//
+// Fields that are absent stay as they are. The steps of status are: pending to approved or rejected, approved to suspended or rejected, suspended to approved or rejected, rejected to approved. A user who is no longer approved is signed out at once; another role holds from the next request on; the active tickets of somebody who is no longer an engineer are assigned to others. The last approved admin can't be demoted, rejected or suspended. With If-Match the change is refused when the user has changed since.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -3228,6 +3609,8 @@ func (c *Client) ChangeUserWithBody(ctx context.Context, id openapi_types.UUID, 
 
 // ChangeUser Change a user, from their very next request
 //
+// Fields that are absent stay as they are. The steps of status are: pending to approved or rejected, approved to suspended or rejected, suspended to approved or rejected, rejected to approved. A user who is no longer approved is signed out at once; another role holds from the next request on; the active tickets of somebody who is no longer an engineer are assigned to others. The last approved admin can't be demoted, rejected or suspended. With If-Match the change is refused when the user has changed since.
+//
 // Roles: admin. API keys need the scope `admin`.
 //
 // Takes a body of the `application/json` content type.
@@ -3247,7 +3630,7 @@ func (c *Client) ChangeUser(ctx context.Context, id openapi_types.UUID, params *
 
 // ExportUser All data stored about a person, as JSON
 //
-// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -3266,6 +3649,8 @@ func (c *Client) ExportUser(ctx context.Context, id openapi_types.UUID, reqEdito
 
 // EndUserSessions End all sessions of a user
 //
+// All tokens of the user are refused at once.
+//
 // Roles: admin.
 //
 // Corresponds with DELETE /v1/users/{id}/sessions (the `EndUserSessions` operationId).
@@ -3282,6 +3667,8 @@ func (c *Client) EndUserSessions(ctx context.Context, id openapi_types.UUID, req
 }
 
 // ListUserSessions A user's valid sessions, newest first
+//
+// Where and with which program the user has signed in.
 //
 // Roles: admin.
 //
@@ -6227,6 +6614,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetJwksWithResponse The public keys that verify access tokens
 	//
+	// A JSON Web Key Set (RFC 7517) with the current, the next and the previous key, so that a rotation interrupts nobody.
+	//
 	// For anyone, without a token.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6235,6 +6624,8 @@ type ClientWithResponsesInterface interface {
 	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse, error)
 
 	// ListAuditEventsWithResponse Security events, newest first
+	//
+	// Sign-ins, changes of accounts, decisions and refusals, each with who, whom and from where.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -6245,6 +6636,8 @@ type ClientWithResponsesInterface interface {
 
 	// LoginWithBodyWithResponse Sign in with address and password
 	//
+	// Starts a session of 24 hours. The access token is valid for 10 minutes; the refresh token gets the next pair. A wrong password and an unknown address are answered alike. After 5 wrong passwords in 15 minutes further attempts are refused with rate_limited.
+	//
 	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6253,6 +6646,8 @@ type ClientWithResponsesInterface interface {
 	LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error)
 
 	// LoginWithResponse Sign in with address and password
+	//
+	// Starts a session of 24 hours. The access token is valid for 10 minutes; the refresh token gets the next pair. A wrong password and an unknown address are answered alike. After 5 wrong passwords in 15 minutes further attempts are refused with rate_limited.
 	//
 	// For anyone, without a token.
 	//
@@ -6263,6 +6658,8 @@ type ClientWithResponsesInterface interface {
 
 	// LogoutWithResponse End this session; its tokens are refused at once
 	//
+	// Other sessions of the user go on.
+	//
 	// Roles: customer, engineer, admin.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6271,6 +6668,8 @@ type ClientWithResponsesInterface interface {
 	LogoutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*LogoutResponse, error)
 
 	// ForgotPasswordWithBodyWithResponse Ask for a mail with a token to set a new password
+	//
+	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
 	//
 	// For anyone, without a token.
 	//
@@ -6281,6 +6680,8 @@ type ClientWithResponsesInterface interface {
 
 	// ForgotPasswordWithResponse Ask for a mail with a token to set a new password
 	//
+	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+	//
 	// For anyone, without a token.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -6290,6 +6691,8 @@ type ClientWithResponsesInterface interface {
 
 	// ResetPasswordWithBodyWithResponse Set a new password with the token from the mail; all sessions end
 	//
+	// The token can be used once. The person gets a mail about it.
+	//
 	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6298,6 +6701,8 @@ type ClientWithResponsesInterface interface {
 	ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordResponse, error)
 
 	// ResetPasswordWithResponse Set a new password with the token from the mail; all sessions end
+	//
+	// The token can be used once. The person gets a mail about it.
 	//
 	// For anyone, without a token.
 	//
@@ -6330,6 +6735,8 @@ type ClientWithResponsesInterface interface {
 
 	// RegisterWithBodyWithResponse Register an account
 	//
+	// A customer may sign in at once. An engineer or admin may sign in after an admin has approved the registration, and is mailed the decision.
+	//
 	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6338,6 +6745,8 @@ type ClientWithResponsesInterface interface {
 	RegisterWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RegisterResponse, error)
 
 	// RegisterWithResponse Register an account
+	//
+	// A customer may sign in at once. An engineer or admin may sign in after an admin has approved the registration, and is mailed the decision.
 	//
 	// For anyone, without a token.
 	//
@@ -6348,6 +6757,8 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyEmailWithBodyWithResponse Verify an address with the token that was mailed to it
 	//
+	// The token can be used once.
+	//
 	// For anyone, without a token.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6356,6 +6767,8 @@ type ClientWithResponsesInterface interface {
 	VerifyEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyEmailResponse, error)
 
 	// VerifyEmailWithResponse Verify an address with the token that was mailed to it
+	//
+	// The token can be used once.
 	//
 	// For anyone, without a token.
 	//
@@ -6376,6 +6789,8 @@ type ClientWithResponsesInterface interface {
 	ResendVerificationWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ResendVerificationResponse, error)
 
 	// ListEngineersWithResponse Engineers who can be assigned tickets, by name
+	//
+	// All approved engineers, also those who are not available at the moment.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -6428,7 +6843,9 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
 	CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
 
-	// RevokeKeyWithResponse Revoke an API key, one's own or for an admin any; it is refused from the next request on
+	// RevokeKeyWithResponse Revoke an API key; it is refused from the next request on
+	//
+	// One's own, or for an admin any.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -6438,6 +6855,8 @@ type ClientWithResponsesInterface interface {
 	RevokeKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
 
 	// GetKeyWithResponse One API key, without its secret
+	//
+	// One's own, or for an admin any.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -6470,6 +6889,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetMeWithResponse One's own profile
 	//
+	// The signed-in user.
+	//
 	// Roles: customer, engineer, admin. API keys need the scope `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6478,6 +6899,8 @@ type ClientWithResponsesInterface interface {
 	GetMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMeResponse, error)
 
 	// ChangeMeWithBodyWithResponse Change one's own profile
+	//
+	// Fields that are absent stay as they are. Only an engineer has available and hand_over.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 	//
@@ -6488,6 +6911,8 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeMeWithResponse Change one's own profile
 	//
+	// Fields that are absent stay as they are. Only an engineer has available and hand_over.
+	//
 	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -6497,7 +6922,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportMeWithResponse All data stored about oneself, as JSON
 	//
-	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -6508,6 +6933,8 @@ type ClientWithResponsesInterface interface {
 
 	// ChangePasswordWithBodyWithResponse Change one's password; all other sessions end
 	//
+	// The person gets a mail about it.
+	//
 	// Roles: customer, engineer, admin.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6516,6 +6943,8 @@ type ClientWithResponsesInterface interface {
 	ChangePasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangePasswordResponse, error)
 
 	// ChangePasswordWithResponse Change one's password; all other sessions end
+	//
+	// The person gets a mail about it.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -6526,6 +6955,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListSessionsWithResponse One's own valid sessions, newest first
 	//
+	// Each sign-in starts one.
+	//
 	// Roles: customer, engineer, admin.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6534,6 +6965,8 @@ type ClientWithResponsesInterface interface {
 	ListSessionsWithResponse(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error)
 
 	// EndSessionWithResponse End one of one's own sessions
+	//
+	// Its tokens are refused at once.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -6566,6 +6999,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListRegistrationsWithResponse Registrations of engineers and admins, newest first
 	//
+	// With status=pending those that wait for a decision.
+	//
 	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6574,6 +7009,8 @@ type ClientWithResponsesInterface interface {
 	ListRegistrationsWithResponse(ctx context.Context, params *ListRegistrationsParams, reqEditors ...RequestEditorFn) (*ListRegistrationsResponse, error)
 
 	// ApproveRegistrationWithResponse Approve a registration
+	//
+	// The applicant may sign in from then on, and is mailed. Of two admins who decide at the same time one succeeds.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -6584,6 +7021,8 @@ type ClientWithResponsesInterface interface {
 
 	// RejectRegistrationWithBodyWithResponse Reject a registration
 	//
+	// The applicant is mailed the reason.
+	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6592,6 +7031,8 @@ type ClientWithResponsesInterface interface {
 	RejectRegistrationWithBodyWithResponse(ctx context.Context, userID openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRegistrationResponse, error)
 
 	// RejectRegistrationWithResponse Reject a registration
+	//
+	// The applicant is mailed the reason.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -6668,6 +7109,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetTicketWithResponse Read a ticket
 	//
+	// Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.
+	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6677,7 +7120,11 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateTicketWithBodyWithResponse Edit a ticket or take it to another status
 	//
-	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+	// Fields that are absent stay as they are. Title and description: the reporter while the ticket is active, the assignee, an admin. Priority: the reporter while it is open, the assignee, an admin. Resolution, blocked_reason and waiting_for: the assignee, an admin.
+	//
+	// Status: the reporter closes a ticket that is open, in_progress, blocked or resolved, and reopens one that is resolved or closed, to open. The assignee takes it from open to in_progress, from in_progress to blocked and back, from in_progress or blocked to resolved, with a resolution, and from resolved back to in_progress. An admin may take every one of these steps. A step to an active status clears the resolution and its times; a ticket without an assignee can't be in_progress.
+	//
+	// An edit that changes nothing, for example to the present status, answers with the ticket as it is. With If-Match it is refused when the ticket has changed since.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -6688,7 +7135,11 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateTicketWithResponse Edit a ticket or take it to another status
 	//
-	// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+	// Fields that are absent stay as they are. Title and description: the reporter while the ticket is active, the assignee, an admin. Priority: the reporter while it is open, the assignee, an admin. Resolution, blocked_reason and waiting_for: the assignee, an admin.
+	//
+	// Status: the reporter closes a ticket that is open, in_progress, blocked or resolved, and reopens one that is resolved or closed, to open. The assignee takes it from open to in_progress, from in_progress to blocked and back, from in_progress or blocked to resolved, with a resolution, and from resolved back to in_progress. An admin may take every one of these steps. A step to an active status clears the resolution and its times; a ticket without an assignee can't be in_progress.
+	//
+	// An edit that changes nothing, for example to the present status, answers with the ticket as it is. With If-Match it is refused when the ticket has changed since.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -6698,6 +7149,8 @@ type ClientWithResponsesInterface interface {
 	UpdateTicketWithResponse(ctx context.Context, id string, params *UpdateTicketParams, body UpdateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTicketResponse, error)
 
 	// AcceptTicketWithResponse Accept a ticket that is assigned to you or to nobody
+	//
+	// The ticket goes from open to in_progress and is yours. Of several who accept at the same time one succeeds.
 	//
 	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
@@ -6729,6 +7182,8 @@ type ClientWithResponsesInterface interface {
 	AssignTicketWithResponse(ctx context.Context, id string, body AssignTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*AssignTicketResponse, error)
 
 	// ListCommentsWithResponse Comments on a ticket, newest first
+	//
+	// Customers get the public comments, engineers and admins the internal ones too. A removed comment is listed without its text.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -6772,7 +7227,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeclineTicketWithBodyWithResponse Decline a ticket that is assigned to you
 	//
-	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
 	//
 	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
@@ -6783,7 +7238,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeclineTicketWithResponse Decline a ticket that is assigned to you
 	//
-	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
 	//
 	// Roles: engineer. API keys need the scope `tickets:write`.
 	//
@@ -6813,6 +7268,8 @@ type ClientWithResponsesInterface interface {
 	ListTicketNotificationsWithResponse(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*ListTicketNotificationsResponse, error)
 
 	// ListUsersWithResponse Users, newest first
+	//
+	// Also those who wait for approval, are rejected or are suspended.
 	//
 	// Roles: admin. API keys need the scope `people:read`.
 	//
@@ -6856,6 +7313,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetUserWithResponse One user
 	//
+	// The ETag is for If-Match of a change.
+	//
 	// Roles: admin. API keys need the scope `people:read`.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6864,6 +7323,8 @@ type ClientWithResponsesInterface interface {
 	GetUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetUserResponse, error)
 
 	// ChangeUserWithBodyWithResponse Change a user, from their very next request
+	//
+	// Fields that are absent stay as they are. The steps of status are: pending to approved or rejected, approved to suspended or rejected, suspended to approved or rejected, rejected to approved. A user who is no longer approved is signed out at once; another role holds from the next request on; the active tickets of somebody who is no longer an engineer are assigned to others. The last approved admin can't be demoted, rejected or suspended. With If-Match the change is refused when the user has changed since.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -6874,6 +7335,8 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeUserWithResponse Change a user, from their very next request
 	//
+	// Fields that are absent stay as they are. The steps of status are: pending to approved or rejected, approved to suspended or rejected, suspended to approved or rejected, rejected to approved. A user who is no longer approved is signed out at once; another role holds from the next request on; the active tickets of somebody who is no longer an engineer are assigned to others. The last approved admin can't be demoted, rejected or suspended. With If-Match the change is refused when the user has changed since.
+	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -6883,7 +7346,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportUserWithResponse All data stored about a person, as JSON
 	//
-	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -6894,6 +7357,8 @@ type ClientWithResponsesInterface interface {
 
 	// EndUserSessionsWithResponse End all sessions of a user
 	//
+	// All tokens of the user are refused at once.
+	//
 	// Roles: admin.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6902,6 +7367,8 @@ type ClientWithResponsesInterface interface {
 	EndUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndUserSessionsResponse, error)
 
 	// ListUserSessionsWithResponse A user's valid sessions, newest first
+	//
+	// Where and with which program the user has signed in.
 	//
 	// Roles: admin.
 	//
@@ -7348,11 +7815,18 @@ func (r ChangeMeResponse) StatusCode() int {
 	return 0
 }
 
+// ExportMeResponse200Headers the declared response headers of an HTTP 200 response for ExportMe
+type ExportMeResponse200Headers struct {
+	ContentDisposition *string
+}
+
 type ExportMeResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *map[string]interface{}
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExportMeResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -7651,9 +8125,16 @@ func (r CountTicketsResponse) StatusCode() int {
 	return 0
 }
 
+// ExportTicketsResponse200Headers the declared response headers of an HTTP 200 response for ExportTickets
+type ExportTicketsResponse200Headers struct {
+	ContentDisposition *string
+}
+
 type ExportTicketsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExportTicketsResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -8069,11 +8550,18 @@ func (r ChangeUserResponse) StatusCode() int {
 	return 0
 }
 
+// ExportUserResponse200Headers the declared response headers of an HTTP 200 response for ExportUser
+type ExportUserResponse200Headers struct {
+	ContentDisposition *string
+}
+
 type ExportUserResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *map[string]interface{}
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExportUserResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -8138,6 +8626,8 @@ func (r ListUserSessionsResponse) StatusCode() int {
 
 // GetJwksWithResponse The public keys that verify access tokens
 //
+// A JSON Web Key Set (RFC 7517) with the current, the next and the previous key, so that a rotation interrupts nobody.
+//
 // For anyone, without a token.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8152,6 +8642,8 @@ func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditor
 }
 
 // ListAuditEventsWithResponse Security events, newest first
+//
+// Sign-ins, changes of accounts, decisions and refusals, each with who, whom and from where.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -8168,6 +8660,8 @@ func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, p
 
 // LoginWithBodyWithResponse Sign in with address and password
 //
+// Starts a session of 24 hours. The access token is valid for 10 minutes; the refresh token gets the next pair. A wrong password and an unknown address are answered alike. After 5 wrong passwords in 15 minutes further attempts are refused with rate_limited.
+//
 // For anyone, without a token.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8182,6 +8676,8 @@ func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, con
 }
 
 // LoginWithResponse Sign in with address and password
+//
+// Starts a session of 24 hours. The access token is valid for 10 minutes; the refresh token gets the next pair. A wrong password and an unknown address are answered alike. After 5 wrong passwords in 15 minutes further attempts are refused with rate_limited.
 //
 // For anyone, without a token.
 //
@@ -8198,6 +8694,8 @@ func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJ
 
 // LogoutWithResponse End this session; its tokens are refused at once
 //
+// Other sessions of the user go on.
+//
 // Roles: customer, engineer, admin.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8212,6 +8710,8 @@ func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors
 }
 
 // ForgotPasswordWithBodyWithResponse Ask for a mail with a token to set a new password
+//
+// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
 //
 // For anyone, without a token.
 //
@@ -8228,6 +8728,8 @@ func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Con
 
 // ForgotPasswordWithResponse Ask for a mail with a token to set a new password
 //
+// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+//
 // For anyone, without a token.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8243,6 +8745,8 @@ func (c *ClientWithResponses) ForgotPasswordWithResponse(ctx context.Context, bo
 
 // ResetPasswordWithBodyWithResponse Set a new password with the token from the mail; all sessions end
 //
+// The token can be used once. The person gets a mail about it.
+//
 // For anyone, without a token.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8257,6 +8761,8 @@ func (c *ClientWithResponses) ResetPasswordWithBodyWithResponse(ctx context.Cont
 }
 
 // ResetPasswordWithResponse Set a new password with the token from the mail; all sessions end
+//
+// The token can be used once. The person gets a mail about it.
 //
 // For anyone, without a token.
 //
@@ -8307,6 +8813,8 @@ func (c *ClientWithResponses) RefreshWithResponse(ctx context.Context, body Refr
 
 // RegisterWithBodyWithResponse Register an account
 //
+// A customer may sign in at once. An engineer or admin may sign in after an admin has approved the registration, and is mailed the decision.
+//
 // For anyone, without a token.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8321,6 +8829,8 @@ func (c *ClientWithResponses) RegisterWithBodyWithResponse(ctx context.Context, 
 }
 
 // RegisterWithResponse Register an account
+//
+// A customer may sign in at once. An engineer or admin may sign in after an admin has approved the registration, and is mailed the decision.
 //
 // For anyone, without a token.
 //
@@ -8337,6 +8847,8 @@ func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, body Reg
 
 // VerifyEmailWithBodyWithResponse Verify an address with the token that was mailed to it
 //
+// The token can be used once.
+//
 // For anyone, without a token.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8351,6 +8863,8 @@ func (c *ClientWithResponses) VerifyEmailWithBodyWithResponse(ctx context.Contex
 }
 
 // VerifyEmailWithResponse Verify an address with the token that was mailed to it
+//
+// The token can be used once.
 //
 // For anyone, without a token.
 //
@@ -8383,6 +8897,8 @@ func (c *ClientWithResponses) ResendVerificationWithResponse(ctx context.Context
 }
 
 // ListEngineersWithResponse Engineers who can be assigned tickets, by name
+//
+// All approved engineers, also those who are not available at the moment.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -8465,7 +8981,9 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body Cr
 	return ParseCreateKeyResponse(rsp)
 }
 
-// RevokeKeyWithResponse Revoke an API key, one's own or for an admin any; it is refused from the next request on
+// RevokeKeyWithResponse Revoke an API key; it is refused from the next request on
+//
+// One's own, or for an admin any.
 //
 // Roles: customer, engineer, admin.
 //
@@ -8481,6 +8999,8 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id open
 }
 
 // GetKeyWithResponse One API key, without its secret
+//
+// One's own, or for an admin any.
 //
 // Roles: customer, engineer, admin.
 //
@@ -8531,6 +9051,8 @@ func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id open
 
 // GetMeWithResponse One's own profile
 //
+// The signed-in user.
+//
 // Roles: customer, engineer, admin. API keys need the scope `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8545,6 +9067,8 @@ func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors 
 }
 
 // ChangeMeWithBodyWithResponse Change one's own profile
+//
+// Fields that are absent stay as they are. Only an engineer has available and hand_over.
 //
 // Roles: customer, engineer, admin. API keys need the scope `people:write`.
 //
@@ -8561,6 +9085,8 @@ func (c *ClientWithResponses) ChangeMeWithBodyWithResponse(ctx context.Context, 
 
 // ChangeMeWithResponse Change one's own profile
 //
+// Fields that are absent stay as they are. Only an engineer has available and hand_over.
+//
 // Roles: customer, engineer, admin. API keys need the scope `people:write`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8576,7 +9102,7 @@ func (c *ClientWithResponses) ChangeMeWithResponse(ctx context.Context, body Cha
 
 // ExportMeWithResponse All data stored about oneself, as JSON
 //
-// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
 //
 // Roles: customer, engineer, admin.
 //
@@ -8593,6 +9119,8 @@ func (c *ClientWithResponses) ExportMeWithResponse(ctx context.Context, reqEdito
 
 // ChangePasswordWithBodyWithResponse Change one's password; all other sessions end
 //
+// The person gets a mail about it.
+//
 // Roles: customer, engineer, admin.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8607,6 +9135,8 @@ func (c *ClientWithResponses) ChangePasswordWithBodyWithResponse(ctx context.Con
 }
 
 // ChangePasswordWithResponse Change one's password; all other sessions end
+//
+// The person gets a mail about it.
 //
 // Roles: customer, engineer, admin.
 //
@@ -8623,6 +9153,8 @@ func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, bo
 
 // ListSessionsWithResponse One's own valid sessions, newest first
 //
+// Each sign-in starts one.
+//
 // Roles: customer, engineer, admin.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8637,6 +9169,8 @@ func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, para
 }
 
 // EndSessionWithResponse End one of one's own sessions
+//
+// Its tokens are refused at once.
 //
 // Roles: customer, engineer, admin.
 //
@@ -8687,6 +9221,8 @@ func (c *ClientWithResponses) RetryOutboxEntryWithResponse(ctx context.Context, 
 
 // ListRegistrationsWithResponse Registrations of engineers and admins, newest first
 //
+// With status=pending those that wait for a decision.
+//
 // Roles: admin. API keys need the scope `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8701,6 +9237,8 @@ func (c *ClientWithResponses) ListRegistrationsWithResponse(ctx context.Context,
 }
 
 // ApproveRegistrationWithResponse Approve a registration
+//
+// The applicant may sign in from then on, and is mailed. Of two admins who decide at the same time one succeeds.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -8717,6 +9255,8 @@ func (c *ClientWithResponses) ApproveRegistrationWithResponse(ctx context.Contex
 
 // RejectRegistrationWithBodyWithResponse Reject a registration
 //
+// The applicant is mailed the reason.
+//
 // Roles: admin. API keys need the scope `admin`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8731,6 +9271,8 @@ func (c *ClientWithResponses) RejectRegistrationWithBodyWithResponse(ctx context
 }
 
 // RejectRegistrationWithResponse Reject a registration
+//
+// The applicant is mailed the reason.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -8849,6 +9391,8 @@ func (c *ClientWithResponses) ExportTicketsWithResponse(ctx context.Context, par
 
 // GetTicketWithResponse Read a ticket
 //
+// Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.
+//
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8864,7 +9408,11 @@ func (c *ClientWithResponses) GetTicketWithResponse(ctx context.Context, id stri
 
 // UpdateTicketWithBodyWithResponse Edit a ticket or take it to another status
 //
-// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+// Fields that are absent stay as they are. Title and description: the reporter while the ticket is active, the assignee, an admin. Priority: the reporter while it is open, the assignee, an admin. Resolution, blocked_reason and waiting_for: the assignee, an admin.
+//
+// Status: the reporter closes a ticket that is open, in_progress, blocked or resolved, and reopens one that is resolved or closed, to open. The assignee takes it from open to in_progress, from in_progress to blocked and back, from in_progress or blocked to resolved, with a resolution, and from resolved back to in_progress. An admin may take every one of these steps. A step to an active status clears the resolution and its times; a ticket without an assignee can't be in_progress.
+//
+// An edit that changes nothing, for example to the present status, answers with the ticket as it is. With If-Match it is refused when the ticket has changed since.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -8881,7 +9429,11 @@ func (c *ClientWithResponses) UpdateTicketWithBodyWithResponse(ctx context.Conte
 
 // UpdateTicketWithResponse Edit a ticket or take it to another status
 //
-// Its reporter edits title and description while it is active, the priority while it is open, closes and reopens it; its assignee works on it; an admin may do all of that. An edit that changes nothing, for example to the present status, answers with the ticket as it is.
+// Fields that are absent stay as they are. Title and description: the reporter while the ticket is active, the assignee, an admin. Priority: the reporter while it is open, the assignee, an admin. Resolution, blocked_reason and waiting_for: the assignee, an admin.
+//
+// Status: the reporter closes a ticket that is open, in_progress, blocked or resolved, and reopens one that is resolved or closed, to open. The assignee takes it from open to in_progress, from in_progress to blocked and back, from in_progress or blocked to resolved, with a resolution, and from resolved back to in_progress. An admin may take every one of these steps. A step to an active status clears the resolution and its times; a ticket without an assignee can't be in_progress.
+//
+// An edit that changes nothing, for example to the present status, answers with the ticket as it is. With If-Match it is refused when the ticket has changed since.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -8897,6 +9449,8 @@ func (c *ClientWithResponses) UpdateTicketWithResponse(ctx context.Context, id s
 }
 
 // AcceptTicketWithResponse Accept a ticket that is assigned to you or to nobody
+//
+// The ticket goes from open to in_progress and is yours. Of several who accept at the same time one succeeds.
 //
 // Roles: engineer. API keys need the scope `tickets:write`.
 //
@@ -8946,6 +9500,8 @@ func (c *ClientWithResponses) AssignTicketWithResponse(ctx context.Context, id s
 }
 
 // ListCommentsWithResponse Comments on a ticket, newest first
+//
+// Customers get the public comments, engineers and admins the internal ones too. A removed comment is listed without its text.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -9013,7 +9569,7 @@ func (c *ClientWithResponses) DeleteCommentWithResponse(ctx context.Context, id 
 
 // DeclineTicketWithBodyWithResponse Decline a ticket that is assigned to you
 //
-// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
 //
 // Roles: engineer. API keys need the scope `tickets:write`.
 //
@@ -9030,7 +9586,7 @@ func (c *ClientWithResponses) DeclineTicketWithBodyWithResponse(ctx context.Cont
 
 // DeclineTicketWithResponse Decline a ticket that is assigned to you
 //
-// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason.
+// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
 //
 // Roles: engineer. API keys need the scope `tickets:write`.
 //
@@ -9078,6 +9634,8 @@ func (c *ClientWithResponses) ListTicketNotificationsWithResponse(ctx context.Co
 }
 
 // ListUsersWithResponse Users, newest first
+//
+// Also those who wait for approval, are rejected or are suspended.
 //
 // Roles: admin. API keys need the scope `people:read`.
 //
@@ -9145,6 +9703,8 @@ func (c *ClientWithResponses) EraseUserWithResponse(ctx context.Context, id open
 
 // GetUserWithResponse One user
 //
+// The ETag is for If-Match of a change.
+//
 // Roles: admin. API keys need the scope `people:read`.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -9159,6 +9719,8 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, id openap
 }
 
 // ChangeUserWithBodyWithResponse Change a user, from their very next request
+//
+// Fields that are absent stay as they are. The steps of status are: pending to approved or rejected, approved to suspended or rejected, suspended to approved or rejected, rejected to approved. A user who is no longer approved is signed out at once; another role holds from the next request on; the active tickets of somebody who is no longer an engineer are assigned to others. The last approved admin can't be demoted, rejected or suspended. With If-Match the change is refused when the user has changed since.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -9175,6 +9737,8 @@ func (c *ClientWithResponses) ChangeUserWithBodyWithResponse(ctx context.Context
 
 // ChangeUserWithResponse Change a user, from their very next request
 //
+// Fields that are absent stay as they are. The steps of status are: pending to approved or rejected, approved to suspended or rejected, suspended to approved or rejected, rejected to approved. A user who is no longer approved is signed out at once; another role holds from the next request on; the active tickets of somebody who is no longer an engineer are assigned to others. The last approved admin can't be demoted, rejected or suspended. With If-Match the change is refused when the user has changed since.
+//
 // Roles: admin. API keys need the scope `admin`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -9190,7 +9754,7 @@ func (c *ClientWithResponses) ChangeUserWithResponse(ctx context.Context, id ope
 
 // ExportUserWithResponse All data stored about a person, as JSON
 //
-// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, written as it is read.
+// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -9207,6 +9771,8 @@ func (c *ClientWithResponses) ExportUserWithResponse(ctx context.Context, id ope
 
 // EndUserSessionsWithResponse End all sessions of a user
 //
+// All tokens of the user are refused at once.
+//
 // Roles: admin.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -9221,6 +9787,8 @@ func (c *ClientWithResponses) EndUserSessionsWithResponse(ctx context.Context, i
 }
 
 // ListUserSessionsWithResponse A user's valid sessions, newest first
+//
+// Where and with which program the user has signed in.
 //
 // Roles: admin.
 //
@@ -9708,6 +10276,19 @@ func ParseExportMeResponse(rsp *http.Response) (*ExportMeResponse, error) {
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExportMeResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		response.Headers200 = &headers
+	}
+
 	return response, nil
 }
 
@@ -10034,6 +10615,19 @@ func ParseExportTicketsResponse(rsp *http.Response) (*ExportTicketsResponse, err
 	response := &ExportTicketsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExportTicketsResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -10534,6 +11128,19 @@ func ParseExportUserResponse(rsp *http.Response) (*ExportUserResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExportUserResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
