@@ -46,6 +46,10 @@ type Operation struct {
 	// they are marshalled to JSON.
 	RequestExample, Example any
 
+	// SameOrigin refuses requests that a page of another origin makes, by
+	// http.CrossOriginProtection; for operations that a cookie authorizes.
+	SameOrigin bool
+
 	Hidden bool // not in the OpenAPI document
 }
 

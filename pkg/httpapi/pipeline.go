@@ -78,11 +78,19 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 	}
 }
 
+var (
+	sameOrigin         = http.NewCrossOriginProtection()
+	errForbiddenOrigin = errs.New(errs.Forbidden, errs.CodeForbidden, "A page of another origin must not do this.")
+)
+
 // admit runs the checks. The request that it returns has the principal in its
 // context and is never nil. If err is nil, release must be called when the request
 // is done.
 func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err error) {
 	info := infoOf(r.Context())
+	if p.details.SameOrigin && sameOrigin.Check(r) != nil {
+		return r, nil, errForbiddenOrigin
+	}
 	var refusal error
 	if !p.details.Public {
 		ctx, err := p.authenticate(r, info)

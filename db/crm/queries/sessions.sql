@@ -42,6 +42,9 @@ insert into refresh_tokens (token_hash, session_id, created_at) values (@token_h
 select token_hash, session_id, spent_at, successor_sealed from refresh_tokens
 where token_hash = @token_hash for update;
 
+-- name: SessionOfRefreshToken :one
+select s.id, s.user_id from refresh_tokens t join sessions s on s.id = t.session_id where t.token_hash = @token_hash;
+
 -- name: RefreshTokenIsSpent :one
 select (spent_at is not null)::boolean as spent from refresh_tokens where token_hash = @token_hash;
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,9 +27,11 @@ import (
 	"fixdesk/pkg/ratelimit"
 	"fixdesk/pkg/version"
 	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/console"
 	"fixdesk/services/crm/internal/eventstream"
 	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/notice"
+	"fixdesk/services/crm/internal/operations"
 	"fixdesk/services/crm/internal/outbox"
 	"fixdesk/services/crm/internal/reports"
 	"fixdesk/services/crm/internal/ticket"
@@ -137,6 +140,8 @@ func (a *App) assemble(p parts, keys keySource) {
 	reports.Register(a.api, figures)
 	eventstream.Register(a.api, stream)
 	outbox.Mount(a.api, dispatcher)
+	operations.Register(a.api, operations.NewService(client))
+	console.Mount(a.api, a.users, strings.HasPrefix(a.config.PublicURL, "https:"))
 }
 
 func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
@@ -262,7 +267,7 @@ func serviceToken(signer *jwtauth.Signer, issuer string, now func() time.Time) f
 		}
 		token, err := signer.Sign(jwtauth.Claims{
 			Issuer: issuer, Subject: "crm", Audience: notifyapi.Audience, ID: uuid.NewString(),
-			Scope: []string{notifyapi.ScopeWrite, notifyapi.ScopeRead}, IssuedAt: at, ExpiresAt: at.Add(lifetime),
+			Scope: []string{notifyapi.ScopeWrite, notifyapi.ScopeRead, notifyapi.ScopeManage}, IssuedAt: at, ExpiresAt: at.Add(lifetime),
 		})
 		if err != nil {
 			return "", fmt.Errorf("mint a service token: %w", err)

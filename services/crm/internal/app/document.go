@@ -14,5 +14,6 @@ var apiTags = []httpapi.Tag{
 	{Name: "registrations", Description: "Engineers and admins who wait for an admin's approval."},
 	{Name: "reports", Description: "Figures over time, for admins."},
 	{Name: "audit", Description: "What was done to accounts and by whom, for admins."},
+	{Name: "operations", Description: "What the notification service does with mails, for admins."},
 	{Name: "outbox", Description: "Mails that are not yet posted to the notification service, for admins."},
 }

@@ -91,6 +91,16 @@ var matrix = map[string]route{
 	"POST /v1/registrations/{user_id}/reject":  {want: "401 401 403 403 403 403 200", body: `{"reason":"No."}`},
 	"GET /v1/engineers":                        {want: "401 401 403 403 200 200 200"},
 
+	// The notification service is not running.
+	"GET /v1/operations/queue":                      {want: "401 401 403 403 403 403 503"},
+	"GET /v1/operations/notifications":              {want: "401 401 403 403 403 403 503"},
+	"GET /v1/operations/notifications/{id}":         {want: "401 401 403 403 403 403 503"},
+	"POST /v1/operations/notifications/{id}/cancel": {want: "401 401 403 403 403 403 503"},
+	"POST /v1/operations/notifications/{id}/retry":  {want: "401 401 403 403 403 403 503"},
+
+	"GET /v1/operations/notifications/{id}/recipients":                         {want: "401 401 403 403 403 403 503"},
+	"GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts": {want: "401 401 403 403 403 403 503"},
+
 	"DELETE /v1/tickets/{id}/comments/{comment_id}": {want: "401 401 403 403 403 403 204"},
 }
 
@@ -296,7 +306,7 @@ func objectOf(method, path string) string {
 }
 
 func withID(path, id string) string {
-	return strings.NewReplacer("{id}", id, "{user_id}", id).Replace(path)
+	return strings.NewReplacer("{id}", id, "{user_id}", id, "{recipient_id}", missingID).Replace(path)
 }
 
 const missingID = "01890000-0000-7000-8000-000000000000"

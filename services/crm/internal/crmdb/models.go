@@ -348,6 +348,11 @@ type Registration struct {
 	Reason    *string
 }
 
+type RequestLimit struct {
+	Key    []byte
+	FullAt time.Time
+}
+
 type Session struct {
 	ID        uuid.UUID
 	UserID    uuid.UUID

@@ -268,6 +268,22 @@ func (q *Queries) SessionList(ctx context.Context, arg SessionListParams) ([]Ses
 	return items, nil
 }
 
+const sessionOfRefreshToken = `-- name: SessionOfRefreshToken :one
+select s.id, s.user_id from refresh_tokens t join sessions s on s.id = t.session_id where t.token_hash = $1
+`
+
+type SessionOfRefreshTokenRow struct {
+	ID     uuid.UUID
+	UserID uuid.UUID
+}
+
+func (q *Queries) SessionOfRefreshToken(ctx context.Context, tokenHash []byte) (SessionOfRefreshTokenRow, error) {
+	row := q.db.QueryRow(ctx, sessionOfRefreshToken, tokenHash)
+	var i SessionOfRefreshTokenRow
+	err := row.Scan(&i.ID, &i.UserID)
+	return i, err
+}
+
 const sessionPrincipal = `-- name: SessionPrincipal :one
 select u.id, u.name, u.email, u.role
 from sessions s join users u on u.id = s.user_id

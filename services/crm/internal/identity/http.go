@@ -32,8 +32,8 @@ func Register(api *httpapi.API, s *Service) {
 	registerAudit(api, s)
 }
 
-// setQuotas sets the RateLimit headers of the answer.
-func setQuotas(ctx context.Context, quotas []Quota) {
+// SetQuotas sets the RateLimit headers of the answer to the request of ctx.
+func SetQuotas(ctx context.Context, quotas []Quota) {
 	limits := make([]httpapi.RateLimit, 0, len(quotas))
 	for _, q := range quotas {
 		limits = append(limits, httpapi.RateLimit(q))
@@ -54,7 +54,8 @@ type UserBody struct {
 	UpdatedAt       httpapi.Time                   `json:"updated_at" doc:"When the account changed last."`
 }
 
-func viewUser(u User) UserBody {
+// ViewUser returns a user as the API answers it.
+func ViewUser(u User) UserBody {
 	return UserBody{
 		ID: u.ID, Name: u.Name, Email: u.Email, Role: u.Role, Status: u.Status,
 		EmailVerifiedAt: httpapi.NullTime(u.EmailVerifiedAt), CreatedAt: httpapi.NewTime(u.CreatedAt), UpdatedAt: httpapi.NewTime(u.UpdatedAt),
@@ -70,7 +71,7 @@ func answerUser(u User, err error) (*userOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &userOutput{ETag: httpapi.ETag(int64(u.Version)), Body: viewUser(u)}, nil
+	return &userOutput{ETag: httpapi.ETag(int64(u.Version)), Body: ViewUser(u)}, nil
 }
 
 type idInput struct {

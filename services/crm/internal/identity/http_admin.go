@@ -57,7 +57,7 @@ func registerUsers(api *httpapi.API, s *Service) {
 			Filters:  []any{"users", f},
 			Fetch:    func(after *Position, n int) ([]User, error) { return s.Users(ctx, f, after, n) },
 			Position: func(u User) Position { return Position{u.CreatedAt, u.ID} },
-			View:     viewUser,
+			View:     ViewUser,
 		}.Page(ctx, in.PageParams)
 	})
 	httpapi.Register(api, httpapi.Operation{
@@ -155,7 +155,7 @@ type registrationBody struct {
 }
 
 func viewRegistration(r Registration) registrationBody {
-	return registrationBody{viewUser(r.User), r.DecidedBy, httpapi.NullTime(r.DecidedAt), r.Reason}
+	return registrationBody{ViewUser(r.User), r.DecidedBy, httpapi.NullTime(r.DecidedAt), r.Reason}
 }
 
 type registrationOutput struct{ Body registrationBody }

@@ -52,7 +52,7 @@ func answerGrant(g Grant, err error) (*grantOutput, error) {
 	}
 	out := &grantOutput{}
 	out.Body.AccessToken, out.Body.TokenType, out.Body.ExpiresIn = g.AccessToken, "Bearer", seconds(g.ExpiresIn)
-	out.Body.RefreshToken, out.Body.User = g.RefreshToken, viewUser(g.User)
+	out.Body.RefreshToken, out.Body.User = g.RefreshToken, ViewUser(g.User)
 	return out, nil
 }
 
@@ -65,11 +65,11 @@ func registerAuth(api *httpapi.API, s *Service) {
 		Errors: []string{errs.CodeEmailTaken, errs.CodeRateLimited},
 	}, func(ctx context.Context, in *registerInput) (*struct{ Body UserBody }, error) {
 		u, quotas, err := s.Register(ctx, NewUser{Name: in.Body.Name, Email: in.Body.Email, Password: in.Body.Password, Role: in.Body.Role})
-		setQuotas(ctx, quotas)
+		SetQuotas(ctx, quotas)
 		if err != nil {
 			return nil, err
 		}
-		return &struct{ Body UserBody }{viewUser(u)}, nil
+		return &struct{ Body UserBody }{ViewUser(u)}, nil
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/auth/login", ID: "login", Tag: tagAuth, Status: http.StatusOK, Public: true,
@@ -81,7 +81,7 @@ func registerAuth(api *httpapi.API, s *Service) {
 		},
 	}, func(ctx context.Context, in *loginInput) (*grantOutput, error) {
 		grant, quotas, err := s.Login(ctx, in.Body.Email, in.Body.Password, in.UserAgent)
-		setQuotas(ctx, quotas)
+		SetQuotas(ctx, quotas)
 		return answerGrant(grant, err)
 	})
 	httpapi.Register(api, httpapi.Operation{
@@ -149,7 +149,7 @@ func registerVerification(api *httpapi.API, s *Service) {
 		Errors:      []string{errs.CodeRateLimited},
 	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
 		quotas, err := s.ResendVerification(ctx, PrincipalFrom(ctx))
-		setQuotas(ctx, quotas)
+		SetQuotas(ctx, quotas)
 		return nil, err
 	})
 }

@@ -49,7 +49,7 @@ func answerMe(p Profile, err error) (*meOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &meOutput{meBody{viewUser(p.User), p.Available}}, nil
+	return &meOutput{meBody{ViewUser(p.User), p.Available}}, nil
 }
 
 func registerMe(api *httpapi.API, s *Service) {
@@ -74,7 +74,7 @@ func registerMe(api *httpapi.API, s *Service) {
 		Errors: []string{errs.CodeInvalidCredentials, errs.CodeRateLimited},
 	}, func(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
 		quotas, err := s.ChangePassword(ctx, PrincipalFrom(ctx), in.Body.CurrentPassword, in.Body.NewPassword)
-		setQuotas(ctx, quotas)
+		SetQuotas(ctx, quotas)
 		return nil, err
 	})
 	registerSessions(api, s)

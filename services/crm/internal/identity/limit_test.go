@@ -179,7 +179,7 @@ func TestPurgeDeletesOnlyExpiredRows(t *testing.T) {
 	old := env.approved(RoleCustomer)
 	env.call("POST", "/v1/auth/password/forgot", "", map[string]any{"email": old.email}).want(t, 202)
 	env.tryLogin(old.email, "not the password").want(t, 401)
-	env.clock.advance(sessionTTL + keptExpired + time.Second)
+	env.clock.advance(SessionTTL + keptExpired + time.Second)
 	fresh := env.login(old.email, goodPassword)
 	env.tryLogin(old.email, "not the password").want(t, 401)
 	if err := env.service.Purge(context.Background()); err != nil {

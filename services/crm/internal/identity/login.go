@@ -103,7 +103,7 @@ func (s *Service) openSession(ctx context.Context, limits *loginLimits, row crmd
 		Version: row.Version, EmailVerifiedAt: row.EmailVerifiedAt, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
 	sessionID, refresh := newID(), newSecret()
-	grant, err := s.grant(u, sessionID, now.Add(sessionTTL), refresh, now)
+	grant, err := s.grant(u, sessionID, now.Add(SessionTTL), refresh, now)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -153,7 +153,7 @@ func refuseStatus(status Status, reason *string) error {
 
 func insertSession(ctx context.Context, q *crmdb.Queries, userID, id uuid.UUID, refresh secret, userAgent string, now time.Time) error {
 	if err := q.SessionInsert(ctx, crmdb.SessionInsertParams{
-		ID: id, UserID: userID, Now: now, ExpiresAt: now.Add(sessionTTL), Address: clientOf(ctx), UserAgent: cleanUserAgent(userAgent),
+		ID: id, UserID: userID, Now: now, ExpiresAt: now.Add(SessionTTL), Address: clientOf(ctx), UserAgent: cleanUserAgent(userAgent),
 	}); err != nil {
 		return err
 	}

@@ -267,7 +267,7 @@ func (env *testEnv) accessFor(t testing.TB, userID uuid.UUID) string {
 	if err := insertSession(context.Background(), env.service.q, userID, id, refresh, "", now); err != nil {
 		t.Fatal(err)
 	}
-	g, err := env.service.grant(User{ID: userID}, id, now.Add(sessionTTL), refresh, now)
+	g, err := env.service.grant(User{ID: userID}, id, now.Add(SessionTTL), refresh, now)
 	if err != nil {
 		t.Fatal(err)
 	}

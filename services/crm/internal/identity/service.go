@@ -15,10 +15,12 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
+// SessionTTL is the lifetime of a session, however often it is renewed.
+const SessionTTL = 24 * time.Hour
+
 // Lifetimes.
 const (
 	accessTTL       = 10 * time.Minute
-	sessionTTL      = 24 * time.Hour
 	refreshGrace    = 10 * time.Second // for a client that lost the answer
 	resetTTL        = 10 * time.Minute
 	verificationTTL = 24 * time.Hour

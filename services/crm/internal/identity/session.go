@@ -172,6 +172,23 @@ func (s *Service) Logout(ctx context.Context, p Principal) error {
 	return err
 }
 
+// EndSessionOf ends the session of a refresh token. It does nothing where no session
+// has the token.
+func (s *Service) EndSessionOf(ctx context.Context, token string) error {
+	presented, err := parseSecret(token)
+	if err != nil {
+		return nil //nolint:nilerr // no session has it
+	}
+	session, err := s.q.SessionOfRefreshToken(ctx, presented.hash())
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the session of a token: %w", err)
+	}
+	return s.Logout(ctx, Principal{UserID: session.UserID, SessionID: session.ID})
+}
+
 // EndSession ends one of the user's own sessions; the error is errs.CodeNotFound
 // for any other.
 func (s *Service) EndSession(ctx context.Context, p Principal, id uuid.UUID) error {

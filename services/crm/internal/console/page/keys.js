@@ -1,0 +1,105 @@
+// All shortcuts, in one table, which is also the help; and the actions of the view that
+// is shown, which the palette lists too.
+import { signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { go } from "./router.js";
+import { admin, staff, user } from "./session.js";
+
+/**
+ * @typedef {object} Action
+ * @property {string} label
+ * @property {string} [keys] for example "a" or "g q"
+ * @property {() => void} run
+ * @property {boolean} [hidden] not in the palette
+ */
+
+/** What is open over the page. */
+export const overlay = signal(/** @type {"" | "help" | "palette"} */ (""));
+
+/** @type {import("@preact/signals").Signal<Action[][]>} */
+const layers = signal(/** @type {Action[][]} */ ([]));
+
+/** @returns {Action[]} */
+function places() {
+  /** @type {[string, string, string, boolean][]} */
+  const all = [
+    ["g t", "My tickets", "/tickets", Boolean(user.value)],
+    ["g n", "New ticket", "/new", Boolean(user.value)],
+    ["g q", "Queue", "/queue", staff.value],
+    ["g r", "Registrations", "/admin/registrations", admin.value],
+    ["g u", "Users", "/admin/users", admin.value],
+    ["g p", "Reports", "/admin/reports", admin.value],
+    ["g a", "Audit", "/admin/audit", admin.value],
+    ["g m", "Notifications", "/ops/notifications", admin.value],
+    ["g o", "Outbox", "/ops/outbox", admin.value],
+    ["g h", "Health", "/ops/health", admin.value],
+    ["g s", "My profile", "/me", Boolean(user.value)],
+  ];
+  return all.filter(([, , , shown]) => shown).map(([keys, label, path]) => ({ keys, label: `Go to ${label}`, run: () => go(path) }));
+}
+
+/** @type {Action[]} */
+const always = [
+  { keys: "?", label: "Show the shortcuts", run: () => (overlay.value = "help") },
+  { keys: "/", label: "Search", run: () => focusOn("[data-search]") },
+];
+
+/** Every action that is possible now. */
+export const actions = () => [...layers.value.flat(), ...places(), ...always];
+
+/** @param {string} selector */
+export function focusOn(selector) {
+  const found = /** @type {HTMLElement | null} */ (document.querySelector(selector));
+  found?.focus();
+  found?.scrollIntoView({ block: "nearest" });
+}
+
+/**
+ * Adds the actions of a view while it is shown.
+ * @param {Action[]} list
+ * @param {any[]} inputs as of useEffect
+ */
+export function useActions(list, inputs) {
+  useEffect(() => {
+    layers.value = [...layers.peek(), list];
+    return () => void (layers.value = layers.peek().filter((l) => l !== list));
+  }, inputs);
+}
+
+const typing = "input:not([type=checkbox], [type=radio], [type=button]), textarea, select, [contenteditable]";
+let prefix = "";
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let forget;
+
+addEventListener("keydown", (event) => {
+  if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && user.value) {
+    event.preventDefault();
+    overlay.value = overlay.value === "palette" ? "" : "palette";
+    return;
+  }
+  const target = event.target instanceof Element ? event.target : null;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || target?.closest(typing) || document.querySelector("dialog[open]")) return;
+  const keys = prefix ? `${prefix} ${event.key}` : event.key;
+  prefix = "";
+  clearTimeout(forget);
+  const possible = actions();
+  const action = possible.find((a) => a.keys === keys);
+  if (action) {
+    event.preventDefault();
+    action.run();
+  } else if (possible.some((a) => a.keys?.startsWith(keys + " "))) {
+    prefix = keys;
+    forget = setTimeout(() => (prefix = ""), 1500);
+  }
+});
+
+/**
+ * Sends a form by Ctrl+Enter from any of its fields.
+ * @param {KeyboardEvent} event
+ */
+export function sendOnCtrlEnter(event) {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    /** @type {HTMLElement} */ (event.target).closest("form")?.requestSubmit();
+  }
+}

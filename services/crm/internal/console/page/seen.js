@@ -1,0 +1,27 @@
+// Which version of each ticket this browser has shown, to mark the unread ones.
+import { signal } from "@preact/signals";
+
+const name = "fixdesk seen";
+const most = 500;
+
+/** @type {import("@preact/signals").Signal<Record<string, string>>} */
+const seen = signal(read());
+
+function read() {
+  try {
+    return JSON.parse(localStorage.getItem(name) ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
+/** @param {{id: string, updated_at: string}} ticket */
+export function markSeen({ id, updated_at }) {
+  if (seen.peek()[id] === updated_at) return;
+  const { [id]: _, ...others } = seen.peek();
+  seen.value = Object.fromEntries([...Object.entries(others).slice(1 - most), [id, updated_at]]);
+  localStorage.setItem(name, JSON.stringify(seen.value));
+}
+
+/** @param {{id: string, updated_at: string, created_at: string}} ticket */
+export const isUnread = ({ id, updated_at, created_at }) => (seen.value[id] ?? created_at) < updated_at;

@@ -1,0 +1,91 @@
+// Who is signed in. The access token is in memory alone; the refresh token is in a
+// cookie that no script reads.
+import { computed, signal } from "@preact/signals";
+import { call, Problem, setCredentials } from "./api.js";
+
+/**
+ * @typedef {{id: string, name: string, email: string, role: "customer" | "engineer" | "admin", status: string, email_verified_at: string | null}} User
+ */
+
+/** The signed-in user; null when nobody is, undefined until that is known. */
+export const user = signal(/** @type {User | null | undefined} */ (undefined));
+
+/** Whether the session ended without a sign-out, while a page was open. */
+export const ended = signal(false);
+
+export const staff = computed(() => user.value?.role === "engineer" || user.value?.role === "admin");
+export const admin = computed(() => user.value?.role === "admin");
+
+let token = "";
+let renewAt = 0;
+/** @type {Promise<string> | undefined} */
+let renewing;
+
+// Whether this browser has a session, so that a first visit asks for none.
+const hint = "fixdesk signed in";
+
+const channel = new BroadcastChannel("fixdesk-session");
+channel.onmessage = ({ data }) => {
+  if (data === "signed out") forget();
+  if (data === "signed in" && !user.value) renew().catch(() => {});
+};
+
+setCredentials({ token: async () => (token && Date.now() < renewAt ? token : renew()), renew });
+
+/** @param {{access_token: string, expires_in: number, user: User}} grant */
+function accept(grant) {
+  if (user.value && user.value.id !== grant.user.id) location.reload(); // another person's page
+  localStorage.setItem(hint, "yes");
+  token = grant.access_token;
+  renewAt = Date.now() + grant.expires_in * 1000 - 60_000;
+  user.value = grant.user;
+  ended.value = false;
+  return token;
+}
+
+function forget() {
+  localStorage.removeItem(hint);
+  token = "";
+  user.value = null;
+}
+
+/** Reads who is signed in when the page is opened. */
+export async function restore() {
+  try {
+    if (localStorage.getItem(hint)) await renew();
+    else user.value = null;
+  } catch {
+    if (user.value === undefined) user.value = null;
+    ended.value = false;
+  }
+}
+
+/**
+ * Gets the next access token, one tab at a time, since each renewal spends the
+ * refresh token of all tabs.
+ */
+export function renew() {
+  renewing ??= navigator.locks
+    .request("fixdesk-session", async () => accept((await call("PUT", "/session", { anonymous: true })).data))
+    .catch((e) => {
+      if (e instanceof Problem && e.status === 401) {
+        ended.value = Boolean(user.value);
+        forget();
+      }
+      throw e;
+    })
+    .finally(() => (renewing = undefined));
+  return renewing;
+}
+
+/** @param {string} email @param {string} password */
+export async function signIn(email, password) {
+  accept((await call("POST", "/session", { anonymous: true, body: { email, password } })).data);
+  channel.postMessage("signed in");
+}
+
+export async function signOut() {
+  await call("DELETE", "/session", { anonymous: true });
+  forget();
+  channel.postMessage("signed out");
+}

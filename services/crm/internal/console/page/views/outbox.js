@@ -1,0 +1,38 @@
+// What is still to be posted to the notification service, and what it refused.
+import { call } from "../api.js";
+import { html } from "../html.js";
+import { Button } from "../parts/button.js";
+import { filtersOf, FilterSelect } from "../parts/filters.js";
+import { notify } from "../parts/notice.js";
+import { Empty } from "../parts/states.js";
+import { Table } from "../parts/table.js";
+import { Time } from "../parts/time.js";
+import { invalidate } from "../store.js";
+
+async function retry(/** @type {any} */ entry) {
+  try {
+    await call("POST", `/v1/outbox/${entry.id}/retry`);
+    notify("It is posted again.");
+  } catch (e) {
+    notify(/** @type {Error} */ (e).message);
+  }
+  invalidate("outbox *");
+}
+
+const columns = [
+  { title: "Kind", cell: (/** @type {any} */ e) => e.kind.replaceAll("_", " ") },
+  { title: "Since", cell: (/** @type {any} */ e) => html`<${Time} of=${e.created_at} />` },
+  { title: "Attempts", cell: (/** @type {any} */ e) => e.attempts },
+  { title: "Last error", cell: (/** @type {any} */ e) => html`<span class="quiet">${e.last_error ?? "–"}</span>` },
+  { title: "Next attempt", cell: (/** @type {any} */ e) => (e.state === "dead" ? "none" : html`<${Time} of=${e.next_attempt_at} />`) },
+  { title: "", cell: (/** @type {any} */ e) => e.state === "dead" && html`<${Button} class="small" onClick=${() => retry(e)}>Retry<//>` },
+];
+
+export function Outbox() {
+  const state = filtersOf("state").state || "pending";
+  return html`<header class="list-head"><h1>Outbox</h1><${Button} onClick=${() => invalidate("outbox *")}>Read again<//></header>
+    <p class="quiet">Notices on their way to the notification service. An entry is dead when the service refused it for good.</p>
+    <div class="filters"><${FilterSelect} label="State" name="state" options=${{ "": "Pending", dead: "Dead" }} /></div>
+    <${Table} name="outbox" path="/v1/outbox" query=${{ state }} columns=${columns} caption="Outbox"
+      empty=${html`<${Empty} title=${state === "dead" ? "No dead entries" : "Everything is posted"}><p>${state === "dead" ? "Nothing was refused." : "New notices pass through here in an instant."}</p><//>`} />`;
+}

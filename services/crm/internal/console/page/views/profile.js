@@ -1,0 +1,92 @@
+// One's own name, password, availability and sessions.
+import { useState } from "preact/hooks";
+import { call } from "../api.js";
+import { html } from "../html.js";
+import { Button } from "../parts/button.js";
+import { Checkbox, TextField } from "../parts/field.js";
+import { Form, useForm } from "../parts/form.js";
+import { notify } from "../parts/notice.js";
+import { Loaded } from "../parts/states.js";
+import { renew, user } from "../session.js";
+import { invalidate, useData } from "../store.js";
+import { day, roles } from "../words.js";
+import { Sessions } from "./sessions.js";
+
+export function Profile() {
+  const me = useData("me", () => call("GET", "/v1/me"));
+  return html`<div class="narrow-page"><h1>My profile</h1>
+    <${Loaded} data=${me}>${(/** @type {any} */ value) => html`
+      <${About} me=${value} />
+      ${value.role === "engineer" && html`<${Availability} me=${value} />`}
+      <${Password} />
+      <section class="panel" aria-label="Sessions"><h2>Sessions</h2><p class="quiet">Where you are signed in. A session ends by itself after a day.</p><${Sessions} path="/v1/me/sessions" name="my sessions" /></section>
+      <section class="panel" aria-label="My data"><h2>My data</h2><p>Everything that is stored about you, as a file in JSON.</p><div><${Button} onClick=${download}>Download my data<//></div></section>
+    `}<//>
+  </div>`;
+}
+
+async function download() {
+  try {
+    const { data } = await call("GET", "/v1/me/export");
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([JSON.stringify(data, null, 2)], { type: "application/json" }));
+    link.download = "my-data.json";
+    link.click();
+    URL.revokeObjectURL(link.href);
+  } catch (e) {
+    notify(/** @type {Error} */ (e).message);
+  }
+}
+
+/** @param {{me: any}} props */
+function About({ me }) {
+  const [name, setName] = useState(me.name);
+  const form = useForm(async () => {
+    await call("PATCH", "/v1/me", { body: { name: name.trim() } });
+    await renew();
+    invalidate("me");
+    notify("Your name is changed.");
+  });
+  return html`<section class="panel" aria-label="About me">
+    <p>${me.email} · ${roles[/** @type {"admin"} */ (me.role)]} · since ${day(me.created_at)}${me.email_verified_at ? "" : html` · <a href="/verify">address not verified</a>`}</p>
+    <${Form} form=${form} label="Name" class="inline">
+      <${TextField} label="Name" autocomplete="name" value=${name} onValue=${setName} error=${form.wrong("name")} maxlength="200" />
+      <${Button} type="submit" busy=${form.busy}>Save<//>
+    <//>
+  </section>`;
+}
+
+/** @param {{me: any}} props */
+function Availability({ me }) {
+  const [handOver, setHandOver] = useState(false);
+  const form = useForm(async () => {
+    await call("PATCH", "/v1/me", { body: { available: !me.available, ...(me.available && handOver && { hand_over: true }) } });
+    invalidate("me", "engineers", "tickets *");
+    notify(me.available ? "You are away: no new tickets come to you." : "Welcome back: tickets come to you again.");
+  });
+  return html`<section class="panel" aria-label="Availability"><h2>${me.available ? "You are available" : "You are away"}</h2>
+    <${Form} form=${form} label="Availability">
+      <p>${me.available ? "New tickets are offered to you." : "No new tickets are offered to you."}</p>
+      ${me.available && html`<${Checkbox} label="Hand my active tickets to others" value=${handOver} onValue=${setHandOver} />`}
+      <div><${Button} type="submit" busy=${form.busy}>${me.available ? "I am away" : "I am back"}<//></div>
+    <//>
+  </section>`;
+}
+
+function Password() {
+  const [fields, setFields] = useState({ current_password: "", new_password: "" });
+  const form = useForm(async () => {
+    await call("POST", "/v1/me/password", { body: fields });
+    setFields({ current_password: "", new_password: "" });
+    invalidate("my sessions *");
+    notify("Your password is changed, and you are signed out everywhere else.");
+  });
+  return html`<section class="panel" aria-label="Change the password"><h2>Password</h2>
+    <${Form} form=${form} label="Change the password">
+      <input type="hidden" autocomplete="username" value=${user.value?.email} />
+      <${TextField} label="Current password" type="password" autocomplete="current-password" value=${fields.current_password} error=${form.wrong("current_password")} onValue=${(/** @type {string} */ v) => setFields({ ...fields, current_password: v })} />
+      <${TextField} label="New password" type="password" autocomplete="new-password" value=${fields.new_password} error=${form.wrong("new_password")} help="8 characters or more. You are signed out everywhere else." onValue=${(/** @type {string} */ v) => setFields({ ...fields, new_password: v })} />
+      <div><${Button} type="submit" busy=${form.busy}>Change the password<//></div>
+    <//>
+  </section>`;
+}

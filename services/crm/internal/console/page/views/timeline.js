@@ -1,0 +1,54 @@
+// What happened to a ticket, oldest first: a line for each event, a card for each
+// comment.
+import { call } from "../api.js";
+import { html } from "../html.js";
+import { Avatar } from "../parts/avatar.js";
+import { Button } from "../parts/button.js";
+import { notify } from "../parts/notice.js";
+import { Loaded } from "../parts/states.js";
+import { Time } from "../parts/time.js";
+import { admin, user } from "../session.js";
+import { invalidate, useData } from "../store.js";
+import { readAll } from "../tickets.js";
+import { eventWords } from "../words.js";
+
+/** @param {{ticket: import("../tickets.js").Ticket}} props */
+export function Timeline({ ticket: t }) {
+  const comments = useData(`comments ${t.number}`, () => readAll(`/v1/tickets/${t.id}/comments`));
+  const events = useData(`events ${t.number}`, () => readAll(`/v1/tickets/${t.id}/events`));
+  return html`<${Loaded} data=${comments}>${() => html`<${Loaded} data=${events}>${() => html`<ol class="timeline" aria-label="Timeline">
+    ${merge(comments.value ?? [], events.value ?? []).map((item) => html`<li key=${item.id} class=${item.body === undefined ? "event" : ""}>
+      ${item.body === undefined ? html`<${Event} event=${item} />` : html`<${Comment} comment=${item} ticket=${t} />`}
+    </li>`)}
+  </ol>`}<//>`}<//>`;
+}
+
+/** @param {any[]} comments @param {any[]} events */
+function merge(comments, events) {
+  const shown = events.filter((e) => !["created", "commented", "comment_removed"].includes(e.kind));
+  return [...comments, ...shown].sort((a, b) => (a.created_at < b.created_at ? -1 : a.created_at > b.created_at ? 1 : 0));
+}
+
+/** @param {{event: any}} props */
+const Event = ({ event }) => html`<p><span class="dot" aria-hidden="true"></span><strong>${event.actor ? (event.actor.id === user.value?.id ? "You" : event.actor.name) : "Fixdesk"}</strong> ${eventWords(event)} <span class="quiet">· <${Time} of=${event.created_at} /></span></p>`;
+
+/** @param {{comment: any, ticket: import("../tickets.js").Ticket}} props */
+function Comment({ comment: c, ticket: t }) {
+  const remove = async () => {
+    if (!confirm("Remove the text of this comment for everybody? That can't be undone.")) return;
+    try {
+      await call("DELETE", `/v1/tickets/${t.id}/comments/${c.id}`);
+      invalidate(`comments ${t.number}`, `events ${t.number}`);
+    } catch (e) {
+      notify(/** @type {Error} */ (e).message);
+    }
+  };
+  if (c.removed_at) return html`<p class="quiet removed">A comment by ${c.author.name} was removed <${Time} of=${c.removed_at} />.</p>`;
+  return html`<article class=${`card comment ${c.internal ? "internal" : ""}`} aria-label=${`${c.internal ? "Internal comment" : "Comment"} by ${c.author.name}`}>
+    <header><${Avatar} name=${c.author.name} /><strong>${c.author.name}</strong><span class="quiet"><${Time} of=${c.created_at} /></span>
+      ${admin.value && html`<${Button} kind="quiet" class="small" aria-label="Remove this comment" onClick=${remove}>Remove<//>`}
+    </header>
+    ${c.internal && html`<p class="internal-mark"><svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true"><path d="M4 7V5a4 4 0 0 1 8 0v2h1v8H3V7zm2 0h4V5a2 2 0 0 0-4 0z" fill="currentColor" /></svg> Internal – the customer can’t see this</p>`}
+    <p class="text">${c.body}</p>
+  </article>`;
+}
