@@ -151,7 +151,7 @@ func (a *API) humaOperation(op Operation, hasBody bool, contentType string) huma
 	if op.Scope != "" {
 		h.Security = append(h.Security, map[string][]string{apiKeyScheme: {}})
 	}
-	a.registry.operation = op.ID
+	a.registry.operation, a.registry.hiding = op.ID, op.Hidden
 	return h
 }
 

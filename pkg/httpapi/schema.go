@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -21,10 +22,14 @@ type registry struct {
 	enums   map[reflect.Type]string
 	// operation is the id of the operation that is being registered.
 	operation string
+	// hidden are the schemas of hidden operations alone, which are not in the
+	// document; hiding is whether one is being registered.
+	hidden map[string]bool
+	hiding bool
 }
 
 func newRegistry() *registry {
-	return &registry{schemas: map[string]*huma.Schema{}, types: map[string]reflect.Type{}, enums: map[reflect.Type]string{}}
+	return &registry{schemas: map[string]*huma.Schema{}, types: map[string]reflect.Type{}, enums: map[reflect.Type]string{}, hidden: map[string]bool{}}
 }
 
 // Enum gives a type with a fixed list of values a schema of its own, to which every
@@ -44,6 +49,9 @@ func Enum[T ~string](a *API, name, description string, values ...T) {
 func (r *registry) add(name string, t reflect.Type, s *huma.Schema) {
 	if other, taken := r.types[name]; taken && other != t {
 		panic(fmt.Sprintf("httpapi: two types have the schema name %s: %v and %v", name, t, other))
+	}
+	if r.schemas[name] == nil && r.hiding {
+		r.hidden[name] = true
 	}
 	r.schemas[name], r.types[name] = s, t
 }
@@ -142,5 +150,9 @@ func (r *registry) RegisterTypeAlias(reflect.Type, reflect.Type) {
 	panic("httpapi: types have no aliases")
 }
 
-// MarshalJSON writes the named schemas.
-func (r *registry) MarshalJSON() ([]byte, error) { return json.Marshal(r.schemas) }
+// MarshalJSON writes the named schemas, those of hidden operations aside.
+func (r *registry) MarshalJSON() ([]byte, error) {
+	shown := maps.Clone(r.schemas)
+	maps.DeleteFunc(shown, func(name string, _ *huma.Schema) bool { return r.hidden[name] })
+	return json.Marshal(shown)
+}
