@@ -53,6 +53,36 @@ const (
 	AuditKindUserInvited            AuditKind = "user_invited"
 )
 
+// Defines values for DeliveryStatus.
+const (
+	DeliveryStatusCanceled        DeliveryStatus = "canceled"
+	DeliveryStatusCompleted       DeliveryStatus = "completed"
+	DeliveryStatusFailed          DeliveryStatus = "failed"
+	DeliveryStatusPartiallyFailed DeliveryStatus = "partially_failed"
+	DeliveryStatusProcessing      DeliveryStatus = "processing"
+	DeliveryStatusQueued          DeliveryStatus = "queued"
+)
+
+// Defines values for DeliveryAttemptOutcome.
+const (
+	DeliveryAttemptOutcomePermanent DeliveryAttemptOutcome = "permanent"
+	DeliveryAttemptOutcomeSent      DeliveryAttemptOutcome = "sent"
+	DeliveryAttemptOutcomeTemporary DeliveryAttemptOutcome = "temporary"
+	DeliveryAttemptOutcomeUncertain DeliveryAttemptOutcome = "uncertain"
+)
+
+// Defines values for DeliveryRecipientStatus.
+const (
+	DeliveryRecipientStatusCanceled  DeliveryRecipientStatus = "canceled"
+	DeliveryRecipientStatusDelayed   DeliveryRecipientStatus = "delayed"
+	DeliveryRecipientStatusExpired   DeliveryRecipientStatus = "expired"
+	DeliveryRecipientStatusFailed    DeliveryRecipientStatus = "failed"
+	DeliveryRecipientStatusQueued    DeliveryRecipientStatus = "queued"
+	DeliveryRecipientStatusSending   DeliveryRecipientStatus = "sending"
+	DeliveryRecipientStatusSent      DeliveryRecipientStatus = "sent"
+	DeliveryRecipientStatusUncertain DeliveryRecipientStatus = "uncertain"
+)
+
 // Defines values for EventKind.
 const (
 	EventKindAccepted       EventKind = "accepted"
@@ -196,6 +226,27 @@ const (
 const (
 	WaitingForCustomer WaitingFor = "customer"
 	WaitingForOther    WaitingFor = "other"
+)
+
+// Defines values for ListSentNotificationsParamsStatus.
+const (
+	ListSentNotificationsParamsStatusCanceled        ListSentNotificationsParamsStatus = "canceled"
+	ListSentNotificationsParamsStatusCompleted       ListSentNotificationsParamsStatus = "completed"
+	ListSentNotificationsParamsStatusFailed          ListSentNotificationsParamsStatus = "failed"
+	ListSentNotificationsParamsStatusPartiallyFailed ListSentNotificationsParamsStatus = "partially_failed"
+	ListSentNotificationsParamsStatusProcessing      ListSentNotificationsParamsStatus = "processing"
+	ListSentNotificationsParamsStatusQueued          ListSentNotificationsParamsStatus = "queued"
+)
+
+// Defines values for ListRecipientsParamsStatus.
+const (
+	ListRecipientsParamsStatusCanceled  ListRecipientsParamsStatus = "canceled"
+	ListRecipientsParamsStatusDelayed   ListRecipientsParamsStatus = "delayed"
+	ListRecipientsParamsStatusFailed    ListRecipientsParamsStatus = "failed"
+	ListRecipientsParamsStatusQueued    ListRecipientsParamsStatus = "queued"
+	ListRecipientsParamsStatusSending   ListRecipientsParamsStatus = "sending"
+	ListRecipientsParamsStatusSent      ListRecipientsParamsStatus = "sent"
+	ListRecipientsParamsStatusUncertain ListRecipientsParamsStatus = "uncertain"
 )
 
 // Defines values for ListTicketsParamsActive.
@@ -422,6 +473,128 @@ type DeclineTicketRequest struct {
 	Reason string `json:"reason"`
 }
 
+// Delivery defines model for Delivery.
+type Delivery struct {
+	// CompletedAt When the last recipient was settled; null until then.
+	CompletedAt *time.Time     `json:"completed_at"`
+	Counts      DeliveryCounts `json:"counts"`
+
+	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time          `json:"created_at"`
+	ID        openapi_types.UUID `json:"id"`
+
+	// Reference What it is about: a ticket's or a user's id.
+	Reference *string `json:"reference"`
+
+	// Requester Who or what asked for it.
+	Requester string `json:"requester"`
+
+	// Sensitive It carries a secret, and can't be retried.
+	Sensitive bool           `json:"sensitive"`
+	Status    DeliveryStatus `json:"status"`
+	Subject   string         `json:"subject"`
+}
+
+// DeliveryStatus defines model for Delivery.Status.
+type DeliveryStatus string
+
+// DeliveryAttempt defines model for DeliveryAttempt.
+type DeliveryAttempt struct {
+	// At Examples: 2026-01-31T09:30:00.000000Z
+	At time.Time `json:"at"`
+
+	// Code The server's reply code (RFC 5321, section 4.2); null when it gave none.
+	Code *int64 `json:"code"`
+
+	// Number 1 is the first attempt.
+	Number  int64                  `json:"number"`
+	Outcome DeliveryAttemptOutcome `json:"outcome"`
+
+	// Reply The server's own text, or what broke.
+	Reply string `json:"reply"`
+
+	// Server The mail server, host and port.
+	Server string `json:"server"`
+}
+
+// DeliveryAttemptOutcome defines model for DeliveryAttempt.Outcome.
+type DeliveryAttemptOutcome string
+
+// DeliveryAttemptPage defines model for DeliveryAttemptPage.
+type DeliveryAttemptPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []DeliveryAttempt `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// DeliveryCounts defines model for DeliveryCounts.
+type DeliveryCounts struct {
+	// Canceled Canceled before they were sent.
+	Canceled int64 `json:"canceled"`
+
+	// Delayed Failed temporarily and waiting for the next try.
+	Delayed int64 `json:"delayed"`
+
+	// Expired Not sent before expires_at.
+	Expired int64 `json:"expired"`
+
+	// Failed Refused permanently, or given up.
+	Failed int64 `json:"failed"`
+
+	// Queued Waiting for their first try.
+	Queued int64 `json:"queued"`
+
+	// Sending Being sent now.
+	Sending int64 `json:"sending"`
+
+	// Sent Taken by the mail server.
+	Sent int64 `json:"sent"`
+
+	// Total All recipients.
+	Total int64 `json:"total"`
+
+	// Uncertain The connection broke after the mail and before the server's answer.
+	Uncertain int64 `json:"uncertain"`
+}
+
+// DeliveryPage defines model for DeliveryPage.
+type DeliveryPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []Delivery `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// DeliveryRecipient defines model for DeliveryRecipient.
+type DeliveryRecipient struct {
+	Attempts int64              `json:"attempts"`
+	Email    string             `json:"email"`
+	ID       openapi_types.UUID `json:"id"`
+
+	// LastError Why the last attempt failed.
+	LastError *string `json:"last_error"`
+
+	// NextAttemptAt The earliest time of the next attempt; null when there will be none.
+	NextAttemptAt *time.Time              `json:"next_attempt_at"`
+	SentAt        *time.Time              `json:"sent_at"`
+	Status        DeliveryRecipientStatus `json:"status"`
+}
+
+// DeliveryRecipientStatus defines model for DeliveryRecipient.Status.
+type DeliveryRecipientStatus string
+
+// DeliveryRecipientPage defines model for DeliveryRecipientPage.
+type DeliveryRecipientPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []DeliveryRecipient `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
 // Engineer defines model for Engineer.
 type Engineer struct {
 	// ActiveTickets Tickets assigned to the engineer that are open, in_progress or blocked.
@@ -627,6 +800,16 @@ type LoginRequest struct {
 
 	// Password The password of the account.
 	Password string `json:"password"`
+}
+
+// MailQueue defines model for MailQueue.
+type MailQueue struct {
+	// OldestDueAgeSeconds How long the oldest recipient that could be mailed now has waited; 0 when none waits.
+	OldestDueAgeSeconds float64        `json:"oldest_due_age_seconds"`
+	Recipients          DeliveryCounts `json:"recipients"`
+
+	// SentPerMinute Mails that servers accepted in the last 60 seconds.
+	SentPerMinute int64 `json:"sent_per_minute"`
 }
 
 // MailRecipient defines model for MailRecipient.
@@ -1236,6 +1419,48 @@ type ListKeysParams struct {
 
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListSentNotificationsParams defines parameters for ListSentNotifications.
+type ListSentNotificationsParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Status Only notifications in this state.
+	Status *ListSentNotificationsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Reference Only those about this: a ticket's or a user's id.
+	Reference *string `form:"reference,omitempty" json:"reference,omitempty"`
+}
+
+// ListSentNotificationsParamsStatus defines parameters for ListSentNotifications.
+type ListSentNotificationsParamsStatus string
+
+// ListRecipientsParams defines parameters for ListRecipients.
+type ListRecipientsParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Status Only recipients in this state.
+	Status *ListRecipientsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+}
+
+// ListRecipientsParamsStatus defines parameters for ListRecipients.
+type ListRecipientsParamsStatus string
+
+// ListAttemptsParams defines parameters for ListAttempts.
+type ListAttemptsParams struct {
 	// Limit How many items at most.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1932,6 +2157,63 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/me/sessions/{id} (the `EndSession` operationId).
 	EndSession(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSentNotifications Notifications of the notification service
+	//
+	// Newest first, without their content.
+	//
+	// Roles: admin.
+	//
+	// Corresponds with GET /v1/operations/notifications (the `ListSentNotifications` operationId).
+	ListSentNotifications(ctx context.Context, params *ListSentNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSentNotification The result of a notification
+	//
+	// Without its content, which is for its recipients.
+	//
+	// Roles: admin.
+	//
+	// Corresponds with GET /v1/operations/notifications/{id} (the `GetSentNotification` operationId).
+	GetSentNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelNotification Cancel what is not yet sent
+	//
+	// Roles: admin.
+	//
+	// Corresponds with POST /v1/operations/notifications/{id}/cancel (the `CancelNotification` operationId).
+	CancelNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRecipients The recipients of a notification
+	//
+	// Roles: admin.
+	//
+	// Corresponds with GET /v1/operations/notifications/{id}/recipients (the `ListRecipients` operationId).
+	ListRecipients(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAttempts Every try to mail a recipient
+	//
+	// With the mail server's own answer.
+	//
+	// Roles: admin.
+	//
+	// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
+	ListAttempts(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryNotification Queue failed and uncertain recipients again
+	//
+	// Roles: admin.
+	//
+	// Corresponds with POST /v1/operations/notifications/{id}/retry (the `RetryNotification` operationId).
+	RetryNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMailQueue The state of the mail queue
+	//
+	// 503 while the notification service does not answer.
+	//
+	// Roles: admin.
+	//
+	// Corresponds with GET /v1/operations/queue (the `GetMailQueue` operationId).
+	GetMailQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOutbox Notices that are not posted to the notification service
 	//
@@ -2953,6 +3235,133 @@ func (c *Client) ListSessions(ctx context.Context, params *ListSessionsParams, r
 // Corresponds with DELETE /v1/me/sessions/{id} (the `EndSession` operationId).
 func (c *Client) EndSession(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewEndSessionRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSentNotifications Notifications of the notification service
+//
+// Newest first, without their content.
+//
+// Roles: admin.
+//
+// Corresponds with GET /v1/operations/notifications (the `ListSentNotifications` operationId).
+func (c *Client) ListSentNotifications(ctx context.Context, params *ListSentNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSentNotificationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSentNotification The result of a notification
+//
+// Without its content, which is for its recipients.
+//
+// Roles: admin.
+//
+// Corresponds with GET /v1/operations/notifications/{id} (the `GetSentNotification` operationId).
+func (c *Client) GetSentNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSentNotificationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelNotification Cancel what is not yet sent
+//
+// Roles: admin.
+//
+// Corresponds with POST /v1/operations/notifications/{id}/cancel (the `CancelNotification` operationId).
+func (c *Client) CancelNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelNotificationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRecipients The recipients of a notification
+//
+// Roles: admin.
+//
+// Corresponds with GET /v1/operations/notifications/{id}/recipients (the `ListRecipients` operationId).
+func (c *Client) ListRecipients(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRecipientsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAttempts Every try to mail a recipient
+//
+// With the mail server's own answer.
+//
+// Roles: admin.
+//
+// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
+func (c *Client) ListAttempts(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAttemptsRequest(c.Server, id, recipientID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryNotification Queue failed and uncertain recipients again
+//
+// Roles: admin.
+//
+// Corresponds with POST /v1/operations/notifications/{id}/retry (the `RetryNotification` operationId).
+func (c *Client) RetryNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetryNotificationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMailQueue The state of the mail queue
+//
+// 503 while the notification service does not answer.
+//
+// Roles: admin.
+//
+// Corresponds with GET /v1/operations/queue (the `GetMailQueue` operationId).
+func (c *Client) GetMailQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMailQueueRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -4700,6 +5109,390 @@ func NewEndSessionRequest(server string, id openapi_types.UUID) (*http.Request, 
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSentNotificationsRequest constructs an http.Request for the ListSentNotifications method
+func NewListSentNotificationsRequest(server string, params *ListSentNotificationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/notifications")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Reference != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "reference", *params.Reference, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSentNotificationRequest constructs an http.Request for the GetSentNotification method
+func NewGetSentNotificationRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/notifications/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelNotificationRequest constructs an http.Request for the CancelNotification method
+func NewCancelNotificationRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/notifications/%s/cancel", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListRecipientsRequest constructs an http.Request for the ListRecipients method
+func NewListRecipientsRequest(server string, id openapi_types.UUID, params *ListRecipientsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/notifications/%s/recipients", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAttemptsRequest constructs an http.Request for the ListAttempts method
+func NewListAttemptsRequest(server string, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "recipient_id", recipientID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/notifications/%s/recipients/%s/attempts", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRetryNotificationRequest constructs an http.Request for the RetryNotification method
+func NewRetryNotificationRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/notifications/%s/retry", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMailQueueRequest constructs an http.Request for the GetMailQueue method
+func NewGetMailQueueRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/queue")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -6975,6 +7768,77 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/me/sessions/{id} (the `EndSession` operationId).
 	EndSessionWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndSessionResponse, error)
 
+	// ListSentNotificationsWithResponse Notifications of the notification service
+	//
+	// Newest first, without their content.
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations/notifications (the `ListSentNotifications` operationId).
+	ListSentNotificationsWithResponse(ctx context.Context, params *ListSentNotificationsParams, reqEditors ...RequestEditorFn) (*ListSentNotificationsResponse, error)
+
+	// GetSentNotificationWithResponse The result of a notification
+	//
+	// Without its content, which is for its recipients.
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations/notifications/{id} (the `GetSentNotification` operationId).
+	GetSentNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetSentNotificationResponse, error)
+
+	// CancelNotificationWithResponse Cancel what is not yet sent
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operations/notifications/{id}/cancel (the `CancelNotification` operationId).
+	CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error)
+
+	// ListRecipientsWithResponse The recipients of a notification
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations/notifications/{id}/recipients (the `ListRecipients` operationId).
+	ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResponse, error)
+
+	// ListAttemptsWithResponse Every try to mail a recipient
+	//
+	// With the mail server's own answer.
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
+	ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error)
+
+	// RetryNotificationWithResponse Queue failed and uncertain recipients again
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operations/notifications/{id}/retry (the `RetryNotification` operationId).
+	RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error)
+
+	// GetMailQueueWithResponse The state of the mail queue
+	//
+	// 503 while the notification service does not answer.
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations/queue (the `GetMailQueue` operationId).
+	GetMailQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMailQueueResponse, error)
+
 	// ListOutboxWithResponse Notices that are not posted to the notification service
 	//
 	// Newest first. A dead entry was refused permanently and may be retried.
@@ -7904,6 +8768,167 @@ func (r EndSessionResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r EndSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListSentNotificationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeliveryPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSentNotificationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSentNotificationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetSentNotificationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Delivery
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSentNotificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSentNotificationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type CancelNotificationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Delivery
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelNotificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelNotificationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListRecipientsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeliveryRecipientPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRecipientsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRecipientsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListAttemptsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeliveryAttemptPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAttemptsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAttemptsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RetryNotificationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Delivery
+}
+
+// Status returns HTTPResponse.Status
+func (r RetryNotificationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetryNotificationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetMailQueueResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MailQueue
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMailQueueResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMailQueueResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -9185,6 +10210,119 @@ func (c *ClientWithResponses) EndSessionWithResponse(ctx context.Context, id ope
 	return ParseEndSessionResponse(rsp)
 }
 
+// ListSentNotificationsWithResponse Notifications of the notification service
+//
+// Newest first, without their content.
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations/notifications (the `ListSentNotifications` operationId).
+func (c *ClientWithResponses) ListSentNotificationsWithResponse(ctx context.Context, params *ListSentNotificationsParams, reqEditors ...RequestEditorFn) (*ListSentNotificationsResponse, error) {
+	rsp, err := c.ListSentNotifications(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSentNotificationsResponse(rsp)
+}
+
+// GetSentNotificationWithResponse The result of a notification
+//
+// Without its content, which is for its recipients.
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations/notifications/{id} (the `GetSentNotification` operationId).
+func (c *ClientWithResponses) GetSentNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetSentNotificationResponse, error) {
+	rsp, err := c.GetSentNotification(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSentNotificationResponse(rsp)
+}
+
+// CancelNotificationWithResponse Cancel what is not yet sent
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operations/notifications/{id}/cancel (the `CancelNotification` operationId).
+func (c *ClientWithResponses) CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error) {
+	rsp, err := c.CancelNotification(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelNotificationResponse(rsp)
+}
+
+// ListRecipientsWithResponse The recipients of a notification
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations/notifications/{id}/recipients (the `ListRecipients` operationId).
+func (c *ClientWithResponses) ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResponse, error) {
+	rsp, err := c.ListRecipients(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRecipientsResponse(rsp)
+}
+
+// ListAttemptsWithResponse Every try to mail a recipient
+//
+// With the mail server's own answer.
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
+func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error) {
+	rsp, err := c.ListAttempts(ctx, id, recipientID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAttemptsResponse(rsp)
+}
+
+// RetryNotificationWithResponse Queue failed and uncertain recipients again
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operations/notifications/{id}/retry (the `RetryNotification` operationId).
+func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error) {
+	rsp, err := c.RetryNotification(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetryNotificationResponse(rsp)
+}
+
+// GetMailQueueWithResponse The state of the mail queue
+//
+// 503 while the notification service does not answer.
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations/queue (the `GetMailQueue` operationId).
+func (c *ClientWithResponses) GetMailQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMailQueueResponse, error) {
+	rsp, err := c.GetMailQueue(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMailQueueResponse(rsp)
+}
+
 // ListOutboxWithResponse Notices that are not posted to the notification service
 //
 // Newest first. A dead entry was refused permanently and may be retried.
@@ -10345,6 +11483,188 @@ func ParseEndSessionResponse(rsp *http.Response) (*EndSessionResponse, error) {
 	response := &EndSessionResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseListSentNotificationsResponse parses an HTTP response from a ListSentNotificationsWithResponse call
+func ParseListSentNotificationsResponse(rsp *http.Response) (*ListSentNotificationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSentNotificationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeliveryPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetSentNotificationResponse parses an HTTP response from a GetSentNotificationWithResponse call
+func ParseGetSentNotificationResponse(rsp *http.Response) (*GetSentNotificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSentNotificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Delivery
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelNotificationResponse parses an HTTP response from a CancelNotificationWithResponse call
+func ParseCancelNotificationResponse(rsp *http.Response) (*CancelNotificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelNotificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Delivery
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListRecipientsResponse parses an HTTP response from a ListRecipientsWithResponse call
+func ParseListRecipientsResponse(rsp *http.Response) (*ListRecipientsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRecipientsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeliveryRecipientPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAttemptsResponse parses an HTTP response from a ListAttemptsWithResponse call
+func ParseListAttemptsResponse(rsp *http.Response) (*ListAttemptsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAttemptsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeliveryAttemptPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRetryNotificationResponse parses an HTTP response from a RetryNotificationWithResponse call
+func ParseRetryNotificationResponse(rsp *http.Response) (*RetryNotificationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetryNotificationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Delivery
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetMailQueueResponse parses an HTTP response from a GetMailQueueWithResponse call
+func ParseGetMailQueueResponse(rsp *http.Response) (*GetMailQueueResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMailQueueResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MailQueue
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil
