@@ -1,0 +1,61 @@
+package identity
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fixdesk/pkg/dev/pgtest"
+)
+
+// TestSearchOfManyUsersReadsFew is about 40,000 users, of which one in ten is an
+// engineer and one in 4,000 has a rare name.
+func TestSearchOfManyUsersReadsFew(t *testing.T) {
+	env := newTestEnv(t)
+	const users = 40_000
+	for _, sql := range []string{
+		`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
+			select gen_random_uuid(), name, email, name || ' ' || email, 'x', case when n % 10 = 0 then 'engineer' else 'customer' end::user_role, 'approved', at, at
+			from (select n, case when n % 4000 = 17 then 'zacharias' else 'anna' end || ' number' || n as name,
+				'user' || n || '@customer.example' as email, now() - n * interval '1 second' as at from generate_series(1, 40000) n) u`,
+		`vacuum analyze users`,
+	} {
+		if _, err := env.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	most := func(f UserFilter, want int) (n int, plan string) {
+		for _, p := range pgtest.PlansOf(t, env.pool, func(pool *pgxpool.Pool) {
+			s := New(Config{Pool: pool, Now: env.clock.now, HashCost: cheap, Log: env.service.Log})
+			found, err := s.Users(t.Context(), f, nil, 21)
+			if err != nil || len(found) != want {
+				t.Errorf("%+v finds %d users, want %d: %v", f, len(found), want, err)
+			}
+		}) {
+			if read := pgtest.MostRead(p); read >= n {
+				n, plan = read, strings.Join(p, "\n")
+			}
+		}
+		return n, plan
+	}
+	for _, c := range []struct {
+		filter UserFilter
+		found  int
+	}{
+		{UserFilter{}, 21}, {UserFilter{Role: RoleEngineer}, 21}, {UserFilter{Status: StatusApproved}, 21},
+		{UserFilter{Q: "Zacharias"}, 10}, {UserFilter{Q: "user4711@customer.example"}, 1}, {UserFilter{Q: "anna"}, 21},
+		{UserFilter{Q: "zacharias", Role: RoleCustomer}, 10}, {UserFilter{Q: "nobody at all"}, 0},
+	} {
+		if n, plan := most(c.filter, c.found); n > users/10 {
+			t.Errorf("%+v reads %d rows:\n%s", c.filter, n, plan)
+		}
+	}
+	// The control: without its index the search reads all users.
+	if _, err := env.pool.Exec(t.Context(), "drop index users_search"); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := most(UserFilter{Q: "zacharias"}, 10); n < users {
+		t.Errorf("%d rows are read without the index: the test can't fail", n)
+	}
+}
