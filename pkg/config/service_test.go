@@ -30,3 +30,19 @@ func TestIsThisHost(t *testing.T) {
 		}
 	}
 }
+
+func TestRateLimitIsRequestsAMinuteAndAtOnce(t *testing.T) {
+	for text, want := range map[string]config.RateLimit{
+		"3000+1000": {PerMinute: 3000, Burst: 1000}, "1+1": {PerMinute: 1, Burst: 1}, "off": {},
+	} {
+		var r config.RateLimit
+		if err := r.UnmarshalText([]byte(text)); err != nil || r != want {
+			t.Errorf("%s: %+v, %v", text, r, err)
+		}
+	}
+	for _, text := range []string{"", "3000", "0+1", "1+0", "-1+5", "1+1+1", "1000000001+1", "canary+1"} {
+		if err := new(config.RateLimit).UnmarshalText([]byte(text)); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

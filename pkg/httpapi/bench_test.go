@@ -66,7 +66,7 @@ func BenchmarkWholeStack(b *testing.B) {
 		b.Fatal(err)
 	}
 	verifier := jwtauth.NewVerifier(keys, "crm", "crm", time.Now)
-	f := newFixture(b, func(c *httpapi.Config) {
+	configure := func(c *httpapi.Config) {
 		c.Logger = obs.NewLogger(io.Discard, slog.LevelInfo, obs.JSON)
 		c.Authenticate = func(ctx context.Context, bearer string, _ []string, _ string) (context.Context, error) {
 			claims, err := verifier.Verify(bearer)
@@ -75,9 +75,17 @@ func BenchmarkWholeStack(b *testing.B) {
 			}
 			return context.WithValue(ctx, principalKey{}, claims.Subject), nil
 		}
+	}
+	f := newFixture(b, configure)
+	limited := newFixture(b, func(c *httpapi.Config) {
+		configure(c)
+		c.Limit = func(context.Context, bool) (httpapi.RateLimit, error) {
+			return httpapi.RateLimit{Policy: "user", Limit: 1000, Remaining: 998, Window: 20 * time.Second, Reset: time.Second}, nil
+		}
 	})
 	b.Run("chi", func(b *testing.B) { serve(b, plain, "GET", target+id, token, "") })
 	b.Run("get", func(b *testing.B) { serve(b, f.Config.Handler, "GET", target+id, token, "") })
+	b.Run("get with headers of a rate limit", func(b *testing.B) { serve(b, limited.Config.Handler, "GET", target+id, token, "") })
 	b.Run("list", func(b *testing.B) { serve(b, f.Config.Handler, "GET", "/v1/things?limit=20&status=open", token, "") })
 	b.Run("post", func(b *testing.B) {
 		serve(b, f.Config.Handler, "POST", "/v1/things", token, `{"title":"a","priority":"high"}`)

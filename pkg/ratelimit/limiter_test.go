@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -320,6 +321,28 @@ func BenchmarkTake(b *testing.B) {
 		if _, err := r.Take(b.Context(), "user", "ann"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkSettlement charges one caller and many, each time with one statement.
+func BenchmarkSettlement(b *testing.B) {
+	for _, callers := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			p := ratelimit.Policy{Name: "user", PerMinute: 1, Burst: 1}
+			r := newReplica(b, database(b), time.Now, p)
+			var took []time.Duration
+			for b.Loop() {
+				for i := range callers {
+					r.takes(fmt.Sprint(i, b.N, len(took)))
+				}
+				start := time.Now()
+				r.settle()
+				took = append(took, time.Since(start))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "µs/statement")
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }
 
