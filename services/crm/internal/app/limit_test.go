@@ -148,8 +148,11 @@ func TestRateLimitHoldsAcrossTwoReplicas(t *testing.T) {
 	ok, limited, took := hammerURL(t, 2*time.Second, first+public, second+public)
 	want := 100 + 100*took.Seconds()
 	t.Logf("%d answered and %d refused in %s; the limit is %.0f", ok, limited, took, want)
-	if float64(ok) < 0.95*want || float64(ok) > 1.05*want || limited == 0 {
-		t.Errorf("%d requests were answered, want %.0f within 5 %%", ok, want)
+	if float64(ok) > 1.05*want || limited == 0 {
+		t.Errorf("%d requests were answered, want at most %.0f and 5 %%", ok, want)
+	}
+	if float64(ok) < want/2 { // a busy machine asks too slowly to use all of it
+		t.Errorf("control: only %d requests were answered of %.0f", ok, want)
 	}
 }
 
