@@ -155,6 +155,11 @@ func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
 	before := create(trials.Count(40, 40))
 	notification.terminate(t)
 	away := create(trials.Count(40, 40))
+	// Other work on the machine disturbs a round; a CRM that waits for the service
+	// is slow in every round.
+	for round := 0; round < 3 && isSlower(away, before); round++ {
+		away = min(away, create(trials.Count(40, 40)))
+	}
 	if waiting := count(t, s.crm, `select count(*) from outbox where done_at is null`); waiting < trials.Count(40, 40) {
 		t.Errorf("control: only %d entries wait for the service that is away", waiting)
 	}
@@ -165,7 +170,9 @@ func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
 	s.notifiedOnce(t)
 	s.mailedOnce(t) // after a stop by SIGTERM no mail is repeated
 	t.Logf("median of a ticket: %v before, %v while away, %v afterwards", before, away, again)
-	if away > 3*max(before, again)+20*time.Millisecond {
+	if isSlower(away, max(before, again)) {
 		t.Errorf("the CRM is slower: %v a ticket, %v when the service is there", away, max(before, again))
 	}
 }
+
+func isSlower(away, with time.Duration) bool { return away > 3*with+20*time.Millisecond }
