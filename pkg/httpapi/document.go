@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -160,10 +161,29 @@ func (a *API) documentSuccess(op *details, response *huma.Response, stream strin
 	}
 	response.Headers = a.headers(headers)
 	if stream != "" {
-		response.Content = map[string]*huma.MediaType{stream: {Schema: streamSchema(stream)}}
+		media := &huma.MediaType{Schema: streamSchema(stream)}
+		if op.EventData != nil {
+			media.Extensions = map[string]any{"x-itemSchema": a.eventSchema(op)}
+		}
+		response.Content = map[string]*huma.MediaType{stream: media}
 	}
 	for _, media := range response.Content {
 		media.Example = op.Example
+	}
+}
+
+// eventSchema describes one server-sent event as itemSchema of OpenAPI 3.2 does.
+func (a *API) eventSchema(op *details) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"id"},
+		Properties: map[string]*huma.Schema{
+			"id":    {Type: huma.TypeString, Description: "The position in the stream, for Last-Event-ID."},
+			"event": a.registry.Schema(reflect.TypeOf(op.EventKind), true, ""),
+			"data": {Type: huma.TypeString, Description: "JSON on one line.", Extensions: map[string]any{
+				"contentMediaType": "application/json", "contentSchema": a.registry.Schema(reflect.TypeOf(op.EventData), true, ""),
+			}},
+			"retry": {Type: huma.TypeInteger, Description: "Milliseconds after which to connect again."},
+		},
 	}
 }
 

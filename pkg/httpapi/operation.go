@@ -50,6 +50,10 @@ type Operation struct {
 	// http.CrossOriginProtection; for operations that a cookie authorizes.
 	SameOrigin bool
 
+	// EventData is a value of the type of each event's data in a stream of
+	// server-sent events, and EventKind one of the type of its event field.
+	EventData, EventKind any
+
 	Hidden bool // not in the OpenAPI document
 }
 

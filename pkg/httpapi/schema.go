@@ -19,7 +19,7 @@ const schemaPrefix = "#/components/schemas/"
 type registry struct {
 	schemas map[string]*huma.Schema
 	types   map[string]reflect.Type
-	enums   map[reflect.Type]string
+	enums   map[reflect.Type]string // the names of enums and unions
 	// operation is the id of the operation that is being registered.
 	operation string
 	// hidden are the schemas of hidden operations alone, which are not in the
@@ -41,6 +41,32 @@ func Enum[T ~string](a *API, name, description string, values ...T) {
 		s.Enum = append(s.Enum, string(v))
 	}
 	s.PrecomputeMessages()
+	a.registry.enums[reflect.TypeFor[T]()] = name
+	a.registry.add(name, reflect.TypeFor[T](), s)
+}
+
+// Union gives a type whose JSON has one of several forms a schema of its own: each
+// member's, which the enum K of the given field tells apart. In a member that field
+// has an enum tag with the one value of the member. common is a struct of the fields
+// that all members have. It panics unless every value of K has a member. Register K
+// before, with Enum.
+func Union[T any, K ~string](a *API, name, description, field string, common any, members ...any) {
+	kinds := a.registry.Schema(reflect.TypeFor[K](), true, "")
+	s := huma.SchemaFromType(a.registry, reflect.TypeOf(common))
+	s.Description, s.AdditionalProperties = description, nil
+	s.Properties[field], s.Required = kinds, append(s.Required, field)
+	s.Discriminator = &huma.Discriminator{PropertyName: field, Mapping: map[string]string{}}
+	for _, member := range members {
+		ref := a.registry.Schema(reflect.TypeOf(member), true, "")
+		kind := a.registry.SchemaFromRef(ref.Ref).Properties[field].Enum[0].(string)
+		s.OneOf = append(s.OneOf, ref)
+		s.Discriminator.Mapping[kind] = ref.Ref
+	}
+	for _, kind := range a.registry.SchemaFromRef(kinds.Ref).Enum {
+		if s.Discriminator.Mapping[kind.(string)] == "" {
+			panic(fmt.Sprintf("httpapi: the union %s has no member for %v", name, kind))
+		}
+	}
 	a.registry.enums[reflect.TypeFor[T]()] = name
 	a.registry.add(name, reflect.TypeFor[T](), s)
 }

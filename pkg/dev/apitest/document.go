@@ -156,6 +156,29 @@ func (op *operation) public() bool {
 	return len(security) == 0
 }
 
+// Validate checks a JSON text against a named schema of the document.
+func (d *Document) Validate(schema, text string) error {
+	compiled, err := d.compile("/components/schemas/" + escape(schema))
+	if err != nil {
+		return err
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("read the text: %w", err)
+	}
+	return compiled.Validate(value)
+}
+
+// Enum returns the values of a named enum, nil when there is none.
+func (d *Document) Enum(name string) (values []string) {
+	list, _ := d.resolve(map[string]any{"$ref": "#/components/schemas/" + name})["enum"].([]any)
+	for _, v := range list {
+		text, _ := v.(string)
+		values = append(values, text)
+	}
+	return values
+}
+
 // Incomplete lists what is missing in the descriptions, and operations that are
 // public although they are not among those that may be, which are given as method
 // and path. It also lists one that may be public and is not, or does not exist.

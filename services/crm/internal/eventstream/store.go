@@ -151,36 +151,30 @@ func encode(rows []crmdb.EventStreamPageRow) ([]*event, error) {
 }
 
 func encodeRow(r crmdb.EventStreamPageRow) (*event, error) {
-	e := ticket.Event{ID: r.ID, TicketID: r.TicketID, Kind: r.Kind, Internal: r.Internal, Changes: r.Changes, CreatedAt: r.CreatedAt}
+	e := ticket.Event{ID: r.ID, TicketID: r.TicketID, Number: r.Number, Kind: r.Kind, Internal: r.Internal, Changes: r.Changes, CreatedAt: r.CreatedAt}
 	if r.ActorID != nil {
 		e.Actor = &ticket.Person{ID: *r.ActorID, Name: r.ActorName}
 	}
 	encoded := &event{position: Position(r.Position), reporter: r.ReporterID}
 	var err error
-	if encoded.staff, err = frame(encoded.position, e, r.Number); err != nil || e.Internal {
+	if encoded.staff, err = frame(encoded.position, e); err != nil || e.Internal {
 		return encoded, err
 	}
 	if e, err = e.ForViewer(ticket.Viewer{Role: string(identity.RoleCustomer)}); err != nil {
 		return nil, err
 	}
-	encoded.customer, err = frame(encoded.position, e, r.Number)
+	encoded.customer, err = frame(encoded.position, e)
 	return encoded, err
-}
-
-// eventView is the data of an event in a stream.
-type eventView struct {
-	ticket.EventView
-	TicketNumber int64 `json:"ticket_number"`
 }
 
 // frame is an event in the format of WHATWG HTML, section server-sent events.
 // JSON has no line break, so its data is one line.
-func frame(at Position, e ticket.Event, number int64) ([]byte, error) {
+func frame(at Position, e ticket.Event) ([]byte, error) {
 	v, err := ticket.ViewEvent(e)
 	if err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
-	data, err := json.Marshal(eventView{EventView: v, TicketNumber: number})
+	data, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode event: %w", err)
 	}

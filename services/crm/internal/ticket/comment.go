@@ -121,10 +121,10 @@ func storeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c C
 	}); err != nil {
 		return fmt.Errorf("add comment: %w", err)
 	}
-	return addEvent(ctx, q, t.ID, EventCommented, v.ID, c.Internal, commentChanges(c), c.CreatedAt)
+	return addEvent(ctx, q, t.ID, EventCommented, v.ID, c.Internal, changesOfComment(c), c.CreatedAt)
 }
 
-func commentChanges(c Comment) map[string]any {
+func changesOfComment(c Comment) map[string]any {
 	return map[string]any{"comment": map[string]any{"id": c.ID, "internal": c.Internal}}
 }
 
@@ -174,7 +174,7 @@ func (s *Service) RemoveComment(ctx context.Context, v Viewer, ticketID, comment
 				return t, fmt.Errorf("touch ticket: %w", err)
 			}
 		}
-		changes := commentChanges(Comment{ID: commentID, Internal: row.Internal})
+		changes := changesOfComment(Comment{ID: commentID, Internal: row.Internal})
 		if err := addEvent(ctx, q, ticketID, EventCommentRemoved, v.ID, row.Internal, changes, now); err != nil {
 			return t, err
 		}
@@ -243,6 +243,7 @@ func (s *Service) Comments(ctx context.Context, v Viewer, id uuid.UUID, after *P
 type Event struct {
 	ID        uuid.UUID
 	TicketID  uuid.UUID
+	Number    int64 // of the ticket
 	Kind      string
 	Actor     *Person
 	Internal  bool
@@ -253,7 +254,8 @@ type Event struct {
 // Events lists the events of a ticket that the viewer may read, oldest first, at
 // most n that follow the position; nil is the beginning.
 func (s *Service) Events(ctx context.Context, v Viewer, id uuid.UUID, after *Position, n int) ([]Event, error) {
-	if _, err := s.Get(ctx, v, id); err != nil {
+	t, err := s.Get(ctx, v, id)
+	if err != nil {
 		return nil, err
 	}
 	if after == nil {
@@ -267,7 +269,7 @@ func (s *Service) Events(ctx context.Context, v Viewer, id uuid.UUID, after *Pos
 	}
 	events := make([]Event, len(rows))
 	for i, r := range rows {
-		e := Event{ID: r.ID, TicketID: r.TicketID, Kind: r.Kind, Internal: r.Internal, Changes: r.Changes, CreatedAt: r.CreatedAt}
+		e := Event{ID: r.ID, TicketID: r.TicketID, Number: t.Number, Kind: r.Kind, Internal: r.Internal, Changes: r.Changes, CreatedAt: r.CreatedAt}
 		if r.ActorID != nil {
 			e.Actor = &Person{ID: *r.ActorID, Name: r.ActorName}
 		}

@@ -25,6 +25,7 @@ var (
 // Register mounts the routes below /v1/tickets.
 func Register(api *httpapi.API, s *Service) {
 	Enums(api)
+	registerEvents(api)
 	h := handlers{s}
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets", ID: "create-ticket", Tag: "tickets", Status: http.StatusCreated, Allow: AllRoles, Scope: identity.ScopeTicketsWrite,

@@ -33,7 +33,7 @@ func registerConversation(api *httpapi.API, h handlers) {
 	}, h.comments)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}/events", ID: "list-events", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead,
-		Summary: "Events of a ticket, oldest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
+		Summary: "Events of a ticket, oldest first", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor}, Example: exampleEvents,
 	}, h.events)
 }
 

@@ -1,8 +1,6 @@
 package ticket
 
 import (
-	"encoding/json"
-
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/httpapi"
@@ -95,23 +93,4 @@ func viewComment(c Comment) commentView {
 		ID: c.ID, TicketID: c.TicketID, Author: ViewPerson(c.Author),
 		Body: c.Body, Internal: c.Internal, CreatedAt: httpapi.NewTime(c.CreatedAt), RemovedAt: httpapi.NullTime(c.RemovedAt),
 	}
-}
-
-// EventView is an event in an answer.
-type EventView struct {
-	ID        uuid.UUID                    `json:"id" format:"uuid"`
-	TicketID  uuid.UUID                    `json:"ticket_id" format:"uuid"`
-	Kind      string                       `json:"kind" enum:"created,assigned,unassigned,accepted,declined,updated,status_changed,reopened,commented,comment_removed"`
-	Actor     httpapi.Nullable[PersonView] `json:"actor" doc:"null for an automatic change"`
-	Changes   map[string]json.RawMessage   `json:"changes" doc:"Each field's value before (from) and after (to). Engineers and admins also read why: the rule and the candidates with their loads."`
-	CreatedAt httpapi.Time                 `json:"created_at"`
-}
-
-// ViewEvent makes the view of an event; its changes must be a JSON object.
-func ViewEvent(e Event) (EventView, error) {
-	v := EventView{
-		ID: e.ID, TicketID: e.TicketID, Kind: e.Kind, Actor: ViewPersonOrNull(e.Actor),
-		Changes: map[string]json.RawMessage{}, CreatedAt: httpapi.NewTime(e.CreatedAt),
-	}
-	return v, json.Unmarshal(e.Changes, &v.Changes)
 }
