@@ -279,3 +279,56 @@ func TestWrongDeclarationPanics(t *testing.T) {
 		}
 	}
 }
+
+type shapeKind string
+
+type squareShape struct {
+	Kind string `json:"kind" enum:"square"`
+	Side int    `json:"side"`
+}
+
+type circleShape struct {
+	Kind   string `json:"kind" enum:"circle"`
+	Radius int    `json:"radius"`
+}
+
+type shapeView struct {
+	Kind         shapeKind
+	Side, Radius int
+}
+
+func TestUnionHasItsMembersByKindAndRefusesAMissingOne(t *testing.T) {
+	newAPI := func() *httpapi.API {
+		api := httpapi.New(httpapi.Config{
+			Title: "T", Version: "1", Registry: obs.NewRegistry("t", "1"), Now: time.Now, Logger: obs.NewLogger(io.Discard, 0, obs.JSON),
+		})
+		httpapi.Enum[shapeKind](api, "ShapeKind", "What it is.", "square", "circle")
+		return api
+	}
+	api := newAPI()
+	httpapi.Union[shapeView, shapeKind](api, "Shape", "A shape.", "kind", struct{}{}, squareShape{}, circleShape{})
+	httpapi.RegisterStream(api, httpapi.Operation{
+		Method: "GET", Path: "/v1/shapes", ID: "stream-shapes", Tag: "shapes", Summary: "Stream", Public: true,
+		EventData: shapeView{}, EventKind: shapeKind(""),
+	}, "text/event-stream", func(context.Context, *struct{}) (httpapi.Stream, error) { return nil, nil })
+	document, err := api.OpenAPI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"mapping":{"circle":"#/components/schemas/CircleShape","square":"#/components/schemas/SquareShape"},"propertyName":"kind"`,
+		`"oneOf":[{"$ref":"#/components/schemas/SquareShape"},{"$ref":"#/components/schemas/CircleShape"}]`,
+		`"properties":{"kind":{"$ref":"#/components/schemas/ShapeKind"}}`,
+		`"contentSchema":{"$ref":"#/components/schemas/Shape"}`, `"event":{"$ref":"#/components/schemas/ShapeKind"}`,
+	} {
+		if !strings.Contains(string(document), want) {
+			t.Errorf("the document lacks %s", want)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a union without one of its kinds was accepted")
+		}
+	}()
+	httpapi.Union[shapeView, shapeKind](newAPI(), "Shape", "A shape.", "kind", struct{}{}, squareShape{})
+}

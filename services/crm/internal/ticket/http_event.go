@@ -45,7 +45,7 @@ func registerEvents(api *httpapi.API) {
 			"engineer_away: its assignee is away and handed it over. requested: an admin or its assignee chose the engineer.",
 		assignment.Created, assignment.Reopened, assignment.Waiting, assignment.Declined, assignment.Left, assignment.Away, assignment.Requested)
 	httpapi.Union[EventView, EventKind](api, "Event",
-		"A change of a ticket. Its kind determines which changes it has: each field's value before (from) and after (to).", "kind", EventFields{},
+		"A change of a ticket. Its kind determines which changes it has: each field's value before (from) and after (to).", "kind", anyEvent{},
 		createdEvent{}, assignedEvent{}, unassignedEvent{}, acceptedEvent{}, declinedEvent{}, updatedEvent{},
 		statusChangedEvent{}, reopenedEvent{}, commentedEvent{}, commentRemovedEvent{})
 }
@@ -84,6 +84,12 @@ type EventFields struct {
 	Number    int64                        `json:"ticket_number" doc:"The ticket's number, as in #42."`
 	Actor     httpapi.Nullable[PersonView] `json:"actor" doc:"Who did it; null for an automatic change."`
 	CreatedAt httpapi.Time                 `json:"created_at" doc:"When it happened."`
+}
+
+// anyEvent is what events of all kinds have in common.
+type anyEvent struct {
+	EventFields
+	Changes map[string]any `json:"changes" doc:"Each field's value before (from) and after (to), as the kind determines."`
 }
 
 type createdEvent struct {
