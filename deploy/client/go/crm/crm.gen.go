@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,10 +19,31 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for AcceptedEventKind.
+const (
+	AcceptedEventKindAccepted AcceptedEventKind = "accepted"
+)
+
 // Defines values for ApplicantRole.
 const (
 	ApplicantRoleAdmin    ApplicantRole = "admin"
 	ApplicantRoleEngineer ApplicantRole = "engineer"
+)
+
+// Defines values for AssignedEventKind.
+const (
+	AssignedEventKindAssigned AssignedEventKind = "assigned"
+)
+
+// Defines values for AssignmentCause.
+const (
+	AssignmentCauseCreated      AssignmentCause = "created"
+	AssignmentCauseDeclined     AssignmentCause = "declined"
+	AssignmentCauseEngineerAway AssignmentCause = "engineer_away"
+	AssignmentCauseEngineerLeft AssignmentCause = "engineer_left"
+	AssignmentCauseReopened     AssignmentCause = "reopened"
+	AssignmentCauseRequested    AssignmentCause = "requested"
+	AssignmentCauseWaiting      AssignmentCause = "waiting"
 )
 
 // Defines values for AuditKind.
@@ -51,6 +73,26 @@ const (
 	AuditKindUserErased             AuditKind = "user_erased"
 	AuditKindUserExported           AuditKind = "user_exported"
 	AuditKindUserInvited            AuditKind = "user_invited"
+)
+
+// Defines values for CommentRemovedEventKind.
+const (
+	CommentRemovedEventKindCommentRemoved CommentRemovedEventKind = "comment_removed"
+)
+
+// Defines values for CommentedEventKind.
+const (
+	CommentedEventKindCommented CommentedEventKind = "commented"
+)
+
+// Defines values for CreatedEventKind.
+const (
+	CreatedEventKindCreated CreatedEventKind = "created"
+)
+
+// Defines values for DeclinedEventKind.
+const (
+	DeclinedEventKindDeclined DeclinedEventKind = "declined"
 )
 
 // Defines values for DeliveryStatus.
@@ -174,6 +216,16 @@ const (
 	ProblemCodeVersionMismatch      ProblemCode = "version_mismatch"
 )
 
+// Defines values for ReopenedEventKind.
+const (
+	ReopenedEventKindReopened ReopenedEventKind = "reopened"
+)
+
+// Defines values for StatusChangedEventKind.
+const (
+	StatusChangedEventKindStatusChanged StatusChangedEventKind = "status_changed"
+)
+
 // Defines values for TicketPriority.
 const (
 	TicketPriorityHigh   TicketPriority = "high"
@@ -205,6 +257,16 @@ const (
 // Defines values for TokenGrantTokenType.
 const (
 	TokenGrantTokenTypeBearer TokenGrantTokenType = "Bearer"
+)
+
+// Defines values for UnassignedEventKind.
+const (
+	UnassignedEventKindUnassigned UnassignedEventKind = "unassigned"
+)
+
+// Defines values for UpdatedEventKind.
+const (
+	UpdatedEventKindUpdated UpdatedEventKind = "updated"
 )
 
 // Defines values for UserRole.
@@ -267,6 +329,45 @@ const (
 	ExportTicketsParamsActiveTrue  ExportTicketsParamsActive = "true"
 )
 
+// AcceptedChanges defines model for AcceptedChanges.
+type AcceptedChanges struct {
+	Assignee      *AssigneeChange `json:"assignee,omitempty"`
+	BlockedReason *TextChange     `json:"blocked_reason,omitempty"`
+	Description   *TextChange     `json:"description,omitempty"`
+	Priority      *PriorityChange `json:"priority,omitempty"`
+	Resolution    *TextChange     `json:"resolution,omitempty"`
+	Status        StatusChange    `json:"status"`
+	Title         *TextChange     `json:"title,omitempty"`
+	WaitingFor    *WaitingChange  `json:"waiting_for,omitempty"`
+}
+
+// AcceptedEvent defines model for AcceptedEvent.
+type AcceptedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person         `json:"actor"`
+	Changes AcceptedChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always accepted.
+	Kind AcceptedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// AcceptedEventKind Always accepted.
+type AcceptedEventKind string
+
 // ApplicantRole A role that an admin must approve.
 type ApplicantRole string
 
@@ -276,6 +377,49 @@ type AssignTicketRequest struct {
 	EngineerID *openapi_types.UUID `json:"engineer_id"`
 }
 
+// AssignedEvent defines model for AssignedEvent.
+type AssignedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person         `json:"actor"`
+	Changes AssigneeChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always assigned.
+	Kind AssignedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// AssignedEventKind Always assigned.
+type AssignedEventKind string
+
+// AssigneeChange defines model for AssigneeChange.
+type AssigneeChange struct {
+	// From The former assignee; null for none.
+	From *Person `json:"from"`
+
+	// To The new assignee; null for none.
+	To *Person `json:"to"`
+}
+
+// AssigneeChanges defines model for AssigneeChanges.
+type AssigneeChanges struct {
+	Assignee AssigneeChange    `json:"assignee"`
+	Status   *StatusChange     `json:"status,omitempty"`
+	Why      *AssignmentReason `json:"why,omitempty"`
+}
+
 // AssigneeCount defines model for AssigneeCount.
 type AssigneeCount struct {
 	// Assignee The engineer; null for unassigned tickets.
@@ -283,6 +427,36 @@ type AssigneeCount struct {
 
 	// Count Tickets assigned to the engineer.
 	Count int64 `json:"count"`
+}
+
+// AssignmentCandidate defines model for AssignmentCandidate.
+type AssignmentCandidate struct {
+	// ActiveTickets How many active tickets they had at that moment.
+	ActiveTickets int64 `json:"active_tickets"`
+
+	// ID The engineer's id.
+	ID openapi_types.UUID `json:"id"`
+
+	// Name The engineer's name.
+	Name string `json:"name"`
+}
+
+// AssignmentCause created: the ticket was new. reopened: it was reopened without an engineer. waiting: it waited, and an engineer became available. declined: its assignee declined it. engineer_left: its assignee was suspended or has another role. engineer_away: its assignee is away and handed it over. requested: an admin or its assignee chose the engineer.
+type AssignmentCause string
+
+// AssignmentReason defines model for AssignmentReason.
+type AssignmentReason struct {
+	// Candidates At most the ten engineers that were next in line; absent when a person chose.
+	Candidates []AssignmentCandidate `json:"candidates,omitempty"`
+
+	// Cause created: the ticket was new. reopened: it was reopened without an engineer. waiting: it waited, and an engineer became available. declined: its assignee declined it. engineer_left: its assignee was suspended or has another role. engineer_away: its assignee is away and handed it over. requested: an admin or its assignee chose the engineer.
+	Cause AssignmentCause `json:"cause"`
+
+	// Reason In words, where a person gave one.
+	Reason *string `json:"reason,omitempty"`
+
+	// Rule The rule of the automatic choice; absent when a person chose.
+	Rule *string `json:"rule,omitempty"`
 }
 
 // AuditEvent defines model for AuditEvent.
@@ -396,6 +570,11 @@ type Comment struct {
 	TicketID openapi_types.UUID `json:"ticket_id"`
 }
 
+// CommentChanges defines model for CommentChanges.
+type CommentChanges struct {
+	Comment CommentReference `json:"comment"`
+}
+
 // CommentPage defines model for CommentPage.
 type CommentPage struct {
 	// Items The items of this page; empty when there is none.
@@ -404,6 +583,69 @@ type CommentPage struct {
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
+
+// CommentReference defines model for CommentReference.
+type CommentReference struct {
+	// ID The comment's id.
+	ID openapi_types.UUID `json:"id"`
+
+	// Internal Whether it is for engineers and admins only.
+	Internal bool `json:"internal"`
+}
+
+// CommentRemovedEvent defines model for CommentRemovedEvent.
+type CommentRemovedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person        `json:"actor"`
+	Changes CommentChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always comment_removed.
+	Kind CommentRemovedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// CommentRemovedEventKind Always comment_removed.
+type CommentRemovedEventKind string
+
+// CommentedEvent defines model for CommentedEvent.
+type CommentedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person        `json:"actor"`
+	Changes CommentChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always commented.
+	Kind CommentedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// CommentedEventKind Always commented.
+type CommentedEventKind string
 
 // CreateCommentRequest defines model for CreateCommentRequest.
 type CreateCommentRequest struct {
@@ -447,6 +689,39 @@ type CreateTicketRequest struct {
 	Title string `json:"title"`
 }
 
+// CreatedChanges defines model for CreatedChanges.
+type CreatedChanges struct {
+	Priority PrioritySet `json:"priority"`
+	Title    TitleSet    `json:"title"`
+}
+
+// CreatedEvent defines model for CreatedEvent.
+type CreatedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person        `json:"actor"`
+	Changes CreatedChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always created.
+	Kind CreatedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// CreatedEventKind Always created.
+type CreatedEventKind string
+
 // DayReport defines model for DayReport.
 type DayReport struct {
 	// Accepted Tickets that went from open to in_progress.
@@ -472,6 +747,38 @@ type DeclineTicketRequest struct {
 	// Reason For engineers and admins.
 	Reason string `json:"reason"`
 }
+
+// DeclinedChanges defines model for DeclinedChanges.
+type DeclinedChanges struct {
+	Why *AssignmentReason `json:"why,omitempty"`
+}
+
+// DeclinedEvent defines model for DeclinedEvent.
+type DeclinedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person         `json:"actor"`
+	Changes DeclinedChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always declined.
+	Kind DeclinedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// DeclinedEventKind Always declined.
+type DeclinedEventKind string
 
 // Delivery defines model for Delivery.
 type Delivery struct {
@@ -637,22 +944,34 @@ type EngineerReport struct {
 	TimeToResolve Spread `json:"time_to_resolve"`
 }
 
-// Event defines model for Event.
+// Event A change of a ticket. Its kind determines which changes it has: each field's value before (from) and after (to).
 type Event struct {
-	// Actor null for an automatic change
+	// Actor Who did it; null for an automatic change.
 	Actor *Person `json:"actor"`
 
-	// Changes Each field's value before (from) and after (to). Engineers and admins also read why: the rule and the candidates with their loads.
+	// Changes Each field's value before (from) and after (to), as the kind determines.
 	Changes map[string]interface{} `json:"changes"`
 
-	// CreatedAt Examples: 2026-01-31T09:30:00.000000Z
-	CreatedAt time.Time          `json:"created_at"`
-	ID        openapi_types.UUID `json:"id"`
-	Kind      EventKind          `json:"kind"`
-	TicketID  openapi_types.UUID `json:"ticket_id"`
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind What happened to a ticket. A later release may add kinds: skip those that you don't know.
+	Kind EventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+	union        json.RawMessage
 }
 
-// EventKind defines model for Event.Kind.
+// EventKind What happened to a ticket. A later release may add kinds: skip those that you don't know.
 type EventKind string
 
 // EventPage defines model for EventPage.
@@ -662,6 +981,16 @@ type EventPage struct {
 
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// FieldChanges defines model for FieldChanges.
+type FieldChanges struct {
+	BlockedReason *TextChange     `json:"blocked_reason,omitempty"`
+	Description   *TextChange     `json:"description,omitempty"`
+	Priority      *PriorityChange `json:"priority,omitempty"`
+	Resolution    *TextChange     `json:"resolution,omitempty"`
+	Title         *TextChange     `json:"title,omitempty"`
+	WaitingFor    *WaitingChange  `json:"waiting_for,omitempty"`
 }
 
 // Figures defines model for Figures.
@@ -928,6 +1257,24 @@ type Person struct {
 	Name string `json:"name"`
 }
 
+// PriorityChange defines model for PriorityChange.
+type PriorityChange struct {
+	// From How urgent a ticket is, lowest first.
+	From TicketPriority `json:"from"`
+
+	// To How urgent a ticket is, lowest first.
+	To TicketPriority `json:"to"`
+}
+
+// PrioritySet defines model for PrioritySet.
+type PrioritySet struct {
+	// From null.
+	From *string `json:"from"`
+
+	// To How urgent a ticket is, lowest first.
+	To TicketPriority `json:"to"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Code What went wrong, for programs. A later release may add codes.
@@ -1040,6 +1387,33 @@ type RejectRegistrationRequest struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
+// ReopenedEvent defines model for ReopenedEvent.
+type ReopenedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person       `json:"actor"`
+	Changes StatusChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always reopened.
+	Kind ReopenedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// ReopenedEventKind Always reopened.
+type ReopenedEventKind string
+
 // Reporter defines model for Reporter.
 type Reporter struct {
 	// Email For engineers and admins alone; absent when the reporter was erased.
@@ -1119,6 +1493,62 @@ type Spread struct {
 
 	// P90Seconds Nine of ten times are shorter; null where nothing was measured.
 	P90Seconds *float64 `json:"p90_seconds"`
+}
+
+// StatusChange defines model for StatusChange.
+type StatusChange struct {
+	// From Where a ticket is in its life; open, in_progress and blocked are active.
+	From TicketStatus `json:"from"`
+
+	// To Where a ticket is in its life; open, in_progress and blocked are active.
+	To TicketStatus `json:"to"`
+}
+
+// StatusChangedEvent defines model for StatusChangedEvent.
+type StatusChangedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person       `json:"actor"`
+	Changes StatusChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always status_changed.
+	Kind StatusChangedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// StatusChangedEventKind Always status_changed.
+type StatusChangedEventKind string
+
+// StatusChanges defines model for StatusChanges.
+type StatusChanges struct {
+	BlockedReason *TextChange     `json:"blocked_reason,omitempty"`
+	Description   *TextChange     `json:"description,omitempty"`
+	Priority      *PriorityChange `json:"priority,omitempty"`
+	Resolution    *TextChange     `json:"resolution,omitempty"`
+	Status        StatusChange    `json:"status"`
+	Title         *TextChange     `json:"title,omitempty"`
+	WaitingFor    *WaitingChange  `json:"waiting_for,omitempty"`
+}
+
+// TextChange defines model for TextChange.
+type TextChange struct {
+	// From The value before; null for none.
+	From *string `json:"from"`
+
+	// To The value after; null for none.
+	To *string `json:"to"`
 }
 
 // Ticket defines model for Ticket.
@@ -1268,6 +1698,15 @@ type TicketSort string
 // TicketStatus Where a ticket is in its life; open, in_progress and blocked are active.
 type TicketStatus string
 
+// TitleSet defines model for TitleSet.
+type TitleSet struct {
+	// From null.
+	From *string `json:"from"`
+
+	// To The first title.
+	To string `json:"to"`
+}
+
 // TokenGrant defines model for TokenGrant.
 type TokenGrant struct {
 	// AccessToken A JWT (RFC 9068) for the Authorization header.
@@ -1286,6 +1725,33 @@ type TokenGrant struct {
 
 // TokenGrantTokenType How the access token is sent.
 type TokenGrantTokenType string
+
+// UnassignedEvent defines model for UnassignedEvent.
+type UnassignedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person         `json:"actor"`
+	Changes AssigneeChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always unassigned.
+	Kind UnassignedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// UnassignedEventKind Always unassigned.
+type UnassignedEventKind string
 
 // UpdateTicketRequest defines model for UpdateTicketRequest.
 type UpdateTicketRequest struct {
@@ -1310,6 +1776,33 @@ type UpdateTicketRequest struct {
 	// WaitingFor Whom a blocked ticket waits for.
 	WaitingFor *WaitingFor `json:"waiting_for,omitempty"`
 }
+
+// UpdatedEvent defines model for UpdatedEvent.
+type UpdatedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person      `json:"actor"`
+	Changes FieldChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always updated.
+	Kind UpdatedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// UpdatedEventKind Always updated.
+type UpdatedEventKind string
 
 // User defines model for User.
 type User struct {
@@ -1361,6 +1854,15 @@ type UserStatus string
 type VerifyEmailRequest struct {
 	// Token From the mail.
 	Token string `json:"token"`
+}
+
+// WaitingChange defines model for WaitingChange.
+type WaitingChange struct {
+	// From The value before; null for none.
+	From *WaitingFor `json:"from"`
+
+	// To The value after; null for none.
+	To *WaitingFor `json:"to"`
 }
 
 // WaitingFor Whom a blocked ticket waits for.
@@ -1747,6 +2249,522 @@ type InviteUserJSONRequestBody = InviteUserRequest
 // ChangeUserJSONRequestBody defines body for ChangeUser for application/json ContentType.
 type ChangeUserJSONRequestBody = ChangeUserRequest
 
+// AsCreatedEvent returns the union data inside the Event as a CreatedEvent
+func (t Event) AsCreatedEvent() (CreatedEvent, error) {
+	var body CreatedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCreatedEvent overwrites any union data inside the Event as the provided CreatedEvent
+func (t *Event) FromCreatedEvent(v CreatedEvent) error {
+	t.Kind = "created"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"created"}`))
+	t.union = b
+	return err
+}
+
+// MergeCreatedEvent performs a merge with any union data inside the Event, using the provided CreatedEvent
+func (t *Event) MergeCreatedEvent(v CreatedEvent) error {
+	t.Kind = "created"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"created"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsAssignedEvent returns the union data inside the Event as a AssignedEvent
+func (t Event) AsAssignedEvent() (AssignedEvent, error) {
+	var body AssignedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAssignedEvent overwrites any union data inside the Event as the provided AssignedEvent
+func (t *Event) FromAssignedEvent(v AssignedEvent) error {
+	t.Kind = "assigned"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"assigned"}`))
+	t.union = b
+	return err
+}
+
+// MergeAssignedEvent performs a merge with any union data inside the Event, using the provided AssignedEvent
+func (t *Event) MergeAssignedEvent(v AssignedEvent) error {
+	t.Kind = "assigned"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"assigned"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsUnassignedEvent returns the union data inside the Event as a UnassignedEvent
+func (t Event) AsUnassignedEvent() (UnassignedEvent, error) {
+	var body UnassignedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromUnassignedEvent overwrites any union data inside the Event as the provided UnassignedEvent
+func (t *Event) FromUnassignedEvent(v UnassignedEvent) error {
+	t.Kind = "unassigned"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"unassigned"}`))
+	t.union = b
+	return err
+}
+
+// MergeUnassignedEvent performs a merge with any union data inside the Event, using the provided UnassignedEvent
+func (t *Event) MergeUnassignedEvent(v UnassignedEvent) error {
+	t.Kind = "unassigned"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"unassigned"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsAcceptedEvent returns the union data inside the Event as a AcceptedEvent
+func (t Event) AsAcceptedEvent() (AcceptedEvent, error) {
+	var body AcceptedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAcceptedEvent overwrites any union data inside the Event as the provided AcceptedEvent
+func (t *Event) FromAcceptedEvent(v AcceptedEvent) error {
+	t.Kind = "accepted"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"accepted"}`))
+	t.union = b
+	return err
+}
+
+// MergeAcceptedEvent performs a merge with any union data inside the Event, using the provided AcceptedEvent
+func (t *Event) MergeAcceptedEvent(v AcceptedEvent) error {
+	t.Kind = "accepted"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"accepted"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsDeclinedEvent returns the union data inside the Event as a DeclinedEvent
+func (t Event) AsDeclinedEvent() (DeclinedEvent, error) {
+	var body DeclinedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromDeclinedEvent overwrites any union data inside the Event as the provided DeclinedEvent
+func (t *Event) FromDeclinedEvent(v DeclinedEvent) error {
+	t.Kind = "declined"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"declined"}`))
+	t.union = b
+	return err
+}
+
+// MergeDeclinedEvent performs a merge with any union data inside the Event, using the provided DeclinedEvent
+func (t *Event) MergeDeclinedEvent(v DeclinedEvent) error {
+	t.Kind = "declined"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"declined"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsUpdatedEvent returns the union data inside the Event as a UpdatedEvent
+func (t Event) AsUpdatedEvent() (UpdatedEvent, error) {
+	var body UpdatedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromUpdatedEvent overwrites any union data inside the Event as the provided UpdatedEvent
+func (t *Event) FromUpdatedEvent(v UpdatedEvent) error {
+	t.Kind = "updated"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"updated"}`))
+	t.union = b
+	return err
+}
+
+// MergeUpdatedEvent performs a merge with any union data inside the Event, using the provided UpdatedEvent
+func (t *Event) MergeUpdatedEvent(v UpdatedEvent) error {
+	t.Kind = "updated"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"updated"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsStatusChangedEvent returns the union data inside the Event as a StatusChangedEvent
+func (t Event) AsStatusChangedEvent() (StatusChangedEvent, error) {
+	var body StatusChangedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromStatusChangedEvent overwrites any union data inside the Event as the provided StatusChangedEvent
+func (t *Event) FromStatusChangedEvent(v StatusChangedEvent) error {
+	t.Kind = "status_changed"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"status_changed"}`))
+	t.union = b
+	return err
+}
+
+// MergeStatusChangedEvent performs a merge with any union data inside the Event, using the provided StatusChangedEvent
+func (t *Event) MergeStatusChangedEvent(v StatusChangedEvent) error {
+	t.Kind = "status_changed"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"status_changed"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsReopenedEvent returns the union data inside the Event as a ReopenedEvent
+func (t Event) AsReopenedEvent() (ReopenedEvent, error) {
+	var body ReopenedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromReopenedEvent overwrites any union data inside the Event as the provided ReopenedEvent
+func (t *Event) FromReopenedEvent(v ReopenedEvent) error {
+	t.Kind = "reopened"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"reopened"}`))
+	t.union = b
+	return err
+}
+
+// MergeReopenedEvent performs a merge with any union data inside the Event, using the provided ReopenedEvent
+func (t *Event) MergeReopenedEvent(v ReopenedEvent) error {
+	t.Kind = "reopened"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"reopened"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsCommentedEvent returns the union data inside the Event as a CommentedEvent
+func (t Event) AsCommentedEvent() (CommentedEvent, error) {
+	var body CommentedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCommentedEvent overwrites any union data inside the Event as the provided CommentedEvent
+func (t *Event) FromCommentedEvent(v CommentedEvent) error {
+	t.Kind = "commented"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"commented"}`))
+	t.union = b
+	return err
+}
+
+// MergeCommentedEvent performs a merge with any union data inside the Event, using the provided CommentedEvent
+func (t *Event) MergeCommentedEvent(v CommentedEvent) error {
+	t.Kind = "commented"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"commented"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsCommentRemovedEvent returns the union data inside the Event as a CommentRemovedEvent
+func (t Event) AsCommentRemovedEvent() (CommentRemovedEvent, error) {
+	var body CommentRemovedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCommentRemovedEvent overwrites any union data inside the Event as the provided CommentRemovedEvent
+func (t *Event) FromCommentRemovedEvent(v CommentRemovedEvent) error {
+	t.Kind = "comment_removed"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"comment_removed"}`))
+	t.union = b
+	return err
+}
+
+// MergeCommentRemovedEvent performs a merge with any union data inside the Event, using the provided CommentRemovedEvent
+func (t *Event) MergeCommentRemovedEvent(v CommentRemovedEvent) error {
+	t.Kind = "comment_removed"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"comment_removed"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t Event) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"kind"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t Event) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "accepted":
+		return t.AsAcceptedEvent()
+	case "assigned":
+		return t.AsAssignedEvent()
+	case "comment_removed":
+		return t.AsCommentRemovedEvent()
+	case "commented":
+		return t.AsCommentedEvent()
+	case "created":
+		return t.AsCreatedEvent()
+	case "declined":
+		return t.AsDeclinedEvent()
+	case "reopened":
+		return t.AsReopenedEvent()
+	case "status_changed":
+		return t.AsStatusChangedEvent()
+	case "unassigned":
+		return t.AsUnassignedEvent()
+	case "updated":
+		return t.AsUpdatedEvent()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
+}
+
+func (t Event) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	object := make(map[string]json.RawMessage)
+	if t.union != nil {
+		err = json.Unmarshal(b, &object)
+		if err != nil {
+			return nil, err
+		}
+	}
+
+	object["actor"], err = json.Marshal(t.Actor)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'actor': %w", err)
+	}
+
+	if t.Changes != nil {
+		object["changes"], err = json.Marshal(t.Changes)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'changes': %w", err)
+		}
+	}
+
+	object["created_at"], err = json.Marshal(t.CreatedAt)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'created_at': %w", err)
+	}
+
+	object["id"], err = json.Marshal(t.ID)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'id': %w", err)
+	}
+
+	object["kind"], err = json.Marshal(t.Kind)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'kind': %w", err)
+	}
+
+	object["ticket_id"], err = json.Marshal(t.TicketID)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'ticket_id': %w", err)
+	}
+
+	object["ticket_number"], err = json.Marshal(t.TicketNumber)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'ticket_number': %w", err)
+	}
+
+	b, err = json.Marshal(object)
+	return b, err
+}
+
+func (t *Event) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	if err != nil {
+		return err
+	}
+	object := make(map[string]json.RawMessage)
+	err = json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["actor"]; found {
+		err = json.Unmarshal(raw, &t.Actor)
+		if err != nil {
+			return fmt.Errorf("error reading 'actor': %w", err)
+		}
+	}
+
+	if raw, found := object["changes"]; found {
+		err = json.Unmarshal(raw, &t.Changes)
+		if err != nil {
+			return fmt.Errorf("error reading 'changes': %w", err)
+		}
+	}
+
+	if raw, found := object["created_at"]; found {
+		err = json.Unmarshal(raw, &t.CreatedAt)
+		if err != nil {
+			return fmt.Errorf("error reading 'created_at': %w", err)
+		}
+	}
+
+	if raw, found := object["id"]; found {
+		err = json.Unmarshal(raw, &t.ID)
+		if err != nil {
+			return fmt.Errorf("error reading 'id': %w", err)
+		}
+	}
+
+	if raw, found := object["kind"]; found {
+		err = json.Unmarshal(raw, &t.Kind)
+		if err != nil {
+			return fmt.Errorf("error reading 'kind': %w", err)
+		}
+	}
+
+	if raw, found := object["ticket_id"]; found {
+		err = json.Unmarshal(raw, &t.TicketID)
+		if err != nil {
+			return fmt.Errorf("error reading 'ticket_id': %w", err)
+		}
+	}
+
+	if raw, found := object["ticket_number"]; found {
+		err = json.Unmarshal(raw, &t.TicketNumber)
+		if err != nil {
+			return fmt.Errorf("error reading 'ticket_number': %w", err)
+		}
+	}
+
+	return err
+}
+
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
 
@@ -2000,7 +3018,7 @@ type ClientInterface interface {
 
 	// StreamEvents Stream of the changes of all tickets you may see
 	//
-	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
+	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -2927,7 +3945,7 @@ func (c *Client) ListEngineers(ctx context.Context, params *ListEngineersParams,
 
 // StreamEvents Stream of the changes of all tickets you may see
 //
-// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
+// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -7594,7 +8612,7 @@ type ClientWithResponsesInterface interface {
 
 	// StreamEventsWithResponse Stream of the changes of all tickets you may see
 	//
-	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
+	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -9940,7 +10958,7 @@ func (c *ClientWithResponses) ListEngineersWithResponse(ctx context.Context, par
 
 // StreamEventsWithResponse Stream of the changes of all tickets you may see
 //
-// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON with ticket_id and ticket_number. Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
+// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //

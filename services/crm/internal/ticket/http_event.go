@@ -2,12 +2,12 @@ package ticket
 
 import (
 	"encoding/json"
-	"time"
 
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/httpapi"
 	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/example"
 )
 
 // EventKind is the kind of an event.
@@ -50,27 +50,25 @@ func registerEvents(api *httpapi.API) {
 		statusChangedEvent{}, reopenedEvent{}, commentedEvent{}, commentRemovedEvent{})
 }
 
-// The events of the examples: a customer raises a ticket, the engineer with the fewest
-// is assigned and accepts it.
-var (
-	exampleTicket   = uuid.MustParse("019b76c1-5f00-7c3a-9d4e-2f6a8b1c0d42")
-	exampleEngineer = Person{ID: uuid.MustParse("019b4a10-2c00-7b6e-8f1d-0a9c7e5b3d21"), Name: "Ben Ortiz"}
-	exampleCustomer = Person{ID: uuid.MustParse("019b5c33-8a00-7d19-9b2f-4e6d8c0a1b32"), Name: "Ann Lee"}
-	exampleEvents   = httpapi.NewPage([]EventView{
-		exampleEvent("019b76c1-5f01-7a10-8c2d-3e4f5a6b7c01", 0, EventCreated, &exampleCustomer,
-			`{"title": {"from": null, "to": "Printer on fire"}, "priority": {"from": null, "to": "normal"}}`),
-		exampleEvent("019b76c1-5f01-7a11-9d3e-4f5a6b7c8d02", 0, assignment.EventAssigned, nil,
-			`{"assignee": {"from": null, "to": {"id": "019b4a10-2c00-7b6e-8f1d-0a9c7e5b3d21", "name": "Ben Ortiz"}}}`),
-		exampleEvent("019b76c3-33c0-7a12-8e4f-5a6b7c8d9e03", 2*time.Minute, EventAccepted, &exampleEngineer,
-			`{"status": {"from": "open", "to": "in_progress"}}`),
-	}, "")
-)
+// exampleEvents are the first events of the example's ticket.
+var exampleEvents = httpapi.NewPage([]EventView{
+	exampleEvent("019bb1a3-3741-7a10-8c2d-3e4f5a6b7c01", "09:30:00", EventCreated, &example.Ada,
+		`{"title": {"from": null, "to": "`+example.Title+`"}, "priority": {"from": null, "to": "high"}}`),
+	exampleEvent("019bb1a3-3741-7a11-9d3e-4f5a6b7c8d02", "09:30:00", assignment.EventAssigned, nil,
+		`{"assignee": {"from": null, "to": {"id": "`+example.Sofia.ID.String()+`", "name": "`+example.Sofia.Name+`"}}}`),
+	exampleEvent("019bb1ae-3390-7a12-8e4f-5a6b7c8d9e03", "09:42:00", EventAccepted, &example.Erik,
+		`{"status": {"from": "open", "to": "in_progress"}}`),
+}, example.NextCursor)
 
-func exampleEvent(id string, after time.Duration, kind EventKind, actor *Person, changes string) EventView {
-	v, err := ViewEvent(Event{
-		ID: uuid.MustParse(id), TicketID: exampleTicket, Number: 42, Kind: string(kind), Actor: actor, Changes: json.RawMessage(changes),
-		CreatedAt: time.Date(2025, 12, 31, 23, 32, 23, 0, time.UTC).Add(after),
-	})
+func exampleEvent(id, clock string, kind EventKind, actor *example.Person, changes string) EventView {
+	e := Event{
+		ID: uuid.MustParse(id), TicketID: example.TicketID, Number: example.Number, Kind: string(kind),
+		Changes: json.RawMessage(changes), CreatedAt: example.At(clock),
+	}
+	if actor != nil {
+		e.Actor = &Person{ID: actor.ID, Name: actor.Name}
+	}
+	v, err := ViewEvent(e)
 	if err != nil {
 		panic("an example is not JSON: " + err.Error())
 	}

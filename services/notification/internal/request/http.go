@@ -42,7 +42,7 @@ func Register(api *httpapi.API, s *Service) {
 }
 
 type createInput struct {
-	Key  string `header:"Idempotency-Key" minLength:"1" maxLength:"1000" doc:"The caller's own name for this request, 1 to 200 visible ASCII characters. A repeat with the same key is stored once." example:"019b76c1-5f2a-7b11-8c3d-4e5f60718293"`
+	Key  string `header:"Idempotency-Key" minLength:"1" maxLength:"1000" doc:"The caller's own name for this request, 1 to 200 visible ASCII characters. A repeat with the same key is stored once." example:"019bb1a3-3741-7b11-8c3d-4e5f60718293"`
 	Body createNotificationRequest
 }
 

@@ -34,29 +34,29 @@ func registerEnums(api *httpapi.API) {
 // The examples are of one notification: the mail about a new ticket to its reporter
 // and its engineer, whose mailbox is full at first.
 var (
-	exampleID        = uuid.MustParse("019b76c1-5fc1-7d52-9a3e-6b7c8d9e0f11")
-	exampleTime      = time.Date(2025, 12, 31, 23, 32, 23, 105_000_000, time.UTC)
-	exampleReference = "019b76c1-5f00-7c3a-9d4e-2f6a8b1c0d42"
+	exampleID        = uuid.MustParse("019bb1a3-3b28-7e63-9c70-5b9d1f3e7a24")
+	exampleTime      = time.Date(2026, 1, 12, 9, 30, 1, 0, time.UTC)
+	exampleReference = "019bb1a3-3740-7c3a-9d4e-2f6a8b1c0d42"
 	exampleThread    = "ticket-" + exampleReference
-	exampleHTML      = "<p>Hello,</p><p>Ann Lee raised ticket #42, <b>Printer on fire</b>.</p><p>To answer, reply to this mail.</p>"
+	exampleHTML      = "<p>Hello,</p><p>Ada Moreno raised ticket #42, <b>Printer on the second floor smokes</b>.</p><p>To answer, reply to this mail.</p>"
 	exampleReplyTo   = "support+42.5f3a9c0e@fixdesk.example"
 	exampleRefusal   = "4.2.2 The mailbox is full"
 	exampleContent   = Content{
-		Text: "Hello,\n\nAnn Lee raised ticket #42, Printer on fire.\n\nTo answer, reply to this mail.\n",
+		Text: "Hello,\n\nAda Moreno raised ticket #42, Printer on the second floor smokes.\n\nTo answer, reply to this mail.\n",
 		HTML: &exampleHTML, ReplyTo: &exampleReplyTo,
 	}
 	exampleRequest = createNotificationRequest{
-		Subject: "[Fixdesk #42] Printer on fire", Text: exampleContent.Text, HTML: &exampleHTML,
-		Recipients: []string{"ann.lee@example.com", "ben.ortiz@example.com"}, Requester: "crm",
+		Subject: "[Fixdesk #42] Printer on the second floor smokes", Text: exampleContent.Text, HTML: &exampleHTML,
+		Recipients: []string{"ada@example.com", "sofia@example.com"}, Requester: "crm",
 		Reference: &exampleReference, Thread: &exampleThread, ReplyTo: &exampleReplyTo, Priority: notifyapi.PriorityNormal,
 	}
 
 	exampleReporter = Recipient{
-		ID: uuid.MustParse("019b76c1-5fc1-7d53-8b4f-7c8d9e0f1a22"), Email: "ann.lee@example.com",
-		Status: notifyapi.RecipientSent, Attempts: 1, SentAt: exampleAfter(400 * time.Millisecond),
+		ID: uuid.MustParse("019bb1a3-3b28-7d53-8b4f-7c8d9e0f1a22"), Email: "ada@example.com",
+		Status: notifyapi.RecipientSent, Attempts: 1, SentAt: exampleAfter(time.Second),
 	}
 	exampleEngineer = Recipient{
-		ID: uuid.MustParse("019b76c1-5fc1-7d54-9c5a-8d9e0f1a2b33"), Ordinal: 1, Email: "ben.ortiz@example.com",
+		ID: uuid.MustParse("019bb1a3-3b28-7d54-9c5a-8d9e0f1a2b33"), Ordinal: 1, Email: "sofia@example.com",
 		Status: notifyapi.RecipientDelayed, Attempts: 1, LastError: &exampleRefusal, NextAttemptAt: exampleAfter(21 * time.Second),
 	}
 	exampleAccepted = exampleNotification(&exampleContent, nil, notifyapi.StatusQueued, notifyapi.Counts{Total: 2, Queued: 2})
