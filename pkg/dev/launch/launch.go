@@ -30,7 +30,7 @@ var Programs = map[string]string{
 // Build builds the named programs, all without names, into the folder dir. It
 // must run inside the repository.
 func Build(ctx context.Context, dir string, names ...string) error {
-	arguments := []string{"build", "-buildvcs=false", "-o", dir + string(filepath.Separator)}
+	arguments := []string{"build", "-buildvcs=false", "-ldflags=-w", "-o", dir + string(filepath.Separator)}
 	for name, path := range Programs {
 		if len(names) == 0 || slices.Contains(names, name) {
 			arguments = append(arguments, path)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +16,12 @@ import (
 func script(t *testing.T, body string) launch.Options {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "service")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700); err != nil {
+	// A process that another test starts meanwhile would inherit the open file,
+	// and a program that is open for writing can't be run.
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	address, err := launch.FreeAddress()

@@ -20,8 +20,9 @@ import (
 	"fixdesk/pkg/dev/subprocess"
 )
 
-// startTimeout allows for recovery after a crash, which replays the log.
-const startTimeout = 60 * time.Second
+// startTimeout allows for recovery after a crash, which replays the log, on a busy
+// machine.
+const startTimeout = 3 * time.Minute
 
 // port is part of the socket's name, and of URLs so that PGPORT in a client's
 // environment doesn't matter.

@@ -70,7 +70,7 @@ func badAddressTrial(t *testing.T, connections int, limit time.Duration) (sent i
 	})
 	i := newIssuer(t)
 	c := testConfig(newDatabase(t), i.url, smtp.Addr())
-	c.SMTPConnections, c.GiveUpAfter = connections, 3*time.Second
+	c.SMTPConnections, c.GiveUpAfter = connections, 10*time.Second
 	s := start(t, i, c)
 	answer := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(answer)
