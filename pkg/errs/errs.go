@@ -56,6 +56,8 @@ const (
 	CodeIdempotencyMissing   = "idempotency_missing"
 	CodeIdempotencyMismatch  = "idempotency_mismatch"
 	CodeIdempotencyInFlight  = "idempotency_in_flight"
+	CodeInvalidScope         = "invalid_scope"
+	CodeUnsupportedGrantType = "unsupported_grant_type"
 	CodeRateLimited          = "rate_limited"
 	CodeUnavailable          = "unavailable"
 	CodeInternal             = "internal"

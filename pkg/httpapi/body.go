@@ -43,6 +43,9 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 	if r.ContentLength > maxBody {
 		return release, errBodyTooLarge
 	}
+	if p.details.TokenEndpoint {
+		return release, p.formBody(r)
+	}
 	buf := bodies.Get().(*bytes.Buffer)
 	release = func() {
 		buf.Reset()
@@ -144,9 +147,7 @@ func (p *pipeline) refuseNulls(data []byte) error {
 }
 
 func (p *pipeline) findNulls(s *huma.Schema, location string, v any, found *[]error) {
-	for s != nil && s.Ref != "" {
-		s = p.api.huma.OpenAPI().Components.Schemas.SchemaFromRef(s.Ref)
-	}
+	s = p.resolve(s)
 	if s == nil || s.Nullable || s.Type == "" {
 		return
 	}

@@ -23,7 +23,7 @@ type ProblemCode string
 
 // codeMeaning says in the document what each code means.
 var codeMeaning = map[string]string{
-	errs.CodeMalformedRequest:     "The request is not HTTP that the service understands.",
+	errs.CodeMalformedRequest:     "The request is not HTTP that the service understands, or a form that is not one.",
 	errs.CodeMalformedJSON:        "The body is not JSON, has a field twice, or ends in something else.",
 	errs.CodeValidationFailed:     "A field, parameter or header is missing, unknown or has a value that is not allowed; errors lists each.",
 	errs.CodeUnsupportedMediaType: "The Content-Type of the body is not one that the operation takes.",
@@ -49,6 +49,8 @@ var codeMeaning = map[string]string{
 	errs.CodeIdempotencyMissing:   "The operation needs an Idempotency-Key.",
 	errs.CodeIdempotencyMismatch:  "The Idempotency-Key was used for another request.",
 	errs.CodeIdempotencyInFlight:  "The first request with this Idempotency-Key is not yet answered.",
+	errs.CodeInvalidScope:         "The key does not have the scope, or has none that a token can have.",
+	errs.CodeUnsupportedGrantType: "The grant_type is not client_credentials.",
 	errs.CodeRateLimited:          "The caller made too many requests; Retry-After has the time to wait.",
 	errs.CodeUnavailable:          "The service can't do this at the moment; Retry-After has the time to wait.",
 	errs.CodeInternal:             "The service failed; request_id names the request in its log.",
@@ -68,7 +70,7 @@ var headerText = map[string]struct {
 	"RateLimit":            {text: "What is left of each quota of the caller: r requests now, and more in t seconds at the latest (draft-ietf-httpapi-ratelimit-headers-10). Absent where no quota applies.", example: `"user";r=998;t=1`},
 	"RateLimit-Policy":     {text: "Each quota of the caller: q requests at most, which w seconds later are all available again (draft-ietf-httpapi-ratelimit-headers-10). Absent where no quota applies.", example: `"user";q=1000;w=20`},
 	"Retry-After":          {text: "Seconds after which the request may be sent again (RFC 9110, section 10.2.3).", example: "2", integer: true},
-	"WWW-Authenticate":     {text: `Bearer, with error="invalid_token" when a token was sent (RFC 6750, section 3).`, example: `Bearer error="invalid_token"`},
+	"WWW-Authenticate":     {text: `Bearer, with error="invalid_token" when a token was sent (RFC 6750, section 3); Basic at a token endpoint (RFC 7617).`, example: `Bearer error="invalid_token"`},
 	"X-Request-Id":         {text: "Names the request in the log: the one that was sent, if it is sane, else a new one.", example: "019b76c1-5f00-7e21-8a4b-3c5d7e9f1a20"},
 }
 
@@ -133,6 +135,9 @@ func (a *API) documentRequest(op *details, described *huma.Operation) {
 	a.withoutDefaults(media.Schema)
 	if op.Method == http.MethodPatch {
 		described.RequestBody.Content[mergePatch] = media
+	}
+	if op.TokenEndpoint {
+		described.RequestBody.Content = map[string]*huma.MediaType{formType: media}
 	}
 }
 
@@ -259,6 +264,9 @@ func exampleProblem(status int, code string) *Problem {
 
 // allowed names in words who may call an operation.
 func (a *API) allowed(op Operation) string {
+	if op.TokenEndpoint {
+		return "For clients that authenticate themselves."
+	}
 	if op.Public {
 		return "For anyone, without a token."
 	}

@@ -34,6 +34,8 @@ type requestInfo struct {
 	quota         RateLimit // of Config.Limit
 	unread        bool      // a refused body is still to be read
 	rejected      bool      // never served, since too many others were
+	// tokenEndpoint reports that errors have the form of RFC 6749.
+	tokenEndpoint bool
 	client        netip.Addr
 	url           *url.URL
 	response      *response

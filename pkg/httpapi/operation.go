@@ -31,6 +31,11 @@ type Operation struct {
 	// no API key.
 	Scope string
 
+	// TokenEndpoint makes the operation a token endpoint of OAuth 2.0 (RFC 6749,
+	// section 3.2): it is public, its body is a form of optional text fields, and its
+	// errors have the member error besides those of every problem.
+	TokenEndpoint bool
+
 	// Errors are the codes it can answer besides those that every operation
 	// can: see commonCodes.
 	Errors []string
@@ -134,6 +139,8 @@ func (a *API) humaOperation(op Operation, hasBody bool, contentType string) huma
 		panic(fmt.Sprintf("httpapi: %s is public, so Allow means nothing", op.ID))
 	case !op.Public && len(op.Allow) == 0:
 		panic(fmt.Sprintf("httpapi: %s is neither public nor allowed to anyone", op.ID))
+	case op.TokenEndpoint && (!op.Public || !hasBody):
+		panic(fmt.Sprintf("httpapi: %s is a token endpoint, so it is public and has a body", op.ID))
 	case op.Public && op.Scope != "":
 		panic(fmt.Sprintf("httpapi: %s is public, so Scope means nothing", op.ID))
 	}
@@ -169,7 +176,9 @@ var (
 // answerCodes lists every code the operation can answer, sorted.
 func (op Operation) answerCodes(hasBody bool) []string {
 	codes := slices.Concat(commonCodes, op.Errors)
-	if hasBody {
+	if op.TokenEndpoint {
+		codes = append(codes, errs.CodeMalformedRequest, errs.CodeBodyTooLarge, errs.CodeUnsupportedMediaType)
+	} else if hasBody {
 		codes = append(codes, bodyCodes...)
 	}
 	if !op.Public {

@@ -53,7 +53,7 @@ func newPipeline(a *API, op *huma.Operation) *pipeline {
 // admission and time.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler func(*http.Request)) {
 	info := infoOf(r.Context())
-	info.route, info.connection = p.op.Path, r.Context()
+	info.route, info.connection, info.tokenEndpoint = p.op.Path, r.Context(), p.details.TokenEndpoint
 	info.slot.admission = a.admission
 	if p.op.Method == http.MethodPatch {
 		w.Header().Set("Accept-Patch", "application/json, "+mergePatch) // RFC 5789, section 3.1

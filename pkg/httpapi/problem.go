@@ -24,6 +24,8 @@ type Problem struct {
 	Code      ProblemCode    `json:"code" doc:"What went wrong, for programs: stable."`
 	RequestID string         `json:"request_id" doc:"Names this request in the log."`
 	Errors    []ProblemField `json:"errors,omitempty" doc:"What is wrong with the input, one by one."`
+	// OAuthError is the member by which OAuth clients recognise an error.
+	OAuthError string `json:"error,omitempty" doc:"At a token endpoint alone: the error code of RFC 6749, section 5.2."`
 
 	headers http.Header
 }
@@ -68,6 +70,7 @@ var kindStatus = map[errs.Kind]int{
 // codeStatus is the catalogue of the contract: each code with its status.
 var codeStatus = map[string]int{
 	errs.CodeMalformedRequest: 400, errs.CodeMalformedJSON: 400, errs.CodeInvalidCursor: 400, errs.CodeIdempotencyMissing: 400,
+	errs.CodeInvalidScope: 400, errs.CodeUnsupportedGrantType: 400,
 	errs.CodeInvalidToken: 401, errs.CodeInvalidCredentials: 401,
 	errs.CodeAccountPending: 403, errs.CodeAccountRejected: 403, errs.CodeAccountSuspended: 403, errs.CodeForbidden: 403,
 	errs.CodeNotFound: 404, errs.CodeMethodNotAllowed: 405, errs.CodeNotAcceptable: 406,
@@ -172,6 +175,9 @@ func newProblem(ctx context.Context, e *errs.Error) *Problem {
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, ProblemField(f))
 	}
+	if info := infoOf(ctx); info != nil && info.tokenEndpoint {
+		p.OAuthError = oauthErrors[e.Code]
+	}
 	switch status {
 	case http.StatusUnauthorized:
 		p.headers = http.Header{"Www-Authenticate": {challenge(ctx, e)}}
@@ -182,9 +188,13 @@ func newProblem(ctx context.Context, e *errs.Error) *Problem {
 }
 
 // challenge returns the WWW-Authenticate header (RFC 6750, section 3), which has
-// invalid_token only when a token was sent.
+// invalid_token only when a token was sent. At a token endpoint it is Basic (RFC
+// 6749, section 5.2).
 func challenge(ctx context.Context, e *errs.Error) string {
-	if info := infoOf(ctx); info != nil && info.sentToken && e.Code == errs.CodeInvalidToken {
+	switch info := infoOf(ctx); {
+	case info != nil && info.tokenEndpoint:
+		return basicChallenge
+	case info != nil && info.sentToken && e.Code == errs.CodeInvalidToken:
 		return `Bearer error="invalid_token"`
 	}
 	return "Bearer"

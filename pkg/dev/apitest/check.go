@@ -71,7 +71,7 @@ func (op *operation) undescribed(status string, content map[string]any, a answer
 var codes = strings.Fields(`malformed_json validation_failed unsupported_media_type body_too_large headers_too_large malformed_request not_found
 	method_not_allowed not_acceptable invalid_token invalid_credentials account_pending account_rejected account_suspended
 	forbidden email_taken already_decided already_accepted invalid_transition last_admin conflict version_mismatch
-	invalid_cursor idempotency_missing idempotency_mismatch idempotency_in_flight rate_limited unavailable internal`)
+	invalid_cursor idempotency_missing idempotency_mismatch idempotency_in_flight invalid_scope unsupported_grant_type rate_limited unavailable internal`)
 
 // problem lists what is wrong with an error (RFC 9457).
 func (g *generator) problem(a answer) (defects []string) {

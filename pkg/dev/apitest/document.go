@@ -23,6 +23,12 @@ type Document struct {
 	operations []*operation
 }
 
+// The media types of bodies that are generated.
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
+
 // operation is one method on one path, as described.
 type operation struct {
 	id, method, path string
@@ -32,6 +38,7 @@ type operation struct {
 	body             map[string]any     // schema; nil if it takes none
 	bodySchema       *jsonschema.Schema // of body
 	bodyRequired     bool
+	bodyMedia        string                        // its media type: JSON or a form
 	responses        map[string]map[string]any     // by status
 	answers          map[string]*jsonschema.Schema // by status and media type
 }
@@ -106,7 +113,11 @@ func (d *Document) operation(path, method string, described map[string]any) (_ *
 		op.parameters = append(op.parameters, p)
 	}
 	if body := object(described["requestBody"]); body != nil {
-		const media = "application/json"
+		media := jsonType
+		if object(body["content"])[formType] != nil {
+			media = formType
+		}
+		op.bodyMedia = media
 		op.body = d.resolve(object(object(object(body["content"])[media])["schema"]))
 		op.bodyRequired, _ = body["required"].(bool)
 		if op.bodySchema, err = d.compile(op.pointer + "/requestBody/content/" + escape(media) + "/schema"); err != nil {

@@ -175,7 +175,11 @@ func (g *generator) addBody(r *request, damaged bool) {
 	}
 	value := g.value("", r.op.body)
 	r.sent = true
-	r.header["Content-Type"] = []string{"application/json"}
+	r.header["Content-Type"] = []string{r.op.bodyMedia}
+	if r.op.bodyMedia == formType {
+		g.addForm(r, value, damaged)
+		return
+	}
 	if !damaged {
 		r.body = encode(value)
 		return
@@ -190,6 +194,26 @@ func (g *generator) addBody(r *request, damaged bool) {
 		r.invalid = "a body that is no JSON"
 	case r.op.bodySchema.Validate(parsed) != nil:
 		r.invalid = "a body that is not as described"
+	}
+}
+
+// addForm encodes an object of texts as a form. Damaged, a field is repeated or the
+// body is JSON.
+func (g *generator) addForm(r *request, value any, damaged bool) {
+	form := url.Values{}
+	fields, _ := value.([]member)
+	for _, f := range fields {
+		form.Add(f.name, plain(f.value))
+	}
+	switch {
+	case damaged && len(fields) > 0 && g.IntN(2) == 0:
+		form.Add(fields[0].name, g.canary)
+		r.invalid = "a form that repeats a field"
+	case damaged:
+		r.header["Content-Type"], r.invalid = []string{jsonType}, "JSON instead of a form"
+	}
+	if r.body = form.Encode(); r.body == "" { // an empty body has no media type
+		r.invalid = ""
 	}
 }
 

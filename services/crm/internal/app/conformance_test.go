@@ -18,7 +18,7 @@ func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
 	}
 	for _, defect := range d.Incomplete(
 		"POST /v1/auth/register", "POST /v1/auth/login", "POST /v1/auth/refresh",
-		"POST /v1/auth/password/forgot", "POST /v1/auth/password/reset", "POST /v1/auth/verify", "GET /.well-known/jwks.json",
+		"POST /v1/auth/password/forgot", "POST /v1/auth/password/reset", "POST /v1/auth/verify", "POST /v1/auth/token", "GET /.well-known/jwks.json",
 	) {
 		t.Error(defect)
 	}
@@ -115,6 +115,7 @@ func (w *testEnv) known() map[string][]string {
 	if _, err := w.sql.Exec(w.t.Context(), `update outbox set dead_at = now() where id = $1 and done_at is null`, things["outbox"]); err != nil {
 		w.t.Fatal(err)
 	}
+	key := w.ask("POST", "/v1/keys", admin, `{"name":"Client","scopes":["notifications:read"]}`).want(w.t, 201)
 	more := w.ask("GET", "/v1/users?limit=1", admin, "").want(w.t, 200)
 	return map[string][]string{
 		"id":          {things["ticket"], things["ticket"], things["ticket"], things["user"], missingID},
@@ -122,6 +123,7 @@ func (w *testEnv) known() map[string][]string {
 		"export-user id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["customer"], w.ids["engineer"], missingID},
 		"end-session id": {things["session"], missingID}, "retry-outbox-entry id": {things["outbox"], missingID},
 		"get-key id": {things["key"], missingID}, "revoke-key id": {things["key"]}, "rotate-key id": {things["key"], missingID}, "networks": {"10.0.0.0/8", "2001:db8::/32"},
+		"grant_type": {"client_credentials"}, "client_id": {key.str("id")}, "client_secret": {key.str("secret")}, "scope": {"notifications:read"},
 		"expires_at": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}, "owner": {"all", w.ids["reporter"]},
 		"comment_id": {things["comment"]}, "delete-comment id": {things["ticket"], things["number"]},
 		"user_id":  {things["user_id"], things["user"], missingID},

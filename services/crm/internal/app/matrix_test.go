@@ -46,6 +46,7 @@ var matrix = map[string]route{
 	"POST /v1/auth/refresh":                    {want: "401", body: `{"refresh_token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`},
 	"POST /v1/auth/password/forgot":            {want: "202", body: `{"email":"<fresh>"}`},
 	"POST /v1/auth/password/reset":             {want: "401", body: `{"token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","password":"<password>"}`},
+	"POST /v1/auth/token":                      {want: "400"}, // the client is authenticated by the form
 	"POST /v1/auth/verify":                     {want: "401", body: `{"token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`},
 	"POST /v1/keys":                            {want: "401 401 201 201 201 201 201", body: `{"name":"Import","scopes":["tickets:read"]}`},
 	"GET /v1/keys":                             {want: "401 401 200 200 200 200 200", query: []string{"?owner=all", "?owner=<reporter id>"}},

@@ -22,6 +22,7 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Enum(api, "AuditKind", "What happened. A later release may add kinds.", AuditKinds...)
 	registerKeys(api, s)
 	registerAPIKeys(api, s)
+	registerToken(api, s)
 	registerAuth(api, s)
 	registerPassword(api, s)
 	registerVerification(api, s)
