@@ -16,7 +16,7 @@ const (
 )
 
 // apiKeySecurity describes API keys, in services that take them.
-var apiKeySecurity = &huma.SecurityScheme{
+var apiKeySecurity = &huma.SecurityScheme{ //nolint:gosec // the prefix of keys is no key
 	Type: "http", Scheme: "bearer", BearerFormat: "fd_live_…",
 	Description: "An API key of POST /v1/keys, sent as bearer token. It may do what its owner may and its scopes include; " +
 		"each operation that takes API keys names the scope.",

@@ -61,6 +61,7 @@ const (
 	ProblemCodeInternal             ProblemCode = "internal"
 	ProblemCodeInvalidCredentials   ProblemCode = "invalid_credentials"
 	ProblemCodeInvalidCursor        ProblemCode = "invalid_cursor"
+	ProblemCodeInvalidScope         ProblemCode = "invalid_scope"
 	ProblemCodeInvalidToken         ProblemCode = "invalid_token"
 	ProblemCodeInvalidTransition    ProblemCode = "invalid_transition"
 	ProblemCodeLastAdmin            ProblemCode = "last_admin"
@@ -71,6 +72,7 @@ const (
 	ProblemCodeNotFound             ProblemCode = "not_found"
 	ProblemCodeRateLimited          ProblemCode = "rate_limited"
 	ProblemCodeUnavailable          ProblemCode = "unavailable"
+	ProblemCodeUnsupportedGrantType ProblemCode = "unsupported_grant_type"
 	ProblemCodeUnsupportedMediaType ProblemCode = "unsupported_media_type"
 	ProblemCodeValidationFailed     ProblemCode = "validation_failed"
 	ProblemCodeVersionMismatch      ProblemCode = "version_mismatch"
@@ -276,6 +278,9 @@ type Problem struct {
 
 	// Detail What went wrong, for people.
 	Detail string `json:"detail"`
+
+	// Error At a token endpoint alone: the error code of RFC 6749, section 5.2.
+	Error *string `json:"error,omitempty"`
 
 	// Errors What is wrong with the input, one by one.
 	Errors []ProblemField `json:"errors,omitempty"`
