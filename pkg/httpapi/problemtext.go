@@ -12,8 +12,8 @@ type problemText struct {
 // problemTexts has a text for each code of the catalogue.
 var problemTexts = map[string]problemText{
 	errs.CodeMalformedRequest: {
-		when: []string{"The request line or a header breaks the syntax of HTTP/1.1 (RFC 9112).", "Something other than HTTP is sent, for example TLS to a port without it."},
-		do:   "Correct the client. The connection is closed after the answer.",
+		when: []string{"The request line or a header breaks the syntax of HTTP/1.1 (RFC 9112).", "Something other than HTTP is sent, for example TLS to a port without it.", "At `POST /v1/auth/token`: the body is not a form in UTF-8, repeats a parameter or has no `grant_type`, or the client authenticates in two ways."},
+		do:   "Correct the client. Where it was not HTTP, the connection is closed after the answer.",
 	},
 	errs.CodeMalformedJSON: {
 		when: []string{
@@ -57,12 +57,13 @@ var problemTexts = map[string]problemText{
 		when: []string{
 			"The request has no `Authorization: Bearer` header, more than one, or another scheme.",
 			"The access token has expired, was made for another service, or is no longer good: its session was ended, or the account was suspended or rejected.",
+			"The API key is unknown, mistyped, revoked or expired, or its owner is suspended or rejected.",
 			"A refresh token was used before or has expired; a token from a mail was used before, has expired, or the address has changed.",
 		},
 		do: "Get a new access token with the refresh token; if that is refused too, sign in again. For a token from a mail, ask for another one. The header `WWW-Authenticate` has `error=\"invalid_token\"` when a token was sent.",
 	},
 	errs.CodeInvalidCredentials: {
-		when: []string{"The address is unknown or the password is wrong; the answer does not reveal which.", "The current password is wrong when it is to be changed."},
+		when: []string{"The address is unknown or the password is wrong; the answer does not reveal which.", "The current password is wrong when it is to be changed.", "At `POST /v1/auth/token`: the key is unknown, revoked or expired, or belongs to another `client_id`."},
 		do:   "Let the person type again. Several failures in a row are limited (`rate_limited`).",
 	},
 	errs.CodeAccountPending: {
@@ -78,7 +79,7 @@ var problemTexts = map[string]problemText{
 		do:   "Show it to the person. Only an admin can end the suspension.",
 	},
 	errs.CodeForbidden: {
-		when: []string{"The caller's role or relation to the ticket does not allow the operation.", "A service token or an API key lacks the scope that the operation needs."},
+		when: []string{"The caller's role or relation to the ticket does not allow the operation.", "A service token or an API key lacks the scope that the operation needs, or no API key may call it.", "The API key is used from outside its networks."},
 		do:   "Don't repeat the request. The description of the operation names who may call it, and the scope.",
 	},
 	errs.CodeEmailTaken: {
@@ -124,6 +125,14 @@ var problemTexts = map[string]problemText{
 	errs.CodeIdempotencyInFlight: {
 		when: []string{"A request with the same `Idempotency-Key` is being worked on: a repetition that came too soon."},
 		do:   "Wait a second and repeat the request with the same key: it gets the answer of the first.",
+	},
+	errs.CodeInvalidScope: {
+		when: []string{"A token is asked for with a scope that the API key does not have, or that is not one of the notification service.", "The API key has no scope of the notification service at all."},
+		do:   "Ask for fewer scopes, or create a key that has them (`POST /v1/keys`).",
+	},
+	errs.CodeUnsupportedGrantType: {
+		when: []string{"A token is asked for with a `grant_type` other than `client_credentials`."},
+		do:   "Use the client credentials grant (RFC 6749, section 4.4).",
 	},
 	errs.CodeRateLimited: {
 		when: []string{"The caller made more requests than a limit allows: sign-ins, registrations, mails with tokens, tickets, comments, or requests altogether."},
