@@ -85,6 +85,11 @@ const (
 	CommentedEventKindCommented CommentedEventKind = "commented"
 )
 
+// Defines values for CreateTokenResponseTokenType.
+const (
+	CreateTokenResponseTokenTypeBearer CreateTokenResponseTokenType = "Bearer"
+)
+
 // Defines values for CreatedEventKind.
 const (
 	CreatedEventKindCreated CreatedEventKind = "created"
@@ -201,6 +206,7 @@ const (
 	ProblemCodeInternal             ProblemCode = "internal"
 	ProblemCodeInvalidCredentials   ProblemCode = "invalid_credentials"
 	ProblemCodeInvalidCursor        ProblemCode = "invalid_cursor"
+	ProblemCodeInvalidScope         ProblemCode = "invalid_scope"
 	ProblemCodeInvalidToken         ProblemCode = "invalid_token"
 	ProblemCodeInvalidTransition    ProblemCode = "invalid_transition"
 	ProblemCodeLastAdmin            ProblemCode = "last_admin"
@@ -211,6 +217,7 @@ const (
 	ProblemCodeNotFound             ProblemCode = "not_found"
 	ProblemCodeRateLimited          ProblemCode = "rate_limited"
 	ProblemCodeUnavailable          ProblemCode = "unavailable"
+	ProblemCodeUnsupportedGrantType ProblemCode = "unsupported_grant_type"
 	ProblemCodeUnsupportedMediaType ProblemCode = "unsupported_media_type"
 	ProblemCodeValidationFailed     ProblemCode = "validation_failed"
 	ProblemCodeVersionMismatch      ProblemCode = "version_mismatch"
@@ -688,6 +695,37 @@ type CreateTicketRequest struct {
 	// Title One line that says what is wrong.
 	Title string `json:"title"`
 }
+
+// CreateTokenRequest defines model for CreateTokenRequest.
+type CreateTokenRequest struct {
+	// ClientID The id of the key, where HTTP Basic is not used.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientSecret The key, where HTTP Basic is not used.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// GrantType client_credentials
+	GrantType *string `json:"grant_type,omitempty"`
+
+	// Scope The scopes that the token is to have, separated by spaces; without it all of the notification service that the key has.
+	Scope *string `json:"scope,omitempty"`
+}
+
+// CreateTokenResponse defines model for CreateTokenResponse.
+type CreateTokenResponse struct {
+	// AccessToken A JWT (RFC 9068) for the notification service.
+	AccessToken string `json:"access_token"`
+
+	// ExpiresIn Seconds until it expires.
+	ExpiresIn int64 `json:"expires_in"`
+
+	// Scope Its scopes, separated by spaces.
+	Scope     string                       `json:"scope"`
+	TokenType CreateTokenResponseTokenType `json:"token_type"`
+}
+
+// CreateTokenResponseTokenType defines model for CreateTokenResponse.TokenType.
+type CreateTokenResponseTokenType string
 
 // CreatedChanges defines model for CreatedChanges.
 type CreatedChanges struct {
@@ -1282,6 +1320,9 @@ type Problem struct {
 
 	// Detail What went wrong, for people.
 	Detail string `json:"detail"`
+
+	// Error At a token endpoint alone: the error code of RFC 6749, section 5.2.
+	Error *string `json:"error,omitempty"`
 
 	// Errors What is wrong with the input, one by one.
 	Errors []ProblemField `json:"errors,omitempty"`
@@ -2210,6 +2251,9 @@ type RefreshJSONRequestBody = RefreshRequest
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = RegisterRequest
 
+// CreateTokenFormdataRequestBody defines body for CreateToken for application/x-www-form-urlencoded ContentType.
+type CreateTokenFormdataRequestBody = CreateTokenRequest
+
 // VerifyEmailJSONRequestBody defines body for VerifyEmail for application/json ContentType.
 type VerifyEmailJSONRequestBody = VerifyEmailRequest
 
@@ -2975,6 +3019,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/auth/register (the `Register` operationId).
 	Register(ctx context.Context, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTokenWithBody Exchange an API key for a token of the notification service
+	//
+	// The client credentials grant of RFC 6749, section 4.4. A client authenticates by HTTP Basic with the id of the key as user and the key as password, or by `client_id` and `client_secret` in the form, not both. The token is valid for ten minutes, and its `sub` is the id of the key. The owner of the key must be an admin. Revoking the key ends the exchange at once, and its tokens within ten minutes. Errors are problems as everywhere; their member `error` has the code of RFC 6749, section 5.2.
+	//
+	// For clients that authenticate themselves.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
+	CreateTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTokenWithFormdataBody Exchange an API key for a token of the notification service
+	//
+	// The client credentials grant of RFC 6749, section 4.4. A client authenticates by HTTP Basic with the id of the key as user and the key as password, or by `client_id` and `client_secret` in the form, not both. The token is valid for ten minutes, and its `sub` is the id of the key. The owner of the key must be an admin. Revoking the key ends the exchange at once, and its tokens within ten minutes. Errors are problems as everywhere; their member `error` has the code of RFC 6749, section 5.2.
+	//
+	// For clients that authenticate themselves.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type.
+	//
+	// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
+	CreateTokenWithFormdataBody(ctx context.Context, body CreateTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyEmailWithBody Verify an address with the token that was mailed to it
 	//
@@ -3853,6 +3919,48 @@ func (c *Client) RegisterWithBody(ctx context.Context, contentType string, body 
 // Corresponds with POST /v1/auth/register (the `Register` operationId).
 func (c *Client) Register(ctx context.Context, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRegisterRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTokenWithBody Exchange an API key for a token of the notification service
+//
+// The client credentials grant of RFC 6749, section 4.4. A client authenticates by HTTP Basic with the id of the key as user and the key as password, or by `client_id` and `client_secret` in the form, not both. The token is valid for ten minutes, and its `sub` is the id of the key. The owner of the key must be an admin. Revoking the key ends the exchange at once, and its tokens within ten minutes. Errors are problems as everywhere; their member `error` has the code of RFC 6749, section 5.2.
+//
+// For clients that authenticate themselves.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
+func (c *Client) CreateTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTokenRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTokenWithFormdataBody Exchange an API key for a token of the notification service
+//
+// The client credentials grant of RFC 6749, section 4.4. A client authenticates by HTTP Basic with the id of the key as user and the key as password, or by `client_id` and `client_secret` in the form, not both. The token is valid for ten minutes, and its `sub` is the id of the key. The owner of the key must be an admin. Revoking the key ends the exchange at once, and its tokens within ten minutes. Errors are problems as everywhere; their member `error` has the code of RFC 6749, section 5.2.
+//
+// For clients that authenticate themselves.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type.
+//
+// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
+func (c *Client) CreateTokenWithFormdataBody(ctx context.Context, body CreateTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTokenRequestWithFormdataBody(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5473,6 +5581,46 @@ func NewRegisterRequestWithBody(server string, contentType string, body io.Reade
 	}
 
 	operationPath := fmt.Sprintf("/v1/auth/register")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCreateTokenRequestWithFormdataBody calls the generic CreateToken builder with application/x-www-form-urlencoded body
+func NewCreateTokenRequestWithFormdataBody(server string, body CreateTokenFormdataRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	bodyStr, err := runtime.MarshalForm(body, nil)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = strings.NewReader(bodyStr.Encode())
+	return NewCreateTokenRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
+}
+
+// NewCreateTokenRequestWithBody constructs an http.Request for the CreateToken method, with any body, and a specified content type
+func NewCreateTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/auth/token")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -8566,6 +8714,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/auth/register (the `Register` operationId).
 	RegisterWithResponse(ctx context.Context, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterResponse, error)
 
+	// CreateTokenWithBodyWithResponse Exchange an API key for a token of the notification service
+	//
+	// The client credentials grant of RFC 6749, section 4.4. A client authenticates by HTTP Basic with the id of the key as user and the key as password, or by `client_id` and `client_secret` in the form, not both. The token is valid for ten minutes, and its `sub` is the id of the key. The owner of the key must be an admin. Revoking the key ends the exchange at once, and its tokens within ten minutes. Errors are problems as everywhere; their member `error` has the code of RFC 6749, section 5.2.
+	//
+	// For clients that authenticate themselves.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
+	CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenResponse2, error)
+
+	// CreateTokenWithFormdataBodyWithResponse Exchange an API key for a token of the notification service
+	//
+	// The client credentials grant of RFC 6749, section 4.4. A client authenticates by HTTP Basic with the id of the key as user and the key as password, or by `client_id` and `client_secret` in the form, not both. The token is valid for ten minutes, and its `sub` is the id of the key. The owner of the key must be an admin. Revoking the key ends the exchange at once, and its tokens within ten minutes. Errors are problems as everywhere; their member `error` has the code of RFC 6749, section 5.2.
+	//
+	// For clients that authenticate themselves.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
+	CreateTokenWithFormdataBodyWithResponse(ctx context.Context, body CreateTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenResponse2, error)
+
 	// VerifyEmailWithBodyWithResponse Verify an address with the token that was mailed to it
 	//
 	// The token can be used once.
@@ -9432,6 +9602,29 @@ func (r RegisterResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r RegisterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type CreateTokenResponse2 struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CreateTokenResponse
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateTokenResponse2) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateTokenResponse2) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -10888,6 +11081,40 @@ func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, body Reg
 	return ParseRegisterResponse(rsp)
 }
 
+// CreateTokenWithBodyWithResponse Exchange an API key for a token of the notification service
+//
+// The client credentials grant of RFC 6749, section 4.4. A client authenticates by HTTP Basic with the id of the key as user and the key as password, or by `client_id` and `client_secret` in the form, not both. The token is valid for ten minutes, and its `sub` is the id of the key. The owner of the key must be an admin. Revoking the key ends the exchange at once, and its tokens within ten minutes. Errors are problems as everywhere; their member `error` has the code of RFC 6749, section 5.2.
+//
+// For clients that authenticate themselves.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
+func (c *ClientWithResponses) CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenResponse2, error) {
+	rsp, err := c.CreateTokenWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTokenResponse2(rsp)
+}
+
+// CreateTokenWithFormdataBodyWithResponse Exchange an API key for a token of the notification service
+//
+// The client credentials grant of RFC 6749, section 4.4. A client authenticates by HTTP Basic with the id of the key as user and the key as password, or by `client_id` and `client_secret` in the form, not both. The token is valid for ten minutes, and its `sub` is the id of the key. The owner of the key must be an admin. Revoking the key ends the exchange at once, and its tokens within ten minutes. Errors are problems as everywhere; their member `error` has the code of RFC 6749, section 5.2.
+//
+// For clients that authenticate themselves.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
+func (c *ClientWithResponses) CreateTokenWithFormdataBodyWithResponse(ctx context.Context, body CreateTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenResponse2, error) {
+	rsp, err := c.CreateTokenWithFormdataBody(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTokenResponse2(rsp)
+}
+
 // VerifyEmailWithBodyWithResponse Verify an address with the token that was mailed to it
 //
 // The token can be used once.
@@ -12131,6 +12358,32 @@ func ParseRegisterResponse(rsp *http.Response) (*RegisterResponse, error) {
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateTokenResponse2 parses an HTTP response from a CreateTokenWithResponse call
+func ParseCreateTokenResponse2(rsp *http.Response) (*CreateTokenResponse2, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateTokenResponse2{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CreateTokenResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	}
 
