@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 func crm(t *testing.T, in string, env []string, args ...string) (out, errOut string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = append([]string{asCommand + "=1"}, env...)
+	// Without GOCOVERDIR, a binary with coverage would add a warning to the output.
+	cmd.Env = append([]string{asCommand + "=1", "GOCOVERDIR=" + t.TempDir()}, env...)
 	cmd.Stdin = strings.NewReader(in)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
