@@ -24,7 +24,7 @@ func withCORS(origins []string, next http.Handler) http.Handler {
 		AllowedHeaders: []string{
 			"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID", "X-Request-ID",
 		},
-		ExposedHeaders: []string{"ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"},
+		ExposedHeaders: []string{"ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"},
 		MaxAge:         int(preflightAge.Seconds()),
 	}).Handler(next)
 }

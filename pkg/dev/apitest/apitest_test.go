@@ -14,8 +14,8 @@ import (
 const document = `{"openapi": "3.1.0", "components": {"schemas": {
 	"Problem": {"type": "object", "required": ["type", "title", "status", "detail", "code", "request_id"], "properties": {"status": {"type": "integer"}}},
 	"Thing": {"type": "object", "additionalProperties": false, "required": ["name"], "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 50}}}}},
-	"paths": {"/things/{id}": {"post": {"operationId": "put-thing", "summary": "Put a thing", "tags": ["things"], "security": [{"bearer": []}],
-		"parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string", "format": "uuid"}}],
+	"paths": {"/things/{id}": {"post": {"operationId": "put-thing", "summary": "Put a thing", "description": "Replaces it.", "tags": ["things"], "security": [{"bearer": []}],
+		"parameters": [{"name": "id", "in": "path", "required": true, "description": "Its id.", "schema": {"type": "string", "format": "uuid"}}],
 		"requestBody": {"required": true, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
 		"responses": {
 			"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
@@ -148,6 +148,7 @@ func TestEachDeviationFromTheDocumentIsReported(t *testing.T) {
 func TestIncompleteDocumentIsReported(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"summary": {`"summary": "Put a thing"`, `"summary": ""`}, "tag": {`"tags": ["things"]`, `"tags": []`},
+		"description": {`"description": "Replaces it.", `, ``}, "description of a parameter": {`"description": "Its id.", `, ``},
 		"id": {`"operationId": "put-thing"`, `"operationId": ""`}, "security": {`"security": [{"bearer": []}],`, ``},
 	} {
 		d, err := apitest.Read(strings.NewReader(strings.Replace(document, change[0], change[1], 1)))

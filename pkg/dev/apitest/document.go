@@ -199,9 +199,11 @@ func (d *Document) Incomplete(public ...string) (defects []string) {
 		name := op.method + " " + op.path
 		tags, _ := op.described["tags"].([]any)
 		summary, _ := op.described["summary"].(string)
-		if op.id == "" || ids[op.id] || summary == "" || len(tags) == 0 {
-			defects = append(defects, name+" needs an operationId of its own, a summary and a tag")
+		description, _ := op.described["description"].(string)
+		if op.id == "" || ids[op.id] || summary == "" || description == "" || len(tags) == 0 {
+			defects = append(defects, name+" needs an operationId of its own, a summary, a description and a tag")
 		}
+		defects = append(defects, op.undescribedParameters()...)
 		ids[op.id] = true
 		may := slices.Index(public, name)
 		if may >= 0 {
@@ -271,6 +273,17 @@ func (d *Document) hasText(v map[string]any) bool {
 		text, _ = d.resolve(v)["description"].(string)
 	}
 	return text != ""
+}
+
+// undescribedParameters lists the parameters without a description.
+func (op *operation) undescribedParameters() (defects []string) {
+	list, _ := op.described["parameters"].([]any)
+	for _, p := range list {
+		if text, _ := object(p)["description"].(string); text == "" {
+			defects = append(defects, fmt.Sprintf("%s %s: the parameter %v has no description", op.method, op.path, object(p)["name"]))
+		}
+	}
+	return defects
 }
 
 func object(v any) map[string]any { m, _ := v.(map[string]any); return m }

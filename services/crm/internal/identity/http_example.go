@@ -28,7 +28,7 @@ func exampleUser(p example.Person, r Role, s Status) UserBody {
 	}
 }
 
-var exampleGrant = tokenGrantBody{
+var exampleGrant = tokenGrantBody{ //nolint:gosec // no token
 	AccessToken: "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.example", TokenType: "Bearer", ExpiresIn: 600,
 	RefreshToken: "example-refresh-token", User: exampleAda,
 }

@@ -156,6 +156,7 @@ type createInput struct {
 type createAnswer struct {
 	Location string `header:"Location"`
 	ETag     string `header:"ETag"`
+	Replayed string `header:"Idempotency-Replayed"`
 	Body     TicketView
 }
 
@@ -179,7 +180,7 @@ func (h handlers) create(ctx context.Context, in *createInput) (*createAnswer, e
 		return nil, err
 	}
 	return &createAnswer{
-		Location: "/v1/tickets/" + t.ID.String(), ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(v, t),
+		Replayed: once.replayed(), Location: "/v1/tickets/" + t.ID.String(), ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(v, t),
 	}, nil
 }
 

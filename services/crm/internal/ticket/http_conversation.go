@@ -47,7 +47,8 @@ type commentInput struct {
 }
 
 type commentAnswer struct {
-	Body commentView
+	Replayed string `header:"Idempotency-Replayed"`
+	Body     commentView
 }
 
 func (h handlers) comment(ctx context.Context, in *commentInput) (*commentAnswer, error) {
@@ -66,7 +67,7 @@ func (h handlers) comment(ctx context.Context, in *commentInput) (*commentAnswer
 	if err != nil {
 		return nil, err
 	}
-	return &commentAnswer{Body: viewComment(c)}, nil
+	return &commentAnswer{Replayed: once.replayed(), Body: viewComment(c)}, nil
 }
 
 type removeCommentInput struct {

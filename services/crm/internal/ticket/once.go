@@ -27,6 +27,17 @@ const KeyLifetime = 24 * time.Hour
 type Once struct {
 	Key  string
 	Hash [sha256.Size]byte
+
+	// Replayed is set when the answer is the stored one of the first request.
+	Replayed bool
+}
+
+// replayed is the header Idempotency-Replayed: "true" for a stored answer, else "".
+func (o *Once) replayed() string {
+	if o == nil || !o.Replayed {
+		return ""
+	}
+	return "true"
 }
 
 // NewOnce binds the key to the operation and its input. It is nil without a key.
@@ -83,6 +94,7 @@ func (s *Service) firstAnswer(ctx context.Context, v Viewer, once *Once, cause e
 		return row, errs.New(errs.Invalid, errs.CodeIdempotencyMismatch,
 			"This Idempotency-Key was used for another request. Use a new key for each new request.")
 	}
+	once.Replayed = true
 	return row, nil
 }
 

@@ -51,6 +51,9 @@ func TestSameKeyAndBodyGetTheSameAnswerByteForByte(t *testing.T) {
 	if string(again.Body) != string(first.Body) {
 		t.Errorf("first  %s\nagain %s", first.Body, again.Body)
 	}
+	if a, b := first.Header.Get("Idempotency-Replayed"), again.Header.Get("Idempotency-Replayed"); a != "" || b != "true" {
+		t.Errorf("Idempotency-Replayed: %q, then %q", a, b)
+	}
 	for _, name := range []string{"Location", "ETag", "Content-Type"} {
 		if first.Header.Get(name) != again.Header.Get(name) {
 			t.Errorf("%s: %q, then %q", name, first.Header.Get(name), again.Header.Get(name))
@@ -58,8 +61,9 @@ func TestSameKeyAndBodyGetTheSameAnswerByteForByte(t *testing.T) {
 	}
 	comment := d.Call(customer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "Hello"}, "Idempotency-Key", "k2").Want(201)
 	d.Exec(`update users set name = 'Renamed again'`)
-	if again := d.Call(customer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "Hello"}, "Idempotency-Key", "k2").Want(201); string(again.Body) != string(comment.Body) {
-		t.Errorf("first  %s\nagain %s", comment.Body, again.Body)
+	if again := d.Call(customer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "Hello"}, "Idempotency-Key", "k2").Want(201); string(again.Body) != string(comment.Body) ||
+		comment.Header.Get("Idempotency-Replayed") != "" || again.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("first  %v %s\nagain %v %s", comment.Header, comment.Body, again.Header, again.Body)
 	}
 	if n := crmtest.Get[int](d.Env, `select count(*) from tickets`); n != 1 {
 		t.Errorf("%d tickets", n)

@@ -69,7 +69,7 @@ var ticketSorts = []ticketSort{"created_at", "-created_at", "updated_at", "-upda
 // reads the fields of an embedded struct only then.
 type OrderParams struct {
 	FilterParams
-	Sort ticketSort `query:"sort" default:"-created_at" doc:"What the list is ordered by, from the smallest value up. A minus sign in front of it turns the order round: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q."`
+	Sort ticketSort `query:"sort" default:"-created_at" doc:"What the list is ordered by, from the smallest value up. A minus sign in front of it reverses the order: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q."`
 }
 
 type listInput struct {
