@@ -2076,7 +2076,7 @@ type ListTicketsParams struct {
 	// UpdatedAfter Tickets changed after this time (RFC 3339).
 	UpdatedAfter *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
 
-	// Sort What the list is ordered by, from the smallest value up. A minus sign in front of it turns the order round: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q.
+	// Sort What the list is ordered by, from the smallest value up. A minus sign in front of it reverses the order: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q.
 	Sort *TicketSort `form:"sort,omitempty" json:"sort,omitempty"`
 
 	// Limit How many items at most.
@@ -2157,7 +2157,7 @@ type ExportTicketsParams struct {
 	// UpdatedAfter Tickets changed after this time (RFC 3339).
 	UpdatedAfter *time.Time `form:"updated_after,omitempty" json:"updated_after,omitempty"`
 
-	// Sort What the list is ordered by, from the smallest value up. A minus sign in front of it turns the order round: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q.
+	// Sort What the list is ordered by, from the smallest value up. A minus sign in front of it reverses the order: -created_at is newest first, -priority most urgent first. relevance has the best match first and needs q.
 	Sort *TicketSort `form:"sort,omitempty" json:"sort,omitempty"`
 }
 
@@ -10309,8 +10309,9 @@ func (r ListTicketsResponse) StatusCode() int {
 
 // CreateTicketResponse201Headers the declared response headers of an HTTP 201 response for CreateTicket
 type CreateTicketResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag                *string
+	IdempotencyReplayed *string
+	Location            *string
 }
 
 type CreateTicketResponse struct {
@@ -10532,11 +10533,18 @@ func (r ListCommentsResponse) StatusCode() int {
 	return 0
 }
 
+// CreateCommentResponse201Headers the declared response headers of an HTTP 201 response for CreateComment
+type CreateCommentResponse201Headers struct {
+	IdempotencyReplayed *string
+}
+
 type CreateCommentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Comment
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateCommentResponse201Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -13156,6 +13164,13 @@ func ParseCreateTicketResponse(rsp *http.Response) (*CreateTicketResponse, error
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13427,6 +13442,19 @@ func ParseCreateCommentResponse(rsp *http.Response) (*CreateCommentResponse, err
 		}
 		response.JSON201 = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateCommentResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers201 = &headers
 	}
 
 	return response, nil
