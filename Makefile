@@ -23,7 +23,7 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test test-long cover race race-all check lint lint-api gen build bench test-smtp
+.PHONY: help run token test test-long cover race race-all check lint lint-api test-console gen build bench test-smtp
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ lint: $(LINT) ## golangci-lint with .golangci.yml
 
 lint-api: $(OASDIFF) ## both OpenAPI documents: rules, and what breaks clients (needs npm)
 	@OASDIFF=$(OASDIFF) .ci/api/lint
+
+test-console: ## the console in Chromium, and its types (needs npm and chromium)
+	@deploy/local/build.sh
+	cd services/crm/internal/console && npm ci --no-audit --no-fund --silent && npx tsc -p . && npx playwright test
 
 gen: $(SQLC) $(OAPI_CODEGEN) ## generate the Go of the SQL in db/, the Go clients and pages of docs/
 	cd db && $(SQLC) generate

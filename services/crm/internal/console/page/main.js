@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import { html } from "./html.js";
 import { Skeleton } from "./parts/states.js";
 import { go, place } from "./router.js";
-import { admin, ended, restore, staff, user } from "./session.js";
+import { admin, restore, staff, user } from "./session.js";
 import { Shell } from "./shell.js";
 import { clear } from "./store.js";
 import * as stream from "./stream.js";
@@ -73,7 +73,7 @@ function App() {
   if (user.value === undefined) return html`<${Skeleton} />`;
   const groups = route?.path.exec(path)?.groups ?? {};
   if (route?.for === "everybody") return html`<${route.view} ...${groups} />`;
-  if (!user.value && !ended.value) return html`<${SignIn} />`;
+  if (!user.value) return html`<${SignIn} />`;
   if (path === "/") return null;
   return html`<${Shell}>${mayOpen(route) ? html`<${route?.view} ...${groups} />` : html`<${Missing} />`}<//>`;
 }
@@ -83,7 +83,7 @@ user.subscribe((u) => {
   if (u && u.id !== signedIn) {
     signedIn = u.id;
     stream.start();
-  } else if (u === null && !ended.peek()) {
+  } else if (u === null) {
     signedIn = "";
     stream.stop();
     clear();

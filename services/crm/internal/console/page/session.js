@@ -43,9 +43,11 @@ function accept(grant) {
   return token;
 }
 
-function forget() {
+/** Leaves the session, as it is after a sign-out. */
+export function forget() {
   localStorage.removeItem(hint);
   token = "";
+  ended.value = false;
   user.value = null;
 }
 
@@ -56,7 +58,6 @@ export async function restore() {
     else user.value = null;
   } catch {
     if (user.value === undefined) user.value = null;
-    ended.value = false;
   }
 }
 
@@ -69,8 +70,9 @@ export function renew() {
     .request("fixdesk-session", async () => accept((await call("PUT", "/session", { anonymous: true })).data))
     .catch((e) => {
       if (e instanceof Problem && e.status === 401) {
-        ended.value = Boolean(user.value);
-        forget();
+        token = "";
+        if (user.value) ended.value = true; // the page stays until they sign in again
+        else forget();
       }
       throw e;
     })

@@ -9,7 +9,7 @@ import { Dialog } from "./parts/dialog.js";
 import { notify, Notices } from "./parts/notice.js";
 import { Palette } from "./parts/palette.js";
 import { go, place } from "./router.js";
-import { admin, ended, signOut, staff, user } from "./session.js";
+import { admin, ended, forget, signOut, staff, user } from "./session.js";
 import { state } from "./stream.js";
 import { SignInForm } from "./views/sign-in.js";
 import { roles } from "./words.js";
@@ -58,7 +58,7 @@ function Account() {
   const me = /** @type {NonNullable<typeof user.value>} */ (user.value);
   const leave = () => signOut().then(() => go("/")).catch((e) => notify(e.message));
   return html`<details class="account">
-    <summary aria-label="Account"><${Avatar} name=${me.name} /><span class="account-name">${me.name}</span></summary>
+    <summary><${Avatar} name=${me.name} /><span class="account-name">${me.name}</span></summary>
     <div class="menu">
       <p><strong>${me.name}</strong><br /><span class="quiet">${me.email} · ${roles[me.role]}</span></p>
       <a href="/me">My profile</a>
@@ -89,7 +89,7 @@ function Help() {
 }
 
 /** Somebody whose session ended signs in again without leaving the page. */
-const SignInAgain = () => html`<${Dialog} title="Sign in to go on" onClose=${() => ((ended.value = false), go("/"))}>
+const SignInAgain = () => html`<${Dialog} title="Sign in to go on" onClose=${() => (forget(), go("/"))}>
   <p>Your session has ended. What you typed is kept.</p>
   <${SignInForm} />
 <//>`;

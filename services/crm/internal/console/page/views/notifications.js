@@ -31,13 +31,13 @@ const columns = [
 ];
 
 export const Notifications = () => html`<header class="list-head"><h1>Notifications</h1><${Button} onClick=${() => invalidate("mails *")}>Read again<//></header>
-  <div class="filters"><${FilterSelect} label="Status" name="status" options=${{ "": "Every status", ...statuses }} /></div>
+  <div class="filters"><${FilterSelect} label="Show" name="status" options=${{ "": "Every status", ...statuses }} /></div>
   <${Table} name="mails" path=${base} query=${filtersOf("status", "reference")} columns=${columns} caption="Notifications" empty=${html`<${Empty} title="No mails"><p>Every mail that Fixdesk sends appears here with its result.</p><//>`} />`;
 
 /** @param {{id: string}} props */
 export function Notification({ id }) {
   const data = useData(`mail ${id}`, () => call("GET", `${base}/${id}`));
-  return html`<div class="narrow-page"><a class="back" href="/ops/notifications">← Notifications</a>
+  return html`<div class="narrow-page"><a class="back" href="/ops/notifications">← Back to the list</a>
     <${Loaded} data=${data}>${(/** @type {any} */ n) => html`<${Details} notification=${n} />`}<//>
   </div>`;
 }
@@ -81,7 +81,7 @@ function Details({ notification: n }) {
 function Attempts({ notification, recipient: r }) {
   const [shown, show] = useState(false);
   if (r.attempts === 0) return "none";
-  if (!shown) return html`<${Button} class="small" aria-label=${`Attempts for ${r.email}`} onClick=${() => show(true)}>${plural(r.attempts, "attempt")}<//>`;
+  if (!shown) return html`<${Button} class="small" aria-label=${`${plural(r.attempts, "attempt")} for ${r.email}`} onClick=${() => show(true)}>${plural(r.attempts, "attempt")}<//>`;
   return html`<${AttemptList} path=${`${base}/${notification}/recipients/${r.id}/attempts`} />`;
 }
 

@@ -32,7 +32,7 @@ export function Outbox() {
   const state = filtersOf("state").state || "pending";
   return html`<header class="list-head"><h1>Outbox</h1><${Button} onClick=${() => invalidate("outbox *")}>Read again<//></header>
     <p class="quiet">Notices on their way to the notification service. An entry is dead when the service refused it for good.</p>
-    <div class="filters"><${FilterSelect} label="State" name="state" options=${{ "": "Pending", dead: "Dead" }} /></div>
+    <div class="filters"><${FilterSelect} label="Show" name="state" options=${{ "": "Pending", dead: "Dead" }} /></div>
     <${Table} name="outbox" path="/v1/outbox" query=${{ state }} columns=${columns} caption="Outbox"
       empty=${html`<${Empty} title=${state === "dead" ? "No dead entries" : "Everything is posted"}><p>${state === "dead" ? "Nothing was refused." : "New notices pass through here in an instant."}</p><//>`} />`;
 }

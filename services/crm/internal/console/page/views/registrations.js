@@ -38,8 +38,8 @@ export function Registrations() {
   const query = filtersOf("status", "role");
   return html`<h1>Registrations</h1>
     <div class="filters">
-      <${FilterSelect} label="Status" name="status" options=${{ "": "Waiting", approved: "Approved", rejected: "Rejected" }} />
-      <${FilterSelect} label="Role" name="role" options=${{ "": "Every role", engineer: "Engineers", admin: "Admins" }} />
+      <${FilterSelect} label="Show" name="status" options=${{ "": "Waiting", approved: "Approved", rejected: "Rejected" }} />
+      <${FilterSelect} label="Who" name="role" options=${{ "": "Every role", engineer: "Engineers", admin: "Admins" }} />
     </div>
     <${Table} name="registrations" path="/v1/registrations" query=${{ ...query, status: query.status || "pending" }} columns=${columns} caption="Registrations"
       empty=${html`<${Empty} title="Nobody is waiting"><p>Engineers and admins who register appear here, and you get a mail.</p><//>`} />

@@ -33,7 +33,7 @@ export function Sessions({ path, name }) {
     { title: "Address", cell: (/** @type {any} */ s) => s.address || "–" },
     { title: "Signed in", cell: (/** @type {any} */ s) => html`<${Time} of=${s.created_at} />` },
     { title: "Last used", cell: (/** @type {any} */ s) => html`<${Time} of=${s.used_at} />` },
-    ...(own ? [{ title: "", cell: (/** @type {any} */ s) => !s.current && html`<${Button} class="small" aria-label=${`Sign out of ${browser(s.user_agent)}`} onClick=${() => end(s.id)}>Sign out there<//>` }] : []),
+    ...(own ? [{ title: "", cell: (/** @type {any} */ s) => !s.current && html`<${Button} class="small" aria-label=${`Sign out there: ${browser(s.user_agent)}`} onClick=${() => end(s.id)}>Sign out there<//>` }] : []),
   ];
   return html`<${Table} name=${name} path=${path} columns=${columns} caption="Sessions" empty="Not signed in anywhere." />`;
 }

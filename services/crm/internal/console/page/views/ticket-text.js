@@ -42,24 +42,24 @@ function useEdit(t, field, onConflict) {
 export function Title({ ticket: t, onConflict }) {
   const edit = useEdit(t, "title", onConflict);
   if (edit.open) {
-    return html`<${Form} form=${edit.form} label="Edit the title" class="inline">
+    return html`<${Form} form=${edit.form} class="inline">
       <${TextField} label="Title" value=${edit.draft.fields.text} onValue=${(/** @type {string} */ text) => edit.draft.set({ text })} error=${edit.form.wrong("title")} autofocus maxlength="200" />
       <${Button} kind="primary" type="submit" busy=${edit.form.busy}>Save<//>
       <${Button} onClick=${edit.cancel}>Cancel<//>
     <//>`;
   }
-  return html`<h1>${t.title}${mayEditText(t, /** @type {any} */ (user.value)) && html` <${Button} kind="quiet" class="small" aria-label="Edit the title" onClick=${edit.begin}>Edit<//>`}</h1>`;
+  return html`<h1>${t.title}${mayEditText(t, /** @type {any} */ (user.value)) && html` <${Button} kind="quiet" class="small" aria-label="Edit heading" onClick=${edit.begin}>Edit<//>`}</h1>`;
 }
 
 /** @param {{ticket: Ticket, onConflict: (e: any) => void}} props */
 export function Description({ ticket: t, onConflict }) {
   const edit = useEdit(t, "description", onConflict);
-  return html`<section class="card comment first" aria-label="Description">
+  return html`<section class="card comment first" aria-label=${`${t.reporter.name} raised this`}>
     <header><${Avatar} name=${t.reporter.name} /><strong>${t.reporter.name}</strong><span class="quiet">raised this <${Time} of=${t.created_at} /></span>
-      ${!edit.open && mayEditText(t, /** @type {any} */ (user.value)) && html`<${Button} kind="quiet" class="small" aria-label="Edit the description" onClick=${edit.begin}>Edit<//>`}
+      ${!edit.open && mayEditText(t, /** @type {any} */ (user.value)) && html`<${Button} kind="quiet" class="small" aria-label="Edit text" onClick=${edit.begin}>Edit<//>`}
     </header>
     ${edit.open
-      ? html`<${Form} form=${edit.form} label="Edit the description">
+      ? html`<${Form} form=${edit.form}>
           <${TextArea} label="Description" rows=${8} value=${edit.draft.fields.text} onValue=${(/** @type {string} */ text) => edit.draft.set({ text })} error=${edit.form.wrong("description")} />
           <div class="row"><${Button} kind="primary" type="submit" busy=${edit.form.busy}>Save<//><${Button} onClick=${edit.cancel}>Cancel<//></div>
         <//>`

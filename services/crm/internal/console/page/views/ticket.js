@@ -5,7 +5,7 @@ import { html } from "../html.js";
 import { focusOn, useActions } from "../keys.js";
 import { Button } from "../parts/button.js";
 import { Status } from "../parts/chip.js";
-import { announce, notify } from "../parts/notice.js";
+import { notify } from "../parts/notice.js";
 import { Loaded } from "../parts/states.js";
 import { go } from "../router.js";
 import { markSeen } from "../seen.js";
@@ -36,9 +36,7 @@ export function TicketPane({ number, back }) {
 function useChangesOfOthers(t) {
   useEffect(() => onEvent((event) => {
     if (event.ticket_id !== t.id || !event.actor || event.actor.id === user.value?.id) return;
-    const text = `${event.actor.name} ${eventWords(event)}`;
-    announce(text);
-    notify(text);
+    notify(`${event.actor.name} ${eventWords(event)}`);
   }), [t.id]);
 }
 

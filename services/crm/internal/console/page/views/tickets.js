@@ -80,7 +80,7 @@ function List({ at, open }) {
   const filters = filtersOf(at);
   const title = at.path === "/queue" ? "Queue" : filters.reporter === "me" || !staff.value ? "My tickets" : "Tickets";
   return html`<section class="list" aria-label=${title}>
-    <header class="list-head"><h1>${title}</h1><${Total} filters=${filters} />${!staff.value && html`<a class="button primary" href="/new">New ticket</a>`}</header>
+    <header class="list-head"><h1>${title}</h1><${Total} filters=${filters} />${!staff.value && html`<a class="button primary" href="/new">Raise a ticket</a>`}</header>
     ${at.path === "/queue" ? html`<${Tabs} at=${at} />` : html`<${Filters} filters=${filters} at=${at} />`}
     <${Page} key=${JSON.stringify(filters)} filters=${filters} open=${open} first queue=${at.path === "/queue"} />
   </section>`;
@@ -113,20 +113,34 @@ function Filters({ filters, at }) {
   };
   return html`<div class="filters">
     ${chips.map(([name, value]) => html`<${FilterChip} key=${name} label=${words(name, value)} onRemove=${() => set(name, "")}>${words(name, value)}<//>`)}
-    <${Choice} label="Status" value="" options=${{ "": "Status…", ...statuses }} onChoose=${(/** @type {string} */ v) => set("status", add(filters.status, v))} />
-    <${Choice} label="Priority" value="" options=${{ "": "Priority…", ...priorities }} onChoose=${(/** @type {string} */ v) => set("priority", add(filters.priority, v))} />
-    ${staff.value && html`<${Choice} label="Engineer" value="" options=${{ "": "Engineer…", me: "Me", none: "Nobody" }} onChoose=${(/** @type {string} */ v) => set("assignee", v)} />`}
-    <${Choice} label="Order" value=${filters.sort ?? "-created_at"} options=${{ ...sorts, ...(filters.q && { relevance: "Best match" }) }} onChoose=${(/** @type {string} */ v) => set("sort", v)} />
+    <${AddFilter} filters=${filters} set=${set} />
+    <${Order} value=${filters.sort ?? "-created_at"} options=${{ ...sorts, ...(filters.q && { relevance: "Best match" }) }} onChoose=${(/** @type {string} */ v) => set("sort", v)} />
   </div>`;
 }
 
 /** @param {string | undefined} list @param {string} value */
 const add = (list, value) => [...new Set([...(list ? list.split(",") : []), value])].join(",");
 
-/** @param {{label: string, value: string, options: Record<string, string>, onChoose: (value: string) => void}} props */
-const Choice = ({ label, value, options, onChoose }) => html`<select aria-label=${label} onChange=${(/** @type {any} */ e) => (onChoose(e.currentTarget.value), (e.currentTarget.value = value))}>
+/** @param {{value: string, options: Record<string, string>, onChoose: (value: string) => void}} props */
+const Order = ({ value, options, onChoose }) => html`<select aria-label="Order" onChange=${(/** @type {any} */ e) => onChoose(e.currentTarget.value)}>
   ${Object.entries(options).map(([v, text]) => html`<option key=${v} value=${v} selected=${v === value}>${text}</option>`)}
 </select>`;
+
+/** @param {{filters: Record<string, string>, set: (name: string, value: string) => void}} props */
+function AddFilter({ filters, set }) {
+  /** @type {[string, string, Record<string, string>][]} */
+  const groups = [["status", "Status", statuses], ["priority", "Priority", priorities]];
+  if (staff.value) groups.push(["assignee", "Engineer", { me: "Mine", none: "Nobody’s" }]);
+  const choose = (/** @type {any} */ event) => {
+    const [name, value] = event.currentTarget.value.split(" ");
+    event.currentTarget.value = "";
+    set(name, name === "assignee" ? value : add(filters[name], value));
+  };
+  return html`<select aria-label="Add a filter" onChange=${choose}>
+    <option value="">Filter…</option>
+    ${groups.map(([name, label, options]) => html`<optgroup key=${name} label=${label}>${Object.entries(options).map(([v, text]) => html`<option key=${v} value=${`${name} ${v}`}>${text}</option>`)}</optgroup>`)}
+  </select>`;
+}
 
 /**
  * One page of a list and, as one scrolls, those after it.
@@ -159,7 +173,7 @@ function Nothing({ filtered, queue }) {
   if (queue) return html`<${Empty} title="Nothing is waiting here"><p>New tickets appear by themselves as soon as they are offered to you.</p><//>`;
   if (filtered && staff.value) return html`<${Empty} title="No ticket matches"><p>Remove a filter, or <a href="/tickets">see all tickets</a>.</p><//>`;
   if (filtered) return html`<${Empty} title="No ticket matches"><p><a href="/tickets">See all my tickets</a></p><//>`;
-  return html`<${Empty} title="No tickets yet"><p>Tell us what is wrong, and you see here how it goes on.</p><p><a class="button primary" href="/new">New ticket</a></p><//>`;
+  return html`<${Empty} title="No tickets yet"><p>Tell us what is wrong, and you see here how it goes on.</p><//>`;
 }
 
 /** @param {{tickets: any[], open?: string, head?: boolean}} props */

@@ -19,7 +19,7 @@ import { Sessions } from "./sessions.js";
 /** @param {{id: string}} props */
 export function User({ id }) {
   const data = useData(`user ${id}`, () => call("GET", `/v1/users/${id}`));
-  return html`<div class="narrow-page"><a class="back" href="/admin/users">← Users</a>
+  return html`<div class="narrow-page"><a class="back" href="/admin/users">← Everybody</a>
     <${Loaded} data=${data}>${(/** @type {any} */ u) => html`<${Person} key=${u.id} person=${u} etag=${data.etag} />`}<//>
   </div>`;
 }

@@ -27,8 +27,8 @@ export function Users() {
   return html`<header class="list-head"><h1>Users</h1><${Button} kind="primary" onClick=${() => setInviting(true)}>Invite<//></header>
     <div class="filters">
       <${FilterText} label="Name or address" name="q" />
-      <${FilterSelect} label="Role" name="role" options=${{ "": "Every role", ...roles }} />
-      <${FilterSelect} label="Status" name="status" options=${{ "": "Every status", ...userStatuses }} />
+      <${FilterSelect} label="Show" name="role" options=${{ "": "Every role", ...roles }} />
+      <${FilterSelect} label="In state" name="status" options=${{ "": "Every status", ...userStatuses }} />
     </div>
     <${Table} name="users" path="/v1/users" query=${filtersOf("q", "role", "status")} columns=${columns} caption="Users" empty=${html`<${Empty} title="Nobody matches"><p>Try fewer letters or another filter.</p><//>`} />
     ${inviting && html`<${Invite} onClose=${() => setInviting(false)} />`}`;

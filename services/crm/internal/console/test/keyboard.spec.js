@@ -1,0 +1,51 @@
+import { expect, newPerson, newTicket, test, windowOf } from "./people.js";
+
+test("an engineer clears a queue without the mouse", async ({ browser }) => {
+  const tickets = Number(process.env.CONSOLE_QUEUE ?? 4);
+  const eve = await newPerson("Eve Keys", "engineer");
+  const cora = await newPerson("Cora Keys", "customer");
+  const { api, theAdmin } = await import("./people.js");
+  const boss = await theAdmin();
+  const me = await api("GET", "/v1/me", eve.token);
+  for (let i = 0; i < tickets; i++) {
+    const t = await newTicket(cora, `Keys ${i}`);
+    await api("POST", `/v1/tickets/${t.id}/assign`, boss.token, { engineer_id: me.id });
+  }
+  const page = await windowOf(browser, eve, "/queue");
+  const press = (/** @type {string} */ keys) => page.keyboard.press(keys);
+  for (let left = tickets; left > 0; left--) {
+    await expect(page.locator("[data-row]")).toHaveCount(left);
+    await press("j");
+    await press("o");
+    await expect(page.getByRole("button", { name: "Accept" })).toBeVisible();
+    await press("a");
+    await expect(page.getByRole("button", { name: "Resolve" })).toBeVisible();
+    await press("r");
+    await expect(page.getByLabel("Resolution")).toBeFocused();
+    await page.keyboard.type("Switched off and on.");
+    await press("Control+Enter");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    await expect(page.getByRole("region", { name: "Resolution" })).toBeVisible();
+    await press("g");
+    await press("q");
+  }
+  await expect(page.getByRole("heading", { name: "Nothing is waiting here" })).toBeVisible();
+});
+
+test("shortcuts are listed, searched and never fire while one types", async ({ browser }) => {
+  const cora = await newPerson("Cora Shortcut", "customer");
+  const page = await windowOf(browser, cora, "/tickets");
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog", { name: "Shortcuts" })).toContainText("New ticket");
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+  await page.keyboard.press("/");
+  await expect(page.getByRole("searchbox", { name: "Search" })).toBeFocused();
+  await page.keyboard.type("g n ? j");
+  await expect(page.getByRole("searchbox", { name: "Search" })).toHaveValue("g n ? j");
+  await expect(page).toHaveURL(/\/tickets$/);
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("new tick");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { name: "New ticket" })).toBeVisible();
+});

@@ -1,0 +1,83 @@
+// Every page, light and dark, wide and narrow: accessible, without sideways scrolling,
+// from this host alone. The screenshots are in test-results/screens.
+import AxeBuilder from "@axe-core/playwright";
+import { expect, newPerson, newTicket, signIn, test, theAdmin, windowOf } from "./people.js";
+
+const outside = ["/", "/register", "/reset", "/verify"];
+const forCustomers = ["/tickets", "/new", "/me", "/nowhere"];
+const forAdmins = [
+  "/tickets?active=true", "/queue", "/admin/registrations", "/admin/users", "/admin/reports", "/admin/audit", "/ops/notifications", "/ops/outbox", "/ops/health",
+];
+
+/** @param {import("@playwright/test").Page} page @param {string} name */
+async function check(page, name) {
+  await expect(page.getByRole("heading", { level: 1 }).first()).toBeVisible();
+  await page.waitForTimeout(300);
+  for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
+    await page.emulateMedia({ colorScheme });
+    const { violations } = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]).analyze();
+    expect(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target).join(", ")}`), `${name}, ${colorScheme}`).toEqual([]);
+    await page.screenshot({ path: `test-results/screens/${name}-${colorScheme}-1440.png` });
+  }
+  await page.setViewportSize({ width: 320, height: 640 });
+  expect(await page.evaluate(() => document.documentElement.scrollWidth), `${name} at 320 px`).toBeLessThanOrEqual(320);
+  await page.screenshot({ path: `test-results/screens/${name}-dark-320.png` });
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.screenshot({ path: `test-results/screens/${name}-light-320.png` });
+  await page.setViewportSize({ width: 1440, height: 900 });
+}
+
+/** @param {string} path */
+const fileName = (path) => path.replace(/\W+/g, "-").replace(/^-|-$/g, "") || "sign-in";
+
+for (const path of outside) {
+  test(`${path} of somebody who isn't signed in`, async ({ page }) => {
+    await page.goto(path);
+    await check(page, fileName(path));
+  });
+}
+
+test("the pages of a customer", async ({ browser }) => {
+  const cora = await newPerson("Cora Pages", "customer");
+  const ticket = await newTicket(cora, "The coffee machine leaks again");
+  const page = await windowOf(browser, cora);
+  for (const path of [...forCustomers, `/tickets/${ticket.number}`]) {
+    await page.goto(path);
+    await check(page, `customer-${fileName(path)}`);
+  }
+});
+
+test("the pages of an admin", async ({ browser }) => {
+  test.slow();
+  const cora = await newPerson("Cora Seen", "customer");
+  const ticket = await newTicket(cora, "No light in the cellar");
+  await newPerson("Eve Seen", "engineer");
+  const page = await windowOf(browser, await theAdmin());
+  for (const path of [...forAdmins, `/tickets/${ticket.number}`]) {
+    await page.goto(path);
+    await check(page, `admin-${fileName(path)}`);
+  }
+  await page.keyboard.press("?");
+  await check(page, "shortcuts");
+});
+
+test("axe finds what is wrong", async ({ page }) => {
+  await page.goto("/");
+  await page.getByLabel("Email").evaluate((field) => field.removeAttribute("id"));
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(violations.map((v) => v.id)).toContain("label");
+});
+
+test("nothing comes from another host, and the whole first visit is small", async ({ page, baseURL }) => {
+  /** @type {string[]} */
+  const foreign = [];
+  page.on("request", (r) => !r.url().startsWith(/** @type {string} */ (baseURL)) && foreign.push(r.url()));
+  const cora = await newPerson("Cora Bytes", "customer");
+  await page.goto("/");
+  await signIn(page, cora);
+  await expect(page.getByRole("heading", { name: "No tickets yet" })).toBeVisible();
+  expect(foreign).toEqual([]);
+  const bytes = await page.evaluate(() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].reduce((sum, e) => sum + /** @type {any} */ (e).encodedBodySize, 0));
+  expect(bytes).toBeLessThanOrEqual(100 * 1024);
+  expect(bytes).toBeGreaterThan(20 * 1024); // the control: they were counted
+});
