@@ -26,7 +26,7 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 .PHONY: help run token test test-long cover race race-all check lint lint-api test-console gen build bench test-smtp
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start Fixdesk on this machine; ctrl-C stops it
 	@deploy/local/build.sh && exec $(BIN)/local
