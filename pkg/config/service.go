@@ -21,6 +21,7 @@ type Service struct {
 	LogFormat       obs.Format     `split_words:"true" default:"json" desc:"json or text"`
 	RequestTimeout  time.Duration  `split_words:"true" default:"10s" desc:"how long a request may take, streams aside, before it is canceled and answered 503"`
 	MaxRequests     int            `split_words:"true" default:"64" desc:"requests served at the same time, streams aside, at least 1; others wait half a second and are answered 503"`
+	H2C             bool           `envconfig:"H2C" desc:"true: HTTP/2 without TLS is served too (h2c with prior knowledge), for proxies that speak it"`
 	ShutdownTimeout time.Duration  `split_words:"true" default:"8s" desc:"how long the whole stop may take, at least 1s; requests that are not done in half of it are canceled and answered 503"`
 }
 

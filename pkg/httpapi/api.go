@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -87,6 +86,10 @@ type Config struct {
 	// CORSOrigins are the origins (scheme://host[:port], compared byte for byte)
 	// whose pages may call the API. Empty: no CORS headers at all.
 	CORSOrigins []string
+
+	// H2C also serves HTTP/2 without TLS, to clients that know that it does (RFC 9113,
+	// section 3.3), for example a proxy.
+	H2C bool
 }
 
 // API is the HTTP API of one service while it is being assembled:
@@ -117,14 +120,7 @@ func New(cfg Config) *API {
 	}
 	a.stopping, a.stopStreams = context.WithCancel(context.Background()) //nolint:gosec // NewServer registers stopStreams
 	a.router.Use(a.refuseWhileStarting)
-	a.router.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/" && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
-			w.Header().Add("Vary", "Accept")
-			http.Redirect(w, r, "/docs", http.StatusFound) // a browser; other clients get the problem
-			return
-		}
-		a.fail(w, r, errNoSuchPath)
-	})
+	a.router.NotFound(a.notFound)
 	a.router.MethodNotAllowed(a.methodNotAllowed)
 	a.huma = strictAPI{huma.NewAPI(humaConfig(cfg, a.registry), adapter{a})}
 	Enum(a, "ProblemCode", "What went wrong, for programs. A later release may add codes.", problemCodes()...)
@@ -155,36 +151,6 @@ func (a *API) WriteOpenAPI(w io.Writer) error {
 	}
 	_, err = indented.WriteTo(w)
 	return err
-}
-
-// probedMethods are the methods an Allow header can name. HEAD goes with GET.
-var probedMethods = []string{
-	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
-}
-
-// methodNotAllowed answers 405 with Allow (RFC 9110, section 15.5.6).
-func (a *API) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.RawPath
-	if path == "" {
-		path = r.URL.Path
-	}
-	var allowed []string
-	for _, method := range probedMethods {
-		if !a.router.Match(chi.NewRouteContext(), method, path) {
-			continue
-		}
-		allowed = append(allowed, method)
-		if method == http.MethodGet {
-			allowed = append(allowed, http.MethodHead)
-		}
-	}
-	if len(allowed) == 0 {
-		a.fail(w, r, errNoSuchPath)
-		return
-	}
-	// One header, since most clients read the first alone.
-	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	a.fail(w, r, errMethodNotAllowed)
 }
 
 // handle adds a route that is not an operation.

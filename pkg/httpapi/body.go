@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
 	"fixdesk/pkg/errs"
 
@@ -27,8 +26,6 @@ var (
 	errBodyUnwanted   = errs.Validation(errs.Field{Location: "body", Message: "must be empty: this operation takes none"})
 )
 
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
 // emptyObject is the longest body that an operation without one accepts, since
 // many clients send {} with every POST.
 const emptyObject = 16
@@ -46,11 +43,8 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 	if p.details.TokenEndpoint {
 		return release, p.formBody(r)
 	}
-	buf := bodies.Get().(*bytes.Buffer)
-	release = func() {
-		buf.Reset()
-		bodies.Put(buf)
-	}
+	buf := newBuffer()
+	release = func() { releaseBuffer(buf) }
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}

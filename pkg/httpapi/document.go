@@ -31,7 +31,7 @@ var codeMeaning = map[string]string{
 	errs.CodeHeadersTooLarge:      "The headers are larger than 16 KiB.",
 	errs.CodeNotFound:             "There is no such thing, or the caller may not see it.",
 	errs.CodeMethodNotAllowed:     "The path does not take this method.",
-	errs.CodeNotAcceptable:        "The Accept header allows no media type that the operation answers in.",
+	errs.CodeNotAcceptable:        "The Accept header allows no media type that the operation answers in, or Accept-Encoding no content coding.",
 	errs.CodeInvalidToken:         "The token is missing, malformed, expired, used up or revoked.",
 	errs.CodeInvalidCredentials:   "The address or the password is wrong.",
 	errs.CodeAccountPending:       "The account waits for an admin's approval.",
@@ -63,13 +63,15 @@ var headerText = map[string]struct {
 }{
 	"Accept-Patch":         {text: "The media types that PATCH takes (RFC 5789, section 3.1).", example: "application/json, application/merge-patch+json"},
 	"Content-Disposition":  {text: "The name under which a browser saves the answer (RFC 6266).", example: `attachment; filename="tickets.csv"`},
-	"ETag":                 {text: "The version of the resource, for If-Match and If-None-Match (RFC 9110, section 8.8.3).", example: `"3"`},
+	"Cache-Control":        {text: "Answers about one resource are kept by browsers alone, which use them only after If-None-Match has confirmed them; all others are not stored.", example: revalidate},
+	"ETag":                 {text: "Names this answer: the version of the resource, if it has one, and a hash of the body, for If-None-Match and, where an operation takes it, If-Match (RFC 9110, section 8.8.3).", example: `"3-9a0364b9e99bb480dd25e1f0284c8555"`},
 	"Idempotency-Replayed": {text: "true when the answer is the stored one of the first request with the same Idempotency-Key; otherwise absent.", example: "true"},
 	"Link":                 {text: `The next page, with rel="next" (RFC 8288); absent on the last page.`, example: `</v1/tickets?cursor=abc>; rel="next"`},
 	"Location":             {text: "The path of what was created (RFC 9110, section 10.2.2).", example: "/v1/tickets/019b76c1-5f00-7c3a-9d4e-2f6a8b1c0d42"},
 	"RateLimit":            {text: "What is left of each quota of the caller: r requests now, and more in t seconds at the latest (draft-ietf-httpapi-ratelimit-headers-10). Absent where no quota applies.", example: `"user";r=998;t=1`},
 	"RateLimit-Policy":     {text: "Each quota of the caller: q requests at most, which w seconds later are all available again (draft-ietf-httpapi-ratelimit-headers-10). Absent where no quota applies.", example: `"user";q=1000;w=20`},
 	"Retry-After":          {text: "Seconds after which the request may be sent again (RFC 9110, section 10.2.3).", example: "2", integer: true},
+	"Vary":                 {text: "Bodies over 1 KiB are compressed with gzip or zstd as Accept-Encoding asks.", example: "Accept-Encoding"},
 	"WWW-Authenticate":     {text: `Bearer, with error="invalid_token" when a token was sent (RFC 6750, section 3); Basic at a token endpoint (RFC 7617).`, example: `Bearer error="invalid_token"`},
 	"X-Request-Id":         {text: "Names the request in the log: the one that was sent, if it is sane, else a new one.", example: "019b76c1-5f00-7e21-8a4b-3c5d7e9f1a20"},
 }
@@ -95,11 +97,15 @@ func (a *API) document(op *details, stream string) {
 		a.huma.OpenAPI().Components.SecuritySchemes[apiKeyScheme] = apiKeySecurity
 	}
 	described := operationOf(item, op.Method)
+	if op.Resource {
+		documentConditional(described)
+	}
 	a.documentRequest(op, described)
 	byStatus := map[int][]string{}
 	for _, code := range op.codes {
 		byStatus[codeStatus[code]] = append(byStatus[codeStatus[code]], code)
 	}
+	a.requireSecret(op, described)
 	for status, response := range described.Responses {
 		n, err := strconv.Atoi(status)
 		if err != nil || byStatus[n] == nil {
@@ -109,6 +115,16 @@ func (a *API) document(op *details, stream string) {
 	for status, codes := range byStatus {
 		described.Responses[strconv.Itoa(status)] = a.problemResponse(status, codes)
 	}
+}
+
+// documentConditional adds what a client needs for a conditional GET.
+func documentConditional(op *huma.Operation) {
+	op.Parameters = append(op.Parameters, &huma.Param{
+		Name: "If-None-Match", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+		Description: "ETags of answers that the client has: 304 when one of them is still right (RFC 9110, section 13.1.2).",
+		Example:     headerText["ETag"].example,
+	})
+	op.Responses["304"] = &huma.Response{Description: "An answer that the client has is still right; ETag names it."}
 }
 
 // documentRequest describes the body and required headers.
@@ -163,6 +179,12 @@ func (a *API) documentSuccess(op *details, response *huma.Response, stream strin
 	}
 	if op.Method == http.MethodPatch {
 		headers = append(headers, "Accept-Patch")
+	}
+	if op.Resource {
+		headers = append(headers, "ETag", "Cache-Control")
+	}
+	if op.compresses() {
+		headers = append(headers, "Vary")
 	}
 	response.Headers = a.headers(headers)
 	if stream != "" {

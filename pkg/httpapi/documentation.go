@@ -1,14 +1,11 @@
 package httpapi
 
 import (
-	"bytes"
-	"compress/gzip"
 	"embed"
 	"fmt"
 	"net/http"
 	"path"
 	"strings"
-	"sync"
 )
 
 // browser is Swagger UI (Apache License 2.0) and the page that starts it. It
@@ -37,42 +34,20 @@ func (a *API) mountDocumentation() {
 	if err != nil {
 		panic(fmt.Errorf("httpapi: write the OpenAPI document: %w", err))
 	}
-	a.handle(http.MethodGet, "/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header()["Content-Type"] = []string{"application/json"}
-		_, _ = w.Write(document)
-	})
+	a.handle(http.MethodGet, "/openapi.json", a.serveStatic("application/json", document))
 	for file, contentType := range browserFiles {
 		name := path.Join("docs", strings.TrimPrefix(file, "/docs"))
 		if file == "/docs" {
 			name = "docs/index.html"
 		}
-		a.handle(http.MethodGet, file, serveFile(name, contentType))
-	}
-}
-
-// serveFile serves an embedded file, compressed if the client takes that.
-func serveFile(name, contentType string) http.HandlerFunc {
-	content, err := browser.ReadFile(name)
-	if err != nil {
-		panic(fmt.Errorf("httpapi: read an embedded file: %w", err))
-	}
-	compressed := sync.OnceValue(func() []byte {
-		var buf bytes.Buffer
-		zip := gzip.NewWriter(&buf)
-		_, _ = zip.Write(content) // into memory: can't fail
-		_ = zip.Close()
-		return buf.Bytes()
-	})
-	return func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h["Content-Type"] = []string{contentType}
-		h["Content-Security-Policy"] = []string{browserPolicy}
-		h["Vary"] = append(h["Vary"], "Accept-Encoding")
-		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-			_, _ = w.Write(content)
-			return
+		content, err := browser.ReadFile(name)
+		if err != nil {
+			panic(fmt.Errorf("httpapi: read an embedded file: %w", err))
 		}
-		h["Content-Encoding"] = []string{"gzip"}
-		_, _ = w.Write(compressed())
+		serve := a.serveStatic(contentType, content)
+		a.handle(http.MethodGet, file, func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Content-Security-Policy"] = []string{browserPolicy}
+			serve(w, r)
+		})
 	}
 }

@@ -39,6 +39,7 @@ type requestInfo struct {
 	client        netip.Addr
 	url           *url.URL
 	response      *response
+	choice        choice
 	slot          slot
 
 	// connection is the request's context before it got a deadline.

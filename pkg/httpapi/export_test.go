@@ -25,3 +25,18 @@ func CheckJSON(data []byte) error {
 
 // ClientAddrOf is clientAddr for the tests.
 var ClientAddrOf = clientAddr
+
+// Negotiate is negotiate for the tests.
+func Negotiate(lines []string, compressible bool) (coding string, always, ok bool) {
+	c, ok := negotiate(lines, compressible)
+	return string(c.coding), c.always, ok
+}
+
+// MatchesAny is matchesAny for the tests.
+var MatchesAny = matchesAny
+
+// FreeStreamSlots is how many more streams could be compressed now.
+func FreeStreamSlots() int { return cap(streamSlots) - len(streamSlots) }
+
+// MaxEncodedStreams is maxEncodedStreams for the tests.
+const MaxEncodedStreams = maxEncodedStreams

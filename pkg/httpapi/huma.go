@@ -79,7 +79,12 @@ type adapter struct{ api *API }
 func (ad adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	p := newPipeline(ad.api, op)
 	ad.api.router.MethodFunc(op.Method, op.Path, func(w http.ResponseWriter, r *http.Request) {
-		ad.api.serve(w, r, p, func(r *http.Request) { handler(humachi.NewContext(op, r, w)) })
+		ad.api.serve(w, r, p, func(r *http.Request) {
+			a := answer{response: infoOf(r.Context()).response, body: newBuffer()}
+			defer releaseBuffer(a.body)
+			handler(humachi.NewContext(op, r, &a))
+			a.send(r, p.details)
+		})
 	})
 }
 

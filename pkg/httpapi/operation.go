@@ -59,6 +59,15 @@ type Operation struct {
 	// server-sent events, and EventKind one of the type of its event field.
 	EventData, EventKind any
 
+	// Resource marks a GET that answers with one resource, neither a list nor a
+	// secret: it has an ETag and is answered 304 (RFC 9110, section 13).
+	Resource bool
+
+	// Secret marks an operation that answers with a token or a key: one of
+	// secretFields. It is never compressed, since the length of a compressed answer
+	// depends on whether a text that was sent occurs in the secret (BREACH).
+	Secret bool
+
 	Hidden bool // not in the OpenAPI document
 }
 
@@ -71,6 +80,9 @@ type details struct {
 	produces string // the media type of success
 	codes    []string
 }
+
+// compresses reports whether the answers may be compressed.
+func (d *details) compresses() bool { return !d.Secret && compresses(d.produces) }
 
 // Register adds an operation. In and Out are huma's input and output structs:
 // fields with path, query and header tags and a field Body; Location, ETag and
@@ -104,7 +116,7 @@ func RegisterStream[In any](a *API, op Operation, contentType string, handler fu
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*struct{}, error) {
 		stream, err := handler(ctx, in)
 		if err == nil {
-			err = a.stream(ctx, contentType, op.Status, stream)
+			err = a.stream(ctx, d, stream)
 		}
 		return nil, a.problemOf(ctx, d, err)
 	})
@@ -143,6 +155,8 @@ func (a *API) humaOperation(op Operation, hasBody bool, contentType string) huma
 		panic(fmt.Sprintf("httpapi: %s is a token endpoint, so it is public and has a body", op.ID))
 	case op.Public && op.Scope != "":
 		panic(fmt.Sprintf("httpapi: %s is public, so Scope means nothing", op.ID))
+	case op.Resource && (op.Method != http.MethodGet || op.Secret):
+		panic(fmt.Sprintf("httpapi: %s is no GET of a resource, or a secret", op.ID))
 	}
 	codes := op.answerCodes(hasBody)
 	h := huma.Operation{

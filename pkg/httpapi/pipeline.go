@@ -56,7 +56,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 	info.route, info.connection, info.tokenEndpoint = p.op.Path, r.Context(), p.details.TokenEndpoint
 	info.slot.admission = a.admission
 	if p.op.Method == http.MethodPatch {
-		w.Header().Set("Accept-Patch", "application/json, "+mergePatch) // RFC 5789, section 3.1
+		w.Header()["Accept-Patch"] = []string{acceptPatch}
 	}
 	defer info.slot.release()
 	if err := info.slot.acquire(r.Context(), true); err != nil {
@@ -87,7 +87,7 @@ var (
 // context and is never nil. If err is nil, release must be called when the request
 // is done.
 func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err error) {
-	info := infoOf(r.Context())
+	info, ok := infoOf(r.Context()), false
 	if p.details.SameOrigin && sameOrigin.Check(r) != nil {
 		return r, nil, errForbiddenOrigin
 	}
@@ -107,6 +107,9 @@ func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err 
 	}
 	if !accepts(r.Header["Accept"], p.details.produces) {
 		return r, nil, errNotAcceptable
+	}
+	if info.choice, ok = negotiate(r.Header["Accept-Encoding"], p.details.compresses()); !ok {
+		return r, nil, errNoCoding
 	}
 	if bad := p.checkText(r); len(bad) > 0 {
 		return r, nil, errs.Validation(bad...)

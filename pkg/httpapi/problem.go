@@ -97,6 +97,7 @@ var (
 	errNoSuchPath       = errs.New(errs.NotFound, errs.CodeNotFound, "There is nothing at this path.")
 	errMethodNotAllowed = errs.New(errs.BadRequest, errs.CodeMethodNotAllowed, "This path does not take this method; the Allow header lists those it takes.")
 	errNotAcceptable    = errs.New(errs.BadRequest, errs.CodeNotAcceptable, "The answer can't be given in a media type that the Accept header allows.")
+	errNoCoding         = errs.New(errs.BadRequest, errs.CodeNotAcceptable, "The answer can't be given in a content coding that the Accept-Encoding header allows.")
 	errInternal         = errs.New(errs.Internal, errs.CodeInternal, "Something went wrong on our side. The request id names it in our log.")
 	errUnavailable      = errs.New(errs.Unavailable, errs.CodeUnavailable, "The service can't do this at the moment. Try again soon.")
 )
@@ -115,9 +116,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	info.answerFirst(w, r)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body.Bytes())
-	if info.unread {
-		_ = http.NewResponseController(w).Flush()
-	}
+	info.sendFirst(w)
 }
 
 // problem is the one mapping from errors to answers. It logs an error that is not

@@ -17,13 +17,13 @@ import (
 
 func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 	f := newFixture(t, nil)
-	for _, path := range []string{"/", "/v1", "/v1/", "/v1/things/", "/v2/things", "/v1/things/a/b/c", "/%2e%2e/etc/passwd", "/docs/../api.go", "/docs/LICENSE"} {
+	for _, path := range []string{"/", "/v1", "/v1/", "/v2/things", "/v1/things/a/b/c", "/%2e%2e/etc/passwd", "/docs/../api.go", "/docs/LICENSE"} {
 		res, body := f.send(t, "GET", path, "")
 		wantProblem(t, res, body, 404, errs.CodeNotFound)
 	}
 	for _, tt := range []struct{ method, path, allow string }{
-		{"DELETE", "/v1/things", "GET, HEAD, POST"}, {"PUT", "/v1/things/" + uuid.NewString(), "GET, HEAD"}, {"GET", "/v1/things/1/accept", "POST"},
-		{"POST", "/healthz", "GET, HEAD"}, {"OPTIONS", "/v1/things", "GET, HEAD, POST"}, {"TRACE", "/v1/things", "GET, HEAD, POST"}, {"FOO", "/v1/things", "GET, HEAD, POST"},
+		{"DELETE", "/v1/things", "GET, HEAD, POST, OPTIONS"}, {"PUT", "/v1/things/" + uuid.NewString(), "GET, HEAD, OPTIONS"}, {"GET", "/v1/things/1/accept", "POST, OPTIONS"},
+		{"POST", "/healthz", "GET, HEAD, OPTIONS"}, {"TRACE", "/v1/things", "GET, HEAD, POST, OPTIONS"}, {"FOO", "/v1/things", "GET, HEAD, POST, OPTIONS"},
 	} {
 		res, body := f.send(t, tt.method, tt.path, "")
 		wantProblem(t, res, body, 405, errs.CodeMethodNotAllowed)
@@ -69,7 +69,8 @@ func TestEveryAnswerHasTheSecurityHeaders(t *testing.T) {
 	for _, path := range []string{"/v1/things", "/nowhere", "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/start.js", "/panic"} {
 		res, _ := f.send(t, "GET", path, "", "Origin: https://evil.example")
 		h := res.Header
-		if h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
+		cached := map[bool]string{true: "no-cache", false: "no-store"}[path == "/openapi.json" || strings.HasPrefix(path, "/docs")]
+		if h.Get("Cache-Control") != cached || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
 			!strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") || h.Get("X-Request-Id") == "" {
 			t.Errorf("%s: %v", path, h)
 		}

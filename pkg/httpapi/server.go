@@ -18,6 +18,9 @@ const (
 
 	// maxHeader is 16 KiB; net/http adds 4 KiB to MaxHeaderBytes.
 	maxHeader = 16<<10 - 4<<10
+
+	// maxStreams is how many requests one connection of HTTP/2 has at a time.
+	maxStreams = 100
 )
 
 // NewServer makes a server with timeouts and size limits, so that slow and
@@ -32,6 +35,11 @@ func NewServer(addr string, handler http.Handler) *http.Server {
 	}
 	if e, ok := handler.(*edge); ok {
 		s.RegisterOnShutdown(e.api.stopStreams)
+		s.DisableGeneralOptionsHandler = true // notFound answers OPTIONS *
+		s.Protocols = new(http.Protocols)
+		s.Protocols.SetHTTP1(true)
+		s.Protocols.SetUnencryptedHTTP2(e.api.cfg.H2C)
+		s.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: maxStreams}
 	}
 	return s
 }

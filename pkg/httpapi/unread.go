@@ -17,12 +17,20 @@ const (
 // answerFirst prepares the refusal of a request whose body is still being sent.
 // Closing the connection on unread bytes would reset it, and many clients would
 // not receive the answer; so the answer is sent first, and discard reads the rest.
+// HTTP/2 has a reset that lets the answer through (RFC 9113, section 8.1).
 func (info *requestInfo) answerFirst(w http.ResponseWriter, r *http.Request) {
 	small := r.ContentLength >= 0 && r.ContentLength <= readAnyway
 	// A client that waits for 100 Continue sends no body after a refusal.
 	asked := strings.EqualFold(r.Header.Get("Expect"), "100-continue")
-	if !small && !asked {
+	if !small && !asked && r.ProtoMajor < 2 {
 		info.unread = http.NewResponseController(w).EnableFullDuplex() == nil
+	}
+}
+
+// sendFirst sends what answerFirst prepared.
+func (info *requestInfo) sendFirst(w http.ResponseWriter) {
+	if info.unread {
+		_ = http.NewResponseController(w).Flush()
 	}
 }
 

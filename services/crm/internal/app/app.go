@@ -157,7 +157,7 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		},
 		Unavailable:    pg.Unavailable,
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests,
-		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins,
+		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins, H2C: a.config.H2C,
 	})
 }
 

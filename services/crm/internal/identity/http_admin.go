@@ -61,7 +61,7 @@ func registerUsers(api *httpapi.API, s *Service) {
 		}.Page(ctx, in.PageParams)
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/users/{id}", ID: "get-user", Tag: tagUsers, Allow: adminOnly, Scope: ScopePeopleRead,
+		Method: http.MethodGet, Path: "/v1/users/{id}", ID: "get-user", Tag: tagUsers, Allow: adminOnly, Scope: ScopePeopleRead, Resource: true,
 		Summary:     "One user",
 		Description: "The ETag is for If-Match of a change.", Example: exampleErik,
 		Errors: []string{errs.CodeNotFound},

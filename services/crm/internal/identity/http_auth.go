@@ -72,7 +72,7 @@ func registerAuth(api *httpapi.API, s *Service) {
 		return &struct{ Body UserBody }{ViewUser(u)}, nil
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/auth/login", ID: "login", Tag: tagAuth, Status: http.StatusOK, Public: true,
+		Method: http.MethodPost, Path: "/v1/auth/login", ID: "login", Tag: tagAuth, Status: http.StatusOK, Public: true, Secret: true,
 		Summary:        "Sign in with address and password",
 		Description:    "Starts a session of 24 hours. The access token is valid for 10 minutes; the refresh token gets the next pair. A wrong password and an unknown address are answered alike. After 5 wrong passwords in 15 minutes further attempts are refused with rate_limited.",
 		RequestExample: exampleLogin, Example: exampleGrant,
@@ -85,7 +85,7 @@ func registerAuth(api *httpapi.API, s *Service) {
 		return answerGrant(grant, err)
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/auth/refresh", ID: "refresh", Tag: tagAuth, Status: http.StatusOK, Public: true,
+		Method: http.MethodPost, Path: "/v1/auth/refresh", ID: "refresh", Tag: tagAuth, Status: http.StatusOK, Public: true, Secret: true,
 		Summary:        "Spend a refresh token for the next pair of tokens",
 		Description:    "Spending a token a second time ends its session, except within 10 seconds while its successor is unused: then the answer is the same successor.",
 		RequestExample: exampleRefresh, Example: exampleGrant,
@@ -110,7 +110,7 @@ type keySetBody struct {
 
 func registerKeys(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/.well-known/jwks.json", ID: "get-jwks", Tag: tagAuth, Public: true,
+		Method: http.MethodGet, Path: "/.well-known/jwks.json", ID: "get-jwks", Tag: tagAuth, Public: true, Resource: true,
 		Summary:     "The public keys that verify access tokens",
 		Description: "A JSON Web Key Set (RFC 7517) with the current, the next and the previous key, so that a rotation interrupts nobody.",
 		Example:     exampleKeySet,

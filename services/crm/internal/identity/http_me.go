@@ -54,7 +54,7 @@ func answerMe(p Profile, err error) (*meOutput, error) {
 
 func registerMe(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/me", ID: "get-me", Tag: tagMe, Allow: anyRole, Scope: ScopePeopleRead, Summary: "One's own profile",
+		Method: http.MethodGet, Path: "/v1/me", ID: "get-me", Tag: tagMe, Allow: anyRole, Scope: ScopePeopleRead, Resource: true, Summary: "One's own profile",
 		Description: "The signed-in user.", Example: exampleMe,
 	}, func(ctx context.Context, _ *struct{}) (*meOutput, error) {
 		return answerMe(s.Me(ctx, PrincipalFrom(ctx)))

@@ -16,18 +16,18 @@ func TestAdminChangesAUserUnderIfMatch(t *testing.T) {
 	id, _ := env.register(RoleCustomer)
 	path := "/v1/users/" + id
 	got := env.admin.call("GET", path, nil).want(t, 200)
-	if got.header.Get("ETag") != `"1"` {
+	if !strings.HasPrefix(got.header.Get("ETag"), `"1-`) {
 		t.Errorf("ETag %s", got.header.Get("ETag"))
 	}
 	changed := env.admin.call("PATCH", path, map[string]any{"name": "Ada", "role": "engineer"}, "If-Match", `"1"`).want(t, 200)
-	if changed.str("name") != "Ada" || changed.str("role") != "engineer" || changed.header.Get("ETag") != `"2"` || changed.str("updated_at") == got.str("updated_at") {
+	if changed.str("name") != "Ada" || changed.str("role") != "engineer" || !strings.HasPrefix(changed.header.Get("ETag"), `"2-`) || changed.str("updated_at") == got.str("updated_at") {
 		t.Errorf("changed: %s", changed.text)
 	}
 	env.admin.call("PATCH", path, map[string]any{"name": "Eve"}, "If-Match", `"1"`).want(t, 412, "version_mismatch")
 	env.admin.call("PATCH", path, map[string]any{"name": "Eve"}, "If-Match", `W/"2"`).want(t, 412, "version_mismatch")
 	env.admin.call("PATCH", path, map[string]any{"name": "Eve"}, "If-Match", `nonsense`).want(t, 422, "validation_failed")
 	same := env.admin.call("PATCH", path, map[string]any{"name": "Ada"}, "If-Match", "*").want(t, 200)
-	if same.header.Get("ETag") != `"2"` {
+	if !strings.HasPrefix(same.header.Get("ETag"), `"2-`) {
 		t.Error("a change that changes nothing made a version")
 	}
 	again := env.admin.call("GET", path, nil).want(t, 200)

@@ -35,7 +35,7 @@ func Register(api *httpapi.API, s *Service) {
 		RequestExample: exampleCreate, Example: exampleRaised,
 	}, h.create)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead, Resource: true,
 		Summary: "Read a ticket", Errors: []string{errs.CodeNotFound}, Example: ExampleTicket,
 		Description: "Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.",
 	}, h.get)

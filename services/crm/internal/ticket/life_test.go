@@ -59,7 +59,7 @@ func TestEventsHaveTheValuesBeforeAndAfter(t *testing.T) {
 
 	created := d.Call(customer, "POST", "/v1/tickets", crmtest.Object{"title": "Printer", "description": "It smokes"}).Want(201)
 	ticket := crmtest.Parse[crmtest.Ticket](created)
-	if created.Header.Get("Location") != ticket.Path("") || created.Header.Get("ETag") != `"1"` {
+	if created.Header.Get("Location") != ticket.Path("") || !strings.HasPrefix(created.Header.Get("ETag"), `"1-`) {
 		t.Errorf("headers %v", created.Header)
 	}
 	if ticket.Status != "open" || ticket.Priority != "normal" || !ticket.AssignedTo(engineer) || ticket.Number < 1 || ticket.Reporter.ID != customer.ID {
@@ -159,11 +159,11 @@ func TestStaleIfMatchIsRefusedAndAFreshOneAccepted(t *testing.T) {
 	d.Patch(customer, ticket, crmtest.Object{"title": "D"}, "If-Match", `W/"4"`).Refused(412, "version_mismatch")
 	d.Patch(customer, ticket, crmtest.Object{"title": "D"}, "If-Match", `4`).Refused(422, "validation_failed")
 	got := d.Call(customer, "GET", ticket.Path(""), nil).Want(200)
-	if body := crmtest.Parse[crmtest.Ticket](got); body.Title != "C" || body.Version != 4 || got.Header.Get("ETag") != `"4"` {
+	if body := crmtest.Parse[crmtest.Ticket](got); body.Title != "C" || body.Version != 4 || !strings.HasPrefix(got.Header.Get("ETag"), `"4-`) {
 		t.Errorf("%+v with %s", body, got.Header.Get("ETag"))
 	}
 	same := d.Patch(customer, ticket, crmtest.Object{"title": "C"}).Want(200)
-	if same.Header.Get("ETag") != `"4"` {
+	if same.Header.Get("ETag") != got.Header.Get("ETag") {
 		t.Error("an edit that changes nothing moved the version")
 	}
 	d.Notices()

@@ -187,7 +187,17 @@ func (h handlers) export(ctx context.Context, in *exportInput) (httpapi.Stream, 
 		if err := table.Write(csvHeader); err != nil {
 			return fmt.Errorf("write CSV: %w", err)
 		}
+		first := true
 		eachPage := func(ctx context.Context) error {
+			if !first { // what was read reaches the client while the next page is read
+				if table.Flush(); table.Error() != nil {
+					return fmt.Errorf("write CSV: %w", table.Error())
+				}
+				if err := w.Flush(); err != nil {
+					return fmt.Errorf("send CSV: %w", err)
+				}
+			}
+			first = false
 			if err := w.SetWriteDeadline(h.s.now().Add(exportStall)); err != nil {
 				return fmt.Errorf("set the write deadline: %w", err)
 			}

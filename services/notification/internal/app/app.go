@@ -133,6 +133,7 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 		Principal: request.Caller, Limit: a.limit,
 		Ready: a.ready, Unavailable: pg.Unavailable,
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests, TrustedProxies: a.config.TrustedProxies,
+		H2C: a.config.H2C,
 	})
 }
 

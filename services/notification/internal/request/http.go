@@ -105,7 +105,7 @@ func registerRead(api *httpapi.API, s *Service) {
 		Summary: "Get a notification and its result",
 		Description: "With its first 100 recipients; recipients_next is the path of the rest. " +
 			"text, html and reply_to are there for the caller that created it (the token's sub) alone, and never when it is sensitive.",
-		Allow: read, Errors: []string{errs.CodeNotFound}, Example: exampleDelayed,
+		Allow: read, Resource: true, Errors: []string{errs.CodeNotFound}, Example: exampleDelayed,
 	}, func(ctx context.Context, in *idInput) (*notificationOutput, error) {
 		n, err := s.Get(ctx, Caller(ctx), in.ID)
 		if err != nil {
