@@ -139,6 +139,9 @@ func (a *API) documentRequest(op *details, described *huma.Operation) {
 		if p.Schema != nil && p.Schema.Description == p.Description {
 			p.Schema.Description = "" // huma has it at both
 		}
+		if p.In == "query" && p.Schema != nil && p.Schema.Type == huma.TypeArray {
+			p.Description = strings.TrimSpace(p.Description + " The values are separated by commas, or the parameter is repeated.")
+		}
 		if p.Schema != nil && len(p.Schema.Examples) > 0 {
 			p.Example, p.Schema.Examples = p.Schema.Examples[0], nil
 		}

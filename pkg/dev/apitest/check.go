@@ -32,6 +32,9 @@ func (g *generator) check(c Config, r *request, a answer) (defects []string) {
 	if a.header.Get("X-Request-Id") == "" || a.header.Get("X-Content-Type-Options") != "nosniff" {
 		note("headers that every answer has are missing")
 	}
+	if following := strings.Contains(a.body, `"next_cursor":`); a.status == http.StatusOK && following != strings.Contains(a.header.Get("Link"), `rel="next"`) {
+		note("Link and next_cursor don't agree")
+	}
 	if response != nil {
 		defects = append(defects, r.op.undescribed(status, object(response["content"]), a)...)
 	}

@@ -205,6 +205,7 @@ func (d *Document) Incomplete(public ...string) (defects []string) {
 		}
 		defects = append(defects, op.undescribedParameters()...)
 		ids[op.id] = true
+		defects = append(defects, d.incompleteAnswer(op)...)
 		may := slices.Index(public, name)
 		if may >= 0 {
 			public = slices.Delete(slices.Clone(public), may, may+1)
@@ -282,6 +283,23 @@ func (op *operation) undescribedParameters() (defects []string) {
 		if text, _ := object(p)["description"].(string); text == "" {
 			defects = append(defects, fmt.Sprintf("%s %s: the parameter %v has no description", op.method, op.path, object(p)["name"]))
 		}
+	}
+	return defects
+}
+
+// incompleteAnswer lists what is missing in the description of a list or a resource.
+func (d *Document) incompleteAnswer(op *operation) (defects []string) {
+	success := object(op.described["responses"])["200"]
+	answer := object(object(object(success)["content"])["application/json"])
+	if op.method != http.MethodGet || answer == nil {
+		return nil
+	}
+	fields, headers := object(d.resolve(object(answer["schema"]))["properties"]), object(object(success)["headers"])
+	if fields["id"] != nil && (op.responses["304"] == nil || headers["ETag"] == nil) {
+		defects = append(defects, op.method+" "+op.path+" answers a resource without ETag and 304")
+	}
+	if fields["items"] != nil && (fields["next_cursor"] == nil || headers["Link"] == nil) {
+		defects = append(defects, op.method+" "+op.path+" answers a list without next_cursor and Link")
 	}
 	return defects
 }

@@ -36,7 +36,7 @@ func (g *generator) request(op *operation) *request {
 			path = strings.ReplaceAll(path, "{"+p.name+"}", url.PathEscape(text))
 		case "query":
 			if p.required || g.IntN(4) == 0 || damage == 1 && g.IntN(2) == 0 {
-				query.Add(p.name, g.parameter(r, p, damage == 1))
+				g.addQuery(query, p, g.parameter(r, p, damage == 1))
 			}
 		case "header":
 			if p.required || g.IntN(2) == 0 {
@@ -57,6 +57,17 @@ func (g *generator) request(op *operation) *request {
 		g.oddHeaders(r)
 	}
 	return r
+}
+
+// addQuery adds a parameter, a list sometimes as a parameter for each of its items.
+func (g *generator) addQuery(query url.Values, p parameter, text string) {
+	if p.schema["type"] != "array" || g.IntN(2) == 0 {
+		query.Add(p.name, text)
+		return
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		query.Add(p.name, item)
+	}
 }
 
 // parameter generates a value in path or query, and records whether the document

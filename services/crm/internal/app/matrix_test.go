@@ -354,7 +354,9 @@ func TestEveryRouteForEveryRoleAndOwner(t *testing.T) {
 			if !strings.HasPrefix(op, "GET ") { // the change of one cell must not affect the next
 				object = w.prepare()
 			}
-			w.try(op, persona, w.token(persona), want[i], object)
+			token := w.token(persona)
+			w.try(op, persona, token, want[i], object)
+			w.tryNumber(op, persona, token, want[i], object)
 			cells++
 		}
 	}
@@ -393,6 +395,27 @@ func (w *testEnv) try(op, persona, token, want string, object map[string]string)
 		if missing.text != got.text {
 			w.t.Errorf("%s by %s: a foreign object is answered unlike a missing one:\n%s\n%s", op, persona, got.text, missing.text)
 		}
+	}
+}
+
+// tryNumber tests one cell again with the number of a ticket in place of its id.
+func (w *testEnv) tryNumber(op, persona, token, want string, object map[string]string) {
+	w.t.Helper()
+	method, path, _ := strings.Cut(op, " ")
+	if !strings.HasPrefix(path, "/v1/tickets/{id}") {
+		return
+	}
+	if method != http.MethodGet && want[0] == '2' {
+		object = w.prepare() // the cell by id has changed the other
+	}
+	path = strings.ReplaceAll(path, "{comment_id}", object["comment"])
+	body := fill(matrix[op].body, object)
+	got := w.ask(method, withID(path, object["number"]), token, body)
+	if strconv.Itoa(got.status) != want {
+		w.t.Errorf("%s by %s with the number: %d, want %s: %s", op, persona, got.status, want, got.text)
+	}
+	if missing := w.ask(method, withID(path, "999999999"), token, body); want == "404" && got.text != missing.text {
+		w.t.Errorf("%s by %s with the number: a foreign ticket is answered unlike a missing one:\n%s\n%s", op, persona, got.text, missing.text)
 	}
 }
 

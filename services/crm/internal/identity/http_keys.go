@@ -65,7 +65,7 @@ func answerKeySecret(k Key, secret string, err error) (*keySecretOutput, error) 
 type createKeyInput struct {
 	Body struct {
 		Name      string     `json:"name" minLength:"1" maxLength:"100" doc:"What it is for, for people."`
-		Scopes    []Scope    `json:"scopes" minItems:"1" maxItems:"8" uniqueItems:"true" doc:"What it may be used for, within what its owner may do. admin and notifications:… are for admins."`
+		Scopes    []Scope    `json:"scopes" minItems:"1" maxItems:"8" doc:"What it may be used for, each scope once, within what its owner may do. admin and notifications:… are for admins."`
 		Networks  []string   `json:"networks,omitempty" maxItems:"20" doc:"The networks from which it may be used, in CIDR notation; none: any."`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"At most 366 days ahead; 90 days unless given."`
 	}
@@ -93,7 +93,7 @@ func registerAPIKeys(api *httpapi.API, s *Service) {
 		"admin to change accounts, decide about registrations, and read audit and outbox; "+
 		"notifications:… to get tokens for the notification service.", Scopes...)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/keys", ID: "create-key", Tag: tagKeys, Status: http.StatusCreated, Allow: anyRole,
+		Method: http.MethodPost, Path: "/v1/keys", ID: "create-key", Tag: tagKeys, Status: http.StatusCreated, Allow: anyRole, Secret: true,
 		Summary: "Create an API key", Description: keysDescription + " A user has at most 50 valid keys.",
 		RequestExample: exampleKeyRequest, Example: exampleIssuedKey,
 		Errors: []string{errs.CodeConflict},
@@ -110,7 +110,7 @@ func registerAPIKeys(api *httpapi.API, s *Service) {
 		return listKeys(ctx, s, in)
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/keys/{id}", ID: "get-key", Tag: tagKeys, Allow: anyRole,
+		Method: http.MethodGet, Path: "/v1/keys/{id}", ID: "get-key", Tag: tagKeys, Allow: anyRole, Resource: true,
 		Summary: "One API key, without its secret", Description: "One's own, or for an admin any.", Example: exampleKey, Errors: []string{errs.CodeNotFound},
 	}, func(ctx context.Context, in *idInput) (*struct{ Body KeyBody }, error) {
 		k, err := s.Key(ctx, PrincipalFrom(ctx), in.ID)
@@ -120,7 +120,7 @@ func registerAPIKeys(api *httpapi.API, s *Service) {
 		return &struct{ Body KeyBody }{viewKey(k)}, nil
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/keys/{id}/rotate", ID: "rotate-key", Tag: tagKeys, Status: http.StatusOK, Allow: anyRole,
+		Method: http.MethodPost, Path: "/v1/keys/{id}/rotate", ID: "rotate-key", Tag: tagKeys, Status: http.StatusOK, Allow: anyRole, Secret: true,
 		Summary: "Make a new secret of one's own API key",
 		Description: "Earlier secrets work until the overlap is over, and not longer than an earlier rotation said. " +
 			"With `overlap_seconds` 0 they are refused at once. At most five secrets of a key are valid at a time.",

@@ -257,3 +257,36 @@ func TestReadOnlyFieldsAreRefusedAsInput(t *testing.T) {
 	}
 	d.Patch(customer, ticket, crmtest.Object{"title": strings.Repeat("ä", 200), "description": strings.Repeat("ä", 20000)}).Want(200)
 }
+
+// An answer that staff got must not be confirmed to the reporter, who sees less of
+// it, nor after a change that has no version.
+func TestTicketIsConfirmedToAViewerOnlyByTheirOwnETag(t *testing.T) {
+	t.Parallel()
+	d := newTestEnv(t)
+	customer, admin := d.User("customer"), d.User("admin")
+	ticket := d.Raise(customer, "Printer", "It smokes")
+	get := func(who crmtest.User, headers ...string) crmtest.Response {
+		return d.Call(who, "GET", ticket.Path(""), nil, headers...)
+	}
+	staffs, own := get(admin).Want(200), get(customer).Want(200)
+	tag := own.Header.Get("ETag")
+	if staffs.Header.Get("ETag") == tag || !strings.Contains(string(staffs.Body), customer.Email) {
+		t.Fatalf("staff and the reporter both have %s", tag)
+	}
+	if got := get(customer, "If-None-Match", staffs.Header.Get("ETag")).Want(200); strings.Contains(string(got.Body), customer.Email) {
+		t.Errorf("%s", got.Body)
+	}
+	again := get(customer, "If-None-Match", tag).Want(304)
+	byNumber := d.Call(customer, "HEAD", fmt.Sprintf("/v1/tickets/%d", ticket.Number), nil, "If-None-Match", tag).Want(304)
+	if len(again.Body) != 0 || again.Header.Get("ETag") != tag || byNumber.Header.Get("ETag") != tag || again.Header.Get("Cache-Control") != "private, no-cache" {
+		t.Errorf("%v", again.Header)
+	}
+	d.Exec(`update users set name = 'Another name' where id = $1`, customer.ID)
+	renamed := get(customer, "If-None-Match", tag).Want(200)
+	if !strings.Contains(string(renamed.Body), "Another name") {
+		t.Errorf("%s", renamed.Body)
+	}
+	d.Patch(customer, ticket, crmtest.Object{"title": "A"}, "If-Match", tag).Want(200) // the ticket itself is as it was
+	d.Patch(customer, ticket, crmtest.Object{"title": "B"}, "If-Match", renamed.Header.Get("ETag")).Refused(412, "version_mismatch")
+	get(d.User("customer"), "If-None-Match", "*").Refused(404, "not_found")
+}

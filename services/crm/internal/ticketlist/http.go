@@ -50,9 +50,9 @@ type handlers struct{ s *Service }
 // FilterParams are the filters of lists and totals. It is exported for huma,
 // which reads the fields of an embedded struct only then.
 type FilterParams struct {
-	Status        []ticket.Status   `query:"status" doc:"One or more, separated by commas."`
+	Status        []ticket.Status   `query:"status" doc:"One or more."`
 	Active        string            `query:"active" enum:"true,false" doc:"true: open, in progress or blocked; false: resolved or closed."`
-	Priority      []ticket.Priority `query:"priority" doc:"One or more, separated by commas."`
+	Priority      []ticket.Priority `query:"priority" doc:"One or more."`
 	Assignee      string            `query:"assignee" maxLength:"36" doc:"An engineer's id, me, or none."`
 	Reporter      string            `query:"reporter" maxLength:"36" doc:"A user's id, or me."`
 	Q             string            `query:"q" maxLength:"200" doc:"Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number."`
