@@ -674,7 +674,7 @@ type CreateKeyRequest struct {
 	// Networks The networks from which it may be used, in CIDR notation; none: any.
 	Networks []string `json:"networks,omitempty"`
 
-	// Scopes What it may be used for, within what its owner may do. admin and notifications:… are for admins.
+	// Scopes What it may be used for, each scope once, within what its owner may do. admin and notifications:… are for admins.
 	Scopes []KeyScope `json:"scopes"`
 }
 
@@ -2049,13 +2049,13 @@ type ReportTicketsParams struct {
 
 // ListTicketsParams defines parameters for ListTickets.
 type ListTicketsParams struct {
-	// Status One or more, separated by commas.
+	// Status One or more. The values are separated by commas, or the parameter is repeated.
 	Status []TicketStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Active true: open, in progress or blocked; false: resolved or closed.
 	Active *ListTicketsParamsActive `form:"active,omitempty" json:"active,omitempty"`
 
-	// Priority One or more, separated by commas.
+	// Priority One or more. The values are separated by commas, or the parameter is repeated.
 	Priority []TicketPriority `form:"priority,omitempty" json:"priority,omitempty"`
 
 	// Assignee An engineer's id, me, or none.
@@ -2097,13 +2097,13 @@ type CreateTicketParams struct {
 
 // CountTicketsParams defines parameters for CountTickets.
 type CountTicketsParams struct {
-	// Status One or more, separated by commas.
+	// Status One or more. The values are separated by commas, or the parameter is repeated.
 	Status []TicketStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Active true: open, in progress or blocked; false: resolved or closed.
 	Active *CountTicketsParamsActive `form:"active,omitempty" json:"active,omitempty"`
 
-	// Priority One or more, separated by commas.
+	// Priority One or more. The values are separated by commas, or the parameter is repeated.
 	Priority []TicketPriority `form:"priority,omitempty" json:"priority,omitempty"`
 
 	// Assignee An engineer's id, me, or none.
@@ -2130,13 +2130,13 @@ type CountTicketsParamsActive string
 
 // ExportTicketsParams defines parameters for ExportTickets.
 type ExportTicketsParams struct {
-	// Status One or more, separated by commas.
+	// Status One or more. The values are separated by commas, or the parameter is repeated.
 	Status []TicketStatus `form:"status,omitempty" json:"status,omitempty"`
 
 	// Active true: open, in progress or blocked; false: resolved or closed.
 	Active *ExportTicketsParamsActive `form:"active,omitempty" json:"active,omitempty"`
 
-	// Priority One or more, separated by commas.
+	// Priority One or more. The values are separated by commas, or the parameter is repeated.
 	Priority []TicketPriority `form:"priority,omitempty" json:"priority,omitempty"`
 
 	// Assignee An engineer's id, me, or none.
@@ -9430,11 +9430,18 @@ type ClientWithResponsesInterface interface {
 	ListUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListUserSessionsParams, reqEditors ...RequestEditorFn) (*ListUserSessionsResponse, error)
 }
 
+// GetJwksResponse200Headers the declared response headers of an HTTP 200 response for GetJwks
+type GetJwksResponse200Headers struct {
+	ETag *string
+}
+
 type GetJwksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *KeySet
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetJwksResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -9791,11 +9798,18 @@ func (r RevokeKeyResponse) StatusCode() int {
 	return 0
 }
 
+// GetKeyResponse200Headers the declared response headers of an HTTP 200 response for GetKey
+type GetKeyResponse200Headers struct {
+	ETag *string
+}
+
 type GetKeyResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Key
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetKeyResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -9844,11 +9858,18 @@ func (r RotateKeyResponse) StatusCode() int {
 	return 0
 }
 
+// GetMeResponse200Headers the declared response headers of an HTTP 200 response for GetMe
+type GetMeResponse200Headers struct {
+	ETag *string
+}
+
 type GetMeResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Me
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetMeResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -12217,6 +12238,19 @@ func ParseGetJwksResponse(rsp *http.Response) (*GetJwksResponse, error) {
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetJwksResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
 	return response, nil
 }
 
@@ -12576,6 +12610,19 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetKeyResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
 	return response, nil
 }
 
@@ -12639,6 +12686,19 @@ func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetMeResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
