@@ -118,7 +118,7 @@ func (w *testEnv) known() map[string][]string {
 	key := w.ask("POST", "/v1/keys", admin, `{"name":"Client","scopes":["notifications:read"]}`).want(w.t, 201)
 	more := w.ask("GET", "/v1/users?limit=1", admin, "").want(w.t, 200)
 	return map[string][]string{
-		"id":          {things["ticket"], things["ticket"], things["ticket"], things["user"], missingID},
+		"id":          {things["ticket"], things["ticket"], things["number"], things["user"], missingID},
 		"get-user id": {things["user"], missingID}, "erase-user id": {things["user_id"], missingID}, "end-user-sessions id": {things["user_id"], missingID},
 		"export-user id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["customer"], w.ids["engineer"], missingID},
 		"end-session id": {things["session"], missingID}, "retry-outbox-entry id": {things["outbox"], missingID},
@@ -132,6 +132,6 @@ func (w *testEnv) known() map[string][]string {
 		"password": {matrixPassword}, "current_password": {matrixPassword}, "new_password": {matrixPassword},
 		"refresh_token": {session.str("refresh_token")}, "token": {reset, verification}, "cursor": {more.str("next_cursor")},
 		"actor": {w.ids["reporter"]}, "object": {w.ids["reporter"]}, "q": {"canarytitle", "#" + things["number"]},
-		"from": {"2026-01-01"}, "to": {"2026-01-02"},
+		"from": {"2026-01-01"}, "to": {"2026-01-02"}, "If-Match": {"*", `"1", "2", "3"`},
 	}
 }
