@@ -3,11 +3,12 @@ package httpapi
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
@@ -32,25 +33,32 @@ var secretFields = []string{"access_token", "refresh_token", "token", "key", "se
 
 // requireSecret panics if an operation answers with a secret field and may be
 // compressed.
-func (a *API) requireSecret(op *details, described *huma.Operation) {
-	if !op.compresses() {
+func requireSecret(d *details, out reflect.Type) {
+	body, ok := out.FieldByName("Body")
+	if !ok || !d.compresses() {
 		return
 	}
-	for status, response := range described.Responses {
-		media := response.Content["application/json"]
-		if media == nil {
-			continue
-		}
-		schema := media.Schema
-		if schema.Ref != "" {
-			schema = a.registry.SchemaFromRef(schema.Ref)
-		}
-		for _, field := range secretFields {
-			if schema.Properties[field] != nil {
-				panic(fmt.Sprintf("httpapi: %s answers %s with %s, so it must be a Secret", op.ID, status, field))
-			}
+	if name := secretField(body.Type); name != "" {
+		panic(fmt.Sprintf("httpapi: %s answers with %s, so it must be a Secret", d.ID, name))
+	}
+}
+
+// secretField returns the first of secretFields in the JSON of a struct, itself or
+// embedded, "" for none.
+func secretField(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return ""
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if slices.Contains(secretFields, name) {
+			return name
 		}
 	}
+	return ""
 }
 
 // encoder is a writer of one coding that can be used again.

@@ -93,6 +93,7 @@ func (d *details) compresses() bool { return !d.Secret && compresses(d.produces)
 func Register[In, Out any](a *API, op Operation, handler func(context.Context, *In) (*Out, error)) {
 	h := a.humaOperation(op, takesBody[In](), "application/json")
 	d := h.Metadata[metaOperation].(*details)
+	requireSecret(d, reflect.TypeFor[Out]())
 	huma.Register(a.huma, h, func(ctx context.Context, in *In) (*Out, error) {
 		defer infoOf(ctx).slot.release() // a client that reads slowly keeps no slot
 		out, err := handler(ctx, in)

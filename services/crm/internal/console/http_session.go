@@ -54,14 +54,14 @@ func registerSession(api *httpapi.API, users *identity.Service, secure bool) {
 	s := sessions{users, secure}
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: sessionPath, ID: "create-session", Tag: "console", Status: http.StatusOK,
-		Public: true, SameOrigin: true, Hidden: true, Summary: "Sign in with the refresh token in a cookie",
+		Public: true, SameOrigin: true, Secret: true, Hidden: true, Summary: "Sign in with the refresh token in a cookie",
 		Errors: []string{
 			errs.CodeInvalidCredentials, errs.CodeAccountPending, errs.CodeAccountRejected, errs.CodeAccountSuspended, errs.CodeRateLimited, errs.CodeForbidden,
 		},
 	}, s.create)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPut, Path: sessionPath, ID: "renew-session", Tag: "console", Status: http.StatusOK,
-		Public: true, SameOrigin: true, Hidden: true, Summary: "Get the next access token",
+		Public: true, SameOrigin: true, Secret: true, Hidden: true, Summary: "Get the next access token",
 		Errors: []string{errs.CodeInvalidToken, errs.CodeForbidden},
 	}, s.renew)
 	httpapi.Register(api, httpapi.Operation{
