@@ -10029,11 +10029,18 @@ func (r ListSentNotificationsResponse) StatusCode() int {
 	return 0
 }
 
+// GetSentNotificationResponse200Headers the declared response headers of an HTTP 200 response for GetSentNotification
+type GetSentNotificationResponse200Headers struct {
+	ETag *string
+}
+
 type GetSentNotificationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Delivery
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetSentNotificationResponse200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -12874,6 +12881,19 @@ func ParseGetSentNotificationResponse(rsp *http.Response) (*GetSentNotificationR
 		}
 		response.JSON200 = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetSentNotificationResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

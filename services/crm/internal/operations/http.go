@@ -75,7 +75,7 @@ func registerRead(api *httpapi.API, s *Service) {
 		return page(ctx, p, err, viewDelivery)
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/operations/notifications/{id}", ID: "get-sent-notification", Tag: tag, Allow: adminOnly,
+		Method: http.MethodGet, Path: "/v1/operations/notifications/{id}", Resource: true, ID: "get-sent-notification", Tag: tag, Allow: adminOnly,
 		Summary: "The result of a notification", Description: "Without its content, which is for its recipients.",
 		Errors: []string{errs.CodeNotFound},
 	}, func(ctx context.Context, in *idInput) (*notificationOutput, error) {
