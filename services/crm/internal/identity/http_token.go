@@ -36,7 +36,7 @@ const tokenDescription = "The client credentials grant of RFC 6749, section 4.4.
 
 func registerToken(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/auth/token", ID: "create-token", Tag: tagAuth, Status: http.StatusOK, Public: true, TokenEndpoint: true,
+		Method: http.MethodPost, Path: "/v1/auth/token", ID: "create-token", Tag: tagAuth, Status: http.StatusOK, Public: true, TokenEndpoint: true, Secret: true,
 		Summary: "Exchange an API key for a token of the notification service", Description: tokenDescription,
 		Errors: []string{errs.CodeInvalidCredentials, errs.CodeForbidden, errs.CodeInvalidScope, errs.CodeUnsupportedGrantType},
 	}, func(ctx context.Context, in *tokenInput) (*tokenOutput, error) {
