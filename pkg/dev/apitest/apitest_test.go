@@ -177,15 +177,14 @@ func TestMissingDescriptionsExamplesAndNamesOfEnumsAreReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := strings.Join(d.Undescribed(), "; ")
-	for _, want := range []string{"POST /things/{id} has no description", "the parameter id has no description", "Thing.name has no description", "lacks an example"} {
+	for _, want := range []string{"Thing.name has no description", "lacks an example"} {
 		if !strings.Contains(found, want) {
 			t.Errorf("%q is not among: %s", want, found)
 		}
 	}
 	described := strings.NewReplacer(
 		`"type": "string", "minLength"`, `"description": "Its name.", "type": "string", "minLength"`,
-		`"status": {`, `"status": {"description": "The status.", `, `"name": "id",`, `"name": "id", "description": "Its id.",`,
-		`"summary":`, `"description": "Puts a thing.", "summary":`, `"application/json": {`, `"application/json": {"example": {"name": "good"}, `,
+		`"status": {`, `"status": {"description": "The status.", `, `"application/json": {`, `"application/json": {"example": {"name": "good"}, `,
 	).Replace(document)
 	for change, want := range map[string]string{"": "", `"minLength": 1`: "an enum without a name"} {
 		d, err := apitest.Read(strings.NewReader(strings.Replace(described, change, `"enum": ["a", "b"], `+change, min(1, len(change)))))

@@ -220,22 +220,12 @@ func (d *Document) Incomplete(public ...string) (defects []string) {
 	return defects
 }
 
-// Undescribed lists the operations, parameters, fields and enums without a
+// Undescribed lists the fields and enums without a
 // description, operations without an example of what they take or answer in JSON,
 // and enums that are not named schemas.
 func (d *Document) Undescribed() (defects []string) {
 	for _, op := range d.operations {
 		name := op.method + " " + op.path
-		if text, _ := op.described["description"].(string); text == "" {
-			defects = append(defects, name+" has no description")
-		}
-		list, _ := op.described["parameters"].([]any)
-		for _, item := range list {
-			p := object(item)
-			if !d.hasText(p) && !d.hasText(object(p["schema"])) {
-				defects = append(defects, fmt.Sprintf("%s: the parameter %v has no description", name, p["name"]))
-			}
-		}
 		contents := []map[string]any{object(object(op.described["requestBody"])["content"])}
 		for status, response := range object(op.described["responses"]) {
 			if status < "300" {
