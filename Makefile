@@ -23,10 +23,10 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test test-long cover race race-all check lint lint-api test-console gen build bench test-smtp
+.PHONY: help run token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench test-smtp
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start Fixdesk on this machine; ctrl-C stops it
 	@deploy/local/build.sh && exec $(BIN)/local
@@ -70,11 +70,20 @@ test-console: ## the console in Chromium, and its types (needs npm and chromium)
 	@deploy/local/build.sh
 	cd services/crm/internal/console && npm ci --no-audit --no-fund --silent && npx tsc -p . && npx playwright test
 
+test-clients: ## the TypeScript client: generated code, types, the life of a ticket (needs npm)
+	cd deploy/client/typescript && npm ci && npm test
+	deploy/client/generate.sh typescript check
+	FIXDESK_TEST_TYPESCRIPT=1 go test -count=1 -run TypeScript ./deploy/local
+
 gen: $(SQLC) $(OAPI_CODEGEN) ## generate the Go of the SQL in db/, the Go clients and pages of docs/
 	cd db && $(SQLC) generate
 	OAPI_CODEGEN=$(OAPI_CODEGEN) deploy/client/generate.sh go
 	docs/configuration.sh >docs/configuration.md.part && mv docs/configuration.md.part docs/configuration.md
 	go run ./pkg/dev/problemdocs >docs/problems.md.part && mv docs/problems.md.part docs/problems.md
+
+gen-typescript: ## generate the TypeScript client (needs npm)
+	cd deploy/client/typescript && npm ci
+	deploy/client/generate.sh typescript
 
 build: ## build the programs into bin/
 	deploy/local/build.sh

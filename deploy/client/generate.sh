@@ -9,6 +9,8 @@
 set -eu
 cd "$(dirname "$0")"
 language=$1
+target=gen
+[ "$language" = go ] || target=gen-typescript
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
 
@@ -28,7 +30,7 @@ for service in crm notification; do
 		;;
 	esac
 	if [ "${2-}" = check ]; then
-		diff "$file" "$new/$file" || { echo "deploy/client/$file is out of date: make gen" >&2; exit 1; }
+		diff "$file" "$new/$file" || { echo "deploy/client/$file is out of date: make $target" >&2; exit 1; }
 	else
 		mv "$new/$file" "$file"
 	fi

@@ -62,7 +62,8 @@ const testVersion = "1.2.3-test"
 // common is one stack for the tests that don't restart or configure it.
 var common struct {
 	sync.Once
-	running *running
+	running  *running
+	engineer sync.Mutex // held by the test that has an engineer; see oneEngineer
 }
 
 func commonStack(t *testing.T) *running {

@@ -50,19 +50,30 @@ func (s step) missing(output string) string {
 
 func TestWalkthroughWorksAsPrinted(t *testing.T) {
 	t.Parallel()
+	runPage(t, "walkthrough.md")
+}
+
+func TestClientsPageWorksAsPrinted(t *testing.T) {
+	t.Parallel()
+	runPage(t, "clients.md")
+}
+
+// runPage runs the commands of a page and compares what they print.
+func runPage(t *testing.T, name string) {
+	t.Helper()
 	root, err := repository()
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(filepath.Join(root, "docs", "walkthrough.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	steps := walkthrough(string(page))
 	if len(steps) < 3 {
-		t.Fatalf("the walkthrough has %d blocks of commands", len(steps))
+		t.Fatalf("%s has %d blocks of commands", name, len(steps))
 	}
-	r := commonStack(t)
+	r := oneEngineer(t)
 	const boundary = "=== next step ==="
 	script := "set -euo pipefail\n"
 	for _, s := range steps {

@@ -8580,7 +8580,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
-	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse, error)
+	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResult, error)
 
 	// ListAuditEventsWithResponse Security events, newest first
 	//
@@ -8591,7 +8591,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
-	ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error)
+	ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResult, error)
 
 	// LoginWithBodyWithResponse Sign in with address and password
 	//
@@ -8602,7 +8602,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/login (the `Login` operationId).
-	LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error)
+	LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResult, error)
 
 	// LoginWithResponse Sign in with address and password
 	//
@@ -8613,7 +8613,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/login (the `Login` operationId).
-	LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error)
+	LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResult, error)
 
 	// LogoutWithResponse End this session; its tokens are refused at once
 	//
@@ -8624,7 +8624,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/logout (the `Logout` operationId).
-	LogoutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*LogoutResponse, error)
+	LogoutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*LogoutResult, error)
 
 	// ForgotPasswordWithBodyWithResponse Ask for a mail with a token to set a new password
 	//
@@ -8635,7 +8635,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/password/forgot (the `ForgotPassword` operationId).
-	ForgotPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForgotPasswordResponse, error)
+	ForgotPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForgotPasswordResult, error)
 
 	// ForgotPasswordWithResponse Ask for a mail with a token to set a new password
 	//
@@ -8646,7 +8646,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/password/forgot (the `ForgotPassword` operationId).
-	ForgotPasswordWithResponse(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ForgotPasswordResponse, error)
+	ForgotPasswordWithResponse(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ForgotPasswordResult, error)
 
 	// ResetPasswordWithBodyWithResponse Set a new password with the token from the mail; all sessions end
 	//
@@ -8657,7 +8657,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/password/reset (the `ResetPassword` operationId).
-	ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordResponse, error)
+	ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordResult, error)
 
 	// ResetPasswordWithResponse Set a new password with the token from the mail; all sessions end
 	//
@@ -8668,7 +8668,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/password/reset (the `ResetPassword` operationId).
-	ResetPasswordWithResponse(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetPasswordResponse, error)
+	ResetPasswordWithResponse(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetPasswordResult, error)
 
 	// RefreshWithBodyWithResponse Spend a refresh token for the next pair of tokens
 	//
@@ -8679,7 +8679,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-	RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse, error)
+	RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResult, error)
 
 	// RefreshWithResponse Spend a refresh token for the next pair of tokens
 	//
@@ -8690,7 +8690,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-	RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse, error)
+	RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResult, error)
 
 	// RegisterWithBodyWithResponse Register an account
 	//
@@ -8701,7 +8701,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/register (the `Register` operationId).
-	RegisterWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RegisterResponse, error)
+	RegisterWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RegisterResult, error)
 
 	// RegisterWithResponse Register an account
 	//
@@ -8712,7 +8712,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/register (the `Register` operationId).
-	RegisterWithResponse(ctx context.Context, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterResponse, error)
+	RegisterWithResponse(ctx context.Context, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterResult, error)
 
 	// CreateTokenWithBodyWithResponse Exchange an API key for a token of the notification service
 	//
@@ -8723,7 +8723,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
-	CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenResponse2, error)
+	CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenResult, error)
 
 	// CreateTokenWithFormdataBodyWithResponse Exchange an API key for a token of the notification service
 	//
@@ -8734,7 +8734,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
-	CreateTokenWithFormdataBodyWithResponse(ctx context.Context, body CreateTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenResponse2, error)
+	CreateTokenWithFormdataBodyWithResponse(ctx context.Context, body CreateTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenResult, error)
 
 	// VerifyEmailWithBodyWithResponse Verify an address with the token that was mailed to it
 	//
@@ -8745,7 +8745,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/verify (the `VerifyEmail` operationId).
-	VerifyEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyEmailResponse, error)
+	VerifyEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyEmailResult, error)
 
 	// VerifyEmailWithResponse Verify an address with the token that was mailed to it
 	//
@@ -8756,7 +8756,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/verify (the `VerifyEmail` operationId).
-	VerifyEmailWithResponse(ctx context.Context, body VerifyEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyEmailResponse, error)
+	VerifyEmailWithResponse(ctx context.Context, body VerifyEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyEmailResult, error)
 
 	// ResendVerificationWithResponse Ask for another mail that verifies one's address
 	//
@@ -8767,7 +8767,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/auth/verify/resend (the `ResendVerification` operationId).
-	ResendVerificationWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ResendVerificationResponse, error)
+	ResendVerificationWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ResendVerificationResult, error)
 
 	// ListEngineersWithResponse Engineers who can be assigned tickets, by name
 	//
@@ -8778,7 +8778,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/engineers (the `ListEngineers` operationId).
-	ListEngineersWithResponse(ctx context.Context, params *ListEngineersParams, reqEditors ...RequestEditorFn) (*ListEngineersResponse, error)
+	ListEngineersWithResponse(ctx context.Context, params *ListEngineersParams, reqEditors ...RequestEditorFn) (*ListEngineersResult, error)
 
 	// StreamEventsWithResponse Stream of the changes of all tickets you may see
 	//
@@ -8789,7 +8789,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
-	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
+	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResult, error)
 
 	// ListKeysWithResponse One's own API keys, newest first
 	//
@@ -8800,7 +8800,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/keys (the `ListKeys` operationId).
-	ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error)
+	ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResult, error)
 
 	// CreateKeyWithBodyWithResponse Create an API key
 	//
@@ -8811,7 +8811,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
-	CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
+	CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResult, error)
 
 	// CreateKeyWithResponse Create an API key
 	//
@@ -8822,7 +8822,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys (the `CreateKey` operationId).
-	CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error)
+	CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResult, error)
 
 	// RevokeKeyWithResponse Revoke an API key; it is refused from the next request on
 	//
@@ -8833,7 +8833,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-	RevokeKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
+	RevokeKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RevokeKeyResult, error)
 
 	// GetKeyWithResponse One API key, without its secret
 	//
@@ -8844,7 +8844,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/keys/{id} (the `GetKey` operationId).
-	GetKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetKeyResponse, error)
+	GetKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetKeyResult, error)
 
 	// RotateKeyWithBodyWithResponse Make a new secret of one's own API key
 	//
@@ -8855,7 +8855,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKeyWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+	RotateKeyWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResult, error)
 
 	// RotateKeyWithResponse Make a new secret of one's own API key
 	//
@@ -8866,7 +8866,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-	RotateKeyWithResponse(ctx context.Context, id openapi_types.UUID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+	RotateKeyWithResponse(ctx context.Context, id openapi_types.UUID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResult, error)
 
 	// GetMeWithResponse One's own profile
 	//
@@ -8877,7 +8877,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/me (the `GetMe` operationId).
-	GetMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMeResponse, error)
+	GetMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMeResult, error)
 
 	// ChangeMeWithBodyWithResponse Change one's own profile
 	//
@@ -8888,7 +8888,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/me (the `ChangeMe` operationId).
-	ChangeMeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeMeResponse, error)
+	ChangeMeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeMeResult, error)
 
 	// ChangeMeWithResponse Change one's own profile
 	//
@@ -8899,7 +8899,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/me (the `ChangeMe` operationId).
-	ChangeMeWithResponse(ctx context.Context, body ChangeMeJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeMeResponse, error)
+	ChangeMeWithResponse(ctx context.Context, body ChangeMeJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeMeResult, error)
 
 	// ExportMeWithResponse All data stored about oneself, as JSON
 	//
@@ -8910,7 +8910,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/me/export (the `ExportMe` operationId).
-	ExportMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ExportMeResponse, error)
+	ExportMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ExportMeResult, error)
 
 	// ChangePasswordWithBodyWithResponse Change one's password; all other sessions end
 	//
@@ -8921,7 +8921,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
-	ChangePasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangePasswordResponse, error)
+	ChangePasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangePasswordResult, error)
 
 	// ChangePasswordWithResponse Change one's password; all other sessions end
 	//
@@ -8932,7 +8932,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
-	ChangePasswordWithResponse(ctx context.Context, body ChangePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangePasswordResponse, error)
+	ChangePasswordWithResponse(ctx context.Context, body ChangePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangePasswordResult, error)
 
 	// ListSessionsWithResponse One's own valid sessions, newest first
 	//
@@ -8943,7 +8943,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
-	ListSessionsWithResponse(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error)
+	ListSessionsWithResponse(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*ListSessionsResult, error)
 
 	// EndSessionWithResponse End one of one's own sessions
 	//
@@ -8954,7 +8954,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/me/sessions/{id} (the `EndSession` operationId).
-	EndSessionWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndSessionResponse, error)
+	EndSessionWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndSessionResult, error)
 
 	// ListSentNotificationsWithResponse Notifications of the notification service
 	//
@@ -8965,7 +8965,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/operations/notifications (the `ListSentNotifications` operationId).
-	ListSentNotificationsWithResponse(ctx context.Context, params *ListSentNotificationsParams, reqEditors ...RequestEditorFn) (*ListSentNotificationsResponse, error)
+	ListSentNotificationsWithResponse(ctx context.Context, params *ListSentNotificationsParams, reqEditors ...RequestEditorFn) (*ListSentNotificationsResult, error)
 
 	// GetSentNotificationWithResponse The result of a notification
 	//
@@ -8976,7 +8976,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/operations/notifications/{id} (the `GetSentNotification` operationId).
-	GetSentNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetSentNotificationResponse, error)
+	GetSentNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetSentNotificationResult, error)
 
 	// CancelNotificationWithResponse Cancel what is not yet sent
 	//
@@ -8985,7 +8985,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/operations/notifications/{id}/cancel (the `CancelNotification` operationId).
-	CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error)
+	CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResult, error)
 
 	// ListRecipientsWithResponse The recipients of a notification
 	//
@@ -8994,7 +8994,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/operations/notifications/{id}/recipients (the `ListRecipients` operationId).
-	ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResponse, error)
+	ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResult, error)
 
 	// ListAttemptsWithResponse Every try to mail a recipient
 	//
@@ -9005,7 +9005,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
-	ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error)
+	ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResult, error)
 
 	// RetryNotificationWithResponse Queue failed and uncertain recipients again
 	//
@@ -9014,7 +9014,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/operations/notifications/{id}/retry (the `RetryNotification` operationId).
-	RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error)
+	RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResult, error)
 
 	// GetMailQueueWithResponse The state of the mail queue
 	//
@@ -9025,7 +9025,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/operations/queue (the `GetMailQueue` operationId).
-	GetMailQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMailQueueResponse, error)
+	GetMailQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMailQueueResult, error)
 
 	// ListOutboxWithResponse Notices that are not posted to the notification service
 	//
@@ -9036,7 +9036,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/outbox (the `ListOutbox` operationId).
-	ListOutboxWithResponse(ctx context.Context, params *ListOutboxParams, reqEditors ...RequestEditorFn) (*ListOutboxResponse, error)
+	ListOutboxWithResponse(ctx context.Context, params *ListOutboxParams, reqEditors ...RequestEditorFn) (*ListOutboxResult, error)
 
 	// RetryOutboxEntryWithResponse Post a dead entry again
 	//
@@ -9047,7 +9047,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/outbox/{id}/retry (the `RetryOutboxEntry` operationId).
-	RetryOutboxEntryWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryOutboxEntryResponse, error)
+	RetryOutboxEntryWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryOutboxEntryResult, error)
 
 	// ListRegistrationsWithResponse Registrations of engineers and admins, newest first
 	//
@@ -9058,7 +9058,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/registrations (the `ListRegistrations` operationId).
-	ListRegistrationsWithResponse(ctx context.Context, params *ListRegistrationsParams, reqEditors ...RequestEditorFn) (*ListRegistrationsResponse, error)
+	ListRegistrationsWithResponse(ctx context.Context, params *ListRegistrationsParams, reqEditors ...RequestEditorFn) (*ListRegistrationsResult, error)
 
 	// ApproveRegistrationWithResponse Approve a registration
 	//
@@ -9069,7 +9069,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
-	ApproveRegistrationWithResponse(ctx context.Context, userID openapi_types.UUID, reqEditors ...RequestEditorFn) (*ApproveRegistrationResponse, error)
+	ApproveRegistrationWithResponse(ctx context.Context, userID openapi_types.UUID, reqEditors ...RequestEditorFn) (*ApproveRegistrationResult, error)
 
 	// RejectRegistrationWithBodyWithResponse Reject a registration
 	//
@@ -9080,7 +9080,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/registrations/{user_id}/reject (the `RejectRegistration` operationId).
-	RejectRegistrationWithBodyWithResponse(ctx context.Context, userID openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRegistrationResponse, error)
+	RejectRegistrationWithBodyWithResponse(ctx context.Context, userID openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRegistrationResult, error)
 
 	// RejectRegistrationWithResponse Reject a registration
 	//
@@ -9091,7 +9091,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/registrations/{user_id}/reject (the `RejectRegistration` operationId).
-	RejectRegistrationWithResponse(ctx context.Context, userID openapi_types.UUID, body RejectRegistrationJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRegistrationResponse, error)
+	RejectRegistrationWithResponse(ctx context.Context, userID openapi_types.UUID, body RejectRegistrationJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRegistrationResult, error)
 
 	// ReportTicketsWithResponse Figures of tickets, per day and per engineer
 	//
@@ -9102,7 +9102,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/reports/tickets (the `ReportTickets` operationId).
-	ReportTicketsWithResponse(ctx context.Context, params *ReportTicketsParams, reqEditors ...RequestEditorFn) (*ReportTicketsResponse, error)
+	ReportTicketsWithResponse(ctx context.Context, params *ReportTicketsParams, reqEditors ...RequestEditorFn) (*ReportTicketsResult, error)
 
 	// ListTicketsWithResponse List and search tickets
 	//
@@ -9113,7 +9113,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets (the `ListTickets` operationId).
-	ListTicketsWithResponse(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*ListTicketsResponse, error)
+	ListTicketsWithResponse(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*ListTicketsResult, error)
 
 	// CreateTicketWithBodyWithResponse Raise a ticket
 	//
@@ -9124,7 +9124,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets (the `CreateTicket` operationId).
-	CreateTicketWithBodyWithResponse(ctx context.Context, params *CreateTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTicketResponse, error)
+	CreateTicketWithBodyWithResponse(ctx context.Context, params *CreateTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTicketResult, error)
 
 	// CreateTicketWithResponse Raise a ticket
 	//
@@ -9135,7 +9135,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets (the `CreateTicket` operationId).
-	CreateTicketWithResponse(ctx context.Context, params *CreateTicketParams, body CreateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTicketResponse, error)
+	CreateTicketWithResponse(ctx context.Context, params *CreateTicketParams, body CreateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTicketResult, error)
 
 	// CountTicketsWithResponse Totals of a filtered list, by status, priority and assignee
 	//
@@ -9146,7 +9146,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets/counts (the `CountTickets` operationId).
-	CountTicketsWithResponse(ctx context.Context, params *CountTicketsParams, reqEditors ...RequestEditorFn) (*CountTicketsResponse, error)
+	CountTicketsWithResponse(ctx context.Context, params *CountTicketsParams, reqEditors ...RequestEditorFn) (*CountTicketsResult, error)
 
 	// ExportTicketsWithResponse A filtered list of tickets as CSV
 	//
@@ -9157,7 +9157,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets/export (the `ExportTickets` operationId).
-	ExportTicketsWithResponse(ctx context.Context, params *ExportTicketsParams, reqEditors ...RequestEditorFn) (*ExportTicketsResponse, error)
+	ExportTicketsWithResponse(ctx context.Context, params *ExportTicketsParams, reqEditors ...RequestEditorFn) (*ExportTicketsResult, error)
 
 	// GetTicketWithResponse Read a ticket
 	//
@@ -9168,7 +9168,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets/{id} (the `GetTicket` operationId).
-	GetTicketWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetTicketResponse, error)
+	GetTicketWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetTicketResult, error)
 
 	// UpdateTicketWithBodyWithResponse Edit a ticket or take it to another status
 	//
@@ -9183,7 +9183,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
-	UpdateTicketWithBodyWithResponse(ctx context.Context, id string, params *UpdateTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTicketResponse, error)
+	UpdateTicketWithBodyWithResponse(ctx context.Context, id string, params *UpdateTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTicketResult, error)
 
 	// UpdateTicketWithResponse Edit a ticket or take it to another status
 	//
@@ -9198,7 +9198,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
-	UpdateTicketWithResponse(ctx context.Context, id string, params *UpdateTicketParams, body UpdateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTicketResponse, error)
+	UpdateTicketWithResponse(ctx context.Context, id string, params *UpdateTicketParams, body UpdateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTicketResult, error)
 
 	// AcceptTicketWithResponse Accept a ticket that is assigned to you or to nobody
 	//
@@ -9209,7 +9209,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/accept (the `AcceptTicket` operationId).
-	AcceptTicketWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*AcceptTicketResponse, error)
+	AcceptTicketWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*AcceptTicketResult, error)
 
 	// AssignTicketWithBodyWithResponse Assign a ticket to an engineer, or unassign it
 	//
@@ -9220,7 +9220,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
-	AssignTicketWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AssignTicketResponse, error)
+	AssignTicketWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AssignTicketResult, error)
 
 	// AssignTicketWithResponse Assign a ticket to an engineer, or unassign it
 	//
@@ -9231,7 +9231,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
-	AssignTicketWithResponse(ctx context.Context, id string, body AssignTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*AssignTicketResponse, error)
+	AssignTicketWithResponse(ctx context.Context, id string, body AssignTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*AssignTicketResult, error)
 
 	// ListCommentsWithResponse Comments on a ticket, newest first
 	//
@@ -9242,7 +9242,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets/{id}/comments (the `ListComments` operationId).
-	ListCommentsWithResponse(ctx context.Context, id string, params *ListCommentsParams, reqEditors ...RequestEditorFn) (*ListCommentsResponse, error)
+	ListCommentsWithResponse(ctx context.Context, id string, params *ListCommentsParams, reqEditors ...RequestEditorFn) (*ListCommentsResult, error)
 
 	// CreateCommentWithBodyWithResponse Comment on a ticket
 	//
@@ -9253,7 +9253,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/comments (the `CreateComment` operationId).
-	CreateCommentWithBodyWithResponse(ctx context.Context, id string, params *CreateCommentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCommentResponse, error)
+	CreateCommentWithBodyWithResponse(ctx context.Context, id string, params *CreateCommentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCommentResult, error)
 
 	// CreateCommentWithResponse Comment on a ticket
 	//
@@ -9264,7 +9264,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/comments (the `CreateComment` operationId).
-	CreateCommentWithResponse(ctx context.Context, id string, params *CreateCommentParams, body CreateCommentJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCommentResponse, error)
+	CreateCommentWithResponse(ctx context.Context, id string, params *CreateCommentParams, body CreateCommentJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCommentResult, error)
 
 	// DeleteCommentWithResponse Remove a comment's text permanently
 	//
@@ -9275,7 +9275,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
-	DeleteCommentWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*DeleteCommentResponse, error)
+	DeleteCommentWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*DeleteCommentResult, error)
 
 	// DeclineTicketWithBodyWithResponse Decline a ticket that is assigned to you
 	//
@@ -9286,7 +9286,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/decline (the `DeclineTicket` operationId).
-	DeclineTicketWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DeclineTicketResponse, error)
+	DeclineTicketWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DeclineTicketResult, error)
 
 	// DeclineTicketWithResponse Decline a ticket that is assigned to you
 	//
@@ -9297,7 +9297,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tickets/{id}/decline (the `DeclineTicket` operationId).
-	DeclineTicketWithResponse(ctx context.Context, id string, body DeclineTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*DeclineTicketResponse, error)
+	DeclineTicketWithResponse(ctx context.Context, id string, body DeclineTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*DeclineTicketResult, error)
 
 	// ListEventsWithResponse Events of a ticket, oldest first
 	//
@@ -9306,7 +9306,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets/{id}/events (the `ListEvents` operationId).
-	ListEventsWithResponse(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
+	ListEventsWithResponse(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResult, error)
 
 	// ListTicketNotificationsWithResponse A ticket's mails and their results, recipient by recipient
 	//
@@ -9317,7 +9317,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
-	ListTicketNotificationsWithResponse(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*ListTicketNotificationsResponse, error)
+	ListTicketNotificationsWithResponse(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*ListTicketNotificationsResult, error)
 
 	// ListUsersWithResponse Users, newest first
 	//
@@ -9328,7 +9328,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/users (the `ListUsers` operationId).
-	ListUsersWithResponse(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error)
+	ListUsersWithResponse(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResult, error)
 
 	// InviteUserWithBodyWithResponse Invite a person
 	//
@@ -9339,7 +9339,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/users (the `InviteUser` operationId).
-	InviteUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InviteUserResponse, error)
+	InviteUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InviteUserResult, error)
 
 	// InviteUserWithResponse Invite a person
 	//
@@ -9350,7 +9350,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/users (the `InviteUser` operationId).
-	InviteUserWithResponse(ctx context.Context, body InviteUserJSONRequestBody, reqEditors ...RequestEditorFn) (*InviteUserResponse, error)
+	InviteUserWithResponse(ctx context.Context, body InviteUserJSONRequestBody, reqEditors ...RequestEditorFn) (*InviteUserResult, error)
 
 	// EraseUserWithResponse Erase a person
 	//
@@ -9361,7 +9361,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/users/{id} (the `EraseUser` operationId).
-	EraseUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EraseUserResponse, error)
+	EraseUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EraseUserResult, error)
 
 	// GetUserWithResponse One user
 	//
@@ -9372,7 +9372,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
-	GetUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetUserResponse, error)
+	GetUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetUserResult, error)
 
 	// ChangeUserWithBodyWithResponse Change a user, from their very next request
 	//
@@ -9383,7 +9383,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/users/{id} (the `ChangeUser` operationId).
-	ChangeUserWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeUserResponse, error)
+	ChangeUserWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeUserResult, error)
 
 	// ChangeUserWithResponse Change a user, from their very next request
 	//
@@ -9394,7 +9394,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/users/{id} (the `ChangeUser` operationId).
-	ChangeUserWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, body ChangeUserJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeUserResponse, error)
+	ChangeUserWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, body ChangeUserJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeUserResult, error)
 
 	// ExportUserWithResponse All data stored about a person, as JSON
 	//
@@ -9405,7 +9405,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/users/{id}/export (the `ExportUser` operationId).
-	ExportUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*ExportUserResponse, error)
+	ExportUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*ExportUserResult, error)
 
 	// EndUserSessionsWithResponse End all sessions of a user
 	//
@@ -9416,7 +9416,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/users/{id}/sessions (the `EndUserSessions` operationId).
-	EndUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndUserSessionsResponse, error)
+	EndUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndUserSessionsResult, error)
 
 	// ListUserSessionsWithResponse A user's valid sessions, newest first
 	//
@@ -9427,25 +9427,25 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/users/{id}/sessions (the `ListUserSessions` operationId).
-	ListUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListUserSessionsParams, reqEditors ...RequestEditorFn) (*ListUserSessionsResponse, error)
+	ListUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListUserSessionsParams, reqEditors ...RequestEditorFn) (*ListUserSessionsResult, error)
 }
 
-// GetJwksResponse200Headers the declared response headers of an HTTP 200 response for GetJwks
-type GetJwksResponse200Headers struct {
+// GetJwksResult200Headers the declared response headers of an HTTP 200 response for GetJwks
+type GetJwksResult200Headers struct {
 	ETag *string
 }
 
-type GetJwksResponse struct {
+type GetJwksResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *KeySet
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *GetJwksResponse200Headers
+	Headers200 *GetJwksResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r GetJwksResponse) Status() string {
+func (r GetJwksResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9453,14 +9453,14 @@ func (r GetJwksResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetJwksResponse) StatusCode() int {
+func (r GetJwksResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListAuditEventsResponse struct {
+type ListAuditEventsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -9468,7 +9468,7 @@ type ListAuditEventsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListAuditEventsResponse) Status() string {
+func (r ListAuditEventsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9476,14 +9476,14 @@ func (r ListAuditEventsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListAuditEventsResponse) StatusCode() int {
+func (r ListAuditEventsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type LoginResponse struct {
+type LoginResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -9491,7 +9491,7 @@ type LoginResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r LoginResponse) Status() string {
+func (r LoginResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9499,20 +9499,20 @@ func (r LoginResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r LoginResponse) StatusCode() int {
+func (r LoginResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type LogoutResponse struct {
+type LogoutResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r LogoutResponse) Status() string {
+func (r LogoutResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9520,20 +9520,20 @@ func (r LogoutResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r LogoutResponse) StatusCode() int {
+func (r LogoutResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ForgotPasswordResponse struct {
+type ForgotPasswordResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r ForgotPasswordResponse) Status() string {
+func (r ForgotPasswordResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9541,20 +9541,20 @@ func (r ForgotPasswordResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ForgotPasswordResponse) StatusCode() int {
+func (r ForgotPasswordResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ResetPasswordResponse struct {
+type ResetPasswordResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r ResetPasswordResponse) Status() string {
+func (r ResetPasswordResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9562,14 +9562,14 @@ func (r ResetPasswordResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ResetPasswordResponse) StatusCode() int {
+func (r ResetPasswordResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type RefreshResponse struct {
+type RefreshResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -9577,7 +9577,7 @@ type RefreshResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r RefreshResponse) Status() string {
+func (r RefreshResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9585,14 +9585,14 @@ func (r RefreshResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RefreshResponse) StatusCode() int {
+func (r RefreshResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type RegisterResponse struct {
+type RegisterResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
@@ -9600,7 +9600,7 @@ type RegisterResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r RegisterResponse) Status() string {
+func (r RegisterResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9608,14 +9608,14 @@ func (r RegisterResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RegisterResponse) StatusCode() int {
+func (r RegisterResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type CreateTokenResponse2 struct {
+type CreateTokenResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -9623,7 +9623,7 @@ type CreateTokenResponse2 struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r CreateTokenResponse2) Status() string {
+func (r CreateTokenResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9631,20 +9631,20 @@ func (r CreateTokenResponse2) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r CreateTokenResponse2) StatusCode() int {
+func (r CreateTokenResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type VerifyEmailResponse struct {
+type VerifyEmailResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r VerifyEmailResponse) Status() string {
+func (r VerifyEmailResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9652,20 +9652,20 @@ func (r VerifyEmailResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r VerifyEmailResponse) StatusCode() int {
+func (r VerifyEmailResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ResendVerificationResponse struct {
+type ResendVerificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r ResendVerificationResponse) Status() string {
+func (r ResendVerificationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9673,14 +9673,14 @@ func (r ResendVerificationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ResendVerificationResponse) StatusCode() int {
+func (r ResendVerificationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListEngineersResponse struct {
+type ListEngineersResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -9688,7 +9688,7 @@ type ListEngineersResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListEngineersResponse) Status() string {
+func (r ListEngineersResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9696,20 +9696,20 @@ func (r ListEngineersResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListEngineersResponse) StatusCode() int {
+func (r ListEngineersResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type StreamEventsResponse struct {
+type StreamEventsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r StreamEventsResponse) Status() string {
+func (r StreamEventsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9717,14 +9717,14 @@ func (r StreamEventsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r StreamEventsResponse) StatusCode() int {
+func (r StreamEventsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListKeysResponse struct {
+type ListKeysResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -9732,7 +9732,7 @@ type ListKeysResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListKeysResponse) Status() string {
+func (r ListKeysResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9740,29 +9740,29 @@ func (r ListKeysResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListKeysResponse) StatusCode() int {
+func (r ListKeysResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// CreateKeyResponse201Headers the declared response headers of an HTTP 201 response for CreateKey
-type CreateKeyResponse201Headers struct {
+// CreateKeyResult201Headers the declared response headers of an HTTP 201 response for CreateKey
+type CreateKeyResult201Headers struct {
 	Location *string
 }
 
-type CreateKeyResponse struct {
+type CreateKeyResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *IssuedKey
 	// Headers201 the parsed response headers for an HTTP 201 response
-	Headers201 *CreateKeyResponse201Headers
+	Headers201 *CreateKeyResult201Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r CreateKeyResponse) Status() string {
+func (r CreateKeyResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9770,20 +9770,20 @@ func (r CreateKeyResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r CreateKeyResponse) StatusCode() int {
+func (r CreateKeyResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type RevokeKeyResponse struct {
+type RevokeKeyResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r RevokeKeyResponse) Status() string {
+func (r RevokeKeyResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9791,29 +9791,29 @@ func (r RevokeKeyResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RevokeKeyResponse) StatusCode() int {
+func (r RevokeKeyResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// GetKeyResponse200Headers the declared response headers of an HTTP 200 response for GetKey
-type GetKeyResponse200Headers struct {
+// GetKeyResult200Headers the declared response headers of an HTTP 200 response for GetKey
+type GetKeyResult200Headers struct {
 	ETag *string
 }
 
-type GetKeyResponse struct {
+type GetKeyResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Key
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *GetKeyResponse200Headers
+	Headers200 *GetKeyResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r GetKeyResponse) Status() string {
+func (r GetKeyResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9821,29 +9821,29 @@ func (r GetKeyResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetKeyResponse) StatusCode() int {
+func (r GetKeyResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// RotateKeyResponse200Headers the declared response headers of an HTTP 200 response for RotateKey
-type RotateKeyResponse200Headers struct {
+// RotateKeyResult200Headers the declared response headers of an HTTP 200 response for RotateKey
+type RotateKeyResult200Headers struct {
 	Location *string
 }
 
-type RotateKeyResponse struct {
+type RotateKeyResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *IssuedKey
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *RotateKeyResponse200Headers
+	Headers200 *RotateKeyResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r RotateKeyResponse) Status() string {
+func (r RotateKeyResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9851,29 +9851,29 @@ func (r RotateKeyResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RotateKeyResponse) StatusCode() int {
+func (r RotateKeyResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// GetMeResponse200Headers the declared response headers of an HTTP 200 response for GetMe
-type GetMeResponse200Headers struct {
+// GetMeResult200Headers the declared response headers of an HTTP 200 response for GetMe
+type GetMeResult200Headers struct {
 	ETag *string
 }
 
-type GetMeResponse struct {
+type GetMeResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Me
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *GetMeResponse200Headers
+	Headers200 *GetMeResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r GetMeResponse) Status() string {
+func (r GetMeResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9881,14 +9881,14 @@ func (r GetMeResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetMeResponse) StatusCode() int {
+func (r GetMeResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ChangeMeResponse struct {
+type ChangeMeResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -9896,7 +9896,7 @@ type ChangeMeResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ChangeMeResponse) Status() string {
+func (r ChangeMeResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9904,29 +9904,29 @@ func (r ChangeMeResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ChangeMeResponse) StatusCode() int {
+func (r ChangeMeResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// ExportMeResponse200Headers the declared response headers of an HTTP 200 response for ExportMe
-type ExportMeResponse200Headers struct {
+// ExportMeResult200Headers the declared response headers of an HTTP 200 response for ExportMe
+type ExportMeResult200Headers struct {
 	ContentDisposition *string
 }
 
-type ExportMeResponse struct {
+type ExportMeResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *map[string]interface{}
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ExportMeResponse200Headers
+	Headers200 *ExportMeResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r ExportMeResponse) Status() string {
+func (r ExportMeResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9934,20 +9934,20 @@ func (r ExportMeResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ExportMeResponse) StatusCode() int {
+func (r ExportMeResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ChangePasswordResponse struct {
+type ChangePasswordResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r ChangePasswordResponse) Status() string {
+func (r ChangePasswordResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9955,14 +9955,14 @@ func (r ChangePasswordResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ChangePasswordResponse) StatusCode() int {
+func (r ChangePasswordResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListSessionsResponse struct {
+type ListSessionsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -9970,7 +9970,7 @@ type ListSessionsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListSessionsResponse) Status() string {
+func (r ListSessionsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9978,20 +9978,20 @@ func (r ListSessionsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListSessionsResponse) StatusCode() int {
+func (r ListSessionsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type EndSessionResponse struct {
+type EndSessionResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r EndSessionResponse) Status() string {
+func (r EndSessionResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -9999,14 +9999,14 @@ func (r EndSessionResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r EndSessionResponse) StatusCode() int {
+func (r EndSessionResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListSentNotificationsResponse struct {
+type ListSentNotificationsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10014,7 +10014,7 @@ type ListSentNotificationsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListSentNotificationsResponse) Status() string {
+func (r ListSentNotificationsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10022,29 +10022,29 @@ func (r ListSentNotificationsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListSentNotificationsResponse) StatusCode() int {
+func (r ListSentNotificationsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// GetSentNotificationResponse200Headers the declared response headers of an HTTP 200 response for GetSentNotification
-type GetSentNotificationResponse200Headers struct {
+// GetSentNotificationResult200Headers the declared response headers of an HTTP 200 response for GetSentNotification
+type GetSentNotificationResult200Headers struct {
 	ETag *string
 }
 
-type GetSentNotificationResponse struct {
+type GetSentNotificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Delivery
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *GetSentNotificationResponse200Headers
+	Headers200 *GetSentNotificationResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r GetSentNotificationResponse) Status() string {
+func (r GetSentNotificationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10052,14 +10052,14 @@ func (r GetSentNotificationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetSentNotificationResponse) StatusCode() int {
+func (r GetSentNotificationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type CancelNotificationResponse struct {
+type CancelNotificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10067,7 +10067,7 @@ type CancelNotificationResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r CancelNotificationResponse) Status() string {
+func (r CancelNotificationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10075,14 +10075,14 @@ func (r CancelNotificationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r CancelNotificationResponse) StatusCode() int {
+func (r CancelNotificationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListRecipientsResponse struct {
+type ListRecipientsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10090,7 +10090,7 @@ type ListRecipientsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListRecipientsResponse) Status() string {
+func (r ListRecipientsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10098,14 +10098,14 @@ func (r ListRecipientsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListRecipientsResponse) StatusCode() int {
+func (r ListRecipientsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListAttemptsResponse struct {
+type ListAttemptsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10113,7 +10113,7 @@ type ListAttemptsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListAttemptsResponse) Status() string {
+func (r ListAttemptsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10121,14 +10121,14 @@ func (r ListAttemptsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListAttemptsResponse) StatusCode() int {
+func (r ListAttemptsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type RetryNotificationResponse struct {
+type RetryNotificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10136,7 +10136,7 @@ type RetryNotificationResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r RetryNotificationResponse) Status() string {
+func (r RetryNotificationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10144,14 +10144,14 @@ func (r RetryNotificationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RetryNotificationResponse) StatusCode() int {
+func (r RetryNotificationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type GetMailQueueResponse struct {
+type GetMailQueueResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10159,7 +10159,7 @@ type GetMailQueueResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r GetMailQueueResponse) Status() string {
+func (r GetMailQueueResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10167,14 +10167,14 @@ func (r GetMailQueueResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetMailQueueResponse) StatusCode() int {
+func (r GetMailQueueResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListOutboxResponse struct {
+type ListOutboxResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10182,7 +10182,7 @@ type ListOutboxResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListOutboxResponse) Status() string {
+func (r ListOutboxResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10190,14 +10190,14 @@ func (r ListOutboxResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListOutboxResponse) StatusCode() int {
+func (r ListOutboxResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type RetryOutboxEntryResponse struct {
+type RetryOutboxEntryResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10205,7 +10205,7 @@ type RetryOutboxEntryResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r RetryOutboxEntryResponse) Status() string {
+func (r RetryOutboxEntryResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10213,14 +10213,14 @@ func (r RetryOutboxEntryResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RetryOutboxEntryResponse) StatusCode() int {
+func (r RetryOutboxEntryResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListRegistrationsResponse struct {
+type ListRegistrationsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10228,7 +10228,7 @@ type ListRegistrationsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListRegistrationsResponse) Status() string {
+func (r ListRegistrationsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10236,14 +10236,14 @@ func (r ListRegistrationsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListRegistrationsResponse) StatusCode() int {
+func (r ListRegistrationsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ApproveRegistrationResponse struct {
+type ApproveRegistrationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10251,7 +10251,7 @@ type ApproveRegistrationResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ApproveRegistrationResponse) Status() string {
+func (r ApproveRegistrationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10259,14 +10259,14 @@ func (r ApproveRegistrationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ApproveRegistrationResponse) StatusCode() int {
+func (r ApproveRegistrationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type RejectRegistrationResponse struct {
+type RejectRegistrationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10274,7 +10274,7 @@ type RejectRegistrationResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r RejectRegistrationResponse) Status() string {
+func (r RejectRegistrationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10282,14 +10282,14 @@ func (r RejectRegistrationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RejectRegistrationResponse) StatusCode() int {
+func (r RejectRegistrationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ReportTicketsResponse struct {
+type ReportTicketsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10297,7 +10297,7 @@ type ReportTicketsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ReportTicketsResponse) Status() string {
+func (r ReportTicketsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10305,14 +10305,14 @@ func (r ReportTicketsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ReportTicketsResponse) StatusCode() int {
+func (r ReportTicketsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListTicketsResponse struct {
+type ListTicketsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10320,7 +10320,7 @@ type ListTicketsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListTicketsResponse) Status() string {
+func (r ListTicketsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10328,31 +10328,31 @@ func (r ListTicketsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListTicketsResponse) StatusCode() int {
+func (r ListTicketsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// CreateTicketResponse201Headers the declared response headers of an HTTP 201 response for CreateTicket
-type CreateTicketResponse201Headers struct {
+// CreateTicketResult201Headers the declared response headers of an HTTP 201 response for CreateTicket
+type CreateTicketResult201Headers struct {
 	ETag                *string
 	IdempotencyReplayed *string
 	Location            *string
 }
 
-type CreateTicketResponse struct {
+type CreateTicketResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Ticket
 	// Headers201 the parsed response headers for an HTTP 201 response
-	Headers201 *CreateTicketResponse201Headers
+	Headers201 *CreateTicketResult201Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r CreateTicketResponse) Status() string {
+func (r CreateTicketResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10360,14 +10360,14 @@ func (r CreateTicketResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r CreateTicketResponse) StatusCode() int {
+func (r CreateTicketResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type CountTicketsResponse struct {
+type CountTicketsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10375,7 +10375,7 @@ type CountTicketsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r CountTicketsResponse) Status() string {
+func (r CountTicketsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10383,27 +10383,27 @@ func (r CountTicketsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r CountTicketsResponse) StatusCode() int {
+func (r CountTicketsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// ExportTicketsResponse200Headers the declared response headers of an HTTP 200 response for ExportTickets
-type ExportTicketsResponse200Headers struct {
+// ExportTicketsResult200Headers the declared response headers of an HTTP 200 response for ExportTickets
+type ExportTicketsResult200Headers struct {
 	ContentDisposition *string
 }
 
-type ExportTicketsResponse struct {
+type ExportTicketsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ExportTicketsResponse200Headers
+	Headers200 *ExportTicketsResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r ExportTicketsResponse) Status() string {
+func (r ExportTicketsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10411,29 +10411,29 @@ func (r ExportTicketsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ExportTicketsResponse) StatusCode() int {
+func (r ExportTicketsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// GetTicketResponse200Headers the declared response headers of an HTTP 200 response for GetTicket
-type GetTicketResponse200Headers struct {
+// GetTicketResult200Headers the declared response headers of an HTTP 200 response for GetTicket
+type GetTicketResult200Headers struct {
 	ETag *string
 }
 
-type GetTicketResponse struct {
+type GetTicketResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *GetTicketResponse200Headers
+	Headers200 *GetTicketResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r GetTicketResponse) Status() string {
+func (r GetTicketResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10441,29 +10441,29 @@ func (r GetTicketResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetTicketResponse) StatusCode() int {
+func (r GetTicketResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// UpdateTicketResponse200Headers the declared response headers of an HTTP 200 response for UpdateTicket
-type UpdateTicketResponse200Headers struct {
+// UpdateTicketResult200Headers the declared response headers of an HTTP 200 response for UpdateTicket
+type UpdateTicketResult200Headers struct {
 	ETag *string
 }
 
-type UpdateTicketResponse struct {
+type UpdateTicketResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *UpdateTicketResponse200Headers
+	Headers200 *UpdateTicketResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r UpdateTicketResponse) Status() string {
+func (r UpdateTicketResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10471,29 +10471,29 @@ func (r UpdateTicketResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r UpdateTicketResponse) StatusCode() int {
+func (r UpdateTicketResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// AcceptTicketResponse200Headers the declared response headers of an HTTP 200 response for AcceptTicket
-type AcceptTicketResponse200Headers struct {
+// AcceptTicketResult200Headers the declared response headers of an HTTP 200 response for AcceptTicket
+type AcceptTicketResult200Headers struct {
 	ETag *string
 }
 
-type AcceptTicketResponse struct {
+type AcceptTicketResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *AcceptTicketResponse200Headers
+	Headers200 *AcceptTicketResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r AcceptTicketResponse) Status() string {
+func (r AcceptTicketResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10501,29 +10501,29 @@ func (r AcceptTicketResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r AcceptTicketResponse) StatusCode() int {
+func (r AcceptTicketResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// AssignTicketResponse200Headers the declared response headers of an HTTP 200 response for AssignTicket
-type AssignTicketResponse200Headers struct {
+// AssignTicketResult200Headers the declared response headers of an HTTP 200 response for AssignTicket
+type AssignTicketResult200Headers struct {
 	ETag *string
 }
 
-type AssignTicketResponse struct {
+type AssignTicketResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *AssignTicketResponse200Headers
+	Headers200 *AssignTicketResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r AssignTicketResponse) Status() string {
+func (r AssignTicketResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10531,14 +10531,14 @@ func (r AssignTicketResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r AssignTicketResponse) StatusCode() int {
+func (r AssignTicketResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListCommentsResponse struct {
+type ListCommentsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10546,7 +10546,7 @@ type ListCommentsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListCommentsResponse) Status() string {
+func (r ListCommentsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10554,29 +10554,29 @@ func (r ListCommentsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListCommentsResponse) StatusCode() int {
+func (r ListCommentsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// CreateCommentResponse201Headers the declared response headers of an HTTP 201 response for CreateComment
-type CreateCommentResponse201Headers struct {
+// CreateCommentResult201Headers the declared response headers of an HTTP 201 response for CreateComment
+type CreateCommentResult201Headers struct {
 	IdempotencyReplayed *string
 }
 
-type CreateCommentResponse struct {
+type CreateCommentResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Comment
 	// Headers201 the parsed response headers for an HTTP 201 response
-	Headers201 *CreateCommentResponse201Headers
+	Headers201 *CreateCommentResult201Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r CreateCommentResponse) Status() string {
+func (r CreateCommentResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10584,20 +10584,20 @@ func (r CreateCommentResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r CreateCommentResponse) StatusCode() int {
+func (r CreateCommentResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type DeleteCommentResponse struct {
+type DeleteCommentResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r DeleteCommentResponse) Status() string {
+func (r DeleteCommentResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10605,29 +10605,29 @@ func (r DeleteCommentResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r DeleteCommentResponse) StatusCode() int {
+func (r DeleteCommentResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// DeclineTicketResponse200Headers the declared response headers of an HTTP 200 response for DeclineTicket
-type DeclineTicketResponse200Headers struct {
+// DeclineTicketResult200Headers the declared response headers of an HTTP 200 response for DeclineTicket
+type DeclineTicketResult200Headers struct {
 	ETag *string
 }
 
-type DeclineTicketResponse struct {
+type DeclineTicketResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Ticket
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *DeclineTicketResponse200Headers
+	Headers200 *DeclineTicketResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r DeclineTicketResponse) Status() string {
+func (r DeclineTicketResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10635,14 +10635,14 @@ func (r DeclineTicketResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r DeclineTicketResponse) StatusCode() int {
+func (r DeclineTicketResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListEventsResponse struct {
+type ListEventsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10650,7 +10650,7 @@ type ListEventsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListEventsResponse) Status() string {
+func (r ListEventsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10658,14 +10658,14 @@ func (r ListEventsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListEventsResponse) StatusCode() int {
+func (r ListEventsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListTicketNotificationsResponse struct {
+type ListTicketNotificationsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10673,7 +10673,7 @@ type ListTicketNotificationsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListTicketNotificationsResponse) Status() string {
+func (r ListTicketNotificationsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10681,14 +10681,14 @@ func (r ListTicketNotificationsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListTicketNotificationsResponse) StatusCode() int {
+func (r ListTicketNotificationsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListUsersResponse struct {
+type ListUsersResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10696,7 +10696,7 @@ type ListUsersResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListUsersResponse) Status() string {
+func (r ListUsersResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10704,29 +10704,29 @@ func (r ListUsersResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListUsersResponse) StatusCode() int {
+func (r ListUsersResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// InviteUserResponse201Headers the declared response headers of an HTTP 201 response for InviteUser
-type InviteUserResponse201Headers struct {
+// InviteUserResult201Headers the declared response headers of an HTTP 201 response for InviteUser
+type InviteUserResult201Headers struct {
 	ETag *string
 }
 
-type InviteUserResponse struct {
+type InviteUserResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *User
 	// Headers201 the parsed response headers for an HTTP 201 response
-	Headers201 *InviteUserResponse201Headers
+	Headers201 *InviteUserResult201Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r InviteUserResponse) Status() string {
+func (r InviteUserResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10734,20 +10734,20 @@ func (r InviteUserResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r InviteUserResponse) StatusCode() int {
+func (r InviteUserResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type EraseUserResponse struct {
+type EraseUserResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r EraseUserResponse) Status() string {
+func (r EraseUserResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10755,29 +10755,29 @@ func (r EraseUserResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r EraseUserResponse) StatusCode() int {
+func (r EraseUserResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// GetUserResponse200Headers the declared response headers of an HTTP 200 response for GetUser
-type GetUserResponse200Headers struct {
+// GetUserResult200Headers the declared response headers of an HTTP 200 response for GetUser
+type GetUserResult200Headers struct {
 	ETag *string
 }
 
-type GetUserResponse struct {
+type GetUserResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *User
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *GetUserResponse200Headers
+	Headers200 *GetUserResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r GetUserResponse) Status() string {
+func (r GetUserResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10785,29 +10785,29 @@ func (r GetUserResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetUserResponse) StatusCode() int {
+func (r GetUserResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// ChangeUserResponse200Headers the declared response headers of an HTTP 200 response for ChangeUser
-type ChangeUserResponse200Headers struct {
+// ChangeUserResult200Headers the declared response headers of an HTTP 200 response for ChangeUser
+type ChangeUserResult200Headers struct {
 	ETag *string
 }
 
-type ChangeUserResponse struct {
+type ChangeUserResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *User
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ChangeUserResponse200Headers
+	Headers200 *ChangeUserResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r ChangeUserResponse) Status() string {
+func (r ChangeUserResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10815,29 +10815,29 @@ func (r ChangeUserResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ChangeUserResponse) StatusCode() int {
+func (r ChangeUserResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// ExportUserResponse200Headers the declared response headers of an HTTP 200 response for ExportUser
-type ExportUserResponse200Headers struct {
+// ExportUserResult200Headers the declared response headers of an HTTP 200 response for ExportUser
+type ExportUserResult200Headers struct {
 	ContentDisposition *string
 }
 
-type ExportUserResponse struct {
+type ExportUserResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *map[string]interface{}
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ExportUserResponse200Headers
+	Headers200 *ExportUserResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r ExportUserResponse) Status() string {
+func (r ExportUserResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10845,20 +10845,20 @@ func (r ExportUserResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ExportUserResponse) StatusCode() int {
+func (r ExportUserResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type EndUserSessionsResponse struct {
+type EndUserSessionsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 }
 
 // Status returns HTTPResponse.Status
-func (r EndUserSessionsResponse) Status() string {
+func (r EndUserSessionsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10866,14 +10866,14 @@ func (r EndUserSessionsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r EndUserSessionsResponse) StatusCode() int {
+func (r EndUserSessionsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListUserSessionsResponse struct {
+type ListUserSessionsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -10881,7 +10881,7 @@ type ListUserSessionsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListUserSessionsResponse) Status() string {
+func (r ListUserSessionsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -10889,7 +10889,7 @@ func (r ListUserSessionsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListUserSessionsResponse) StatusCode() int {
+func (r ListUserSessionsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -10905,12 +10905,12 @@ func (r ListUserSessionsResponse) StatusCode() int {
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
-func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResponse, error) {
+func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResult, error) {
 	rsp, err := c.GetJwks(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetJwksResponse(rsp)
+	return ParseGetJwksResult(rsp)
 }
 
 // ListAuditEventsWithResponse Security events, newest first
@@ -10922,12 +10922,12 @@ func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditor
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/audit (the `ListAuditEvents` operationId).
-func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error) {
+func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResult, error) {
 	rsp, err := c.ListAuditEvents(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListAuditEventsResponse(rsp)
+	return ParseListAuditEventsResult(rsp)
 }
 
 // LoginWithBodyWithResponse Sign in with address and password
@@ -10939,12 +10939,12 @@ func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, p
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/login (the `Login` operationId).
-func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
+func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResult, error) {
 	rsp, err := c.LoginWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseLoginResponse(rsp)
+	return ParseLoginResult(rsp)
 }
 
 // LoginWithResponse Sign in with address and password
@@ -10956,12 +10956,12 @@ func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, con
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/login (the `Login` operationId).
-func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
+func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResult, error) {
 	rsp, err := c.Login(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseLoginResponse(rsp)
+	return ParseLoginResult(rsp)
 }
 
 // LogoutWithResponse End this session; its tokens are refused at once
@@ -10973,12 +10973,12 @@ func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJ
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/logout (the `Logout` operationId).
-func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*LogoutResponse, error) {
+func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*LogoutResult, error) {
 	rsp, err := c.Logout(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseLogoutResponse(rsp)
+	return ParseLogoutResult(rsp)
 }
 
 // ForgotPasswordWithBodyWithResponse Ask for a mail with a token to set a new password
@@ -10990,12 +10990,12 @@ func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/password/forgot (the `ForgotPassword` operationId).
-func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForgotPasswordResponse, error) {
+func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ForgotPasswordResult, error) {
 	rsp, err := c.ForgotPasswordWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseForgotPasswordResponse(rsp)
+	return ParseForgotPasswordResult(rsp)
 }
 
 // ForgotPasswordWithResponse Ask for a mail with a token to set a new password
@@ -11007,12 +11007,12 @@ func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Con
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/password/forgot (the `ForgotPassword` operationId).
-func (c *ClientWithResponses) ForgotPasswordWithResponse(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ForgotPasswordResponse, error) {
+func (c *ClientWithResponses) ForgotPasswordWithResponse(ctx context.Context, body ForgotPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ForgotPasswordResult, error) {
 	rsp, err := c.ForgotPassword(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseForgotPasswordResponse(rsp)
+	return ParseForgotPasswordResult(rsp)
 }
 
 // ResetPasswordWithBodyWithResponse Set a new password with the token from the mail; all sessions end
@@ -11024,12 +11024,12 @@ func (c *ClientWithResponses) ForgotPasswordWithResponse(ctx context.Context, bo
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/password/reset (the `ResetPassword` operationId).
-func (c *ClientWithResponses) ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordResponse, error) {
+func (c *ClientWithResponses) ResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ResetPasswordResult, error) {
 	rsp, err := c.ResetPasswordWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseResetPasswordResponse(rsp)
+	return ParseResetPasswordResult(rsp)
 }
 
 // ResetPasswordWithResponse Set a new password with the token from the mail; all sessions end
@@ -11041,12 +11041,12 @@ func (c *ClientWithResponses) ResetPasswordWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/password/reset (the `ResetPassword` operationId).
-func (c *ClientWithResponses) ResetPasswordWithResponse(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetPasswordResponse, error) {
+func (c *ClientWithResponses) ResetPasswordWithResponse(ctx context.Context, body ResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ResetPasswordResult, error) {
 	rsp, err := c.ResetPassword(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseResetPasswordResponse(rsp)
+	return ParseResetPasswordResult(rsp)
 }
 
 // RefreshWithBodyWithResponse Spend a refresh token for the next pair of tokens
@@ -11058,12 +11058,12 @@ func (c *ClientWithResponses) ResetPasswordWithResponse(ctx context.Context, bod
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-func (c *ClientWithResponses) RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResponse, error) {
+func (c *ClientWithResponses) RefreshWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RefreshResult, error) {
 	rsp, err := c.RefreshWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRefreshResponse(rsp)
+	return ParseRefreshResult(rsp)
 }
 
 // RefreshWithResponse Spend a refresh token for the next pair of tokens
@@ -11075,12 +11075,12 @@ func (c *ClientWithResponses) RefreshWithBodyWithResponse(ctx context.Context, c
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/refresh (the `Refresh` operationId).
-func (c *ClientWithResponses) RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResponse, error) {
+func (c *ClientWithResponses) RefreshWithResponse(ctx context.Context, body RefreshJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshResult, error) {
 	rsp, err := c.Refresh(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRefreshResponse(rsp)
+	return ParseRefreshResult(rsp)
 }
 
 // RegisterWithBodyWithResponse Register an account
@@ -11092,12 +11092,12 @@ func (c *ClientWithResponses) RefreshWithResponse(ctx context.Context, body Refr
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/register (the `Register` operationId).
-func (c *ClientWithResponses) RegisterWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RegisterResponse, error) {
+func (c *ClientWithResponses) RegisterWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RegisterResult, error) {
 	rsp, err := c.RegisterWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRegisterResponse(rsp)
+	return ParseRegisterResult(rsp)
 }
 
 // RegisterWithResponse Register an account
@@ -11109,12 +11109,12 @@ func (c *ClientWithResponses) RegisterWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/register (the `Register` operationId).
-func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterResponse, error) {
+func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterResult, error) {
 	rsp, err := c.Register(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRegisterResponse(rsp)
+	return ParseRegisterResult(rsp)
 }
 
 // CreateTokenWithBodyWithResponse Exchange an API key for a token of the notification service
@@ -11126,12 +11126,12 @@ func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, body Reg
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
-func (c *ClientWithResponses) CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenResponse2, error) {
+func (c *ClientWithResponses) CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenResult, error) {
 	rsp, err := c.CreateTokenWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateTokenResponse2(rsp)
+	return ParseCreateTokenResult(rsp)
 }
 
 // CreateTokenWithFormdataBodyWithResponse Exchange an API key for a token of the notification service
@@ -11143,12 +11143,12 @@ func (c *ClientWithResponses) CreateTokenWithBodyWithResponse(ctx context.Contex
 // Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/token (the `CreateToken` operationId).
-func (c *ClientWithResponses) CreateTokenWithFormdataBodyWithResponse(ctx context.Context, body CreateTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenResponse2, error) {
+func (c *ClientWithResponses) CreateTokenWithFormdataBodyWithResponse(ctx context.Context, body CreateTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenResult, error) {
 	rsp, err := c.CreateTokenWithFormdataBody(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateTokenResponse2(rsp)
+	return ParseCreateTokenResult(rsp)
 }
 
 // VerifyEmailWithBodyWithResponse Verify an address with the token that was mailed to it
@@ -11160,12 +11160,12 @@ func (c *ClientWithResponses) CreateTokenWithFormdataBodyWithResponse(ctx contex
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/verify (the `VerifyEmail` operationId).
-func (c *ClientWithResponses) VerifyEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyEmailResponse, error) {
+func (c *ClientWithResponses) VerifyEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyEmailResult, error) {
 	rsp, err := c.VerifyEmailWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseVerifyEmailResponse(rsp)
+	return ParseVerifyEmailResult(rsp)
 }
 
 // VerifyEmailWithResponse Verify an address with the token that was mailed to it
@@ -11177,12 +11177,12 @@ func (c *ClientWithResponses) VerifyEmailWithBodyWithResponse(ctx context.Contex
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/verify (the `VerifyEmail` operationId).
-func (c *ClientWithResponses) VerifyEmailWithResponse(ctx context.Context, body VerifyEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyEmailResponse, error) {
+func (c *ClientWithResponses) VerifyEmailWithResponse(ctx context.Context, body VerifyEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*VerifyEmailResult, error) {
 	rsp, err := c.VerifyEmail(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseVerifyEmailResponse(rsp)
+	return ParseVerifyEmailResult(rsp)
 }
 
 // ResendVerificationWithResponse Ask for another mail that verifies one's address
@@ -11194,12 +11194,12 @@ func (c *ClientWithResponses) VerifyEmailWithResponse(ctx context.Context, body 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/auth/verify/resend (the `ResendVerification` operationId).
-func (c *ClientWithResponses) ResendVerificationWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ResendVerificationResponse, error) {
+func (c *ClientWithResponses) ResendVerificationWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ResendVerificationResult, error) {
 	rsp, err := c.ResendVerification(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseResendVerificationResponse(rsp)
+	return ParseResendVerificationResult(rsp)
 }
 
 // ListEngineersWithResponse Engineers who can be assigned tickets, by name
@@ -11211,12 +11211,12 @@ func (c *ClientWithResponses) ResendVerificationWithResponse(ctx context.Context
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/engineers (the `ListEngineers` operationId).
-func (c *ClientWithResponses) ListEngineersWithResponse(ctx context.Context, params *ListEngineersParams, reqEditors ...RequestEditorFn) (*ListEngineersResponse, error) {
+func (c *ClientWithResponses) ListEngineersWithResponse(ctx context.Context, params *ListEngineersParams, reqEditors ...RequestEditorFn) (*ListEngineersResult, error) {
 	rsp, err := c.ListEngineers(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListEngineersResponse(rsp)
+	return ParseListEngineersResult(rsp)
 }
 
 // StreamEventsWithResponse Stream of the changes of all tickets you may see
@@ -11228,12 +11228,12 @@ func (c *ClientWithResponses) ListEngineersWithResponse(ctx context.Context, par
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/events (the `StreamEvents` operationId).
-func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error) {
+func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResult, error) {
 	rsp, err := c.StreamEvents(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseStreamEventsResponse(rsp)
+	return ParseStreamEventsResult(rsp)
 }
 
 // ListKeysWithResponse One's own API keys, newest first
@@ -11245,12 +11245,12 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/keys (the `ListKeys` operationId).
-func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResponse, error) {
+func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, params *ListKeysParams, reqEditors ...RequestEditorFn) (*ListKeysResult, error) {
 	rsp, err := c.ListKeys(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListKeysResponse(rsp)
+	return ParseListKeysResult(rsp)
 }
 
 // CreateKeyWithBodyWithResponse Create an API key
@@ -11262,12 +11262,12 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, params *
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys (the `CreateKey` operationId).
-func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
+func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateKeyResult, error) {
 	rsp, err := c.CreateKeyWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateKeyResponse(rsp)
+	return ParseCreateKeyResult(rsp)
 }
 
 // CreateKeyWithResponse Create an API key
@@ -11279,12 +11279,12 @@ func (c *ClientWithResponses) CreateKeyWithBodyWithResponse(ctx context.Context,
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys (the `CreateKey` operationId).
-func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResponse, error) {
+func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body CreateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateKeyResult, error) {
 	rsp, err := c.CreateKey(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateKeyResponse(rsp)
+	return ParseCreateKeyResult(rsp)
 }
 
 // RevokeKeyWithResponse Revoke an API key; it is refused from the next request on
@@ -11296,12 +11296,12 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body Cr
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/keys/{id} (the `RevokeKey` operationId).
-func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error) {
+func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RevokeKeyResult, error) {
 	rsp, err := c.RevokeKey(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRevokeKeyResponse(rsp)
+	return ParseRevokeKeyResult(rsp)
 }
 
 // GetKeyWithResponse One API key, without its secret
@@ -11313,12 +11313,12 @@ func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, id open
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/keys/{id} (the `GetKey` operationId).
-func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetKeyResponse, error) {
+func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetKeyResult, error) {
 	rsp, err := c.GetKey(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetKeyResponse(rsp)
+	return ParseGetKeyResult(rsp)
 }
 
 // RotateKeyWithBodyWithResponse Make a new secret of one's own API key
@@ -11330,12 +11330,12 @@ func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, id openapi
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateKeyResult, error) {
 	rsp, err := c.RotateKeyWithBody(ctx, id, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRotateKeyResponse(rsp)
+	return ParseRotateKeyResult(rsp)
 }
 
 // RotateKeyWithResponse Make a new secret of one's own API key
@@ -11347,12 +11347,12 @@ func (c *ClientWithResponses) RotateKeyWithBodyWithResponse(ctx context.Context,
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/keys/{id}/rotate (the `RotateKey` operationId).
-func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id openapi_types.UUID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error) {
+func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id openapi_types.UUID, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResult, error) {
 	rsp, err := c.RotateKey(ctx, id, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRotateKeyResponse(rsp)
+	return ParseRotateKeyResult(rsp)
 }
 
 // GetMeWithResponse One's own profile
@@ -11364,12 +11364,12 @@ func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, id open
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/me (the `GetMe` operationId).
-func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMeResponse, error) {
+func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMeResult, error) {
 	rsp, err := c.GetMe(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetMeResponse(rsp)
+	return ParseGetMeResult(rsp)
 }
 
 // ChangeMeWithBodyWithResponse Change one's own profile
@@ -11381,12 +11381,12 @@ func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors 
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/me (the `ChangeMe` operationId).
-func (c *ClientWithResponses) ChangeMeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeMeResponse, error) {
+func (c *ClientWithResponses) ChangeMeWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeMeResult, error) {
 	rsp, err := c.ChangeMeWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseChangeMeResponse(rsp)
+	return ParseChangeMeResult(rsp)
 }
 
 // ChangeMeWithResponse Change one's own profile
@@ -11398,12 +11398,12 @@ func (c *ClientWithResponses) ChangeMeWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/me (the `ChangeMe` operationId).
-func (c *ClientWithResponses) ChangeMeWithResponse(ctx context.Context, body ChangeMeJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeMeResponse, error) {
+func (c *ClientWithResponses) ChangeMeWithResponse(ctx context.Context, body ChangeMeJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeMeResult, error) {
 	rsp, err := c.ChangeMe(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseChangeMeResponse(rsp)
+	return ParseChangeMeResult(rsp)
 }
 
 // ExportMeWithResponse All data stored about oneself, as JSON
@@ -11415,12 +11415,12 @@ func (c *ClientWithResponses) ChangeMeWithResponse(ctx context.Context, body Cha
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/me/export (the `ExportMe` operationId).
-func (c *ClientWithResponses) ExportMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ExportMeResponse, error) {
+func (c *ClientWithResponses) ExportMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ExportMeResult, error) {
 	rsp, err := c.ExportMe(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseExportMeResponse(rsp)
+	return ParseExportMeResult(rsp)
 }
 
 // ChangePasswordWithBodyWithResponse Change one's password; all other sessions end
@@ -11432,12 +11432,12 @@ func (c *ClientWithResponses) ExportMeWithResponse(ctx context.Context, reqEdito
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
-func (c *ClientWithResponses) ChangePasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangePasswordResponse, error) {
+func (c *ClientWithResponses) ChangePasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangePasswordResult, error) {
 	rsp, err := c.ChangePasswordWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseChangePasswordResponse(rsp)
+	return ParseChangePasswordResult(rsp)
 }
 
 // ChangePasswordWithResponse Change one's password; all other sessions end
@@ -11449,12 +11449,12 @@ func (c *ClientWithResponses) ChangePasswordWithBodyWithResponse(ctx context.Con
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
-func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, body ChangePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangePasswordResponse, error) {
+func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, body ChangePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangePasswordResult, error) {
 	rsp, err := c.ChangePassword(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseChangePasswordResponse(rsp)
+	return ParseChangePasswordResult(rsp)
 }
 
 // ListSessionsWithResponse One's own valid sessions, newest first
@@ -11466,12 +11466,12 @@ func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, bo
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/me/sessions (the `ListSessions` operationId).
-func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error) {
+func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*ListSessionsResult, error) {
 	rsp, err := c.ListSessions(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListSessionsResponse(rsp)
+	return ParseListSessionsResult(rsp)
 }
 
 // EndSessionWithResponse End one of one's own sessions
@@ -11483,12 +11483,12 @@ func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, para
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/me/sessions/{id} (the `EndSession` operationId).
-func (c *ClientWithResponses) EndSessionWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndSessionResponse, error) {
+func (c *ClientWithResponses) EndSessionWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndSessionResult, error) {
 	rsp, err := c.EndSession(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseEndSessionResponse(rsp)
+	return ParseEndSessionResult(rsp)
 }
 
 // ListSentNotificationsWithResponse Notifications of the notification service
@@ -11500,12 +11500,12 @@ func (c *ClientWithResponses) EndSessionWithResponse(ctx context.Context, id ope
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/operations/notifications (the `ListSentNotifications` operationId).
-func (c *ClientWithResponses) ListSentNotificationsWithResponse(ctx context.Context, params *ListSentNotificationsParams, reqEditors ...RequestEditorFn) (*ListSentNotificationsResponse, error) {
+func (c *ClientWithResponses) ListSentNotificationsWithResponse(ctx context.Context, params *ListSentNotificationsParams, reqEditors ...RequestEditorFn) (*ListSentNotificationsResult, error) {
 	rsp, err := c.ListSentNotifications(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListSentNotificationsResponse(rsp)
+	return ParseListSentNotificationsResult(rsp)
 }
 
 // GetSentNotificationWithResponse The result of a notification
@@ -11517,12 +11517,12 @@ func (c *ClientWithResponses) ListSentNotificationsWithResponse(ctx context.Cont
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/operations/notifications/{id} (the `GetSentNotification` operationId).
-func (c *ClientWithResponses) GetSentNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetSentNotificationResponse, error) {
+func (c *ClientWithResponses) GetSentNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetSentNotificationResult, error) {
 	rsp, err := c.GetSentNotification(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetSentNotificationResponse(rsp)
+	return ParseGetSentNotificationResult(rsp)
 }
 
 // CancelNotificationWithResponse Cancel what is not yet sent
@@ -11532,12 +11532,12 @@ func (c *ClientWithResponses) GetSentNotificationWithResponse(ctx context.Contex
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/operations/notifications/{id}/cancel (the `CancelNotification` operationId).
-func (c *ClientWithResponses) CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error) {
+func (c *ClientWithResponses) CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResult, error) {
 	rsp, err := c.CancelNotification(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCancelNotificationResponse(rsp)
+	return ParseCancelNotificationResult(rsp)
 }
 
 // ListRecipientsWithResponse The recipients of a notification
@@ -11547,12 +11547,12 @@ func (c *ClientWithResponses) CancelNotificationWithResponse(ctx context.Context
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/operations/notifications/{id}/recipients (the `ListRecipients` operationId).
-func (c *ClientWithResponses) ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResponse, error) {
+func (c *ClientWithResponses) ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResult, error) {
 	rsp, err := c.ListRecipients(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListRecipientsResponse(rsp)
+	return ParseListRecipientsResult(rsp)
 }
 
 // ListAttemptsWithResponse Every try to mail a recipient
@@ -11564,12 +11564,12 @@ func (c *ClientWithResponses) ListRecipientsWithResponse(ctx context.Context, id
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
-func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error) {
+func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResult, error) {
 	rsp, err := c.ListAttempts(ctx, id, recipientID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListAttemptsResponse(rsp)
+	return ParseListAttemptsResult(rsp)
 }
 
 // RetryNotificationWithResponse Queue failed and uncertain recipients again
@@ -11579,12 +11579,12 @@ func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id o
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/operations/notifications/{id}/retry (the `RetryNotification` operationId).
-func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error) {
+func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResult, error) {
 	rsp, err := c.RetryNotification(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRetryNotificationResponse(rsp)
+	return ParseRetryNotificationResult(rsp)
 }
 
 // GetMailQueueWithResponse The state of the mail queue
@@ -11596,12 +11596,12 @@ func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context,
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/operations/queue (the `GetMailQueue` operationId).
-func (c *ClientWithResponses) GetMailQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMailQueueResponse, error) {
+func (c *ClientWithResponses) GetMailQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMailQueueResult, error) {
 	rsp, err := c.GetMailQueue(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetMailQueueResponse(rsp)
+	return ParseGetMailQueueResult(rsp)
 }
 
 // ListOutboxWithResponse Notices that are not posted to the notification service
@@ -11613,12 +11613,12 @@ func (c *ClientWithResponses) GetMailQueueWithResponse(ctx context.Context, reqE
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/outbox (the `ListOutbox` operationId).
-func (c *ClientWithResponses) ListOutboxWithResponse(ctx context.Context, params *ListOutboxParams, reqEditors ...RequestEditorFn) (*ListOutboxResponse, error) {
+func (c *ClientWithResponses) ListOutboxWithResponse(ctx context.Context, params *ListOutboxParams, reqEditors ...RequestEditorFn) (*ListOutboxResult, error) {
 	rsp, err := c.ListOutbox(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListOutboxResponse(rsp)
+	return ParseListOutboxResult(rsp)
 }
 
 // RetryOutboxEntryWithResponse Post a dead entry again
@@ -11630,12 +11630,12 @@ func (c *ClientWithResponses) ListOutboxWithResponse(ctx context.Context, params
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/outbox/{id}/retry (the `RetryOutboxEntry` operationId).
-func (c *ClientWithResponses) RetryOutboxEntryWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryOutboxEntryResponse, error) {
+func (c *ClientWithResponses) RetryOutboxEntryWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryOutboxEntryResult, error) {
 	rsp, err := c.RetryOutboxEntry(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRetryOutboxEntryResponse(rsp)
+	return ParseRetryOutboxEntryResult(rsp)
 }
 
 // ListRegistrationsWithResponse Registrations of engineers and admins, newest first
@@ -11647,12 +11647,12 @@ func (c *ClientWithResponses) RetryOutboxEntryWithResponse(ctx context.Context, 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/registrations (the `ListRegistrations` operationId).
-func (c *ClientWithResponses) ListRegistrationsWithResponse(ctx context.Context, params *ListRegistrationsParams, reqEditors ...RequestEditorFn) (*ListRegistrationsResponse, error) {
+func (c *ClientWithResponses) ListRegistrationsWithResponse(ctx context.Context, params *ListRegistrationsParams, reqEditors ...RequestEditorFn) (*ListRegistrationsResult, error) {
 	rsp, err := c.ListRegistrations(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListRegistrationsResponse(rsp)
+	return ParseListRegistrationsResult(rsp)
 }
 
 // ApproveRegistrationWithResponse Approve a registration
@@ -11664,12 +11664,12 @@ func (c *ClientWithResponses) ListRegistrationsWithResponse(ctx context.Context,
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/registrations/{user_id}/approve (the `ApproveRegistration` operationId).
-func (c *ClientWithResponses) ApproveRegistrationWithResponse(ctx context.Context, userID openapi_types.UUID, reqEditors ...RequestEditorFn) (*ApproveRegistrationResponse, error) {
+func (c *ClientWithResponses) ApproveRegistrationWithResponse(ctx context.Context, userID openapi_types.UUID, reqEditors ...RequestEditorFn) (*ApproveRegistrationResult, error) {
 	rsp, err := c.ApproveRegistration(ctx, userID, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseApproveRegistrationResponse(rsp)
+	return ParseApproveRegistrationResult(rsp)
 }
 
 // RejectRegistrationWithBodyWithResponse Reject a registration
@@ -11681,12 +11681,12 @@ func (c *ClientWithResponses) ApproveRegistrationWithResponse(ctx context.Contex
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/registrations/{user_id}/reject (the `RejectRegistration` operationId).
-func (c *ClientWithResponses) RejectRegistrationWithBodyWithResponse(ctx context.Context, userID openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRegistrationResponse, error) {
+func (c *ClientWithResponses) RejectRegistrationWithBodyWithResponse(ctx context.Context, userID openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RejectRegistrationResult, error) {
 	rsp, err := c.RejectRegistrationWithBody(ctx, userID, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRejectRegistrationResponse(rsp)
+	return ParseRejectRegistrationResult(rsp)
 }
 
 // RejectRegistrationWithResponse Reject a registration
@@ -11698,12 +11698,12 @@ func (c *ClientWithResponses) RejectRegistrationWithBodyWithResponse(ctx context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/registrations/{user_id}/reject (the `RejectRegistration` operationId).
-func (c *ClientWithResponses) RejectRegistrationWithResponse(ctx context.Context, userID openapi_types.UUID, body RejectRegistrationJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRegistrationResponse, error) {
+func (c *ClientWithResponses) RejectRegistrationWithResponse(ctx context.Context, userID openapi_types.UUID, body RejectRegistrationJSONRequestBody, reqEditors ...RequestEditorFn) (*RejectRegistrationResult, error) {
 	rsp, err := c.RejectRegistration(ctx, userID, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRejectRegistrationResponse(rsp)
+	return ParseRejectRegistrationResult(rsp)
 }
 
 // ReportTicketsWithResponse Figures of tickets, per day and per engineer
@@ -11715,12 +11715,12 @@ func (c *ClientWithResponses) RejectRegistrationWithResponse(ctx context.Context
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/reports/tickets (the `ReportTickets` operationId).
-func (c *ClientWithResponses) ReportTicketsWithResponse(ctx context.Context, params *ReportTicketsParams, reqEditors ...RequestEditorFn) (*ReportTicketsResponse, error) {
+func (c *ClientWithResponses) ReportTicketsWithResponse(ctx context.Context, params *ReportTicketsParams, reqEditors ...RequestEditorFn) (*ReportTicketsResult, error) {
 	rsp, err := c.ReportTickets(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseReportTicketsResponse(rsp)
+	return ParseReportTicketsResult(rsp)
 }
 
 // ListTicketsWithResponse List and search tickets
@@ -11732,12 +11732,12 @@ func (c *ClientWithResponses) ReportTicketsWithResponse(ctx context.Context, par
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets (the `ListTickets` operationId).
-func (c *ClientWithResponses) ListTicketsWithResponse(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*ListTicketsResponse, error) {
+func (c *ClientWithResponses) ListTicketsWithResponse(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*ListTicketsResult, error) {
 	rsp, err := c.ListTickets(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListTicketsResponse(rsp)
+	return ParseListTicketsResult(rsp)
 }
 
 // CreateTicketWithBodyWithResponse Raise a ticket
@@ -11749,12 +11749,12 @@ func (c *ClientWithResponses) ListTicketsWithResponse(ctx context.Context, param
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets (the `CreateTicket` operationId).
-func (c *ClientWithResponses) CreateTicketWithBodyWithResponse(ctx context.Context, params *CreateTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTicketResponse, error) {
+func (c *ClientWithResponses) CreateTicketWithBodyWithResponse(ctx context.Context, params *CreateTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTicketResult, error) {
 	rsp, err := c.CreateTicketWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateTicketResponse(rsp)
+	return ParseCreateTicketResult(rsp)
 }
 
 // CreateTicketWithResponse Raise a ticket
@@ -11766,12 +11766,12 @@ func (c *ClientWithResponses) CreateTicketWithBodyWithResponse(ctx context.Conte
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets (the `CreateTicket` operationId).
-func (c *ClientWithResponses) CreateTicketWithResponse(ctx context.Context, params *CreateTicketParams, body CreateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTicketResponse, error) {
+func (c *ClientWithResponses) CreateTicketWithResponse(ctx context.Context, params *CreateTicketParams, body CreateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTicketResult, error) {
 	rsp, err := c.CreateTicket(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateTicketResponse(rsp)
+	return ParseCreateTicketResult(rsp)
 }
 
 // CountTicketsWithResponse Totals of a filtered list, by status, priority and assignee
@@ -11783,12 +11783,12 @@ func (c *ClientWithResponses) CreateTicketWithResponse(ctx context.Context, para
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets/counts (the `CountTickets` operationId).
-func (c *ClientWithResponses) CountTicketsWithResponse(ctx context.Context, params *CountTicketsParams, reqEditors ...RequestEditorFn) (*CountTicketsResponse, error) {
+func (c *ClientWithResponses) CountTicketsWithResponse(ctx context.Context, params *CountTicketsParams, reqEditors ...RequestEditorFn) (*CountTicketsResult, error) {
 	rsp, err := c.CountTickets(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCountTicketsResponse(rsp)
+	return ParseCountTicketsResult(rsp)
 }
 
 // ExportTicketsWithResponse A filtered list of tickets as CSV
@@ -11800,12 +11800,12 @@ func (c *ClientWithResponses) CountTicketsWithResponse(ctx context.Context, para
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets/export (the `ExportTickets` operationId).
-func (c *ClientWithResponses) ExportTicketsWithResponse(ctx context.Context, params *ExportTicketsParams, reqEditors ...RequestEditorFn) (*ExportTicketsResponse, error) {
+func (c *ClientWithResponses) ExportTicketsWithResponse(ctx context.Context, params *ExportTicketsParams, reqEditors ...RequestEditorFn) (*ExportTicketsResult, error) {
 	rsp, err := c.ExportTickets(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseExportTicketsResponse(rsp)
+	return ParseExportTicketsResult(rsp)
 }
 
 // GetTicketWithResponse Read a ticket
@@ -11817,12 +11817,12 @@ func (c *ClientWithResponses) ExportTicketsWithResponse(ctx context.Context, par
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets/{id} (the `GetTicket` operationId).
-func (c *ClientWithResponses) GetTicketWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetTicketResponse, error) {
+func (c *ClientWithResponses) GetTicketWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetTicketResult, error) {
 	rsp, err := c.GetTicket(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetTicketResponse(rsp)
+	return ParseGetTicketResult(rsp)
 }
 
 // UpdateTicketWithBodyWithResponse Edit a ticket or take it to another status
@@ -11838,12 +11838,12 @@ func (c *ClientWithResponses) GetTicketWithResponse(ctx context.Context, id stri
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
-func (c *ClientWithResponses) UpdateTicketWithBodyWithResponse(ctx context.Context, id string, params *UpdateTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTicketResponse, error) {
+func (c *ClientWithResponses) UpdateTicketWithBodyWithResponse(ctx context.Context, id string, params *UpdateTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTicketResult, error) {
 	rsp, err := c.UpdateTicketWithBody(ctx, id, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseUpdateTicketResponse(rsp)
+	return ParseUpdateTicketResult(rsp)
 }
 
 // UpdateTicketWithResponse Edit a ticket or take it to another status
@@ -11859,12 +11859,12 @@ func (c *ClientWithResponses) UpdateTicketWithBodyWithResponse(ctx context.Conte
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/tickets/{id} (the `UpdateTicket` operationId).
-func (c *ClientWithResponses) UpdateTicketWithResponse(ctx context.Context, id string, params *UpdateTicketParams, body UpdateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTicketResponse, error) {
+func (c *ClientWithResponses) UpdateTicketWithResponse(ctx context.Context, id string, params *UpdateTicketParams, body UpdateTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTicketResult, error) {
 	rsp, err := c.UpdateTicket(ctx, id, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseUpdateTicketResponse(rsp)
+	return ParseUpdateTicketResult(rsp)
 }
 
 // AcceptTicketWithResponse Accept a ticket that is assigned to you or to nobody
@@ -11876,12 +11876,12 @@ func (c *ClientWithResponses) UpdateTicketWithResponse(ctx context.Context, id s
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/accept (the `AcceptTicket` operationId).
-func (c *ClientWithResponses) AcceptTicketWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*AcceptTicketResponse, error) {
+func (c *ClientWithResponses) AcceptTicketWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*AcceptTicketResult, error) {
 	rsp, err := c.AcceptTicket(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseAcceptTicketResponse(rsp)
+	return ParseAcceptTicketResult(rsp)
 }
 
 // AssignTicketWithBodyWithResponse Assign a ticket to an engineer, or unassign it
@@ -11893,12 +11893,12 @@ func (c *ClientWithResponses) AcceptTicketWithResponse(ctx context.Context, id s
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
-func (c *ClientWithResponses) AssignTicketWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AssignTicketResponse, error) {
+func (c *ClientWithResponses) AssignTicketWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AssignTicketResult, error) {
 	rsp, err := c.AssignTicketWithBody(ctx, id, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseAssignTicketResponse(rsp)
+	return ParseAssignTicketResult(rsp)
 }
 
 // AssignTicketWithResponse Assign a ticket to an engineer, or unassign it
@@ -11910,12 +11910,12 @@ func (c *ClientWithResponses) AssignTicketWithBodyWithResponse(ctx context.Conte
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/assign (the `AssignTicket` operationId).
-func (c *ClientWithResponses) AssignTicketWithResponse(ctx context.Context, id string, body AssignTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*AssignTicketResponse, error) {
+func (c *ClientWithResponses) AssignTicketWithResponse(ctx context.Context, id string, body AssignTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*AssignTicketResult, error) {
 	rsp, err := c.AssignTicket(ctx, id, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseAssignTicketResponse(rsp)
+	return ParseAssignTicketResult(rsp)
 }
 
 // ListCommentsWithResponse Comments on a ticket, newest first
@@ -11927,12 +11927,12 @@ func (c *ClientWithResponses) AssignTicketWithResponse(ctx context.Context, id s
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets/{id}/comments (the `ListComments` operationId).
-func (c *ClientWithResponses) ListCommentsWithResponse(ctx context.Context, id string, params *ListCommentsParams, reqEditors ...RequestEditorFn) (*ListCommentsResponse, error) {
+func (c *ClientWithResponses) ListCommentsWithResponse(ctx context.Context, id string, params *ListCommentsParams, reqEditors ...RequestEditorFn) (*ListCommentsResult, error) {
 	rsp, err := c.ListComments(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListCommentsResponse(rsp)
+	return ParseListCommentsResult(rsp)
 }
 
 // CreateCommentWithBodyWithResponse Comment on a ticket
@@ -11944,12 +11944,12 @@ func (c *ClientWithResponses) ListCommentsWithResponse(ctx context.Context, id s
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/comments (the `CreateComment` operationId).
-func (c *ClientWithResponses) CreateCommentWithBodyWithResponse(ctx context.Context, id string, params *CreateCommentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCommentResponse, error) {
+func (c *ClientWithResponses) CreateCommentWithBodyWithResponse(ctx context.Context, id string, params *CreateCommentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateCommentResult, error) {
 	rsp, err := c.CreateCommentWithBody(ctx, id, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateCommentResponse(rsp)
+	return ParseCreateCommentResult(rsp)
 }
 
 // CreateCommentWithResponse Comment on a ticket
@@ -11961,12 +11961,12 @@ func (c *ClientWithResponses) CreateCommentWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/comments (the `CreateComment` operationId).
-func (c *ClientWithResponses) CreateCommentWithResponse(ctx context.Context, id string, params *CreateCommentParams, body CreateCommentJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCommentResponse, error) {
+func (c *ClientWithResponses) CreateCommentWithResponse(ctx context.Context, id string, params *CreateCommentParams, body CreateCommentJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateCommentResult, error) {
 	rsp, err := c.CreateComment(ctx, id, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateCommentResponse(rsp)
+	return ParseCreateCommentResult(rsp)
 }
 
 // DeleteCommentWithResponse Remove a comment's text permanently
@@ -11978,12 +11978,12 @@ func (c *ClientWithResponses) CreateCommentWithResponse(ctx context.Context, id 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
-func (c *ClientWithResponses) DeleteCommentWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*DeleteCommentResponse, error) {
+func (c *ClientWithResponses) DeleteCommentWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*DeleteCommentResult, error) {
 	rsp, err := c.DeleteComment(ctx, id, commentID, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseDeleteCommentResponse(rsp)
+	return ParseDeleteCommentResult(rsp)
 }
 
 // DeclineTicketWithBodyWithResponse Decline a ticket that is assigned to you
@@ -11995,12 +11995,12 @@ func (c *ClientWithResponses) DeleteCommentWithResponse(ctx context.Context, id 
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/decline (the `DeclineTicket` operationId).
-func (c *ClientWithResponses) DeclineTicketWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DeclineTicketResponse, error) {
+func (c *ClientWithResponses) DeclineTicketWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DeclineTicketResult, error) {
 	rsp, err := c.DeclineTicketWithBody(ctx, id, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseDeclineTicketResponse(rsp)
+	return ParseDeclineTicketResult(rsp)
 }
 
 // DeclineTicketWithResponse Decline a ticket that is assigned to you
@@ -12012,12 +12012,12 @@ func (c *ClientWithResponses) DeclineTicketWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tickets/{id}/decline (the `DeclineTicket` operationId).
-func (c *ClientWithResponses) DeclineTicketWithResponse(ctx context.Context, id string, body DeclineTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*DeclineTicketResponse, error) {
+func (c *ClientWithResponses) DeclineTicketWithResponse(ctx context.Context, id string, body DeclineTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*DeclineTicketResult, error) {
 	rsp, err := c.DeclineTicket(ctx, id, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseDeclineTicketResponse(rsp)
+	return ParseDeclineTicketResult(rsp)
 }
 
 // ListEventsWithResponse Events of a ticket, oldest first
@@ -12027,12 +12027,12 @@ func (c *ClientWithResponses) DeclineTicketWithResponse(ctx context.Context, id 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets/{id}/events (the `ListEvents` operationId).
-func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error) {
+func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResult, error) {
 	rsp, err := c.ListEvents(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListEventsResponse(rsp)
+	return ParseListEventsResult(rsp)
 }
 
 // ListTicketNotificationsWithResponse A ticket's mails and their results, recipient by recipient
@@ -12044,12 +12044,12 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, id str
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
-func (c *ClientWithResponses) ListTicketNotificationsWithResponse(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*ListTicketNotificationsResponse, error) {
+func (c *ClientWithResponses) ListTicketNotificationsWithResponse(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*ListTicketNotificationsResult, error) {
 	rsp, err := c.ListTicketNotifications(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListTicketNotificationsResponse(rsp)
+	return ParseListTicketNotificationsResult(rsp)
 }
 
 // ListUsersWithResponse Users, newest first
@@ -12061,12 +12061,12 @@ func (c *ClientWithResponses) ListTicketNotificationsWithResponse(ctx context.Co
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/users (the `ListUsers` operationId).
-func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error) {
+func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResult, error) {
 	rsp, err := c.ListUsers(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListUsersResponse(rsp)
+	return ParseListUsersResult(rsp)
 }
 
 // InviteUserWithBodyWithResponse Invite a person
@@ -12078,12 +12078,12 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params 
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/users (the `InviteUser` operationId).
-func (c *ClientWithResponses) InviteUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InviteUserResponse, error) {
+func (c *ClientWithResponses) InviteUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*InviteUserResult, error) {
 	rsp, err := c.InviteUserWithBody(ctx, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseInviteUserResponse(rsp)
+	return ParseInviteUserResult(rsp)
 }
 
 // InviteUserWithResponse Invite a person
@@ -12095,12 +12095,12 @@ func (c *ClientWithResponses) InviteUserWithBodyWithResponse(ctx context.Context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/users (the `InviteUser` operationId).
-func (c *ClientWithResponses) InviteUserWithResponse(ctx context.Context, body InviteUserJSONRequestBody, reqEditors ...RequestEditorFn) (*InviteUserResponse, error) {
+func (c *ClientWithResponses) InviteUserWithResponse(ctx context.Context, body InviteUserJSONRequestBody, reqEditors ...RequestEditorFn) (*InviteUserResult, error) {
 	rsp, err := c.InviteUser(ctx, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseInviteUserResponse(rsp)
+	return ParseInviteUserResult(rsp)
 }
 
 // EraseUserWithResponse Erase a person
@@ -12112,12 +12112,12 @@ func (c *ClientWithResponses) InviteUserWithResponse(ctx context.Context, body I
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/users/{id} (the `EraseUser` operationId).
-func (c *ClientWithResponses) EraseUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EraseUserResponse, error) {
+func (c *ClientWithResponses) EraseUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EraseUserResult, error) {
 	rsp, err := c.EraseUser(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseEraseUserResponse(rsp)
+	return ParseEraseUserResult(rsp)
 }
 
 // GetUserWithResponse One user
@@ -12129,12 +12129,12 @@ func (c *ClientWithResponses) EraseUserWithResponse(ctx context.Context, id open
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/users/{id} (the `GetUser` operationId).
-func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetUserResponse, error) {
+func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetUserResult, error) {
 	rsp, err := c.GetUser(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetUserResponse(rsp)
+	return ParseGetUserResult(rsp)
 }
 
 // ChangeUserWithBodyWithResponse Change a user, from their very next request
@@ -12146,12 +12146,12 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, id openap
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/users/{id} (the `ChangeUser` operationId).
-func (c *ClientWithResponses) ChangeUserWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeUserResponse, error) {
+func (c *ClientWithResponses) ChangeUserWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeUserResult, error) {
 	rsp, err := c.ChangeUserWithBody(ctx, id, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseChangeUserResponse(rsp)
+	return ParseChangeUserResult(rsp)
 }
 
 // ChangeUserWithResponse Change a user, from their very next request
@@ -12163,12 +12163,12 @@ func (c *ClientWithResponses) ChangeUserWithBodyWithResponse(ctx context.Context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /v1/users/{id} (the `ChangeUser` operationId).
-func (c *ClientWithResponses) ChangeUserWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, body ChangeUserJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeUserResponse, error) {
+func (c *ClientWithResponses) ChangeUserWithResponse(ctx context.Context, id openapi_types.UUID, params *ChangeUserParams, body ChangeUserJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeUserResult, error) {
 	rsp, err := c.ChangeUser(ctx, id, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseChangeUserResponse(rsp)
+	return ParseChangeUserResult(rsp)
 }
 
 // ExportUserWithResponse All data stored about a person, as JSON
@@ -12180,12 +12180,12 @@ func (c *ClientWithResponses) ChangeUserWithResponse(ctx context.Context, id ope
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/users/{id}/export (the `ExportUser` operationId).
-func (c *ClientWithResponses) ExportUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*ExportUserResponse, error) {
+func (c *ClientWithResponses) ExportUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*ExportUserResult, error) {
 	rsp, err := c.ExportUser(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseExportUserResponse(rsp)
+	return ParseExportUserResult(rsp)
 }
 
 // EndUserSessionsWithResponse End all sessions of a user
@@ -12197,12 +12197,12 @@ func (c *ClientWithResponses) ExportUserWithResponse(ctx context.Context, id ope
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/users/{id}/sessions (the `EndUserSessions` operationId).
-func (c *ClientWithResponses) EndUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndUserSessionsResponse, error) {
+func (c *ClientWithResponses) EndUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*EndUserSessionsResult, error) {
 	rsp, err := c.EndUserSessions(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseEndUserSessionsResponse(rsp)
+	return ParseEndUserSessionsResult(rsp)
 }
 
 // ListUserSessionsWithResponse A user's valid sessions, newest first
@@ -12214,23 +12214,23 @@ func (c *ClientWithResponses) EndUserSessionsWithResponse(ctx context.Context, i
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/users/{id}/sessions (the `ListUserSessions` operationId).
-func (c *ClientWithResponses) ListUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListUserSessionsParams, reqEditors ...RequestEditorFn) (*ListUserSessionsResponse, error) {
+func (c *ClientWithResponses) ListUserSessionsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListUserSessionsParams, reqEditors ...RequestEditorFn) (*ListUserSessionsResult, error) {
 	rsp, err := c.ListUserSessions(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListUserSessionsResponse(rsp)
+	return ParseListUserSessionsResult(rsp)
 }
 
-// ParseGetJwksResponse parses an HTTP response from a GetJwksWithResponse call
-func ParseGetJwksResponse(rsp *http.Response) (*GetJwksResponse, error) {
+// ParseGetJwksResult parses an HTTP response from a GetJwksWithResponse call
+func ParseGetJwksResult(rsp *http.Response) (*GetJwksResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetJwksResponse{
+	response := &GetJwksResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12247,7 +12247,7 @@ func ParseGetJwksResponse(rsp *http.Response) (*GetJwksResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers GetJwksResponse200Headers
+		var headers GetJwksResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -12261,15 +12261,15 @@ func ParseGetJwksResponse(rsp *http.Response) (*GetJwksResponse, error) {
 	return response, nil
 }
 
-// ParseListAuditEventsResponse parses an HTTP response from a ListAuditEventsWithResponse call
-func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse, error) {
+// ParseListAuditEventsResult parses an HTTP response from a ListAuditEventsWithResponse call
+func ParseListAuditEventsResult(rsp *http.Response) (*ListAuditEventsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListAuditEventsResponse{
+	response := &ListAuditEventsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12287,15 +12287,15 @@ func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse,
 	return response, nil
 }
 
-// ParseLoginResponse parses an HTTP response from a LoginWithResponse call
-func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
+// ParseLoginResult parses an HTTP response from a LoginWithResponse call
+func ParseLoginResult(rsp *http.Response) (*LoginResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &LoginResponse{
+	response := &LoginResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12313,15 +12313,15 @@ func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
 	return response, nil
 }
 
-// ParseLogoutResponse parses an HTTP response from a LogoutWithResponse call
-func ParseLogoutResponse(rsp *http.Response) (*LogoutResponse, error) {
+// ParseLogoutResult parses an HTTP response from a LogoutWithResponse call
+func ParseLogoutResult(rsp *http.Response) (*LogoutResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &LogoutResponse{
+	response := &LogoutResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12329,15 +12329,15 @@ func ParseLogoutResponse(rsp *http.Response) (*LogoutResponse, error) {
 	return response, nil
 }
 
-// ParseForgotPasswordResponse parses an HTTP response from a ForgotPasswordWithResponse call
-func ParseForgotPasswordResponse(rsp *http.Response) (*ForgotPasswordResponse, error) {
+// ParseForgotPasswordResult parses an HTTP response from a ForgotPasswordWithResponse call
+func ParseForgotPasswordResult(rsp *http.Response) (*ForgotPasswordResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ForgotPasswordResponse{
+	response := &ForgotPasswordResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12345,15 +12345,15 @@ func ParseForgotPasswordResponse(rsp *http.Response) (*ForgotPasswordResponse, e
 	return response, nil
 }
 
-// ParseResetPasswordResponse parses an HTTP response from a ResetPasswordWithResponse call
-func ParseResetPasswordResponse(rsp *http.Response) (*ResetPasswordResponse, error) {
+// ParseResetPasswordResult parses an HTTP response from a ResetPasswordWithResponse call
+func ParseResetPasswordResult(rsp *http.Response) (*ResetPasswordResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ResetPasswordResponse{
+	response := &ResetPasswordResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12361,15 +12361,15 @@ func ParseResetPasswordResponse(rsp *http.Response) (*ResetPasswordResponse, err
 	return response, nil
 }
 
-// ParseRefreshResponse parses an HTTP response from a RefreshWithResponse call
-func ParseRefreshResponse(rsp *http.Response) (*RefreshResponse, error) {
+// ParseRefreshResult parses an HTTP response from a RefreshWithResponse call
+func ParseRefreshResult(rsp *http.Response) (*RefreshResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RefreshResponse{
+	response := &RefreshResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12387,15 +12387,15 @@ func ParseRefreshResponse(rsp *http.Response) (*RefreshResponse, error) {
 	return response, nil
 }
 
-// ParseRegisterResponse parses an HTTP response from a RegisterWithResponse call
-func ParseRegisterResponse(rsp *http.Response) (*RegisterResponse, error) {
+// ParseRegisterResult parses an HTTP response from a RegisterWithResponse call
+func ParseRegisterResult(rsp *http.Response) (*RegisterResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RegisterResponse{
+	response := &RegisterResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12413,15 +12413,15 @@ func ParseRegisterResponse(rsp *http.Response) (*RegisterResponse, error) {
 	return response, nil
 }
 
-// ParseCreateTokenResponse2 parses an HTTP response from a CreateTokenWithResponse call
-func ParseCreateTokenResponse2(rsp *http.Response) (*CreateTokenResponse2, error) {
+// ParseCreateTokenResult parses an HTTP response from a CreateTokenWithResponse call
+func ParseCreateTokenResult(rsp *http.Response) (*CreateTokenResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &CreateTokenResponse2{
+	response := &CreateTokenResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12439,15 +12439,15 @@ func ParseCreateTokenResponse2(rsp *http.Response) (*CreateTokenResponse2, error
 	return response, nil
 }
 
-// ParseVerifyEmailResponse parses an HTTP response from a VerifyEmailWithResponse call
-func ParseVerifyEmailResponse(rsp *http.Response) (*VerifyEmailResponse, error) {
+// ParseVerifyEmailResult parses an HTTP response from a VerifyEmailWithResponse call
+func ParseVerifyEmailResult(rsp *http.Response) (*VerifyEmailResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &VerifyEmailResponse{
+	response := &VerifyEmailResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12455,15 +12455,15 @@ func ParseVerifyEmailResponse(rsp *http.Response) (*VerifyEmailResponse, error) 
 	return response, nil
 }
 
-// ParseResendVerificationResponse parses an HTTP response from a ResendVerificationWithResponse call
-func ParseResendVerificationResponse(rsp *http.Response) (*ResendVerificationResponse, error) {
+// ParseResendVerificationResult parses an HTTP response from a ResendVerificationWithResponse call
+func ParseResendVerificationResult(rsp *http.Response) (*ResendVerificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ResendVerificationResponse{
+	response := &ResendVerificationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12471,15 +12471,15 @@ func ParseResendVerificationResponse(rsp *http.Response) (*ResendVerificationRes
 	return response, nil
 }
 
-// ParseListEngineersResponse parses an HTTP response from a ListEngineersWithResponse call
-func ParseListEngineersResponse(rsp *http.Response) (*ListEngineersResponse, error) {
+// ParseListEngineersResult parses an HTTP response from a ListEngineersWithResponse call
+func ParseListEngineersResult(rsp *http.Response) (*ListEngineersResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListEngineersResponse{
+	response := &ListEngineersResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12497,15 +12497,15 @@ func ParseListEngineersResponse(rsp *http.Response) (*ListEngineersResponse, err
 	return response, nil
 }
 
-// ParseStreamEventsResponse parses an HTTP response from a StreamEventsWithResponse call
-func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error) {
+// ParseStreamEventsResult parses an HTTP response from a StreamEventsWithResponse call
+func ParseStreamEventsResult(rsp *http.Response) (*StreamEventsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &StreamEventsResponse{
+	response := &StreamEventsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12513,15 +12513,15 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	return response, nil
 }
 
-// ParseListKeysResponse parses an HTTP response from a ListKeysWithResponse call
-func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
+// ParseListKeysResult parses an HTTP response from a ListKeysWithResponse call
+func ParseListKeysResult(rsp *http.Response) (*ListKeysResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListKeysResponse{
+	response := &ListKeysResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12539,15 +12539,15 @@ func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
 	return response, nil
 }
 
-// ParseCreateKeyResponse parses an HTTP response from a CreateKeyWithResponse call
-func ParseCreateKeyResponse(rsp *http.Response) (*CreateKeyResponse, error) {
+// ParseCreateKeyResult parses an HTTP response from a CreateKeyWithResponse call
+func ParseCreateKeyResult(rsp *http.Response) (*CreateKeyResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &CreateKeyResponse{
+	response := &CreateKeyResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12564,7 +12564,7 @@ func ParseCreateKeyResponse(rsp *http.Response) (*CreateKeyResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 201:
-		var headers CreateKeyResponse201Headers
+		var headers CreateKeyResult201Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -12578,15 +12578,15 @@ func ParseCreateKeyResponse(rsp *http.Response) (*CreateKeyResponse, error) {
 	return response, nil
 }
 
-// ParseRevokeKeyResponse parses an HTTP response from a RevokeKeyWithResponse call
-func ParseRevokeKeyResponse(rsp *http.Response) (*RevokeKeyResponse, error) {
+// ParseRevokeKeyResult parses an HTTP response from a RevokeKeyWithResponse call
+func ParseRevokeKeyResult(rsp *http.Response) (*RevokeKeyResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RevokeKeyResponse{
+	response := &RevokeKeyResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12594,15 +12594,15 @@ func ParseRevokeKeyResponse(rsp *http.Response) (*RevokeKeyResponse, error) {
 	return response, nil
 }
 
-// ParseGetKeyResponse parses an HTTP response from a GetKeyWithResponse call
-func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
+// ParseGetKeyResult parses an HTTP response from a GetKeyWithResponse call
+func ParseGetKeyResult(rsp *http.Response) (*GetKeyResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetKeyResponse{
+	response := &GetKeyResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12619,7 +12619,7 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers GetKeyResponse200Headers
+		var headers GetKeyResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -12633,15 +12633,15 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 	return response, nil
 }
 
-// ParseRotateKeyResponse parses an HTTP response from a RotateKeyWithResponse call
-func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
+// ParseRotateKeyResult parses an HTTP response from a RotateKeyWithResponse call
+func ParseRotateKeyResult(rsp *http.Response) (*RotateKeyResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RotateKeyResponse{
+	response := &RotateKeyResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12658,7 +12658,7 @@ func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers RotateKeyResponse200Headers
+		var headers RotateKeyResult200Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -12672,15 +12672,15 @@ func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
 	return response, nil
 }
 
-// ParseGetMeResponse parses an HTTP response from a GetMeWithResponse call
-func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
+// ParseGetMeResult parses an HTTP response from a GetMeWithResponse call
+func ParseGetMeResult(rsp *http.Response) (*GetMeResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetMeResponse{
+	response := &GetMeResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12697,7 +12697,7 @@ func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers GetMeResponse200Headers
+		var headers GetMeResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -12711,15 +12711,15 @@ func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
 	return response, nil
 }
 
-// ParseChangeMeResponse parses an HTTP response from a ChangeMeWithResponse call
-func ParseChangeMeResponse(rsp *http.Response) (*ChangeMeResponse, error) {
+// ParseChangeMeResult parses an HTTP response from a ChangeMeWithResponse call
+func ParseChangeMeResult(rsp *http.Response) (*ChangeMeResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ChangeMeResponse{
+	response := &ChangeMeResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12737,15 +12737,15 @@ func ParseChangeMeResponse(rsp *http.Response) (*ChangeMeResponse, error) {
 	return response, nil
 }
 
-// ParseExportMeResponse parses an HTTP response from a ExportMeWithResponse call
-func ParseExportMeResponse(rsp *http.Response) (*ExportMeResponse, error) {
+// ParseExportMeResult parses an HTTP response from a ExportMeWithResponse call
+func ParseExportMeResult(rsp *http.Response) (*ExportMeResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ExportMeResponse{
+	response := &ExportMeResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12762,7 +12762,7 @@ func ParseExportMeResponse(rsp *http.Response) (*ExportMeResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers ExportMeResponse200Headers
+		var headers ExportMeResult200Headers
 		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -12776,15 +12776,15 @@ func ParseExportMeResponse(rsp *http.Response) (*ExportMeResponse, error) {
 	return response, nil
 }
 
-// ParseChangePasswordResponse parses an HTTP response from a ChangePasswordWithResponse call
-func ParseChangePasswordResponse(rsp *http.Response) (*ChangePasswordResponse, error) {
+// ParseChangePasswordResult parses an HTTP response from a ChangePasswordWithResponse call
+func ParseChangePasswordResult(rsp *http.Response) (*ChangePasswordResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ChangePasswordResponse{
+	response := &ChangePasswordResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12792,15 +12792,15 @@ func ParseChangePasswordResponse(rsp *http.Response) (*ChangePasswordResponse, e
 	return response, nil
 }
 
-// ParseListSessionsResponse parses an HTTP response from a ListSessionsWithResponse call
-func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error) {
+// ParseListSessionsResult parses an HTTP response from a ListSessionsWithResponse call
+func ParseListSessionsResult(rsp *http.Response) (*ListSessionsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListSessionsResponse{
+	response := &ListSessionsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12818,15 +12818,15 @@ func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error
 	return response, nil
 }
 
-// ParseEndSessionResponse parses an HTTP response from a EndSessionWithResponse call
-func ParseEndSessionResponse(rsp *http.Response) (*EndSessionResponse, error) {
+// ParseEndSessionResult parses an HTTP response from a EndSessionWithResponse call
+func ParseEndSessionResult(rsp *http.Response) (*EndSessionResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &EndSessionResponse{
+	response := &EndSessionResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12834,15 +12834,15 @@ func ParseEndSessionResponse(rsp *http.Response) (*EndSessionResponse, error) {
 	return response, nil
 }
 
-// ParseListSentNotificationsResponse parses an HTTP response from a ListSentNotificationsWithResponse call
-func ParseListSentNotificationsResponse(rsp *http.Response) (*ListSentNotificationsResponse, error) {
+// ParseListSentNotificationsResult parses an HTTP response from a ListSentNotificationsWithResponse call
+func ParseListSentNotificationsResult(rsp *http.Response) (*ListSentNotificationsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListSentNotificationsResponse{
+	response := &ListSentNotificationsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12860,15 +12860,15 @@ func ParseListSentNotificationsResponse(rsp *http.Response) (*ListSentNotificati
 	return response, nil
 }
 
-// ParseGetSentNotificationResponse parses an HTTP response from a GetSentNotificationWithResponse call
-func ParseGetSentNotificationResponse(rsp *http.Response) (*GetSentNotificationResponse, error) {
+// ParseGetSentNotificationResult parses an HTTP response from a GetSentNotificationWithResponse call
+func ParseGetSentNotificationResult(rsp *http.Response) (*GetSentNotificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetSentNotificationResponse{
+	response := &GetSentNotificationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12885,7 +12885,7 @@ func ParseGetSentNotificationResponse(rsp *http.Response) (*GetSentNotificationR
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers GetSentNotificationResponse200Headers
+		var headers GetSentNotificationResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -12899,15 +12899,15 @@ func ParseGetSentNotificationResponse(rsp *http.Response) (*GetSentNotificationR
 	return response, nil
 }
 
-// ParseCancelNotificationResponse parses an HTTP response from a CancelNotificationWithResponse call
-func ParseCancelNotificationResponse(rsp *http.Response) (*CancelNotificationResponse, error) {
+// ParseCancelNotificationResult parses an HTTP response from a CancelNotificationWithResponse call
+func ParseCancelNotificationResult(rsp *http.Response) (*CancelNotificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &CancelNotificationResponse{
+	response := &CancelNotificationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12925,15 +12925,15 @@ func ParseCancelNotificationResponse(rsp *http.Response) (*CancelNotificationRes
 	return response, nil
 }
 
-// ParseListRecipientsResponse parses an HTTP response from a ListRecipientsWithResponse call
-func ParseListRecipientsResponse(rsp *http.Response) (*ListRecipientsResponse, error) {
+// ParseListRecipientsResult parses an HTTP response from a ListRecipientsWithResponse call
+func ParseListRecipientsResult(rsp *http.Response) (*ListRecipientsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListRecipientsResponse{
+	response := &ListRecipientsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12951,15 +12951,15 @@ func ParseListRecipientsResponse(rsp *http.Response) (*ListRecipientsResponse, e
 	return response, nil
 }
 
-// ParseListAttemptsResponse parses an HTTP response from a ListAttemptsWithResponse call
-func ParseListAttemptsResponse(rsp *http.Response) (*ListAttemptsResponse, error) {
+// ParseListAttemptsResult parses an HTTP response from a ListAttemptsWithResponse call
+func ParseListAttemptsResult(rsp *http.Response) (*ListAttemptsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListAttemptsResponse{
+	response := &ListAttemptsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -12977,15 +12977,15 @@ func ParseListAttemptsResponse(rsp *http.Response) (*ListAttemptsResponse, error
 	return response, nil
 }
 
-// ParseRetryNotificationResponse parses an HTTP response from a RetryNotificationWithResponse call
-func ParseRetryNotificationResponse(rsp *http.Response) (*RetryNotificationResponse, error) {
+// ParseRetryNotificationResult parses an HTTP response from a RetryNotificationWithResponse call
+func ParseRetryNotificationResult(rsp *http.Response) (*RetryNotificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RetryNotificationResponse{
+	response := &RetryNotificationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13003,15 +13003,15 @@ func ParseRetryNotificationResponse(rsp *http.Response) (*RetryNotificationRespo
 	return response, nil
 }
 
-// ParseGetMailQueueResponse parses an HTTP response from a GetMailQueueWithResponse call
-func ParseGetMailQueueResponse(rsp *http.Response) (*GetMailQueueResponse, error) {
+// ParseGetMailQueueResult parses an HTTP response from a GetMailQueueWithResponse call
+func ParseGetMailQueueResult(rsp *http.Response) (*GetMailQueueResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetMailQueueResponse{
+	response := &GetMailQueueResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13029,15 +13029,15 @@ func ParseGetMailQueueResponse(rsp *http.Response) (*GetMailQueueResponse, error
 	return response, nil
 }
 
-// ParseListOutboxResponse parses an HTTP response from a ListOutboxWithResponse call
-func ParseListOutboxResponse(rsp *http.Response) (*ListOutboxResponse, error) {
+// ParseListOutboxResult parses an HTTP response from a ListOutboxWithResponse call
+func ParseListOutboxResult(rsp *http.Response) (*ListOutboxResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListOutboxResponse{
+	response := &ListOutboxResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13055,15 +13055,15 @@ func ParseListOutboxResponse(rsp *http.Response) (*ListOutboxResponse, error) {
 	return response, nil
 }
 
-// ParseRetryOutboxEntryResponse parses an HTTP response from a RetryOutboxEntryWithResponse call
-func ParseRetryOutboxEntryResponse(rsp *http.Response) (*RetryOutboxEntryResponse, error) {
+// ParseRetryOutboxEntryResult parses an HTTP response from a RetryOutboxEntryWithResponse call
+func ParseRetryOutboxEntryResult(rsp *http.Response) (*RetryOutboxEntryResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RetryOutboxEntryResponse{
+	response := &RetryOutboxEntryResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13081,15 +13081,15 @@ func ParseRetryOutboxEntryResponse(rsp *http.Response) (*RetryOutboxEntryRespons
 	return response, nil
 }
 
-// ParseListRegistrationsResponse parses an HTTP response from a ListRegistrationsWithResponse call
-func ParseListRegistrationsResponse(rsp *http.Response) (*ListRegistrationsResponse, error) {
+// ParseListRegistrationsResult parses an HTTP response from a ListRegistrationsWithResponse call
+func ParseListRegistrationsResult(rsp *http.Response) (*ListRegistrationsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListRegistrationsResponse{
+	response := &ListRegistrationsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13107,15 +13107,15 @@ func ParseListRegistrationsResponse(rsp *http.Response) (*ListRegistrationsRespo
 	return response, nil
 }
 
-// ParseApproveRegistrationResponse parses an HTTP response from a ApproveRegistrationWithResponse call
-func ParseApproveRegistrationResponse(rsp *http.Response) (*ApproveRegistrationResponse, error) {
+// ParseApproveRegistrationResult parses an HTTP response from a ApproveRegistrationWithResponse call
+func ParseApproveRegistrationResult(rsp *http.Response) (*ApproveRegistrationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ApproveRegistrationResponse{
+	response := &ApproveRegistrationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13133,15 +13133,15 @@ func ParseApproveRegistrationResponse(rsp *http.Response) (*ApproveRegistrationR
 	return response, nil
 }
 
-// ParseRejectRegistrationResponse parses an HTTP response from a RejectRegistrationWithResponse call
-func ParseRejectRegistrationResponse(rsp *http.Response) (*RejectRegistrationResponse, error) {
+// ParseRejectRegistrationResult parses an HTTP response from a RejectRegistrationWithResponse call
+func ParseRejectRegistrationResult(rsp *http.Response) (*RejectRegistrationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RejectRegistrationResponse{
+	response := &RejectRegistrationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13159,15 +13159,15 @@ func ParseRejectRegistrationResponse(rsp *http.Response) (*RejectRegistrationRes
 	return response, nil
 }
 
-// ParseReportTicketsResponse parses an HTTP response from a ReportTicketsWithResponse call
-func ParseReportTicketsResponse(rsp *http.Response) (*ReportTicketsResponse, error) {
+// ParseReportTicketsResult parses an HTTP response from a ReportTicketsWithResponse call
+func ParseReportTicketsResult(rsp *http.Response) (*ReportTicketsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ReportTicketsResponse{
+	response := &ReportTicketsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13185,15 +13185,15 @@ func ParseReportTicketsResponse(rsp *http.Response) (*ReportTicketsResponse, err
 	return response, nil
 }
 
-// ParseListTicketsResponse parses an HTTP response from a ListTicketsWithResponse call
-func ParseListTicketsResponse(rsp *http.Response) (*ListTicketsResponse, error) {
+// ParseListTicketsResult parses an HTTP response from a ListTicketsWithResponse call
+func ParseListTicketsResult(rsp *http.Response) (*ListTicketsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListTicketsResponse{
+	response := &ListTicketsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13211,15 +13211,15 @@ func ParseListTicketsResponse(rsp *http.Response) (*ListTicketsResponse, error) 
 	return response, nil
 }
 
-// ParseCreateTicketResponse parses an HTTP response from a CreateTicketWithResponse call
-func ParseCreateTicketResponse(rsp *http.Response) (*CreateTicketResponse, error) {
+// ParseCreateTicketResult parses an HTTP response from a CreateTicketWithResponse call
+func ParseCreateTicketResult(rsp *http.Response) (*CreateTicketResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &CreateTicketResponse{
+	response := &CreateTicketResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13236,7 +13236,7 @@ func ParseCreateTicketResponse(rsp *http.Response) (*CreateTicketResponse, error
 
 	switch {
 	case rsp.StatusCode == 201:
-		var headers CreateTicketResponse201Headers
+		var headers CreateTicketResult201Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13264,15 +13264,15 @@ func ParseCreateTicketResponse(rsp *http.Response) (*CreateTicketResponse, error
 	return response, nil
 }
 
-// ParseCountTicketsResponse parses an HTTP response from a CountTicketsWithResponse call
-func ParseCountTicketsResponse(rsp *http.Response) (*CountTicketsResponse, error) {
+// ParseCountTicketsResult parses an HTTP response from a CountTicketsWithResponse call
+func ParseCountTicketsResult(rsp *http.Response) (*CountTicketsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &CountTicketsResponse{
+	response := &CountTicketsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13290,22 +13290,22 @@ func ParseCountTicketsResponse(rsp *http.Response) (*CountTicketsResponse, error
 	return response, nil
 }
 
-// ParseExportTicketsResponse parses an HTTP response from a ExportTicketsWithResponse call
-func ParseExportTicketsResponse(rsp *http.Response) (*ExportTicketsResponse, error) {
+// ParseExportTicketsResult parses an HTTP response from a ExportTicketsWithResponse call
+func ParseExportTicketsResult(rsp *http.Response) (*ExportTicketsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ExportTicketsResponse{
+	response := &ExportTicketsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers ExportTicketsResponse200Headers
+		var headers ExportTicketsResult200Headers
 		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13319,15 +13319,15 @@ func ParseExportTicketsResponse(rsp *http.Response) (*ExportTicketsResponse, err
 	return response, nil
 }
 
-// ParseGetTicketResponse parses an HTTP response from a GetTicketWithResponse call
-func ParseGetTicketResponse(rsp *http.Response) (*GetTicketResponse, error) {
+// ParseGetTicketResult parses an HTTP response from a GetTicketWithResponse call
+func ParseGetTicketResult(rsp *http.Response) (*GetTicketResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetTicketResponse{
+	response := &GetTicketResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13344,7 +13344,7 @@ func ParseGetTicketResponse(rsp *http.Response) (*GetTicketResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers GetTicketResponse200Headers
+		var headers GetTicketResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13358,15 +13358,15 @@ func ParseGetTicketResponse(rsp *http.Response) (*GetTicketResponse, error) {
 	return response, nil
 }
 
-// ParseUpdateTicketResponse parses an HTTP response from a UpdateTicketWithResponse call
-func ParseUpdateTicketResponse(rsp *http.Response) (*UpdateTicketResponse, error) {
+// ParseUpdateTicketResult parses an HTTP response from a UpdateTicketWithResponse call
+func ParseUpdateTicketResult(rsp *http.Response) (*UpdateTicketResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &UpdateTicketResponse{
+	response := &UpdateTicketResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13383,7 +13383,7 @@ func ParseUpdateTicketResponse(rsp *http.Response) (*UpdateTicketResponse, error
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers UpdateTicketResponse200Headers
+		var headers UpdateTicketResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13397,15 +13397,15 @@ func ParseUpdateTicketResponse(rsp *http.Response) (*UpdateTicketResponse, error
 	return response, nil
 }
 
-// ParseAcceptTicketResponse parses an HTTP response from a AcceptTicketWithResponse call
-func ParseAcceptTicketResponse(rsp *http.Response) (*AcceptTicketResponse, error) {
+// ParseAcceptTicketResult parses an HTTP response from a AcceptTicketWithResponse call
+func ParseAcceptTicketResult(rsp *http.Response) (*AcceptTicketResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &AcceptTicketResponse{
+	response := &AcceptTicketResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13422,7 +13422,7 @@ func ParseAcceptTicketResponse(rsp *http.Response) (*AcceptTicketResponse, error
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers AcceptTicketResponse200Headers
+		var headers AcceptTicketResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13436,15 +13436,15 @@ func ParseAcceptTicketResponse(rsp *http.Response) (*AcceptTicketResponse, error
 	return response, nil
 }
 
-// ParseAssignTicketResponse parses an HTTP response from a AssignTicketWithResponse call
-func ParseAssignTicketResponse(rsp *http.Response) (*AssignTicketResponse, error) {
+// ParseAssignTicketResult parses an HTTP response from a AssignTicketWithResponse call
+func ParseAssignTicketResult(rsp *http.Response) (*AssignTicketResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &AssignTicketResponse{
+	response := &AssignTicketResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13461,7 +13461,7 @@ func ParseAssignTicketResponse(rsp *http.Response) (*AssignTicketResponse, error
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers AssignTicketResponse200Headers
+		var headers AssignTicketResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13475,15 +13475,15 @@ func ParseAssignTicketResponse(rsp *http.Response) (*AssignTicketResponse, error
 	return response, nil
 }
 
-// ParseListCommentsResponse parses an HTTP response from a ListCommentsWithResponse call
-func ParseListCommentsResponse(rsp *http.Response) (*ListCommentsResponse, error) {
+// ParseListCommentsResult parses an HTTP response from a ListCommentsWithResponse call
+func ParseListCommentsResult(rsp *http.Response) (*ListCommentsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListCommentsResponse{
+	response := &ListCommentsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13501,15 +13501,15 @@ func ParseListCommentsResponse(rsp *http.Response) (*ListCommentsResponse, error
 	return response, nil
 }
 
-// ParseCreateCommentResponse parses an HTTP response from a CreateCommentWithResponse call
-func ParseCreateCommentResponse(rsp *http.Response) (*CreateCommentResponse, error) {
+// ParseCreateCommentResult parses an HTTP response from a CreateCommentWithResponse call
+func ParseCreateCommentResult(rsp *http.Response) (*CreateCommentResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &CreateCommentResponse{
+	response := &CreateCommentResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13526,7 +13526,7 @@ func ParseCreateCommentResponse(rsp *http.Response) (*CreateCommentResponse, err
 
 	switch {
 	case rsp.StatusCode == 201:
-		var headers CreateCommentResponse201Headers
+		var headers CreateCommentResult201Headers
 		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13540,15 +13540,15 @@ func ParseCreateCommentResponse(rsp *http.Response) (*CreateCommentResponse, err
 	return response, nil
 }
 
-// ParseDeleteCommentResponse parses an HTTP response from a DeleteCommentWithResponse call
-func ParseDeleteCommentResponse(rsp *http.Response) (*DeleteCommentResponse, error) {
+// ParseDeleteCommentResult parses an HTTP response from a DeleteCommentWithResponse call
+func ParseDeleteCommentResult(rsp *http.Response) (*DeleteCommentResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &DeleteCommentResponse{
+	response := &DeleteCommentResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13556,15 +13556,15 @@ func ParseDeleteCommentResponse(rsp *http.Response) (*DeleteCommentResponse, err
 	return response, nil
 }
 
-// ParseDeclineTicketResponse parses an HTTP response from a DeclineTicketWithResponse call
-func ParseDeclineTicketResponse(rsp *http.Response) (*DeclineTicketResponse, error) {
+// ParseDeclineTicketResult parses an HTTP response from a DeclineTicketWithResponse call
+func ParseDeclineTicketResult(rsp *http.Response) (*DeclineTicketResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &DeclineTicketResponse{
+	response := &DeclineTicketResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13581,7 +13581,7 @@ func ParseDeclineTicketResponse(rsp *http.Response) (*DeclineTicketResponse, err
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers DeclineTicketResponse200Headers
+		var headers DeclineTicketResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13595,15 +13595,15 @@ func ParseDeclineTicketResponse(rsp *http.Response) (*DeclineTicketResponse, err
 	return response, nil
 }
 
-// ParseListEventsResponse parses an HTTP response from a ListEventsWithResponse call
-func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
+// ParseListEventsResult parses an HTTP response from a ListEventsWithResponse call
+func ParseListEventsResult(rsp *http.Response) (*ListEventsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListEventsResponse{
+	response := &ListEventsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13621,15 +13621,15 @@ func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
 	return response, nil
 }
 
-// ParseListTicketNotificationsResponse parses an HTTP response from a ListTicketNotificationsWithResponse call
-func ParseListTicketNotificationsResponse(rsp *http.Response) (*ListTicketNotificationsResponse, error) {
+// ParseListTicketNotificationsResult parses an HTTP response from a ListTicketNotificationsWithResponse call
+func ParseListTicketNotificationsResult(rsp *http.Response) (*ListTicketNotificationsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListTicketNotificationsResponse{
+	response := &ListTicketNotificationsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13647,15 +13647,15 @@ func ParseListTicketNotificationsResponse(rsp *http.Response) (*ListTicketNotifi
 	return response, nil
 }
 
-// ParseListUsersResponse parses an HTTP response from a ListUsersWithResponse call
-func ParseListUsersResponse(rsp *http.Response) (*ListUsersResponse, error) {
+// ParseListUsersResult parses an HTTP response from a ListUsersWithResponse call
+func ParseListUsersResult(rsp *http.Response) (*ListUsersResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListUsersResponse{
+	response := &ListUsersResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13673,15 +13673,15 @@ func ParseListUsersResponse(rsp *http.Response) (*ListUsersResponse, error) {
 	return response, nil
 }
 
-// ParseInviteUserResponse parses an HTTP response from a InviteUserWithResponse call
-func ParseInviteUserResponse(rsp *http.Response) (*InviteUserResponse, error) {
+// ParseInviteUserResult parses an HTTP response from a InviteUserWithResponse call
+func ParseInviteUserResult(rsp *http.Response) (*InviteUserResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &InviteUserResponse{
+	response := &InviteUserResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13698,7 +13698,7 @@ func ParseInviteUserResponse(rsp *http.Response) (*InviteUserResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 201:
-		var headers InviteUserResponse201Headers
+		var headers InviteUserResult201Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13712,15 +13712,15 @@ func ParseInviteUserResponse(rsp *http.Response) (*InviteUserResponse, error) {
 	return response, nil
 }
 
-// ParseEraseUserResponse parses an HTTP response from a EraseUserWithResponse call
-func ParseEraseUserResponse(rsp *http.Response) (*EraseUserResponse, error) {
+// ParseEraseUserResult parses an HTTP response from a EraseUserWithResponse call
+func ParseEraseUserResult(rsp *http.Response) (*EraseUserResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &EraseUserResponse{
+	response := &EraseUserResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13728,54 +13728,15 @@ func ParseEraseUserResponse(rsp *http.Response) (*EraseUserResponse, error) {
 	return response, nil
 }
 
-// ParseGetUserResponse parses an HTTP response from a GetUserWithResponse call
-func ParseGetUserResponse(rsp *http.Response) (*GetUserResponse, error) {
+// ParseGetUserResult parses an HTTP response from a GetUserWithResponse call
+func ParseGetUserResult(rsp *http.Response) (*GetUserResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetUserResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest User
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		var headers GetUserResponse200Headers
-		if values := rsp.Header.Values("ETag"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.ETag = &value
-		}
-		response.Headers200 = &headers
-	}
-
-	return response, nil
-}
-
-// ParseChangeUserResponse parses an HTTP response from a ChangeUserWithResponse call
-func ParseChangeUserResponse(rsp *http.Response) (*ChangeUserResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ChangeUserResponse{
+	response := &GetUserResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13792,7 +13753,7 @@ func ParseChangeUserResponse(rsp *http.Response) (*ChangeUserResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers ChangeUserResponse200Headers
+		var headers GetUserResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13806,15 +13767,54 @@ func ParseChangeUserResponse(rsp *http.Response) (*ChangeUserResponse, error) {
 	return response, nil
 }
 
-// ParseExportUserResponse parses an HTTP response from a ExportUserWithResponse call
-func ParseExportUserResponse(rsp *http.Response) (*ExportUserResponse, error) {
+// ParseChangeUserResult parses an HTTP response from a ChangeUserWithResponse call
+func ParseChangeUserResult(rsp *http.Response) (*ChangeUserResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ExportUserResponse{
+	response := &ChangeUserResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest User
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ChangeUserResult200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExportUserResult parses an HTTP response from a ExportUserWithResponse call
+func ParseExportUserResult(rsp *http.Response) (*ExportUserResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportUserResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13831,7 +13831,7 @@ func ParseExportUserResponse(rsp *http.Response) (*ExportUserResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers ExportUserResponse200Headers
+		var headers ExportUserResult200Headers
 		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13845,15 +13845,15 @@ func ParseExportUserResponse(rsp *http.Response) (*ExportUserResponse, error) {
 	return response, nil
 }
 
-// ParseEndUserSessionsResponse parses an HTTP response from a EndUserSessionsWithResponse call
-func ParseEndUserSessionsResponse(rsp *http.Response) (*EndUserSessionsResponse, error) {
+// ParseEndUserSessionsResult parses an HTTP response from a EndUserSessionsWithResponse call
+func ParseEndUserSessionsResult(rsp *http.Response) (*EndUserSessionsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &EndUserSessionsResponse{
+	response := &EndUserSessionsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -13861,15 +13861,15 @@ func ParseEndUserSessionsResponse(rsp *http.Response) (*EndUserSessionsResponse,
 	return response, nil
 }
 
-// ParseListUserSessionsResponse parses an HTTP response from a ListUserSessionsWithResponse call
-func ParseListUserSessionsResponse(rsp *http.Response) (*ListUserSessionsResponse, error) {
+// ParseListUserSessionsResult parses an HTTP response from a ListUserSessionsWithResponse call
+func ParseListUserSessionsResult(rsp *http.Response) (*ListUserSessionsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListUserSessionsResponse{
+	response := &ListUserSessionsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

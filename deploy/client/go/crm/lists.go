@@ -167,3 +167,42 @@ func OutboxEntries(ctx context.Context, c *ClientWithResponses, params ListOutbo
 		return r.JSON200.Items, r.JSON200.NextCursor, nil
 	})
 }
+
+// SentNotifications are the notifications of all tickets and accounts.
+func SentNotifications(ctx context.Context, c *ClientWithResponses, params ListSentNotificationsParams) iter.Seq2[Delivery, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Delivery, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListSentNotificationsWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Recipients are all recipients of a notification.
+func Recipients(ctx context.Context, c *ClientWithResponses, id uuid.UUID, params ListRecipientsParams) iter.Seq2[DeliveryRecipient, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]DeliveryRecipient, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListRecipientsWithResponse(ctx, id, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Attempts are the attempts to send to a recipient.
+func Attempts(ctx context.Context, c *ClientWithResponses, id uuid.UUID, recipientID uuid.UUID, params ListAttemptsParams) iter.Seq2[DeliveryAttempt, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]DeliveryAttempt, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListAttemptsWithResponse(ctx, id, recipientID, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}

@@ -52,7 +52,7 @@ func event(n int) []string {
 
 // streamOf reads a stream whose nth connection is the nth given; asked receives the
 // Last-Event-ID of each.
-func streamOf(t *testing.T, silence time.Duration, connections ...connection) (stream iter.Seq2[crm.StreamEvent, error], asked *[]string) {
+func streamOf(t *testing.T, connections ...connection) (stream iter.Seq2[crm.StreamEvent, error], asked *[]string) {
 	t.Helper()
 	asked = new([]string)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +68,7 @@ func streamOf(t *testing.T, silence time.Duration, connections ...connection) (s
 	if err != nil {
 		t.Fatal(err)
 	}
-	return crm.StreamWithTimes(t.Context(), client, "", silence, time.Millisecond, 10*time.Millisecond), asked
+	return crm.StreamWithTimes(t.Context(), client, "", time.Minute, time.Millisecond, 10*time.Millisecond), asked
 }
 
 // read reads a stream to its end.
@@ -85,7 +85,7 @@ func read(stream iter.Seq2[crm.StreamEvent, error]) (ids []string, last error) {
 
 func TestStreamGoesOnAfterTheLastEventOverLostConnections(t *testing.T) {
 	t.Parallel()
-	stream, asked := streamOf(t, time.Minute,
+	stream, asked := streamOf(t,
 		frames(false, slices.Concat([]string{"retry: 1", "", ": heartbeat", "id: 3", ""}, event(4), event(5), []string{"id: 6", `data: {"cut`})...),
 		refusal(http.StatusServiceUnavailable, "unavailable", ""),
 		refusal(http.StatusTooManyRequests, "rate_limited", ""),
@@ -105,16 +105,25 @@ func TestStreamGoesOnAfterTheLastEventOverLostConnections(t *testing.T) {
 
 func TestSilentConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
-	stream, asked := streamOf(t, 50*time.Millisecond, frames(true, event(1)...), frames(true, event(2)...))
-	if ids, _ := read(stream); !slices.Equal(ids, []string{"1", "2"}) || !slices.Equal(*asked, []string{"", "1", "2"}) {
-		t.Errorf("events %v, connected after %q", ids, *asked)
+	client := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Last-Event-ID") {
+		case "":
+			frames(true, event(1)...)(w, r)
+		case "1":
+			frames(true, event(2)...)(w, r)
+		default:
+			refusal(http.StatusForbidden, "forbidden", "")(w, r)
+		}
+	})
+	if ids, _ := read(crm.StreamWithTimes(t.Context(), client, "", 200*time.Millisecond, time.Millisecond, time.Millisecond)); !slices.Equal(ids, []string{"1", "2"}) {
+		t.Errorf("events %v", ids)
 	}
 }
 
 func TestStreamWaitsAsLongAsRetryAfterSays(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	stream, asked := streamOf(t, time.Minute, refusal(http.StatusServiceUnavailable, "unavailable", "1"))
+	stream, asked := streamOf(t, refusal(http.StatusServiceUnavailable, "unavailable", "1"))
 	_, _ = read(stream)
 	if took := time.Since(began); took < time.Second || len(*asked) != 2 {
 		t.Errorf("%d connections in %v", len(*asked), took)
@@ -123,7 +132,7 @@ func TestStreamWaitsAsLongAsRetryAfterSays(t *testing.T) {
 
 func TestStreamEndsWithItsLoopAndItsContext(t *testing.T) {
 	t.Parallel()
-	stream, _ := streamOf(t, time.Minute, frames(true, slices.Concat(event(1), event(2))...))
+	stream, _ := streamOf(t, frames(true, slices.Concat(event(1), event(2))...))
 	for e, err := range stream {
 		if err != nil || e.Event.Kind != "created" || e.ID != "1" {
 			t.Errorf("got %+v, %v", e, err)
@@ -149,7 +158,7 @@ func TestStreamEndsWithItsLoopAndItsContext(t *testing.T) {
 
 func TestEventThatIsNoJSONEndsTheStream(t *testing.T) {
 	t.Parallel()
-	stream, asked := streamOf(t, time.Minute, frames(true, "id: 1", "data: {", ""))
+	stream, asked := streamOf(t, frames(true, "id: 1", "data: {", ""))
 	if ids, err := read(stream); len(ids) > 0 || err == nil || len(*asked) != 1 {
 		t.Errorf("events %v, error %v, %d connections", ids, err, len(*asked))
 	}

@@ -1289,7 +1289,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
-	ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error)
+	ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResult, error)
 
 	// CreateNotificationWithBodyWithResponse Create a notification
 	//
@@ -1300,7 +1300,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
-	CreateNotificationWithBodyWithResponse(ctx context.Context, params *CreateNotificationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationResponse, error)
+	CreateNotificationWithBodyWithResponse(ctx context.Context, params *CreateNotificationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationResult, error)
 
 	// CreateNotificationWithResponse Create a notification
 	//
@@ -1311,7 +1311,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
-	CreateNotificationWithResponse(ctx context.Context, params *CreateNotificationParams, body CreateNotificationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationResponse, error)
+	CreateNotificationWithResponse(ctx context.Context, params *CreateNotificationParams, body CreateNotificationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationResult, error)
 
 	// GetNotificationWithResponse Get a notification and its result
 	//
@@ -1322,7 +1322,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/notifications/{id} (the `GetNotification` operationId).
-	GetNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetNotificationResponse, error)
+	GetNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetNotificationResult, error)
 
 	// CancelNotificationWithResponse Cancel what is not yet sent
 	//
@@ -1333,7 +1333,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications/{id}/cancel (the `CancelNotification` operationId).
-	CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error)
+	CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResult, error)
 
 	// ListRecipientsWithResponse List a notification's recipients
 	//
@@ -1344,7 +1344,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/notifications/{id}/recipients (the `ListRecipients` operationId).
-	ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResponse, error)
+	ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResult, error)
 
 	// ListAttemptsWithResponse List the tries to mail one recipient
 	//
@@ -1355,7 +1355,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
-	ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error)
+	ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResult, error)
 
 	// RetryNotificationWithResponse Queue failed and uncertain recipients again
 	//
@@ -1366,7 +1366,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/notifications/{id}/retry (the `RetryNotification` operationId).
-	RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error)
+	RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResult, error)
 
 	// GetStatsWithResponse Get the state of the queue
 	//
@@ -1377,10 +1377,10 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/stats (the `GetStats` operationId).
-	GetStatsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetStatsResponse, error)
+	GetStatsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetStatsResult, error)
 }
 
-type ListNotificationsResponse struct {
+type ListNotificationsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1388,7 +1388,7 @@ type ListNotificationsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListNotificationsResponse) Status() string {
+func (r ListNotificationsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1396,29 +1396,29 @@ func (r ListNotificationsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListNotificationsResponse) StatusCode() int {
+func (r ListNotificationsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// CreateNotificationResponse202Headers the declared response headers of an HTTP 202 response for CreateNotification
-type CreateNotificationResponse202Headers struct {
+// CreateNotificationResult202Headers the declared response headers of an HTTP 202 response for CreateNotification
+type CreateNotificationResult202Headers struct {
 	Location *string
 }
 
-type CreateNotificationResponse struct {
+type CreateNotificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *Notification
 	// Headers202 the parsed response headers for an HTTP 202 response
-	Headers202 *CreateNotificationResponse202Headers
+	Headers202 *CreateNotificationResult202Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r CreateNotificationResponse) Status() string {
+func (r CreateNotificationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1426,29 +1426,29 @@ func (r CreateNotificationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r CreateNotificationResponse) StatusCode() int {
+func (r CreateNotificationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-// GetNotificationResponse200Headers the declared response headers of an HTTP 200 response for GetNotification
-type GetNotificationResponse200Headers struct {
+// GetNotificationResult200Headers the declared response headers of an HTTP 200 response for GetNotification
+type GetNotificationResult200Headers struct {
 	ETag *string
 }
 
-type GetNotificationResponse struct {
+type GetNotificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Notification
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *GetNotificationResponse200Headers
+	Headers200 *GetNotificationResult200Headers
 }
 
 // Status returns HTTPResponse.Status
-func (r GetNotificationResponse) Status() string {
+func (r GetNotificationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1456,14 +1456,14 @@ func (r GetNotificationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetNotificationResponse) StatusCode() int {
+func (r GetNotificationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type CancelNotificationResponse struct {
+type CancelNotificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1471,7 +1471,7 @@ type CancelNotificationResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r CancelNotificationResponse) Status() string {
+func (r CancelNotificationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1479,14 +1479,14 @@ func (r CancelNotificationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r CancelNotificationResponse) StatusCode() int {
+func (r CancelNotificationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListRecipientsResponse struct {
+type ListRecipientsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1494,7 +1494,7 @@ type ListRecipientsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListRecipientsResponse) Status() string {
+func (r ListRecipientsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1502,14 +1502,14 @@ func (r ListRecipientsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListRecipientsResponse) StatusCode() int {
+func (r ListRecipientsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type ListAttemptsResponse struct {
+type ListAttemptsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1517,7 +1517,7 @@ type ListAttemptsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r ListAttemptsResponse) Status() string {
+func (r ListAttemptsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1525,14 +1525,14 @@ func (r ListAttemptsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListAttemptsResponse) StatusCode() int {
+func (r ListAttemptsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type RetryNotificationResponse struct {
+type RetryNotificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1540,7 +1540,7 @@ type RetryNotificationResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r RetryNotificationResponse) Status() string {
+func (r RetryNotificationResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1548,14 +1548,14 @@ func (r RetryNotificationResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r RetryNotificationResponse) StatusCode() int {
+func (r RetryNotificationResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
 	return 0
 }
 
-type GetStatsResponse struct {
+type GetStatsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -1563,7 +1563,7 @@ type GetStatsResponse struct {
 }
 
 // Status returns HTTPResponse.Status
-func (r GetStatsResponse) Status() string {
+func (r GetStatsResult) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -1571,7 +1571,7 @@ func (r GetStatsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetStatsResponse) StatusCode() int {
+func (r GetStatsResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -1587,12 +1587,12 @@ func (r GetStatsResponse) StatusCode() int {
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/notifications (the `ListNotifications` operationId).
-func (c *ClientWithResponses) ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResponse, error) {
+func (c *ClientWithResponses) ListNotificationsWithResponse(ctx context.Context, params *ListNotificationsParams, reqEditors ...RequestEditorFn) (*ListNotificationsResult, error) {
 	rsp, err := c.ListNotifications(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListNotificationsResponse(rsp)
+	return ParseListNotificationsResult(rsp)
 }
 
 // CreateNotificationWithBodyWithResponse Create a notification
@@ -1604,12 +1604,12 @@ func (c *ClientWithResponses) ListNotificationsWithResponse(ctx context.Context,
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
-func (c *ClientWithResponses) CreateNotificationWithBodyWithResponse(ctx context.Context, params *CreateNotificationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationResponse, error) {
+func (c *ClientWithResponses) CreateNotificationWithBodyWithResponse(ctx context.Context, params *CreateNotificationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateNotificationResult, error) {
 	rsp, err := c.CreateNotificationWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateNotificationResponse(rsp)
+	return ParseCreateNotificationResult(rsp)
 }
 
 // CreateNotificationWithResponse Create a notification
@@ -1621,12 +1621,12 @@ func (c *ClientWithResponses) CreateNotificationWithBodyWithResponse(ctx context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications (the `CreateNotification` operationId).
-func (c *ClientWithResponses) CreateNotificationWithResponse(ctx context.Context, params *CreateNotificationParams, body CreateNotificationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationResponse, error) {
+func (c *ClientWithResponses) CreateNotificationWithResponse(ctx context.Context, params *CreateNotificationParams, body CreateNotificationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateNotificationResult, error) {
 	rsp, err := c.CreateNotification(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateNotificationResponse(rsp)
+	return ParseCreateNotificationResult(rsp)
 }
 
 // GetNotificationWithResponse Get a notification and its result
@@ -1638,12 +1638,12 @@ func (c *ClientWithResponses) CreateNotificationWithResponse(ctx context.Context
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/notifications/{id} (the `GetNotification` operationId).
-func (c *ClientWithResponses) GetNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetNotificationResponse, error) {
+func (c *ClientWithResponses) GetNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetNotificationResult, error) {
 	rsp, err := c.GetNotification(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetNotificationResponse(rsp)
+	return ParseGetNotificationResult(rsp)
 }
 
 // CancelNotificationWithResponse Cancel what is not yet sent
@@ -1655,12 +1655,12 @@ func (c *ClientWithResponses) GetNotificationWithResponse(ctx context.Context, i
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications/{id}/cancel (the `CancelNotification` operationId).
-func (c *ClientWithResponses) CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResponse, error) {
+func (c *ClientWithResponses) CancelNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*CancelNotificationResult, error) {
 	rsp, err := c.CancelNotification(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCancelNotificationResponse(rsp)
+	return ParseCancelNotificationResult(rsp)
 }
 
 // ListRecipientsWithResponse List a notification's recipients
@@ -1672,12 +1672,12 @@ func (c *ClientWithResponses) CancelNotificationWithResponse(ctx context.Context
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/notifications/{id}/recipients (the `ListRecipients` operationId).
-func (c *ClientWithResponses) ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResponse, error) {
+func (c *ClientWithResponses) ListRecipientsWithResponse(ctx context.Context, id openapi_types.UUID, params *ListRecipientsParams, reqEditors ...RequestEditorFn) (*ListRecipientsResult, error) {
 	rsp, err := c.ListRecipients(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListRecipientsResponse(rsp)
+	return ParseListRecipientsResult(rsp)
 }
 
 // ListAttemptsWithResponse List the tries to mail one recipient
@@ -1689,12 +1689,12 @@ func (c *ClientWithResponses) ListRecipientsWithResponse(ctx context.Context, id
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
-func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResponse, error) {
+func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResult, error) {
 	rsp, err := c.ListAttempts(ctx, id, recipientID, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListAttemptsResponse(rsp)
+	return ParseListAttemptsResult(rsp)
 }
 
 // RetryNotificationWithResponse Queue failed and uncertain recipients again
@@ -1706,12 +1706,12 @@ func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id o
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/notifications/{id}/retry (the `RetryNotification` operationId).
-func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResponse, error) {
+func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResult, error) {
 	rsp, err := c.RetryNotification(ctx, id, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseRetryNotificationResponse(rsp)
+	return ParseRetryNotificationResult(rsp)
 }
 
 // GetStatsWithResponse Get the state of the queue
@@ -1723,23 +1723,23 @@ func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context,
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/stats (the `GetStats` operationId).
-func (c *ClientWithResponses) GetStatsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetStatsResponse, error) {
+func (c *ClientWithResponses) GetStatsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetStatsResult, error) {
 	rsp, err := c.GetStats(ctx, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetStatsResponse(rsp)
+	return ParseGetStatsResult(rsp)
 }
 
-// ParseListNotificationsResponse parses an HTTP response from a ListNotificationsWithResponse call
-func ParseListNotificationsResponse(rsp *http.Response) (*ListNotificationsResponse, error) {
+// ParseListNotificationsResult parses an HTTP response from a ListNotificationsWithResponse call
+func ParseListNotificationsResult(rsp *http.Response) (*ListNotificationsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListNotificationsResponse{
+	response := &ListNotificationsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1757,15 +1757,15 @@ func ParseListNotificationsResponse(rsp *http.Response) (*ListNotificationsRespo
 	return response, nil
 }
 
-// ParseCreateNotificationResponse parses an HTTP response from a CreateNotificationWithResponse call
-func ParseCreateNotificationResponse(rsp *http.Response) (*CreateNotificationResponse, error) {
+// ParseCreateNotificationResult parses an HTTP response from a CreateNotificationWithResponse call
+func ParseCreateNotificationResult(rsp *http.Response) (*CreateNotificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &CreateNotificationResponse{
+	response := &CreateNotificationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1782,7 +1782,7 @@ func ParseCreateNotificationResponse(rsp *http.Response) (*CreateNotificationRes
 
 	switch {
 	case rsp.StatusCode == 202:
-		var headers CreateNotificationResponse202Headers
+		var headers CreateNotificationResult202Headers
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1796,15 +1796,15 @@ func ParseCreateNotificationResponse(rsp *http.Response) (*CreateNotificationRes
 	return response, nil
 }
 
-// ParseGetNotificationResponse parses an HTTP response from a GetNotificationWithResponse call
-func ParseGetNotificationResponse(rsp *http.Response) (*GetNotificationResponse, error) {
+// ParseGetNotificationResult parses an HTTP response from a GetNotificationWithResponse call
+func ParseGetNotificationResult(rsp *http.Response) (*GetNotificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetNotificationResponse{
+	response := &GetNotificationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1821,7 +1821,7 @@ func ParseGetNotificationResponse(rsp *http.Response) (*GetNotificationResponse,
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers GetNotificationResponse200Headers
+		var headers GetNotificationResult200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -1835,15 +1835,15 @@ func ParseGetNotificationResponse(rsp *http.Response) (*GetNotificationResponse,
 	return response, nil
 }
 
-// ParseCancelNotificationResponse parses an HTTP response from a CancelNotificationWithResponse call
-func ParseCancelNotificationResponse(rsp *http.Response) (*CancelNotificationResponse, error) {
+// ParseCancelNotificationResult parses an HTTP response from a CancelNotificationWithResponse call
+func ParseCancelNotificationResult(rsp *http.Response) (*CancelNotificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &CancelNotificationResponse{
+	response := &CancelNotificationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1861,15 +1861,15 @@ func ParseCancelNotificationResponse(rsp *http.Response) (*CancelNotificationRes
 	return response, nil
 }
 
-// ParseListRecipientsResponse parses an HTTP response from a ListRecipientsWithResponse call
-func ParseListRecipientsResponse(rsp *http.Response) (*ListRecipientsResponse, error) {
+// ParseListRecipientsResult parses an HTTP response from a ListRecipientsWithResponse call
+func ParseListRecipientsResult(rsp *http.Response) (*ListRecipientsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListRecipientsResponse{
+	response := &ListRecipientsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1887,15 +1887,15 @@ func ParseListRecipientsResponse(rsp *http.Response) (*ListRecipientsResponse, e
 	return response, nil
 }
 
-// ParseListAttemptsResponse parses an HTTP response from a ListAttemptsWithResponse call
-func ParseListAttemptsResponse(rsp *http.Response) (*ListAttemptsResponse, error) {
+// ParseListAttemptsResult parses an HTTP response from a ListAttemptsWithResponse call
+func ParseListAttemptsResult(rsp *http.Response) (*ListAttemptsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListAttemptsResponse{
+	response := &ListAttemptsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1913,15 +1913,15 @@ func ParseListAttemptsResponse(rsp *http.Response) (*ListAttemptsResponse, error
 	return response, nil
 }
 
-// ParseRetryNotificationResponse parses an HTTP response from a RetryNotificationWithResponse call
-func ParseRetryNotificationResponse(rsp *http.Response) (*RetryNotificationResponse, error) {
+// ParseRetryNotificationResult parses an HTTP response from a RetryNotificationWithResponse call
+func ParseRetryNotificationResult(rsp *http.Response) (*RetryNotificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &RetryNotificationResponse{
+	response := &RetryNotificationResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -1939,15 +1939,15 @@ func ParseRetryNotificationResponse(rsp *http.Response) (*RetryNotificationRespo
 	return response, nil
 }
 
-// ParseGetStatsResponse parses an HTTP response from a GetStatsWithResponse call
-func ParseGetStatsResponse(rsp *http.Response) (*GetStatsResponse, error) {
+// ParseGetStatsResult parses an HTTP response from a GetStatsWithResponse call
+func ParseGetStatsResult(rsp *http.Response) (*GetStatsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetStatsResponse{
+	response := &GetStatsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
