@@ -255,6 +255,7 @@ func (st *stack) announce() {
 	}
 	crm := webURL(st.CRMAddr)
 	fmt.Fprintf(&text, "\nFixdesk is ready after %.1f s.\n\n", time.Since(st.began).Seconds())
+	line("Console", "%s  (sign in as the first admin, or register)", crm)
 	line("CRM", "%s  (API pages: %[1]s/docs)", crm)
 	line("Notification", "%s  (API pages: %[1]s/docs)", webURL(st.NotificationAddr))
 	var metrics []string
@@ -289,7 +290,8 @@ func (st *stack) announce() {
 	line("Password", "%s", st.admin.explain(st.settings))
 	if st.admin.verified {
 		fmt.Fprintf(&text, `
-Try this in another terminal, then follow docs/walkthrough.md:
+Or by the API: try this in another terminal, then follow
+docs/walkthrough.md:
 
   . %s
   curl -s %s/v1/auth/login -H 'Content-Type: application/json' \

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -259,9 +260,13 @@ func TestFiftyEqualRequestsAreStoredOnceWithOneAnswer(t *testing.T) {
 	token := i.token(t, notifyapi.Audience, "twins", allScopes...)
 	const request = `{"subject":"s","text":"t","recipients":["a@example.org","b@example.org"],"requester":"r"}`
 	answers := make(chan string, 50)
+	var replayed atomic.Int32
 	for range 50 {
 		go func() {
 			status, header, answer := call(t, s, token, "POST", "/v1/notifications", "same", request)
+			if header.Get("Idempotency-Replayed") == "true" {
+				replayed.Add(1)
+			}
 			b, _ := json.Marshal(answer)
 			answers <- fmt.Sprint(status, header.Get("Location"), string(b))
 		}()
@@ -274,6 +279,9 @@ func TestFiftyEqualRequestsAreStoredOnceWithOneAnswer(t *testing.T) {
 		if other := <-answers; other != first {
 			t.Errorf("another answer:\n%s\n%s", first, other)
 		}
+	}
+	if n := replayed.Load(); n != 49 {
+		t.Errorf("%d of 50 answers are marked as replayed", n)
 	}
 	if list, err := s.List(t.Context(), notifyapi.ListParams{}); err != nil || len(list.Items) != 1 {
 		t.Errorf("%d stored, %v", len(list.Items), err)

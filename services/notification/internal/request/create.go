@@ -33,19 +33,19 @@ var (
 
 // Create stores the request. When an earlier one with the same caller, key and
 // body is stored, it returns the same answer: the notification as it was
-// accepted. A concurrent request with the same key waits for the first. What
-// Create returns is durable.
-func (s *Service) Create(ctx context.Context, caller, key string, r notifyapi.Request) (Notification, error) {
+// accepted, and that it is replayed. A concurrent request with the same key waits for
+// the first. What Create returns is durable.
+func (s *Service) Create(ctx context.Context, caller, key string, r notifyapi.Request) (n Notification, replayed bool, err error) {
 	if err := checkKey(key); err != nil {
-		return Notification{}, err
+		return n, false, err
 	}
 	hash, err := bodyHash(r)
 	if err != nil {
-		return Notification{}, err
+		return n, false, err
 	}
 	p, fields := s.rows(r)
 	if len(fields) > 0 {
-		return Notification{}, errs.Validation(fields...)
+		return n, false, errs.Validation(fields...)
 	}
 	p.Caller, p.IdempotencyKey, p.BodyHash = caller, key, hash
 	p.RequestID = obs.RequestID(ctx)
@@ -53,20 +53,20 @@ func (s *Service) Create(ctx context.Context, caller, key string, r notifyapi.Re
 	inserted, err := q.NotificationInsert(ctx, p)
 	switch {
 	case waitedForKey(err):
-		return Notification{}, errInFlight.Because(err)
+		return n, false, errInFlight.Because(err)
 	case err != nil:
-		return Notification{}, fmt.Errorf("store notification: %w", err)
+		return n, false, fmt.Errorf("store notification: %w", err)
 	case inserted:
 		s.wake(p.Priority == notifyapi.PriorityUrgent)
 	}
 	stored, err := q.NotificationByKey(ctx, notificationdb.NotificationByKeyParams{Caller: caller, IdempotencyKey: key})
 	if err != nil {
-		return Notification{}, fmt.Errorf("read stored notification: %w", err)
+		return n, false, fmt.Errorf("read stored notification: %w", err)
 	}
 	if !slices.Equal(stored.BodyHash, hash) {
-		return Notification{}, errMismatch
+		return n, false, errMismatch
 	}
-	return accepted(stored), nil
+	return accepted(stored), !inserted, nil
 }
 
 // waitedForKey reports whether err is the timeout of a wait for another

@@ -48,6 +48,7 @@ type createInput struct {
 
 type createOutput struct {
 	Location string `header:"Location" doc:"The path of the notification."`
+	Replayed string `header:"Idempotency-Replayed"`
 	Body     notificationBody
 }
 
@@ -62,11 +63,15 @@ func registerWrite(api *httpapi.API, s *Service) {
 		Errors:   []string{errs.CodeIdempotencyMissing, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
 		Requires: []string{"Idempotency-Key"}, RequestExample: exampleRequest, Example: exampleAccepted,
 	}, func(ctx context.Context, in *createInput) (*createOutput, error) {
-		n, err := s.Create(ctx, Caller(ctx), in.Key, notifyapi.Request(in.Body))
+		n, replayed, err := s.Create(ctx, Caller(ctx), in.Key, notifyapi.Request(in.Body))
 		if err != nil {
 			return nil, err
 		}
-		return &createOutput{Location: path(n.ID), Body: viewBody(n)}, nil
+		out := &createOutput{Location: path(n.ID), Body: viewBody(n)}
+		if replayed {
+			out.Replayed = "true"
+		}
+		return out, nil
 	})
 }
 
