@@ -19,6 +19,7 @@ import (
 
 	"fixdesk/db"
 	"fixdesk/pkg/background"
+	"fixdesk/pkg/config"
 	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/jwtauth"
 	"fixdesk/pkg/notifyapi"
@@ -141,7 +142,9 @@ func (a *App) assemble(p parts, keys keySource) {
 	eventstream.Register(a.api, stream)
 	outbox.Mount(a.api, dispatcher)
 	operations.Register(a.api, operations.NewService(client))
-	console.Mount(a.api, a.users, strings.HasPrefix(a.config.PublicURL, "https:"))
+	console.Mount(a.api, console.Config{
+		Users: a.users, Secure: strings.HasPrefix(a.config.PublicURL, "https:"), Development: a.config.Env != config.Production,
+	})
 }
 
 func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {

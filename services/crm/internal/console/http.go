@@ -22,9 +22,15 @@ var paths = []string{
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; font-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// Mount adds the pages, their files, and the session in a cookie. secure is whether
-// browsers reach the service by https.
-func Mount(api *httpapi.API, users *identity.Service, secure bool) {
+// Config is what the console needs.
+type Config struct {
+	Users       *identity.Service
+	Secure      bool // browsers reach the service by https
+	Development bool // the page that shows the parts is served
+}
+
+// Mount adds the pages, their files, and the session in a cookie.
+func Mount(api *httpapi.API, c Config) {
 	files, err := fs.Sub(embedded, "page")
 	if err != nil {
 		panic(fmt.Errorf("console: %w", err))
@@ -36,11 +42,13 @@ func Mount(api *httpapi.API, users *identity.Service, secure bool) {
 	for _, path := range paths {
 		api.Page(path, p.serveIndex)
 	}
-	api.Page("/assets/parts.html", p.serveIndex)
+	if c.Development {
+		api.Page("/assets/parts.html", p.serveIndex)
+	}
 	for name, a := range p.assets {
 		api.File("/assets/"+name, "/assets/", a.serve)
 	}
-	registerSession(api, users, secure)
+	registerSession(api, c.Users, c.Secure)
 }
 
 // serveIndex serves the one page. It is asked for each time, since it names the

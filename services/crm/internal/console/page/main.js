@@ -14,6 +14,7 @@ import { Missing } from "./views/missing.js";
 import { New } from "./views/new.js";
 import { Notification, Notifications } from "./views/notifications.js";
 import { Outbox } from "./views/outbox.js";
+import { Parts } from "./views/parts.js";
 import { Profile } from "./views/profile.js";
 import { Registrations } from "./views/registrations.js";
 import { Register } from "./views/register.js";
@@ -35,6 +36,7 @@ import { Verify } from "./views/verify.js";
 
 /** @type {Route[]} */
 const routes = [
+  { path: /^\/assets\/parts\.html$/, view: Parts, title: "Parts", for: "everybody" },
   { path: /^\/register$/, view: Register, title: "Register", for: "everybody" },
   { path: /^\/verify$/, view: Verify, title: "Verify your address", for: "everybody" },
   { path: /^\/reset$/, view: Reset, title: "Set a new password", for: "everybody" },

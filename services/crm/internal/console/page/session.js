@@ -3,9 +3,7 @@
 import { computed, signal } from "@preact/signals";
 import { call, Problem, setCredentials } from "./api.js";
 
-/**
- * @typedef {{id: string, name: string, email: string, role: "customer" | "engineer" | "admin", status: string, email_verified_at: string | null}} User
- */
+/** @typedef {import("../types/api").User} User */
 
 /** The signed-in user; null when nobody is, undefined until that is known. */
 export const user = signal(/** @type {User | null | undefined} */ (undefined));

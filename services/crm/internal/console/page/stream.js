@@ -10,9 +10,7 @@ import { invalidate } from "./store.js";
  */
 export const state = signal(/** @type {"off" | "connecting" | "live" | "behind"} */ ("off"));
 
-/**
- * @typedef {{id: string, kind: string, ticket_id: string, ticket_number: number, actor: {id: string, name: string} | null, changes: Record<string, any>, created_at: string}} TicketEvent
- */
+/** @typedef {import("../types/api").Event} TicketEvent */
 
 /** @type {Set<(event: TicketEvent) => void>} */
 const listeners = new Set();

@@ -4,24 +4,7 @@ import { call, newKey, Problem } from "./api.js";
 import { invalidate, peek, put } from "./store.js";
 import { activeStatuses } from "./words.js";
 
-/**
- * @typedef {object} Ticket
- * @property {string} id
- * @property {number} number
- * @property {string} title
- * @property {string} description
- * @property {"open" | "in_progress" | "blocked" | "resolved" | "closed"} status
- * @property {"low" | "normal" | "high" | "urgent"} priority
- * @property {{id: string, name: string, email?: string}} reporter
- * @property {{id: string, name: string} | null} assignee
- * @property {string | null} resolution
- * @property {string | null} blocked_reason
- * @property {string | null} waiting_for
- * @property {number} version
- * @property {string} created_at
- * @property {string} updated_at
- * @property {string | null} accepted_at
- */
+/** @typedef {import("../types/api").Ticket} Ticket */
 
 /** @typedef {"accept" | "decline" | "block" | "resume" | "resolve" | "close" | "reopen" | "assign"} Step */
 

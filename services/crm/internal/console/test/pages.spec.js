@@ -3,7 +3,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, newPerson, newTicket, signIn, test, theAdmin, windowOf } from "./people.js";
 
-const outside = ["/", "/register", "/reset", "/verify"];
+const outside = ["/", "/register", "/reset", "/verify", "/assets/parts.html"];
 const forCustomers = ["/tickets", "/new", "/me", "/nowhere"];
 const forAdmins = [
   "/tickets?active=true", "/queue", "/admin/registrations", "/admin/users", "/admin/reports", "/admin/audit", "/ops/notifications", "/ops/outbox", "/ops/health",

@@ -17,12 +17,12 @@ function changes(before, after) {
 }
 
 const columns = [
-  { title: "When", cell: (/** @type {any} */ e) => html`<${Time} of=${e.created_at} />` },
-  { title: "What", cell: (/** @type {any} */ e) => e.kind.replaceAll("_", " ") },
-  { title: "Who", cell: (/** @type {any} */ e) => html`<${Id} id=${e.actor_id} name="actor" />` },
-  { title: "Whom", cell: (/** @type {any} */ e) => html`<${Id} id=${e.object_id} name="object" />` },
-  { title: "Change", cell: (/** @type {any} */ e) => html`<span class="quiet">${changes(e.before, e.after)}</span>` },
-  { title: "From", cell: (/** @type {any} */ e) => e.address ?? "–" },
+  { title: "When", cell: (/** @type {import("../../types/api").AuditEvent} */ e) => html`<${Time} of=${e.created_at} />` },
+  { title: "What", cell: (/** @type {import("../../types/api").AuditEvent} */ e) => e.kind.replaceAll("_", " ") },
+  { title: "Who", cell: (/** @type {import("../../types/api").AuditEvent} */ e) => html`<${Id} id=${e.actor_id} name="actor" />` },
+  { title: "Whom", cell: (/** @type {import("../../types/api").AuditEvent} */ e) => html`<${Id} id=${e.object_id} name="object" />` },
+  { title: "Change", cell: (/** @type {import("../../types/api").AuditEvent} */ e) => html`<span class="quiet">${changes(e.before, e.after)}</span>` },
+  { title: "From", cell: (/** @type {import("../../types/api").AuditEvent} */ e) => e.address ?? "–" },
 ];
 
 export const Audit = () => html`<h1>Audit</h1>

@@ -48,7 +48,7 @@ function Mails({ ticket: t }) {
   const mails = useData(`notifications ${t.number}`, () => readAll(`/v1/tickets/${t.id}/notifications`));
   return html`<details class="mails"><summary>Mails${mails.value && ` (${mails.value.length})`}</summary>
     ${mails.problem && html`<p class="wrong">${mails.problem.message}</p>`}
-    <ul>${(mails.value ?? []).map((/** @type {any} */ m) => html`<li key=${m.id}>
+    <ul>${(mails.value ?? []).map((/** @type {import("../../types/api").TicketMail} */ m) => html`<li key=${m.id}>
       <strong>${m.subject}</strong> <span class="quiet"><${Time} of=${m.created_at} /></span>
       <ul>${m.recipients.map((/** @type {any} */ r) => html`<li key=${r.email}><span class=${`mail ${r.status}`}>${r.email}: ${/** @type {any} */ (mailStatuses)[r.status] ?? r.status}</span>${r.last_error && html`<br /><span class="quiet">${r.last_error}</span>`}</li>`)}</ul>
     </li>`)}</ul>

@@ -24,10 +24,10 @@ const summary = ({ total, ...counts }) => Object.entries(counts).filter(([, n]) 
 const State = ({ of }) => html`<span class=${`mail ${of}`}>${/** @type {any} */ (statuses)[of] ?? of}</span>`;
 
 const columns = [
-  { title: "Subject", cell: (/** @type {any} */ n) => html`<a href=${`/ops/notifications/${n.id}`}>${n.subject}</a>` },
-  { title: "Status", cell: (/** @type {any} */ n) => html`<${State} of=${n.status} />` },
-  { title: "Recipients", cell: (/** @type {any} */ n) => summary(n.counts) },
-  { title: "Created", cell: (/** @type {any} */ n) => html`<${Time} of=${n.created_at} />` },
+  { title: "Subject", cell: (/** @type {import("../../types/api").Delivery} */ n) => html`<a href=${`/ops/notifications/${n.id}`}>${n.subject}</a>` },
+  { title: "Status", cell: (/** @type {import("../../types/api").Delivery} */ n) => html`<${State} of=${n.status} />` },
+  { title: "Recipients", cell: (/** @type {import("../../types/api").Delivery} */ n) => summary(n.counts) },
+  { title: "Created", cell: (/** @type {import("../../types/api").Delivery} */ n) => html`<${Time} of=${n.created_at} />` },
 ];
 
 export const Notifications = () => html`<header class="list-head"><h1>Notifications</h1><${Button} onClick=${() => invalidate("mails *")}>Read again<//></header>
@@ -38,11 +38,11 @@ export const Notifications = () => html`<header class="list-head"><h1>Notificati
 export function Notification({ id }) {
   const data = useData(`mail ${id}`, () => call("GET", `${base}/${id}`));
   return html`<div class="narrow-page"><a class="back" href="/ops/notifications">← Back to the list</a>
-    <${Loaded} data=${data}>${(/** @type {any} */ n) => html`<${Details} notification=${n} />`}<//>
+    <${Loaded} data=${data}>${(/** @type {import("../../types/api").Delivery} */ n) => html`<${Details} notification=${n} />`}<//>
   </div>`;
 }
 
-/** @param {{notification: any}} props */
+/** @param {{notification: import("../../types/api").Delivery}} props */
 function Details({ notification: n }) {
   const [busy, setBusy] = useState("");
   const act = async (/** @type {"retry" | "cancel"} */ action, /** @type {string} */ done) => {
@@ -61,11 +61,11 @@ function Details({ notification: n }) {
   const open = n.counts.queued + n.counts.delayed + n.counts.sending;
   const bad = n.counts.failed + n.counts.uncertain;
   const recipients = [
-    { title: "Address", cell: (/** @type {any} */ r) => r.email },
-    { title: "Status", cell: (/** @type {any} */ r) => html`<span class=${`mail ${r.status}`}>${/** @type {any} */ (recipientStatuses)[r.status] ?? r.status}</span>` },
-    { title: "Last error", cell: (/** @type {any} */ r) => html`<span class="quiet">${r.last_error ?? "–"}</span>` },
-    { title: "Sent", cell: (/** @type {any} */ r) => (r.sent_at ? html`<${Time} of=${r.sent_at} />` : r.next_attempt_at ? html`next attempt <${Time} of=${r.next_attempt_at} />` : "–") },
-    { title: "Attempts", cell: (/** @type {any} */ r) => html`<${Attempts} notification=${n.id} recipient=${r} />` },
+    { title: "Address", cell: (/** @type {import("../../types/api").DeliveryRecipient} */ r) => r.email },
+    { title: "Status", cell: (/** @type {import("../../types/api").DeliveryRecipient} */ r) => html`<span class=${`mail ${r.status}`}>${/** @type {any} */ (recipientStatuses)[r.status] ?? r.status}</span>` },
+    { title: "Last error", cell: (/** @type {import("../../types/api").DeliveryRecipient} */ r) => html`<span class="quiet">${r.last_error ?? "–"}</span>` },
+    { title: "Sent", cell: (/** @type {import("../../types/api").DeliveryRecipient} */ r) => (r.sent_at ? html`<${Time} of=${r.sent_at} />` : r.next_attempt_at ? html`next attempt <${Time} of=${r.next_attempt_at} />` : "–") },
+    { title: "Attempts", cell: (/** @type {import("../../types/api").DeliveryRecipient} */ r) => html`<${Attempts} notification=${n.id} recipient=${r} />` },
   ];
   return html`<h1>${n.subject}</h1>
     <p><${State} of=${n.status} /> · ${summary(n.counts)} · created <${Time} of=${n.created_at} />${n.completed_at && html` · over <${Time} of=${n.completed_at} />`}</p>
@@ -77,7 +77,7 @@ function Details({ notification: n }) {
     <${Table} name=${`recipients ${n.id}`} path=${`${base}/${n.id}/recipients`} columns=${recipients} caption="Recipients" empty="No recipients." />`;
 }
 
-/** @param {{notification: string, recipient: any}} props */
+/** @param {{notification: string, recipient: import("../../types/api").DeliveryRecipient}} props */
 function Attempts({ notification, recipient: r }) {
   const [shown, show] = useState(false);
   if (r.attempts === 0) return "none";
@@ -88,6 +88,6 @@ function Attempts({ notification, recipient: r }) {
 /** @param {{path: string}} props */
 function AttemptList({ path }) {
   const data = useData(path, () => call("GET", path, { query: { limit: 100 } }));
-  return html`<${Loaded} data=${data} lines=${1}>${(/** @type {any} */ page) => html`<ol class="attempts">${page.items.map((/** @type {any} */ a) => html`<li key=${a.number}>
+  return html`<${Loaded} data=${data} lines=${1}>${(/** @type {any} */ page) => html`<ol class="attempts">${page.items.map((/** @type {import("../../types/api").DeliveryAttempt} */ a) => html`<li key=${a.number}>
     <strong>${a.outcome}</strong> <span class="quiet"><${Time} of=${a.at} /> at ${a.server}</span><br /><code>${a.code ?? ""} ${a.reply}</code></li>`)}</ol>`}<//>`;
 }

@@ -9,7 +9,7 @@ import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
 import { invalidate } from "../store.js";
 
-async function retry(/** @type {any} */ entry) {
+async function retry(/** @type {import("../../types/api").OutboxEntry} */ entry) {
   try {
     await call("POST", `/v1/outbox/${entry.id}/retry`);
     notify("It is posted again.");
@@ -20,12 +20,12 @@ async function retry(/** @type {any} */ entry) {
 }
 
 const columns = [
-  { title: "Kind", cell: (/** @type {any} */ e) => e.kind.replaceAll("_", " ") },
-  { title: "Since", cell: (/** @type {any} */ e) => html`<${Time} of=${e.created_at} />` },
-  { title: "Attempts", cell: (/** @type {any} */ e) => e.attempts },
-  { title: "Last error", cell: (/** @type {any} */ e) => html`<span class="quiet">${e.last_error ?? "–"}</span>` },
-  { title: "Next attempt", cell: (/** @type {any} */ e) => (e.state === "dead" ? "none" : html`<${Time} of=${e.next_attempt_at} />`) },
-  { title: "", cell: (/** @type {any} */ e) => e.state === "dead" && html`<${Button} class="small" onClick=${() => retry(e)}>Retry<//>` },
+  { title: "Kind", cell: (/** @type {import("../../types/api").OutboxEntry} */ e) => e.kind.replaceAll("_", " ") },
+  { title: "Since", cell: (/** @type {import("../../types/api").OutboxEntry} */ e) => html`<${Time} of=${e.created_at} />` },
+  { title: "Attempts", cell: (/** @type {import("../../types/api").OutboxEntry} */ e) => e.attempts },
+  { title: "Last error", cell: (/** @type {import("../../types/api").OutboxEntry} */ e) => html`<span class="quiet">${e.last_error ?? "–"}</span>` },
+  { title: "Next attempt", cell: (/** @type {import("../../types/api").OutboxEntry} */ e) => (e.state === "dead" ? "none" : html`<${Time} of=${e.next_attempt_at} />`) },
+  { title: "", cell: (/** @type {import("../../types/api").OutboxEntry} */ e) => e.state === "dead" && html`<${Button} class="small" onClick=${() => retry(e)}>Retry<//>` },
 ];
 
 export function Outbox() {

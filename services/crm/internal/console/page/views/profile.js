@@ -15,7 +15,7 @@ import { Sessions } from "./sessions.js";
 export function Profile() {
   const me = useData("me", () => call("GET", "/v1/me"));
   return html`<div class="narrow-page"><h1>My profile</h1>
-    <${Loaded} data=${me}>${(/** @type {any} */ value) => html`
+    <${Loaded} data=${me}>${(/** @type {import("../../types/api").Me} */ value) => html`
       <${About} me=${value} />
       ${value.role === "engineer" && html`<${Availability} me=${value} />`}
       <${Password} />
@@ -38,7 +38,7 @@ async function download() {
   }
 }
 
-/** @param {{me: any}} props */
+/** @param {{me: import("../../types/api").Me}} props */
 function About({ me }) {
   const [name, setName] = useState(me.name);
   const form = useForm(async () => {
@@ -56,7 +56,7 @@ function About({ me }) {
   </section>`;
 }
 
-/** @param {{me: any}} props */
+/** @param {{me: import("../../types/api").Me}} props */
 function Availability({ me }) {
   const [handOver, setHandOver] = useState(false);
   const form = useForm(async () => {

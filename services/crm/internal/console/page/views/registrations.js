@@ -14,7 +14,7 @@ import { roles, userStatuses } from "../words.js";
 
 export function Registrations() {
   const [rejecting, setRejecting] = useState(/** @type {any} */ (undefined));
-  const decide = async (/** @type {any} */ r, /** @type {"approve" | "reject"} */ decision, /** @type {string} */ reason = "") => {
+  const decide = async (/** @type {import("../../types/api").Registration} */ r, /** @type {"approve" | "reject"} */ decision, /** @type {string} */ reason = "") => {
     try {
       await call("POST", `/v1/registrations/${r.id}/${decision}`, { body: decision === "reject" ? { ...(reason && { reason }) } : undefined });
       notify(`${r.name} is ${decision === "approve" ? "approved" : "rejected"} and gets a mail.`);
@@ -22,15 +22,15 @@ export function Registrations() {
       invalidate("registrations *", "users *");
     }
   };
-  const approve = (/** @type {any} */ r) => decide(r, "approve").catch((e) => notify(e.message));
+  const approve = (/** @type {import("../../types/api").Registration} */ r) => decide(r, "approve").catch((e) => notify(e.message));
   const columns = [
-    { title: "Name", cell: (/** @type {any} */ r) => html`<strong>${r.name}</strong>` },
-    { title: "Email", cell: (/** @type {any} */ r) => html`${r.email}${!r.email_verified_at && html` <span class="quiet">(not verified)</span>`}` },
-    { title: "Role", cell: (/** @type {any} */ r) => roles[/** @type {"admin"} */ (r.role)] },
-    { title: "Registered", cell: (/** @type {any} */ r) => html`<${Time} of=${r.created_at} />` },
-    { title: "Status", cell: (/** @type {any} */ r) => html`${userStatuses[/** @type {"pending"} */ (r.status)]}${r.reason && html`<br /><span class="quiet">${r.reason}</span>`}` },
+    { title: "Name", cell: (/** @type {import("../../types/api").Registration} */ r) => html`<strong>${r.name}</strong>` },
+    { title: "Email", cell: (/** @type {import("../../types/api").Registration} */ r) => html`${r.email}${!r.email_verified_at && html` <span class="quiet">(not verified)</span>`}` },
+    { title: "Role", cell: (/** @type {import("../../types/api").Registration} */ r) => roles[/** @type {"admin"} */ (r.role)] },
+    { title: "Registered", cell: (/** @type {import("../../types/api").Registration} */ r) => html`<${Time} of=${r.created_at} />` },
+    { title: "Status", cell: (/** @type {import("../../types/api").Registration} */ r) => html`${userStatuses[/** @type {"pending"} */ (r.status)]}${r.reason && html`<br /><span class="quiet">${r.reason}</span>`}` },
     {
-      title: "", cell: (/** @type {any} */ r) => r.status === "pending" && html`<div class="row">
+      title: "", cell: (/** @type {import("../../types/api").Registration} */ r) => r.status === "pending" && html`<div class="row">
         <${Button} kind="primary" aria-label=${`Approve ${r.name}`} onClick=${() => approve(r)}>Approve<//>
         <${Button} aria-label=${`Reject ${r.name}`} onClick=${() => setRejecting(r)}>Reject<//></div>`,
     },

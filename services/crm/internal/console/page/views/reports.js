@@ -22,7 +22,7 @@ export function Reports() {
     <${Loaded} data=${data}>${(/** @type {any} */ report) => html`<${Report} report=${report} />`}<//>`;
 }
 
-/** @param {{report: any}} props */
+/** @param {{report: import("../../types/api").TicketReport}} props */
 function Report({ report: { total, days, engineers, from, to } }) {
   const labels = days.map((/** @type {any} */ d) => d.date.slice(5));
   const column = (/** @type {string} */ name) => days.map((/** @type {any} */ d) => d[name]);

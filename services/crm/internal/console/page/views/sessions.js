@@ -29,11 +29,11 @@ export function Sessions({ path, name }) {
     }
   };
   const columns = [
-    { title: "Browser", cell: (/** @type {any} */ s) => html`<span title=${s.user_agent}>${browser(s.user_agent)}</span>${s.current && html` <strong>this one</strong>`}` },
-    { title: "Address", cell: (/** @type {any} */ s) => s.address || "–" },
-    { title: "Signed in", cell: (/** @type {any} */ s) => html`<${Time} of=${s.created_at} />` },
-    { title: "Last used", cell: (/** @type {any} */ s) => html`<${Time} of=${s.used_at} />` },
-    ...(own ? [{ title: "", cell: (/** @type {any} */ s) => !s.current && html`<${Button} class="small" aria-label=${`Sign out there: ${browser(s.user_agent)}`} onClick=${() => end(s.id)}>Sign out there<//>` }] : []),
+    { title: "Browser", cell: (/** @type {import("../../types/api").Session} */ s) => html`<span title=${s.user_agent}>${browser(s.user_agent)}</span>${s.current && html` <strong>this one</strong>`}` },
+    { title: "Address", cell: (/** @type {import("../../types/api").Session} */ s) => s.address || "–" },
+    { title: "Signed in", cell: (/** @type {import("../../types/api").Session} */ s) => html`<${Time} of=${s.created_at} />` },
+    { title: "Last used", cell: (/** @type {import("../../types/api").Session} */ s) => html`<${Time} of=${s.used_at} />` },
+    ...(own ? [{ title: "", cell: (/** @type {import("../../types/api").Session} */ s) => !s.current && html`<${Button} class="small" aria-label=${`Sign out there: ${browser(s.user_agent)}`} onClick=${() => end(s.id)}>Sign out there<//>` }] : []),
   ];
   return html`<${Table} name=${name} path=${path} columns=${columns} caption="Sessions" empty="Not signed in anywhere." />`;
 }

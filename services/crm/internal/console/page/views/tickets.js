@@ -149,7 +149,7 @@ function AddFilter({ filters, set }) {
 function Page({ filters, open, cursor, first, queue }) {
   const query = { ...filters, limit: 50, cursor };
   const data = useData(`tickets ${queryString(query)}`, () => call("GET", "/v1/tickets", { query }));
-  return html`<${Loaded} data=${data} lines=${12}>${(/** @type {{items: any[], next_cursor?: string}} */ page) => html`
+  return html`<${Loaded} data=${data} lines=${12}>${(/** @type {{items: import("../../types/api").Ticket[], next_cursor?: string}} */ page) => html`
     ${first && page.items.length === 0 ? html`<${Nothing} filtered=${Object.keys(filters).some((f) => f !== "sort")} queue=${queue} />` : html`<${Rows} tickets=${page.items} open=${open} head=${first} />`}
     ${page.next_cursor && html`<${More} key=${page.next_cursor}><${Page} filters=${filters} open=${open} cursor=${page.next_cursor} /><//>`}
   `}<//>`;
@@ -176,7 +176,7 @@ function Nothing({ filtered, queue }) {
   return html`<${Empty} title="No tickets yet"><p>Tell us what is wrong, and you see here how it goes on.</p><//>`;
 }
 
-/** @param {{tickets: any[], open?: string, head?: boolean}} props */
+/** @param {{tickets: import("../../types/api").Ticket[], open?: string, head?: boolean}} props */
 function Rows({ tickets, open, head }) {
   return html`<table class="tickets">
     <thead class=${head ? "" : "visually-hidden"}><tr><th>Number</th><th>Title</th><th>Status</th><th>Priority</th>${staff.value && html`<th>Customer</th>`}<th>Engineer</th><th>Changed</th></tr></thead>
@@ -184,7 +184,7 @@ function Rows({ tickets, open, head }) {
   </table>`;
 }
 
-/** @param {{ticket: any, open: boolean}} props */
+/** @param {{ticket: import("../../types/api").Ticket, open: boolean}} props */
 function Row({ ticket: t, open }) {
   const unread = isUnread(t) && (!staff.value || t.assignee?.id === user.value?.id);
   const address = `/tickets/${t.number}`;

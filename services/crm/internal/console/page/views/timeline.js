@@ -17,22 +17,22 @@ export function Timeline({ ticket: t }) {
   const comments = useData(`comments ${t.number}`, () => readAll(`/v1/tickets/${t.id}/comments`));
   const events = useData(`events ${t.number}`, () => readAll(`/v1/tickets/${t.id}/events`));
   return html`<${Loaded} data=${comments}>${() => html`<${Loaded} data=${events}>${() => html`<ol class="timeline" aria-label="Timeline">
-    ${merge(comments.value ?? [], events.value ?? []).map((item) => html`<li key=${item.id} class=${item.body === undefined ? "event" : ""}>
-      ${item.body === undefined ? html`<${Event} event=${item} />` : html`<${Comment} comment=${item} ticket=${t} />`}
+    ${merge(comments.value ?? [], events.value ?? []).map((item) => html`<li key=${item.id} class=${"body" in item ? "" : "event"}>
+      ${"body" in item ? html`<${Comment} comment=${item} ticket=${t} />` : html`<${Event} event=${item} />`}
     </li>`)}
   </ol>`}<//>`}<//>`;
 }
 
-/** @param {any[]} comments @param {any[]} events */
+/** @param {import("../../types/api").Comment[]} comments @param {import("../../types/api").Event[]} events */
 function merge(comments, events) {
   const shown = events.filter((e) => !["created", "commented", "comment_removed"].includes(e.kind));
   return [...comments, ...shown].sort((a, b) => (a.created_at < b.created_at ? -1 : a.created_at > b.created_at ? 1 : 0));
 }
 
-/** @param {{event: any}} props */
+/** @param {{event: import("../../types/api").Event}} props */
 const Event = ({ event }) => html`<p><span class="dot" aria-hidden="true"></span><strong>${event.actor ? (event.actor.id === user.value?.id ? "You" : event.actor.name) : "Fixdesk"}</strong> ${eventWords(event)} <span class="quiet">· <${Time} of=${event.created_at} /></span></p>`;
 
-/** @param {{comment: any, ticket: import("../tickets.js").Ticket}} props */
+/** @param {{comment: import("../../types/api").Comment, ticket: import("../tickets.js").Ticket}} props */
 function Comment({ comment: c, ticket: t }) {
   const remove = async () => {
     if (!confirm("Remove the text of this comment for everybody? That can't be undone.")) return;

@@ -20,17 +20,17 @@ import { Sessions } from "./sessions.js";
 export function User({ id }) {
   const data = useData(`user ${id}`, () => call("GET", `/v1/users/${id}`));
   return html`<div class="narrow-page"><a class="back" href="/admin/users">← Everybody</a>
-    <${Loaded} data=${data}>${(/** @type {any} */ u) => html`<${Person} key=${u.id} person=${u} etag=${data.etag} />`}<//>
+    <${Loaded} data=${data}>${(/** @type {import("../../types/api").User} */ u) => html`<${Person} key=${u.id} person=${u} etag=${data.etag} />`}<//>
   </div>`;
 }
 
-/** @param {{person: any, etag: string}} props */
+/** @param {{person: import("../../types/api").User, etag: string}} props */
 function Person({ person: u, etag }) {
   const [asking, setAsking] = useState("");
   const [fields, setFields] = useState({ name: u.name, email: u.email, role: u.role, status: u.status });
   const set = (/** @type {string} */ name) => (/** @type {string} */ value) => setFields({ ...fields, [name]: value });
   const form = useForm(async () => {
-    const body = Object.fromEntries(Object.entries(fields).filter(([name, value]) => value !== u[name]));
+    const body = Object.fromEntries(Object.entries(fields).filter(([name, value]) => value !== /** @type {any} */ (u)[name]));
     if (Object.keys(body).length === 0) return;
     const answer = await call("PATCH", `/v1/users/${u.id}`, { body, etag });
     put(`user ${u.id}`, answer.data, answer.etag);
@@ -66,10 +66,10 @@ function Person({ person: u, etag }) {
     ${question && html`<${Confirm} ...${question} onClose=${() => setAsking("")}><p>${question.text}</p><//>`}`;
 }
 
-/** @param {{person: any}} props */
+/** @param {{person: import("../../types/api").User}} props */
 function Work({ person: u }) {
   const engineers = useData("engineers", () => readAll("/v1/engineers"));
-  const e = (engineers.value ?? []).find((/** @type {any} */ x) => x.id === u.id);
+  const e = (engineers.value ?? []).find((/** @type {import("../../types/api").Engineer} */ x) => x.id === u.id);
   const form = useForm(async () => {
     await call("PATCH", `/v1/users/${u.id}`, { body: { available: !e.available } });
     invalidate("engineers", `user ${u.id}`);

@@ -15,11 +15,11 @@ import { invalidate } from "../store.js";
 import { roles, userStatuses } from "../words.js";
 
 const columns = [
-  { title: "Name", cell: (/** @type {any} */ u) => html`<a href=${`/admin/users/${u.id}`}>${u.name}</a>` },
-  { title: "Email", cell: (/** @type {any} */ u) => html`${u.email}${!u.email_verified_at && html` <span class="quiet">(not verified)</span>`}` },
-  { title: "Role", cell: (/** @type {any} */ u) => roles[/** @type {"admin"} */ (u.role)] },
-  { title: "Status", cell: (/** @type {any} */ u) => userStatuses[/** @type {"pending"} */ (u.status)] },
-  { title: "Since", cell: (/** @type {any} */ u) => html`<${Time} of=${u.created_at} />` },
+  { title: "Name", cell: (/** @type {import("../../types/api").User} */ u) => html`<a href=${`/admin/users/${u.id}`}>${u.name}</a>` },
+  { title: "Email", cell: (/** @type {import("../../types/api").User} */ u) => html`${u.email}${!u.email_verified_at && html` <span class="quiet">(not verified)</span>`}` },
+  { title: "Role", cell: (/** @type {import("../../types/api").User} */ u) => roles[/** @type {"admin"} */ (u.role)] },
+  { title: "Status", cell: (/** @type {import("../../types/api").User} */ u) => userStatuses[/** @type {"pending"} */ (u.status)] },
+  { title: "Since", cell: (/** @type {import("../../types/api").User} */ u) => html`<${Time} of=${u.created_at} />` },
 ];
 
 export function Users() {
