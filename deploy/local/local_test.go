@@ -168,7 +168,7 @@ func TestOperationsListenersMoveToFreePortsUnlessTheirsWereChosen(t *testing.T) 
 			t.Cleanup(func() { busy.Close() })
 		}
 	}
-	r := started(t, stateFolder(t))
+	r := started(t, stateFolder(t), defaultOpsPorts)
 	printed := regexp.MustCompile(`http://localhost:(\d+)/metrics  http://localhost:(\d+)/metrics`).FindStringSubmatch(r.output.String())
 	if printed == nil || printed[1] == "9080" || printed[2] == "9081" {
 		t.Fatalf("the metrics are printed as %v", printed)

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -120,6 +121,10 @@ type running struct {
 	crm, notify, web string
 }
 
+// defaultOpsPorts leaves the operations listeners at their default ports. Only one
+// test may use it, since a port may be taken between its check and its use.
+const defaultOpsPorts = "TEST_DEFAULT_OPS_PORTS=yes"
+
 // command returns the launcher's command with no environment but these variables,
 // on free ports.
 func command(state string, variables []string, arguments ...string) *exec.Cmd {
@@ -128,6 +133,9 @@ func command(state string, variables []string, arguments ...string) *exec.Cmd {
 		"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH"), "FIXDESK_STATE=" + state,
 		"CRM_ADDR=127.0.0.1:0", "NOTIFICATION_ADDR=127.0.0.1:0", "MAIL_SMTP_ADDR=127.0.0.1:0", "MAIL_HTTP_ADDR=127.0.0.1:0",
 	}, variables...)
+	if !slices.Contains(variables, defaultOpsPorts) {
+		cmd.Env = append([]string{"CRM_OPS_ADDR=127.0.0.1:0", "NOTIFICATION_OPS_ADDR=127.0.0.1:0"}, cmd.Env...)
+	}
 	return cmd
 }
 
