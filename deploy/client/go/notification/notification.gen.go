@@ -1405,7 +1405,8 @@ func (r ListNotificationsResult) StatusCode() int {
 
 // CreateNotificationResult202Headers the declared response headers of an HTTP 202 response for CreateNotification
 type CreateNotificationResult202Headers struct {
-	Location *string
+	IdempotencyReplayed *string
+	Location            *string
 }
 
 type CreateNotificationResult struct {
@@ -1783,6 +1784,13 @@ func ParseCreateNotificationResult(rsp *http.Response) (*CreateNotificationResul
 	switch {
 	case rsp.StatusCode == 202:
 		var headers CreateNotificationResult202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -830,6 +830,11 @@ export interface components {
          */
         ETag: string;
         /**
+         * @description true when the answer is the stored one of the first request with the same Idempotency-Key; otherwise absent.
+         * @example true
+         */
+        "Idempotency-Replayed": string;
+        /**
          * @description The next page, with rel="next" (RFC 8288); absent on the last page.
          * @example </v1/tickets?cursor=abc>; rel="next"
          */
@@ -905,6 +910,7 @@ export type ResponseUnsupportedMediaType = components['responses']['UnsupportedM
 export type ResponseValidationFailed = components['responses']['ValidationFailed'];
 export type HeaderCacheControl = components['headers']['Cache-Control'];
 export type HeaderETag = components['headers']['ETag'];
+export type HeaderIdempotencyReplayed = components['headers']['Idempotency-Replayed'];
 export type HeaderLink = components['headers']['Link'];
 export type HeaderLocation = components['headers']['Location'];
 export type HeaderRateLimit = components['headers']['RateLimit'];
@@ -1034,6 +1040,7 @@ export interface operations {
             /** @description Accepted */
             202: {
                 headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
