@@ -20,7 +20,7 @@ const (
 	settleBatch    = 1000 // callers
 	settleTimeout  = time.Second
 
-	sweepInterval = 10 * time.Second
+	idleInterval  = 10 * time.Second
 	purgeInterval = 10 * time.Minute
 	purgeBatch    = 1000 // rows
 
@@ -59,7 +59,7 @@ type Limiter struct {
 	due      map[*caller]struct{}
 	// shared is false while the database doesn't answer.
 	shared bool
-	swept  time.Duration // when callers were last forgotten
+	forgot time.Duration // when callers were last forgotten
 }
 
 // callers are the callers of one policy.
@@ -96,7 +96,7 @@ func New(c Config) *Limiter {
 		}
 	}
 	l.loop = background.New(background.Config{
-		Name: "request limits", Interval: sweepInterval, MinInterval: settleInterval, Timeout: settleTimeout,
+		Name: "request limits", Interval: idleInterval, MinInterval: settleInterval, Timeout: settleTimeout,
 		RunOnce: l.settle, Log: c.Log, Metrics: c.Metrics,
 	})
 	return l
@@ -155,7 +155,7 @@ func (l *Limiter) Take(ctx context.Context, policy, id string) (Quota, error) {
 }
 
 // wait tries again after each settlement, until maxWait is over.
-func (l *Limiter) wait(ctx context.Context, c *callers, id string, settled <-chan struct{}) (Quota, verdict) {
+func (l *Limiter) wait(ctx context.Context, c *callers, id string, settled <-chan struct{}) (Quota, outcome) {
 	timeout := time.NewTimer(maxWait)
 	defer timeout.Stop()
 	for {
@@ -177,7 +177,7 @@ func (l *Limiter) wait(ctx context.Context, c *callers, id string, settled <-cha
 
 // try takes a token if it can. If v is waiting, settled is closed by the next
 // settlement. With unanswered the database counts as away until it answers.
-func (l *Limiter) try(c *callers, id string, unanswered bool) (q Quota, v verdict, settled <-chan struct{}) {
+func (l *Limiter) try(c *callers, id string, unanswered bool) (q Quota, v outcome, settled <-chan struct{}) {
 	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -246,7 +246,7 @@ type settlement struct {
 
 // settle charges the callers that are due. A failure leaves them due.
 func (l *Limiter) settle(ctx context.Context) (again bool, err error) {
-	l.sweep()
+	l.forgetIdle()
 	batch := l.takeDue()
 	if len(batch) == 0 {
 		return false, nil
@@ -294,15 +294,15 @@ func (l *Limiter) takeDue() []settlement {
 	return batch
 }
 
-// sweep forgets the callers that are idle, every sweepInterval.
-func (l *Limiter) sweep() {
+// forgetIdle forgets the callers that are idle, every idleInterval.
+func (l *Limiter) forgetIdle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	if now-l.swept < sweepInterval {
+	if now-l.forgot < idleInterval {
 		return
 	}
-	l.swept = now
+	l.forgot = now
 	for _, c := range l.policies {
 		for _, who := range c.known {
 			if who.idle(c.Policy, now) && !who.queued {

@@ -77,17 +77,17 @@ func newBucket(p Policy, now time.Duration) bucket {
 	return bucket{level: float64(p.Burst), at: now, learned: -freshness}
 }
 
-type verdict int
+type outcome int
 
 const (
-	taken   verdict = iota
+	taken   outcome = iota
 	refused         // the bucket is empty
 	waiting         // this replica's share is used up, and the shared bucket may have more
 )
 
 // take takes one token. With shared the replica takes no more than its share
 // between two settlements; without, the bucket is the replica's own.
-func (b *bucket) take(p Policy, now time.Duration, shared bool) verdict {
+func (b *bucket) take(p Policy, now time.Duration, shared bool) outcome {
 	b.level = b.levelAt(p, now)
 	b.at = max(b.at, now)
 	switch {

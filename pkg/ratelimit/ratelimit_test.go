@@ -10,7 +10,7 @@ var policy = Policy{Name: "user", PerMinute: 600, Burst: 100} // 10 a second
 
 // takeAll takes tokens until none is given, and returns how many it took and why it
 // ended.
-func takeAll(b *bucket, now time.Duration, shared bool) (n int, v verdict) {
+func takeAll(b *bucket, now time.Duration, shared bool) (n int, v outcome) {
 	for n < 10_000 {
 		if v = b.take(policy, now, shared); v != taken {
 			break
@@ -27,7 +27,7 @@ func TestBucketHoldsItsBurstAndRefillsAtItsRate(t *testing.T) {
 		want int
 	}{{0, 100}, {0, 0}, {99 * time.Millisecond, 0}, {100 * time.Millisecond, 1}, {time.Second, 9}, {time.Hour, 100}} {
 		if n, v := takeAll(&b, step.at, false); n != step.want || v != refused {
-			t.Errorf("after %s: %d tokens, want %d; verdict %d", step.at, n, step.want, v)
+			t.Errorf("after %s: %d tokens, want %d; outcome %d", step.at, n, step.want, v)
 		}
 	}
 }
@@ -35,11 +35,11 @@ func TestBucketHoldsItsBurstAndRefillsAtItsRate(t *testing.T) {
 func TestShareIsSmallUntilTheSharedBucketIsKnown(t *testing.T) {
 	b := newBucket(policy, 0)
 	if n, v := takeAll(&b, 0, true); n != 5 || v != waiting {
-		t.Errorf("unknown: %d tokens, verdict %d", n, v)
+		t.Errorf("unknown: %d tokens, outcome %d", n, v)
 	}
 	b.settle(policy, 0, 5, 80)
 	if n, v := takeAll(&b, 0, true); n != 10 || v != waiting {
-		t.Errorf("80 are left: %d tokens, verdict %d", n, v)
+		t.Errorf("80 are left: %d tokens, outcome %d", n, v)
 	}
 	b.settle(policy, 0, 10, 8)
 	if n, _ := takeAll(&b, 0, true); n != 1 {
@@ -47,7 +47,7 @@ func TestShareIsSmallUntilTheSharedBucketIsKnown(t *testing.T) {
 	}
 	b.settle(policy, 0, 1, -7)
 	if n, v := takeAll(&b, 0, true); n != 0 || v != refused {
-		t.Errorf("7 too many were taken: %d tokens, verdict %d", n, v)
+		t.Errorf("7 too many were taken: %d tokens, outcome %d", n, v)
 	}
 	if n, _ := takeAll(&b, 790*time.Millisecond, true); n != 0 {
 		t.Errorf("before they have come back: %d tokens", n)
