@@ -23,13 +23,16 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench test-smtp
+.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench test-smtp
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start Fixdesk on this machine; ctrl-C stops it
 	@deploy/local/build.sh && exec $(BIN)/local
+
+demo: ## make run with a month of tickets and people, in an empty Fixdesk
+	@deploy/local/build.sh && exec $(BIN)/local demo
 
 token: ## print a service token: SCOPE="notifications:read" [SUBJECT=ops]
 	@test -x $(BIN)/local || { echo "Start Fixdesk with make run first." >&2; exit 1; }

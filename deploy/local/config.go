@@ -210,12 +210,14 @@ func printHelp(w io.Writer) {
 notification service, with keys and a first admin of its own.
 
   make run      builds and starts all of it; ctrl-C or SIGTERM stops it
+  make demo     the same, and fills it with a month of tickets if it has none
   make token    prints a service token for it:
                 make token SCOPE="notifications:read" [SUBJECT=ops] [TTL=1h]
 
 Without make: deploy/local/build.sh builds the programs into bin/, then
 
   bin/local                    starts all of it
+  bin/local demo               the same, filled with a demonstration
   bin/local token --scope …    prints a token, with the flags of "crm token"
   bin/local help               this text
 

@@ -36,7 +36,9 @@ func run(ctx context.Context, arguments []string, out, errOut *os.File) int {
 	var err error
 	switch command {
 	case "up":
-		err = up(ctx, out)
+		err = up(ctx, out, false)
+	case "demo":
+		err = up(ctx, out, true)
 	case "token":
 		return token(ctx, arguments, out, errOut)
 	case "help", "-h", "-help", "--help":
@@ -53,7 +55,8 @@ func run(ctx context.Context, arguments []string, out, errOut *os.File) int {
 	return 0
 }
 
-func up(ctx context.Context, out io.Writer) (err error) {
+// up starts the stack and runs it until ctx ends; with demo it fills it first.
+func up(ctx context.Context, out io.Writer, demo bool) (err error) {
 	s, err := readSettings()
 	if err != nil {
 		return err
@@ -62,6 +65,11 @@ func up(ctx context.Context, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, st.stop()) }()
 	if err := st.start(ctx); err != nil {
 		return fmt.Errorf("it can't start: %w", err)
+	}
+	if demo {
+		if err := st.fillDemo(ctx); err != nil {
+			return err
+		}
 	}
 	st.announce()
 	return st.wait(ctx)
