@@ -39,12 +39,18 @@ test("shortcuts are listed, searched and never fire while one types", async ({ b
   await expect(page.getByRole("dialog", { name: "Shortcuts" })).toContainText("New ticket");
   await page.keyboard.press("Escape");
   await expect(page.getByRole("dialog")).toHaveCount(0);
+  await page.getByRole("link", { name: "New ticket" }).focus();
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog", { name: "Shortcuts" })).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("link", { name: "New ticket" })).toBeFocused();
   await page.keyboard.press("/");
   await expect(page.getByRole("searchbox", { name: "Search" })).toBeFocused();
   await page.keyboard.type("g n ? j");
   await expect(page.getByRole("searchbox", { name: "Search" })).toHaveValue("g n ? j");
   await expect(page).toHaveURL(/\/tickets$/);
   await page.keyboard.press("Control+k");
+  await expect(page.getByRole("combobox", { name: "Action" })).toBeFocused();
   await page.keyboard.type("new tick");
   await page.keyboard.press("Enter");
   await expect(page.getByRole("heading", { name: "New ticket" })).toBeVisible();

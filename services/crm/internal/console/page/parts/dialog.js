@@ -1,14 +1,16 @@
 // Something that has to be answered before the page goes on.
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { html } from "../html.js";
 
 /** @param {{title: string, onClose: () => void, children: any, class?: string}} props */
 export function Dialog({ title, onClose, children, class: more = "" }) {
   const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => {
-    const before = document.activeElement;
-    ref.current?.showModal();
-    return () => /** @type {HTMLElement | null} */ (before)?.focus?.();
+  // Before the page is painted, so that the next key is typed into the dialog. Closing
+  // it gives the focus back.
+  useLayoutEffect(() => {
+    const dialog = ref.current;
+    dialog?.showModal();
+    return () => dialog?.close();
   }, []);
   return html`<dialog ref=${ref} class=${more} aria-label=${title} onCancel=${(/** @type {Event} */ e) => (e.preventDefault(), onClose())}
     onClick=${(/** @type {Event} */ e) => e.target === ref.current && onClose()}>
