@@ -104,6 +104,8 @@ type API struct {
 	outages   *outages
 	starting  atomic.Pointer[errs.Error]
 
+	missingPage http.HandlerFunc
+
 	// stopping ends the streams, which a shutdown would otherwise wait for.
 	stopping    context.Context
 	stopStreams context.CancelFunc

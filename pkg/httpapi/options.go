@@ -78,6 +78,10 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/docs", http.StatusFound) // a browser; other clients get the problem
 		return
 	}
+	if a.missingPage != nil && isPage(r) {
+		a.missingPage(w, r)
+		return
+	}
 	a.fail(w, r, errNoSuchPath)
 }
 

@@ -55,8 +55,13 @@ func TestPagesAreServedToBrowsersAlone(t *testing.T) {
 			t.Errorf("%s for a program: %d %s", path, res.StatusCode, text)
 		}
 	}
-	if res, _ := w.visit("GET", "/nothing/here", "", html); res.StatusCode != 404 {
-		t.Errorf("a path at which nothing is: %d", res.StatusCode)
+	if res, text := w.visit("GET", "/nothing/here", "", html); res.StatusCode != 404 || !strings.Contains(text, `<div id="app">`) {
+		t.Errorf("a path at which nothing is: %d %s", res.StatusCode, text)
+	}
+	for _, path := range []string{"/v1/nothing", "/assets/nothing.js", "/nothing.php"} {
+		if res, text := w.visit("GET", path, "", html); res.StatusCode != 404 || !strings.Contains(text, `"not_found"`) {
+			t.Errorf("%s for a browser: %d %s", path, res.StatusCode, text)
+		}
 	}
 }
 
