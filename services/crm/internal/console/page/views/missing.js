@@ -1,6 +1,5 @@
 import { html } from "../html.js";
-import { Empty } from "../parts/states.js";
 
-export const Missing = () => html`<${Empty} title="There is no such page">
+export const Missing = () => html`<div class="empty"><h1>There is no such page</h1>
   <p>It may have moved, or it is not for you. <a href="/">To the start</a></p>
-<//>`;
+</div>`;
