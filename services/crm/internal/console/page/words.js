@@ -121,7 +121,7 @@ function statusWords(status, changes) {
       return `blocked it${whom}${reason ? `: ${reason}` : ""}`;
     }
     case "in_progress":
-      return changes.status?.from === "blocked" ? "resumed work" : "began to work on it";
+      return changes.status?.from === "blocked" ? "set it back to in progress" : "began to work on it";
     case "resolved":
       return "resolved it";
     case "closed":

@@ -47,7 +47,7 @@ export function Bars({ title, labels, series }) {
 /** Lines; null is a gap. @param {{title: string, labels: string[], series: {name: string, values: (number | null)[]}[], format: (n: number) => string}} props */
 export function Lines({ title, labels, series, format }) {
   const top = ceiling(Math.max(...series.flatMap((s) => s.values.map((v) => v ?? 0)), 1));
-  return html`<figure><figcaption><h2>${title}</h2><${Legend} series=${series} /></figcaption>
+  return html`<figure><figcaption><h2>${title}</h2><${Legend} series=${series} lines /></figcaption>
     <${Frame} top=${top} labels=${labels} format=${format} title=${title}>
       ${series.map((s, k) => html`<path key=${k} class=${`line series-${k}`} d=${path(s.values, top)} fill="none" />
         ${s.values.map((v, i) => v !== null && html`<circle key=${i} class=${`series-${k}`} cx=${x(i, labels.length)} cy=${y(v, top)} r="2.5"><title>${labels[i]}: ${format(v)} ${s.name}</title></circle>`)}`)}
@@ -65,5 +65,5 @@ function path(values, top) {
   }).join("");
 }
 
-/** @param {{series: {name: string}[]}} props */
-const Legend = ({ series }) => html`<p class="legend">${series.map((s, k) => html`<span key=${k}><span class=${`swatch series-${k}`} aria-hidden="true"></span>${s.name}</span>`)}</p>`;
+/** @param {{series: {name: string}[], lines?: boolean}} props */
+const Legend = ({ series, lines }) => html`<p class="legend">${series.map((s, k) => html`<span key=${k}><span class=${`swatch ${lines ? "of-line" : ""} series-${k}`} aria-hidden="true"></span>${s.name}</span>`)}</p>`;
