@@ -94,3 +94,20 @@ test("somebody else's ticket and the pages of others are not there", async ({ br
   const own = await windowOf(browser, cora, `/tickets/${ticket.number}`);
   await expect(own.getByRole("heading", { name: "Nobody else reads this" })).toBeVisible(); // the control
 });
+
+test("an API key is shown once, works, and is refused after it was revoked", async ({ browser, baseURL }) => {
+  const cora = await newPerson("Cora Key", "customer");
+  const page = await windowOf(browser, cora, "/me");
+  await page.getByRole("button", { name: "New key" }).click();
+  await page.getByRole("dialog").getByLabel("Name").fill("Weekly report");
+  await page.getByRole("button", { name: "Create" }).click();
+  const key = await page.getByRole("dialog", { name: "Your new key" }).getByRole("code").textContent();
+  const status = async () => (await fetch(`${baseURL}/v1/tickets`, { headers: { Authorization: `Bearer ${key}` } })).status;
+  expect(await status()).toBe(200);
+  await page.getByRole("button", { name: "Done" }).click();
+  await expect(page.getByText(/** @type {string} */ (key))).toHaveCount(0);
+  await page.getByRole("button", { name: "Revoke Weekly report" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+  await expect(page.getByText("You have no keys.")).toBeVisible();
+  expect(await status()).toBe(401);
+});

@@ -11,6 +11,7 @@ export type DeliveryAttempt = Schemas["DeliveryAttempt"];
 export type DeliveryRecipient = Schemas["DeliveryRecipient"];
 export type Engineer = Schemas["Engineer"];
 export type Event = Schemas["Event"];
+export type Key = Schemas["Key"];
 export type Me = Schemas["Me"];
 export type OutboxEntry = Schemas["OutboxEntry"];
 export type Registration = Schemas["Registration"];

@@ -10,6 +10,7 @@ import { Loaded } from "../parts/states.js";
 import { renew, user } from "../session.js";
 import { invalidate, useData } from "../store.js";
 import { day, roles } from "../words.js";
+import { ApiKeys } from "./api-keys.js";
 import { Sessions } from "./sessions.js";
 
 export function Profile() {
@@ -20,6 +21,7 @@ export function Profile() {
       ${value.role === "engineer" && html`<${Availability} me=${value} />`}
       <${Password} />
       <section class="panel" aria-label="Sessions"><h2>Sessions</h2><p class="quiet">Where you are signed in. A session ends by itself after a day.</p><${Sessions} path="/v1/me/sessions" name="my sessions" /></section>
+      <${ApiKeys} />
       <section class="panel" aria-label="My data"><h2>My data</h2><p>Everything that is stored about you, as a file in JSON.</p><div><${Button} onClick=${download}>Download my data<//></div></section>
     `}<//>
   </div>`;
