@@ -1,4 +1,4 @@
-import { expect, newPerson, newTicket, test, theAdmin, windowOf } from "./people.js";
+import { api, expect, newPerson, newTicket, test, theAdmin, windowOf } from "./people.js";
 
 test("three people in three windows live through a ticket without reloading", async ({ browser }) => {
   const cora = await newPerson("Cora Life", "customer");
@@ -75,7 +75,6 @@ test("after a break of the network nothing is missed, and the page says that it 
   const page = await windowOf(browser, cora, `/tickets/${ticket.number}`);
   await expect(page.getByRole("heading", { name: "The network breaks" })).toBeVisible();
   const boss = await theAdmin();
-  const { api } = await import("./people.js");
   const cuts = Number(process.env.CONSOLE_CUTS ?? 5);
   for (let i = 1; i <= cuts; i++) {
     await page.context().setOffline(true);
@@ -86,4 +85,24 @@ test("after a break of the network nothing is missed, and the page says that it 
   await expect(page.getByText(`Change ${cuts} of ${cuts}.`)).toBeVisible();
   await expect(page.getByRole("article", { name: "Admin wrote" })).toHaveCount(cuts);
   await expect(page.locator(".live.live")).toBeVisible();
+});
+
+test("a list is filtered and sorted, and its address says how", async ({ browser }) => {
+  const cora = await newPerson("Cora Lists", "customer");
+  for (const [title, priority] of [["Low one", "low"], ["Urgent one", "urgent"], ["Normal one", "normal"]]) {
+    await api("POST", "/v1/tickets", cora.token, { title, description: "It is so.", priority });
+  }
+  const page = await windowOf(browser, cora, "/tickets");
+  const titles = () => page.locator("[data-row]").allTextContents();
+  await expect.poll(titles).toEqual(["Normal one", "Urgent one", "Low one"]);
+  await page.getByRole("columnheader", { name: "Priority" }).getByRole("button").click();
+  await expect.poll(titles).toEqual(["Urgent one", "Normal one", "Low one"]);
+  await expect(page).toHaveURL(/sort=-priority/);
+  await page.getByRole("combobox", { name: "Add a filter" }).selectOption("priority low");
+  await page.getByRole("combobox", { name: "Add a filter" }).selectOption("priority normal");
+  await expect.poll(titles).toEqual(["Normal one", "Low one"]);
+  await page.reload();
+  await expect.poll(titles).toEqual(["Normal one", "Low one"]);
+  await page.getByRole("button", { name: /^Remove filter/ }).click();
+  await expect.poll(titles).toEqual(["Urgent one", "Normal one", "Low one"]);
 });

@@ -150,7 +150,7 @@ function Page({ filters, open, cursor, first, queue }) {
   const query = { ...filters, limit: 50, cursor };
   const data = useData(`tickets ${queryString(query)}`, () => call("GET", "/v1/tickets", { query }));
   return html`<${Loaded} data=${data} lines=${12}>${(/** @type {{items: import("../../types/api").Ticket[], next_cursor?: string}} */ page) => html`
-    ${first && page.items.length === 0 ? html`<${Nothing} filtered=${Object.keys(filters).some((f) => f !== "sort")} queue=${queue} />` : html`<${Rows} tickets=${page.items} open=${open} head=${first} />`}
+    ${first && page.items.length === 0 ? html`<${Nothing} filtered=${Object.keys(filters).some((f) => f !== "sort")} queue=${queue} />` : html`<${Rows} tickets=${page.items} open=${open} head=${first} sort=${filters.sort ?? "-created_at"} />`}
     ${page.next_cursor && html`<${More} key=${page.next_cursor}><${Page} filters=${filters} open=${open} cursor=${page.next_cursor} /><//>`}
   `}<//>`;
 }
@@ -176,10 +176,21 @@ function Nothing({ filtered, queue }) {
   return html`<${Empty} title="No tickets yet"><p>Tell us what is wrong, and you see here how it goes on.</p><//>`;
 }
 
-/** @param {{tickets: import("../../types/api").Ticket[], open?: string, head?: boolean}} props */
-function Rows({ tickets, open, head }) {
+/** The head of a column by which the list can be sorted. @param {{by: string, title: string, sort: string, plain: boolean}} props */
+function SortHead({ by, title, sort, plain }) {
+  if (plain) return html`<th scope="col">${title}</th>`;
+  const direction = sort === by ? "ascending" : sort === `-${by}` ? "descending" : undefined;
+  const next = direction === "descending" ? by : `-${by}`;
+  return html`<th scope="col" aria-sort=${direction}><button type="button" class="sort" onClick=${() => filter({ sort: next })}>${title}${direction && html`<span aria-hidden="true">${direction === "descending" ? " ↓" : " ↑"}</span>`}</button></th>`;
+}
+
+/** @param {{tickets: import("../../types/api").Ticket[], open?: string, head?: boolean, sort: string}} props */
+function Rows({ tickets, open, head, sort }) {
   return html`<table class="tickets">
-    <thead class=${head ? "" : "visually-hidden"}><tr><th>Number</th><th>Title</th><th>Status</th><th>Priority</th>${staff.value && html`<th>Customer</th>`}<th>Engineer</th><th>Changed</th></tr></thead>
+    <thead class=${head ? "" : "visually-hidden"}><tr>
+      <${SortHead} by="created_at" title="Number" sort=${sort} plain=${!head} /><th scope="col">Title</th><th scope="col">Status</th><${SortHead} by="priority" title="Priority" sort=${sort} plain=${!head} />
+      ${staff.value && html`<th scope="col">Customer</th>`}<th scope="col">Engineer</th><${SortHead} by="updated_at" title="Changed" sort=${sort} plain=${!head} />
+    </tr></thead>
     <tbody>${tickets.map((t) => html`<${Row} key=${t.id} ticket=${t} open=${String(t.number) === open} />`)}</tbody>
   </table>`;
 }
