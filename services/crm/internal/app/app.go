@@ -43,6 +43,9 @@ import (
 const (
 	backlogInterval = time.Second
 	purgeInterval   = 10 * time.Minute
+
+	// startLimit is how long a start waits for a database that is busy.
+	startLimit = time.Minute
 )
 
 // App is the whole service, ready to run.
@@ -170,7 +173,7 @@ func (a *App) Migrate(ctx context.Context) error {
 	if err := pg.Migrate(ctx, a.pool, db.CRM, "crm/migrations", a.log); err != nil {
 		return err
 	}
-	return a.users.PrepareAudit(ctx)
+	return pg.RetryUnavailable(ctx, startLimit, a.users.PrepareAudit)
 }
 
 // Handler serves the API.
@@ -219,7 +222,11 @@ func (a *App) prepare(ctx context.Context) error {
 	if err := a.Migrate(ctx); err != nil || a.config.AdminEmail == "" {
 		return err
 	}
-	created, err := a.users.EnsureAdmin(ctx, a.config.AdminEmail, a.config.AdminPassword.Reveal(), "Admin")
+	var created bool
+	err := pg.RetryUnavailable(ctx, startLimit, func(ctx context.Context) (err error) {
+		created, err = a.users.EnsureAdmin(ctx, a.config.AdminEmail, a.config.AdminPassword.Reveal(), "Admin")
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("CRM_ADMIN_EMAIL: %w", err)
 	}
