@@ -50,18 +50,20 @@ type Report struct {
 // refresh is the number of requests after which Tokens and Known are called again.
 const refresh = 250
 
-// Run sends requests and compares the answers. It fails only if it can't send any.
+// Run sends requests and compares the answers: c.Requests of them, and up to twice as
+// many more while an operation never succeeded that could. It fails only if it can't
+// send any.
 func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 	g := &generator{Rand: mathrand.New(mathrand.NewPCG(c.Seed, 0)), document: d, canary: "Canary" + rand.Text()[:10]}
 	report := Report{Statuses: map[int]int{}, Succeeded: map[string]int{}}
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
 	defer client.CloseIdleConnections()
 	var tokens []string
-	for i := range c.Requests {
+	for i := 0; i < c.Requests || i < 3*c.Requests && len(d.missing(c, report)) > 0; i++ {
 		if i%refresh == 0 {
 			tokens, g.known = c.Tokens(), c.Known()
 		}
-		op := d.next(g, c, report)
+		op := d.next(g, c, report, i < c.Requests)
 		if c.Rare != nil && c.Rare(op.id) && (report.Succeeded[op.id] > 0 || c.away(op.id)) && g.IntN(10) > 0 {
 			continue
 		}
@@ -91,18 +93,22 @@ func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 	return report, nil
 }
 
-// next returns any operation, or sometimes one of those that never succeeded and
-// could.
-func (d *Document) next(g *generator, c Config, r Report) *operation {
-	if g.IntN(4) == 0 {
-		missing := slices.DeleteFunc(slices.Clone(d.operations), func(op *operation) bool {
-			return r.Succeeded[op.id] > 0 || c.away(op.id)
-		})
-		if len(missing) > 0 {
+// next returns one of the operations that never succeeded and could; with all, more
+// often any.
+func (d *Document) next(g *generator, c Config, r Report, all bool) *operation {
+	if !all || g.IntN(4) == 0 {
+		if missing := d.missing(c, r); len(missing) > 0 {
 			return missing[g.IntN(len(missing))]
 		}
 	}
 	return d.operations[g.IntN(len(d.operations))]
+}
+
+// missing are the operations that never succeeded and could.
+func (d *Document) missing(c Config, r Report) []*operation {
+	return slices.DeleteFunc(slices.Clone(d.operations), func(op *operation) bool {
+		return r.Succeeded[op.id] > 0 || c.away(op.id)
+	})
 }
 
 // Unreached lists the operations that never succeeded.
