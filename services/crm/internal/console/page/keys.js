@@ -1,7 +1,7 @@
 // All shortcuts, in one table, which is also the help; and the actions of the view that
 // is shown, which the palette lists too.
 import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { go } from "./router.js";
 import { admin, staff, user } from "./session.js";
 
@@ -57,10 +57,11 @@ export function focusOn(selector) {
 /**
  * Adds the actions of a view while it is shown.
  * @param {Action[]} list
- * @param {any[]} inputs as of useEffect
+ * @param {any[]} inputs as of useLayoutEffect
  */
 export function useActions(list, inputs) {
-  useEffect(() => {
+  // With the view itself, so that the key of a button that is seen works.
+  useLayoutEffect(() => {
     layers.value = [...layers.peek(), list];
     return () => void (layers.value = layers.peek().filter((l) => l !== list));
   }, inputs);
