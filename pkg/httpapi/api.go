@@ -156,10 +156,14 @@ func (a *API) WriteOpenAPI(w io.Writer) error {
 }
 
 // handle adds a route that is not an operation.
-func (a *API) handle(method, path string, h http.HandlerFunc) {
+func (a *API) handle(method, path string, h http.HandlerFunc) { a.handleAs(method, path, path, h) }
+
+// handleAs is handle with another name in the log and the metrics, which many paths
+// may share.
+func (a *API) handleAs(method, path, route string, h http.HandlerFunc) {
 	a.router.MethodFunc(method, path, func(w http.ResponseWriter, r *http.Request) {
 		if info := infoOf(r.Context()); info != nil {
-			info.route = path
+			info.route = route
 		}
 		h(w, r)
 	})

@@ -34,7 +34,7 @@ func (a *API) mountDocumentation() {
 	if err != nil {
 		panic(fmt.Errorf("httpapi: write the OpenAPI document: %w", err))
 	}
-	a.handle(http.MethodGet, "/openapi.json", a.serveStatic("application/json", document))
+	a.handle(http.MethodGet, "/openapi.json", a.ServeStatic(Static{ContentType: "application/json", Content: document}))
 	for file, contentType := range browserFiles {
 		name := path.Join("docs", strings.TrimPrefix(file, "/docs"))
 		if file == "/docs" {
@@ -44,10 +44,6 @@ func (a *API) mountDocumentation() {
 		if err != nil {
 			panic(fmt.Errorf("httpapi: read an embedded file: %w", err))
 		}
-		serve := a.serveStatic(contentType, content)
-		a.handle(http.MethodGet, file, func(w http.ResponseWriter, r *http.Request) {
-			w.Header()["Content-Security-Policy"] = []string{browserPolicy}
-			serve(w, r)
-		})
+		a.handle(http.MethodGet, file, a.ServeStatic(Static{ContentType: contentType, Content: content, Policy: browserPolicy}))
 	}
 }

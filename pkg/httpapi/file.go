@@ -32,11 +32,4 @@ func isPage(r *http.Request) bool {
 
 // File adds a file at a path. Route is its name in the log and the metrics, which
 // many files may share.
-func (a *API) File(at, route string, h http.HandlerFunc) {
-	a.router.Get(at, func(w http.ResponseWriter, r *http.Request) {
-		if info := infoOf(r.Context()); info != nil {
-			info.route = route
-		}
-		h(w, r)
-	})
-}
+func (a *API) File(at, route string, h http.HandlerFunc) { a.handleAs(http.MethodGet, at, route, h) }

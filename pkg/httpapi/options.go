@@ -73,7 +73,7 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	if a.redirectSlash(w, r) {
 		return
 	}
-	if r.URL.Path == "/" && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if r.URL.Path == "/" && r.Method == http.MethodGet && wantsHTML(r) {
 		w.Header().Add("Vary", "Accept")
 		http.Redirect(w, r, "/docs", http.StatusFound) // a browser; other clients get the problem
 		return

@@ -128,7 +128,7 @@ func (a *API) writeProblemPage(w http.ResponseWriter, r *http.Request, title str
 	var page bytes.Buffer
 	h := w.Header()
 	h["Vary"] = append(h["Vary"], "Accept")
-	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if !wantsHTML(r) {
 		h["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		for _, p := range problems {
 			p.writeMarkdown(&page)

@@ -46,7 +46,7 @@ func Enum[T ~string](a *API, name, description string, values ...T) {
 }
 
 // Union gives a type whose JSON has one of several forms a schema of its own: each
-// member's, which the enum K of the given field tells apart. In a member that field
+// member's, which the enum K of the given field distinguishes. In a member that field
 // has an enum tag with the one value of the member. common is a struct of the fields
 // that all members have. It panics unless every value of K has a member. Register K
 // before, with Enum.

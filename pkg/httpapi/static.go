@@ -2,22 +2,33 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
-// serveStatic serves content that is the same for everybody while the process
-// lives, with an ETag, and compressed if the client takes that.
-func (a *API) serveStatic(contentType string, content []byte) http.HandlerFunc {
-	hash := fingerprint(content)
-	variants := map[coding]func() []byte{identity: func() []byte { return content }}
+// Static is content that is the same for everybody while the process lives.
+type Static struct {
+	ContentType string
+	Content     []byte
+	Status      int    // 0 means 200
+	Cache       string // Cache-Control; "" means no-cache
+	Policy      string // Content-Security-Policy; "" means that of every answer
+	Small       bool   // it is compressed below 1 KiB too
+}
+
+// ServeStatic serves s with an ETag, and compressed if the client takes that. It
+// compresses the content once, when it is first asked for.
+func (a *API) ServeStatic(s Static) http.HandlerFunc {
+	hash, status := fingerprint(s.Content), cmp.Or(s.Status, http.StatusOK)
+	variants := map[coding]func() []byte{identity: func() []byte { return s.Content }}
 	for c := range encoders {
-		variants[c] = sync.OnceValue(func() []byte {
-			var b bytes.Buffer
-			_ = writeEncoded(&b, c, content) // into memory: can't fail
-			return b.Bytes()
-		})
+		variants[c] = sync.OnceValue(func() []byte { return compressOnce(c, s.Content) })
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		choice, ok := negotiate(r.Header["Accept-Encoding"], true)
@@ -25,13 +36,16 @@ func (a *API) serveStatic(contentType string, content []byte) http.HandlerFunc {
 			a.fail(w, r, errNoCoding)
 			return
 		}
-		if len(content) <= compressFrom && !choice.always {
+		if len(s.Content) <= compressFrom && !s.Small && !choice.always {
 			choice.coding = identity
 		}
 		h, tag := w.Header(), entityTag("", hash, choice.coding)
-		h["Etag"], h["Cache-Control"] = []string{tag}, []string{"no-cache"}
+		h["Etag"], h["Cache-Control"] = []string{tag}, []string{cmp.Or(s.Cache, "no-cache")}
 		h["Vary"] = append(h["Vary"], "Accept-Encoding")
-		if matchesAny(r.Header["If-None-Match"], tag) {
+		if s.Policy != "" {
+			h["Content-Security-Policy"] = []string{s.Policy}
+		}
+		if status == http.StatusOK && matchesAny(r.Header["If-None-Match"], tag) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
@@ -39,9 +53,23 @@ func (a *API) serveStatic(contentType string, content []byte) http.HandlerFunc {
 		if choice.coding != identity {
 			h["Content-Encoding"] = []string{string(choice.coding)}
 		}
-		h["Content-Type"] = []string{contentType}
+		h["Content-Type"] = []string{s.ContentType}
 		h["Content-Length"] = []string{strconv.Itoa(len(body))}
-		w.WriteHeader(http.StatusOK)
+		w.WriteHeader(status)
 		_, _ = w.Write(body)
 	}
+}
+
+// compressOnce compresses as much as a coding can, since the result is kept.
+func compressOnce(c coding, content []byte) []byte {
+	var b bytes.Buffer
+	var w io.WriteCloser
+	if c == zstdded {
+		w, _ = zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBestCompression)) // valid options
+	} else {
+		w, _ = gzip.NewWriterLevel(&b, gzip.BestCompression) // a valid level
+	}
+	_, _ = w.Write(content) // into memory: can't fail
+	_ = w.Close()
+	return b.Bytes()
 }

@@ -5,7 +5,6 @@ package console
 
 import (
 	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -33,10 +32,9 @@ var mediaTypes = map[string]string{
 
 // asset is one file as it is served.
 type asset struct {
-	name       string // with the hash of its content: parts/button.Zm9v.js
-	mediaType  string
-	content    []byte
-	compressed []byte // gzip
+	name      string // with the hash of its content: parts/button.Zm9v.js
+	mediaType string
+	content   []byte
 }
 
 // pages are all files of the console. The name of each asset has the hash of its
@@ -52,6 +50,10 @@ type pages struct {
 func loadPages(files fs.FS) (*pages, error) {
 	l := &loader{files: files, done: map[string]*asset{}}
 	p := &pages{assets: map[string]*asset{}}
+	if _, err := l.load("main.js"); err != nil {
+		return nil, err
+	}
+	modules := slices.Clone(l.order) // those that main.js needs
 	err := fs.WalkDir(files, ".", func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || mediaTypes[path.Ext(file)] == "" || file == "index.html" {
 			return err
@@ -65,7 +67,7 @@ func loadPages(files fs.FS) (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.index, err = l.loadIndex()
+	p.index, err = l.loadIndex(modules)
 	return p, err
 }
 
@@ -105,11 +107,7 @@ func (l *loader) load(file string) (*asset, error) {
 }
 
 func newAsset(name string, content []byte) *asset {
-	var compressed bytes.Buffer
-	zip, _ := gzip.NewWriterLevel(&compressed, gzip.BestCompression) // the level is valid
-	_, _ = zip.Write(content)                                        // into memory: can't fail
-	_ = zip.Close()
-	return &asset{name: name, mediaType: mediaTypes[path.Ext(name)], content: content, compressed: compressed.Bytes()}
+	return &asset{name: name, mediaType: mediaTypes[path.Ext(name)], content: content}
 }
 
 // imported finds the specifier of each static import and export of a module.
@@ -160,8 +158,8 @@ var (
 	preload = []byte("<!-- modules -->")
 )
 
-// loadIndex reads the page and puts the names of the assets into it.
-func (l *loader) loadIndex() (*asset, error) {
+// loadIndex reads the page and puts the names of the assets and modules into it.
+func (l *loader) loadIndex(modules []string) (*asset, error) {
 	content, err := fs.ReadFile(l.files, "index.html")
 	if err != nil {
 		return nil, fmt.Errorf("read the console's page: %w", err)
@@ -179,29 +177,9 @@ func (l *loader) loadIndex() (*asset, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	var modules bytes.Buffer
-	for _, file := range l.reachable("main.js") {
-		fmt.Fprintf(&modules, "<link rel=\"modulepreload\" href=\"/assets/%s\">\n", l.done[file].name)
+	var links bytes.Buffer
+	for _, file := range modules {
+		fmt.Fprintf(&links, "<link rel=\"modulepreload\" href=\"/assets/%s\">\n", l.done[file].name)
 	}
-	return newAsset("index.html", bytes.Replace(content, preload, bytes.TrimSpace(modules.Bytes()), 1)), nil
-}
-
-// reachable lists a module and all that it imports, first those that import none.
-func (l *loader) reachable(module string) []string {
-	seen := map[string]bool{}
-	var visit func(string)
-	visit = func(file string) {
-		if seen[file] {
-			return
-		}
-		seen[file] = true
-		content, _ := fs.ReadFile(l.files, file)
-		for _, match := range imported.FindAllSubmatch(content, -1) {
-			if target, err := resolve(file, string(match[2])); err == nil {
-				visit(target)
-			}
-		}
-	}
-	visit(module)
-	return slices.DeleteFunc(slices.Clone(l.order), func(file string) bool { return !seen[file] })
+	return newAsset("index.html", bytes.Replace(content, preload, bytes.TrimSpace(links.Bytes()), 1)), nil
 }

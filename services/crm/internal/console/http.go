@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"strings"
 
 	"fixdesk/pkg/httpapi"
 	"fixdesk/services/crm/internal/identity"
@@ -39,46 +38,21 @@ func Mount(api *httpapi.API, c Config) {
 	if err != nil {
 		panic(fmt.Errorf("console: %w", err))
 	}
+	// The page is asked for each time, since it names the assets of this version.
+	page := httpapi.Static{ContentType: p.index.mediaType, Content: p.index.content, Policy: policy}
+	index := api.ServeStatic(page)
 	for _, path := range paths {
-		api.Page(path, p.serveIndex(http.StatusOK))
+		api.Page(path, index)
 	}
-	api.MissingPage(p.serveIndex(http.StatusNotFound))
 	if c.Development {
-		api.Page("/assets/parts.html", p.serveIndex(http.StatusOK))
+		api.Page("/assets/parts.html", index)
 	}
+	page.Status = http.StatusNotFound
+	api.MissingPage(api.ServeStatic(page))
 	for name, a := range p.assets {
-		api.File("/assets/"+name, "/assets/", a.serve)
+		api.File("/assets/"+name, "/assets/", api.ServeStatic(httpapi.Static{
+			ContentType: a.mediaType, Content: a.content, Cache: "public, max-age=31536000, immutable", Small: true,
+		}))
 	}
 	registerSession(api, c.Users, c.Secure)
-}
-
-// serveIndex serves the one page, with a status. It is asked for each time, since it
-// names the assets of this version.
-func (p *pages) serveIndex(status int) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h["Content-Security-Policy"] = []string{policy}
-		h["Cache-Control"] = []string{"no-cache"}
-		p.index.send(w, r, status)
-	}
-}
-
-// serve serves a file that never changes under its name.
-func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
-	w.Header()["Cache-Control"] = []string{"public, max-age=31536000, immutable"}
-	a.send(w, r, http.StatusOK)
-}
-
-func (a *asset) send(w http.ResponseWriter, r *http.Request, status int) {
-	h := w.Header()
-	h["Content-Type"] = []string{a.mediaType}
-	h["Vary"] = append(h["Vary"], "Accept-Encoding")
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		h["Content-Encoding"] = []string{"gzip"}
-		w.WriteHeader(status)
-		_, _ = w.Write(a.compressed)
-		return
-	}
-	w.WriteHeader(status)
-	_, _ = w.Write(a.content)
 }
