@@ -1,5 +1,5 @@
 // The only place that calls the server.
-import { batch, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 
 /** Whether the last call reached the server. */
 export const reachable = signal(true);
@@ -68,9 +68,17 @@ export async function call(method, path, options = {}) {
   }
 }
 
-/** @param {string} path @param {Options} [options] */
-export async function get(path, options) {
-  return (await call("GET", path, options)).data;
+/** Reads all pages of a list. @param {string} path */
+export async function readAll(path) {
+  /** @type {any[]} */
+  const items = [];
+  let cursor = "";
+  do {
+    const { data } = await call("GET", path, { query: { limit: 100, cursor } });
+    items.push(...data.items);
+    cursor = data.next_cursor ?? "";
+  } while (cursor);
+  return { data: items };
 }
 
 /**
@@ -102,7 +110,7 @@ export async function send(method, path, options = {}, more = {}) {
 async function reach(address, init) {
   try {
     const response = await fetch(address, { ...init, cache: "no-store" });
-    batch(() => (reachable.value = true));
+    reachable.value = true;
     return response;
   } catch (e) {
     if (/** @type {Error} */ (e).name === "AbortError") throw e;

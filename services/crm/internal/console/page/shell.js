@@ -6,7 +6,7 @@ import { html } from "./html.js";
 import { actions, overlay } from "./keys.js";
 import { Avatar } from "./parts/avatar.js";
 import { Dialog } from "./parts/dialog.js";
-import { notify, Notices } from "./parts/notice.js";
+import { attempt, Notices } from "./parts/notice.js";
 import { Palette } from "./parts/palette.js";
 import { go, place } from "./router.js";
 import { admin, ended, forget, signOut, staff, user } from "./session.js";
@@ -56,7 +56,7 @@ const liveWords = { off: "", connecting: "Connecting…", live: "Live", behind: 
 
 function Account() {
   const me = /** @type {NonNullable<typeof user.value>} */ (user.value);
-  const leave = () => signOut().then(() => go("/")).catch((e) => notify(e.message));
+  const leave = () => attempt(() => signOut().then(() => go("/")));
   return html`<details class="account">
     <summary><${Avatar} name=${me.name} /><span class="account-name">${me.name}</span></summary>
     <div class="menu">

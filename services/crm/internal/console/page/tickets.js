@@ -105,19 +105,3 @@ export async function comment(t, body, { internal = false, key = newKey() } = {}
   await call("POST", `/v1/tickets/${t.id}/comments`, { body: { body, internal }, key });
   invalidate(keyOf(t.number), `comments ${t.number}`, `events ${t.number}`, "tickets *", "counts *");
 }
-
-/**
- * Reads all pages of a list, for lists of one ticket.
- * @param {string} path
- */
-export async function readAll(path) {
-  /** @type {any[]} */
-  const items = [];
-  let cursor = "";
-  do {
-    const { data } = await call("GET", path, { query: { limit: 100, cursor } });
-    items.push(...data.items);
-    cursor = data.next_cursor ?? "";
-  } while (cursor);
-  return { data: items };
-}

@@ -18,6 +18,15 @@ export function notify(text, action) {
   timer = setTimeout(() => (current.value = null), action ? 10_000 : 5_000);
 }
 
+/** Does something, and shows what goes wrong as a notice. @param {() => Promise<any>} run */
+export async function attempt(run) {
+  try {
+    await run();
+  } catch (e) {
+    notify(/** @type {Error} */ (e).message);
+  }
+}
+
 /** Says something to a screen reader alone. @param {string} text */
 export const announce = (text) => void (spoken.value = text);
 

@@ -7,7 +7,7 @@ import { Confirm } from "../parts/confirm.js";
 import { Dialog } from "../parts/dialog.js";
 import { Checkbox, TextField } from "../parts/field.js";
 import { Form, useForm } from "../parts/form.js";
-import { notify } from "../parts/notice.js";
+import { attempt, notify } from "../parts/notice.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
 import { admin } from "../session.js";
@@ -25,7 +25,7 @@ export function ApiKeys() {
   const [open, setOpen] = useState(/** @type {{step: "" | "new" | "revoke" | "shown", key?: Key, secret?: string}} */ ({ step: "" }));
   const close = () => setOpen({ step: "" });
   const show = (/** @type {any} */ issued) => (invalidate("keys *"), setOpen({ step: "shown", secret: issued.secret }));
-  const rotate = (/** @type {Key} */ k) => call("POST", `/v1/keys/${k.id}/rotate`, { body: {} }).then((a) => show(a.data)).catch((e) => notify(e.message));
+  const rotate = (/** @type {Key} */ k) => attempt(async () => show((await call("POST", `/v1/keys/${k.id}/rotate`, { body: {} })).data));
   const columns = [
     { title: "Name", cell: (/** @type {Key} */ k) => html`<strong>${k.name}</strong><br /><code>${k.hint}…</code>` },
     { title: "May", cell: (/** @type {Key} */ k) => k.scopes.join(", ") },

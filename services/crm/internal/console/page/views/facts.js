@@ -1,12 +1,12 @@
 // The facts of a ticket, beside its conversation.
-import { call } from "../api.js";
+import { call, readAll } from "../api.js";
 import { html } from "../html.js";
 import { Priority } from "../parts/chip.js";
 import { Select } from "../parts/field.js";
 import { Time } from "../parts/time.js";
 import { staff, user } from "../session.js";
 import { useData } from "../store.js";
-import { change, mayEditPriority, readAll } from "../tickets.js";
+import { change, mayEditPriority } from "../tickets.js";
 import { plural, priorities } from "../words.js";
 
 /** @typedef {import("../tickets.js").Ticket} Ticket */

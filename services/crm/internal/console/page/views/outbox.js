@@ -3,19 +3,17 @@ import { call } from "../api.js";
 import { html } from "../html.js";
 import { Button } from "../parts/button.js";
 import { filtersOf, FilterSelect } from "../parts/filters.js";
-import { notify } from "../parts/notice.js";
+import { attempt, notify } from "../parts/notice.js";
 import { Empty } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
 import { invalidate } from "../store.js";
 
 async function retry(/** @type {import("../../types/api").OutboxEntry} */ entry) {
-  try {
+  await attempt(async () => {
     await call("POST", `/v1/outbox/${entry.id}/retry`);
     notify("It is posted again.");
-  } catch (e) {
-    notify(/** @type {Error} */ (e).message);
-  }
+  });
   invalidate("outbox *");
 }
 

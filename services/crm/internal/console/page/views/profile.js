@@ -3,9 +3,10 @@ import { useState } from "preact/hooks";
 import { call } from "../api.js";
 import { html } from "../html.js";
 import { Button } from "../parts/button.js";
+import { download } from "../parts/download.js";
 import { Checkbox, TextField } from "../parts/field.js";
 import { Form, useForm } from "../parts/form.js";
-import { notify } from "../parts/notice.js";
+import { attempt, notify } from "../parts/notice.js";
 import { Loaded } from "../parts/states.js";
 import { renew, user } from "../session.js";
 import { invalidate, useData } from "../store.js";
@@ -22,23 +23,15 @@ export function Profile() {
       <${Password} />
       <section class="panel" aria-label="Sessions"><h2>Sessions</h2><p class="quiet">Where you are signed in. A session ends by itself after a day.</p><${Sessions} path="/v1/me/sessions" name="my sessions" /></section>
       <${ApiKeys} />
-      <section class="panel" aria-label="My data"><h2>My data</h2><p>Everything that is stored about you, as a file in JSON.</p><div><${Button} onClick=${download}>Download my data<//></div></section>
+      <section class="panel" aria-label="My data"><h2>My data</h2><p>Everything that is stored about you, as a file in JSON.</p><div><${Button} onClick=${saveMyData}>Download my data<//></div></section>
     `}<//>
   </div>`;
 }
 
-async function download() {
-  try {
-    const { data } = await call("GET", "/v1/me/export");
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([JSON.stringify(data, null, 2)], { type: "application/json" }));
-    link.download = "my-data.json";
-    link.click();
-    URL.revokeObjectURL(link.href);
-  } catch (e) {
-    notify(/** @type {Error} */ (e).message);
-  }
-}
+const saveMyData = () => attempt(async () => {
+  const { data } = await call("GET", "/v1/me/export");
+  download(JSON.stringify(data, null, 2), "application/json", "my-data.json");
+});
 
 /** @param {{me: import("../../types/api").Me}} props */
 function About({ me }) {

@@ -5,7 +5,7 @@ import { html } from "../html.js";
 import { Button } from "../parts/button.js";
 import { Confirm } from "../parts/confirm.js";
 import { filtersOf, FilterSelect } from "../parts/filters.js";
-import { notify } from "../parts/notice.js";
+import { attempt, notify } from "../parts/notice.js";
 import { Empty } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
@@ -22,7 +22,7 @@ export function Registrations() {
       invalidate("registrations *", "users *");
     }
   };
-  const approve = (/** @type {import("../../types/api").Registration} */ r) => decide(r, "approve").catch((e) => notify(e.message));
+  const approve = (/** @type {import("../../types/api").Registration} */ r) => attempt(() => decide(r, "approve"));
   const columns = [
     { title: "Name", cell: (/** @type {import("../../types/api").Registration} */ r) => html`<strong>${r.name}</strong>` },
     { title: "Email", cell: (/** @type {import("../../types/api").Registration} */ r) => html`${r.email}${!r.email_verified_at && html` <span class="quiet">(not verified)</span>`}` },

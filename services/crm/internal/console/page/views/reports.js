@@ -2,6 +2,7 @@
 import { call } from "../api.js";
 import { html } from "../html.js";
 import { Bars, Lines } from "../parts/chart.js";
+import { download } from "../parts/download.js";
 import { Loaded } from "../parts/states.js";
 import { filter, place } from "../router.js";
 import { useData } from "../store.js";
@@ -46,15 +47,8 @@ function Report({ report: { total, days, engineers, from, to } }) {
       <thead><tr>${rows[0].map((/** @type {string} */ t) => html`<th key=${t} scope="col">${t}</th>`)}</tr></thead>
       <tbody>${rows.slice(1).map((/** @type {any[]} */ r) => html`<tr key=${r[0]}>${r.map((v, i) => html`<td key=${i}>${v}</td>`)}</tr>`)}</tbody>
     </table></div></details>
-    <p><button type="button" class="button" onClick=${() => download(rows, `report-${from}-${to}.csv`)}>Download as CSV</button></p>`;
+    <p><button type="button" class="button" onClick=${() => download(csv(rows), "text/csv", `report-${from}-${to}.csv`)}>Download as CSV</button></p>`;
 }
 
-/** Saves rows of numbers and dates as a file (RFC 4180). @param {any[][]} rows @param {string} name */
-function download(rows, name) {
-  const link = document.createElement("a");
-  const text = rows.map((r) => r.map((v) => (String(v).includes(",") ? `"${v}"` : v)).join(",")).join("\r\n") + "\r\n";
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
+/** Rows of numbers and dates as CSV (RFC 4180). @param {any[][]} rows */
+const csv = (rows) => rows.map((r) => r.map((v) => (String(v).includes(",") ? `"${v}"` : v)).join(",")).join("\r\n") + "\r\n";

@@ -2,7 +2,7 @@
 import { call } from "../api.js";
 import { html } from "../html.js";
 import { Button } from "../parts/button.js";
-import { notify } from "../parts/notice.js";
+import { attempt, notify } from "../parts/notice.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
 import { invalidate } from "../store.js";
@@ -19,15 +19,11 @@ function browser(agent) {
 /** @param {{path: string, name: string}} props own sessions can be ended one by one */
 export function Sessions({ path, name }) {
   const own = path === "/v1/me/sessions";
-  const end = async (/** @type {string} */ id) => {
-    try {
-      await call("DELETE", `${path}/${id}`);
-      invalidate(`${name} *`);
-      notify("That session is signed out.");
-    } catch (e) {
-      notify(/** @type {Error} */ (e).message);
-    }
-  };
+  const end = (/** @type {string} */ id) => attempt(async () => {
+    await call("DELETE", `${path}/${id}`);
+    invalidate(`${name} *`);
+    notify("That session is signed out.");
+  });
   const columns = [
     { title: "Browser", cell: (/** @type {import("../../types/api").Session} */ s) => html`<span title=${s.user_agent}>${browser(s.user_agent)}</span>${s.current && html` <strong>this one</strong>`}` },
     { title: "Address", cell: (/** @type {import("../../types/api").Session} */ s) => s.address || "–" },

@@ -1,5 +1,5 @@
 // The steps that need a word: decline, block, resolve, close, reopen, assign.
-import { call } from "../api.js";
+import { call, readAll } from "../api.js";
 import { useDraft } from "../drafts.js";
 import { html } from "../html.js";
 import { Button } from "../parts/button.js";
@@ -9,7 +9,7 @@ import { Form, useForm } from "../parts/form.js";
 import { notify } from "../parts/notice.js";
 import { admin } from "../session.js";
 import { useData } from "../store.js";
-import { act, change, comment, Conflict, readAll, stepNames } from "../tickets.js";
+import { act, change, comment, Conflict, stepNames } from "../tickets.js";
 
 /** @typedef {import("../tickets.js").Ticket} Ticket */
 /** @typedef {{reason: string, resolution: string, waiting_for: string, engineer_id: string}} Fields */

@@ -1,15 +1,15 @@
 // What happened to a ticket, oldest first: a line for each event, a card for each
 // comment.
-import { call } from "../api.js";
+import { useState } from "preact/hooks";
+import { call, readAll } from "../api.js";
 import { html } from "../html.js";
 import { Avatar } from "../parts/avatar.js";
 import { Button } from "../parts/button.js";
-import { notify } from "../parts/notice.js";
+import { Confirm } from "../parts/confirm.js";
 import { Loaded } from "../parts/states.js";
 import { Time } from "../parts/time.js";
 import { admin, user } from "../session.js";
 import { invalidate, useData } from "../store.js";
-import { readAll } from "../tickets.js";
 import { eventWords } from "../words.js";
 
 /** @param {{ticket: import("../tickets.js").Ticket}} props */
@@ -34,21 +34,18 @@ const Event = ({ event }) => html`<p><span class="dot" aria-hidden="true"></span
 
 /** @param {{comment: import("../../types/api").Comment, ticket: import("../tickets.js").Ticket}} props */
 function Comment({ comment: c, ticket: t }) {
+  const [asking, ask] = useState(false);
   const remove = async () => {
-    if (!confirm("Remove the text of this comment for everybody? That can't be undone.")) return;
-    try {
-      await call("DELETE", `/v1/tickets/${t.id}/comments/${c.id}`);
-      invalidate(`comments ${t.number}`, `events ${t.number}`);
-    } catch (e) {
-      notify(/** @type {Error} */ (e).message);
-    }
+    await call("DELETE", `/v1/tickets/${t.id}/comments/${c.id}`);
+    invalidate(`comments ${t.number}`, `events ${t.number}`);
   };
   if (c.removed_at) return html`<p class="quiet removed">A comment by ${c.author.name} was removed <${Time} of=${c.removed_at} />.</p>`;
   return html`<article class=${`card comment ${c.internal ? "internal" : ""}`} aria-label=${`${c.author.name} wrote${c.internal ? ", for staff alone" : ""}`}>
     <header><${Avatar} name=${c.author.name} /><strong>${c.author.name}</strong><span class="quiet"><${Time} of=${c.created_at} /></span>
-      ${admin.value && html`<${Button} kind="quiet" class="small" aria-label="Remove what was written here" onClick=${remove}>Remove<//>`}
+      ${admin.value && html`<${Button} kind="quiet" class="small" aria-label="Remove what was written here" onClick=${() => ask(true)}>Remove<//>`}
     </header>
     ${c.internal && html`<p class="internal-mark"><svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true"><path d="M4 7V5a4 4 0 0 1 8 0v2h1v8H3V7zm2 0h4V5a2 2 0 0 0-4 0z" fill="currentColor" /></svg> Internal – the customer can’t see this</p>`}
     <p class="text">${c.body}</p>
+    ${asking && html`<${Confirm} title="Remove what was written here" action="Remove" danger onClose=${() => ask(false)} run=${remove}><p>The text goes for everybody. That can’t be undone.</p><//>`}
   </article>`;
 }

@@ -1,6 +1,6 @@
 // One person: what an admin may change, and where they are signed in.
 import { useState } from "preact/hooks";
-import { call } from "../api.js";
+import { call, readAll } from "../api.js";
 import { html } from "../html.js";
 import { Avatar } from "../parts/avatar.js";
 import { Button } from "../parts/button.js";
@@ -12,7 +12,6 @@ import { Loaded } from "../parts/states.js";
 import { go } from "../router.js";
 import { user as me } from "../session.js";
 import { invalidate, put, useData } from "../store.js";
-import { readAll } from "../tickets.js";
 import { day, plural, roles, userStatuses } from "../words.js";
 import { Sessions } from "./sessions.js";
 
