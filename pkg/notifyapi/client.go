@@ -168,9 +168,14 @@ func withQuery(path string, q url.Values) string {
 // Cancel and Retry without one are sent once, since the repetition of one that
 // was executed is answered 409.
 func (c *Client) call(ctx context.Context, method, path, key string, body []byte, out any) error {
-	repeatable := method == http.MethodGet || key != ""
+	return c.repeat(ctx, method == http.MethodGet || key != "", func() error {
+		return c.once(ctx, method, path, key, body, out)
+	})
+}
+
+func (c *Client) repeat(ctx context.Context, repeatable bool, once func() error) error {
 	for attempt := 0; ; attempt++ {
-		err := c.once(ctx, method, path, key, body, out)
+		err := once()
 		if err == nil || !repeatable || attempt >= c.Retries || ctx.Err() != nil {
 			return err
 		}
@@ -193,17 +198,42 @@ func (c *Client) call(ctx context.Context, method, path, key string, body []byte
 }
 
 func (c *Client) once(ctx context.Context, method, path, key string, body []byte, out any) error {
+	resp, err := c.send(ctx, method, path, key, "application/json", body)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
+		return fmt.Errorf("%s %s: read answer: %w", method, path, err)
+	}
+	return nil
+}
+
+// open returns the body of an answer that is not JSON.
+func (c *Client) open(ctx context.Context, path string) (content io.ReadCloser, err error) {
+	err = c.repeat(ctx, true, func() error {
+		resp, err := c.send(ctx, http.MethodGet, path, "", "*/*", nil)
+		if err == nil {
+			content = resp.Body
+		}
+		return err
+	})
+	return content, err
+}
+
+// send returns an answer of success, whose body the caller closes.
+func (c *Client) send(ctx context.Context, method, path, key, accept string, body []byte) (*http.Response, error) {
 	operation := method + " " + path
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.BaseURL, "/")+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
+		return nil, fmt.Errorf("%s: %w", operation, err)
 	}
 	token, err := c.Token(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: token: %w", operation, err)
+		return nil, fmt.Errorf("%s: token: %w", operation, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept", accept)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -219,14 +249,11 @@ func (c *Client) once(ctx context.Context, method, path, key string, body []byte
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
+		return nil, fmt.Errorf("%s: %w", operation, err)
 	}
-	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return readError(resp)
+		defer func() { _ = resp.Body.Close() }()
+		return nil, readError(resp)
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
-		return fmt.Errorf("%s: read answer: %w", operation, err)
-	}
-	return nil
+	return resp, nil
 }
