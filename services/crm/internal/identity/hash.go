@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"time"
 
@@ -34,8 +35,9 @@ const (
 	hashWait = 5 * time.Second
 )
 
-// hasher hashes at most one password per core at the same time, which bounds the
-// memory of many concurrent logins. It encodes hashes itself, since the comparison
+// hasher hashes at most one password for each two cores at the same time, which
+// bounds the memory of many concurrent logins and leaves cores to other requests.
+// It encodes hashes itself, since the comparison
 // of alexedwards/argon2id panics on a stored hash with t=0 or p=0.
 type hasher struct {
 	cost  HashCost
@@ -44,7 +46,7 @@ type hasher struct {
 }
 
 func newHasher(cost HashCost) *hasher {
-	h := &hasher{cost: cost, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	h := &hasher{cost: cost, slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	h.dummy = h.encode(make([]byte, saltLength), make([]byte, hashLength))
 	return h
 }
@@ -84,8 +86,24 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, cost 
 		return nil, errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many users are signing in. Try again soon.").
 			Because(fmt.Errorf("wait for a free core to hash: %w", context.Cause(ctx))).After(hashWait)
 	}
+	defer collect(cost)
 	// Equivalent spellings of a password are equal: RFC 8265, section 4.2.2 (NFC).
 	return argon2.IDKey([]byte(norm.NFC.String(password)), salt, cost.Passes, cost.MemoryKiB, cost.Threads, hashLength), nil
+}
+
+// collect frees the memory of a hash before the next one allocates its own, which
+// without it is up to three times the memory of everything else. Where the heap is
+// large anyway, the usual collection is enough and a forced one costs too much.
+func collect(cost HashCost) {
+	const smallHash, largeHeap = 1 << 10, 96 << 20 // KiB, bytes
+	if cost.MemoryKiB < smallHash {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	if live[0].Value.Uint64() < largeHeap {
+		runtime.GC()
+	}
 }
 
 // encode writes the PHC string format:

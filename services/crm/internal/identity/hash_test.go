@@ -55,10 +55,24 @@ func TestDummyHashCostsAsMuchAsARealOne(t *testing.T) {
 	}
 }
 
+func TestTheMemoryOfHashesIsFreedBeforeTheNext(t *testing.T) {
+	h := newHasher(DefaultHashCost)
+	for range 5 {
+		if _, err := h.hash(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		if m.HeapAlloc > uint64(DefaultHashCost.MemoryKiB)<<10 {
+			t.Errorf("%d MiB are allocated after a hash", m.HeapAlloc>>20)
+		}
+	}
+}
+
 func TestHashingIsBoundedPerCoreAndInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHasher(cheap)
-		if cap(h.slots) != runtime.GOMAXPROCS(0) {
+		if cap(h.slots) != max(1, runtime.GOMAXPROCS(0)/2) {
 			t.Errorf("%d at a time on %d cores", cap(h.slots), runtime.GOMAXPROCS(0))
 		}
 		for range cap(h.slots) {
