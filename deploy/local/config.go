@@ -27,6 +27,7 @@ type settings struct {
 	DatabaseURL         config.Secret       `envconfig:"DATABASE_URL" desc:"URL of a PostgreSQL server to use instead of starting one; its user must be allowed to create databases"`
 	PGBinDir            string              `envconfig:"PG_BIN_DIR" desc:"folder of PostgreSQL's programs; default is to look in the usual places"`
 	SMTPURL             config.Secret       `envconfig:"NOTIFICATION_SMTP_URL" desc:"smtp://host:port or smtps://user:password@host of a mail server to use instead of the catcher"`
+	SupportAddress      string              `envconfig:"CRM_SUPPORT_ADDRESS" default:"support@fixdesk.test" desc:"address to which people mail new tickets, and of which the addresses for answers are made"`
 	AdminEmail          string              `envconfig:"CRM_ADMIN_EMAIL" desc:"e-mail address of the first admin; made up and kept when unset"`
 	AdminPassword       config.Secret       `envconfig:"CRM_ADMIN_PASSWORD" desc:"password of the first admin; made up and kept when unset"`
 

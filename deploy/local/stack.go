@@ -52,8 +52,9 @@ type stack struct {
 	notification *launch.Service
 	crm          *launch.Service
 
-	serverURL string // of a database on the server, for administration
-	admin     *firstAdmin
+	serverURL   string // of a database on the server, for administration
+	admin       *firstAdmin
+	replySecret string
 }
 
 func (st *stack) start(ctx context.Context) error {
@@ -65,6 +66,9 @@ func (st *stack) start(ctx context.Context) error {
 		return err
 	}
 	if st.admin, err = chooseAdmin(st.settings); err != nil {
+		return err
+	}
+	if st.replySecret, err = ensureReplySecret(st.settings); err != nil {
 		return err
 	}
 	if err := st.checkServices(ctx); err != nil {
@@ -164,6 +168,8 @@ func (st *stack) crmEnvironment() []string {
 		"CRM_KEYS_FILE":        st.keysFile(),
 		"CRM_ADMIN_EMAIL":      st.admin.email,
 		"CRM_ADMIN_PASSWORD":   st.admin.password,
+		"CRM_SUPPORT_ADDRESS":  st.SupportAddress,
+		"CRM_REPLY_SECRET":     givenOr("CRM_REPLY_SECRET", st.replySecret),
 	})
 }
 

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
+	"fixdesk/pkg/address"
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/inbound"
 )
 
 // Prefix is the prefix of the names of the CRM's variables.
@@ -32,6 +35,8 @@ type Config struct {
 	RelayInterval    time.Duration       `split_words:"true" default:"5s" desc:"how often the outbox is read without a wake-up, a positive duration"`
 	ReopenWithin     time.Duration       `split_words:"true" default:"336h" desc:"how long after its closing a comment of the reporter reopens a ticket; 336h is 14 days"`
 	TicketsPerHour   int                 `split_words:"true" default:"60" desc:"how many tickets a customer raises, and how many comments a customer writes, in any hour, a positive number"`
+	SupportAddress   string              `split_words:"true" desc:"address to which people mail new tickets, as in support@example.com, and of which the addresses for answers are made; unset, mails can't be answered"`
+	ReplySecret      config.Secret       `split_words:"true" desc:"secret of the addresses for answers, at least 32 characters, the same on every replica and at every start; unset, generated for the process. After a change, answers to older mails are found by their headers alone"`
 	CORSOrigins      []string            `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
 
 	RateLimit        config.RateLimit `split_words:"true" default:"3000+1000" desc:"requests of a user, with all sessions and API keys, on all replicas together"`
@@ -92,6 +97,7 @@ func (c Config) check() error {
 	if (c.AdminEmail == "") != !c.AdminPassword.IsSet() {
 		refuse("CRM_ADMIN_EMAIL and CRM_ADMIN_PASSWORD go together: set both or neither")
 	}
+	bad = append(bad, c.checkInbound())
 	for _, origin := range c.CORSOrigins {
 		if !config.IsOrigin(origin) {
 			refuse("CRM_CORS_ORIGINS must list origins such as https://desk.example.com: scheme, host and port alone, in lower case")
@@ -103,6 +109,28 @@ func (c Config) check() error {
 	}
 	return errors.Join(bad...)
 }
+
+// checkInbound refuses settings with which answers to mails would be lost.
+func (c Config) checkInbound() error {
+	canonical, err := address.Parse(c.SupportAddress)
+	local, _, _ := strings.Cut(canonical, "@")
+	switch {
+	case c.SupportAddress == "":
+		return nil
+	case err != nil:
+		return errors.New("CRM_SUPPORT_ADDRESS must be an e-mail address such as support@example.com")
+	case len(local) > inbound.MaxSupportLocal || strings.Contains(local, "+"):
+		return fmt.Errorf("CRM_SUPPORT_ADDRESS must have at most %d characters before the @, and no plus sign there", inbound.MaxSupportLocal)
+	case c.ReplySecret.IsSet() && len(c.ReplySecret.Reveal()) < minReplySecret:
+		return fmt.Errorf("CRM_REPLY_SECRET must have at least %d characters", minReplySecret)
+	case !c.ReplySecret.IsSet() && c.Env == config.Production:
+		return errors.New("CRM_REPLY_SECRET must be set in production, with CRM_SUPPORT_ADDRESS: with a generated one, answers to mails of before a restart would not be recognised by their address")
+	}
+	return nil
+}
+
+// minReplySecret is the least length of CRM_REPLY_SECRET in octets.
+const minReplySecret = 32
 
 // checkKeys refuses signing keys that are not safe in production.
 func (c Config) checkKeys() error {

@@ -31,6 +31,7 @@ func TestInvalidSettingIsRefusedByNameWithoutItsValue(t *testing.T) {
 		"CRM_MAX_REQUESTS":       "0",
 		"CRM_LOG_LEVEL":          "canary",
 		"CRM_ADMIN_EMAIL":        "canary@example.com", // without its password
+		"CRM_SUPPORT_ADDRESS":    "canary",
 	} {
 		t.Run(variable, func(t *testing.T) {
 			t.Setenv(variable, value)
@@ -101,4 +102,26 @@ func TestProductionRefusesSettingsThatAreSafeOnlyLocally(t *testing.T) {
 	}
 	t.Setenv("CRM_TRUSTED_PROXIES", "0.0.0.0/0")
 	refused("CRM_TRUSTED_PROXIES")
+}
+
+func TestAddressesForAnswersNeedASecretInProduction(t *testing.T) {
+	t.Setenv("CRM_SUPPORT_ADDRESS", "Support@Example.com")
+	if _, err := app.LoadDatabaseConfig(); err != nil {
+		t.Errorf("in development: %v", err)
+	}
+	for variable, values := range map[string][]string{
+		"CRM_REPLY_SECRET":    {"too short, a canary"},
+		"CRM_SUPPORT_ADDRESS": {"support+canary@example.com", strings.Repeat("s", 64) + "@example.com", "support"},
+		"CRM_ENV":             {"production"},
+	} {
+		for _, value := range values {
+			t.Run(value, func(t *testing.T) {
+				t.Setenv(variable, value)
+				_, err := app.LoadDatabaseConfig()
+				if err == nil || !strings.Contains(err.Error(), "CRM_REPLY_SECRET") && !strings.Contains(err.Error(), "CRM_SUPPORT_ADDRESS") || strings.Contains(err.Error(), "canary") {
+					t.Errorf("%s=%s: %v", variable, value, err)
+				}
+			})
+		}
+	}
 }
