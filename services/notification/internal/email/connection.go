@@ -187,7 +187,7 @@ func (s Sender) content(m Mail) (content []byte, to string, err error) {
 		return nil, "", fmt.Errorf("write message: %w", err)
 	}
 	to, err = wireAddress(m.To)
-	return b.Bytes(), to, err
+	return folded(b.Bytes()), to, err
 }
 
 // quit ends the conversation with QUIT, within a second.

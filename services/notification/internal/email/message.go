@@ -28,7 +28,7 @@ func (s Sender) message(m Mail) (*gomail.Msg, error) {
 			return nil, fmt.Errorf("set Reply-To: %w", err)
 		}
 	}
-	msg.Subject(m.Subject)
+	msg.Subject(headerText(m.Subject))
 	msg.SetDateWithValue(m.Date.UTC())
 	msg.SetMessageIDWithValue(m.MessageID())
 	// These headers suppress automatic replies (RFC 3834), Exchange's included.

@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"flag"
-	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -270,13 +269,6 @@ func TestDKIMKeyThatCantSignIsRefusedAtStart(t *testing.T) {
 
 // render returns the bytes of the mail as they go over the wire.
 func (s Sender) render(m Mail) ([]byte, error) {
-	msg, err := s.message(m)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	if _, err := msg.WriteTo(&b); err != nil {
-		return nil, fmt.Errorf("render mail: %w", err)
-	}
-	return b.Bytes(), nil
+	content, _, err := s.content(m)
+	return content, err
 }
