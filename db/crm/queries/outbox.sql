@@ -112,8 +112,9 @@ update outbox
 set data = data
     || case when data->>'body' = @body::text then '{"body": ""}'::jsonb else '{}' end
     || case when data->>'latest_comment' = @body::text then '{"latest_comment": ""}'::jsonb else '{}' end
+    || case when data#>>'{earlier,body}' = @body::text then '{"earlier": null}'::jsonb else '{}' end
 where reference = @reference and id >= @from_id::uuid and id < @to_id::uuid
-  and (data->>'body' = @body::text or data->>'latest_comment' = @body::text);
+  and (data->>'body' = @body::text or data->>'latest_comment' = @body::text or data#>>'{earlier,body}' = @body::text);
 
 -- name: OutboxPurgeDead :execrows
 -- A dead entry with a secret is kept no longer than a posted one.

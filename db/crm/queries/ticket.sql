@@ -185,6 +185,19 @@ where c.ticket_id = @ticket_id and (@with_internal::boolean or not c.internal) a
 order by c.created_at desc, c.id desc
 limit 1;
 
+-- name: MessageBefore :one
+-- The latest comment on a ticket, or its description when there is none.
+select m.body::text as body, u.name as author_name, m.created_at::timestamptz as created_at
+from ((select c.body, c.author_id, c.created_at, 1 as place from ticket_comments c
+       where c.ticket_id = @ticket_id and (@with_internal::boolean or not c.internal) and c.removed_at is null
+       order by c.created_at desc, c.id desc
+       limit 1)
+      union all
+      select t.description, t.reporter_id, t.created_at, 2 from tickets t where t.id = @ticket_id) m
+join users u on u.id = m.author_id
+order by m.place
+limit 1;
+
 -- name: IdempotencyGet :one
 select request_hash, object_id, response, created_at from idempotency_keys where user_id = @user_id and key = @key;
 

@@ -418,8 +418,9 @@ update outbox
 set data = data
     || case when data->>'body' = $1::text then '{"body": ""}'::jsonb else '{}' end
     || case when data->>'latest_comment' = $1::text then '{"latest_comment": ""}'::jsonb else '{}' end
+    || case when data#>>'{earlier,body}' = $1::text then '{"earlier": null}'::jsonb else '{}' end
 where reference = $2 and id >= $3::uuid and id < $4::uuid
-  and (data->>'body' = $1::text or data->>'latest_comment' = $1::text)
+  and (data->>'body' = $1::text or data->>'latest_comment' = $1::text or data#>>'{earlier,body}' = $1::text)
 `
 
 type OutboxRedactParams struct {

@@ -283,6 +283,38 @@ func (q *Queries) IdempotencyRedact(ctx context.Context, arg IdempotencyRedactPa
 	return err
 }
 
+const messageBefore = `-- name: MessageBefore :one
+select m.body::text as body, u.name as author_name, m.created_at::timestamptz as created_at
+from ((select c.body, c.author_id, c.created_at, 1 as place from ticket_comments c
+       where c.ticket_id = $1 and ($2::boolean or not c.internal) and c.removed_at is null
+       order by c.created_at desc, c.id desc
+       limit 1)
+      union all
+      select t.description, t.reporter_id, t.created_at, 2 from tickets t where t.id = $1) m
+join users u on u.id = m.author_id
+order by m.place
+limit 1
+`
+
+type MessageBeforeParams struct {
+	TicketID     uuid.UUID
+	WithInternal bool
+}
+
+type MessageBeforeRow struct {
+	Body       string
+	AuthorName string
+	CreatedAt  time.Time
+}
+
+// The latest comment on a ticket, or its description when there is none.
+func (q *Queries) MessageBefore(ctx context.Context, arg MessageBeforeParams) (MessageBeforeRow, error) {
+	row := q.db.QueryRow(ctx, messageBefore, arg.TicketID, arg.WithInternal)
+	var i MessageBeforeRow
+	err := row.Scan(&i.Body, &i.AuthorName, &i.CreatedAt)
+	return i, err
+}
+
 const ticketAccept = `-- name: TicketAccept :execrows
 update tickets
 set status = 'in_progress', assignee_id = $1::uuid, accepted_at = $2::timestamptz, waiting_since = null,

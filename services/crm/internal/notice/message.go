@@ -13,7 +13,8 @@ const (
 	rowLimit          = 120 // characters of a changed value that is shown on one line
 	// quoteLimit, in characters, keeps a mail with every quote at its longest
 	// below the 1 MiB that the notification service takes.
-	quoteLimit = 8000
+	quoteLimit   = 8000
+	earlierLimit = 2000 // characters of the message before a comment
 )
 
 // Message acknowledges a ticket to its reporter.
@@ -80,8 +81,8 @@ func (n TicketChanged) Message(links Links) Message {
 		l.Lead = fmt.Sprintf("Ticket %s is now %s.", n.quoted(), status)
 	}
 	l = l.quoted("Resolution", n.Resolution).quoted("Latest comment", n.LatestComment)
-	if status == "resolved" {
-		l.Closing = append(l.Closing, "Is it solved for you? Then close it on its page. Is it not? Then open it again there.")
+	if status == "resolved" && n.ToReporter {
+		l.Closing = append(l.Closing, n.whenResolved(links))
 	}
 	l.Closing = append(l.Closing, n.howToAnswer(links)...)
 	return n.message(links, n.To, l)
@@ -98,6 +99,13 @@ func (n TicketCommented) Message(links Links) Message {
 		l.Lead += fmt.Sprintf(" It is now %s again.", words(n.Status))
 	}
 	l = l.quoted(by+" wrote", n.Body)
+	if e := n.Earlier; e != nil {
+		heading := fmt.Sprintf("Before that, on %s, %s wrote", e.At.UTC().Format("2 January 2006 at 15:04 UTC"), or(line(e.AuthorName), "a user"))
+		l = l.quoted(heading, shorten(block(e.Body), earlierLimit))
+	}
+	if n.Internal { // an answer by mail is a comment that the customer sees
+		links.ReplyTo = nil
+	}
 	l.Closing = n.howToAnswer(links)
 	return n.message(links, n.To, l)
 }
@@ -114,7 +122,18 @@ func (t Ticket) address(links Links) string {
 }
 
 func (t Ticket) howToAnswer(links Links) []string {
-	return []string{"To read and answer: " + t.address(links) + "\n" + noReplies}
+	if links.ReplyTo == nil {
+		return []string{"To read and answer: " + t.address(links) + "\n" + noReplies}
+	}
+	return []string{"To answer, reply to this mail, or open the ticket: " + t.address(links)}
+}
+
+// whenResolved is what the reporter of a resolved ticket may do.
+func (t Ticket) whenResolved(links Links) string {
+	if links.ReplyTo == nil {
+		return "Is it solved for you? Then close the ticket on its page. Is it not? Then open it again there."
+	}
+	return "Is it solved for you? Then you need not do anything. Is it not? Then reply to this mail, and the ticket is opened again."
 }
 
 // message makes a mail about a ticket. All mails of one ticket have the same
@@ -124,7 +143,15 @@ func (t Ticket) message(links Links, to Person, l mail) Message {
 		return t.unverified(links, to)
 	}
 	m := l.message([]Person{to}, fmt.Sprintf("[Fixdesk #%d] %s", t.Number, shorten(line(t.Title), subjectTitleLimit)))
+	return t.addressed(links, m)
+}
+
+// addressed adds the thread of the ticket and where answers go.
+func (t Ticket) addressed(links Links, m Message) Message {
 	m.Thread = "ticket-" + t.ID.String()
+	if links.ReplyTo != nil {
+		m.ReplyTo = links.ReplyTo(t.Number, t.ID)
+	}
 	return m
 }
 

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -39,21 +40,26 @@ type Notice interface {
 
 // Message is a mail, ready to be posted. No mail is posted when To is empty.
 // Subject is a single line of at most 160 characters. Thread is the same for all
-// mails of one conversation, and empty for a single mail.
+// mails of one conversation, and empty for a single mail. ReplyTo is where answers
+// go, and empty when they are not read.
 type Message struct {
 	To      []string
 	Subject string
 	Text    string
 	HTML    string
 	Thread  string
+	ReplyTo string
 }
 
-// Links has the address of the service for browsers, without a trailing slash.
-// With VerifiedOnly, mails to an unverified address have the number and the link
-// of a ticket, and no text that another person wrote.
+// Links has the addresses that mails lead to. PublicURL is that of the service for
+// browsers, without a trailing slash. With VerifiedOnly, mails to an unverified
+// address have the number and the link of a ticket, and no text that another
+// person wrote. ReplyTo returns the mail address for answers to a ticket; nil
+// means that mails can't be answered by mail.
 type Links struct {
 	PublicURL    string
 	VerifiedOnly bool
+	ReplyTo      func(number int64, ticket uuid.UUID) string
 }
 
 // Person is a recipient, or a person that a notice is about. The database sets
@@ -115,10 +121,12 @@ type TicketUnassigned struct {
 
 // TicketChanged reports changes of a ticket's fields, including its status.
 // Resolution and LatestComment are empty when there is none that To may read;
-// ActorName is empty for an automatic change.
+// ActorName is empty for an automatic change. ToReporter is set when To is the
+// reporter of the ticket.
 type TicketChanged struct {
 	Ticket
 	To            Person   `json:"to"`
+	ToReporter    bool     `json:"to_reporter,omitempty"`
 	ActorName     string   `json:"actor_name"`
 	Changes       []Change `json:"changes"`
 	Resolution    string   `json:"resolution"`
@@ -126,14 +134,24 @@ type TicketChanged struct {
 }
 
 // TicketCommented reports a new comment. Internal marks one that customers
-// don't see; its recipients must be engineers and admins.
+// don't see; its recipients must be engineers and admins. Earlier is the message
+// before it, nil when there is none that To may read.
 type TicketCommented struct {
 	Ticket
-	To        Person `json:"to"`
-	ActorName string `json:"actor_name"`
-	Body      string `json:"body"`
-	Internal  bool   `json:"internal"`
-	Status    string `json:"status,omitempty"` // new status after the comment; empty if it did not change
+	To        Person   `json:"to"`
+	ActorName string   `json:"actor_name"`
+	Body      string   `json:"body"`
+	Internal  bool     `json:"internal"`
+	Status    string   `json:"status,omitempty"` // new status after the comment; empty if it did not change
+	Earlier   *Earlier `json:"earlier,omitempty"`
+}
+
+// Earlier is the comment, or the description of the ticket, that a comment
+// follows.
+type Earlier struct {
+	AuthorName string    `json:"author_name"`
+	At         time.Time `json:"at"`
+	Body       string    `json:"body"`
 }
 
 // Kind is "ticket_received".

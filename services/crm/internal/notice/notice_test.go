@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -21,10 +22,20 @@ import (
 var update = flag.Bool("update", false, "write the golden mails instead of comparing with them")
 
 var (
-	links  = notice.Links{PublicURL: "https://fixdesk.example"}
-	ticket = notice.Ticket{ID: uuid.MustParse("019cab00-0000-7000-8000-000000000042"), Number: 42, Title: "Printer on fire"}
-	ada    = notice.Person{ID: uuid.MustParse("019cab00-0000-7000-8000-00000000000a"), Name: "Ada Lovelace", Email: "ada@example.com"}
-	bob    = notice.Person{ID: uuid.MustParse("019cab00-0000-7000-8000-00000000000b"), Name: "Bob Noyce", Email: "bob@example.com"}
+	// links are those of an installation that takes mail in, answerless of one that doesn't.
+	links = notice.Links{
+		PublicURL: "https://fixdesk.example", VerifiedOnly: true,
+		ReplyTo: func(number int64, _ uuid.UUID) string {
+			return fmt.Sprintf("support+%d.5f3a9c0e@fixdesk.example", number)
+		},
+	}
+	answerless = notice.Links{PublicURL: "https://fixdesk.example", VerifiedOnly: true}
+	ticket     = notice.Ticket{ID: uuid.MustParse("019cab00-0000-7000-8000-000000000042"), Number: 42, Title: "Printer on fire"}
+	ada        = notice.Person{ID: uuid.MustParse("019cab00-0000-7000-8000-00000000000a"), Name: "Ada Lovelace", Email: "ada@example.com"}
+	bob        = notice.Person{ID: uuid.MustParse("019cab00-0000-7000-8000-00000000000b"), Name: "Bob Noyce", Email: "bob@example.com"}
+	zoe        = notice.Person{ID: uuid.MustParse("019cab00-0000-7000-8000-00000000000c"), Name: "Zoe Adler", Email: "zoe@example.com", Unverified: true}
+
+	earlier = &notice.Earlier{AuthorName: "Ada Lovelace", At: time.Date(2026, 1, 12, 10, 30, 0, 0, time.FixedZone("", 3600)), Body: smoke}
 )
 
 const smoke = "There is smoke.\n\nAnd a smell of \"toner\" & <burnt> plastic."
@@ -43,7 +54,7 @@ var mails = map[string]notice.Notice{
 		Changes: []notice.Change{{Field: "status", From: "open", To: "in_progress"}}},
 	"ticket_changed_blocked": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
 		Changes: []notice.Change{{Field: "status", From: "in_progress", To: "blocked"}}, LatestComment: "I wait for a new drum."},
-	"ticket_changed_resolved": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
+	"ticket_changed_resolved": notice.TicketChanged{Ticket: ticket, To: ada, ToReporter: true, ActorName: "Bob Noyce",
 		Changes:    []notice.Change{{Field: "status", From: "in_progress", To: "resolved"}, {Field: "resolution", To: "Replaced the drum."}},
 		Resolution: "Replaced the drum.", LatestComment: "Please try it."},
 	"ticket_changed_reopened": notice.TicketChanged{Ticket: ticket, To: bob, ActorName: "Ada Lovelace",
@@ -60,7 +71,11 @@ var mails = map[string]notice.Notice{
 		}},
 	"ticket_changed_by_nobody": notice.TicketChanged{Ticket: ticket, To: ada,
 		Changes: []notice.Change{{Field: "assignee", From: "Bob Noyce"}}},
-	"ticket_commented": notice.TicketCommented{Ticket: ticket, To: ada, ActorName: "Bob Noyce", Body: "Is it still burning?\nI am on my way."},
+	"ticket_changed_resolved_by_admin": notice.TicketChanged{Ticket: ticket, To: bob, ActorName: "Grace Hopper",
+		Changes: []notice.Change{{Field: "status", From: "in_progress", To: "resolved"}}, Resolution: "Replaced the drum."},
+	"ticket_commented":            notice.TicketCommented{Ticket: ticket, To: ada, ActorName: "Bob Noyce", Body: "Is it still burning?\nI am on my way.", Earlier: earlier},
+	"ticket_commented_first":      notice.TicketCommented{Ticket: ticket, To: ada, ActorName: "Bob Noyce", Body: "I am on my way."},
+	"ticket_commented_unverified": notice.TicketCommented{Ticket: ticket, To: zoe, ActorName: "Bob Noyce", Body: "I am on my way.", Earlier: earlier},
 	"ticket_changed_blocked_for_customer": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
 		Changes: []notice.Change{{Field: "status", From: "in_progress", To: "blocked"}, {Field: "blocked_reason", To: "Which model is it?"}, {Field: "waiting_for", To: "customer"}}},
 	"ticket_commented_resumed":             notice.TicketCommented{Ticket: ticket, To: bob, ActorName: "Ada Lovelace", Body: "The blue one.", Status: "in_progress"},
@@ -84,7 +99,7 @@ func TestEachMailReadsAsItsGolden(t *testing.T) {
 	for name, n := range mails {
 		t.Run(name, func(t *testing.T) {
 			m := n.Message(links)
-			head := fmt.Sprintf("To: %s\nSubject: %s\nThread: %s\n\n", strings.Join(m.To, ", "), m.Subject, m.Thread)
+			head := fmt.Sprintf("To: %s\nSubject: %s\nThread: %s\nReply-To: %s\n\n", strings.Join(m.To, ", "), m.Subject, m.Thread, m.ReplyTo)
 			golden(t, name+".txt", head+m.Text)
 			golden(t, name+".html", m.HTML)
 		})
@@ -117,14 +132,44 @@ func TestNoMailNamesAnHTTPMethodOrAPathOfTheAPI(t *testing.T) {
 	}
 }
 
-func TestAllMailsOfATicketHaveItsSubjectAndLink(t *testing.T) {
+// ticketMails are those of mails that are about a ticket.
+func ticketMails() map[string]notice.Notice {
+	about := map[string]notice.Notice{}
 	for name, n := range mails {
-		if !strings.HasPrefix(name, "ticket_") {
-			continue
+		if strings.HasPrefix(name, "ticket_") {
+			about[name] = n
+		}
+	}
+	return about
+}
+
+func TestAllMailsOfATicketHaveItsSubjectAndLink(t *testing.T) {
+	for name, n := range ticketMails() {
+		subject := "[Fixdesk #42] Printer on fire"
+		if strings.HasSuffix(name, "_unverified") {
+			subject = "[Fixdesk #42] Your ticket"
 		}
 		m := n.Message(links)
-		if m.Subject != "[Fixdesk #42] Printer on fire" || !strings.Contains(m.Text, "https://fixdesk.example/tickets/42\n") {
+		if m.Subject != subject || !strings.Contains(m.Text, "https://fixdesk.example/tickets/42\n") {
 			t.Errorf("%s: subject %q\n%s", name, m.Subject, m.Text)
+		}
+	}
+}
+
+// An answer to a mail about an internal comment would be a comment that the
+// customer sees.
+func TestMailsOfATicketSayHowToAnswer(t *testing.T) {
+	const byMail, notByMail = "To answer, reply to this mail", "Please don't reply to this mail"
+	for name, n := range ticketMails() {
+		if strings.HasPrefix(name, "ticket_unassigned") { // asks for no answer
+			continue
+		}
+		m, isInternal := n.Message(links), name == "ticket_commented_internal"
+		if strings.Contains(m.Text, byMail) == isInternal || strings.Contains(m.Text, notByMail) != isInternal || (m.ReplyTo == "") != isInternal {
+			t.Errorf("%s, where mail is taken in: Reply-To %q\n%s", name, m.ReplyTo, m.Text)
+		}
+		if m := n.Message(answerless); !strings.Contains(m.Text, notByMail) || m.ReplyTo != "" {
+			t.Errorf("%s, where mail is not taken in: Reply-To %q\n%s", name, m.ReplyTo, m.Text)
 		}
 	}
 }
@@ -228,7 +273,7 @@ func everywhere(s string) []notice.Notice {
 		notice.TicketChanged{Ticket: tk, To: p, ActorName: s, Resolution: s, LatestComment: s, Changes: []notice.Change{
 			{Field: "status", From: s, To: s}, {Field: "title", From: s, To: s}, {Field: "description", From: s, To: s},
 			{Field: "priority", From: s, To: s}, {Field: "assignee", From: s, To: s}, {Field: s, From: s, To: s}}},
-		notice.TicketCommented{Ticket: tk, To: p, ActorName: s, Body: s},
+		notice.TicketCommented{Ticket: tk, To: p, ActorName: s, Body: s, Earlier: &notice.Earlier{AuthorName: s, Body: s}},
 		notice.TicketCommented{Ticket: tk, To: p, ActorName: s, Body: s, Internal: true},
 		notice.RegistrationWaiting{To: []notice.Person{p}, Applicant: notice.Person{Name: s, Email: s}, Role: s},
 		notice.RegistrationDecided{To: p, Role: s, Reason: s},

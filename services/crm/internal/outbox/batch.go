@@ -136,6 +136,9 @@ func (d *Dispatcher) post(ctx context.Context, e crmdb.OutboxClaimRow) error {
 	if m.Thread != "" {
 		request.Thread = &m.Thread
 	}
+	if m.ReplyTo != "" {
+		request.ReplyTo = &m.ReplyTo
+	}
 	_, err = d.client.Create(ctx, e.ID.String(), request)
 	return err
 }

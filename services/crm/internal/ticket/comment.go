@@ -95,6 +95,10 @@ func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, 
 			after = Edit{Status: &to}.apply(before, c.CreatedAt)
 		}
 	}
+	earlier, err := messageBefore(ctx, q, before.ID, c.Internal)
+	if err != nil {
+		return Ticket{}, err
+	}
 	if err := storeComment(ctx, q, v, before, c); err != nil {
 		return Ticket{}, err
 	}
@@ -112,7 +116,21 @@ func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, 
 	if err != nil {
 		return Ticket{}, fmt.Errorf("update ticket: %w", err)
 	}
-	return after, notifyOfComment(ctx, q, v, before, after, c, audience, offeredTo)
+	commented := notice.TicketCommented{Ticket: about(after), ActorName: v.Name, Body: c.Body, Internal: c.Internal, Earlier: earlier}
+	if after.Status != before.Status {
+		commented.Status = string(after.Status)
+	}
+	return after, notifyOfComment(ctx, q, v, commented, audience, offeredTo, c.CreatedAt)
+}
+
+// messageBefore is what a new comment follows: the latest comment, or the
+// description. For a public one it is public, too, since customers read both.
+func messageBefore(ctx context.Context, q *crmdb.Queries, ticketID uuid.UUID, internal bool) (*notice.Earlier, error) {
+	row, err := q.MessageBefore(ctx, crmdb.MessageBeforeParams{TicketID: ticketID, WithInternal: internal})
+	if err != nil {
+		return nil, fmt.Errorf("read the message before: %w", err)
+	}
+	return &notice.Earlier{AuthorName: row.AuthorName, At: row.CreatedAt, Body: row.Body}, nil
 }
 
 func storeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c Comment) error {
@@ -130,19 +148,13 @@ func changesOfComment(c Comment) map[string]any {
 
 // notifyOfComment notifies reporter and assignee, except the author, customers of
 // an internal comment, and the engineer to whom the ticket was just offered.
-func notifyOfComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket, c Comment, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person) error {
-	status := ""
-	if after.Status != before.Status {
-		status = string(after.Status)
-	}
+func notifyOfComment(ctx context.Context, q *crmdb.Queries, v Viewer, n notice.TicketCommented, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person, now time.Time) error {
 	for _, p := range audience {
-		if p.ID == v.ID || c.Internal && p.Role == "customer" || offeredTo != nil && p.ID == offeredTo.ID {
+		if p.ID == v.ID || n.Internal && p.Role == "customer" || offeredTo != nil && p.ID == offeredTo.ID {
 			continue
 		}
-		if err := outbox.Add(ctx, q, c.CreatedAt, after.ID, notice.TicketCommented{
-			Ticket: about(after), To: notice.Person{ID: p.ID, Name: p.Name, Email: p.Email},
-			ActorName: v.Name, Body: c.Body, Internal: c.Internal, Status: status,
-		}); err != nil {
+		n.To = notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}
+		if err := outbox.Add(ctx, q, now, n.ID, n); err != nil {
 			return err
 		}
 	}

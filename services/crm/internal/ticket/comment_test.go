@@ -175,3 +175,43 @@ func TestRemovedCommentStaysInTheListWithoutItsText(t *testing.T) {
 	}
 	d.wantLastEvents(customer, ticket, "comment_removed by "+admin.Name)
 }
+
+func TestMailOfACommentQuotesTheMessageBefore(t *testing.T) {
+	t.Parallel()
+	d := newTestEnv(t)
+	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
+	ticket := d.accepted(customer, engineer)
+	mail := func() string {
+		d.Helper()
+		mails := d.Messages()
+		if len(mails) != 1 {
+			d.Fatalf("%d mails", len(mails))
+		}
+		return mails[0].Text
+	}
+	d.Messages()
+	at := crmtest.Get[time.Time](d.Env, `select created_at from tickets where id = $1`, ticket.ID).UTC().Format("2 January 2006 at 15:04 UTC")
+	d.comment(engineer, ticket, "Is it on fire?").Want(201)
+	if got := mail(); !strings.Contains(got, "Before that, on "+at+", "+customer.Name+" wrote:\n> It smokes\n") {
+		t.Errorf("the first comment doesn't quote the description:\n%s", got)
+	}
+	d.Call(admin, "POST", ticket.Path("/comments"), crmtest.Object{"body": "Third one", "internal": true}).Want(201)
+	if got := mail(); !strings.Contains(got, engineer.Name+" wrote:\n> Is it on fire?\n") {
+		t.Errorf("an internal comment doesn't quote the public one before it:\n%s", got)
+	}
+	d.Call(engineer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "I know", "internal": true}).Want(201)
+	d.Messages()
+	d.comment(engineer, ticket, "I come at noon").Want(201)
+	if got := mail(); strings.Contains(got, "I know") || !strings.Contains(got, engineer.Name+" wrote:\n> Is it on fire?\n") {
+		t.Errorf("a public comment quotes an internal one, or nothing:\n%s", got)
+	}
+	d.Call(admin, "POST", ticket.Path("/comments"), crmtest.Object{"body": "Good", "internal": true}).Want(201)
+	d.Messages()
+	removed := crmtest.Parse[commentBody](d.comment(engineer, ticket, "canarysecret").Want(201))
+	d.Call(admin, "DELETE", ticket.Path("/comments/"+removed.ID.String()), nil).Want(204)
+	d.Messages()
+	d.comment(customer, ticket, "Thank you").Want(201)
+	if got := mail(); strings.Contains(got, "canarysecret") || !strings.Contains(got, engineer.Name+" wrote:\n> I come at noon\n") {
+		t.Errorf("a removed comment is quoted, or nothing:\n%s", got)
+	}
+}

@@ -139,7 +139,7 @@ func notifyOfChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c
 			return err
 		}
 		if err := outbox.Add(ctx, q, now, t.ID, notice.TicketChanged{
-			Ticket: about(t), To: notice.Person{ID: p.ID, Name: p.Name, Email: p.Email},
+			Ticket: about(t), To: notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}, ToReporter: p.IsReporter,
 			ActorName: v.Name, Changes: reported, Resolution: deref(t.Resolution), LatestComment: comment,
 		}); err != nil {
 			return err
