@@ -30,5 +30,6 @@ try() { # the test's name, then the packages it needs
     fi
     go test -count=1 -timeout 5m -tags smtpserver -run "TestRealServer$name" -v ./internal/app
 }
+go test -count=1 -tags python -run Python ./internal/email # another parser of mail
 try Postfix postfix sasl2-bin libsasl2-modules
 try OpenSMTPD opensmtpd
