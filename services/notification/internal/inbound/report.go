@@ -169,13 +169,13 @@ func deliveryStatus(body []byte) []ReportedRecipient {
 func reportedRecipient(group header) ReportedRecipient {
 	r := ReportedRecipient{
 		Final: typedAddress(group.get("final-recipient")), Original: typedAddress(group.get("original-recipient")),
-		Server: oneLine(typedValue(group.get("remote-mta"))), Text: oneLine(typedValue(group.get("diagnostic-code"))),
+		Server: reportLine(typedValue(group.get("remote-mta"))), Text: reportLine(typedValue(group.get("diagnostic-code"))),
 	}
 	r.Code = replyCode(r.Text)
 	r.Status = moreExact(enhancedCode(group.get("status")), enhancedCode(r.Text))
 	if r.Text == "" { // some servers write it as a comment
 		_, comment, _ := strings.Cut(group.get("status"), " ")
-		r.Text = oneLine(strings.Trim(comment, "() "))
+		r.Text = reportLine(strings.Trim(comment, "() "))
 	}
 	r.Action = action(group.get("action"), r.Status)
 	return r
@@ -245,10 +245,10 @@ func typedAddress(value string) string {
 	if found && strings.EqualFold(strings.TrimSpace(kind), "utf-8") {
 		address = decodeUTF8Address(address)
 	}
-	if !strings.Contains(address, "@") || len(address) > maxAddress {
+	if !strings.Contains(address, "@") || len(address) > maxReportAddress {
 		return ""
 	}
-	return oneLine(address)
+	return reportLine(address)
 }
 
 var escaped = regexp.MustCompile(`\\x\{([0-9A-Fa-f]{2,6})\}`)
@@ -290,14 +290,14 @@ func firstWord(s string) string {
 }
 
 const (
-	maxText     = 500  // bytes of a server's words
-	maxAddress  = 1000 // bytes of an address
-	maxReported = 100  // recipients of one report
+	maxReportText    = 500  // bytes of a server's words
+	maxReportAddress = 1000 // bytes of an address
+	maxReported      = 100  // recipients of one report
 )
 
-// oneLine makes a text storable: valid UTF-8, no control characters, at most maxText
+// reportLine makes a text storable: valid UTF-8, no control characters, at most maxReportText
 // bytes.
-func oneLine(s string) string {
+func reportLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -305,10 +305,10 @@ func oneLine(s string) string {
 		return r
 	}, strings.ToValidUTF8(s, "�"))
 	s = strings.Join(strings.Fields(s), " ")
-	if len(s) <= maxText {
+	if len(s) <= maxReportText {
 		return s
 	}
-	cut := maxText
+	cut := maxReportText
 	for !utf8.RuneStart(s[cut]) {
 		cut--
 	}

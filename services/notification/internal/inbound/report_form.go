@@ -99,7 +99,7 @@ func submatch(r *regexp.Regexp, s string) string {
 
 // failure is a recipient whose mail failed, with the codes in the server's words.
 func failure(address, text string) ReportedRecipient {
-	r := ReportedRecipient{Final: typedAddress(address), Action: ActionFailed, Text: oneLine(text)}
+	r := ReportedRecipient{Final: typedAddress(address), Action: ActionFailed, Text: reportLine(text)}
 	r.Status, r.Code = enhancedCode(text), replyCode(text)
 	if r.Status == "" && r.Code == 0 && timedOut.MatchString(text) {
 		r.Status = "4.4.7" // delivery time expired (RFC 3463)

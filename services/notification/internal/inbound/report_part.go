@@ -18,16 +18,16 @@ import (
 const (
 	maxHeaderFields = 1000
 	maxHeaderBytes  = 256 << 10
-	maxParts        = 50 // of one multipart
+	maxReportParts  = 50 // of one multipart
 	maxDepth        = 5  // of multiparts in each other
 	maxContent      = 1 << 20
 	maxGroups       = 1000
 )
 
 // header is a mail's header: fields in order, names in lower case, values unfolded.
-type header []field
+type header []reportField
 
-type field struct{ name, value string }
+type reportField struct{ name, value string }
 
 // get is the first value of a field, "" without one.
 func (h header) get(name string) string {
@@ -57,7 +57,7 @@ func parseHeader(raw []byte) (h header, body []byte) {
 		if name = strings.ToLower(strings.TrimSpace(name)); !ok || name == "" || strings.ContainsAny(name, " \t") {
 			continue
 		}
-		h = append(h, field{name, strings.TrimSpace(value)})
+		h = append(h, reportField{name, strings.TrimSpace(value)})
 	}
 	return h, raw
 }
@@ -131,7 +131,7 @@ func splitParts(body []byte, boundary string) [][]byte {
 	delimiter := []byte("--" + boundary)
 	var parts [][]byte
 	start, at := -1, 0
-	for at < len(body) && len(parts) < maxParts {
+	for at < len(body) && len(parts) < maxReportParts {
 		line, rest := cutLine(body[at:])
 		next := len(body) - len(rest)
 		if bytes.HasPrefix(line, delimiter) {
@@ -148,7 +148,7 @@ func splitParts(body []byte, boundary string) [][]byte {
 		}
 		at = next
 	}
-	if start >= 0 && start < len(body) && len(parts) < maxParts {
+	if start >= 0 && start < len(body) && len(parts) < maxReportParts {
 		parts = append(parts, body[start:])
 	}
 	return parts

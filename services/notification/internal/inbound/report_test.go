@@ -139,7 +139,7 @@ func FuzzParseReport(f *testing.F) {
 				t.Errorf("%+v", part)
 			}
 			for _, text := range []string{part.Final, part.Original, part.Status, part.Text, part.Server} {
-				if len(text) > maxAddress || !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\r\n") {
+				if len(text) > maxReportAddress || !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\r\n") {
 					t.Errorf("%q can't be stored", text)
 				}
 			}
