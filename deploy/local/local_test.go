@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgserver"
 	"fixdesk/pkg/notifyapi"
 )
@@ -342,14 +343,13 @@ func TestConfiguredDatabaseServerIsUsedInstead(t *testing.T) {
 
 func TestUnusableDatabaseURLIsReportedWithoutItsPassword(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := launch.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed.Close()
 	for url, want := range map[string]string{
-		"postgres://user:canary@" + closed.Addr().String() + "/postgres": "connect to the database server",
-		"mysql://user:canary@localhost/x":                                "DATABASE_URL can't be understood",
+		"postgres://user:canary@" + closed + "/postgres": "connect to the database server",
+		"mysql://user:canary@localhost/x":                "DATABASE_URL can't be understood",
 	} {
 		r := begin(t, stateFolder(t), "DATABASE_URL="+url)
 		if code := r.exit(t); code != 1 || !strings.Contains(r.output.String(), want) || strings.Contains(r.output.String(), "canary") {

@@ -119,7 +119,7 @@ func (f *streamFixture) serveWith(t *testing.T, change func(*http.Server)) strin
 
 func TestStreamOutlivesTheDeadlinesOfTheServer(t *testing.T) {
 	f := newStreamFixture(t)
-	url := f.serveWith(t, func(s *http.Server) { s.ReadTimeout, s.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond })
+	url := f.serveWith(t, func(s *http.Server) { s.ReadTimeout, s.WriteTimeout = time.Second, time.Second })
 	res := open(t, url+"/v1/stream")
 	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("%d %v", res.StatusCode, res.Header)
@@ -133,7 +133,7 @@ func TestStreamOutlivesTheDeadlinesOfTheServer(t *testing.T) {
 	select {
 	case <-ended:
 		t.Error("the stream ended with the deadline")
-	case <-time.After(300 * time.Millisecond):
+	case <-time.After(2 * time.Second):
 	}
 }
 
@@ -141,7 +141,11 @@ func TestStreamOutlivesTheDeadlinesOfTheServer(t *testing.T) {
 func TestControlOrdinaryAnswerEndsWithTheDeadline(t *testing.T) {
 	f := newStreamFixture(t)
 	url := f.serveWith(t, func(s *http.Server) { s.WriteTimeout = 50 * time.Millisecond })
-	time.AfterFunc(300*time.Millisecond, func() { close(f.slowGo) })
+	go func() {
+		<-f.slowStarted
+		<-time.After(300 * time.Millisecond)
+		close(f.slowGo)
+	}()
 	if status := get(t, url+"/v1/slow"); status != 0 {
 		t.Errorf("answered %d after the write deadline", status)
 	}

@@ -21,7 +21,7 @@ import (
 // ping acquires a connection of the pool and runs a statement.
 func ping(t *testing.T, pool *pgxpool.Pool) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return pool.Ping(ctx)
 }
@@ -120,7 +120,7 @@ func TestFrozenServerIsNotReadyAndItsCallsAndTheCloseOfThePoolAreBounded(t *test
 	}
 	began := time.Now()
 	pg.Close(pool, 200*time.Millisecond)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second { // without a limit it would not end
 		t.Errorf("closing took %s", took)
 	}
 }
@@ -146,7 +146,7 @@ func TestEachCallOfAFrozenServerHasADeadline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			proxied, freeze := pgtest.Freezable(t, url)
-			pool, err := pg.Open(t.Context(), proxied, pg.Config{CallTimeout: 2 * time.Second, AcquireTimeout: time.Minute})
+			pool, err := pg.Open(t.Context(), proxied, pg.Config{CallTimeout: 4 * time.Second, AcquireTimeout: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}

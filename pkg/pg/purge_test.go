@@ -14,13 +14,13 @@ import (
 	"fixdesk/pkg/pg"
 )
 
-// slowRows makes a table where the deletion of each row takes 10 ms, and returns a
-// pool whose statements may take 100 ms.
+// slowRows makes a table where the deletion of each row takes 25 ms, and returns a
+// pool whose statements may take 500 ms.
 func slowRows(t *testing.T, rows int) *pgxpool.Pool {
 	t.Helper()
-	pool := open(t, pgtest.NewURL(t, none, "m"), pg.Config{StatementTimeout: 100 * time.Millisecond})
+	pool := open(t, pgtest.NewURL(t, none, "m"), pg.Config{StatementTimeout: 500 * time.Millisecond})
 	mustExec(t, pool, `create table old (id int primary key)`)
-	mustExec(t, pool, `create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.01); return old; end $$`)
+	mustExec(t, pool, `create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.025); return old; end $$`)
 	mustExec(t, pool, `create trigger slow before delete on old for each row execute function slow()`)
 	mustExec(t, pool, `insert into old select generate_series(1, $1)`, rows)
 	return pool

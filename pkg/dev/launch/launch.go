@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -158,14 +157,4 @@ func (s *Service) LogEnd() string {
 		}
 	}
 	return fmt.Sprintf("the last lines of %s:\n  %s", s.LogFile, strings.Join(lines[max(0, len(lines)-10):], "\n  "))
-}
-
-// FreeAddress returns an address of this host on which nothing listens.
-func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
 }

@@ -53,7 +53,17 @@ func TestServiceThatIsNotReadyInTimeIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	for {
+		text, err := os.ReadFile(s.LogFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "waits") { // SIGTERM is ignored now
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := s.WaitReady(ctx); err == nil || !strings.Contains(err.Error(), "not ready in time") {
 		t.Errorf("WaitReady: %v", err)

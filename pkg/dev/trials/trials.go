@@ -1,5 +1,8 @@
 // Package trials says how often a test repeats what has many outcomes: a fault, a
 // race, a generated request.
+//
+// A test repeats so that it finds more, and fails at the first wrong outcome. Only a
+// control, which shows that a test can fail, may repeat until it does (Shows).
 package trials
 
 import (
@@ -23,4 +26,15 @@ func Count(few, many int) int {
 		panic(Variable + " must be a positive number")
 	}
 	return many * n
+}
+
+// Shows reports whether a trial without its safeguard goes wrong, as a control
+// expects, in at most n repetitions: chance or a slow machine can prevent it in one.
+func Shows(n int, wrong func() bool) bool {
+	for range n {
+		if wrong() {
+			return true
+		}
+	}
+	return false
 }

@@ -25,3 +25,12 @@ func TestCountIsSmallByDefaultAndMultipliedOnRequest(t *testing.T) {
 		}()
 	}
 }
+
+func TestShowsRepeatsUntilTheTrialGoesWrong(t *testing.T) {
+	for wrongAt, want := range map[int]bool{1: true, 3: true, 4: false} {
+		n := 0
+		if got := trials.Shows(3, func() bool { n++; return n == wrongAt }); got != want || n != min(wrongAt, 3) {
+			t.Errorf("wrong at the trial %d: %v after %d", wrongAt, got, n)
+		}
+	}
+}

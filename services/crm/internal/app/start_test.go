@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"fixdesk/db"
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/obs"
 	"fixdesk/services/crm/internal/app"
@@ -75,12 +75,11 @@ func TestServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := launch.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return address
 }
 
 // statusOf returns 0 while nothing answers.
@@ -97,7 +96,7 @@ func statusOf(t testing.TB, url string) (status int, retryAfter string) {
 
 func waitForStatus(t testing.TB, url string, want int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(4 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		status, _ := statusOf(t, url)
 		if status == want {
 			return

@@ -78,7 +78,7 @@ func serve(d *testEnv, handler http.Handler, service *Service) (url string, stop
 	serving, stopServing := context.WithCancel(context.Background())
 	looping, stopLooping := context.WithCancel(context.Background())
 	served, looped := make(chan error, 1), make(chan error, 1)
-	go func() { served <- httpapi.Serve(serving, httpapi.NewServer("", handler), l, 10*time.Second) }()
+	go func() { served <- httpapi.Serve(serving, httpapi.NewServer("", handler), l, patience) }()
 	go func() { looped <- service.Run(looping) }()
 	var once sync.Once
 	stop = func() {
@@ -96,6 +96,9 @@ func serve(d *testEnv, handler http.Handler, service *Service) (url string, stop
 	d.Cleanup(stop)
 	return "http://" + l.Addr().String(), stop
 }
+
+// patience is the limit of every wait, so long that a busy machine fails no test.
+const patience = 4 * time.Minute
 
 // receivedEvent is an event as a client reads it from a stream.
 type receivedEvent struct {
@@ -229,8 +232,8 @@ func (l *client) next() receivedEvent {
 			l.Fatalf("the stream ended: %v", l.err)
 		}
 		return e
-	case <-time.After(time.Minute):
-		l.Fatal("no event within a minute")
+	case <-time.After(patience):
+		l.Fatalf("no event within %s", patience)
 	}
 	return receivedEvent{}
 }
@@ -248,10 +251,10 @@ func (l *client) until(wanted func(receivedEvent) bool) []receivedEvent {
 	}
 }
 
-// ends waits for the end of the stream, within the time.
-func (l *client) ends(within time.Duration) error {
+// ends waits for the end of the stream.
+func (l *client) ends() error {
 	l.Helper()
-	deadline := time.After(within)
+	deadline := time.After(patience)
 	for {
 		select {
 		case _, open := <-l.events:
@@ -259,7 +262,7 @@ func (l *client) ends(within time.Duration) error {
 				return l.err
 			}
 		case <-deadline:
-			l.Fatalf("the stream is still open after %s", within)
+			l.Fatalf("the stream is still open after %s", patience)
 		}
 	}
 }

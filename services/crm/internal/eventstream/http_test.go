@@ -260,7 +260,7 @@ func TestStreamsOfAnAccountAreLimited(t *testing.T) {
 // request reads the answer to a request that opens no stream.
 func (d *testEnv) request(url string, who crmtest.User, last string) crmtest.Response {
 	d.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -99,7 +99,7 @@ func TestStreamsEndWithTheirSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, l := range streams {
-		if err := l.ends(30 * time.Second); err != io.EOF {
+		if err := l.ends(); err != io.EOF {
 			t.Errorf("%s: the stream ended with %v", name, err)
 		}
 	}

@@ -113,7 +113,7 @@ func TestStreamsEndWhenTheCallerMayNoLongerRead(t *testing.T) {
 		engineer := d.User("engineer")
 		l := d.connect(r.url, engineer.ID.String(), "")
 		d.Exec(change, engineer.ID)
-		if err := l.ends(20 * time.Second); err != io.EOF {
+		if err := l.ends(); err != io.EOF {
 			t.Errorf("%s: %v", name, err)
 		}
 		if answer := d.request(r.url+"/v1/events", engineer, "x"); name == "suspended" && answer.Code != http.StatusUnauthorized {
@@ -209,6 +209,7 @@ func TestClientThatDoesNotReadIsDisconnected(t *testing.T) {
 	d.Exec(`insert into ticket_events (id, ticket_id, kind, changes, created_at)
 		select gen_random_uuid(), $1, 'updated', jsonb_build_object('description', repeat('x', 20000)), now() from generate_series(1, 1000)`, raised.ID)
 
+	reading := d.connect(r.url, admin.ID.String(), "")
 	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", strings.TrimPrefix(r.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -218,8 +219,10 @@ func TestClientThatDoesNotReadIsDisconnected(t *testing.T) {
 		"0", admin.ID); err != nil {
 		t.Fatal(err)
 	}
-	reading := d.connect(r.url, admin.ID.String(), "")
-	d.Eventually("both streams are open", func() bool { return r.service.streams.count() == 2 })
+	status := make([]byte, len("HTTP/1.1 200"))
+	if _, err := io.ReadFull(conn, status); err != nil || string(status) != "HTTP/1.1 200" { // the last that it reads
+		t.Fatalf("%q, %v", status, err)
+	}
 	d.Eventually("the one that doesn't read is gone", func() bool { return r.service.streams.count() == 1 })
 	r.comment(admin, raised, "Still there?", false)
 	reading.until(commentOn(raised))
@@ -238,7 +241,7 @@ func TestStreamsEndCleanlyWhenTheServiceStops(t *testing.T) {
 	started := time.Now()
 	r.stop()
 	for _, l := range streams {
-		if err := l.ends(20 * time.Second); err != io.EOF {
+		if err := l.ends(); err != io.EOF {
 			t.Errorf("the stream ended with %v", err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/services/crm/internal/crmdb"
 )
 
@@ -140,7 +141,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 func TestTimeoutAfterAcceptanceRepeatsTheSameRequest(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(1)
-	o.dispatcher.client.HTTPClient.Timeout = 50 * time.Millisecond
+	o.dispatcher.client.HTTPClient.Timeout = time.Second
 	release := make(chan struct{})
 	o.service.script(func(n int, _ post, w http.ResponseWriter) {
 		if n == 1 {
@@ -152,6 +153,7 @@ func TestTimeoutAfterAcceptanceRepeatsTheSameRequest(t *testing.T) {
 		t.Error("no rest after a timeout")
 	}
 	close(release)
+	o.dispatcher.client.HTTPClient.Timeout = 4 * time.Minute
 	o.want("attempts = 1 and done_at is null", 1)
 	o.due()
 	o.once()
@@ -220,14 +222,12 @@ func TestUnreachableServiceIsProbedWithOneEntryAndDrainedAfterwards(t *testing.T
 
 func TestRefusedConnectionCostsNoAttemptAndKeepsTheOrder(t *testing.T) {
 	o := newTestEnv(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	gone, err := launch.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := "http://" + listener.Addr().String()
-	_ = listener.Close()
 	up := o.dispatcher
-	o.dispatcher = o.newDispatcher(gone)
+	o.dispatcher = o.newDispatcher("http://" + gone)
 	first := o.write(1)
 	o.write(50)
 	before := row[string](o, "select string_agg(id::text || next_attempt_at::text, ',' order by id) from outbox")

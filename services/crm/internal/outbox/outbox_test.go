@@ -234,17 +234,17 @@ func (o *testEnv) run(d *Dispatcher) (stop func()) {
 	return stop
 }
 
-// eventually waits up to two minutes for a condition.
+// eventually waits up to four minutes for a condition.
 func (o *testEnv) eventually(what string, is func() bool) {
 	o.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(2 * time.Minute)
+	deadline := time.After(4 * time.Minute)
 	for !is() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			o.Fatalf("not within two minutes: %s", what)
+			o.Fatalf("not within four minutes: %s", what)
 		}
 	}
 }

@@ -25,7 +25,7 @@ import (
 func (d *testEnv) deadlocks() int {
 	d.Helper()
 	d.Pool.Reset()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(4 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if crmtest.Get[int](d.Env, `select count(*) from pg_stat_activity where datname = current_database()`) == 1 {
 			break
 		}

@@ -3,7 +3,6 @@ package app_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
@@ -30,7 +29,7 @@ func TestNotificationIsAcceptedStoredMailedAndItsResultReported(t *testing.T) {
 	if done.Counts.Sent != 2 || done.CompletedAt == nil || len(done.Recipients) != 2 || done.Recipients[0].SentAt == nil {
 		t.Errorf("result %+v", done)
 	}
-	for _, m := range smtp.Wait(t, 2, time.Second) {
+	for _, m := range smtp.Wait(t, 2, waitLimit) {
 		for _, want := range []string{"X-Request-ID: req-4711", "Auto-Submitted: auto-generated", "References: <thread.", "Subject: Ticket #1"} {
 			if !strings.Contains(m.Data, want) {
 				t.Errorf("the mail lacks %q:\n%s", want, m.Data)

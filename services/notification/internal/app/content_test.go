@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -89,7 +88,7 @@ func TestSensitiveContentIsErasedWhenTheNotificationEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.until(t, sensitive.ID, notifyapi.StatusPartiallyFailed, 30*time.Second)
+	s.until(t, sensitive.ID, notifyapi.StatusPartiallyFailed, waitLimit)
 	eventually(t, "the content is erased", func() bool { return len(columnsWith(t, pool, canary)) == 0 })
 	if m := smtp.Messages(); len(m) != 1 || !strings.Contains(m[0].Data, canary) {
 		t.Errorf("%d mails, or without the token", len(m))
@@ -107,7 +106,7 @@ func TestSensitiveContentIsErasedWhenTheNotificationEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.until(t, ordinary.ID, notifyapi.StatusCompleted, 30*time.Second)
+	s.until(t, ordinary.ID, notifyapi.StatusCompleted, waitLimit)
 	if found := columnsWith(t, pool, canary); strings.Join(found, " ") != "notifications.html notifications.reply_to notifications.text" {
 		t.Errorf("the search finds an ordinary one in %v", found)
 	}
@@ -156,7 +155,7 @@ func TestListWithRecipientsEqualsTheSingleNotifications(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids = append([]uuid.UUID{created.ID}, ids...)
-		s.until(t, created.ID, notifyapi.StatusCompleted, 60*time.Second)
+		s.until(t, created.ID, notifyapi.StatusCompleted, waitLimit)
 	}
 	page, err := s.List(t.Context(), notifyapi.ListParams{Reference: reference, Recipients: true})
 	if err != nil || len(page.Items) != 3 {

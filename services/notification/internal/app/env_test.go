@@ -80,7 +80,7 @@ func (i *issuer) client(t testing.TB, url string) *notifyapi.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &notifyapi.Client{
-		BaseURL: url, HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+		BaseURL: url, HTTPClient: &http.Client{Transport: transport, Timeout: waitLimit},
 		Token: func(context.Context) (string, error) { return token, nil },
 	}
 }
@@ -145,7 +145,7 @@ func (l *logBuffer) url(t testing.TB) string {
 	select {
 	case address := <-l.address:
 		return "http://" + address
-	case <-time.After(20 * time.Second):
+	case <-time.After(waitLimit):
 		t.Fatalf("the service did not start:\n%s", l)
 		return ""
 	}

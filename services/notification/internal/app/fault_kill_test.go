@@ -138,6 +138,7 @@ func killTrial(t *testing.T, i *issuer, fault string) (acked, lost, doubled, une
 	smtp.Wait(t, 150, waitLimit)
 	first.Kill()
 	l.stop()
+	eventually(t, "the mail server has read what the killed process sent", func() bool { return smtp.Connections() == 0 })
 	// Only mails that the server took and the database has not as sent may be
 	// delivered twice.
 	settled := query(t, url, "select email from recipients where status = 'sent'")

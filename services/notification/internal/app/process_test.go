@@ -69,6 +69,7 @@ func environment(c app.Config) []string {
 		"NOTIFICATION_RETRY_CAP="+c.RetryCap.String(),
 		"NOTIFICATION_POLL_INTERVAL="+c.PollInterval.String(),
 		"NOTIFICATION_LEASE="+c.Lease.String(),
+		"NOTIFICATION_REQUEST_TIMEOUT="+c.RequestTimeout.String(),
 		"NOTIFICATION_SHUTDOWN_TIMEOUT="+c.ShutdownTimeout.String(),
 	)
 }

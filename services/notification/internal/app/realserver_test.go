@@ -252,7 +252,7 @@ func wantEachMailOnce(t *testing.T, s realServer, url string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := svc.until(t, n.ID, notifyapi.StatusPartiallyFailed, 30*time.Second)
+	done := svc.until(t, n.ID, notifyapi.StatusPartiallyFailed, waitLimit)
 	for _, rec := range done.Recipients {
 		t.Logf("%s: %s after %d attempts, %v", rec.Email, rec.Status, rec.Attempts, value(rec.LastError))
 		if known := strings.HasPrefix(rec.Email, mailbox); known != (rec.Status == notifyapi.RecipientSent) || rec.Attempts != 1 {
@@ -314,11 +314,11 @@ func TestRealServerPostfixTakesEveryMailOnceAndItsRefusalsAreReported(t *testing
 		}
 		if name == "relaying" || name == "another network" {
 			// Postfix relays for mynetworks: it takes the mail and bounces it later.
-			done := svc.until(t, n.ID, notifyapi.StatusCompleted, 30*time.Second)
+			done := svc.until(t, n.ID, notifyapi.StatusCompleted, waitLimit)
 			t.Logf("%s: %s", name, done.Recipients[0].Status)
 			continue
 		}
-		done := svc.until(t, n.ID, notifyapi.StatusFailed, 30*time.Second)
+		done := svc.until(t, n.ID, notifyapi.StatusFailed, waitLimit)
 		t.Logf("%s: %s", name, value(done.Recipients[0].LastError))
 	}
 }
@@ -340,7 +340,7 @@ func TestRealServerPostfixAcceptsEachLogin(t *testing.T) {
 					t.Log(svc.log)
 				}
 			})
-			svc.until(t, raise(t, svc, mailbox+"@example.org"), notifyapi.StatusCompleted, 20*time.Second)
+			svc.until(t, raise(t, svc, mailbox+"@example.org"), notifyapi.StatusCompleted, waitLimit)
 		})
 	}
 	t.Run("wrong password", func(t *testing.T) {

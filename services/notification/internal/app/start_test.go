@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/pressly/goose/v3/lock"
 
 	"fixdesk/pkg/config"
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/obs"
 	"fixdesk/services/notification/internal/app"
 )
@@ -69,12 +69,11 @@ func TestNotificationServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *tes
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := launch.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return address
 }
 
 // statusOf returns 0 while nothing answers.
@@ -90,7 +89,7 @@ func statusOf(url string) int {
 
 func waitForStatus(t *testing.T, url string, want int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; pause() {
+	for deadline := time.Now().Add(4 * time.Minute); ; pause() {
 		status := statusOf(url)
 		if status == want {
 			return
