@@ -30,7 +30,7 @@ func TestNotificationIsAcceptedStoredMailedAndItsResultReported(t *testing.T) {
 		t.Errorf("result %+v", done)
 	}
 	for _, m := range smtp.Wait(t, 2, waitLimit) {
-		for _, want := range []string{"X-Request-ID: req-4711", "Auto-Submitted: auto-generated", "References: <thread.", "Subject: Ticket #1"} {
+		for _, want := range []string{"X-Request-ID: req-4711", "Auto-Submitted: auto-generated", "References: <ticket-1.", "Subject: Ticket #1"} {
 			if !strings.Contains(m.Data, want) {
 				t.Errorf("the mail lacks %q:\n%s", want, m.Data)
 			}

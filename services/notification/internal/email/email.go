@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/mail"
+	"regexp"
 	"strings"
 	"time"
 
@@ -51,11 +52,19 @@ func (s Sender) needsSMTPUTF8(m Mail, to string) bool {
 func (m Mail) MessageID() string { return m.ID.String() + "@" + m.Domain }
 
 // threadRoot is the Message-ID that all mails of the thread to this recipient
-// refer to. Mail programs group by it, although no such message was sent.
+// refer to. Mail programs group by it, although no such message was sent. It begins
+// with the name of the thread where that can be part of an address, so that the
+// caller recognises answers to its mails by their References.
 func (m Mail) threadRoot() string {
+	name := "thread"
+	if threadName.MatchString(m.Thread) {
+		name = m.Thread
+	}
 	sum := sha256.Sum256([]byte(m.Thread + "\x00" + strings.ToLower(m.To)))
-	return "thread." + hex.EncodeToString(sum[:16]) + "@" + m.Domain
+	return name + "." + hex.EncodeToString(sum[:16]) + "@" + m.Domain
 }
+
+var threadName = regexp.MustCompile(`^[a-z0-9-]{1,80}$`)
 
 // boundary separates the bodies. It is a token of RFC 2045, so that it needs no
 // quotes, and made of an id that was not known when the bodies were written.
