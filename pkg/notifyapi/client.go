@@ -203,6 +203,9 @@ func (c *Client) once(ctx context.Context, method, path, key string, body []byte
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if out == nil {
+		return nil
+	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
 		return fmt.Errorf("%s %s: read answer: %w", method, path, err)
 	}

@@ -65,7 +65,7 @@ const (
 	StatusQueued          Status = "queued"           // nothing was tried yet
 	StatusProcessing      Status = "processing"       // some recipient is still to be mailed
 	StatusCompleted       Status = "completed"        // everyone was mailed
-	StatusPartiallyFailed Status = "partially_failed" // some were mailed, some failed or expired
+	StatusPartiallyFailed Status = "partially_failed" // some were mailed, some not
 	StatusFailed          Status = "failed"           // all have ended and none was mailed
 	StatusCanceled        Status = "canceled"         // canceled before everyone was mailed, no failure
 )
@@ -83,25 +83,32 @@ const (
 	RecipientCanceled  RecipientStatus = "canceled"  // canceled before it was sent
 	RecipientUncertain RecipientStatus = "uncertain" // the connection broke before the server's answer
 	RecipientExpired   RecipientStatus = "expired"   // not sent before the time that the request gave
+	// RecipientBounced is one whose mail the server took and could not deliver: a
+	// delivery report came.
+	RecipientBounced    RecipientStatus = "bounced"
+	RecipientSuppressed RecipientStatus = "suppressed" // not sent, its address is on the suppression list
 )
 
 // RecipientStatuses are all states of a recipient.
 var RecipientStatuses = []RecipientStatus{
 	RecipientQueued, RecipientSending, RecipientDelayed, RecipientSent,
 	RecipientFailed, RecipientCanceled, RecipientUncertain, RecipientExpired,
+	RecipientBounced, RecipientSuppressed,
 }
 
 // Counts is how many recipients are in each state; Total is their sum.
 type Counts struct {
-	Total     int `json:"total" doc:"All recipients."`
-	Queued    int `json:"queued" doc:"Waiting for their first try."`
-	Sending   int `json:"sending" doc:"Being sent now."`
-	Delayed   int `json:"delayed" doc:"Failed temporarily and waiting for the next try."`
-	Sent      int `json:"sent" doc:"Taken by the mail server."`
-	Failed    int `json:"failed" doc:"Refused permanently, or given up."`
-	Canceled  int `json:"canceled" doc:"Canceled before they were sent."`
-	Uncertain int `json:"uncertain" doc:"The connection broke after the mail and before the server's answer."`
-	Expired   int `json:"expired" doc:"Not sent before expires_at."`
+	Total      int `json:"total" doc:"All recipients."`
+	Queued     int `json:"queued" doc:"Waiting for their first try."`
+	Sending    int `json:"sending" doc:"Being sent now."`
+	Delayed    int `json:"delayed" doc:"Failed temporarily and waiting for the next try."`
+	Sent       int `json:"sent" doc:"Taken by the mail server."`
+	Failed     int `json:"failed" doc:"Refused permanently, or given up."`
+	Canceled   int `json:"canceled" doc:"Canceled before they were sent."`
+	Uncertain  int `json:"uncertain" doc:"The connection broke after the mail and before the server's answer."`
+	Expired    int `json:"expired" doc:"Not sent before expires_at."`
+	Bounced    int `json:"bounced" doc:"Taken by the mail server, and reported as undeliverable afterwards."`
+	Suppressed int `json:"suppressed" doc:"Not sent, since the address is on the suppression list."`
 }
 
 // Add adds n recipients of a state, and to the total.
@@ -124,6 +131,10 @@ func (c *Counts) Add(s RecipientStatus, n int) {
 		c.Uncertain += n
 	case RecipientExpired:
 		c.Expired += n
+	case RecipientBounced:
+		c.Bounced += n
+	case RecipientSuppressed:
+		c.Suppressed += n
 	}
 }
 
@@ -183,6 +194,28 @@ type Attempt struct {
 	Code    *int      `json:"code" doc:"The server's reply code (RFC 5321 section 4.2); null when it gave none."`
 	Reply   string    `json:"reply" doc:"The server's own text, or what broke."`
 	Outcome Outcome   `json:"outcome"`
+}
+
+// ReportKind is what a delivery report says.
+type ReportKind string
+
+// The kinds of delivery reports.
+const (
+	ReportFailed    ReportKind = "failed"    // the mail could not be delivered
+	ReportDelayed   ReportKind = "delayed"   // it is still being tried
+	ReportComplaint ReportKind = "complaint" // the recipient calls it unwanted
+)
+
+// DeliveryReport is what a mail server reported about a recipient's mail after it
+// had taken it.
+type DeliveryReport struct {
+	ID         uuid.UUID  `json:"id"`
+	Kind       ReportKind `json:"kind"`
+	ReceivedAt time.Time  `json:"received_at"`
+	Status     *string    `json:"status" doc:"The enhanced status code (RFC 3463); null when the report has none."`
+	Code       *int       `json:"code" doc:"The SMTP reply code; null when the report has none."`
+	Server     *string    `json:"server" doc:"The server that refused the mail; null when the report doesn't name it."`
+	Text       string     `json:"text" doc:"The server's own words."`
 }
 
 // Page is one page of a list. NextCursor is empty on the last.

@@ -7,7 +7,8 @@ select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 
 -- name: DeliveryClaim :many
 -- Leases the next recipients in fair order, except those with the given
--- addresses, and whose place is before the given time. Large content is omitted and
+-- addresses, and whose place is before the given time. Those with a suppressed address
+-- end instead, save that an urgent mail is tried once. Large content is omitted and
 -- fetched by the worker, so that a batch stays small in memory. The mail's date is
 -- that of the notification or its later due time, so that a repeat is the same mail.
 with next as (
@@ -16,14 +17,24 @@ with next as (
     order by r.queue_at
     limit @max::integer
     for update skip locked
+), judged as (
+    select next.id, next.queue_at, s.source
+    from next
+    join recipients r on r.id = next.id
+    left join suppressions s on s.email = r.email and (r.priority >= 0 or r.attempts > r.attempts_before)
 )
 update recipients r
-set queue_at = null, lease_token = @token,
-    leased_until = clock_timestamp() + @lease::interval
-from next, notifications n
-where r.id = next.id and n.id = r.notification_id
+set queue_at = null,
+    lease_token = case when judged.source is null then @token::uuid end,
+    leased_until = case when judged.source is null then clock_timestamp() + @lease::interval end,
+    status = case when judged.source is null or r.status = 'uncertain' then r.status else 'suppressed' end,
+    finished_at = case when judged.source is not null then @now::timestamptz end,
+    last_error = case when judged.source is null then r.last_error
+        else 'the address is suppressed (' || judged.source || ')' end
+from judged, notifications n
+where r.id = judged.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
-    next.queue_at, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to,
+    judged.queue_at, (judged.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to,
     (case when n.bytes <= @inline_bytes::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= @inline_bytes::integer then n.html end, '')::text as html,
     n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
@@ -46,7 +57,8 @@ select text, html from notifications where id = @id;
 -- name: DeliverySettle :many
 -- Stores the result of leased recipients and a record of each try. A recipient
 -- whose lease was lost meanwhile (another token) is not changed. One that was
--- canceled while its mail was being sent is not tried again.
+-- canceled while its mail was being sent is not tried again, nor one whose mail came
+-- back before.
 with result as (
     select unnest(@ids::uuid[]) as id, unnest(@tokens::uuid[]) as token,
         unnest(@statuses::text[])::recipient_status as status, unnest(@finished::boolean[]) as finished,
@@ -56,10 +68,11 @@ with result as (
 ), settled as (
     update recipients r
     set lease_token = null, leased_until = null, attempts = r.attempts + 1,
-        status = case when r.canceled and result.status = 'delayed' then 'canceled' else result.status end,
-        finished_at = case when result.finished or r.canceled then result.at end,
+        status = case when r.status = 'bounced' then r.status
+            when r.canceled and result.status = 'delayed' then 'canceled' else result.status end,
+        finished_at = case when result.finished or r.canceled or r.status = 'bounced' then result.at end,
         next_attempt_at = result.next_attempt_at,
-        last_error = case when result.status = 'sent' then null else result.reply end
+        last_error = case when r.status = 'bounced' then r.last_error when result.status <> 'sent' then result.reply end
     from result
     where r.id = result.id and r.lease_token = result.token
     returning r.id, r.attempts, result.at, result.server, result.code, result.reply, result.outcome
@@ -75,11 +88,13 @@ select id from settled;
 -- would be tried has ended.
 update recipients r
 set lease_token = null, leased_until = null,
-    status = case when r.status = 'uncertain' then r.status when r.canceled then 'canceled'
+    status = case when r.status in ('uncertain', 'bounced') then r.status when r.canceled then 'canceled'
         when r.expires_at <= greatest(@now::timestamptz, held.wait_until) then 'expired' else r.status end,
-    finished_at = case when r.canceled or r.expires_at <= greatest(@now::timestamptz, held.wait_until) then @now::timestamptz end,
+    finished_at = case when r.canceled or r.status = 'bounced'
+        or r.expires_at <= greatest(@now::timestamptz, held.wait_until) then @now::timestamptz end,
     next_attempt_at = greatest(r.next_attempt_at, held.wait_until),
-    queue_at = case when not r.canceled and held.wait_until <= @now and (r.expires_at is null or r.expires_at > @now) then
+    queue_at = case when not r.canceled and r.status <> 'bounced' and held.wait_until <= @now
+        and (r.expires_at is null or r.expires_at > @now) then
         r.next_attempt_at + (r.ordinal * @quantum::interval) + (r.priority * @priority_step::interval) end
 from (
     select unnest(@ids::uuid[]) as id, unnest(@tokens::uuid[]) as token, unnest(@wait_until::timestamptz[]) as wait_until
@@ -97,9 +112,9 @@ with expired as (
 )
 update recipients r
 set lease_token = null, leased_until = null,
-    status = case when r.canceled and r.status <> 'uncertain' then 'canceled' else r.status end,
-    finished_at = case when r.canceled then @now::timestamptz end,
-    queue_at = case when not r.canceled then
+    status = case when r.canceled and r.status not in ('uncertain', 'bounced') then 'canceled' else r.status end,
+    finished_at = case when r.canceled or r.status = 'bounced' then @now::timestamptz end,
+    queue_at = case when not r.canceled and r.status <> 'bounced' then
         r.next_attempt_at + (r.ordinal * @quantum::interval) + (r.priority * @priority_step::interval) end
 from expired
 where r.id = expired.id;

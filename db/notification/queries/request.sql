@@ -31,7 +31,7 @@ where caller = @caller and idempotency_key = @idempotency_key;
 -- name: NotificationGet :one
 -- Only the caller who created it gets the content, and nobody when it is sensitive.
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status,
     (n.caller = @caller and not n.sensitive)::boolean as shows_content,
     coalesce(case when n.caller = @caller and not n.sensitive then n.text end, '')::text as text,
     coalesce(case when n.caller = @caller and not n.sensitive then n.html end, '')::text as html,
@@ -42,7 +42,7 @@ where n.id = @id;
 
 -- name: NotificationList :many
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status
 from notifications n
 cross join lateral (select * from notification_counts where notification_id = n.id) c
 where n.id < @before_id and n.id >= @after_id
@@ -57,7 +57,7 @@ limit @max::integer;
 -- Unfinished notifications, found by the partial indexes of the recipients that are
 -- queued, leased or waiting.
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status
 from notifications n
 cross join lateral (select * from notification_counts where notification_id = n.id) c
 where n.id < @before_id and n.id >= @after_id
@@ -76,10 +76,10 @@ limit @max::integer;
 -- Notifications with a recipient that ended without being sent, in the order of
 -- the index.
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status
 from (
     select distinct r.notification_id from recipients r
-    where r.status in ('failed', 'uncertain', 'canceled', 'expired')
+    where r.status in ('failed', 'uncertain', 'canceled', 'expired', 'bounced', 'suppressed')
         and r.notification_id < @before_id and r.notification_id >= @after_id
     order by r.notification_id desc
 ) ended
@@ -127,18 +127,21 @@ limit @max::integer;
 update recipients
 set canceled = true,
     queue_at = null,
-    status = case when lease_token is null and status <> 'uncertain' then 'canceled' else status end,
+    status = case when lease_token is null and status not in ('uncertain', 'bounced') then 'canceled' else status end,
     finished_at = case when lease_token is null then @now::timestamptz end
 where notification_id = @notification_id and finished_at is null and not canceled;
 
 -- name: NotificationRetry :execrows
 -- A finished sensitive notification has no content to send again, and one that has
--- expired is not sent any more.
+-- expired is not sent any more. What bounced or was suppressed is sent again once its
+-- address is not suppressed any more.
 update recipients r
 set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,
     enqueued_at = given.now, next_attempt_at = given.now,
     queue_at = given.now + ordinal * given.quantum + priority * given.priority_step
 from (select @now::timestamptz as now, @quantum::interval as quantum, @priority_step::interval as priority_step) given
-where notification_id = @notification_id and lease_token is null and status in ('failed', 'uncertain')
+where notification_id = @notification_id and lease_token is null
+    and (status in ('failed', 'uncertain')
+        or status in ('bounced', 'suppressed') and not exists (select 1 from suppressions s where s.email = r.email))
     and (expires_at is null or expires_at > given.now)
     and not exists (select 1 from notifications n where n.id = @notification_id and n.sensitive);

@@ -120,14 +120,23 @@ const (
 
 // Defines values for DeliveryRecipientStatus.
 const (
-	DeliveryRecipientStatusCanceled  DeliveryRecipientStatus = "canceled"
-	DeliveryRecipientStatusDelayed   DeliveryRecipientStatus = "delayed"
-	DeliveryRecipientStatusExpired   DeliveryRecipientStatus = "expired"
-	DeliveryRecipientStatusFailed    DeliveryRecipientStatus = "failed"
-	DeliveryRecipientStatusQueued    DeliveryRecipientStatus = "queued"
-	DeliveryRecipientStatusSending   DeliveryRecipientStatus = "sending"
-	DeliveryRecipientStatusSent      DeliveryRecipientStatus = "sent"
-	DeliveryRecipientStatusUncertain DeliveryRecipientStatus = "uncertain"
+	DeliveryRecipientStatusBounced    DeliveryRecipientStatus = "bounced"
+	DeliveryRecipientStatusCanceled   DeliveryRecipientStatus = "canceled"
+	DeliveryRecipientStatusDelayed    DeliveryRecipientStatus = "delayed"
+	DeliveryRecipientStatusExpired    DeliveryRecipientStatus = "expired"
+	DeliveryRecipientStatusFailed     DeliveryRecipientStatus = "failed"
+	DeliveryRecipientStatusQueued     DeliveryRecipientStatus = "queued"
+	DeliveryRecipientStatusSending    DeliveryRecipientStatus = "sending"
+	DeliveryRecipientStatusSent       DeliveryRecipientStatus = "sent"
+	DeliveryRecipientStatusSuppressed DeliveryRecipientStatus = "suppressed"
+	DeliveryRecipientStatusUncertain  DeliveryRecipientStatus = "uncertain"
+)
+
+// Defines values for DeliveryReportKind.
+const (
+	DeliveryReportKindComplaint DeliveryReportKind = "complaint"
+	DeliveryReportKindDelayed   DeliveryReportKind = "delayed"
+	DeliveryReportKindFailed    DeliveryReportKind = "failed"
 )
 
 // Defines values for EventKind.
@@ -158,16 +167,18 @@ const (
 
 // Defines values for MailRecipientStatus.
 const (
-	MailRecipientStatusCanceled  MailRecipientStatus = "canceled"
-	MailRecipientStatusDead      MailRecipientStatus = "dead"
-	MailRecipientStatusDelayed   MailRecipientStatus = "delayed"
-	MailRecipientStatusExpired   MailRecipientStatus = "expired"
-	MailRecipientStatusFailed    MailRecipientStatus = "failed"
-	MailRecipientStatusPending   MailRecipientStatus = "pending"
-	MailRecipientStatusQueued    MailRecipientStatus = "queued"
-	MailRecipientStatusSending   MailRecipientStatus = "sending"
-	MailRecipientStatusSent      MailRecipientStatus = "sent"
-	MailRecipientStatusUncertain MailRecipientStatus = "uncertain"
+	MailRecipientStatusBounced    MailRecipientStatus = "bounced"
+	MailRecipientStatusCanceled   MailRecipientStatus = "canceled"
+	MailRecipientStatusDead       MailRecipientStatus = "dead"
+	MailRecipientStatusDelayed    MailRecipientStatus = "delayed"
+	MailRecipientStatusExpired    MailRecipientStatus = "expired"
+	MailRecipientStatusFailed     MailRecipientStatus = "failed"
+	MailRecipientStatusPending    MailRecipientStatus = "pending"
+	MailRecipientStatusQueued     MailRecipientStatus = "queued"
+	MailRecipientStatusSending    MailRecipientStatus = "sending"
+	MailRecipientStatusSent       MailRecipientStatus = "sent"
+	MailRecipientStatusSuppressed MailRecipientStatus = "suppressed"
+	MailRecipientStatusUncertain  MailRecipientStatus = "uncertain"
 )
 
 // Defines values for MailStatus.
@@ -231,6 +242,13 @@ const (
 // Defines values for StatusChangedEventKind.
 const (
 	StatusChangedEventKindStatusChanged StatusChangedEventKind = "status_changed"
+)
+
+// Defines values for SuppressionSource.
+const (
+	SuppressionSourceBounce    SuppressionSource = "bounce"
+	SuppressionSourceComplaint SuppressionSource = "complaint"
+	SuppressionSourceManual    SuppressionSource = "manual"
 )
 
 // Defines values for TicketPriority.
@@ -309,13 +327,16 @@ const (
 
 // Defines values for ListRecipientsParamsStatus.
 const (
-	ListRecipientsParamsStatusCanceled  ListRecipientsParamsStatus = "canceled"
-	ListRecipientsParamsStatusDelayed   ListRecipientsParamsStatus = "delayed"
-	ListRecipientsParamsStatusFailed    ListRecipientsParamsStatus = "failed"
-	ListRecipientsParamsStatusQueued    ListRecipientsParamsStatus = "queued"
-	ListRecipientsParamsStatusSending   ListRecipientsParamsStatus = "sending"
-	ListRecipientsParamsStatusSent      ListRecipientsParamsStatus = "sent"
-	ListRecipientsParamsStatusUncertain ListRecipientsParamsStatus = "uncertain"
+	ListRecipientsParamsStatusBounced    ListRecipientsParamsStatus = "bounced"
+	ListRecipientsParamsStatusCanceled   ListRecipientsParamsStatus = "canceled"
+	ListRecipientsParamsStatusDelayed    ListRecipientsParamsStatus = "delayed"
+	ListRecipientsParamsStatusExpired    ListRecipientsParamsStatus = "expired"
+	ListRecipientsParamsStatusFailed     ListRecipientsParamsStatus = "failed"
+	ListRecipientsParamsStatusQueued     ListRecipientsParamsStatus = "queued"
+	ListRecipientsParamsStatusSending    ListRecipientsParamsStatus = "sending"
+	ListRecipientsParamsStatusSent       ListRecipientsParamsStatus = "sent"
+	ListRecipientsParamsStatusSuppressed ListRecipientsParamsStatus = "suppressed"
+	ListRecipientsParamsStatusUncertain  ListRecipientsParamsStatus = "uncertain"
 )
 
 // Defines values for ListTicketsParamsActive.
@@ -374,6 +395,15 @@ type AcceptedEvent struct {
 
 // AcceptedEventKind Always accepted.
 type AcceptedEventKind string
+
+// AddSuppressionRequest defines model for AddSuppressionRequest.
+type AddSuppressionRequest struct {
+	// Email The address, in any spelling.
+	Email string `json:"email"`
+
+	// Reason Why, in one line.
+	Reason string `json:"reason"`
+}
 
 // ApplicantRole A role that an admin must approve.
 type ApplicantRole string
@@ -876,6 +906,9 @@ type DeliveryAttemptPage struct {
 
 // DeliveryCounts defines model for DeliveryCounts.
 type DeliveryCounts struct {
+	// Bounced Taken by the mail server, and reported as undeliverable afterwards.
+	Bounced int64 `json:"bounced"`
+
 	// Canceled Canceled before they were sent.
 	Canceled int64 `json:"canceled"`
 
@@ -896,6 +929,9 @@ type DeliveryCounts struct {
 
 	// Sent Taken by the mail server.
 	Sent int64 `json:"sent"`
+
+	// Suppressed Not sent, since the address is on the suppression list.
+	Suppressed int64 `json:"suppressed"`
 
 	// Total All recipients.
 	Total int64 `json:"total"`
@@ -935,6 +971,38 @@ type DeliveryRecipientStatus string
 type DeliveryRecipientPage struct {
 	// Items The items of this page; empty when there is none.
 	Items []DeliveryRecipient `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// DeliveryReport defines model for DeliveryReport.
+type DeliveryReport struct {
+	// Code The SMTP reply code; null when the report has none.
+	Code *int64             `json:"code"`
+	ID   openapi_types.UUID `json:"id"`
+	Kind DeliveryReportKind `json:"kind"`
+
+	// ReceivedAt Examples: 2026-01-31T09:30:00.000000Z
+	ReceivedAt time.Time `json:"received_at"`
+
+	// Server The server that refused the mail; null when the report doesn't name it.
+	Server *string `json:"server"`
+
+	// Status The enhanced status code (RFC 3463); null when the report has none.
+	Status *string `json:"status"`
+
+	// Text The server's own words, or the kind of complaint.
+	Text string `json:"text"`
+}
+
+// DeliveryReportKind defines model for DeliveryReport.Kind.
+type DeliveryReportKind string
+
+// DeliveryReportPage defines model for DeliveryReportPage.
+type DeliveryReportPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []DeliveryReport `json:"items"`
 
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
@@ -1583,6 +1651,35 @@ type StatusChanges struct {
 	WaitingFor    *WaitingChange  `json:"waiting_for,omitempty"`
 }
 
+// Suppression defines model for Suppression.
+type Suppression struct {
+	// CreatedAt Since when it is suppressed.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// Email The address: lower case, the domain in ASCII.
+	Email string `json:"email"`
+
+	// Reason The mail server's words, the kind of complaint, or why somebody added it.
+	Reason string `json:"reason"`
+
+	// Source Why an address is suppressed. bounce: mails to it came back for good. complaint: its owner called a mail unwanted. manual: an admin or a client added it.
+	Source SuppressionSource `json:"source"`
+}
+
+// SuppressionPage defines model for SuppressionPage.
+type SuppressionPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []Suppression `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// SuppressionSource Why an address is suppressed. bounce: mails to it came back for good. complaint: its owner called a mail unwanted. manual: an admin or a client added it.
+type SuppressionSource string
+
 // TextChange defines model for TextChange.
 type TextChange struct {
 	// From The value before; null for none.
@@ -1876,6 +1973,21 @@ type User struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
+// UserMail defines model for UserMail.
+type UserMail struct {
+	// Reason The mail server's words, the kind of complaint, or why somebody added it; null when it is not suppressed.
+	Reason *string `json:"reason"`
+
+	// Since Since when; null when it is not suppressed.
+	Since *time.Time `json:"since"`
+
+	// Source Why; null when it is not suppressed.
+	Source *SuppressionSource `json:"source"`
+
+	// Suppressed Whether mails to the user's address are not sent.
+	Suppressed bool `json:"suppressed"`
+}
+
 // UserPage defines model for UserPage.
 type UserPage struct {
 	// Items The items of this page; empty when there is none.
@@ -2009,6 +2121,27 @@ type ListAttemptsParams struct {
 
 	// Cursor next_cursor of the page before; keep the other parameters as they were.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListDeliveryReportsParams defines parameters for ListDeliveryReports.
+type ListDeliveryReportsParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListSuppressionsParams defines parameters for ListSuppressions.
+type ListSuppressionsParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Q Those whose address contains this, in any case.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // ListOutboxParams defines parameters for ListOutbox.
@@ -2268,6 +2401,9 @@ type ChangeMeJSONRequestBody = ChangeMeRequest
 
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
 type ChangePasswordJSONRequestBody = ChangePasswordRequest
+
+// AddSuppressionJSONRequestBody defines body for AddSuppression for application/json ContentType.
+type AddSuppressionJSONRequestBody = AddSuppressionRequest
 
 // RejectRegistrationJSONRequestBody defines body for RejectRegistration for application/json ContentType.
 type RejectRegistrationJSONRequestBody = RejectRegistrationRequest
@@ -3283,7 +3419,18 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
 	ListAttempts(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListDeliveryReports What mail servers reported about a recipient's mail
+	//
+	// Newest first, after they had taken it: failures, delays and complaints.
+	//
+	// Roles: admin.
+	//
+	// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/reports (the `ListDeliveryReports` operationId).
+	ListDeliveryReports(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RetryNotification Queue failed and uncertain recipients again
+	//
+	// And those that bounced or were suppressed, once their address is off the suppression list.
 	//
 	// Roles: admin.
 	//
@@ -3298,6 +3445,46 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/operations/queue (the `GetMailQueue` operationId).
 	GetMailQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSuppressions Addresses that are mailed no more, newest first
+	//
+	// Mails to them came back for good, their owners complained, or somebody added them. 503 while the notification service does not answer.
+	//
+	// Roles: admin.
+	//
+	// Corresponds with GET /v1/operations/suppressions (the `ListSuppressions` operationId).
+	ListSuppressions(ctx context.Context, params *ListSuppressionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddSuppressionWithBody Suppress an address
+	//
+	// No mail goes to it any more, save that mails with tokens are tried once. An address that is on the list keeps its first entry, which is answered.
+	//
+	// Roles: admin.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/operations/suppressions (the `AddSuppression` operationId).
+	AddSuppressionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddSuppression Suppress an address
+	//
+	// No mail goes to it any more, save that mails with tokens are tried once. An address that is on the list keeps its first entry, which is answered.
+	//
+	// Roles: admin.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/operations/suppressions (the `AddSuppression` operationId).
+	AddSuppression(ctx context.Context, body AddSuppressionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteSuppression Take an address from the suppression list
+	//
+	// It is mailed again from now on. A retry of a notification queues its suppressed and bounced recipients again. 204 also when the address is not on the list.
+	//
+	// Roles: admin.
+	//
+	// Corresponds with DELETE /v1/operations/suppressions/{email} (the `DeleteSuppression` operationId).
+	DeleteSuppression(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOutbox Notices that are not posted to the notification service
 	//
@@ -3642,6 +3829,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/users/{id}/export (the `ExportUser` operationId).
 	ExportUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetUserMail Whether mails to a user are sent
+	//
+	// Not when mails to the user's address came back for good, its owner complained, or an admin suppressed it. 503 while the notification service does not answer.
+	//
+	// Roles: engineer, admin. API keys need the scope `people:read`.
+	//
+	// Corresponds with GET /v1/users/{id}/mail (the `GetUserMail` operationId).
+	GetUserMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EndUserSessions End all sessions of a user
 	//
@@ -4462,7 +4658,28 @@ func (c *Client) ListAttempts(ctx context.Context, id openapi_types.UUID, recipi
 	return c.Client.Do(req)
 }
 
+// ListDeliveryReports What mail servers reported about a recipient's mail
+//
+// Newest first, after they had taken it: failures, delays and complaints.
+//
+// Roles: admin.
+//
+// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/reports (the `ListDeliveryReports` operationId).
+func (c *Client) ListDeliveryReports(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeliveryReportsRequest(c.Server, id, recipientID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RetryNotification Queue failed and uncertain recipients again
+//
+// And those that bounced or were suppressed, once their address is off the suppression list.
 //
 // Roles: admin.
 //
@@ -4488,6 +4705,86 @@ func (c *Client) RetryNotification(ctx context.Context, id openapi_types.UUID, r
 // Corresponds with GET /v1/operations/queue (the `GetMailQueue` operationId).
 func (c *Client) GetMailQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetMailQueueRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSuppressions Addresses that are mailed no more, newest first
+//
+// Mails to them came back for good, their owners complained, or somebody added them. 503 while the notification service does not answer.
+//
+// Roles: admin.
+//
+// Corresponds with GET /v1/operations/suppressions (the `ListSuppressions` operationId).
+func (c *Client) ListSuppressions(ctx context.Context, params *ListSuppressionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSuppressionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddSuppressionWithBody Suppress an address
+//
+// No mail goes to it any more, save that mails with tokens are tried once. An address that is on the list keeps its first entry, which is answered.
+//
+// Roles: admin.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/operations/suppressions (the `AddSuppression` operationId).
+func (c *Client) AddSuppressionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddSuppressionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddSuppression Suppress an address
+//
+// No mail goes to it any more, save that mails with tokens are tried once. An address that is on the list keeps its first entry, which is answered.
+//
+// Roles: admin.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/operations/suppressions (the `AddSuppression` operationId).
+func (c *Client) AddSuppression(ctx context.Context, body AddSuppressionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddSuppressionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteSuppression Take an address from the suppression list
+//
+// It is mailed again from now on. A retry of a notification queues its suppressed and bounced recipients again. 204 also when the address is not on the list.
+//
+// Roles: admin.
+//
+// Corresponds with DELETE /v1/operations/suppressions/{email} (the `DeleteSuppression` operationId).
+func (c *Client) DeleteSuppression(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSuppressionRequest(c.Server, email)
 	if err != nil {
 		return nil, err
 	}
@@ -5172,6 +5469,25 @@ func (c *Client) ChangeUser(ctx context.Context, id openapi_types.UUID, params *
 // Corresponds with GET /v1/users/{id}/export (the `ExportUser` operationId).
 func (c *Client) ExportUser(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExportUserRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetUserMail Whether mails to a user are sent
+//
+// Not when mails to the user's address came back for good, its owner complained, or an admin suppressed it. 503 while the notification service does not answer.
+//
+// Roles: engineer, admin. API keys need the scope `people:read`.
+//
+// Corresponds with GET /v1/users/{id}/mail (the `GetUserMail` operationId).
+func (c *Client) GetUserMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUserMailRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -6605,6 +6921,86 @@ func NewListAttemptsRequest(server string, id openapi_types.UUID, recipientID op
 	return req, nil
 }
 
+// NewListDeliveryReportsRequest constructs an http.Request for the ListDeliveryReports method
+func NewListDeliveryReportsRequest(server string, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "recipient_id", recipientID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/notifications/%s/recipients/%s/reports", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRetryNotificationRequest constructs an http.Request for the RetryNotification method
 func NewRetryNotificationRequest(server string, id openapi_types.UUID) (*http.Request, error) {
 	var err error
@@ -6659,6 +7055,158 @@ func NewGetMailQueueRequest(server string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSuppressionsRequest constructs an http.Request for the ListSuppressions method
+func NewListSuppressionsRequest(server string, params *ListSuppressionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/suppressions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddSuppressionRequest calls the generic AddSuppression builder with application/json body
+func NewAddSuppressionRequest(server string, body AddSuppressionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddSuppressionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddSuppressionRequestWithBody constructs an http.Request for the AddSuppression method, with any body, and a specified content type
+func NewAddSuppressionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/suppressions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteSuppressionRequest constructs an http.Request for the DeleteSuppression method
+func NewDeleteSuppressionRequest(server string, email string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "email", email, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/suppressions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -8420,6 +8968,40 @@ func NewExportUserRequest(server string, id openapi_types.UUID) (*http.Request, 
 	return req, nil
 }
 
+// NewGetUserMailRequest constructs an http.Request for the GetUserMail method
+func NewGetUserMailRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/users/%s/mail", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewEndUserSessionsRequest constructs an http.Request for the EndUserSessions method
 func NewEndUserSessionsRequest(server string, id openapi_types.UUID) (*http.Request, error) {
 	var err error
@@ -9007,7 +9589,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
 	ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResult, error)
 
+	// ListDeliveryReportsWithResponse What mail servers reported about a recipient's mail
+	//
+	// Newest first, after they had taken it: failures, delays and complaints.
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/reports (the `ListDeliveryReports` operationId).
+	ListDeliveryReportsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams, reqEditors ...RequestEditorFn) (*ListDeliveryReportsResult, error)
+
 	// RetryNotificationWithResponse Queue failed and uncertain recipients again
+	//
+	// And those that bounced or were suppressed, once their address is off the suppression list.
 	//
 	// Roles: admin.
 	//
@@ -9026,6 +9621,50 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/operations/queue (the `GetMailQueue` operationId).
 	GetMailQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMailQueueResult, error)
+
+	// ListSuppressionsWithResponse Addresses that are mailed no more, newest first
+	//
+	// Mails to them came back for good, their owners complained, or somebody added them. 503 while the notification service does not answer.
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations/suppressions (the `ListSuppressions` operationId).
+	ListSuppressionsWithResponse(ctx context.Context, params *ListSuppressionsParams, reqEditors ...RequestEditorFn) (*ListSuppressionsResult, error)
+
+	// AddSuppressionWithBodyWithResponse Suppress an address
+	//
+	// No mail goes to it any more, save that mails with tokens are tried once. An address that is on the list keeps its first entry, which is answered.
+	//
+	// Roles: admin.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operations/suppressions (the `AddSuppression` operationId).
+	AddSuppressionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddSuppressionResult, error)
+
+	// AddSuppressionWithResponse Suppress an address
+	//
+	// No mail goes to it any more, save that mails with tokens are tried once. An address that is on the list keeps its first entry, which is answered.
+	//
+	// Roles: admin.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/operations/suppressions (the `AddSuppression` operationId).
+	AddSuppressionWithResponse(ctx context.Context, body AddSuppressionJSONRequestBody, reqEditors ...RequestEditorFn) (*AddSuppressionResult, error)
+
+	// DeleteSuppressionWithResponse Take an address from the suppression list
+	//
+	// It is mailed again from now on. A retry of a notification queues its suppressed and bounced recipients again. 204 also when the address is not on the list.
+	//
+	// Roles: admin.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/operations/suppressions/{email} (the `DeleteSuppression` operationId).
+	DeleteSuppressionWithResponse(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*DeleteSuppressionResult, error)
 
 	// ListOutboxWithResponse Notices that are not posted to the notification service
 	//
@@ -9406,6 +10045,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/users/{id}/export (the `ExportUser` operationId).
 	ExportUserWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*ExportUserResult, error)
+
+	// GetUserMailWithResponse Whether mails to a user are sent
+	//
+	// Not when mails to the user's address came back for good, its owner complained, or an admin suppressed it. 503 while the notification service does not answer.
+	//
+	// Roles: engineer, admin. API keys need the scope `people:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/users/{id}/mail (the `GetUserMail` operationId).
+	GetUserMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetUserMailResult, error)
 
 	// EndUserSessionsWithResponse End all sessions of a user
 	//
@@ -10128,6 +10778,29 @@ func (r ListAttemptsResult) StatusCode() int {
 	return 0
 }
 
+type ListDeliveryReportsResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeliveryReportPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeliveryReportsResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeliveryReportsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type RetryNotificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10168,6 +10841,73 @@ func (r GetMailQueueResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GetMailQueueResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListSuppressionsResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SuppressionPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSuppressionsResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSuppressionsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AddSuppressionResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Suppression
+}
+
+// Status returns HTTPResponse.Status
+func (r AddSuppressionResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddSuppressionResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type DeleteSuppressionResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteSuppressionResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteSuppressionResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -10846,6 +11586,29 @@ func (r ExportUserResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ExportUserResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetUserMailResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UserMail
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUserMailResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUserMailResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -11572,7 +12335,26 @@ func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id o
 	return ParseListAttemptsResult(rsp)
 }
 
+// ListDeliveryReportsWithResponse What mail servers reported about a recipient's mail
+//
+// Newest first, after they had taken it: failures, delays and complaints.
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations/notifications/{id}/recipients/{recipient_id}/reports (the `ListDeliveryReports` operationId).
+func (c *ClientWithResponses) ListDeliveryReportsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams, reqEditors ...RequestEditorFn) (*ListDeliveryReportsResult, error) {
+	rsp, err := c.ListDeliveryReports(ctx, id, recipientID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeliveryReportsResult(rsp)
+}
+
 // RetryNotificationWithResponse Queue failed and uncertain recipients again
+//
+// And those that bounced or were suppressed, once their address is off the suppression list.
 //
 // Roles: admin.
 //
@@ -11602,6 +12384,74 @@ func (c *ClientWithResponses) GetMailQueueWithResponse(ctx context.Context, reqE
 		return nil, err
 	}
 	return ParseGetMailQueueResult(rsp)
+}
+
+// ListSuppressionsWithResponse Addresses that are mailed no more, newest first
+//
+// Mails to them came back for good, their owners complained, or somebody added them. 503 while the notification service does not answer.
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations/suppressions (the `ListSuppressions` operationId).
+func (c *ClientWithResponses) ListSuppressionsWithResponse(ctx context.Context, params *ListSuppressionsParams, reqEditors ...RequestEditorFn) (*ListSuppressionsResult, error) {
+	rsp, err := c.ListSuppressions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSuppressionsResult(rsp)
+}
+
+// AddSuppressionWithBodyWithResponse Suppress an address
+//
+// No mail goes to it any more, save that mails with tokens are tried once. An address that is on the list keeps its first entry, which is answered.
+//
+// Roles: admin.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operations/suppressions (the `AddSuppression` operationId).
+func (c *ClientWithResponses) AddSuppressionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddSuppressionResult, error) {
+	rsp, err := c.AddSuppressionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddSuppressionResult(rsp)
+}
+
+// AddSuppressionWithResponse Suppress an address
+//
+// No mail goes to it any more, save that mails with tokens are tried once. An address that is on the list keeps its first entry, which is answered.
+//
+// Roles: admin.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/operations/suppressions (the `AddSuppression` operationId).
+func (c *ClientWithResponses) AddSuppressionWithResponse(ctx context.Context, body AddSuppressionJSONRequestBody, reqEditors ...RequestEditorFn) (*AddSuppressionResult, error) {
+	rsp, err := c.AddSuppression(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddSuppressionResult(rsp)
+}
+
+// DeleteSuppressionWithResponse Take an address from the suppression list
+//
+// It is mailed again from now on. A retry of a notification queues its suppressed and bounced recipients again. 204 also when the address is not on the list.
+//
+// Roles: admin.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/operations/suppressions/{email} (the `DeleteSuppression` operationId).
+func (c *ClientWithResponses) DeleteSuppressionWithResponse(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*DeleteSuppressionResult, error) {
+	rsp, err := c.DeleteSuppression(ctx, email, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteSuppressionResult(rsp)
 }
 
 // ListOutboxWithResponse Notices that are not posted to the notification service
@@ -12186,6 +13036,23 @@ func (c *ClientWithResponses) ExportUserWithResponse(ctx context.Context, id ope
 		return nil, err
 	}
 	return ParseExportUserResult(rsp)
+}
+
+// GetUserMailWithResponse Whether mails to a user are sent
+//
+// Not when mails to the user's address came back for good, its owner complained, or an admin suppressed it. 503 while the notification service does not answer.
+//
+// Roles: engineer, admin. API keys need the scope `people:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/users/{id}/mail (the `GetUserMail` operationId).
+func (c *ClientWithResponses) GetUserMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetUserMailResult, error) {
+	rsp, err := c.GetUserMail(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUserMailResult(rsp)
 }
 
 // EndUserSessionsWithResponse End all sessions of a user
@@ -12977,6 +13844,32 @@ func ParseListAttemptsResult(rsp *http.Response) (*ListAttemptsResult, error) {
 	return response, nil
 }
 
+// ParseListDeliveryReportsResult parses an HTTP response from a ListDeliveryReportsWithResponse call
+func ParseListDeliveryReportsResult(rsp *http.Response) (*ListDeliveryReportsResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeliveryReportsResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeliveryReportPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseRetryNotificationResult parses an HTTP response from a RetryNotificationWithResponse call
 func ParseRetryNotificationResult(rsp *http.Response) (*RetryNotificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -13024,6 +13917,74 @@ func ParseGetMailQueueResult(rsp *http.Response) (*GetMailQueueResult, error) {
 		}
 		response.JSON200 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseListSuppressionsResult parses an HTTP response from a ListSuppressionsWithResponse call
+func ParseListSuppressionsResult(rsp *http.Response) (*ListSuppressionsResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSuppressionsResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SuppressionPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddSuppressionResult parses an HTTP response from a AddSuppressionWithResponse call
+func ParseAddSuppressionResult(rsp *http.Response) (*AddSuppressionResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddSuppressionResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Suppression
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteSuppressionResult parses an HTTP response from a DeleteSuppressionWithResponse call
+func ParseDeleteSuppressionResult(rsp *http.Response) (*DeleteSuppressionResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteSuppressionResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
 	}
 
 	return response, nil
@@ -13840,6 +14801,32 @@ func ParseExportUserResult(rsp *http.Response) (*ExportUserResult, error) {
 			headers.ContentDisposition = &value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetUserMailResult parses an HTTP response from a GetUserMailWithResponse call
+func ParseGetUserMailResult(rsp *http.Response) (*GetUserMailResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUserMailResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UserMail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil

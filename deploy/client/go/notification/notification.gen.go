@@ -80,14 +80,30 @@ const (
 
 // Defines values for RecipientStatus.
 const (
-	RecipientStatusCanceled  RecipientStatus = "canceled"
-	RecipientStatusDelayed   RecipientStatus = "delayed"
-	RecipientStatusExpired   RecipientStatus = "expired"
-	RecipientStatusFailed    RecipientStatus = "failed"
-	RecipientStatusQueued    RecipientStatus = "queued"
-	RecipientStatusSending   RecipientStatus = "sending"
-	RecipientStatusSent      RecipientStatus = "sent"
-	RecipientStatusUncertain RecipientStatus = "uncertain"
+	RecipientStatusBounced    RecipientStatus = "bounced"
+	RecipientStatusCanceled   RecipientStatus = "canceled"
+	RecipientStatusDelayed    RecipientStatus = "delayed"
+	RecipientStatusExpired    RecipientStatus = "expired"
+	RecipientStatusFailed     RecipientStatus = "failed"
+	RecipientStatusQueued     RecipientStatus = "queued"
+	RecipientStatusSending    RecipientStatus = "sending"
+	RecipientStatusSent       RecipientStatus = "sent"
+	RecipientStatusSuppressed RecipientStatus = "suppressed"
+	RecipientStatusUncertain  RecipientStatus = "uncertain"
+)
+
+// Defines values for ReportKind.
+const (
+	ReportKindComplaint ReportKind = "complaint"
+	ReportKindDelayed   ReportKind = "delayed"
+	ReportKindFailed    ReportKind = "failed"
+)
+
+// Defines values for SuppressionSource.
+const (
+	SuppressionSourceBounce    SuppressionSource = "bounce"
+	SuppressionSourceComplaint SuppressionSource = "complaint"
+	SuppressionSourceManual    SuppressionSource = "manual"
 )
 
 // Defines values for ListNotificationsParamsInclude.
@@ -132,6 +148,9 @@ type AttemptPage struct {
 
 // Counts defines model for Counts.
 type Counts struct {
+	// Bounced Taken by the mail server, and reported as undeliverable afterwards.
+	Bounced int64 `json:"bounced"`
+
 	// Canceled Canceled before they were sent.
 	Canceled int64 `json:"canceled"`
 
@@ -152,6 +171,9 @@ type Counts struct {
 
 	// Sent Taken by the mail server.
 	Sent int64 `json:"sent"`
+
+	// Suppressed Not sent, since the address is on the suppression list.
+	Suppressed int64 `json:"suppressed"`
 
 	// Total All recipients.
 	Total int64 `json:"total"`
@@ -243,7 +265,7 @@ type Notification struct {
 	// Sensitive Whether its content is in no answer and erased when it is over.
 	Sensitive bool `json:"sensitive"`
 
-	// Status Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired or are uncertain. failed: all have ended, some failed, expired or are uncertain, and none was mailed. canceled: all have ended without a failure, some were canceled.
+	// Status Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired, bounced, were suppressed or are uncertain. failed: all have ended, some of them so, and none was mailed. canceled: all have ended without a failure, some were canceled.
 	Status NotificationStatus `json:"status"`
 
 	// Subject The mail's subject.
@@ -268,7 +290,7 @@ type NotificationPage struct {
 // NotificationPriority The order of mails that are due: urgent before all others, bulk when no other is due.
 type NotificationPriority string
 
-// NotificationStatus Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired or are uncertain. failed: all have ended, some failed, expired or are uncertain, and none was mailed. canceled: all have ended without a failure, some were canceled.
+// NotificationStatus Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired, bounced, were suppressed or are uncertain. failed: all have ended, some of them so, and none was mailed. canceled: all have ended without a failure, some were canceled.
 type NotificationStatus string
 
 // Problem defines model for Problem.
@@ -327,10 +349,10 @@ type Recipient struct {
 	// NextAttemptAt The earliest time of the next try; null when there will be none.
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 
-	// SentAt When the mail server took the mail; null until then.
+	// SentAt When the mail server took the mail; null until then. It stays when the mail came back afterwards.
 	SentAt *time.Time `json:"sent_at"`
 
-	// Status queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at.
+	// Status queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at. bounced: the mail server took the mail, and a delivery report said later that it failed for good. suppressed: not sent, since the address is on the suppression list.
 	Status RecipientStatus `json:"status"`
 }
 
@@ -343,8 +365,46 @@ type RecipientPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// RecipientStatus queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at.
+// RecipientStatus queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at. bounced: the mail server took the mail, and a delivery report said later that it failed for good. suppressed: not sent, since the address is on the suppression list.
 type RecipientStatus string
+
+// Report defines model for Report.
+type Report struct {
+	// Code The SMTP reply code; null when the report has none.
+	Code *int64 `json:"code"`
+
+	// ID The report's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind failed: the mail could not be delivered. delayed: it is still being tried. complaint: the recipient calls it unwanted.
+	Kind ReportKind `json:"kind"`
+
+	// ReceivedAt When the report came in.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	ReceivedAt time.Time `json:"received_at"`
+
+	// Server The server that refused the mail; null when the report doesn't name it.
+	Server *string `json:"server"`
+
+	// Status The enhanced status code (RFC 3463); null when the report has none.
+	Status *string `json:"status"`
+
+	// Text The server's own words, or the kind of complaint.
+	Text string `json:"text"`
+}
+
+// ReportKind failed: the mail could not be delivered. delayed: it is still being tried. complaint: the recipient calls it unwanted.
+type ReportKind string
+
+// ReportPage defines model for ReportPage.
+type ReportPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []Report `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
 
 // Stats defines model for Stats.
 type Stats struct {
@@ -355,6 +415,44 @@ type Stats struct {
 	// SentPerMinute Mails that the servers took in the last 60 seconds.
 	SentPerMinute int64 `json:"sent_per_minute"`
 }
+
+// Suppression defines model for Suppression.
+type Suppression struct {
+	// CreatedAt Since when it is suppressed.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// Email The address in its canonical form: lower case, the domain in ASCII.
+	Email string `json:"email"`
+
+	// Reason The words of the delivery report, the kind of complaint, or why a client added the address.
+	Reason string `json:"reason"`
+
+	// Source Why an address is suppressed. bounce: a delivery report said that mails to it fail for good. complaint: its owner called a mail unwanted. manual: a client added it.
+	Source SuppressionSource `json:"source"`
+}
+
+// SuppressionPage defines model for SuppressionPage.
+type SuppressionPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []Suppression `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// SuppressionRequest defines model for SuppressionRequest.
+type SuppressionRequest struct {
+	// Email The address, in any spelling.
+	Email string `json:"email"`
+
+	// Reason Why, in the words of who adds it: one line.
+	Reason string `json:"reason"`
+}
+
+// SuppressionSource Why an address is suppressed. bounce: a delivery report said that mails to it fail for good. complaint: its owner called a mail unwanted. manual: a client added it.
+type SuppressionSource string
 
 // ListNotificationsParams defines parameters for ListNotifications.
 type ListNotificationsParams struct {
@@ -413,8 +511,32 @@ type ListAttemptsParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListDeliveryReportsParams defines parameters for ListDeliveryReports.
+type ListDeliveryReportsParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListSuppressionsParams defines parameters for ListSuppressions.
+type ListSuppressionsParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Q Those whose address contains this, in any case.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+}
+
 // CreateNotificationJSONRequestBody defines body for CreateNotification for application/json ContentType.
 type CreateNotificationJSONRequestBody = CreateNotificationRequest
+
+// AddSuppressionJSONRequestBody defines body for AddSuppression for application/json ContentType.
+type AddSuppressionJSONRequestBody = SuppressionRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -557,9 +679,18 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
 	ListAttempts(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListDeliveryReports List the delivery reports about one recipient's mail
+	//
+	// Newest first: what mail servers said after they had taken the mail (RFC 3464), and complaints (RFC 5965).
+	//
+	// Scopes: notifications:read.
+	//
+	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/reports (the `ListDeliveryReports` operationId).
+	ListDeliveryReports(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RetryNotification Queue failed and uncertain recipients again
 	//
-	// They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
+	// They are due at once. Recipients that bounced or were suppressed are queued, too, once their address is off the suppression list. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
 	//
 	// Scopes: notifications:manage.
 	//
@@ -574,6 +705,55 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/stats (the `GetStats` operationId).
 	GetStats(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSuppressions List the suppressed addresses
+	//
+	// Newest first.
+	//
+	// Scopes: notifications:read.
+	//
+	// Corresponds with GET /v1/suppressions (the `ListSuppressions` operationId).
+	ListSuppressions(ctx context.Context, params *ListSuppressionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddSuppressionWithBody Suppress an address
+	//
+	// No mail is sent to it any more: its recipients end as suppressed, those of stored notifications, too. Only an urgent mail is still tried, once. An address that is on the list keeps its first entry, which is answered.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/suppressions (the `AddSuppression` operationId).
+	AddSuppressionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddSuppression Suppress an address
+	//
+	// No mail is sent to it any more: its recipients end as suppressed, those of stored notifications, too. Only an urgent mail is still tried, once. An address that is on the list keeps its first entry, which is answered.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/suppressions (the `AddSuppression` operationId).
+	AddSuppression(ctx context.Context, body AddSuppressionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteSuppression Take an address from the suppression list
+	//
+	// It is mailed again from now on. Recipients that ended as suppressed or bounced can be queued again by a retry of their notification. 204 also when the address is not on the list.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Corresponds with DELETE /v1/suppressions/{email} (the `DeleteSuppression` operationId).
+	DeleteSuppression(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSuppression Get the entry of an address
+	//
+	// 404 when the address is not suppressed.
+	//
+	// Scopes: notifications:read.
+	//
+	// Corresponds with GET /v1/suppressions/{email} (the `GetSuppression` operationId).
+	GetSuppression(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // ListNotifications List notifications, newest first
@@ -713,9 +893,28 @@ func (c *Client) ListAttempts(ctx context.Context, id openapi_types.UUID, recipi
 	return c.Client.Do(req)
 }
 
+// ListDeliveryReports List the delivery reports about one recipient's mail
+//
+// Newest first: what mail servers said after they had taken the mail (RFC 3464), and complaints (RFC 5965).
+//
+// Scopes: notifications:read.
+//
+// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/reports (the `ListDeliveryReports` operationId).
+func (c *Client) ListDeliveryReports(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeliveryReportsRequest(c.Server, id, recipientID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RetryNotification Queue failed and uncertain recipients again
 //
-// They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
+// They are due at once. Recipients that bounced or were suppressed are queued, too, once their address is off the suppression list. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
 //
 // Scopes: notifications:manage.
 //
@@ -741,6 +940,105 @@ func (c *Client) RetryNotification(ctx context.Context, id openapi_types.UUID, r
 // Corresponds with GET /v1/stats (the `GetStats` operationId).
 func (c *Client) GetStats(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetStatsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSuppressions List the suppressed addresses
+//
+// Newest first.
+//
+// Scopes: notifications:read.
+//
+// Corresponds with GET /v1/suppressions (the `ListSuppressions` operationId).
+func (c *Client) ListSuppressions(ctx context.Context, params *ListSuppressionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSuppressionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddSuppressionWithBody Suppress an address
+//
+// No mail is sent to it any more: its recipients end as suppressed, those of stored notifications, too. Only an urgent mail is still tried, once. An address that is on the list keeps its first entry, which is answered.
+//
+// Scopes: notifications:manage.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/suppressions (the `AddSuppression` operationId).
+func (c *Client) AddSuppressionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddSuppressionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddSuppression Suppress an address
+//
+// No mail is sent to it any more: its recipients end as suppressed, those of stored notifications, too. Only an urgent mail is still tried, once. An address that is on the list keeps its first entry, which is answered.
+//
+// Scopes: notifications:manage.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/suppressions (the `AddSuppression` operationId).
+func (c *Client) AddSuppression(ctx context.Context, body AddSuppressionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddSuppressionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteSuppression Take an address from the suppression list
+//
+// It is mailed again from now on. Recipients that ended as suppressed or bounced can be queued again by a retry of their notification. 204 also when the address is not on the list.
+//
+// Scopes: notifications:manage.
+//
+// Corresponds with DELETE /v1/suppressions/{email} (the `DeleteSuppression` operationId).
+func (c *Client) DeleteSuppression(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSuppressionRequest(c.Server, email)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSuppression Get the entry of an address
+//
+// 404 when the address is not suppressed.
+//
+// Scopes: notifications:read.
+//
+// Corresponds with GET /v1/suppressions/{email} (the `GetSuppression` operationId).
+func (c *Client) GetSuppression(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSuppressionRequest(c.Server, email)
 	if err != nil {
 		return nil, err
 	}
@@ -1175,6 +1473,86 @@ func NewListAttemptsRequest(server string, id openapi_types.UUID, recipientID op
 	return req, nil
 }
 
+// NewListDeliveryReportsRequest constructs an http.Request for the ListDeliveryReports method
+func NewListDeliveryReportsRequest(server string, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "recipient_id", recipientID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/notifications/%s/recipients/%s/reports", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRetryNotificationRequest constructs an http.Request for the RetryNotification method
 func NewRetryNotificationRequest(server string, id openapi_types.UUID) (*http.Request, error) {
 	var err error
@@ -1219,6 +1597,192 @@ func NewGetStatsRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/v1/stats")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSuppressionsRequest constructs an http.Request for the ListSuppressions method
+func NewListSuppressionsRequest(server string, params *ListSuppressionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/suppressions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddSuppressionRequest calls the generic AddSuppression builder with application/json body
+func NewAddSuppressionRequest(server string, body AddSuppressionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddSuppressionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddSuppressionRequestWithBody constructs an http.Request for the AddSuppression method, with any body, and a specified content type
+func NewAddSuppressionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/suppressions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteSuppressionRequest constructs an http.Request for the DeleteSuppression method
+func NewDeleteSuppressionRequest(server string, email string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "email", email, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/suppressions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSuppressionRequest constructs an http.Request for the GetSuppression method
+func NewGetSuppressionRequest(server string, email string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "email", email, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/suppressions/%s", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1357,9 +1921,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/attempts (the `ListAttempts` operationId).
 	ListAttemptsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListAttemptsParams, reqEditors ...RequestEditorFn) (*ListAttemptsResult, error)
 
+	// ListDeliveryReportsWithResponse List the delivery reports about one recipient's mail
+	//
+	// Newest first: what mail servers said after they had taken the mail (RFC 3464), and complaints (RFC 5965).
+	//
+	// Scopes: notifications:read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/reports (the `ListDeliveryReports` operationId).
+	ListDeliveryReportsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams, reqEditors ...RequestEditorFn) (*ListDeliveryReportsResult, error)
+
 	// RetryNotificationWithResponse Queue failed and uncertain recipients again
 	//
-	// They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
+	// They are due at once. Recipients that bounced or were suppressed are queued, too, once their address is off the suppression list. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
 	//
 	// Scopes: notifications:manage.
 	//
@@ -1378,6 +1953,61 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/stats (the `GetStats` operationId).
 	GetStatsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetStatsResult, error)
+
+	// ListSuppressionsWithResponse List the suppressed addresses
+	//
+	// Newest first.
+	//
+	// Scopes: notifications:read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/suppressions (the `ListSuppressions` operationId).
+	ListSuppressionsWithResponse(ctx context.Context, params *ListSuppressionsParams, reqEditors ...RequestEditorFn) (*ListSuppressionsResult, error)
+
+	// AddSuppressionWithBodyWithResponse Suppress an address
+	//
+	// No mail is sent to it any more: its recipients end as suppressed, those of stored notifications, too. Only an urgent mail is still tried, once. An address that is on the list keeps its first entry, which is answered.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/suppressions (the `AddSuppression` operationId).
+	AddSuppressionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddSuppressionResult, error)
+
+	// AddSuppressionWithResponse Suppress an address
+	//
+	// No mail is sent to it any more: its recipients end as suppressed, those of stored notifications, too. Only an urgent mail is still tried, once. An address that is on the list keeps its first entry, which is answered.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/suppressions (the `AddSuppression` operationId).
+	AddSuppressionWithResponse(ctx context.Context, body AddSuppressionJSONRequestBody, reqEditors ...RequestEditorFn) (*AddSuppressionResult, error)
+
+	// DeleteSuppressionWithResponse Take an address from the suppression list
+	//
+	// It is mailed again from now on. Recipients that ended as suppressed or bounced can be queued again by a retry of their notification. 204 also when the address is not on the list.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/suppressions/{email} (the `DeleteSuppression` operationId).
+	DeleteSuppressionWithResponse(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*DeleteSuppressionResult, error)
+
+	// GetSuppressionWithResponse Get the entry of an address
+	//
+	// 404 when the address is not suppressed.
+	//
+	// Scopes: notifications:read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/suppressions/{email} (the `GetSuppression` operationId).
+	GetSuppressionWithResponse(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*GetSuppressionResult, error)
 }
 
 type ListNotificationsResult struct {
@@ -1533,6 +2163,29 @@ func (r ListAttemptsResult) StatusCode() int {
 	return 0
 }
 
+type ListDeliveryReportsResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReportPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeliveryReportsResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeliveryReportsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type RetryNotificationResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1573,6 +2226,103 @@ func (r GetStatsResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GetStatsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListSuppressionsResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SuppressionPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSuppressionsResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSuppressionsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AddSuppressionResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Suppression
+}
+
+// Status returns HTTPResponse.Status
+func (r AddSuppressionResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddSuppressionResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type DeleteSuppressionResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteSuppressionResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteSuppressionResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetSuppressionResult200Headers the declared response headers of an HTTP 200 response for GetSuppression
+type GetSuppressionResult200Headers struct {
+	ETag *string
+}
+
+type GetSuppressionResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Suppression
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetSuppressionResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSuppressionResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSuppressionResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -1698,9 +2448,26 @@ func (c *ClientWithResponses) ListAttemptsWithResponse(ctx context.Context, id o
 	return ParseListAttemptsResult(rsp)
 }
 
+// ListDeliveryReportsWithResponse List the delivery reports about one recipient's mail
+//
+// Newest first: what mail servers said after they had taken the mail (RFC 3464), and complaints (RFC 5965).
+//
+// Scopes: notifications:read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/notifications/{id}/recipients/{recipient_id}/reports (the `ListDeliveryReports` operationId).
+func (c *ClientWithResponses) ListDeliveryReportsWithResponse(ctx context.Context, id openapi_types.UUID, recipientID openapi_types.UUID, params *ListDeliveryReportsParams, reqEditors ...RequestEditorFn) (*ListDeliveryReportsResult, error) {
+	rsp, err := c.ListDeliveryReports(ctx, id, recipientID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeliveryReportsResult(rsp)
+}
+
 // RetryNotificationWithResponse Queue failed and uncertain recipients again
 //
-// They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
+// They are due at once. Recipients that bounced or were suppressed are queued, too, once their address is off the suppression list. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
 //
 // Scopes: notifications:manage.
 //
@@ -1730,6 +2497,91 @@ func (c *ClientWithResponses) GetStatsWithResponse(ctx context.Context, reqEdito
 		return nil, err
 	}
 	return ParseGetStatsResult(rsp)
+}
+
+// ListSuppressionsWithResponse List the suppressed addresses
+//
+// Newest first.
+//
+// Scopes: notifications:read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/suppressions (the `ListSuppressions` operationId).
+func (c *ClientWithResponses) ListSuppressionsWithResponse(ctx context.Context, params *ListSuppressionsParams, reqEditors ...RequestEditorFn) (*ListSuppressionsResult, error) {
+	rsp, err := c.ListSuppressions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSuppressionsResult(rsp)
+}
+
+// AddSuppressionWithBodyWithResponse Suppress an address
+//
+// No mail is sent to it any more: its recipients end as suppressed, those of stored notifications, too. Only an urgent mail is still tried, once. An address that is on the list keeps its first entry, which is answered.
+//
+// Scopes: notifications:manage.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/suppressions (the `AddSuppression` operationId).
+func (c *ClientWithResponses) AddSuppressionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddSuppressionResult, error) {
+	rsp, err := c.AddSuppressionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddSuppressionResult(rsp)
+}
+
+// AddSuppressionWithResponse Suppress an address
+//
+// No mail is sent to it any more: its recipients end as suppressed, those of stored notifications, too. Only an urgent mail is still tried, once. An address that is on the list keeps its first entry, which is answered.
+//
+// Scopes: notifications:manage.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/suppressions (the `AddSuppression` operationId).
+func (c *ClientWithResponses) AddSuppressionWithResponse(ctx context.Context, body AddSuppressionJSONRequestBody, reqEditors ...RequestEditorFn) (*AddSuppressionResult, error) {
+	rsp, err := c.AddSuppression(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddSuppressionResult(rsp)
+}
+
+// DeleteSuppressionWithResponse Take an address from the suppression list
+//
+// It is mailed again from now on. Recipients that ended as suppressed or bounced can be queued again by a retry of their notification. 204 also when the address is not on the list.
+//
+// Scopes: notifications:manage.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/suppressions/{email} (the `DeleteSuppression` operationId).
+func (c *ClientWithResponses) DeleteSuppressionWithResponse(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*DeleteSuppressionResult, error) {
+	rsp, err := c.DeleteSuppression(ctx, email, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteSuppressionResult(rsp)
+}
+
+// GetSuppressionWithResponse Get the entry of an address
+//
+// 404 when the address is not suppressed.
+//
+// Scopes: notifications:read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/suppressions/{email} (the `GetSuppression` operationId).
+func (c *ClientWithResponses) GetSuppressionWithResponse(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*GetSuppressionResult, error) {
+	rsp, err := c.GetSuppression(ctx, email, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSuppressionResult(rsp)
 }
 
 // ParseListNotificationsResult parses an HTTP response from a ListNotificationsWithResponse call
@@ -1921,6 +2773,32 @@ func ParseListAttemptsResult(rsp *http.Response) (*ListAttemptsResult, error) {
 	return response, nil
 }
 
+// ParseListDeliveryReportsResult parses an HTTP response from a ListDeliveryReportsWithResponse call
+func ParseListDeliveryReportsResult(rsp *http.Response) (*ListDeliveryReportsResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeliveryReportsResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReportPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseRetryNotificationResult parses an HTTP response from a RetryNotificationWithResponse call
 func ParseRetryNotificationResult(rsp *http.Response) (*RetryNotificationResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -1968,6 +2846,113 @@ func ParseGetStatsResult(rsp *http.Response) (*GetStatsResult, error) {
 		}
 		response.JSON200 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseListSuppressionsResult parses an HTTP response from a ListSuppressionsWithResponse call
+func ParseListSuppressionsResult(rsp *http.Response) (*ListSuppressionsResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSuppressionsResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SuppressionPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddSuppressionResult parses an HTTP response from a AddSuppressionWithResponse call
+func ParseAddSuppressionResult(rsp *http.Response) (*AddSuppressionResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddSuppressionResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Suppression
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteSuppressionResult parses an HTTP response from a DeleteSuppressionWithResponse call
+func ParseDeleteSuppressionResult(rsp *http.Response) (*DeleteSuppressionResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteSuppressionResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseGetSuppressionResult parses an HTTP response from a GetSuppressionWithResponse call
+func ParseGetSuppressionResult(rsp *http.Response) (*GetSuppressionResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSuppressionResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Suppression
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetSuppressionResult200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

@@ -590,6 +590,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operations/notifications/{id}/recipients/{recipient_id}/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What mail servers reported about a recipient's mail
+         * @description Newest first, after they had taken it: failures, delays and complaints.
+         *
+         *     Roles: admin.
+         */
+        get: operations["list-delivery-reports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operations/notifications/{id}/retry": {
         parameters: {
             query?: never;
@@ -601,7 +623,9 @@ export interface paths {
         put?: never;
         /**
          * Queue failed and uncertain recipients again
-         * @description Roles: admin.
+         * @description And those that bounced or were suppressed, once their address is off the suppression list.
+         *
+         *     Roles: admin.
          */
         post: operations["retry-notification"];
         delete?: never;
@@ -627,6 +651,56 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operations/suppressions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Addresses that are mailed no more, newest first
+         * @description Mails to them came back for good, their owners complained, or somebody added them. 503 while the notification service does not answer.
+         *
+         *     Roles: admin.
+         */
+        get: operations["list-suppressions"];
+        put?: never;
+        /**
+         * Suppress an address
+         * @description No mail goes to it any more, save that mails with tokens are tried once. An address that is on the list keeps its first entry, which is answered.
+         *
+         *     Roles: admin.
+         */
+        post: operations["add-suppression"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operations/suppressions/{email}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Take an address from the suppression list
+         * @description It is mailed again from now on. A retry of a notification queues its suppressed and bounced recipients again. 204 also when the address is not on the list.
+         *
+         *     Roles: admin.
+         */
+        delete: operations["delete-suppression"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1110,6 +1184,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users/{id}/mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether mails to a user are sent
+         * @description Not when mails to the user's address came back for good, its owner complained, or an admin suppressed it. 503 while the notification service does not answer.
+         *
+         *     Roles: engineer, admin. API keys need the scope `people:read`.
+         */
+        get: operations["get-user-mail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/users/{id}/sessions": {
         parameters: {
             query?: never;
@@ -1191,6 +1287,12 @@ export interface components {
              * @description The ticket's number, as in #42.
              */
             ticket_number: number;
+        };
+        AddSuppressionRequest: {
+            /** @description The address, in any spelling. */
+            email: string;
+            /** @description Why, in one line. */
+            reason: string;
         };
         /**
          * @description A role that an admin must approve.
@@ -1685,6 +1787,11 @@ export interface components {
         DeliveryCounts: {
             /**
              * Format: int64
+             * @description Taken by the mail server, and reported as undeliverable afterwards.
+             */
+            bounced: number;
+            /**
+             * Format: int64
              * @description Canceled before they were sent.
              */
             canceled: number;
@@ -1720,6 +1827,11 @@ export interface components {
             sent: number;
             /**
              * Format: int64
+             * @description Not sent, since the address is on the suppression list.
+             */
+            suppressed: number;
+            /**
+             * Format: int64
              * @description All recipients.
              */
             total: number;
@@ -1748,11 +1860,36 @@ export interface components {
             next_attempt_at: string | null;
             sent_at: string | null;
             /** @enum {string} */
-            status: "queued" | "sending" | "delayed" | "sent" | "failed" | "canceled" | "uncertain" | "expired";
+            status: "queued" | "sending" | "delayed" | "sent" | "failed" | "canceled" | "uncertain" | "expired" | "bounced" | "suppressed";
         };
         DeliveryRecipientPage: {
             /** @description The items of this page; empty when there is none. */
             items: components["schemas"]["DeliveryRecipient"][];
+            /** @description Absent on the last page. */
+            next_cursor?: string;
+        };
+        DeliveryReport: {
+            /** @description The SMTP reply code; null when the report has none. */
+            code: number | null;
+            /** Format: uuid */
+            id: string;
+            /** @enum {string} */
+            kind: "failed" | "delayed" | "complaint";
+            /**
+             * Format: date-time
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            received_at: string;
+            /** @description The server that refused the mail; null when the report doesn't name it. */
+            server: string | null;
+            /** @description The enhanced status code (RFC 3463); null when the report has none. */
+            status: string | null;
+            /** @description The server's own words, or the kind of complaint. */
+            text: string;
+        };
+        DeliveryReportPage: {
+            /** @description The items of this page; empty when there is none. */
+            items: components["schemas"]["DeliveryReport"][];
             /** @description Absent on the last page. */
             next_cursor?: string;
         };
@@ -2031,7 +2168,7 @@ export interface components {
          * @description What became of a mail for one recipient: pending and dead are not posted to the notification service, the others are its own.
          * @enum {string}
          */
-        MailRecipientStatus: "pending" | "dead" | "queued" | "sending" | "delayed" | "sent" | "failed" | "canceled" | "uncertain" | "expired";
+        MailRecipientStatus: "pending" | "dead" | "queued" | "sending" | "delayed" | "sent" | "failed" | "canceled" | "uncertain" | "expired" | "bounced" | "suppressed";
         /**
          * @description What became of a mail: pending and dead are not posted to the notification service, the others are its own.
          * @enum {string}
@@ -2409,6 +2546,34 @@ export interface components {
             /** @description Present when it changed. */
             waiting_for?: components["schemas"]["WaitingChange"];
         };
+        Suppression: {
+            /**
+             * Format: date-time
+             * @description Since when it is suppressed.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /**
+             * Format: email
+             * @description The address: lower case, the domain in ASCII.
+             */
+            email: string;
+            /** @description The mail server's words, the kind of complaint, or why somebody added it. */
+            reason: string;
+            /** @description Why it is suppressed. */
+            source: components["schemas"]["SuppressionSource"];
+        };
+        SuppressionPage: {
+            /** @description The items of this page; empty when there is none. */
+            items: components["schemas"]["Suppression"][];
+            /** @description Absent on the last page. */
+            next_cursor?: string;
+        };
+        /**
+         * @description Why an address is suppressed. bounce: mails to it came back for good. complaint: its owner called a mail unwanted. manual: an admin or a client added it.
+         * @enum {string}
+         */
+        SuppressionSource: "bounce" | "complaint" | "manual";
         TextChange: {
             /** @description The value before; null for none. */
             from: string | null;
@@ -2692,6 +2857,16 @@ export interface components {
              * @example 2026-01-31T09:30:00.000000Z
              */
             updated_at: string;
+        };
+        UserMail: {
+            /** @description The mail server's words, the kind of complaint, or why somebody added it; null when it is not suppressed. */
+            reason: string | null;
+            /** @description Since when; null when it is not suppressed. */
+            since: string | null;
+            /** @description Why; null when it is not suppressed. */
+            source: components["schemas"]["SuppressionSource"] | null;
+            /** @description Whether mails to the user's address are not sent. */
+            suppressed: boolean;
         };
         UserPage: {
             /** @description The items of this page; empty when there is none. */
@@ -3549,6 +3724,7 @@ export interface components {
 }
 export type AcceptedChanges = components['schemas']['AcceptedChanges'];
 export type AcceptedEvent = components['schemas']['AcceptedEvent'];
+export type AddSuppressionRequest = components['schemas']['AddSuppressionRequest'];
 export type ApplicantRole = components['schemas']['ApplicantRole'];
 export type AssignTicketRequest = components['schemas']['AssignTicketRequest'];
 export type AssignedEvent = components['schemas']['AssignedEvent'];
@@ -3588,6 +3764,8 @@ export type DeliveryCounts = components['schemas']['DeliveryCounts'];
 export type DeliveryPage = components['schemas']['DeliveryPage'];
 export type DeliveryRecipient = components['schemas']['DeliveryRecipient'];
 export type DeliveryRecipientPage = components['schemas']['DeliveryRecipientPage'];
+export type DeliveryReport = components['schemas']['DeliveryReport'];
+export type DeliveryReportPage = components['schemas']['DeliveryReportPage'];
 export type Engineer = components['schemas']['Engineer'];
 export type EngineerPage = components['schemas']['EngineerPage'];
 export type EngineerReport = components['schemas']['EngineerReport'];
@@ -3634,6 +3812,9 @@ export type Spread = components['schemas']['Spread'];
 export type StatusChange = components['schemas']['StatusChange'];
 export type StatusChangedEvent = components['schemas']['StatusChangedEvent'];
 export type StatusChanges = components['schemas']['StatusChanges'];
+export type Suppression = components['schemas']['Suppression'];
+export type SuppressionPage = components['schemas']['SuppressionPage'];
+export type SuppressionSource = components['schemas']['SuppressionSource'];
 export type TextChange = components['schemas']['TextChange'];
 export type Ticket = components['schemas']['Ticket'];
 export type TicketCounts = components['schemas']['TicketCounts'];
@@ -3650,6 +3831,7 @@ export type UnassignedEvent = components['schemas']['UnassignedEvent'];
 export type UpdateTicketRequest = components['schemas']['UpdateTicketRequest'];
 export type UpdatedEvent = components['schemas']['UpdatedEvent'];
 export type User = components['schemas']['User'];
+export type UserMail = components['schemas']['UserMail'];
 export type UserPage = components['schemas']['UserPage'];
 export type UserRole = components['schemas']['UserRole'];
 export type UserStatus = components['schemas']['UserStatus'];
@@ -5090,7 +5272,7 @@ export interface operations {
                 /** @description next_cursor of the page before; keep the other parameters as they were. */
                 cursor?: string;
                 /** @description Only recipients in this state. */
-                status?: "queued" | "sending" | "delayed" | "sent" | "failed" | "canceled" | "uncertain";
+                status?: "queued" | "sending" | "delayed" | "sent" | "failed" | "canceled" | "uncertain" | "expired" | "bounced" | "suppressed";
             };
             header?: never;
             path: {
@@ -5170,6 +5352,50 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "list-delivery-reports": {
+        parameters: {
+            query?: {
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description next_cursor of the page before; keep the other parameters as they were. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The notification. */
+                id: string;
+                /** @description The recipient. */
+                recipient_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryReportPage"];
+                };
+            };
+            400: components["responses"]["InvalidCursor"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "retry-notification": {
         parameters: {
             query?: never;
@@ -5227,6 +5453,139 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["MailQueue"];
                 };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "list-suppressions": {
+        parameters: {
+            query?: {
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description next_cursor of the page before; keep the other parameters as they were. */
+                cursor?: string;
+                /** @description Those whose address contains this, in any case. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "email": "ada@example.com",
+                     *           "source": "bounce",
+                     *           "reason": "550 5.1.1 The user does not exist",
+                     *           "created_at": "2026-01-12T09:30:26.000000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SuppressionPage"];
+                };
+            };
+            400: components["responses"]["InvalidCursor"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "add-suppression": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddSuppressionRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "email": "ada@example.com",
+                     *       "source": "bounce",
+                     *       "reason": "550 5.1.1 The user does not exist",
+                     *       "created_at": "2026-01-12T09:30:26.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Suppression"];
+                };
+            };
+            400: components["responses"]["MalformedJson"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "delete-suppression": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The address, in any spelling.
+                 * @example ada@example.com
+                 */
+                email: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             401: components["responses"]["InvalidToken"];
             403: components["responses"]["Forbidden"];
@@ -7067,6 +7426,49 @@ export interface operations {
                     "application/json": {
                         [key: string]: unknown;
                     };
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-user-mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The user's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "suppressed": true,
+                     *       "source": "bounce",
+                     *       "reason": "550 5.1.1 The user does not exist",
+                     *       "since": "2026-01-12T09:30:26.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UserMail"];
                 };
             };
             401: components["responses"]["InvalidToken"];

@@ -120,6 +120,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/notifications/{id}/recipients/{recipient_id}/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the delivery reports about one recipient's mail
+         * @description Newest first: what mail servers said after they had taken the mail (RFC 3464), and complaints (RFC 5965).
+         *
+         *     Scopes: notifications:read.
+         */
+        get: operations["list-delivery-reports"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/notifications/{id}/retry": {
         parameters: {
             query?: never;
@@ -131,7 +153,7 @@ export interface paths {
         put?: never;
         /**
          * Queue failed and uncertain recipients again
-         * @description They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
+         * @description They are due at once. Recipients that bounced or were suppressed are queued, too, once their address is off the suppression list. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.
          *
          *     Scopes: notifications:manage.
          */
@@ -159,6 +181,62 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/suppressions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the suppressed addresses
+         * @description Newest first.
+         *
+         *     Scopes: notifications:read.
+         */
+        get: operations["list-suppressions"];
+        put?: never;
+        /**
+         * Suppress an address
+         * @description No mail is sent to it any more: its recipients end as suppressed, those of stored notifications, too. Only an urgent mail is still tried, once. An address that is on the list keeps its first entry, which is answered.
+         *
+         *     Scopes: notifications:manage.
+         */
+        post: operations["add-suppression"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/suppressions/{email}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the entry of an address
+         * @description 404 when the address is not suppressed.
+         *
+         *     Scopes: notifications:read.
+         */
+        get: operations["get-suppression"];
+        put?: never;
+        post?: never;
+        /**
+         * Take an address from the suppression list
+         * @description It is mailed again from now on. Recipients that ended as suppressed or bounced can be queued again by a retry of their notification. 204 also when the address is not on the list.
+         *
+         *     Scopes: notifications:manage.
+         */
+        delete: operations["delete-suppression"];
         options?: never;
         head?: never;
         patch?: never;
@@ -205,6 +283,11 @@ export interface components {
         Counts: {
             /**
              * Format: int64
+             * @description Taken by the mail server, and reported as undeliverable afterwards.
+             */
+            bounced: number;
+            /**
+             * Format: int64
              * @description Canceled before they were sent.
              */
             canceled: number;
@@ -238,6 +321,11 @@ export interface components {
              * @description Taken by the mail server.
              */
             sent: number;
+            /**
+             * Format: int64
+             * @description Not sent, since the address is on the suppression list.
+             */
+            suppressed: number;
             /**
              * Format: int64
              * @description All recipients.
@@ -336,7 +424,7 @@ export interface components {
          */
         NotificationPriority: "urgent" | "normal" | "bulk";
         /**
-         * @description Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired or are uncertain. failed: all have ended, some failed, expired or are uncertain, and none was mailed. canceled: all have ended without a failure, some were canceled.
+         * @description Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired, bounced, were suppressed or are uncertain. failed: all have ended, some of them so, and none was mailed. canceled: all have ended without a failure, some were canceled.
          * @enum {string}
          */
         NotificationStatus: "queued" | "processing" | "completed" | "partially_failed" | "failed" | "canceled";
@@ -392,7 +480,7 @@ export interface components {
             last_error: string | null;
             /** @description The earliest time of the next try; null when there will be none. */
             next_attempt_at: string | null;
-            /** @description When the mail server took the mail; null until then. */
+            /** @description When the mail server took the mail; null until then. It stays when the mail came back afterwards. */
             sent_at: string | null;
             status: components["schemas"]["RecipientStatus"];
         };
@@ -403,10 +491,46 @@ export interface components {
             next_cursor?: string;
         };
         /**
-         * @description queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at.
+         * @description queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at. bounced: the mail server took the mail, and a delivery report said later that it failed for good. suppressed: not sent, since the address is on the suppression list.
          * @enum {string}
          */
-        RecipientStatus: "queued" | "sending" | "delayed" | "sent" | "failed" | "canceled" | "uncertain" | "expired";
+        RecipientStatus: "queued" | "sending" | "delayed" | "sent" | "failed" | "canceled" | "uncertain" | "expired" | "bounced" | "suppressed";
+        Report: {
+            /**
+             * Format: int64
+             * @description The SMTP reply code; null when the report has none.
+             */
+            code: number | null;
+            /**
+             * Format: uuid
+             * @description The report's id, a UUIDv7.
+             */
+            id: string;
+            kind: components["schemas"]["ReportKind"];
+            /**
+             * Format: date-time
+             * @description When the report came in.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            received_at: string;
+            /** @description The server that refused the mail; null when the report doesn't name it. */
+            server: string | null;
+            /** @description The enhanced status code (RFC 3463); null when the report has none. */
+            status: string | null;
+            /** @description The server's own words, or the kind of complaint. */
+            text: string;
+        };
+        /**
+         * @description failed: the mail could not be delivered. delayed: it is still being tried. complaint: the recipient calls it unwanted.
+         * @enum {string}
+         */
+        ReportKind: "failed" | "delayed" | "complaint";
+        ReportPage: {
+            /** @description The items of this page; empty when there is none. */
+            items: components["schemas"]["Report"][];
+            /** @description Absent on the last page. */
+            next_cursor?: string;
+        };
         Stats: {
             /**
              * Format: double
@@ -421,6 +545,36 @@ export interface components {
              */
             sent_per_minute: number;
         };
+        Suppression: {
+            /**
+             * Format: date-time
+             * @description Since when it is suppressed.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /** @description The address in its canonical form: lower case, the domain in ASCII. */
+            email: string;
+            /** @description The words of the delivery report, the kind of complaint, or why a client added the address. */
+            reason: string;
+            source: components["schemas"]["SuppressionSource"];
+        };
+        SuppressionPage: {
+            /** @description The items of this page; empty when there is none. */
+            items: components["schemas"]["Suppression"][];
+            /** @description Absent on the last page. */
+            next_cursor?: string;
+        };
+        SuppressionRequest: {
+            /** @description The address, in any spelling. */
+            email: string;
+            /** @description Why, in the words of who adds it: one line. */
+            reason: string;
+        };
+        /**
+         * @description Why an address is suppressed. bounce: a delivery report said that mails to it fail for good. complaint: its owner called a mail unwanted. manual: a client added it.
+         * @enum {string}
+         */
+        SuppressionSource: "bounce" | "complaint" | "manual";
     };
     responses: {
         /** @description `body_too_large`: The body is larger than 1 MiB. */
@@ -654,6 +808,31 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {string} */
                     code: "invalid_token";
+                };
+            };
+        };
+        /** @description `malformed_json`: The body is not JSON, has a field twice, or ends in something else. */
+        MalformedJson: {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/malformed_json",
+                 *       "title": "Bad Request",
+                 *       "status": 400,
+                 *       "detail": "The body is not JSON, has a field twice, or ends in something else.",
+                 *       "code": "malformed_json",
+                 *       "request_id": "019b76c1-5f00-7e21-8a4b-3c5d7e9f1a20"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "malformed_json";
                 };
             };
         };
@@ -892,7 +1071,14 @@ export type ProblemField = components['schemas']['ProblemField'];
 export type Recipient = components['schemas']['Recipient'];
 export type RecipientPage = components['schemas']['RecipientPage'];
 export type RecipientStatus = components['schemas']['RecipientStatus'];
+export type Report = components['schemas']['Report'];
+export type ReportKind = components['schemas']['ReportKind'];
+export type ReportPage = components['schemas']['ReportPage'];
 export type Stats = components['schemas']['Stats'];
+export type Suppression = components['schemas']['Suppression'];
+export type SuppressionPage = components['schemas']['SuppressionPage'];
+export type SuppressionRequest = components['schemas']['SuppressionRequest'];
+export type SuppressionSource = components['schemas']['SuppressionSource'];
 export type ResponseBodyTooLarge = components['responses']['BodyTooLarge'];
 export type ResponseConflict = components['responses']['Conflict'];
 export type ResponseForbidden = components['responses']['Forbidden'];
@@ -902,6 +1088,7 @@ export type ResponseIdempotencyMissingOrMalformedJson = components['responses'][
 export type ResponseInternal = components['responses']['Internal'];
 export type ResponseInvalidCursor = components['responses']['InvalidCursor'];
 export type ResponseInvalidToken = components['responses']['InvalidToken'];
+export type ResponseMalformedJson = components['responses']['MalformedJson'];
 export type ResponseNotAcceptable = components['responses']['NotAcceptable'];
 export type ResponseNotFound = components['responses']['NotFound'];
 export type ResponseRateLimited = components['responses']['RateLimited'];
@@ -983,7 +1170,9 @@ export interface operations {
                      *             "failed": 0,
                      *             "canceled": 0,
                      *             "uncertain": 0,
-                     *             "expired": 0
+                     *             "expired": 0,
+                     *             "bounced": 0,
+                     *             "suppressed": 0
                      *           }
                      *         }
                      *       ]
@@ -1075,7 +1264,9 @@ export interface operations {
                      *         "failed": 0,
                      *         "canceled": 0,
                      *         "uncertain": 0,
-                     *         "expired": 0
+                     *         "expired": 0,
+                     *         "bounced": 0,
+                     *         "suppressed": 0
                      *       }
                      *     }
                      */
@@ -1151,7 +1342,9 @@ export interface operations {
                      *         "failed": 0,
                      *         "canceled": 0,
                      *         "uncertain": 0,
-                     *         "expired": 0
+                     *         "expired": 0,
+                     *         "bounced": 0,
+                     *         "suppressed": 0
                      *       },
                      *       "recipients": [
                      *         {
@@ -1249,7 +1442,9 @@ export interface operations {
                      *         "failed": 0,
                      *         "canceled": 1,
                      *         "uncertain": 0,
-                     *         "expired": 0
+                     *         "expired": 0,
+                     *         "bounced": 0,
+                     *         "suppressed": 0
                      *       },
                      *       "recipients": [
                      *         {
@@ -1413,6 +1608,65 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "list-delivery-reports": {
+        parameters: {
+            query?: {
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description next_cursor of the page before; keep the other parameters as they were. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The notification's id. */
+                id: string;
+                /** @description The recipient's id. */
+                recipient_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019bb1a3-9c31-7a02-b1d5-1c2d3e4f5a66",
+                     *           "kind": "failed",
+                     *           "received_at": "2026-01-12T09:30:26.000000Z",
+                     *           "status": "5.1.1",
+                     *           "code": 550,
+                     *           "server": "mx.example.com",
+                     *           "text": "550 5.1.1 The user does not exist"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReportPage"];
+                };
+            };
+            400: components["responses"]["InvalidCursor"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "retry-notification": {
         parameters: {
             query?: never;
@@ -1461,7 +1715,9 @@ export interface operations {
                      *         "failed": 0,
                      *         "canceled": 0,
                      *         "uncertain": 0,
-                     *         "expired": 0
+                     *         "expired": 0,
+                     *         "bounced": 0,
+                     *         "suppressed": 0
                      *       },
                      *       "recipients": [
                      *         {
@@ -1526,10 +1782,12 @@ export interface operations {
                      *         "sending": 1,
                      *         "delayed": 2,
                      *         "sent": 1830,
-                     *         "failed": 4,
+                     *         "failed": 2,
                      *         "canceled": 0,
                      *         "uncertain": 1,
-                     *         "expired": 1
+                     *         "expired": 1,
+                     *         "bounced": 1,
+                     *         "suppressed": 1
                      *       },
                      *       "oldest_due_age_seconds": 1.25,
                      *       "sent_per_minute": 37
@@ -1537,6 +1795,212 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Stats"];
                 };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "list-suppressions": {
+        parameters: {
+            query?: {
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description next_cursor of the page before; keep the other parameters as they were. */
+                cursor?: string;
+                /** @description Those whose address contains this, in any case. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "email": "ada@example.com",
+                     *           "source": "bounce",
+                     *           "reason": "550 5.1.1 The user does not exist",
+                     *           "created_at": "2026-01-12T09:30:26.000000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SuppressionPage"];
+                };
+            };
+            400: components["responses"]["InvalidCursor"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "add-suppression": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "ada@example.com",
+                 *       "reason": "The mailbox was closed, says its owner"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SuppressionRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "email": "ada@example.com",
+                     *       "source": "manual",
+                     *       "reason": "The mailbox was closed, says its owner",
+                     *       "created_at": "2026-01-12T09:30:26.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Suppression"];
+                };
+            };
+            400: components["responses"]["MalformedJson"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-suppression": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description ETags of answers that the client has: 304 when one of them is still right (RFC 9110, section 13.1.2).
+                 * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
+                 */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The address, in any spelling.
+                 * @example ada@example.com
+                 */
+                email: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "email": "ada@example.com",
+                     *       "source": "bounce",
+                     *       "reason": "550 5.1.1 The user does not exist",
+                     *       "created_at": "2026-01-12T09:30:26.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Suppression"];
+                };
+            };
+            /** @description An answer that the client has is still right; ETag names it. */
+            304: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "delete-suppression": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The address, in any spelling.
+                 * @example ada@example.com
+                 */
+                email: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             401: components["responses"]["InvalidToken"];
             403: components["responses"]["Forbidden"];

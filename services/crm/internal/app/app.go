@@ -144,7 +144,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	reports.Register(a.api, figures)
 	eventstream.Register(a.api, stream)
 	outbox.Mount(a.api, dispatcher)
-	operations.Register(a.api, operations.NewService(client))
+	operations.Register(a.api, operations.NewService(client, a.users))
 	console.Mount(a.api, console.Config{
 		Users: a.users, Secure: strings.HasPrefix(a.config.PublicURL, "https:"), Development: a.config.Env != config.Production,
 	})

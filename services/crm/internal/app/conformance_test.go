@@ -61,7 +61,8 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 func needsNotificationService(id string) bool {
 	return slices.Contains([]string{
 		"list-ticket-notifications", "list-sent-notifications", "get-sent-notification", "list-recipients", "list-attempts",
-		"cancel-notification", "retry-notification", "get-mail-queue",
+		"cancel-notification", "retry-notification", "get-mail-queue", "list-delivery-reports",
+		"list-suppressions", "add-suppression", "delete-suppression", "get-user-mail",
 	}, id)
 }
 
@@ -120,7 +121,7 @@ func (w *testEnv) known() map[string][]string {
 	return map[string][]string{
 		"id":          {things["ticket"], things["ticket"], things["number"], things["user"], missingID},
 		"get-user id": {things["user"], missingID}, "erase-user id": {things["user_id"], missingID}, "end-user-sessions id": {things["user_id"], missingID},
-		"export-user id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["customer"], w.ids["engineer"], missingID},
+		"export-user id": {things["user"], missingID}, "get-user-mail id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["customer"], w.ids["engineer"], missingID},
 		"end-session id": {things["session"], missingID}, "retry-outbox-entry id": {things["outbox"], missingID},
 		"get-key id": {things["key"], missingID}, "revoke-key id": {things["key"]}, "rotate-key id": {things["key"], missingID}, "networks": {"10.0.0.0/8", "2001:db8::/32"},
 		"grant_type": {"client_credentials"}, "client_id": {key.str("id")}, "client_secret": {key.str("secret")}, "scope": {"notifications:read"},

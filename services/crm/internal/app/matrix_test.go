@@ -101,6 +101,12 @@ var matrix = map[string]route{
 
 	"GET /v1/operations/notifications/{id}/recipients":                         {want: "401 401 403 403 403 403 503"},
 	"GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts": {want: "401 401 403 403 403 403 503"},
+	"GET /v1/operations/notifications/{id}/recipients/{recipient_id}/reports":  {want: "401 401 403 403 403 403 503"},
+
+	"GET /v1/operations/suppressions":            {want: "401 401 403 403 403 403 503"},
+	"POST /v1/operations/suppressions":           {want: "401 401 403 403 403 403 503", body: `{"email":"<fresh>","reason":"The mailbox is closed"}`},
+	"DELETE /v1/operations/suppressions/{email}": {want: "401 401 403 403 403 403 503"},
+	"GET /v1/users/{id}/mail":                    {want: "401 401 403 403 503 503 503"},
 
 	"DELETE /v1/tickets/{id}/comments/{comment_id}": {want: "401 401 403 403 403 403 204"},
 }
@@ -307,7 +313,7 @@ func objectOf(method, path string) string {
 }
 
 func withID(path, id string) string {
-	return strings.NewReplacer("{id}", id, "{user_id}", id, "{recipient_id}", missingID).Replace(path)
+	return strings.NewReplacer("{id}", id, "{user_id}", id, "{recipient_id}", missingID, "{email}", "nobody@fixdesk.test").Replace(path)
 }
 
 const missingID = "01890000-0000-7000-8000-000000000000"

@@ -19,6 +19,7 @@ var adminOnly = []string{"admin"}
 func Register(api *httpapi.API, s *Service) {
 	registerRead(api, s)
 	registerManage(api, s)
+	registerSuppressions(api, s)
 }
 
 type listInput struct {
@@ -34,7 +35,7 @@ type idInput struct {
 type recipientsInput struct {
 	httpapi.PageParams
 	ID     uuid.UUID                 `path:"id" format:"uuid" doc:"The notification."`
-	Status notifyapi.RecipientStatus `query:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain" doc:"Only recipients in this state."`
+	Status notifyapi.RecipientStatus `query:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain,expired,bounced,suppressed" doc:"Only recipients in this state."`
 }
 
 type attemptsInput struct {
@@ -96,6 +97,13 @@ func registerRead(api *httpapi.API, s *Service) {
 		return page(ctx, p, err, viewAttempt)
 	})
 	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/operations/notifications/{id}/recipients/{recipient_id}/reports", ID: "list-delivery-reports", Tag: tag, Allow: adminOnly,
+		Summary: "What mail servers reported about a recipient's mail", Description: "Newest first, after they had taken it: failures, delays and complaints.", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
+	}, func(ctx context.Context, in *attemptsInput) (*httpapi.PageOutput[deliveryReportView], error) {
+		p, err := s.Reports(ctx, in.ID, in.Recipient, in.Limit, in.Cursor)
+		return page(ctx, p, err, viewReport)
+	})
+	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/operations/queue", ID: "get-mail-queue", Tag: tag, Allow: adminOnly,
 		Summary: "The state of the mail queue", Description: "503 while the notification service does not answer.",
 	}, func(ctx context.Context, _ *struct{}) (*queueOutput, error) {
@@ -116,7 +124,7 @@ func registerManage(api *httpapi.API, s *Service) {
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/operations/notifications/{id}/retry", ID: "retry-notification", Tag: tag, Allow: adminOnly, Status: http.StatusOK,
-		Summary: "Queue failed and uncertain recipients again", Errors: []string{errs.CodeNotFound, errs.CodeConflict},
+		Summary: "Queue failed and uncertain recipients again", Description: "And those that bounced or were suppressed, once their address is off the suppression list.", Errors: []string{errs.CodeNotFound, errs.CodeConflict},
 	}, func(ctx context.Context, in *idInput) (*notificationOutput, error) {
 		return answer(s.Retry(ctx, in.ID))
 	})

@@ -34,7 +34,7 @@ func viewDelivery(n notifyapi.Notification) deliveryView {
 type deliveryRecipientView struct {
 	ID            uuid.UUID                      `json:"id" format:"uuid"`
 	Email         string                         `json:"email" format:"email"`
-	Status        notifyapi.RecipientStatus      `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain,expired"`
+	Status        notifyapi.RecipientStatus      `json:"status" enum:"queued,sending,delayed,sent,failed,canceled,uncertain,expired,bounced,suppressed"`
 	Attempts      int                            `json:"attempts"`
 	LastError     httpapi.Nullable[string]       `json:"last_error" doc:"Why the last attempt failed."`
 	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next attempt; null when there will be none."`
@@ -59,6 +59,23 @@ type deliveryAttemptView struct {
 
 func viewAttempt(a notifyapi.Attempt) deliveryAttemptView {
 	return deliveryAttemptView{Number: a.Number, At: httpapi.NewTime(a.At), Server: a.Server, Code: nullable(a.Code), Reply: a.Reply, Outcome: a.Outcome}
+}
+
+type deliveryReportView struct {
+	ID         uuid.UUID                `json:"id" format:"uuid"`
+	Kind       notifyapi.ReportKind     `json:"kind" enum:"failed,delayed,complaint"`
+	ReceivedAt httpapi.Time             `json:"received_at"`
+	Status     httpapi.Nullable[string] `json:"status" doc:"The enhanced status code (RFC 3463); null when the report has none."`
+	Code       httpapi.Nullable[int]    `json:"code" doc:"The SMTP reply code; null when the report has none."`
+	Server     httpapi.Nullable[string] `json:"server" doc:"The server that refused the mail; null when the report doesn't name it."`
+	Text       string                   `json:"text" doc:"The server's own words, or the kind of complaint."`
+}
+
+func viewReport(r notifyapi.DeliveryReport) deliveryReportView {
+	return deliveryReportView{
+		ID: r.ID, Kind: r.Kind, ReceivedAt: httpapi.NewTime(r.ReceivedAt), Status: nullable(r.Status), Code: nullable(r.Code),
+		Server: nullable(r.Server), Text: r.Text,
+	}
 }
 
 type mailQueueView struct {

@@ -13,16 +13,20 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/notifyapi"
+	"fixdesk/services/crm/internal/identity"
 )
 
 // Service calls the notification service for an admin.
 type Service struct {
 	client *notifyapi.Client
+	users  *identity.Service
 }
 
 // NewService returns a service whose client's token reads and manages
 // notifications.
-func NewService(client *notifyapi.Client) *Service { return &Service{client} }
+func NewService(client *notifyapi.Client, users *identity.Service) *Service {
+	return &Service{client, users}
+}
 
 // callTimeout is how long a call of the notification service takes at most.
 const callTimeout = 8 * time.Second
@@ -52,6 +56,13 @@ func (s *Service) Recipients(ctx context.Context, id uuid.UUID, status notifyapi
 func (s *Service) Attempts(ctx context.Context, id, recipient uuid.UUID, limit int, cursor string) (notifyapi.Page[notifyapi.Attempt], error) {
 	return ask(ctx, "list attempts", func(ctx context.Context) (notifyapi.Page[notifyapi.Attempt], error) {
 		return s.client.Attempts(ctx, id, recipient, limit, cursor)
+	})
+}
+
+// Reports lists what mail servers reported about one recipient's mail.
+func (s *Service) Reports(ctx context.Context, id, recipient uuid.UUID, limit int, cursor string) (notifyapi.Page[notifyapi.DeliveryReport], error) {
+	return ask(ctx, "list delivery reports", func(ctx context.Context) (notifyapi.Page[notifyapi.DeliveryReport], error) {
+		return s.client.Reports(ctx, id, recipient, limit, cursor)
 	})
 }
 

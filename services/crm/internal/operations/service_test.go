@@ -33,7 +33,7 @@ func TestRefusalsOfTheNotificationServiceBecomeErrors(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = w.Write([]byte(c.body))
 		}))
-		s := NewService(&notifyapi.Client{BaseURL: server.URL, Token: func(context.Context) (string, error) { return "token", nil }})
+		s := NewService(&notifyapi.Client{BaseURL: server.URL, Token: func(context.Context) (string, error) { return "token", nil }}, nil)
 		_, err := s.Retry(t.Context(), uuid.New())
 		if !errs.HasCode(err, c.want) {
 			t.Errorf("%d %s: %v, want %s", c.status, c.body, err, c.want)
@@ -46,7 +46,7 @@ func TestRefusalsOfTheNotificationServiceBecomeErrors(t *testing.T) {
 }
 
 func TestAbsentNotificationServiceIsUnavailableForAWhile(t *testing.T) {
-	s := NewService(&notifyapi.Client{BaseURL: "http://127.0.0.1:1", Token: func(context.Context) (string, error) { return "token", nil }})
+	s := NewService(&notifyapi.Client{BaseURL: "http://127.0.0.1:1", Token: func(context.Context) (string, error) { return "token", nil }}, nil)
 	_, err := s.Queue(t.Context())
 	if e := errs.As(err); e == nil || e.Code != errs.CodeUnavailable || e.RetryAfter < 5*time.Second {
 		t.Errorf("%v", err)

@@ -28,7 +28,7 @@ var mailStatuses = []mailStatus{"pending", "dead", "queued", "processing", "comp
 
 type mailRecipientStatus string
 
-var mailRecipientStatuses = []mailRecipientStatus{"pending", "dead", "queued", "sending", "delayed", "sent", "failed", "canceled", "uncertain", "expired"}
+var mailRecipientStatuses = []mailRecipientStatus{"pending", "dead", "queued", "sending", "delayed", "sent", "failed", "canceled", "uncertain", "expired", "bounced", "suppressed"}
 
 type ticketMailView struct {
 	ID          uuid.UUID                      `json:"id" format:"uuid" doc:"Of the notification at the notification service; of the outbox entry while pending or dead."`

@@ -6,6 +6,8 @@ package app
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +32,9 @@ import (
 	"fixdesk/pkg/version"
 	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/email"
+	"fixdesk/services/notification/internal/notificationdb"
 	"fixdesk/services/notification/internal/request"
+	"fixdesk/services/notification/internal/suppression"
 )
 
 // The pauses of the circuit breaker of a mail server.
@@ -46,6 +50,7 @@ type App struct {
 	pool     *pgxpool.Pool
 	probe    *pg.Probe
 	mailer   *email.Pool
+	bounces  *email.BounceAddresses // nil without a domain for them
 	delivery *delivery.Loop
 	limiter  *ratelimit.Limiter
 	jobs     []*background.Loop
@@ -96,6 +101,7 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 			a.log.Warn("mail server throttles, the rate of mails is limited", "server", server, "limited", limited)
 		},
 	}
+	a.bounces = sender.Bounces
 	a.mailer = email.NewPool(mail)
 	a.delivery = delivery.NewLoop(delivery.Config{
 		DB: a.pool, Mailer: a.mailer,
@@ -106,6 +112,7 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 	a.limiter = a.newLimiter(registry, jobMetrics)
 	a.jobs = append(a.newJobs(registry, jobMetrics), a.limiter.Jobs()...)
 	a.api = a.newAPI(registry)
+	suppression.Register(a.api, suppression.NewService(a.pool, Clock, a.log))
 	request.Register(a.api, request.NewService(a.pool, Clock, domain, a.delivery.Wake))
 	return nil
 }
@@ -179,6 +186,35 @@ func (a *App) Migrate(ctx context.Context) error {
 	return pg.Migrate(ctx, a.pool, db.Notification, "notification/migrations", a.log)
 }
 
+// prepare migrates the database and reads the secret of the bounce addresses, which
+// is made with the first start when none is configured.
+func (a *App) prepare(ctx context.Context) error {
+	if err := a.Migrate(ctx); err != nil {
+		return err
+	}
+	if a.bounces == nil || a.bounces.Secret != "" {
+		return nil
+	}
+	secret, err := storedSecret(ctx, a.pool, "bounce addresses")
+	if err != nil {
+		return fmt.Errorf("secret of bounce addresses: %w", err)
+	}
+	a.bounces.Secret = string(secret)
+	return nil
+}
+
+// storedSecret reads a secret that all replicas share, and makes it if it is
+// missing.
+func storedSecret(ctx context.Context, pool *pgxpool.Pool, name string) ([]byte, error) {
+	made := make([]byte, sha256.Size)
+	_, _ = rand.Read(made) // it never fails
+	q := notificationdb.New(pool)
+	if err := q.SecretInsert(ctx, notificationdb.SecretInsertParams{Name: name, Value: made}); err != nil {
+		return nil, err
+	}
+	return q.SecretGet(ctx, name)
+}
+
 // Handler serves the API.
 func (a *App) Handler() http.Handler { return a.api.Handler() }
 
@@ -218,7 +254,7 @@ func (a *App) Run(ctx context.Context) error {
 		jobs = append(jobs, job.Run)
 	}
 	err = a.api.Run(ctx, listener, httpapi.Process{
-		Prepare: a.Migrate,
+		Prepare: a.prepare,
 		Started: func() {
 			build := version.Read()
 			a.log.InfoContext(ctx, "notification started", "version", build.Version, "revision", build.Revision, "address", listener.Addr().String())

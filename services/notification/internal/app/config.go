@@ -37,6 +37,8 @@ type Config struct {
 	SMTPCAFile       string              `envconfig:"SMTP_CA_FILE" desc:"certificates in PEM to trust besides the system's, for a mail server with a private one"`
 	MailFrom         string              `split_words:"true" default:"Fixdesk <fixdesk@localhost.localdomain>" desc:"sender of every mail, Name <address> or an address"`
 	MailDomain       string              `split_words:"true" desc:"right side of Message-IDs; unset, the sender's domain"`
+	BounceDomain     string              `split_words:"true" desc:"domain of the envelope sender bounce+<recipient id>.<token>@domain, to which delivery reports go; unset, the envelope sender is that of NOTIFICATION_MAIL_FROM and reports are matched by their copy of the Message-ID"`
+	BounceSecret     config.Secret       `split_words:"true" desc:"key of the tokens in bounce addresses, at least 32 characters, the same on every replica; unset, one is made and kept in the database"`
 	DKIMKeyFile      string              `envconfig:"DKIM_KEY_FILE" desc:"RSA or Ed25519 private key in PEM; set, every mail is signed"`
 	DKIMSelector     string              `envconfig:"DKIM_SELECTOR" desc:"where in the domain's DNS the public key is; needed with NOTIFICATION_DKIM_KEY_FILE"`
 	DKIMDomain       string              `envconfig:"DKIM_DOMAIN" desc:"domain that signs; unset, the sender's"`
@@ -197,6 +199,9 @@ func (c Config) sender() (email.Sender, error) {
 		return email.Sender{}, err
 	}
 	s := email.Sender{From: from}
+	if s.Bounces, err = c.bounces(); err != nil {
+		return s, err
+	}
 	if c.DKIMKeyFile == "" {
 		if c.DKIMSelector != "" || c.DKIMDomain != "" {
 			return s, errors.New("NOTIFICATION_DKIM_SELECTOR and NOTIFICATION_DKIM_DOMAIN need NOTIFICATION_DKIM_KEY_FILE")
@@ -211,6 +216,25 @@ func (c Config) sender() (email.Sender, error) {
 		return s, fmt.Errorf("NOTIFICATION_DKIM_KEY_FILE: %w", err)
 	}
 	return s, nil
+}
+
+// minBounceSecret is the length of the shortest secret of bounce addresses.
+const minBounceSecret = 32
+
+// bounces reads what makes the envelope senders; nil without a domain for them.
+func (c Config) bounces() (*email.BounceAddresses, error) {
+	secret := c.BounceSecret.Reveal()
+	if secret != "" && len(secret) < minBounceSecret {
+		return nil, fmt.Errorf("NOTIFICATION_BOUNCE_SECRET must have at least %d characters", minBounceSecret)
+	}
+	if c.BounceDomain == "" {
+		return nil, nil //nolint:nilnil // no domain means no addresses
+	}
+	example, err := address.Parse("bounce@" + c.BounceDomain)
+	if err != nil {
+		return nil, errors.New("NOTIFICATION_BOUNCE_DOMAIN must be a domain name such as bounces.example.com")
+	}
+	return &email.BounceAddresses{Domain: strings.TrimPrefix(example, "bounce@"), Secret: secret}, nil
 }
 
 // mailDomain is the right side of Message-IDs.

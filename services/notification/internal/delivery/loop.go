@@ -147,7 +147,7 @@ func (l *Loop) claim(ctx, store context.Context) {
 		} else {
 			probes = nil
 		}
-		tasks, err := l.take(store, n, wholeQueue, probes...)
+		taken, err := l.take(store, n, wholeQueue, probes...)
 		if err != nil {
 			if ctx.Err() == nil {
 				l.Logger.ErrorContext(ctx, "claim failed", "error", err)
@@ -158,29 +158,30 @@ func (l *Loop) claim(ctx, store context.Context) {
 			}
 			continue
 		}
-		more = len(tasks) == n
+		more = taken.size() == n
 		if !more && len(probes) > 0 { // each has probed once: all but the latest may probe again
 			probes, more = probes[max(1, len(probes)-1):], true
 		}
 		if probing {
-			if !l.probe(ctx, tasks, &probes) {
+			if !l.probe(ctx, taken.tasks, &probes) {
 				return
 			}
 			continue
 		}
-		l.backlog.add(tasks...)
+		l.backlog.add(taken.tasks...)
 	}
 }
 
 // take claims recipients.
-func (l *Loop) take(store context.Context, n int, before time.Time, skipped ...string) ([]task, error) {
+func (l *Loop) take(store context.Context, n int, before time.Time, skipped ...string) (claimed, error) {
 	claimedAt := l.Now()
-	tasks, err := l.store.claim(store, n, before, l.Lease, skipped...)
-	for i := range tasks {
-		tasks[i].beginBy = claimedAt.Add(beginWithin(l.Lease))
+	taken, err := l.store.claim(store, n, claimedAt, before, l.Lease, skipped...)
+	for i := range taken.tasks {
+		taken.tasks[i].beginBy = claimedAt.Add(beginWithin(l.Lease))
 	}
-	l.inHand.Add(int64(len(tasks)))
-	return tasks, err
+	l.inHand.Add(int64(len(taken.tasks)))
+	l.metrics.suppressed.Add(float64(taken.suppressed))
+	return taken, err
 }
 
 // probe sends to the claimed recipient, if there is one, and remembers it. It
@@ -206,18 +207,18 @@ func (l *Loop) takeUrgent(ctx, store context.Context) {
 	if n <= 0 || !l.Mailer.UsableAt().IsZero() {
 		return
 	}
-	tasks, err := l.take(store, n, normalFrom(l.Now()))
+	taken, err := l.take(store, n, normalFrom(l.Now()))
 	if err != nil {
 		if ctx.Err() == nil {
 			l.Logger.ErrorContext(ctx, "claim of urgent recipients failed", "error", err)
 		}
 		return
 	}
-	l.extra.Add(int64(len(tasks)))
-	for i := range tasks {
-		tasks[i].extra = true
+	l.extra.Add(int64(len(taken.tasks)))
+	for i := range taken.tasks {
+		taken.tasks[i].extra = true
 	}
-	l.backlog.add(tasks...)
+	l.backlog.add(taken.tasks...)
 }
 
 // most is how many recipients may be claimed and unsettled at a time: fewer when

@@ -9,11 +9,12 @@ import (
 )
 
 type metrics struct {
-	mails     *prometheus.CounterVec
-	duration  prometheus.Histogram
-	lost      prometheus.Counter
-	reclaimed prometheus.Counter
-	expired   prometheus.Counter
+	mails      *prometheus.CounterVec
+	duration   prometheus.Histogram
+	lost       prometheus.Counter
+	reclaimed  prometheus.Counter
+	expired    prometheus.Counter
+	suppressed prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
@@ -34,8 +35,11 @@ func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
 		expired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "notification_recipients_expired_total", Help: "Recipients that ended while they waited, since their mail may not be sent any more.",
 		}),
+		suppressed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "notification_recipients_suppressed_total", Help: "Recipients that were not mailed, since their address is on the suppression list.",
+		}),
 	}
-	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, m.expired, servers{mailer})
+	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, m.expired, m.suppressed, servers{mailer})
 	return m
 }
 

@@ -71,31 +71,45 @@ func Interval(d time.Duration) pgtype.Interval {
 // wholeQueue is behind every place in the queue.
 var wholeQueue = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// claimed is the result of a claim.
+type claimed struct {
+	tasks      []task
+	suppressed int // recipients that ended instead, since their address is suppressed
+}
+
+// size is how many recipients left the queue.
+func (c claimed) size() int { return len(c.tasks) + c.suppressed }
+
 // claim leases up to max recipients in fair order, of those whose place is before
-// the given one, except those with the skipped addresses.
-func (s store) claim(ctx context.Context, max int, before time.Time, lease time.Duration, skipped ...string) ([]task, error) {
+// the given one, except those with the skipped addresses. It ends those with a
+// suppressed address.
+func (s store) claim(ctx context.Context, max int, now, before time.Time, lease time.Duration, skipped ...string) (claimed, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	token, err := uuid.NewRandom()
 	if err != nil {
-		return nil, fmt.Errorf("make a lease token: %w", err)
+		return claimed{}, fmt.Errorf("make a lease token: %w", err)
 	}
 	var rows []notificationdb.DeliveryClaimRow
 	err = s.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
 		rows, err = q.DeliveryClaim(ctx, notificationdb.DeliveryClaimParams{
-			Token: &token, Lease: Interval(lease), InlineBytes: inlineBytes, Max: int32(max), PlacedBefore: before,
+			Token: token, Lease: Interval(lease), InlineBytes: inlineBytes, Max: int32(max), PlacedBefore: before, Now: now,
 			Skipped: append([]string{}, skipped...), // nil would be NULL
 		})
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("claim recipients: %w", err)
+		return claimed{}, fmt.Errorf("claim recipients: %w", err)
 	}
-	tasks := make([]task, 0, len(rows))
+	c := claimed{tasks: make([]task, 0, len(rows))}
 	for _, r := range rows {
-		tasks = append(tasks, newTask(r, token))
+		if r.Suppressed {
+			c.suppressed++
+			continue
+		}
+		c.tasks = append(c.tasks, newTask(r, token))
 	}
-	return tasks, nil
+	return c, nil
 }
 
 func newTask(r notificationdb.DeliveryClaimRow, token uuid.UUID) task {

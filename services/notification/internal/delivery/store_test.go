@@ -118,11 +118,11 @@ func result(tasks []task, v notifyapi.Outcome, code int, at time.Time) []settlem
 
 func mustClaim(t testing.TB, l *Loop, n, want int) []task {
 	t.Helper()
-	tasks, err := l.store.claim(t.Context(), n, wholeQueue, l.Lease)
-	if err != nil || len(tasks) != want {
-		t.Fatalf("claimed %d, %v, want %d", len(tasks), err, want)
+	taken, err := l.store.claim(t.Context(), n, l.Now(), wholeQueue, l.Lease)
+	if err != nil || taken.size() != want || taken.suppressed > 0 {
+		t.Fatalf("claimed %d, %v, want %d", taken.size(), err, want)
 	}
-	return tasks
+	return taken.tasks
 }
 
 func TestClaimsTakeEachRecipientOnceInFairOrder(t *testing.T) {

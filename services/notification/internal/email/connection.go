@@ -101,7 +101,7 @@ func (c *connection) deliver(sender Sender, m Mail) (code int, reply string, f *
 	// on the way may not support it.
 	c.smtp.SkipSMTPUTF8(!utf8)
 	c.sent++
-	code, reply, f = c.transfer(envelopeAddress(sender.From.Address), envelopeAddress(to), content)
+	code, reply, f = c.transfer(envelopeAddress(sender.envelopeSender(m)), envelopeAddress(to), content)
 	if f == nil {
 		return code, reply, nil, true
 	}

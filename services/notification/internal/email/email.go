@@ -100,6 +100,15 @@ type Result struct {
 
 // Sender is the sender of the mails and the key that signs them.
 type Sender struct {
-	From mail.Address
-	DKIM *DKIM // nil: not signed
+	From    mail.Address
+	DKIM    *DKIM            // nil: not signed
+	Bounces *BounceAddresses // nil: From is the envelope sender of every mail
+}
+
+// envelopeSender is the address for delivery reports about the mail.
+func (s Sender) envelopeSender(m Mail) string {
+	if s.Bounces == nil {
+		return s.From.Address
+	}
+	return s.Bounces.For(m.ID)
 }

@@ -16,20 +16,30 @@ import (
 const deliveryClaim = `-- name: DeliveryClaim :many
 with next as (
     select r.id, r.queue_at from recipients r
-    where r.queue_at is not null and r.queue_at < $4::timestamptz and r.email <> all($5::text[])
+    where r.queue_at is not null and r.queue_at < $5::timestamptz and r.email <> all($6::text[])
     order by r.queue_at
-    limit $6::integer
+    limit $7::integer
     for update skip locked
+), judged as (
+    select next.id, next.queue_at, s.source
+    from next
+    join recipients r on r.id = next.id
+    left join suppressions s on s.email = r.email and (r.priority >= 0 or r.attempts > r.attempts_before)
 )
 update recipients r
-set queue_at = null, lease_token = $1,
-    leased_until = clock_timestamp() + $2::interval
-from next, notifications n
-where r.id = next.id and n.id = r.notification_id
+set queue_at = null,
+    lease_token = case when judged.source is null then $1::uuid end,
+    leased_until = case when judged.source is null then clock_timestamp() + $2::interval end,
+    status = case when judged.source is null or r.status = 'uncertain' then r.status else 'suppressed' end,
+    finished_at = case when judged.source is not null then $3::timestamptz end,
+    last_error = case when judged.source is null then r.last_error
+        else 'the address is suppressed (' || judged.source || ')' end
+from judged, notifications n
+where r.id = judged.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
-    next.queue_at, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to,
-    (case when n.bytes <= $3::integer then n.text else '' end)::text as text,
-    coalesce(case when n.bytes <= $3::integer then n.html end, '')::text as html,
+    judged.queue_at, (judged.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to,
+    (case when n.bytes <= $4::integer then n.text else '' end)::text as text,
+    coalesce(case when n.bytes <= $4::integer then n.html end, '')::text as html,
     n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
     (case when r.attempts > r.attempts_before then (
         select count(*) from attempts a
@@ -38,8 +48,9 @@ returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enq
 `
 
 type DeliveryClaimParams struct {
-	Token        *uuid.UUID
+	Token        uuid.UUID
 	Lease        pgtype.Interval
+	Now          time.Time
 	InlineBytes  int32
 	PlacedBefore time.Time
 	Skipped      []string
@@ -54,6 +65,7 @@ type DeliveryClaimRow struct {
 	AttemptsBefore int32
 	EnqueuedAt     time.Time
 	QueueAt        *time.Time
+	Suppressed     bool
 	Priority       int16
 	ExpiresAt      *time.Time
 	Bytes          int32
@@ -69,13 +81,15 @@ type DeliveryClaimRow struct {
 }
 
 // Leases the next recipients in fair order, except those with the given
-// addresses, and whose place is before the given time. Large content is omitted and
+// addresses, and whose place is before the given time. Those with a suppressed address
+// end instead, save that an urgent mail is tried once. Large content is omitted and
 // fetched by the worker, so that a batch stays small in memory. The mail's date is
 // that of the notification or its later due time, so that a repeat is the same mail.
 func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([]DeliveryClaimRow, error) {
 	rows, err := q.db.Query(ctx, deliveryClaim,
 		arg.Token,
 		arg.Lease,
+		arg.Now,
 		arg.InlineBytes,
 		arg.PlacedBefore,
 		arg.Skipped,
@@ -96,6 +110,7 @@ func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([
 			&i.AttemptsBefore,
 			&i.EnqueuedAt,
 			&i.QueueAt,
+			&i.Suppressed,
 			&i.Priority,
 			&i.ExpiresAt,
 			&i.Bytes,
@@ -224,9 +239,9 @@ with expired as (
 )
 update recipients r
 set lease_token = null, leased_until = null,
-    status = case when r.canceled and r.status <> 'uncertain' then 'canceled' else r.status end,
-    finished_at = case when r.canceled then $1::timestamptz end,
-    queue_at = case when not r.canceled then
+    status = case when r.canceled and r.status not in ('uncertain', 'bounced') then 'canceled' else r.status end,
+    finished_at = case when r.canceled or r.status = 'bounced' then $1::timestamptz end,
+    queue_at = case when not r.canceled and r.status <> 'bounced' then
         r.next_attempt_at + (r.ordinal * $2::interval) + (r.priority * $3::interval) end
 from expired
 where r.id = expired.id
@@ -256,11 +271,13 @@ func (q *Queries) DeliveryReclaim(ctx context.Context, arg DeliveryReclaimParams
 const deliveryRelease = `-- name: DeliveryRelease :execrows
 update recipients r
 set lease_token = null, leased_until = null,
-    status = case when r.status = 'uncertain' then r.status when r.canceled then 'canceled'
+    status = case when r.status in ('uncertain', 'bounced') then r.status when r.canceled then 'canceled'
         when r.expires_at <= greatest($1::timestamptz, held.wait_until) then 'expired' else r.status end,
-    finished_at = case when r.canceled or r.expires_at <= greatest($1::timestamptz, held.wait_until) then $1::timestamptz end,
+    finished_at = case when r.canceled or r.status = 'bounced'
+        or r.expires_at <= greatest($1::timestamptz, held.wait_until) then $1::timestamptz end,
     next_attempt_at = greatest(r.next_attempt_at, held.wait_until),
-    queue_at = case when not r.canceled and held.wait_until <= $1 and (r.expires_at is null or r.expires_at > $1) then
+    queue_at = case when not r.canceled and r.status <> 'bounced' and held.wait_until <= $1
+        and (r.expires_at is null or r.expires_at > $1) then
         r.next_attempt_at + (r.ordinal * $2::interval) + (r.priority * $3::interval) end
 from (
     select unnest($4::uuid[]) as id, unnest($5::uuid[]) as token, unnest($6::timestamptz[]) as wait_until
@@ -340,10 +357,11 @@ with result as (
 ), settled as (
     update recipients r
     set lease_token = null, leased_until = null, attempts = r.attempts + 1,
-        status = case when r.canceled and result.status = 'delayed' then 'canceled' else result.status end,
-        finished_at = case when result.finished or r.canceled then result.at end,
+        status = case when r.status = 'bounced' then r.status
+            when r.canceled and result.status = 'delayed' then 'canceled' else result.status end,
+        finished_at = case when result.finished or r.canceled or r.status = 'bounced' then result.at end,
         next_attempt_at = result.next_attempt_at,
-        last_error = case when result.status = 'sent' then null else result.reply end
+        last_error = case when r.status = 'bounced' then r.last_error when result.status <> 'sent' then result.reply end
     from result
     where r.id = result.id and r.lease_token = result.token
     returning r.id, r.attempts, result.at, result.server, result.code, result.reply, result.outcome
@@ -369,7 +387,8 @@ type DeliverySettleParams struct {
 
 // Stores the result of leased recipients and a record of each try. A recipient
 // whose lease was lost meanwhile (another token) is not changed. One that was
-// canceled while its mail was being sent is not tried again.
+// canceled while its mail was being sent is not tried again, nor one whose mail came
+// back before.
 func (q *Queries) DeliverySettle(ctx context.Context, arg DeliverySettleParams) ([]uuid.UUID, error) {
 	rows, err := q.db.Query(ctx, deliverySettle,
 		arg.Ids,

@@ -33,3 +33,12 @@ type Notification struct {
 	Priority       notifyapi.Priority
 	ExpiresAt      *time.Time
 }
+
+type Suppression struct {
+	Email string
+	// a UUIDv7, which orders the list
+	ID        uuid.UUID
+	Source    notifyapi.SuppressionSource
+	Reason    string
+	CreatedAt time.Time
+}

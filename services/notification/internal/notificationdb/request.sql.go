@@ -106,7 +106,7 @@ const notificationCancel = `-- name: NotificationCancel :execrows
 update recipients
 set canceled = true,
     queue_at = null,
-    status = case when lease_token is null and status <> 'uncertain' then 'canceled' else status end,
+    status = case when lease_token is null and status not in ('uncertain', 'bounced') then 'canceled' else status end,
     finished_at = case when lease_token is null then $1::timestamptz end
 where notification_id = $2 and finished_at is null and not canceled
 `
@@ -139,7 +139,7 @@ func (q *Queries) NotificationExists(ctx context.Context, id uuid.UUID) (bool, e
 
 const notificationGet = `-- name: NotificationGet :one
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status,
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status,
     (n.caller = $1 and not n.sensitive)::boolean as shows_content,
     coalesce(case when n.caller = $1 and not n.sensitive then n.text end, '')::text as text,
     coalesce(case when n.caller = $1 and not n.sensitive then n.html end, '')::text as html,
@@ -174,6 +174,8 @@ type NotificationGetRow struct {
 	Canceled       int32
 	Uncertain      int32
 	Expired        int32
+	Bounced        int32
+	Suppressed     int32
 	LastFinishedAt time.Time
 	Status         notifyapi.Status
 	ShowsContent   bool
@@ -206,6 +208,8 @@ func (q *Queries) NotificationGet(ctx context.Context, arg NotificationGetParams
 		&i.Canceled,
 		&i.Uncertain,
 		&i.Expired,
+		&i.Bounced,
+		&i.Suppressed,
 		&i.LastFinishedAt,
 		&i.Status,
 		&i.ShowsContent,
@@ -310,9 +314,9 @@ func (q *Queries) NotificationInsert(ctx context.Context, arg NotificationInsert
 
 const notificationList = `-- name: NotificationList :many
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status
 from notifications n
-cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status, expired from notification_counts where notification_id = n.id) c
+cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status, expired, bounced, suppressed from notification_counts where notification_id = n.id) c
 where n.id < $1 and n.id >= $2
     and n.created_at > $3 and n.created_at < $4
     and ($5::text is null or n.reference = $5::text)
@@ -353,6 +357,8 @@ type NotificationListRow struct {
 	Canceled       int32
 	Uncertain      int32
 	Expired        int32
+	Bounced        int32
+	Suppressed     int32
 	LastFinishedAt time.Time
 	Status         notifyapi.Status
 }
@@ -395,6 +401,8 @@ func (q *Queries) NotificationList(ctx context.Context, arg NotificationListPara
 			&i.Canceled,
 			&i.Uncertain,
 			&i.Expired,
+			&i.Bounced,
+			&i.Suppressed,
 			&i.LastFinishedAt,
 			&i.Status,
 		); err != nil {
@@ -410,15 +418,15 @@ func (q *Queries) NotificationList(ctx context.Context, arg NotificationListPara
 
 const notificationListNotSent = `-- name: NotificationListNotSent :many
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status
 from (
     select distinct r.notification_id from recipients r
-    where r.status in ('failed', 'uncertain', 'canceled', 'expired')
+    where r.status in ('failed', 'uncertain', 'canceled', 'expired', 'bounced', 'suppressed')
         and r.notification_id < $1 and r.notification_id >= $2
     order by r.notification_id desc
 ) ended
 join notifications n on n.id = ended.notification_id
-cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status, expired from notification_counts where notification_id = ended.notification_id) c
+cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status, expired, bounced, suppressed from notification_counts where notification_id = ended.notification_id) c
 where n.created_at > $3 and n.created_at < $4
     and ($5::text is null or n.reference = $5::text)
     and ($6::text is null or n.requester = $6::text)
@@ -458,6 +466,8 @@ type NotificationListNotSentRow struct {
 	Canceled       int32
 	Uncertain      int32
 	Expired        int32
+	Bounced        int32
+	Suppressed     int32
 	LastFinishedAt time.Time
 	Status         notifyapi.Status
 }
@@ -502,6 +512,8 @@ func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationL
 			&i.Canceled,
 			&i.Uncertain,
 			&i.Expired,
+			&i.Bounced,
+			&i.Suppressed,
 			&i.LastFinishedAt,
 			&i.Status,
 		); err != nil {
@@ -517,9 +529,9 @@ func (q *Queries) NotificationListNotSent(ctx context.Context, arg NotificationL
 
 const notificationListOpen = `-- name: NotificationListOpen :many
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
-    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.last_finished_at, c.status
+    c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status
 from notifications n
-cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status, expired from notification_counts where notification_id = n.id) c
+cross join lateral (select notification_id, queued, sending, delayed, sent, failed, canceled, uncertain, last_finished_at, status, expired, bounced, suppressed from notification_counts where notification_id = n.id) c
 where n.id < $1 and n.id >= $2
     and n.created_at > $3 and n.created_at < $4
     and ($5::text is null or n.reference = $5::text)
@@ -564,6 +576,8 @@ type NotificationListOpenRow struct {
 	Canceled       int32
 	Uncertain      int32
 	Expired        int32
+	Bounced        int32
+	Suppressed     int32
 	LastFinishedAt time.Time
 	Status         notifyapi.Status
 }
@@ -608,6 +622,8 @@ func (q *Queries) NotificationListOpen(ctx context.Context, arg NotificationList
 			&i.Canceled,
 			&i.Uncertain,
 			&i.Expired,
+			&i.Bounced,
+			&i.Suppressed,
 			&i.LastFinishedAt,
 			&i.Status,
 		); err != nil {
@@ -684,7 +700,9 @@ set status = 'queued', canceled = false, finished_at = null, attempts_before = a
     enqueued_at = given.now, next_attempt_at = given.now,
     queue_at = given.now + ordinal * given.quantum + priority * given.priority_step
 from (select $2::timestamptz as now, $3::interval as quantum, $4::interval as priority_step) given
-where notification_id = $1 and lease_token is null and status in ('failed', 'uncertain')
+where notification_id = $1 and lease_token is null
+    and (status in ('failed', 'uncertain')
+        or status in ('bounced', 'suppressed') and not exists (select 1 from suppressions s where s.email = r.email))
     and (expires_at is null or expires_at > given.now)
     and not exists (select 1 from notifications n where n.id = $1 and n.sensitive)
 `
@@ -697,7 +715,8 @@ type NotificationRetryParams struct {
 }
 
 // A finished sensitive notification has no content to send again, and one that has
-// expired is not sent any more.
+// expired is not sent any more. What bounced or was suppressed is sent again once its
+// address is not suppressed any more.
 func (q *Queries) NotificationRetry(ctx context.Context, arg NotificationRetryParams) (int64, error) {
 	result, err := q.db.Exec(ctx, notificationRetry,
 		arg.NotificationID,

@@ -127,6 +127,14 @@ func registerRead(api *httpapi.API, s *Service) {
 		return list(ctx, s, in)
 	})
 	registerReadParts(api, s, read)
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/notifications/{id}/recipients/{recipient_id}/reports", ID: "list-delivery-reports", Tag: tag,
+		Summary:     "List the delivery reports about one recipient's mail",
+		Description: "Newest first: what mail servers said after they had taken the mail (RFC 3464), and complaints (RFC 5965).",
+		Allow:       read, Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor}, Example: exampleReports,
+	}, func(ctx context.Context, in *attemptsInput) (*httpapi.PageOutput[reportBody], error) {
+		return listReports(ctx, s, in)
+	})
 }
 
 func registerReadParts(api *httpapi.API, s *Service, read []string) {
@@ -176,7 +184,7 @@ func registerManage(api *httpapi.API, s *Service) {
 		"A mail that is being sent at this moment ends as its try does, and is not tried again. 409 when nothing is left to cancel.",
 		exampleCanceled, s.Cancel)
 	register("retry", "Queue failed and uncertain recipients again",
-		"They are due at once. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.",
+		"They are due at once. Recipients that bounced or were suppressed are queued, too, once their address is off the suppression list. 409 when there are none, for a sensitive notification, whose content is erased when it is over, and for one that has expired.",
 		exampleRetried, s.Retry)
 }
 
@@ -212,6 +220,16 @@ func listAttempts(ctx context.Context, s *Service, in *attemptsInput) (*httpapi.
 		Filters:  []any{"attempts", in.ID, in.Recipient},
 		Fetch:    func(before *int32, n int) ([]Attempt, error) { return s.Attempts(ctx, in.ID, in.Recipient, before, n) },
 		Position: func(a Attempt) int32 { return int32(a.Number) }, View: viewAttempt,
+	}.Page(ctx, in.PageParams)
+}
+
+func listReports(ctx context.Context, s *Service, in *attemptsInput) (*httpapi.PageOutput[reportBody], error) {
+	return httpapi.Pager[Report, uuid.UUID, reportBody]{
+		Filters: []any{"reports", in.ID, in.Recipient},
+		Fetch: func(before *uuid.UUID, n int) ([]Report, error) {
+			return s.Reports(ctx, in.ID, in.Recipient, before, n)
+		},
+		Position: func(r Report) uuid.UUID { return r.ID }, View: viewReport,
 	}.Page(ctx, in.PageParams)
 }
 

@@ -41,7 +41,7 @@ type recipientBody struct {
 	Attempts      int                            `json:"attempts" doc:"How often the mail was tried."`
 	LastError     *string                        `json:"last_error" nullable:"true" doc:"The mail server's own text, or what broke; null when nothing did."`
 	NextAttemptAt httpapi.Nullable[httpapi.Time] `json:"next_attempt_at" doc:"The earliest time of the next try; null when there will be none."`
-	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at" doc:"When the mail server took the mail; null until then."`
+	SentAt        httpapi.Nullable[httpapi.Time] `json:"sent_at" doc:"When the mail server took the mail; null until then. It stays when the mail came back afterwards."`
 }
 
 type attemptBody struct {
@@ -51,6 +51,16 @@ type attemptBody struct {
 	Code    *int              `json:"code" nullable:"true" doc:"The server's reply code (RFC 5321, section 4.2); null when it gave none."`
 	Reply   string            `json:"reply" doc:"The server's own text, or what broke."`
 	Outcome notifyapi.Outcome `json:"outcome"`
+}
+
+type reportBody struct {
+	ID         uuid.UUID            `json:"id" format:"uuid" doc:"The report's id, a UUIDv7."`
+	Kind       notifyapi.ReportKind `json:"kind"`
+	ReceivedAt httpapi.Time         `json:"received_at" doc:"When the report came in."`
+	Status     *string              `json:"status" nullable:"true" doc:"The enhanced status code (RFC 3463); null when the report has none."`
+	Code       *int                 `json:"code" nullable:"true" doc:"The SMTP reply code; null when the report has none."`
+	Server     *string              `json:"server" nullable:"true" doc:"The server that refused the mail; null when the report doesn't name it."`
+	Text       string               `json:"text" doc:"The server's own words, or the kind of complaint."`
 }
 
 type statsOutput struct{ Body notifyapi.Stats }
@@ -85,6 +95,12 @@ func viewRecipient(r Recipient) recipientBody {
 func viewAttempt(a Attempt) attemptBody {
 	return attemptBody{
 		Number: a.Number, At: httpapi.NewTime(a.At), Server: a.Server, Code: a.Code, Reply: a.Reply, Outcome: a.Outcome,
+	}
+}
+
+func viewReport(r Report) reportBody {
+	return reportBody{
+		ID: r.ID, Kind: r.Kind, ReceivedAt: httpapi.NewTime(r.ReceivedAt), Status: r.Status, Code: r.Code, Server: r.Server, Text: r.Text,
 	}
 }
 

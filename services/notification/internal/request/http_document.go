@@ -16,15 +16,19 @@ func registerEnums(api *httpapi.API) {
 		notifyapi.PriorityUrgent, notifyapi.PriorityNormal, notifyapi.PriorityBulk)
 	httpapi.Enum(api, "NotificationStatus",
 		"Derived from the recipients. queued: nothing was tried yet. processing: some recipient is still to be mailed. "+
-			"completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired or are uncertain. "+
-			"failed: all have ended, some failed, expired or are uncertain, and none was mailed. canceled: all have ended without a failure, some were canceled.",
+			"completed: everyone was mailed. partially_failed: all have ended, some were mailed and some failed, expired, bounced, were suppressed or are uncertain. "+
+			"failed: all have ended, some of them so, and none was mailed. canceled: all have ended without a failure, some were canceled.",
 		notifyapi.StatusQueued, notifyapi.StatusProcessing, notifyapi.StatusCompleted,
 		notifyapi.StatusPartiallyFailed, notifyapi.StatusFailed, notifyapi.StatusCanceled)
 	httpapi.Enum(api, "RecipientStatus",
 		"queued: waits for its first try. sending: is being sent. delayed: failed temporarily and will be tried again. "+
 			"sent: the mail server took responsibility for the mail. failed: refused permanently, or given up. canceled: canceled before it was sent. "+
-			"uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at.",
+			"uncertain: the connection broke after the mail and before the server's answer. expired: not sent before expires_at. "+
+			"bounced: the mail server took the mail, and a delivery report said later that it failed for good. suppressed: not sent, since the address is on the suppression list.",
 		notifyapi.RecipientStatuses...)
+	httpapi.Enum(api, "ReportKind",
+		"failed: the mail could not be delivered. delayed: it is still being tried. complaint: the recipient calls it unwanted.",
+		notifyapi.ReportFailed, notifyapi.ReportDelayed, notifyapi.ReportComplaint)
 	httpapi.Enum(api, "AttemptOutcome",
 		"sent: the server took the mail. temporary: it may take it later. permanent: it refused for good. "+
 			"uncertain: the connection broke after the mail and before the server's answer.",
@@ -74,8 +78,12 @@ var (
 		Number: 1, At: *exampleAfter(time.Second), Server: "mail.example.com:25", Code: new(452),
 		Reply: exampleRefusal, Outcome: notifyapi.OutcomeTemporary,
 	})}, "")
+	exampleReports = httpapi.NewPage([]reportBody{viewReport(Report{
+		ID: uuid.MustParse("019bb1a3-9c31-7a02-b1d5-1c2d3e4f5a66"), Kind: notifyapi.ReportFailed, ReceivedAt: *exampleAfter(25 * time.Second),
+		Status: new("5.1.1"), Code: new(550), Server: new("mx.example.com"), Text: "550 5.1.1 The user does not exist",
+	})}, "")
 	exampleStats = viewStats(Stats{
-		Counts:       notifyapi.Counts{Total: 1842, Queued: 3, Sending: 1, Delayed: 2, Sent: 1830, Failed: 4, Uncertain: 1, Expired: 1},
+		Counts:       notifyapi.Counts{Total: 1842, Queued: 3, Sending: 1, Delayed: 2, Sent: 1830, Failed: 2, Uncertain: 1, Expired: 1, Bounced: 1, Suppressed: 1},
 		OldestDueAge: 1250 * time.Millisecond, SentPerMinute: 37,
 	})
 )

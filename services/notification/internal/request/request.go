@@ -62,6 +62,18 @@ type Attempt struct {
 	Outcome notifyapi.Outcome
 }
 
+// Report is what a mail server reported about a recipient's mail after it had taken
+// it.
+type Report struct {
+	ID         uuid.UUID
+	Kind       notifyapi.ReportKind
+	ReceivedAt time.Time
+	Status     *string // the enhanced status code (RFC 3463); nil when there is none
+	Code       *int    // of the SMTP reply; nil when there is none
+	Server     *string // the server that refused it; nil when it is not named
+	Text       string
+}
+
 // Stats is the state of the whole queue.
 type Stats struct {
 	Counts        notifyapi.Counts

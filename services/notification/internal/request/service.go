@@ -34,7 +34,7 @@ func NewService(db *pgxpool.Pool, now func() time.Time, domain string, wake func
 
 var (
 	errNothingToCancel = errs.New(errs.Conflict, errs.CodeConflict, "No recipient can be canceled any more.")
-	errNothingToRetry  = errs.New(errs.Conflict, errs.CodeConflict, "No recipient failed or is uncertain.")
+	errNothingToRetry  = errs.New(errs.Conflict, errs.CodeConflict, "No recipient failed or is uncertain, and none has bounced or was suppressed whose address is off the suppression list.")
 	errSensitiveRetry  = errs.New(errs.Conflict, errs.CodeConflict,
 		"A sensitive notification can't be retried, since its content is erased when it ends. Create a new one.")
 	errExpiredRetry = errs.New(errs.Conflict, errs.CodeConflict,
@@ -70,7 +70,8 @@ func resultOf(r notificationdb.NotificationGetRow) notificationdb.NotificationLi
 		Sensitive: r.Sensitive, Priority: r.Priority, NotBefore: r.NotBefore, ExpiresAt: r.ExpiresAt,
 		RecipientCount: r.RecipientCount, CreatedAt: r.CreatedAt,
 		Queued: r.Queued, Sending: r.Sending, Delayed: r.Delayed, Sent: r.Sent, Failed: r.Failed,
-		Canceled: r.Canceled, Uncertain: r.Uncertain, Expired: r.Expired, LastFinishedAt: r.LastFinishedAt, Status: r.Status,
+		Canceled: r.Canceled, Uncertain: r.Uncertain, Expired: r.Expired, Bounced: r.Bounced, Suppressed: r.Suppressed,
+		LastFinishedAt: r.LastFinishedAt, Status: r.Status,
 	}
 }
 
@@ -227,6 +228,37 @@ func (s *Service) Attempts(ctx context.Context, id, recipient uuid.UUID, before 
 	return attempts, nil
 }
 
+// Reports returns up to max delivery reports about a recipient's mail, newest
+// first, before the one with the given id; nil means from the newest.
+func (s *Service) Reports(ctx context.Context, id, recipient uuid.UUID, before *uuid.UUID, max int) ([]Report, error) {
+	q := notificationdb.New(s.db)
+	exists, err := q.RecipientExists(ctx, notificationdb.RecipientExistsParams{ID: recipient, NotificationID: id})
+	if err != nil {
+		return nil, fmt.Errorf("look for recipient: %w", err)
+	}
+	if !exists {
+		return nil, errs.Missing()
+	}
+	p := notificationdb.ReportListParams{RecipientID: recipient, BeforeID: uuid.Max, Max: int32(max)}
+	if before != nil {
+		p.BeforeID = *before
+	}
+	rows, err := q.ReportList(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("list delivery reports: %w", err)
+	}
+	reports := make([]Report, 0, len(rows))
+	for _, row := range rows {
+		r := Report{ID: row.ID, Kind: row.Kind, ReceivedAt: row.ReceivedAt, Status: row.Status, Server: row.Server, Text: row.Text}
+		if row.Code != nil {
+			code := int(*row.Code)
+			r.Code = &code
+		}
+		reports = append(reports, r)
+	}
+	return reports, nil
+}
+
 // Cancel ends every recipient that is not yet sent. One that is being sent
 // right now ends as its try does, and is not tried again.
 func (s *Service) Cancel(ctx context.Context, caller string, id uuid.UUID) (Notification, error) {
@@ -235,8 +267,9 @@ func (s *Service) Cancel(ctx context.Context, caller string, id uuid.UUID) (Noti
 	})
 }
 
-// Retry queues failed and uncertain recipients again, due now, with the whole
-// time until they are given up. A notification that is sensitive or has expired
+// Retry queues failed and uncertain recipients again, and those that bounced or
+// were suppressed and whose address is not suppressed any more: due now, with the
+// whole time until they are given up. A notification that is sensitive or has expired
 // can't be retried.
 func (s *Service) Retry(ctx context.Context, caller string, id uuid.UUID) (Notification, error) {
 	now := s.now()
@@ -314,6 +347,7 @@ func withResult(row notificationdb.NotificationListRow) Notification {
 			Total: int(row.RecipientCount), Queued: int(row.Queued), Sending: int(row.Sending),
 			Delayed: int(row.Delayed), Sent: int(row.Sent), Failed: int(row.Failed),
 			Canceled: int(row.Canceled), Uncertain: int(row.Uncertain), Expired: int(row.Expired),
+			Bounced: int(row.Bounced), Suppressed: int(row.Suppressed),
 		},
 	}
 	if isOver(n.Status) {
@@ -332,7 +366,7 @@ func recipient(row notificationdb.RecipientListRow) Recipient {
 		r.Status = notifyapi.RecipientSending
 	case row.FinishedAt == nil:
 		r.NextAttemptAt = &row.NextAttemptAt
-	case r.Status == notifyapi.RecipientSent:
+	case r.Status == notifyapi.RecipientSent, r.Status == notifyapi.RecipientBounced:
 		r.SentAt = row.FinishedAt
 	}
 	return r

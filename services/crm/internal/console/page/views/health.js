@@ -46,6 +46,8 @@ export function Health() {
         <${Number} title="Sent" value=${count(r.sent)} />
         <${Number} title="Failed" value=${html`<a href="/ops/notifications?status=failed">${count(r.failed)}</a>`} />
         <${Number} title="Uncertain" value=${count(r.uncertain)} />
+        <${Number} title="Came back" value=${count(r.bounced)} />
+        <${Number} title="Suppressed" value=${count(r.suppressed)} />
       </dl>`}
     </section>`;
 }

@@ -15,7 +15,7 @@ import { count, plural } from "../words.js";
 const base = "/v1/operations/notifications";
 
 const statuses = { queued: "Queued", processing: "Processing", completed: "Completed", partially_failed: "Partially failed", failed: "Failed", canceled: "Canceled" };
-const recipientStatuses = { queued: "queued", sending: "sending", delayed: "delayed", sent: "sent", failed: "failed", canceled: "canceled", uncertain: "uncertain" };
+const recipientStatuses = { queued: "queued", sending: "sending", delayed: "delayed", sent: "sent", failed: "failed", canceled: "canceled", uncertain: "uncertain", expired: "expired", bounced: "came back", suppressed: "not sent: the address is suppressed" };
 
 /** How many recipients are in each state. @param {Record<string, number>} counts */
 const summary = ({ total, ...counts }) => Object.entries(counts).filter(([, n]) => n > 0).map(([name, n]) => `${count(n)} ${name}`).join(", ") || "none";
@@ -59,7 +59,7 @@ function Details({ notification: n }) {
     }
   };
   const open = n.counts.queued + n.counts.delayed + n.counts.sending;
-  const bad = n.counts.failed + n.counts.uncertain;
+  const bad = n.counts.failed + n.counts.uncertain + n.counts.bounced + n.counts.suppressed;
   const recipients = [
     { title: "Address", cell: (/** @type {import("../../types/api").DeliveryRecipient} */ r) => r.email },
     { title: "Status", cell: (/** @type {import("../../types/api").DeliveryRecipient} */ r) => html`<span class=${`mail ${r.status}`}>${/** @type {any} */ (recipientStatuses)[r.status] ?? r.status}</span>` },
@@ -71,7 +71,7 @@ function Details({ notification: n }) {
     <p><${State} of=${n.status} /> · ${summary(n.counts)} · created <${Time} of=${n.created_at} />${n.completed_at && html` · over <${Time} of=${n.completed_at} />`}</p>
     <p class="quiet">Asked for by ${n.requester}${n.reference && html`, about <code>${n.reference}</code>`}</p>
     <div class="row">
-      ${bad > 0 && !n.sensitive && html`<${Button} kind="primary" busy=${busy === "retry"} onClick=${() => act("retry", "Failed and uncertain recipients are queued again.")}>Retry<//>`}
+      ${bad > 0 && !n.sensitive && html`<${Button} kind="primary" busy=${busy === "retry"} onClick=${() => act("retry", "What failed, is uncertain or may be mailed again is queued.")}>Retry<//>`}
       ${open > 0 && html`<${Button} busy=${busy === "cancel"} onClick=${() => act("cancel", "What was not sent yet is canceled.")}>Cancel sending<//>`}
     </div>
     <${Table} name=${`recipients ${n.id}`} path=${`${base}/${n.id}/recipients`} columns=${recipients} caption="Recipients" empty="No recipients." />`;
