@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,6 +73,21 @@ func (s *stack) makeTickets(ctx context.Context, database string, tickets int) e
 		}
 		return s.loadTickets(ctx, conn, database, tickets)
 	})
+}
+
+// filledWith returns a database of so many tickets. Measurements share it, and may
+// add some.
+func (s *stack) filledWith(ctx context.Context, tickets int) (string, error) {
+	database := fmt.Sprintf("growth_%d", tickets)
+	if slices.Contains(s.filled, database) {
+		return database, nil
+	}
+	progress("  storing %d tickets", tickets)
+	if err := s.makeTickets(ctx, database, tickets); err != nil {
+		return "", err
+	}
+	s.filled = append(s.filled, database)
+	return database, nil
 }
 
 // makeDatabase makes a database with the schema of a service.

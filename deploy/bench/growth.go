@@ -96,12 +96,13 @@ func (client crmClient) searchRare(buf []byte, random *rand.Rand) []byte {
 // short turns, and compares the times.
 func measureGrowth(ctx context.Context, s *stack, o options) ([]line, error) {
 	sides := []crmClient{{tickets: smallTickets}, {tickets: o.size}}
+	var databases []string
 	for i := range sides {
-		progress("  storing %d tickets", sides[i].tickets)
-		database := fmt.Sprintf("growth_%d", i)
-		if err := s.makeTickets(ctx, database, sides[i].tickets); err != nil {
+		database, err := s.filledWith(ctx, sides[i].tickets)
+		if err != nil {
 			return nil, err
 		}
+		databases = append(databases, database)
 		crm, err := s.startCRM(ctx, database, closedURL)
 		if err != nil {
 			return nil, err
@@ -111,8 +112,8 @@ func measureGrowth(ctx context.Context, s *stack, o options) ([]line, error) {
 			return nil, err
 		}
 	}
-	for i := range sides {
-		if err := s.waitForReportDays(ctx, fmt.Sprintf("growth_%d", i)); err != nil {
+	for _, database := range databases {
+		if err := s.waitForReportDays(ctx, database); err != nil {
 			return nil, err
 		}
 	}

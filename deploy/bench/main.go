@@ -44,6 +44,7 @@ var sections = []section{
 	{"latency", "from a ticket to its mails, otherwise idle", measureLatency},
 	{"overload", "four times as much as the CRM can answer", measureOverload},
 	{"growth", "tickets: a large database against a small one", measureGrowth},
+	{"console", "the console in Chromium: lists, tickets, keys", measureConsole},
 	{"backlog", "delivery: a long queue against a short one", measureBacklog},
 }
 

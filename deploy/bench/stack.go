@@ -30,6 +30,7 @@ type stack struct {
 	admin     *pgx.Conn // of the database postgres
 	keys      *jwtauth.KeySet
 	jwks      *httptest.Server // the keys, where no CRM runs
+	filled    []string         // databases of tickets that several measurements use
 	services  []*launch.Service
 	sinks     []*subprocess.Process
 	peak      map[string]int64 // resident bytes of each service, at most
