@@ -268,7 +268,7 @@ func TestDocumentationIsAnswered304(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, path := range []string{"/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js"} {
 		tags := map[string]bool{}
-		for _, coding := range []string{"identity", "gzip", "zstd"} {
+		for _, coding := range []string{"identity", "gzip", "gzip, zstd"} {
 			first, body := f.raw(t, "GET", path, "", "Accept-Encoding: "+coding)
 			tag := first.Header.Get("ETag")
 			tags[tag] = true
@@ -282,7 +282,7 @@ func TestDocumentationIsAnswered304(t *testing.T) {
 				}
 			}
 		}
-		if small := path == "/docs" || path == "/docs/start.js"; len(tags) != 3 && !small || len(tags) != 1 && small {
+		if small := path == "/docs" || path == "/docs/start.js"; len(tags) != 2 && !small || len(tags) != 1 && small {
 			t.Errorf("%s has the tags %v", path, tags)
 		}
 	}

@@ -1,6 +1,9 @@
 package httpapi
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // coding is a content coding (RFC 9110, section 8.4.1); identity is none.
 type coding string
@@ -19,10 +22,10 @@ type choice struct {
 }
 
 // negotiate returns what the lines of an Accept-Encoding header prefer (RFC 9110,
-// section 12.5.3): identity or, if the answer may be compressed, gzip or zstd. ok is
-// false when none of them is acceptable. Of equal weights compression is preferred,
-// and zstd only if it is named.
-func negotiate(lines []string, compressible bool) (_ choice, ok bool) {
+// section 12.5.3): identity or one of the offered codings, gzip and zstd. ok is false
+// when none of them is acceptable. Of equal weights compression is preferred, and zstd
+// only if it is named.
+func negotiate(lines []string, offered ...coding) (_ choice, ok bool) {
 	if len(lines) == 0 {
 		return choice{}, true
 	}
@@ -36,13 +39,11 @@ func negotiate(lines []string, compressible bool) (_ choice, ok bool) {
 		q = leastWeight // acceptable, since it isn't excluded
 	}
 	refused := q == 0
-	if compressible {
-		if zipped := w.of(w.gzip); zipped > 0 && zipped >= q {
-			best, q = gzipped, zipped
-		}
-		if packed := w.of(w.zstd); packed > q || packed > 0 && packed == q && w.zstd > 0 {
-			best, q = zstdded, packed
-		}
+	if zipped := w.of(w.gzip); slices.Contains(offered, gzipped) && zipped > 0 && zipped >= q {
+		best, q = gzipped, zipped
+	}
+	if packed := w.of(w.zstd); slices.Contains(offered, zstdded) && (packed > q || packed > 0 && packed == q && w.zstd > 0) {
+		best, q = zstdded, packed
 	}
 	return choice{best, refused}, q > 0
 }

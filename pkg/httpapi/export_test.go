@@ -28,7 +28,11 @@ var ClientAddrOf = clientAddr
 
 // Negotiate is negotiate for the tests.
 func Negotiate(lines []string, compressible bool) (coding string, always, ok bool) {
-	c, ok := negotiate(lines, compressible)
+	offered := allCodings
+	if !compressible {
+		offered = nil
+	}
+	c, ok := negotiate(lines, offered...)
 	return string(c.coding), c.always, ok
 }
 

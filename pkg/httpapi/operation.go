@@ -84,6 +84,17 @@ type details struct {
 // compresses reports whether the answers may be compressed.
 func (d *details) compresses() bool { return !d.Secret && compresses(d.produces) }
 
+// allCodings are those of answers that are made for each request.
+var allCodings = []coding{gzipped, zstdded}
+
+// codings are those that its answers may have.
+func (d *details) codings() []coding {
+	if d.compresses() {
+		return allCodings
+	}
+	return nil
+}
+
 // Register adds an operation. In and Out are huma's input and output structs:
 // fields with path, query and header tags and a field Body; Location, ETag and
 // other answer headers are fields of Out with a header tag.

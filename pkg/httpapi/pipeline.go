@@ -108,7 +108,7 @@ func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err 
 	if !accepts(r.Header["Accept"], p.details.produces) {
 		return r, nil, errNotAcceptable
 	}
-	if info.choice, ok = negotiate(r.Header["Accept-Encoding"], p.details.compresses()); !ok {
+	if info.choice, ok = negotiate(r.Header["Accept-Encoding"], p.details.codings()...); !ok {
 		return r, nil, errNoCoding
 	}
 	if bad := p.checkText(r); len(bad) > 0 {

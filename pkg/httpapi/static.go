@@ -3,13 +3,11 @@ package httpapi
 import (
 	"bytes"
 	"cmp"
-	"io"
 	"net/http"
 	"strconv"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // Static is content that is the same for everybody while the process lives.
@@ -22,16 +20,14 @@ type Static struct {
 	Small       bool   // it is compressed below 1 KiB too
 }
 
-// ServeStatic serves s with an ETag, and compressed if the client takes that. It
-// compresses the content once, when it is first asked for.
+// ServeStatic serves s with an ETag, and compressed with gzip if the client takes that.
+// It compresses the content once, when it is first asked for. (zstd at its best makes
+// such files no smaller, and needs 64 MiB for it.)
 func (a *API) ServeStatic(s Static) http.HandlerFunc {
 	hash, status := fingerprint(s.Content), cmp.Or(s.Status, http.StatusOK)
-	variants := map[coding]func() []byte{identity: func() []byte { return s.Content }}
-	for c := range encoders {
-		variants[c] = sync.OnceValue(func() []byte { return compressOnce(c, s.Content) })
-	}
+	zipped := sync.OnceValue(func() []byte { return zipOnce(s.Content) })
 	return func(w http.ResponseWriter, r *http.Request) {
-		choice, ok := negotiate(r.Header["Accept-Encoding"], true)
+		choice, ok := negotiate(r.Header["Accept-Encoding"], gzipped)
 		if !ok {
 			a.fail(w, r, errNoCoding)
 			return
@@ -49,8 +45,9 @@ func (a *API) ServeStatic(s Static) http.HandlerFunc {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-		body := variants[choice.coding]()
+		body := s.Content
 		if choice.coding != identity {
+			body = zipped()
 			h["Content-Encoding"] = []string{string(choice.coding)}
 		}
 		h["Content-Type"] = []string{s.ContentType}
@@ -60,16 +57,11 @@ func (a *API) ServeStatic(s Static) http.HandlerFunc {
 	}
 }
 
-// compressOnce compresses as much as a coding can, since the result is kept.
-func compressOnce(c coding, content []byte) []byte {
+// zipOnce compresses as much as gzip can, since the result is kept.
+func zipOnce(content []byte) []byte {
 	var b bytes.Buffer
-	var w io.WriteCloser
-	if c == zstdded {
-		w, _ = zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBestCompression)) // valid options
-	} else {
-		w, _ = gzip.NewWriterLevel(&b, gzip.BestCompression) // a valid level
-	}
-	_, _ = w.Write(content) // into memory: can't fail
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // a valid level
+	_, _ = w.Write(content)                               // into memory: can't fail
 	_ = w.Close()
 	return b.Bytes()
 }
