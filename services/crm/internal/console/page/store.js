@@ -9,6 +9,9 @@ import { Problem } from "./api.js";
  * @typedef {{value: T | undefined, etag: string, problem: Problem | undefined, loading: boolean}} State
  */
 
+// How long after a read that failed for a passing reason it is tried again.
+const retryAfter = 5_000;
+
 /**
  * One thing that was read: its state, how to read it, and how many views show it.
  */
@@ -19,22 +22,58 @@ class Entry {
     this.state = signal(/** @type {State<any>} */ ({ value: undefined, etag: "", problem: undefined, loading: true }));
     this.users = 0;
     this.stale = true;
-    this.run = 0;
+    this.run = 0; // counts reads and changes: a read counts if nothing came after it
+    this.busy = false;
+    this.reading = Promise.resolve();
+    this.took = 0; // milliseconds of the last read
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.soon = undefined;
   }
 
-  /** Reads it again; of reads at the same time the last one counts. */
-  async reload() {
-    const run = ++this.run;
-    this.stale = false;
-    this.state.value = { ...this.state.value, loading: true };
-    try {
-      const { data, etag = "" } = await this.load();
-      if (run === this.run) this.state.value = { value: data, etag, problem: undefined, loading: false };
-    } catch (e) {
-      if (run !== this.run) return;
-      this.stale = true;
-      this.state.value = { ...this.state.value, problem: e instanceof Problem ? e : new Problem(0, { detail: String(e) }), loading: false };
+  /**
+   * Reads it again. When it is being read already, that answer may be older than what
+   * made this necessary: then it is read once more afterwards, however often it was
+   * asked for.
+   */
+  reload() {
+    this.stale = true;
+    if (!this.busy) this.reading = this.readUntilCurrent();
+    return this.reading;
+  }
+
+  async readUntilCurrent() {
+    this.busy = true;
+    for (let failed = false; this.stale && !failed; ) {
+      this.stale = false;
+      const run = ++this.run;
+      const began = performance.now();
+      this.state.value = { ...this.state.value, loading: true };
+      try {
+        const { data, etag = "" } = await this.load();
+        if (run === this.run) this.state.value = { value: data, etag, problem: undefined, loading: false };
+      } catch (e) {
+        failed = this.stale = true;
+        this.fail(e);
+      }
+      this.took = performance.now() - began;
     }
+    this.busy = false;
+  }
+
+  /** Reads it again twice a second at most, and less often if that takes long. */
+  reloadSoon() {
+    this.stale = true;
+    this.soon ??= setTimeout(() => {
+      this.soon = undefined;
+      if (this.stale && this.users > 0) this.reload();
+    }, Math.max(500, 20 * this.took));
+  }
+
+  /** @param {unknown} e */
+  fail(e) {
+    const problem = e instanceof Problem ? e : new Problem(0, { detail: String(e) });
+    this.state.value = { ...this.state.value, problem, loading: false };
+    if (problem.status === 0 || problem.status === 503) setTimeout(() => this.stale && this.users > 0 && this.reload(), retryAfter);
   }
 }
 
@@ -80,10 +119,24 @@ function entryOf(key, load) {
  * @param {...string} keys
  */
 export function invalidate(...keys) {
-  for (const [key, entry] of entries) {
-    if (!keys.some((k) => (k.endsWith("*") ? key.startsWith(k.slice(0, -1)) : key === k))) continue;
+  for (const entry of named(keys)) {
     entry.stale = true;
     if (entry.users > 0) entry.reload();
+  }
+}
+
+/**
+ * The same, for what changes so often that each change can't be read by itself.
+ * @param {...string} keys
+ */
+export function invalidateSoon(...keys) {
+  for (const entry of named(keys)) entry.reloadSoon();
+}
+
+/** @param {string[]} keys */
+function* named(keys) {
+  for (const [key, entry] of entries) {
+    if (keys.some((k) => (k.endsWith("*") ? key.startsWith(k.slice(0, -1)) : key === k))) yield entry;
   }
 }
 

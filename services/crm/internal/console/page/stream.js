@@ -1,8 +1,9 @@
 // The event stream: it keeps what is on the page up to date, and resumes where a break
-// left it.
+// left it. A page that is hidden has none, since a browser opens six connections to a
+// host for all of its tabs; when it is seen again it reads what came meanwhile.
 import { signal } from "@preact/signals";
 import { problemOf, send } from "./api.js";
-import { invalidate } from "./store.js";
+import { invalidate, invalidateSoon } from "./store.js";
 
 /**
  * live: changes arrive; connecting: the first connection is made; behind: the
@@ -24,6 +25,7 @@ export function onEvent(listener) {
   return () => void listeners.delete(listener);
 }
 
+let wanted = false;
 let position = "";
 /** @type {AbortController | undefined} */
 let connection;
@@ -32,16 +34,28 @@ let connection;
 const silence = 40_000;
 
 export function start() {
-  if (connection) return;
+  wanted = true;
+  connectIfSeen();
+}
+
+export function stop() {
+  wanted = false;
+  position = "";
+  disconnect();
+}
+
+document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connectIfSeen()));
+
+function connectIfSeen() {
+  if (!wanted || document.hidden || connection) return;
   connection = new AbortController();
   state.value = "connecting";
   run(connection.signal);
 }
 
-export function stop() {
+function disconnect() {
   connection?.abort();
   connection = undefined;
-  position = "";
   state.value = "off";
 }
 
@@ -128,18 +142,8 @@ function reader() {
 function publish(event) {
   const ticket = event.ticket_number;
   invalidate(`ticket ${ticket}`, `comments ${ticket}`, `events ${ticket}`, `notifications ${ticket}`);
-  refreshLists();
+  invalidateSoon("tickets *", "counts *", "engineers");
   for (const listener of listeners) listener(event);
-}
-
-// Lists are read at most twice a second, however many events arrive.
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let lists;
-function refreshLists() {
-  lists ??= setTimeout(() => {
-    lists = undefined;
-    invalidate("tickets *", "counts *", "engineers");
-  }, 500);
 }
 
 /** @param {number} milliseconds @param {AbortSignal} signal */

@@ -75,7 +75,10 @@ export async function change(t, changes, etag = peek(keyOf(t.number))?.etag ?? `
     return answer.data;
   } catch (e) {
     put(keyOf(t.number), t, etag);
-    if (!(e instanceof Problem) || e.status !== 412) throw e;
+    if (!(e instanceof Problem) || e.status !== 412) {
+      invalidate(keyOf(t.number)); // a read that was under way was dropped for what was expected
+      throw e;
+    }
     const now = await call("GET", `/v1/tickets/${t.id}`);
     put(keyOf(t.number), now.data, now.etag);
     throw new Conflict(now.data, now.etag, changes, t);
