@@ -94,7 +94,7 @@ async function keys(n) {
 async function opened(name, address) {
   await page.goto(address, { waitUntil: "commit" });
   note(name, await page.evaluate(() => bench.wait));
-  await page.locator(".live.live").waitFor();
+  await page.locator(".live[title=Live]").waitFor();
 }
 
 /**

@@ -84,7 +84,7 @@ test("after a break of the network nothing is missed, and the page says that it 
   }
   await expect(page.getByText(`Change ${cuts} of ${cuts}.`)).toBeVisible();
   await expect(page.getByRole("article", { name: "Admin wrote" })).toHaveCount(cuts);
-  await expect(page.locator(".live.live")).toBeVisible();
+  await expect(page.locator(".live[title=Live]")).toBeVisible();
 });
 
 test("a list is filtered and sorted, and its address says how", async ({ browser }) => {

@@ -46,7 +46,7 @@ export async function windowOf(browser, person, path = "/", options = {}) {
   await page.goto("/");
   await signIn(page, person);
   await expect(page.getByRole("banner")).toBeVisible();
-  await expect(page.locator(".live.live")).toBeVisible();
+  await expect(page.locator(".live[title=Live]")).toBeVisible();
   if (path !== "/") await page.goto(path);
   return page;
 }
