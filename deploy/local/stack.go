@@ -133,7 +133,7 @@ func (st *stack) startCatcher() error {
 	if smtp == nil {
 		return nil
 	}
-	catcher, err := mailcatcher.Start(st.path("mail"), smtp, pages)
+	catcher, err := mailcatcher.Start(st.path("mail"), smtp, pages, givenOr("NOTIFICATION_INBOUND_ADDR", "127.0.0.1:1026"))
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,9 @@ var browserFiles = map[string]string{
 	"/docs/start.js":             "text/javascript; charset=utf-8",
 	"/docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
 	"/docs/swagger-ui.css":       "text/css; charset=utf-8",
+	"/docs/tokens.css":           "text/css; charset=utf-8",
+	"/docs/style.css":            "text/css; charset=utf-8",
+	"/docs/icon.svg":             "image/svg+xml",
 }
 
 // browserPolicy allows the page its own scripts and calls of this host, and the

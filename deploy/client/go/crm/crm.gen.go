@@ -1228,6 +1228,90 @@ type KeySet struct {
 	Keys []map[string]string `json:"keys"`
 }
 
+// LastComment defines model for LastComment.
+type LastComment struct {
+	Author Person `json:"author"`
+
+	// CreatedAt When it was written.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// Excerpt Its first 160 characters in one line, with … at the end if there are more.
+	Excerpt string `json:"excerpt"`
+
+	// Internal For engineers and admins only.
+	Internal bool `json:"internal"`
+}
+
+// ListedTicket defines model for ListedTicket.
+type ListedTicket struct {
+	// AcceptedAt When an engineer accepted it last; null until then.
+	AcceptedAt *time.Time `json:"accepted_at"`
+
+	// Assignee The engineer whose ticket it is; null while no engineer is assigned.
+	Assignee *Person `json:"assignee"`
+
+	// BlockedReason Why it is blocked, if it is and a reason was given.
+	BlockedReason *string `json:"blocked_reason"`
+
+	// ClosedAt When it was closed; null unless it is closed.
+	ClosedAt *time.Time `json:"closed_at"`
+
+	// CreatedAt When it was raised.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// Description What happened.
+	Description string `json:"description"`
+
+	// ID The ticket's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// LastComment The last comment that you may read and that was not removed; null for none.
+	LastComment *LastComment `json:"last_comment"`
+
+	// Number For people, as in #42. Unique, with gaps.
+	Number int64 `json:"number"`
+
+	// Priority How urgent a ticket is, lowest first.
+	Priority TicketPriority `json:"priority"`
+	Reporter Reporter       `json:"reporter"`
+
+	// Resolution What fixed it; null until it is resolved.
+	Resolution *string `json:"resolution"`
+
+	// ResolvedAt When it was resolved; null unless it is resolved, or closed after that.
+	ResolvedAt *time.Time `json:"resolved_at"`
+
+	// Status Where a ticket is in its life; open, in_progress and blocked are active.
+	Status TicketStatus `json:"status"`
+
+	// Title One line that says what is wrong.
+	Title string `json:"title"`
+
+	// UpdatedAt When it changed last.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	UpdatedAt time.Time `json:"updated_at"`
+
+	// Version Grows with each change; the ETag is made of it.
+	Version int64 `json:"version"`
+
+	// WaitingFor Whom a blocked ticket waits for; null unless it is blocked. A comment by the reporter takes one that waits for the customer back to in_progress.
+	WaitingFor *WaitingFor `json:"waiting_for"`
+}
+
+// ListedTicketPage defines model for ListedTicketPage.
+type ListedTicketPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []ListedTicket `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
 // LoginRequest defines model for LoginRequest.
 type LoginRequest struct {
 	// Email The address of the account.
@@ -1793,15 +1877,6 @@ type TicketMail struct {
 type TicketMailPage struct {
 	// Items The items of this page; empty when there is none.
 	Items []TicketMail `json:"items"`
-
-	// NextCursor Absent on the last page.
-	NextCursor *string `json:"next_cursor,omitempty"`
-}
-
-// TicketPage defines model for TicketPage.
-type TicketPage struct {
-	// Items The items of this page; empty when there is none.
-	Items []Ticket `json:"items"`
 
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
@@ -3555,7 +3630,7 @@ type ClientInterface interface {
 
 	// ListTickets List and search tickets
 	//
-	// Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
+	// Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -4934,7 +5009,7 @@ func (c *Client) ReportTickets(ctx context.Context, params *ReportTicketsParams,
 
 // ListTickets List and search tickets
 //
-// Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
+// Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -9745,7 +9820,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListTicketsWithResponse List and search tickets
 	//
-	// Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
+	// Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -11056,7 +11131,7 @@ type ListTicketsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *TicketPage
+	JSON200 *ListedTicketPage
 }
 
 // Status returns HTTPResponse.Status
@@ -12575,7 +12650,7 @@ func (c *ClientWithResponses) ReportTicketsWithResponse(ctx context.Context, par
 
 // ListTicketsWithResponse List and search tickets
 //
-// Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
+// Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -14161,7 +14236,7 @@ func ParseListTicketsResult(rsp *http.Response) (*ListTicketsResult, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest TicketPage
+		var dest ListedTicketPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

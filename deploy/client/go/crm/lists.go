@@ -13,8 +13,8 @@ import (
 // needed. params.Limit is the size of a page; an error ends the list.
 
 // Tickets are the tickets that the caller may see and params describes.
-func Tickets(ctx context.Context, c *ClientWithResponses, params ListTicketsParams) iter.Seq2[Ticket, error] {
-	return transport.Items(params.Cursor, func(cursor *string) ([]Ticket, *string, error) {
+func Tickets(ctx context.Context, c *ClientWithResponses, params ListTicketsParams) iter.Seq2[ListedTicket, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]ListedTicket, *string, error) {
 		p := params
 		p.Cursor = cursor
 		r, err := c.ListTicketsWithResponse(ctx, &p)

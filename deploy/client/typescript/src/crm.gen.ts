@@ -847,7 +847,7 @@ export interface paths {
         };
         /**
          * List and search tickets
-         * @description Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.
+         * @description Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
          *
          *     Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
          */
@@ -2127,6 +2127,81 @@ export interface components {
                 [key: string]: string;
             }[];
         };
+        LastComment: {
+            /** @description Who wrote it. */
+            author: components["schemas"]["Person"];
+            /**
+             * Format: date-time
+             * @description When it was written.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /** @description Its first 160 characters in one line, with … at the end if there are more. */
+            excerpt: string;
+            /** @description For engineers and admins only. */
+            internal: boolean;
+        };
+        ListedTicket: {
+            /** @description When an engineer accepted it last; null until then. */
+            accepted_at: string | null;
+            /** @description The engineer whose ticket it is; null while no engineer is assigned. */
+            assignee: components["schemas"]["Person"] | null;
+            /** @description Why it is blocked, if it is and a reason was given. */
+            blocked_reason: string | null;
+            /** @description When it was closed; null unless it is closed. */
+            closed_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it was raised.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /** @description What happened. */
+            description: string;
+            /**
+             * Format: uuid
+             * @description The ticket's id, a UUIDv7.
+             */
+            id: string;
+            /** @description The last comment that you may read and that was not removed; null for none. */
+            last_comment: components["schemas"]["LastComment"] | null;
+            /**
+             * Format: int64
+             * @description For people, as in #42. Unique, with gaps.
+             */
+            number: number;
+            /** @description How urgent it is. */
+            priority: components["schemas"]["TicketPriority"];
+            /** @description Who has the problem. */
+            reporter: components["schemas"]["Reporter"];
+            /** @description What fixed it; null until it is resolved. */
+            resolution: string | null;
+            /** @description When it was resolved; null unless it is resolved, or closed after that. */
+            resolved_at: string | null;
+            /** @description Where the ticket is in its life. */
+            status: components["schemas"]["TicketStatus"];
+            /** @description One line that says what is wrong. */
+            title: string;
+            /**
+             * Format: date-time
+             * @description When it changed last.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            updated_at: string;
+            /**
+             * Format: int64
+             * @description Grows with each change; the ETag is made of it.
+             */
+            version: number;
+            /** @description Whom a blocked ticket waits for; null unless it is blocked. A comment by the reporter takes one that waits for the customer back to in_progress. */
+            waiting_for: components["schemas"]["WaitingFor"] | null;
+        };
+        ListedTicketPage: {
+            /** @description The items of this page; empty when there is none. */
+            items: components["schemas"]["ListedTicket"][];
+            /** @description Absent on the last page. */
+            next_cursor?: string;
+        };
         LoginRequest: {
             /** @description The address of the account. */
             email: string;
@@ -2678,12 +2753,6 @@ export interface components {
         TicketMailPage: {
             /** @description The items of this page; empty when there is none. */
             items: components["schemas"]["TicketMail"][];
-            /** @description Absent on the last page. */
-            next_cursor?: string;
-        };
-        TicketPage: {
-            /** @description The items of this page; empty when there is none. */
-            items: components["schemas"]["Ticket"][];
             /** @description Absent on the last page. */
             next_cursor?: string;
         };
@@ -3782,6 +3851,9 @@ export type KeyOwner = components['schemas']['KeyOwner'];
 export type KeyPage = components['schemas']['KeyPage'];
 export type KeyScope = components['schemas']['KeyScope'];
 export type KeySet = components['schemas']['KeySet'];
+export type LastComment = components['schemas']['LastComment'];
+export type ListedTicket = components['schemas']['ListedTicket'];
+export type ListedTicketPage = components['schemas']['ListedTicketPage'];
 export type LoginRequest = components['schemas']['LoginRequest'];
 export type MailQueue = components['schemas']['MailQueue'];
 export type MailRecipient = components['schemas']['MailRecipient'];
@@ -3820,7 +3892,6 @@ export type Ticket = components['schemas']['Ticket'];
 export type TicketCounts = components['schemas']['TicketCounts'];
 export type TicketMail = components['schemas']['TicketMail'];
 export type TicketMailPage = components['schemas']['TicketMailPage'];
-export type TicketPage = components['schemas']['TicketPage'];
 export type TicketPriority = components['schemas']['TicketPriority'];
 export type TicketReport = components['schemas']['TicketReport'];
 export type TicketSort = components['schemas']['TicketSort'];
@@ -6056,13 +6127,22 @@ export interface operations {
                      *           "updated_at": "2026-01-12T11:15:00.000000Z",
                      *           "accepted_at": "2026-01-12T09:42:00.000000Z",
                      *           "resolved_at": "2026-01-12T11:15:00.000000Z",
-                     *           "closed_at": null
+                     *           "closed_at": null,
+                     *           "last_comment": {
+                     *             "author": {
+                     *               "id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1a01",
+                     *               "name": "Ada Moreno"
+                     *             },
+                     *             "created_at": "2026-01-12T10:40:00.000000Z",
+                     *             "internal": false,
+                     *             "excerpt": "From the second one."
+                     *           }
                      *         }
                      *       ],
                      *       "next_cursor": "kX3vQ2m8Yb5IjIwMjYtMDEtMTJUMTE6MTU6MDBaIg"
                      *     }
                      */
-                    "application/json": components["schemas"]["TicketPage"];
+                    "application/json": components["schemas"]["ListedTicketPage"];
                 };
             };
             400: components["responses"]["InvalidCursor"];

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 //go:embed page
@@ -16,20 +17,20 @@ const (
 	defaultLimit = 50
 
 	// The page runs its own script alone and may be in no frame.
-	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; " +
+	pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 		"frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	// A message's HTML is shown in a sandbox: no script, no form, no request to
 	// anywhere, no access to the page around it.
 	messagePolicy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 )
 
-func newHandler(messages *store) http.Handler {
-	h := handler{messages}
+func newHandler(h handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/messages", h.list)
 	mux.HandleFunc("DELETE /api/messages", h.clear)
 	mux.HandleFunc("GET /api/messages/{id}", h.get)
 	mux.HandleFunc("GET /api/messages/{id}/raw", h.raw)
+	mux.HandleFunc("POST /api/messages/{id}/reply", h.reply)
 	mux.HandleFunc("GET /messages/{id}/html", h.html)
 	page, err := fs.Sub(pageFiles, "page")
 	if err != nil {
@@ -40,15 +41,20 @@ func newHandler(messages *store) http.Handler {
 		w.Header().Set("Content-Security-Policy", pagePolicy)
 		files.ServeHTTP(w, r)
 	})
+	sameOrigin := http.NewCrossOriginProtection().Handler(mux) // another page in the browser sends no mail
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		w.Header().Set("Cache-Control", "no-store")
-		mux.ServeHTTP(w, r)
+		sameOrigin.ServeHTTP(w, r)
 	})
 }
 
-type handler struct{ messages *store }
+type handler struct {
+	messages *store
+	inbound  string // address of the listener for incoming mail
+	now      func() time.Time
+}
 
 func (h handler) list(w http.ResponseWriter, r *http.Request) {
 	limit := defaultLimit

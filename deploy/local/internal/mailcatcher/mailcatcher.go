@@ -33,8 +33,8 @@ type Catcher struct {
 
 // Start serves SMTP and HTTP on the listeners, which it closes at the end, and stores
 // messages in dir, which is made if absent. Messages of an earlier start are shown
-// too.
-func Start(dir string, mail, pages net.Listener) (*Catcher, error) {
+// too. Replies that are written on the pages go by SMTP to the address inbound.
+func Start(dir string, mail, pages net.Listener, inbound string) (*Catcher, error) {
 	messages, err := openStore(dir, maxMessages)
 	if err != nil {
 		return nil, fmt.Errorf("open the caught mail: %w", err)
@@ -42,7 +42,7 @@ func Start(dir string, mail, pages net.Listener) (*Catcher, error) {
 	c := &Catcher{
 		mail: newSMTPServer(messages, time.Now),
 		pages: &http.Server{
-			Handler:           newHandler(messages),
+			Handler:           newHandler(handler{messages, inbound, time.Now}),
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			WriteTimeout:      30 * time.Second,

@@ -71,14 +71,18 @@ func (c *content) addParts(parts *multipart.Reader, depth int) {
 	}
 }
 
-func decodeBody(header textproto.MIMEHeader, body io.Reader, charset string) string {
+func decodeTransfer(header textproto.MIMEHeader, body io.Reader) io.Reader {
 	switch strings.ToLower(header.Get("Content-Transfer-Encoding")) {
 	case "quoted-printable":
-		body = quotedprintable.NewReader(body)
+		return quotedprintable.NewReader(body)
 	case "base64":
-		body = base64.NewDecoder(base64.StdEncoding, body)
+		return base64.NewDecoder(base64.StdEncoding, body)
 	}
-	text, _ := io.ReadAll(decodeCharset(charset, body)) // as far as it goes
+	return body
+}
+
+func decodeBody(header textproto.MIMEHeader, body io.Reader, charset string) string {
+	text, _ := io.ReadAll(decodeCharset(charset, decodeTransfer(header, body))) // as far as it goes
 	return strings.ReplaceAll(strings.ToValidUTF8(string(text), "\uFFFD"), "\r\n", "\n")
 }
 

@@ -45,7 +45,7 @@ func (s *Service) each(ctx context.Context, v ticket.Viewer, f Filter, by Sort, 
 		if err := check(ctx); err != nil {
 			return err
 		}
-		rows, err := s.List(ctx, v, f, by, exportPage, after)
+		rows, err := s.read(ctx, newStatement(v, f), by, exportPage, after)
 		if err != nil {
 			return err
 		}

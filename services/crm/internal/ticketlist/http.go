@@ -26,9 +26,9 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary:     "List and search tickets",
-		Description: "Customers see the tickets they reported, engineers and admins all. GET /v1/tickets/export returns the whole filtered list as CSV.",
+		Description: "Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.",
 		Errors:      []string{errs.CodeInvalidCursor},
-		Example:     httpapi.NewPage([]ticket.TicketView{ticket.ExampleTicket}, example.NextCursor),
+		Example:     httpapi.NewPage([]listedTicketView{exampleListed}, example.NextCursor),
 	}, h.list)
 	httpapi.RegisterStream(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/export", ID: "export-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
@@ -157,17 +157,17 @@ func (in OrderParams) scope(v ticket.Viewer) any {
 	return []any{"tickets", v.ID, v.Role, in.Sort, in.FilterParams}
 }
 
-func (h handlers) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[ticket.TicketView], error) {
+func (h handlers) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[listedTicketView], error) {
 	v := ticket.ViewerFrom(ctx)
 	f, by, err := in.wanted(v)
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.Pager[Row, Mark, ticket.TicketView]{
+	return httpapi.Pager[Row, Mark, listedTicketView]{
 		Filters:  in.scope(v),
 		Fetch:    func(after *Mark, n int) ([]Row, error) { return h.s.List(ctx, v, f, by, n, after) },
 		Position: func(r Row) Mark { return r.Mark },
-		View:     func(r Row) ticket.TicketView { return ticket.ViewTicket(v, r.Ticket) },
+		View:     func(r Row) listedTicketView { return viewListed(v, r) },
 	}.Page(ctx, in.PageParams)
 }
 

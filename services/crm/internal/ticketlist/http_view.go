@@ -1,10 +1,45 @@
 package ticketlist
 
 import (
+	"strings"
+	"unicode/utf8"
+
 	"fixdesk/pkg/httpapi"
 	"fixdesk/services/crm/internal/example"
 	"fixdesk/services/crm/internal/ticket"
 )
+
+// listedTicketView is a ticket of a list.
+type listedTicketView struct {
+	ticket.TicketView
+	LastComment httpapi.Nullable[lastCommentView] `json:"last_comment" doc:"The last comment that you may read and that was not removed; null for none."`
+}
+
+type lastCommentView struct {
+	Author    ticket.PersonView `json:"author" doc:"Who wrote it."`
+	CreatedAt httpapi.Time      `json:"created_at" doc:"When it was written."`
+	Internal  bool              `json:"internal" doc:"For engineers and admins only."`
+	Excerpt   string            `json:"excerpt" doc:"Its first 160 characters in one line, with … at the end if there are more."`
+}
+
+func viewListed(v ticket.Viewer, r Row) listedTicketView {
+	view := listedTicketView{TicketView: ticket.ViewTicket(v, r.Ticket)}
+	if c := r.LastComment; c != nil {
+		view.LastComment.Value = &lastCommentView{
+			Author: ticket.ViewPerson(c.Author), CreatedAt: httpapi.NewTime(c.At), Internal: c.Internal, Excerpt: excerpt(c.Text),
+		}
+	}
+	return view
+}
+
+// excerpt returns the beginning of a text in one line. A text of readRunes may go on.
+func excerpt(s string) string {
+	line := []rune(strings.Join(strings.Fields(s), " "))
+	if len(line) <= excerptRunes && utf8.RuneCountInString(s) < readRunes {
+		return string(line)
+	}
+	return strings.TrimRight(string(line[:min(len(line), excerptRunes-1)]), " ") + "…"
+}
 
 type ticketCountsView struct {
 	Total    int                 `json:"total" doc:"All tickets of the list."`
@@ -31,6 +66,13 @@ func viewCounts(c Counts) ticketCountsView {
 		v.Assignee = append(v.Assignee, assigneeCountView{Assignee: ticket.ViewPersonOrNull(a.Assignee), Count: a.Count})
 	}
 	return v
+}
+
+var exampleListed = listedTicketView{
+	TicketView: ticket.ExampleTicket,
+	LastComment: httpapi.Nullable[lastCommentView]{Value: &lastCommentView{
+		Author: ticket.ExamplePerson(example.Ada), CreatedAt: httpapi.NewTime(example.At("10:40:00")), Excerpt: example.Answer,
+	}},
 }
 
 var exampleCounts = ticketCountsView{

@@ -2,6 +2,8 @@ package ticketlist
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,7 +126,16 @@ func testListsReadFew(t *testing.T, d *testEnv) {
 			}
 		}
 	}
-	// The control.
+	// The controls.
+	b := newStatement(asAdmin, Filter{})
+	b.comments = true
+	sql, err := b.page(Sort{ByCreated, true}, 1000, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := lastCommentsRead(pgtest.Explain(t, d.Pool, sql, b.args...)); n != 1000 {
+		t.Errorf("%d last comments of a page of 1,000 are counted: the test can't fail", n)
+	}
 	index := crmtest.Get[string](d.Env, `select indexdef from pg_indexes where indexname = 'tickets_created_at'`)
 	d.Exec(`drop index tickets_created_at`)
 	if d.plan(asAdmin, Filter{}, Sort{ByCreated, true}, nil) == "" {
@@ -137,11 +148,30 @@ func testListsReadFew(t *testing.T, d *testEnv) {
 func (d *testEnv) plan(v ticket.Viewer, f Filter, by Sort, from *Mark) string {
 	d.Helper()
 	b := newStatement(v, f)
+	b.comments = true
 	sql, err := b.page(by, 21, from)
 	if err != nil {
 		d.Fatal(err)
 	}
-	return d.planOf(sql, b.args)
+	lines := pgtest.Explain(d.TB, d.Pool, sql, b.args...)
+	if n := lastCommentsRead(lines); readsAll(lines) || n > 21 {
+		return fmt.Sprintf("%s\n%d last comments are read", strings.Join(lines, "\n"), n)
+	}
+	return ""
+}
+
+// lastCommentLoops finds how often an executed plan looks for the last comment of a
+// ticket: nothing else reads that index backward.
+var lastCommentLoops = regexp.MustCompile(`Index Scan Backward using ticket_comments_ticket .*loops=(\d+)`)
+
+func lastCommentsRead(plan []string) int {
+	for _, line := range plan {
+		if m := lastCommentLoops.FindStringSubmatch(line); m != nil {
+			n, _ := strconv.Atoi(m[1])
+			return n
+		}
+	}
+	return 0
 }
 
 // planOf gives the plan of a statement if that reads all tickets, else nothing.

@@ -3,6 +3,7 @@ package ticketlist
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -72,13 +73,27 @@ type Mark struct {
 // Row is a ticket of a list with its place in it.
 type Row struct {
 	ticket.Ticket
-	Mark Mark
+	Mark        Mark
+	LastComment *LastComment // nil for none
+}
+
+// LastComment is the last comment of a ticket that the viewer may read.
+type LastComment struct {
+	Author   ticket.Person `json:"author"`
+	At       time.Time     `json:"at"`
+	Internal bool          `json:"internal"`
+	Text     string        `json:"text"` // the beginning of the comment
 }
 
 // List returns the first n tickets after a mark that the viewer may see and that
-// pass the filter; nil is the beginning.
+// pass the filter, each with its last comment; nil is the beginning.
 func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, n int, after *Mark) ([]Row, error) {
 	b := newStatement(v, f)
+	b.comments = true
+	return s.read(ctx, b, by, n, after)
+}
+
+func (s *Service) read(ctx context.Context, b *statement, by Sort, n int, after *Mark) ([]Row, error) {
 	if b.impossible {
 		return []Row{}, nil
 	}
@@ -93,11 +108,18 @@ func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, 
 	var (
 		row  crmdb.TicketGetRow
 		mark string
+		last []byte
 		list = make([]Row, 0, min(n, 101))
 	)
 	// Rows are scanned without reflection, which would double the cost of a list.
-	_, err = pgx.ForEachRow(rows, append(ticket.Targets(&row), &mark), func() error {
-		list = append(list, Row{Ticket: ticket.FromRow(row), Mark: Mark{Value: mark, ID: row.ID}})
+	_, err = pgx.ForEachRow(rows, append(ticket.Targets(&row), &mark, &last), func() error {
+		r := Row{Ticket: ticket.FromRow(row), Mark: Mark{Value: mark, ID: row.ID}}
+		if last != nil {
+			if err := json.Unmarshal(last, &r.LastComment); err != nil {
+				return fmt.Errorf("read the last comment: %w", err)
+			}
+		}
+		list = append(list, r)
 		return nil
 	})
 	if err != nil {

@@ -18,7 +18,8 @@ type statement struct {
 	args       []any
 	search     string // parameter of the text search; empty for none
 	number     string // parameter of the ticket number; empty for none
-	internal   bool   // internal comments are searched too
+	internal   bool   // internal comments are searched and shown too
+	comments   bool   // the last comment of each ticket is selected
 	reported   bool   // one reporter's tickets are searched
 	impossible bool   // nothing can match
 }
@@ -177,7 +178,7 @@ func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 		}
 		after = []string{fmt.Sprintf("(%s, t.id) %s (%s::%s, %s)", column, beyond, b.arg(value), by.Key.sqlType(), b.arg(from.ID))}
 	}
-	columns := "select " + ticket.Columns + ", " + by.Key.mark(column) + "\nfrom "
+	columns := "select " + ticket.Columns + ", " + by.Key.mark(column) + ", " + b.lastComment() + "\nfrom "
 	order := fmt.Sprintf("\norder by %s %s, t.id %s", column, direction, direction)
 	last := order + "\nlimit " + strconv.Itoa(limit)
 	switch {
@@ -283,7 +284,7 @@ func (b *statement) ranked(limit int, from *Mark) (string, error) {
 	left join lateral (select * from ticket_search s where s.ticket_id = t.id offset 0) s on true)
 `, query, commentRank, b.firstByNumber(), foundTickets)
 	page := fmt.Sprintf("select id, rank from matches where %s order by rank desc, id desc limit %d", beyond, limit)
-	return matches + "select " + ticket.Columns + ", m.rank::text\nfrom (" + page + ") m join tickets t on t.id = m.id" + joinPersons +
+	return matches + "select " + ticket.Columns + ", m.rank::text, " + b.lastComment() + "\nfrom (" + page + ") m join tickets t on t.id = m.id" + joinPersons +
 		"\norder by m.rank desc, t.id desc", nil
 }
 
@@ -294,6 +295,28 @@ func (b *statement) firstByNumber() string {
 		return ""
 	}
 	return " + case when t.number = " + b.number + " then 1 else 0 end"
+}
+
+const (
+	excerptRunes = 160 // of a comment are shown
+	readRunes    = 320 // are read for that, since white space becomes one blank
+)
+
+// lastComment is the SQL of the last comment of a ticket that the viewer may read.
+// PostgreSQL computes it after the limit, for the tickets of the page alone.
+func (b *statement) lastComment() string {
+	if !b.comments {
+		return "null::jsonb"
+	}
+	visible := "c.removed_at is null"
+	if !b.internal {
+		visible += " and not c.internal"
+	}
+	return `(select jsonb_build_object('author', jsonb_build_object('id', u.id, 'name', u.name), 'at', c.created_at, 'internal', c.internal, 'text', left(c.body, ` +
+		strconv.Itoa(readRunes) + `))
+	from ticket_comments c join users u on u.id = c.author_id
+	where c.ticket_id = t.id and ` + visible + `
+	order by c.created_at desc, c.id desc limit 1)`
 }
 
 func (k SortKey) sqlType() string {

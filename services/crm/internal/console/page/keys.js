@@ -8,9 +8,10 @@ import { admin, staff, user } from "./session.js";
 /**
  * @typedef {object} Action
  * @property {string} label
- * @property {string} [keys] for example "a" or "g q"
+ * @property {string} [keys] for example "a", "g q" or "Shift+j"
  * @property {() => void} run
  * @property {boolean} [hidden] not in the palette
+ * @property {boolean} [first] its keys mean this, whatever else they mean
  */
 
 /** What is open over the page. */
@@ -72,6 +73,9 @@ let prefix = "";
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let forget;
 
+/** A letter with or without Shift, whatever Caps Lock does; else what the key writes. @param {KeyboardEvent} event */
+const nameOf = ({ key, shiftKey }) => (/^[a-z]$/i.test(key) ? (shiftKey ? "Shift+" : "") + key.toLowerCase() : key);
+
 addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && user.value) {
     event.preventDefault();
@@ -80,11 +84,12 @@ addEventListener("keydown", (event) => {
   }
   const target = event.target instanceof Element ? event.target : null;
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || target?.closest(typing) || document.querySelector("dialog[open]")) return;
-  const keys = prefix ? `${prefix} ${event.key}` : event.key;
+  const keys = prefix ? `${prefix} ${nameOf(event)}` : nameOf(event);
   prefix = "";
   clearTimeout(forget);
   const possible = actions();
-  const action = possible.find((a) => a.keys === keys);
+  const meant = possible.filter((a) => a.keys === keys);
+  const action = meant.find((a) => a.first) ?? meant[0];
   if (action) {
     event.preventDefault();
     action.run();

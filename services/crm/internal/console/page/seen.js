@@ -23,5 +23,11 @@ export function markSeen({ id, updated_at }) {
   localStorage.setItem(name, JSON.stringify(seen.value));
 }
 
-/** @param {{id: string, updated_at: string, created_at: string}} ticket */
-export const isUnread = ({ id, updated_at, created_at }) => (seen.value[id] ?? created_at) < updated_at;
+/**
+ * Whether a ticket changed since this browser showed it. What the reader wrote last is
+ * nothing new to them.
+ * @param {import("../types/api").ListedTicket} ticket
+ * @param {string} [me]
+ */
+export const isUnread = ({ id, updated_at, created_at, last_comment: last }, me) =>
+  (seen.value[id] ?? created_at) < updated_at && !(last && last.author.id === me && last.created_at >= updated_at);

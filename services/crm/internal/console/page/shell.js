@@ -81,7 +81,7 @@ function Help() {
   const list = actions().filter((a) => a.keys);
   return html`<${Dialog} title="Shortcuts" onClose=${() => (overlay.value = "")}>
     <dl class="shortcuts">
-      ${list.map((a) => html`<div key=${a.keys + a.label}><dt>${a.keys?.split(" ").map((k) => html`<kbd key=${k}>${k}</kbd> `)}</dt><dd>${a.label}</dd></div>`)}
+      ${list.map((a) => html`<div key=${a.keys + a.label}><dt>${a.keys?.split(/[ +]/).map((k) => html`<kbd key=${k}>${k}</kbd> `)}</dt><dd>${a.label}</dd></div>`)}
       <div><dt><kbd>Ctrl</kbd> <kbd>K</kbd></dt><dd>Find an action</dd></div>
       <div><dt><kbd>Ctrl</kbd> <kbd>Enter</kbd></dt><dd>Send what I am writing</dd></div>
     </dl>

@@ -12,6 +12,7 @@ export type DeliveryRecipient = Schemas["DeliveryRecipient"];
 export type Engineer = Schemas["Engineer"];
 export type Event = Schemas["Event"];
 export type Key = Schemas["Key"];
+export type ListedTicket = Schemas["ListedTicket"];
 export type Me = Schemas["Me"];
 export type OutboxEntry = Schemas["OutboxEntry"];
 export type Registration = Schemas["Registration"];

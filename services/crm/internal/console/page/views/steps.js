@@ -70,18 +70,18 @@ export function StepDialog({ ticket: t, step, onClose, onConflict }) {
       ${step === "resolve" && html`<${TextArea} label="Resolution" ...${field("resolution")} help="What was done, for the customer." autofocus required />`}
       ${step === "close" && html`<${TextArea} label="Reason" ...${field("reason")} rows=${3} help="If you like; it becomes a comment." />`}
       ${step === "reopen" && html`<${TextArea} label="Reason" ...${field("reason")} rows=${3} help="What is still wrong? It becomes a comment." autofocus />`}
-      ${step === "assign" && html`<${EngineerField} ticket=${t} ...${field("engineer_id")} />`}
+      ${step === "assign" && html`<${EngineerField} reporter=${t.reporter.id} ...${field("engineer_id")} />`}
       <div class="row"><${Button} kind="primary" type="submit" busy=${form.busy}>${stepNames[/** @type {import("../tickets.js").Step} */ (step)]}<//><${Button} onClick=${onClose}>Cancel<//></div>
     <//>
   <//>`;
 }
 
-/** @param {{ticket: Ticket, [more: string]: any}} props */
-function EngineerField({ ticket: t, ...field }) {
+/** @param {{reporter?: string, [more: string]: any}} props reporter is who can't get the ticket */
+export function EngineerField({ reporter, ...field }) {
   const engineers = useData("engineers", () => readAll("/v1/engineers"));
   const options = { "": admin.value ? "Nobody" : "Choose…" };
   for (const e of engineers.value ?? []) {
-    if (e.id === t.reporter.id) continue;
+    if (e.id === reporter) continue;
     options[/** @type {""} */ (e.id)] = `${e.name} (${e.active_tickets} active${e.available ? "" : ", away"})`;
   }
   return html`<${Select} label="Engineer" ...${field} options=${options} />`;

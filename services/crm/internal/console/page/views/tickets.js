@@ -4,15 +4,15 @@ import { useEffect, useRef } from "preact/hooks";
 import { call, queryString } from "../api.js";
 import { html } from "../html.js";
 import { useActions } from "../keys.js";
-import { FilterChip, Priority, Status } from "../parts/chip.js";
+import { FilterChip } from "../parts/chip.js";
 import { Empty, Loaded } from "../parts/states.js";
-import { Time } from "../parts/time.js";
 import { filter, go, place } from "../router.js";
-import { isUnread } from "../seen.js";
-import { staff, user } from "../session.js";
+import { staff } from "../session.js";
 import { useData } from "../store.js";
 import { count, priorities, statuses } from "../words.js";
+import { Selection } from "./selection.js";
 import { TicketPane } from "./ticket.js";
+import { focusRow, focusedRow, Rows, useSelectionKeys } from "./ticket-rows.js";
 
 const wideScreen = matchMedia("(min-width: 1100px)");
 const wide = signal(wideScreen.matches);
@@ -47,9 +47,9 @@ export function Tickets({ number }) {
   const list = number ? new URL(lastList.value, location.origin) : undefined;
   const at = list ? { path: list.pathname, query: list.searchParams } : here;
   useActions([
-    { keys: "j", label: "Next ticket", run: () => moveFocus(1), hidden: true },
-    { keys: "k", label: "Previous ticket", run: () => moveFocus(-1), hidden: true },
-    { keys: "o", label: "Open the ticket", run: () => openFocused(), hidden: true },
+    { keys: "j", label: "Next ticket", run: () => void focusRow(1), hidden: true },
+    { keys: "k", label: "Previous ticket", run: () => void focusRow(-1), hidden: true },
+    { keys: "o", label: "Open the ticket", run: openFocused, hidden: true },
   ], []);
   if (number && (!wide.value || !staff.value)) return html`<${TicketPane} number=${number} back=${lastList.value} />`;
   return html`<div class=${number ? "split" : "single"}>
@@ -58,29 +58,20 @@ export function Tickets({ number }) {
   </div>`;
 }
 
-const rows = () => /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-row]")]);
-
-/** @param {number} step */
-function moveFocus(step) {
-  const all = rows();
-  const current = document.activeElement?.closest("tr")?.querySelector("[data-row]") ?? document.querySelector("tr.open [data-row]");
-  const next = all[Math.max(0, Math.min(all.length - 1, current ? all.indexOf(/** @type {HTMLElement} */ (current)) + step : 0))];
-  next?.focus();
-  next?.scrollIntoView({ block: "nearest" });
-}
-
 function openFocused() {
-  const row = document.activeElement?.closest("tr")?.querySelector("[data-row]") ?? rows()[0];
-  if (row) go(/** @type {HTMLAnchorElement} */ (row).pathname);
+  const row = focusedRow();
+  if (row) go(row.pathname);
 }
 
 /** @param {{at: Place, open?: string}} props */
 function List({ at, open }) {
   const filters = filtersOf(at);
+  useSelectionKeys();
   const title = at.path === "/queue" ? "Queue" : filters.reporter === "me" || !staff.value ? "My tickets" : "Tickets";
   return html`<section class="list" aria-label=${title}>
     <header class="list-head"><h1>${title}</h1><${Total} filters=${filters} />${!staff.value && html`<a class="button primary" href="/new">Raise a ticket</a>`}</header>
     ${at.path === "/queue" ? html`<${Tabs} at=${at} />` : html`<${Filters} filters=${filters} at=${at} />`}
+    ${staff.value && html`<${Selection} key=${JSON.stringify(filters)} />`}
     <${Page} key=${JSON.stringify(filters)} filters=${filters} open=${open} first queue=${at.path === "/queue"} />
   </section>`;
 }
@@ -148,7 +139,7 @@ function AddFilter({ filters, set }) {
 function Page({ filters, open, cursor, first, queue }) {
   const query = { ...filters, limit: 50, cursor };
   const data = useData(`tickets ${queryString(query)}`, () => call("GET", "/v1/tickets", { query }));
-  return html`<${Loaded} data=${data} lines=${12}>${(/** @type {{items: import("../../types/api").Ticket[], next_cursor?: string}} */ page) => html`
+  return html`<${Loaded} data=${data} lines=${12}>${(/** @type {{items: import("../../types/api").ListedTicket[], next_cursor?: string}} */ page) => html`
     ${first && page.items.length === 0 ? html`<${Nothing} filtered=${Object.keys(filters).some((f) => f !== "sort")} queue=${queue} />` : html`<${Rows} tickets=${page.items} open=${open} head=${first} sort=${filters.sort ?? "-created_at"} />`}
     ${page.next_cursor && html`<${More} key=${page.next_cursor}><${Page} filters=${filters} open=${open} cursor=${page.next_cursor} /><//>`}
   `}<//>`;
@@ -173,38 +164,4 @@ function Nothing({ filtered, queue }) {
   if (filtered && staff.value) return html`<${Empty} title="No ticket matches"><p>Remove a filter, or <a href="/tickets">see all tickets</a>.</p><//>`;
   if (filtered) return html`<${Empty} title="No ticket matches"><p><a href="/tickets">See all my tickets</a></p><//>`;
   return html`<${Empty} title="No tickets yet"><p>Tell us what is wrong, and you see here how it goes on.</p><//>`;
-}
-
-/** The head of a column by which the list can be sorted. @param {{by: string, title: string, sort: string, plain: boolean}} props */
-function SortHead({ by, title, sort, plain }) {
-  if (plain) return html`<th scope="col">${title}</th>`;
-  const direction = sort === by ? "ascending" : sort === `-${by}` ? "descending" : undefined;
-  const next = direction === "descending" ? by : `-${by}`;
-  return html`<th scope="col" aria-sort=${direction}><button type="button" class="sort" onClick=${() => filter({ sort: next })}>${title}${direction && html`<span aria-hidden="true">${direction === "descending" ? " ↓" : " ↑"}</span>`}</button></th>`;
-}
-
-/** @param {{tickets: import("../../types/api").Ticket[], open?: string, head?: boolean, sort: string}} props */
-function Rows({ tickets, open, head, sort }) {
-  return html`<table class="tickets">
-    <thead class=${head ? "" : "visually-hidden"}><tr>
-      <${SortHead} by="created_at" title="Number" sort=${sort} plain=${!head} /><th scope="col">Title</th><th scope="col">Status</th><${SortHead} by="priority" title="Priority" sort=${sort} plain=${!head} />
-      ${staff.value && html`<th scope="col">Customer</th>`}<th scope="col">Engineer</th><${SortHead} by="updated_at" title="Changed" sort=${sort} plain=${!head} />
-    </tr></thead>
-    <tbody>${tickets.map((t) => html`<${Row} key=${t.id} ticket=${t} open=${String(t.number) === open} />`)}</tbody>
-  </table>`;
-}
-
-/** @param {{ticket: import("../../types/api").Ticket, open: boolean}} props */
-function Row({ ticket: t, open }) {
-  const unread = isUnread(t) && (!staff.value || t.assignee?.id === user.value?.id);
-  const address = `/tickets/${t.number}`;
-  return html`<tr class=${`${open ? "open" : ""} ${unread ? "unread" : ""}`} onClick=${(/** @type {MouseEvent} */ e) => !(/** @type {Element} */ (e.target).closest("a")) && go(address)}>
-    <td class="number">#${t.number}</td>
-    <td class="title"><a href=${address} data-row>${t.title}</a>${unread && html`<span class="visually-hidden"> (unread)</span>`}</td>
-    <td><${Status} of=${t.status} /></td>
-    <td><${Priority} of=${t.priority} /></td>
-    ${staff.value && html`<td class="person">${t.reporter.name}</td>`}
-    <td class="person">${t.assignee?.name ?? html`<span class="quiet">nobody yet</span>`}</td>
-    <td class="when"><${Time} of=${t.updated_at} /></td>
-  </tr>`;
 }
