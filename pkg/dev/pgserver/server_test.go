@@ -91,7 +91,27 @@ func exec1(t *testing.T, url, sql string) string {
 	return value
 }
 
+func TestCopyOfATemplateIsAClusterOfItsOwn(t *testing.T) {
+	template := folder(t)
+	if err := pgserver.NewTemplate(t.Context(), template); err != nil {
+		t.Fatal(err)
+	}
+	var servers []*pgserver.Server
+	for i := range 2 {
+		s := start(t, pgserver.Options{Dir: folder(t), Test: true, Template: template})
+		defer stop(t, s)
+		exec1(t, s.URL("postgres"), fmt.Sprintf("create table t%d ()", i))
+		servers = append(servers, s)
+	}
+	for i, s := range servers {
+		if got := exec1(t, s.URL("postgres"), "select string_agg(tablename, ',') from pg_tables where schemaname = 'public'"); got != fmt.Sprintf("t%d", i) {
+			t.Errorf("cluster %d has the tables %s", i, got)
+		}
+	}
+}
+
 func TestDataSurvivesARestart(t *testing.T) {
+	t.Setenv(pgserver.TemplateVariable, "") // like the local stack
 	dir := folder(t)
 	s := start(t, pgserver.Options{Dir: dir})
 	first := s.URL("postgres")

@@ -27,7 +27,8 @@ const youngest = time.Minute
 type Cluster struct {
 	server   *pgserver.Server
 	dir      string
-	programs bool // the folder's file system runs programs
+	template string // a cluster that others are copied from
+	programs bool   // the folder's file system runs programs
 }
 
 // StartCluster starts a server for tests, after removing the folders of killed
@@ -49,11 +50,17 @@ func startIn(ctx context.Context, base string) (*Cluster, error) {
 	if err := os.Chmod(parent, 0o755); err != nil {
 		return nil, err
 	}
-	server, err := pgserver.Start(ctx, pgserver.Options{Dir: filepath.Join(parent, "pg"), Test: true})
+	c := &Cluster{dir: parent, template: os.Getenv(pgserver.TemplateVariable), programs: runsPrograms(parent)}
+	if c.template == "" {
+		c.template = filepath.Join(parent, "template")
+		err = pgserver.NewTemplate(ctx, c.template)
+	}
+	if err == nil {
+		c.server, err = pgserver.Start(ctx, pgserver.Options{Dir: filepath.Join(parent, "pg"), Test: true, Template: c.template})
+	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(parent))
 	}
-	c := &Cluster{server: server, dir: parent, programs: runsPrograms(parent)}
 	// Every account writes to it, like to /tmp: tests start servers of their own there.
 	if err := errors.Join(os.Mkdir(c.temp(), 0o700), os.Chmod(c.temp(), 0o777|os.ModeSticky)); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -64,11 +71,11 @@ func startIn(ctx context.Context, base string) (*Cluster, error) {
 // URL is the value of FIXDESK_TEST_DATABASE_URL that shares this server.
 func (c *Cluster) URL() string { return c.server.URL("postgres") }
 
-// Environment is what a run of tests needs to share this server and to keep its
-// temporary files beside the data, in memory where there is space: several servers
+// Environment is what a run of tests needs to share this server, to make others fast,
+// and to keep its temporary files beside the data, in memory where there is space: several servers
 // that tests start cost a third of the time there.
 func (c *Cluster) Environment() []string {
-	environment := []string{EnvURL + "=" + c.URL()}
+	environment := []string{EnvURL + "=" + c.URL(), pgserver.TemplateVariable + "=" + c.template}
 	if c.programs {
 		environment = append(environment, "TMPDIR="+c.temp())
 	}
