@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"fixdesk/pkg/config"
+	"fixdesk/pkg/dev/launch"
 )
 
 // settings are the variables of the launcher itself. Those of the services are
@@ -118,9 +119,9 @@ func (s *settings) reserve() (map[string]net.Listener, error) {
 	listeners := map[string]net.Listener{}
 	var failed []error
 	for _, a := range s.addresses() {
-		listener, err := net.Listen("tcp", *a.value)
+		listener, err := listen(*a.value)
 		if err != nil && a.movable {
-			listener, err = net.Listen("tcp", "127.0.0.1:0")
+			listener, err = listen(anyPort)
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s can't listen on %s (%w); set %s to another address, such as 127.0.0.1:%s",
@@ -137,6 +138,21 @@ func (s *settings) reserve() (map[string]net.Listener, error) {
 		return nil, errors.Join(failed...)
 	}
 	return listeners, nil
+}
+
+const anyPort = "127.0.0.1:0"
+
+// listen listens on an address. The port for anyPort is one that no other program is
+// given between the end of the listener and the start of the service.
+func listen(address string) (net.Listener, error) {
+	if address == anyPort {
+		free, err := launch.FreeAddress()
+		if err != nil {
+			return nil, err
+		}
+		address = free
+	}
+	return net.Listen("tcp", address)
 }
 
 // reason is the last cause of a network error: "address already in use".

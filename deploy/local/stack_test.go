@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"fixdesk/pkg/dev/pgserver"
 )
 
 // launcher is this command's program, built once with the services for all
@@ -131,6 +133,7 @@ func command(state string, variables []string, arguments ...string) *exec.Cmd {
 	cmd := exec.Command(launcher, arguments...)
 	cmd.Env = append([]string{
 		"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH"), "FIXDESK_STATE=" + state,
+		pgserver.TemplateVariable + "=" + os.Getenv(pgserver.TemplateVariable),
 		"CRM_ADDR=127.0.0.1:0", "NOTIFICATION_ADDR=127.0.0.1:0", "MAIL_SMTP_ADDR=127.0.0.1:0", "MAIL_HTTP_ADDR=127.0.0.1:0",
 	}, variables...)
 	if !slices.Contains(variables, defaultOpsPorts) {

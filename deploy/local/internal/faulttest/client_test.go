@@ -162,8 +162,8 @@ func newTicket(n int) object {
 	return object{"title": fmt.Sprintf("Printer %d on fire", n), "description": "It smokes and smells."}
 }
 
-// load runs work in some goroutines, again and again, until stop is called;
-// stop returns when all have ended.
+// load runs work in some goroutines, again and again with a short pause, until stop
+// is called; stop returns when all have ended.
 func load(workers int, work func(ctx context.Context, worker, n int)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
@@ -171,6 +171,7 @@ func load(workers int, work func(ctx context.Context, worker, n int)) (stop func
 		group.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				work(ctx, worker, n)
+				<-time.After(2 * time.Millisecond)
 			}
 		})
 	}

@@ -151,20 +151,15 @@ func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
 		}
 		return median(took)
 	}
-	create(20) // warm up
-	before := create(trials.Count(40, 40))
+	create(5) // warm up
+	before := create(trials.Count(15, 40))
 	notification.terminate(t)
-	away := create(trials.Count(40, 40))
-	// Other work on the machine disturbs a round; a CRM that waits for the service
-	// is slow in every round.
-	for round := 0; round < 3 && isSlower(away, before); round++ {
-		away = min(away, create(trials.Count(40, 40)))
-	}
-	if waiting := count(t, s.crm, `select count(*) from outbox where done_at is null`); waiting < trials.Count(40, 40) {
+	away := create(trials.Count(15, 40))
+	if waiting := count(t, s.crm, `select count(*) from outbox where done_at is null`); waiting < trials.Count(15, 40) {
 		t.Errorf("control: only %d entries wait for the service that is away", waiting)
 	}
 	s.startNotification(t, nil)
-	again := create(trials.Count(40, 40))
+	again := create(trials.Count(15, 40))
 	s.drained(t)
 	s.expectConsistent(t, tickets)
 	s.notifiedOnce(t)
@@ -175,4 +170,6 @@ func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
 	}
 }
 
-func isSlower(away, with time.Duration) bool { return away > 3*with+20*time.Millisecond }
+// isSlower allows for other work on the machine. A CRM that waited for the service
+// would wait for seconds.
+func isSlower(away, with time.Duration) bool { return away > 5*with+500*time.Millisecond }

@@ -51,7 +51,7 @@ func (p pair) testEverythingIsMailedOnce(t *testing.T) {
 	for worker := range 8 {
 		group.Go(func() {
 			c := p.customer.at(p.replica(worker))
-			for n := range trials.Count(12, 12) {
+			for n := range trials.Count(6, 12) {
 				a, err := c.retryWhileBusy(http.MethodPost, "/v1/tickets", newTicket(n))
 				if err != nil || a.status != http.StatusCreated {
 					t.Errorf("%d %s %v", a.status, a.body, err)
@@ -124,7 +124,7 @@ func (p pair) testDecisionTakesEffectOnTheNextRequest(t *testing.T) {
 	path := "/v1/users/" + target.id
 	var h adminRequests
 	stop := load(2, func(_ context.Context, worker, _ int) { h.ask(target.at(p.replica(worker))) })
-	for range trials.Count(20, 60) {
+	for range trials.Count(8, 60) {
 		before := h.allowed.Load()
 		eventually(t, "the admin is accepted", func() bool { h.ask(target.at(p.b.url)); return h.allowed.Load() > before })
 		p.admin.must(t, http.MethodPatch, path, object{"role": "customer"}, http.StatusOK)
@@ -139,10 +139,10 @@ func (p pair) testDecisionTakesEffectOnTheNextRequest(t *testing.T) {
 	if h.late.Load() > 0 {
 		t.Errorf("%d requests were accepted after the admin's 200", h.late.Load())
 	}
-	if h.refused.Load() < int32(trials.Count(20, 60)) || h.allowed.Load() < int32(trials.Count(20, 60)) {
+	if h.refused.Load() < int32(trials.Count(8, 60)) || h.allowed.Load() < int32(trials.Count(8, 60)) {
 		t.Errorf("control: %d refused and %d allowed", h.refused.Load(), h.allowed.Load())
 	}
-	t.Logf("%d demotions, %d requests refused, %d accepted before", trials.Count(20, 60), h.refused.Load(), h.allowed.Load())
+	t.Logf("%d demotions, %d requests refused, %d accepted before", trials.Count(8, 60), h.refused.Load(), h.allowed.Load())
 }
 
 func (p pair) testSessionsAreTheSame(t *testing.T) {

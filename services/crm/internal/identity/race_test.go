@@ -14,7 +14,7 @@ import (
 )
 
 // races is how often each race runs.
-var races = trials.Count(50, 200)
+var races = trials.Count(25, 200)
 
 // inRaces runs f for each of the races, a few side by side.
 func inRaces(f func(i int)) {
