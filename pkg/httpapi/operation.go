@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"fixdesk/pkg/errs"
 
@@ -62,6 +63,11 @@ type Operation struct {
 	// Resource marks a GET that answers with one resource, neither a list nor a
 	// secret: it has an ETag and is answered 304 (RFC 9110, section 13).
 	Resource bool
+
+	// Waits is how long the handler may wait for something to happen, beyond the time
+	// limit of requests. It holds no slot, its context ends when the service stops,
+	// and it answers then as it does when nothing happened.
+	Waits time.Duration
 
 	// Secret marks an operation that answers with a token or a key: one of
 	// secretFields. It is never compressed, since the length of a compressed answer

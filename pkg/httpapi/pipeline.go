@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"fixdesk/pkg/errs"
@@ -64,18 +65,33 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 		a.fail(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.RequestTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.RequestTimeout+p.details.Waits)
 	defer cancel()
+	if p.details.Waits > 0 {
+		defer context.AfterFunc(a.stopping, cancel)()
+		a.allowWait(w, p.details.Waits)
+	}
 	r, release, err := p.admit(r.WithContext(ctx))
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	defer release()
+	if p.details.Waits > 0 {
+		info.slot.release()
+	}
 	handler(r)
 	if !p.details.Public && info.response.status < http.StatusBadRequest { // the service did its work
 		a.outages.succeeded(r.Context(), notReady)
 	}
+}
+
+// allowWait moves the deadlines of the connection, which are the server's for requests
+// that don't wait. A read deadline that passes would cancel the request.
+func (a *API) allowWait(w http.ResponseWriter, wait time.Duration) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{})
+	_ = control.SetWriteDeadline(a.cfg.Now().Add(a.cfg.RequestTimeout + wait + writeTimeout))
 }
 
 var (

@@ -19,6 +19,9 @@ const (
 	ScopeInboundAck  = "inbound:ack"  // report what became of it
 )
 
+// Scopes are all scopes that a caller's token may carry.
+var Scopes = []string{ScopeWrite, ScopeRead, ScopeManage, ScopeInboundRead, ScopeInboundAck}
+
 // MaxInboundWait is how long a list of inbound mail can wait for the first one.
 const MaxInboundWait = 20 * time.Second
 

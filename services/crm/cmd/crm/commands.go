@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,7 +134,7 @@ func token(args []string, out, errOut io.Writer) error {
 	subject := flags.String("subject", "ops", "who will use it, for the logs")
 	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file")
 	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, "Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]\nPrints a service token for the notification API. Only rotating the keys twice\nrevokes it: keep it short-lived. Scopes, separated by spaces or commas:\n  notifications:write    send notifications\n  notifications:read     read notifications and their results\n  notifications:manage   cancel and retry")
+		_, _ = fmt.Fprintln(errOut, "Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]\nPrints a service token for the notification API. Only rotating the keys twice\nrevokes it: keep it short-lived. Scopes, separated by spaces or commas:\n  notifications:write    send notifications\n  notifications:read     read notifications and their results\n  notifications:manage   cancel and retry\n  inbound:read           read mail that came in\n  inbound:ack            report what became of it")
 		flags.PrintDefaults()
 	}
 	if err := parse(flags, args, errOut); err != nil {
@@ -163,13 +164,10 @@ func token(args []string, out, errOut io.Writer) error {
 	return nil
 }
 
-// allScopes lists the scopes for messages.
-const allScopes = notifyapi.ScopeWrite + ", " + notifyapi.ScopeRead + ", " + notifyapi.ScopeManage
-
 func checkToken(scopes []string, ttl time.Duration, subject, path string) error {
 	switch {
 	case len(scopes) == 0:
-		return fmt.Errorf("%w: --scope is needed, for example --scope %q; the scopes are %s", errUsage, notifyapi.ScopeRead, allScopes)
+		return fmt.Errorf("%w: --scope is needed, for example --scope %q; the scopes are %s", errUsage, notifyapi.ScopeRead, strings.Join(notifyapi.Scopes, ", "))
 	case path == "":
 		return fmt.Errorf("%w: --file, or CRM_KEYS_FILE, must name the key file", errUsage)
 	case ttl < time.Second || ttl > 365*24*time.Hour:
@@ -178,8 +176,8 @@ func checkToken(scopes []string, ttl time.Duration, subject, path string) error 
 		return fmt.Errorf("%w: --subject must not be empty", errUsage)
 	}
 	for _, s := range scopes {
-		if s != notifyapi.ScopeWrite && s != notifyapi.ScopeRead && s != notifyapi.ScopeManage {
-			return fmt.Errorf("%w: there is no scope %q; the scopes are %s", errUsage, s, allScopes)
+		if !slices.Contains(notifyapi.Scopes, s) {
+			return fmt.Errorf("%w: there is no scope %q; the scopes are %s", errUsage, s, strings.Join(notifyapi.Scopes, ", "))
 		}
 	}
 	return nil

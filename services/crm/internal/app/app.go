@@ -277,7 +277,7 @@ func serviceToken(signer *jwtauth.Signer, issuer string, now func() time.Time) f
 		}
 		token, err := signer.Sign(jwtauth.Claims{
 			Issuer: issuer, Subject: "crm", Audience: notifyapi.Audience, ID: uuid.NewString(),
-			Scope: []string{notifyapi.ScopeWrite, notifyapi.ScopeRead, notifyapi.ScopeManage}, IssuedAt: at, ExpiresAt: at.Add(lifetime),
+			Scope: notifyapi.Scopes, IssuedAt: at, ExpiresAt: at.Add(lifetime),
 		})
 		if err != nil {
 			return "", fmt.Errorf("mint a service token: %w", err)

@@ -32,6 +32,7 @@ import (
 	"fixdesk/pkg/version"
 	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/email"
+	"fixdesk/services/notification/internal/inbound"
 	"fixdesk/services/notification/internal/notificationdb"
 	"fixdesk/services/notification/internal/request"
 	"fixdesk/services/notification/internal/suppression"
@@ -52,6 +53,8 @@ type App struct {
 	mailer   *email.Pool
 	bounces  *email.BounceAddresses // nil without a domain for them
 	delivery *delivery.Loop
+	inbound  *inbound.Service
+	mailIn   *inbound.Listener // nil when it is off
 	limiter  *ratelimit.Limiter
 	jobs     []*background.Loop
 	api      *httpapi.API
@@ -109,11 +112,20 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 		Workers: c.SMTPConnections, Lease: c.Lease, StopTimeout: c.StopTimeout() * 9 / 10,
 		Now: time.Now, Logger: a.log, Registry: registry, Metrics: jobMetrics,
 	})
+	a.inbound = inbound.New(inbound.Config{
+		DB: a.pool, Rules: inbound.Rules{AuthservID: c.Inbound.AuthservID},
+		Now: Clock, Log: a.log, Registry: registry, Metrics: jobMetrics,
+	})
+	var err error
+	if a.mailIn, err = c.listener(a.inbound, domain); err != nil {
+		return err
+	}
 	a.limiter = a.newLimiter(registry, jobMetrics)
 	a.jobs = append(a.newJobs(registry, jobMetrics), a.limiter.Jobs()...)
 	a.api = a.newAPI(registry)
 	suppression.Register(a.api, suppression.NewService(a.pool, Clock, a.log))
 	request.Register(a.api, request.NewService(a.pool, Clock, domain, a.delivery.Wake))
+	inbound.Register(a.api, a.inbound)
 	return nil
 }
 
@@ -123,6 +135,7 @@ func (a *App) newJobs(registry *prometheus.Registry, metrics *background.Metrics
 		DB: a.pool, Retention: a.config.Retention, EraseInterval: a.config.PollInterval, Now: Clock,
 		Logger: a.log, Registry: registry, Metrics: metrics,
 	})
+	jobs = append(jobs, a.inbound.Loops(a.config.Inbound.Retention)...)
 	return append(jobs, delivery.GaugeLoop(delivery.GaugeConfig{
 		DB: a.pool, Now: Clock, Logger: a.log, Registry: registry, Metrics: metrics,
 	}))
@@ -245,6 +258,14 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("NOTIFICATION_ADDR: %w", err)
 	}
+	var mailIn net.Listener
+	if a.mailIn != nil {
+		if mailIn, err = a.listenInbound(ctx); err != nil {
+			_ = listener.Close()
+			return err
+		}
+		defer func() { _ = mailIn.Close() }()
+	}
 	schedule := delivery.Schedule{PollInterval: a.config.PollInterval}
 	jobs := []func(context.Context) error{
 		a.delivery.Run,
@@ -253,11 +274,15 @@ func (a *App) Run(ctx context.Context) error {
 	for _, job := range a.jobs {
 		jobs = append(jobs, job.Run)
 	}
+	if mailIn != nil {
+		jobs = append(jobs, func(ctx context.Context) error { return a.mailIn.Serve(ctx, mailIn) })
+	}
 	err = a.api.Run(ctx, listener, httpapi.Process{
 		Prepare: a.prepare,
 		Started: func() {
 			build := version.Read()
-			a.log.InfoContext(ctx, "notification started", "version", build.Version, "revision", build.Revision, "address", listener.Addr().String())
+			a.log.InfoContext(ctx, "notification started", "version", build.Version, "revision", build.Revision, "address", listener.Addr().String(),
+				"inbound", addressOf(mailIn))
 		},
 		Jobs:       jobs,
 		StopWithin: a.config.StopTimeout(),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/config"
 	"fixdesk/pkg/dev/apitest"
 	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/dev/trials"
@@ -38,7 +39,9 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 		}
 		return ""
 	})
-	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))
+	c := inboundConfig(t, i)
+	c.SMTPURL = config.NewSecret("smtp://" + smtp.Addr())
+	s := start(t, i, c)
 	d, err := apitest.Load(t.Context(), s.BaseURL)
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +70,8 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 	t.Logf("%d requests, %d defects, by status %v", report.Requests, len(report.Defects), report.Statuses)
 }
 
-// known creates a notification that has been sent and one that can be canceled.
+// known creates a notification that has been sent, one that can be canceled, and a
+// mail that came in.
 func known(t *testing.T, s *service) map[string][]string {
 	t.Helper()
 	ctx := context.Background()
@@ -99,5 +103,11 @@ func known(t *testing.T, s *service) map[string][]string {
 		values["id"] = append(values["id"], n.ID.String())
 		values["recipient_id"] = append(values["recipient_id"], n.Recipients[0].ID.String())
 	}
+	parts := strings.Repeat("--b\r\nContent-Type: image/png\r\n\r\npicture\r\n", 500) // numbers are generated
+	handIn(t, s.inbound(t), []byte("Message-ID: <"+key+"@example.com>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"+parts+"--b--\r\n"), "support@desk.test")
+	for _, m := range s.pending(t, 1) {
+		values["id"] = append(values["id"], m.ID.String(), m.ID.String())
+	}
+	values["result"] = []string{"comment"}
 	return values
 }

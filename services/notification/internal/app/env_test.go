@@ -73,7 +73,7 @@ func (i *issuer) token(t testing.TB, audience, subject string, scopes ...string)
 	return token
 }
 
-var allScopes = []string{notifyapi.ScopeWrite, notifyapi.ScopeRead, notifyapi.ScopeManage}
+var allScopes = notifyapi.Scopes
 
 func (i *issuer) client(t testing.TB, url string) *notifyapi.Client {
 	token := i.token(t, notifyapi.Audience, "test", allScopes...)
@@ -112,6 +112,7 @@ type logBuffer struct {
 	text    strings.Builder
 	rest    []byte // of a line that isn't complete yet
 	address chan string
+	inbound string // where mail is taken; set before address is sent
 }
 
 func newLogBuffer() *logBuffer { return &logBuffer{address: make(chan string, 1)} }
@@ -127,8 +128,9 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 		l.rest = rest
-		var line struct{ Msg, Address string }
+		var line struct{ Msg, Address, Inbound string }
 		if json.Unmarshal(text, &line) == nil && line.Msg == "notification started" {
+			l.inbound = line.Inbound
 			l.address <- line.Address
 		}
 	}
@@ -180,6 +182,14 @@ func start(t testing.TB, i *issuer, c app.Config) *service {
 		}
 	})
 	return &service{Client: i.client(t, log.url(t)), log: log, ops: a.OpsHandler(), stop: func() error { byTest = true; return stop() }}
+}
+
+// inbound is the address at which the service takes mail.
+func (s *service) inbound(t testing.TB) string {
+	t.Helper()
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.log.inbound
 }
 
 func newDatabase(t testing.TB) string {

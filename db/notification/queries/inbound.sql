@@ -1,0 +1,148 @@
+-- name: InboundInsert :one
+-- Stores a mail with the last piece of its bytes. One that is stored already is
+-- counted instead: the id that is returned is that one's then.
+with mail as (
+    insert into inbound_mails (id, received_at, source, envelope_from, envelope_to, size, fingerprint)
+    values (@id, @received_at, @source, @envelope_from, @envelope_to::text[], @size, @fingerprint)
+    on conflict (fingerprint) do update set arrivals = inbound_mails.arrivals + 1
+    returning inbound_mails.id
+), piece as (
+    insert into inbound_raw (mail_id, ordinal, data)
+    select m.id, @ordinal, @data from mail m where m.id = @id
+)
+select mail.id from mail;
+
+-- name: InboundPieceInsert :exec
+insert into inbound_raw (mail_id, ordinal, data) values (@mail_id, @ordinal, @data);
+
+-- name: InboundPiecesDelete :exec
+delete from inbound_raw where mail_id = @mail_id;
+
+-- name: InboundPiece :one
+select data from inbound_raw where mail_id = @mail_id and ordinal = @ordinal;
+
+-- name: InboundPieces :many
+select data from inbound_raw where mail_id = @mail_id order by ordinal;
+
+-- name: InboundClaim :many
+-- The oldest mails that were not read yet, those that were tried least first. Each is
+-- counted as tried, in a transaction that ends before it is read.
+update inbound_mails m set tries = m.tries + 1
+from (
+    select r.id from inbound_mails r
+    where r.status = 'received'
+    order by r.tries, r.id
+    limit @max::integer
+    for update skip locked
+) c
+where m.id = c.id
+returning m.id, m.tries;
+
+-- name: InboundLock :one
+-- A claimed mail, locked until it is read. No row when another replica reads it or
+-- has read it.
+select id, source, envelope_from, envelope_to, size from inbound_mails
+where id = @id and status = 'received'
+for update skip locked;
+
+-- name: InboundRead :exec
+update inbound_mails set status = @status, content = @content, content_size = @content_size
+where id = @id;
+
+-- name: InboundGet :one
+select id, received_at, source, envelope_from, envelope_to, size, arrivals, status,
+    coalesce(content, '{}')::jsonb as content, result, reference, acknowledged_at
+from inbound_mails
+where id = @id;
+
+-- name: InboundListPending :many
+-- The oldest mails that wait for their consumer, as many as fit into the size.
+select id, received_at, source, envelope_from, envelope_to, size, arrivals, status,
+    coalesce(content, '{}')::jsonb as content, result, reference, acknowledged_at
+from (
+    select m.*, sum(m.content_size) over (order by m.id) - m.content_size as size_before
+    from (
+        select * from inbound_mails p
+        where p.status = 'pending' and p.id > @after_id
+        order by p.id
+        limit @max::integer
+    ) m
+) n
+where n.size_before < @max_size::bigint
+order by n.id;
+
+-- name: InboundList :many
+-- Mails of any status, oldest first, as many as fit into the size.
+select id, received_at, source, envelope_from, envelope_to, size, arrivals, status,
+    coalesce(content, '{}')::jsonb as content, result, reference, acknowledged_at
+from (
+    select m.*, sum(m.content_size) over (order by m.id) - m.content_size as size_before
+    from (
+        select * from inbound_mails p
+        where (sqlc.narg(status)::inbound_status is null or p.status = sqlc.narg(status)) and p.id > @after_id
+        order by p.id
+        limit @max::integer
+    ) m
+) n
+where n.size_before < @max_size::bigint
+order by n.id;
+
+-- name: InboundAck :one
+-- Acknowledges a pending mail, or changes nothing when it has this result already.
+update inbound_mails set status = 'acknowledged',
+    result = @result, reference = sqlc.narg(reference), acknowledged_at = coalesce(acknowledged_at, @now::timestamptz)
+where id = @id and (status = 'pending'
+    or status = 'acknowledged' and result = @result and reference is not distinct from sqlc.narg(reference))
+returning id;
+
+-- name: InboundReset :one
+-- Has a mail read again.
+update inbound_mails set status = 'received', content = null, content_size = 0, tries = 0,
+    result = null, reference = null, acknowledged_at = null
+where id = @id
+returning id;
+
+-- name: InboundPurge :one
+-- Examines the next old mails and deletes those that are done, with their bytes.
+with examined as (
+    select m.id, m.status from inbound_mails m
+    where m.id > @after_id and m.id < @before_id
+    order by m.id
+    limit @max::integer
+), deleted as (
+    delete from inbound_mails m using examined e
+    where m.id = e.id and m.status in ('acknowledged', 'handled')
+    returning m.id
+), pieces as (
+    delete from inbound_raw r using deleted d where r.mail_id = d.id
+)
+select (select count(*) from examined) as examined, (select count(*) from deleted) as deleted,
+    coalesce((select max(e.id::text)::uuid from examined e), @after_id)::uuid as last_id;
+
+-- name: InboundPurgePieces :one
+-- Examines the bytes of mails whose transfer began before the given id and deletes
+-- those of mails that were never stored.
+with examined as (
+    select distinct r.mail_id from inbound_raw r
+    where r.mail_id > @after_id and r.mail_id < @before_id
+    order by r.mail_id
+    limit @max::integer
+), deleted as (
+    delete from inbound_raw r using examined e
+    where r.mail_id = e.mail_id and not exists (select 1 from inbound_mails m where m.id = e.mail_id)
+    returning r.mail_id
+)
+select (select count(*) from examined) as examined, (select count(distinct mail_id) from deleted) as deleted,
+    coalesce((select max(e.mail_id::text)::uuid from examined e), @after_id)::uuid as last_id;
+
+-- name: InboundWaiting :one
+-- How many mails wait, for being read or for their consumer, and since when.
+select count(*) as waiting, coalesce(min(w.received_at), @now::timestamptz)::timestamptz as oldest
+from (
+    select r.received_at from inbound_mails r where r.status = 'received'
+    union all
+    select p.received_at from inbound_mails p where p.status = 'pending'
+) w;
+
+-- name: InboundUntry :exec
+update inbound_mails set tries = tries - 1 where id = @id and status = 'received' and tries > 0;
