@@ -36,6 +36,7 @@ const (
 	CodeBodyTooLarge         = "body_too_large"
 	CodeHeadersTooLarge      = "headers_too_large"
 	CodeMalformedRequest     = "malformed_request"
+	CodeRangeNotSatisfiable  = "range_not_satisfiable"
 	CodeNotFound             = "not_found"
 	CodeMethodNotAllowed     = "method_not_allowed"
 	CodeNotAcceptable        = "not_acceptable"

@@ -50,6 +50,10 @@ type Config struct {
 	// context may be given too, for the access log.
 	Authenticate func(ctx context.Context, bearer string, allow []string, scope string) (context.Context, error)
 
+	// AuthenticateURL is Authenticate for an operation with SignedURL that was requested
+	// with the query parameter signature instead of a token. path is the URL's.
+	AuthenticateURL func(ctx context.Context, path, signature string, allow []string, scope string) (context.Context, error)
+
 	// Principal reads the principal's id from a context that Authenticate gave,
 	// for the access log: never a name or an address. Nil logs none.
 	Principal func(ctx context.Context) string
@@ -101,6 +105,7 @@ type API struct {
 	registry  *registry
 	metrics   *metrics
 	admission *admission
+	transfers *transfers
 	outages   *outages
 	starting  atomic.Pointer[errs.Error]
 
@@ -118,6 +123,7 @@ func New(cfg Config) *API {
 	a := &API{
 		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry), registry: newRegistry(),
 		admission: newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
+		transfers: newTransfers(),
 		outages:   &outages{log: cfg.Logger, now: cfg.Now},
 	}
 	a.stopping, a.stopStreams = context.WithCancel(context.Background()) //nolint:gosec // NewServer registers stopStreams

@@ -34,6 +34,9 @@ const emptyObject = 16
 // release is called.
 func (p *pipeline) body(r *http.Request) (release func(), err error) {
 	release = func() {}
+	if p.details.UploadMax > 0 {
+		return release, nil // the handler reads it
+	}
 	if p.bodySchema == nil {
 		return release, noBody(r)
 	}

@@ -27,7 +27,8 @@ var codeMeaning = map[string]string{
 	errs.CodeMalformedJSON:        "The body is not JSON, has a field twice, or ends in something else.",
 	errs.CodeValidationFailed:     "A field, parameter or header is missing, unknown or has a value that is not allowed; errors lists each.",
 	errs.CodeUnsupportedMediaType: "The Content-Type of the body is not one that the operation takes.",
-	errs.CodeBodyTooLarge:         "The body is larger than 1 MiB.",
+	errs.CodeBodyTooLarge:         "The body is larger than the operation takes: 1 MiB, or the limit of a file.",
+	errs.CodeRangeNotSatisfiable:  "The header Range names no part of the content.",
 	errs.CodeHeadersTooLarge:      "The headers are larger than 16 KiB.",
 	errs.CodeNotFound:             "There is no such thing, or the caller may not see it.",
 	errs.CodeMethodNotAllowed:     "The path does not take this method.",
@@ -63,6 +64,7 @@ var headerText = map[string]struct {
 }{
 	"Accept-Patch":         {text: "The media types that PATCH takes (RFC 5789, section 3.1).", example: "application/json, application/merge-patch+json"},
 	"Content-Disposition":  {text: "The name under which a browser saves the answer (RFC 6266).", example: `attachment; filename="tickets.csv"`},
+	"Content-Range":        {text: "Which bytes of the file these are, and its size (RFC 9110, section 14.4).", example: "bytes 0-1023/146515"},
 	"Cache-Control":        {text: "Answers about one resource are kept by browsers alone, which use them only after If-None-Match has confirmed them; all others are not stored.", example: revalidate},
 	"ETag":                 {text: "Names this answer: the version of the resource, if it has one, and a hash of the body, for If-None-Match and, where an operation takes it, If-Match (RFC 9110, section 8.8.3).", example: `"3-9a0364b9e99bb480dd25e1f0284c8555"`},
 	"Idempotency-Replayed": {text: "true when the answer is the stored one of the first request with the same Idempotency-Key; otherwise absent.", example: "true"},
@@ -84,6 +86,8 @@ var problemHeaders = map[int][]string{
 	http.StatusUnauthorized:       {"WWW-Authenticate"},
 	http.StatusTooManyRequests:    {"Retry-After"},
 	http.StatusServiceUnavailable: {"Retry-After"},
+
+	http.StatusRequestedRangeNotSatisfiable: {"Content-Range"},
 }
 
 // document adds to the OpenAPI document what huma doesn't describe: the codes of
@@ -145,7 +149,10 @@ func (a *API) documentRequest(op *details, described *huma.Operation) {
 			p.Example, p.Schema.Examples = p.Schema.Examples[0], nil
 		}
 	}
-	if described.RequestBody == nil {
+	if op.UploadMax > 0 {
+		described.RequestBody = uploadBody(op.UploadMax)
+	}
+	if described.RequestBody == nil || op.UploadMax > 0 {
 		return
 	}
 	media := described.RequestBody.Content["application/json"]
@@ -189,6 +196,10 @@ func (a *API) documentSuccess(op *details, response *huma.Response, stream strin
 		headers = append(headers, "Vary")
 	}
 	response.Headers = a.headers(headers)
+	if op.produces == contentType {
+		headers = append(headers, "ETag", "Cache-Control", "Content-Disposition")
+		response.Headers = a.headers(headers)
+	}
 	if stream != "" {
 		media := &huma.MediaType{Schema: streamSchema(stream)}
 		if op.EventData != nil {
@@ -217,8 +228,11 @@ func (a *API) eventSchema(op *details) *huma.Schema {
 }
 
 // streamSchema describes a stream: an object of any members for JSON, else text.
-func streamSchema(contentType string) *huma.Schema {
-	if contentType == "application/json" {
+func streamSchema(media string) *huma.Schema {
+	if media == contentType {
+		return &huma.Schema{Type: huma.TypeString, Format: "binary"}
+	}
+	if media == "application/json" {
 		return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 	}
 	return &huma.Schema{Type: huma.TypeString}

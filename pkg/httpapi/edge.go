@@ -41,6 +41,7 @@ type requestInfo struct {
 	response      *response
 	choice        choice
 	slot          slot
+	request       *http.Request // as the handler has it
 
 	// connection is the request's context before it got a deadline.
 	connection context.Context

@@ -84,6 +84,7 @@ func (ad adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 			defer releaseBuffer(a.body)
 			handler(humachi.NewContext(op, r, &a))
 			a.send(r, p.details)
+			infoOf(r.Context()).sendFirst(w)
 		})
 	})
 }

@@ -74,6 +74,14 @@ type Operation struct {
 	// depends on whether a text that was sent occurs in the secret (BREACH).
 	Secret bool
 
+	// UploadMax is the largest size in bytes of the file that the operation takes; see
+	// RegisterUpload.
+	UploadMax int64
+
+	// SignedURL allows a request without an Authorization header whose query parameter
+	// signature Config.AuthenticateURL accepts.
+	SignedURL bool
+
 	Hidden bool // not in the OpenAPI document
 }
 
@@ -86,6 +94,9 @@ type details struct {
 	produces string // the media type of success
 	codes    []string
 }
+
+// transfers reports whether the operation takes or sends a file.
+func (d *details) transfers() bool { return d.UploadMax > 0 || d.produces == contentType }
 
 // compresses reports whether the answers may be compressed.
 func (d *details) compresses() bool { return !d.Secret && compresses(d.produces) }
@@ -209,6 +220,8 @@ var (
 func (op Operation) answerCodes(hasBody bool) []string {
 	codes := slices.Concat(commonCodes, op.Errors)
 	if op.TokenEndpoint {
+		codes = append(codes, errs.CodeMalformedRequest, errs.CodeBodyTooLarge, errs.CodeUnsupportedMediaType)
+	} else if op.UploadMax > 0 {
 		codes = append(codes, errs.CodeMalformedRequest, errs.CodeBodyTooLarge, errs.CodeUnsupportedMediaType)
 	} else if hasBody {
 		codes = append(codes, bodyCodes...)

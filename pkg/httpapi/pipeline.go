@@ -65,7 +65,11 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 		a.fail(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.cfg.RequestTimeout+p.details.Waits)
+	timeout := a.cfg.RequestTimeout + p.details.Waits
+	if p.details.transfers() {
+		timeout = transferTimeout
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	if p.details.Waits > 0 {
 		defer context.AfterFunc(a.stopping, cancel)()
@@ -80,6 +84,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 	if p.details.Waits > 0 {
 		info.slot.release()
 	}
+	info.request = r
 	handler(r)
 	if !p.details.Public && info.response.status < http.StatusBadRequest { // the service did its work
 		a.outages.succeeded(r.Context(), notReady)
@@ -121,7 +126,7 @@ func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err 
 	if refusal != nil {
 		return r, nil, refusal
 	}
-	if !accepts(r.Header["Accept"], p.details.produces) {
+	if p.details.produces != contentType && !accepts(r.Header["Accept"], p.details.produces) {
 		return r, nil, errNotAcceptable
 	}
 	if info.choice, ok = negotiate(r.Header["Accept-Encoding"], p.details.codings()...); !ok {
@@ -161,18 +166,37 @@ var (
 func (p *pipeline) authenticate(r *http.Request, info *requestInfo) (context.Context, error) {
 	sent := r.Header["Authorization"]
 	info.sentToken = len(sent) > 0
+	check, token := p.api.cfg.Authenticate, ""
 	if len(sent) == 0 {
-		return nil, errNoToken
+		if token = p.signature(r); token == "" {
+			return nil, errNoToken
+		}
+		check = func(ctx context.Context, token string, allow []string, scope string) (context.Context, error) {
+			return p.api.cfg.AuthenticateURL(ctx, r.URL.Path, token, allow, scope)
+		}
+	} else {
+		var scheme string
+		scheme, token, _ = strings.Cut(sent[0], " ")
+		if len(sent) > 1 || !strings.EqualFold(scheme, "Bearer") || !isToken(token) {
+			return nil, errBadHeader
+		}
 	}
-	scheme, token, _ := strings.Cut(sent[0], " ")
-	if len(sent) > 1 || !strings.EqualFold(scheme, "Bearer") || !isToken(token) {
-		return nil, errBadHeader
-	}
-	ctx, err := p.api.cfg.Authenticate(r.Context(), token, p.details.Allow, p.details.Scope)
+	ctx, err := check(r.Context(), token, p.details.Allow, p.details.Scope)
 	if ctx != nil && p.api.cfg.Principal != nil {
 		info.principal = p.api.cfg.Principal(ctx)
 	}
 	return ctx, err
+}
+
+// signature is the signature in the query of a signed URL; "" for none.
+func (p *pipeline) signature(r *http.Request) string {
+	if !p.details.SignedURL || !strings.Contains(r.URL.RawQuery, "signature=") {
+		return ""
+	}
+	if list := r.URL.Query()["signature"]; len(list) == 1 && isToken(list[0]) {
+		return list[0]
+	}
+	return ""
 }
 
 // isToken reports whether s has the syntax b64token of RFC 6750, section 2.1.

@@ -77,7 +77,7 @@ var codeStatus = map[string]int{
 	errs.CodeEmailTaken: 409, errs.CodeAlreadyDecided: 409, errs.CodeAlreadyAccepted: 409, errs.CodeInvalidTransition: 409,
 	errs.CodeLastAdmin: 409, errs.CodeConflict: 409, errs.CodeIdempotencyInFlight: 409,
 	errs.CodeVersionMismatch: 412, errs.CodeBodyTooLarge: 413, errs.CodeUnsupportedMediaType: 415,
-	errs.CodeHeadersTooLarge: 431, errs.CodeValidationFailed: 422, errs.CodeIdempotencyMismatch: 422,
+	errs.CodeRangeNotSatisfiable: 416, errs.CodeHeadersTooLarge: 431, errs.CodeValidationFailed: 422, errs.CodeIdempotencyMismatch: 422,
 	errs.CodeRateLimited: 429, errs.CodeInternal: 500, errs.CodeUnavailable: 503,
 }
 

@@ -12,7 +12,7 @@ type problemText struct {
 // problemTexts has a text for each code of the catalogue.
 var problemTexts = map[string]problemText{
 	errs.CodeMalformedRequest: {
-		when: []string{"The request line or a header breaks the syntax of HTTP/1.1 (RFC 9112).", "Something other than HTTP is sent, for example TLS to a port without it.", "At `POST /v1/auth/token`: the body is not a form in UTF-8, repeats a parameter or has no `grant_type`, or the client authenticates in two ways."},
+		when: []string{"The request line or a header breaks the syntax of HTTP/1.1 (RFC 9112).", "Something other than HTTP is sent, for example TLS to a port without it.", "At `POST /v1/auth/token`: the body is not a form in UTF-8, repeats a parameter or has no `grant_type`, or the client authenticates in two ways.", "The body of an upload is no `multipart/form-data`, or ends before the file does."},
 		do:   "Correct the client. Where it was not HTTP, the connection is closed after the answer.",
 	},
 	errs.CodeMalformedJSON: {
@@ -36,6 +36,10 @@ var problemTexts = map[string]problemText{
 	errs.CodeBodyTooLarge: {
 		when: []string{"The body is larger than the operation takes: 1 MiB unless its description says otherwise."},
 		do:   "Send less. Nothing was stored.",
+	},
+	errs.CodeRangeNotSatisfiable: {
+		when: []string{"The header `Range` begins behind the end of the file."},
+		do:   "Read the size in the header `Content-Range`, and ask for a part of it, or leave `Range` out.",
 	},
 	errs.CodeHeadersTooLarge: {
 		when: []string{"The request line and the headers together are larger than 16 KiB, often because of cookies or a long query."},

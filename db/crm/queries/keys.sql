@@ -62,3 +62,9 @@ select count(*) from api_key_secrets where key_id = @key_id and expires_at > @no
 -- name: KeySecretPurge :execrows
 delete from api_key_secrets where secret_hash in (
     select s.secret_hash from api_key_secrets s where s.expires_at < @before::timestamptz order by s.expires_at limit @max_rows for update skip locked);
+
+-- name: KeyOwner :one
+-- The owner of a valid key, if approved, for URLs that the key's holder had signed.
+select k.scopes, k.networks, u.id, u.name, u.email, u.role
+from api_keys k join users u on u.id = k.user_id
+where k.id = @id and u.id = @user_id and k.expires_at > @now::timestamptz and u.status = 'approved';

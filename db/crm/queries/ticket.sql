@@ -19,10 +19,10 @@ assignee as (
     where engineer is not null
 ),
 ticket as (
-    insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
+    insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at, has_files)
     select @id::uuid, @title::text, @description::text,
            @priority::ticket_priority, @reporter_id::uuid, a.id,
-           case when a.id is null then @now::timestamptz end, @now::timestamptz, @now::timestamptz
+           case when a.id is null then @now::timestamptz end, @now::timestamptz, @now::timestamptz, @has_files::boolean
     from chosen
     left join assignee a on true
     returning id, number, assignee_id
@@ -81,7 +81,7 @@ from ticket t;
 select t.id, t.number, t.title, t.description, t.status, t.priority,
        t.reporter_id, r.name as reporter_name, (case when r.erased_at is null then r.email else '' end)::text as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
        t.resolution, t.blocked_reason, t.waiting_for, t.version,
-       t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
+       t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at, t.has_files
 from tickets t
 join users r on r.id = t.reporter_id
 left join users a on a.id = t.assignee_id
@@ -164,11 +164,11 @@ select id, body, internal, created_at, removed_at from ticket_comments where id 
 update ticket_comments set body = '', search = '', removed_at = @removed_at::timestamptz where id = @id;
 
 -- name: CommentAdd :exec
-insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at)
-values (@id, @ticket_id, @author_id, @body, to_tsvector('simple', @words::text), @folding, @internal, @created_at);
+insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at, has_files)
+values (@id, @ticket_id, @author_id, @body, to_tsvector('simple', @words::text), @folding, @internal, @created_at, @has_files);
 
 -- name: CommentList :many
-select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at
+select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at, c.has_files
 from ticket_comments c
 join users u on u.id = c.author_id
 where c.ticket_id = @ticket_id

@@ -51,10 +51,12 @@ func (op *operation) undescribed(status string, content map[string]any, a answer
 	}
 	schema := op.answers[status+" "+a.media]
 	switch {
-	case a.body == "" && len(content) > 0:
+	case a.body == "" && len(content) > 0 && content[anyType] == nil:
 		return []string{"a body is described and there is none"}
 	case a.body == "":
 		return nil
+	case a.status < 300 && content[anyType] != nil:
+		return nil // a file
 	case schema == nil:
 		return []string{fmt.Sprintf("media type %q is not described", a.media)}
 	case !strings.HasSuffix(a.media, "json"):
@@ -71,7 +73,7 @@ func (op *operation) undescribed(status string, content map[string]any, a answer
 }
 
 // codes is the catalogue of the wire contract.
-var codes = strings.Fields(`malformed_json validation_failed unsupported_media_type body_too_large headers_too_large malformed_request not_found
+var codes = strings.Fields(`malformed_json validation_failed unsupported_media_type body_too_large headers_too_large malformed_request range_not_satisfiable not_found
 	method_not_allowed not_acceptable invalid_token invalid_credentials account_pending account_rejected account_suspended
 	forbidden email_taken already_decided already_accepted invalid_transition last_admin conflict version_mismatch
 	invalid_cursor idempotency_missing idempotency_mismatch idempotency_in_flight invalid_scope unsupported_grant_type rate_limited unavailable internal`)

@@ -27,6 +27,9 @@ type Document struct {
 const (
 	jsonType = "application/json"
 	formType = "application/x-www-form-urlencoded"
+
+	multipartType = "multipart/form-data"
+	anyType       = "*/*" // of files
 )
 
 // operation is one method on one path, as described.
@@ -38,7 +41,7 @@ type operation struct {
 	body             map[string]any     // schema; nil if it takes none
 	bodySchema       *jsonschema.Schema // of body
 	bodyRequired     bool
-	bodyMedia        string                        // its media type: JSON or a form
+	bodyMedia        string                        // its media type: JSON, a form, or one with a file
 	responses        map[string]map[string]any     // by status
 	answers          map[string]*jsonschema.Schema // by status and media type
 }
@@ -117,6 +120,9 @@ func (d *Document) operation(path, method string, described map[string]any) (_ *
 		if object(body["content"])[formType] != nil {
 			media = formType
 		}
+		if object(body["content"])[multipartType] != nil {
+			media = multipartType
+		}
 		op.bodyMedia = media
 		op.body = d.resolve(object(object(object(body["content"])[media])["schema"]))
 		op.bodyRequired, _ = body["required"].(bool)
@@ -160,6 +166,10 @@ func (d *Document) resolve(schema map[string]any) map[string]any {
 		schema = object(object(object(d.root["components"])["schemas"])[strings.TrimPrefix(ref, "#/components/schemas/")])
 	}
 }
+
+// answersAny reports whether the operation answers in a media type that the document
+// can't know.
+func (op *operation) answersAny() bool { return op.answers["200 "+anyType] != nil }
 
 // public reports whether the operation needs no token.
 func (op *operation) public() bool {

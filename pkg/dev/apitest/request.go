@@ -145,7 +145,10 @@ func (g *generator) headerValue(p parameter) string {
 
 func (g *generator) oddHeaders(r *request) {
 	choices := []func(){
-		func() { r.header["Accept"] = []string{"image/png"}; r.invalid = "an Accept that can't be met" },
+		func() {
+			r.header["Accept"] = []string{"image/png"}
+			r.unless(!r.op.answersAny(), "an Accept that can't be met")
+		},
 		func() { r.header["Accept"] = []string{"text/csv;q=0.5, application/json;q=0.4"} },
 		func() { r.header["Accept"] = []string{g.canary} },
 		func() {
@@ -187,6 +190,10 @@ func (g *generator) addBody(r *request, damaged bool) {
 	value := g.value("", r.op.body)
 	r.sent = true
 	r.header["Content-Type"] = []string{r.op.bodyMedia}
+	if r.op.bodyMedia == multipartType {
+		g.addMultipart(r, damaged)
+		return
+	}
 	if r.op.bodyMedia == formType {
 		g.addForm(r, value, damaged)
 		return

@@ -28,6 +28,7 @@ import (
 	"fixdesk/pkg/ratelimit"
 	"fixdesk/pkg/version"
 	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/console"
 	"fixdesk/services/crm/internal/eventstream"
 	"fixdesk/services/crm/internal/identity"
@@ -121,25 +122,28 @@ func (a *App) assemble(p parts, keys keySource) {
 	backlog := a.assignmentBacklog(p, wake, jobs)
 	a.users = identity.New(identity.Config{
 		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
-		Issuer: a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(),
+		URLVerifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.URLAudience, p.now),
+		Issuer:      a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(),
 		AuditRetention: a.config.AuditRetention, Wake: func() { wake(); backlog.Wake() }, Log: a.log,
 	})
 	a.tickets = ticket.NewService(ticket.Config{
 		Pool: a.pool, Mails: client, Now: p.now, Changed: wake,
 		ReopenWithin: a.config.ReopenWithin, PerHour: a.config.TicketsPerHour,
 	})
+	files := a.newAttachments(p)
 	lists := ticketlist.NewService(a.pool, p.now, check)
 	figures := reports.NewService(a.pool, p.now)
 	a.loops = []func(context.Context) error{
 		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,
 	}
 	a.limiter = a.newLimiter(registry, jobs)
-	for _, job := range slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs()) {
+	for _, job := range slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs(), files.Jobs(jobs)) {
 		a.loops = append(a.loops, job.Run)
 	}
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	ticket.Register(a.api, a.tickets)
+	attachment.Register(a.api, files)
 	ticketlist.Register(a.api, lists)
 	reports.Register(a.api, figures)
 	eventstream.Register(a.api, stream)
@@ -155,15 +159,24 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		Title: "Fixdesk CRM", Version: version.Read().Version,
 		Description: apiDescription, Tags: apiTags,
 		Logger: a.log, Registry: registry, Now: p.now,
-		Authenticate: a.users.Authenticate,
-		Principal:    func(ctx context.Context) string { return identity.PrincipalFrom(ctx).UserID.String() },
-		Limit:        a.limit,
+		Authenticate: a.users.Authenticate, AuthenticateURL: a.users.AuthenticateURL,
+		Principal: func(ctx context.Context) string { return identity.PrincipalFrom(ctx).UserID.String() },
+		Limit:     a.limit,
 		Ready: func(ctx context.Context) (map[string]string, error) {
 			return nil, a.probe.Ready(ctx)
 		},
 		Unavailable:    pg.Unavailable,
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests,
 		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins, H2C: a.config.H2C,
+	})
+}
+
+func (a *App) newAttachments(p parts) *attachment.Service {
+	return attachment.NewService(attachment.Config{
+		Pool: a.pool, Now: p.now, Log: a.log, Max: int64(a.config.AttachmentMax), Quota: int64(a.config.AttachmentQuota), SignURL: a.users.SignURL,
+		MayRead: func(ctx context.Context, p identity.Principal, id uuid.UUID, internal bool) error {
+			return a.tickets.MayRead(ctx, ticket.ViewerOf(p), id, internal)
+		},
 	})
 }
 

@@ -37,6 +37,8 @@ type Config struct {
 	TicketsPerHour   int                 `split_words:"true" default:"60" desc:"how many tickets a customer raises, and how many comments a customer writes, in any hour, a positive number"`
 	SupportAddress   string              `split_words:"true" desc:"address to which people mail new tickets, as in support@example.com, and of which the addresses for answers are made; unset, mails can't be answered"`
 	ReplySecret      config.Secret       `split_words:"true" desc:"secret of the addresses for answers, at least 32 characters, the same on every replica and at every start; unset, generated for the process. After a change, answers to older mails are found by their headers alone"`
+	AttachmentMax    config.Size         `split_words:"true" default:"25MiB" desc:"the largest file that can be uploaded"`
+	AttachmentQuota  config.Size         `split_words:"true" default:"500MiB" desc:"how much a person may upload in 24 hours"`
 	CORSOrigins      []string            `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
 
 	RateLimit        config.RateLimit `split_words:"true" default:"3000+1000" desc:"requests of a user, with all sessions and API keys, on all replicas together"`

@@ -119,7 +119,9 @@ func (w *testEnv) known() map[string][]string {
 	key := w.ask("POST", "/v1/keys", admin, `{"name":"Client","scopes":["notifications:read"]}`).want(w.t, 201)
 	more := w.ask("GET", "/v1/users?limit=1", admin, "").want(w.t, 200)
 	return map[string][]string{
-		"id":          {things["ticket"], things["ticket"], things["number"], things["user"], missingID},
+		"id":                {things["ticket"], things["ticket"], things["number"], things["user"], missingID},
+		"get-attachment id": {things["attachment"], missingID}, "download-attachment id": {things["attachment"], missingID},
+		"attachment_ids": {things["unattached"]}, "Range": {"bytes=0-1", "bytes=1-", "bytes=100-", "bytes=0-0,2-3", "pages=1"},
 		"get-user id": {things["user"], missingID}, "erase-user id": {things["user_id"], missingID}, "end-user-sessions id": {things["user_id"], missingID},
 		"export-user id": {things["user"], missingID}, "get-user-mail id": {things["user"], missingID}, "list-user-sessions id": {things["user"], missingID}, "change-user id": {things["user"], w.ids["customer"], w.ids["engineer"], missingID},
 		"end-session id": {things["session"], missingID}, "retry-outbox-entry id": {things["outbox"], missingID},

@@ -10,6 +10,7 @@ var apiTags = []httpapi.Tag{
 	{Name: "me", Description: "The signed-in user's own profile, password and sessions."},
 	{Name: "keys", Description: "API keys for programs: made, rotated and revoked by their owners."},
 	{Name: "tickets", Description: "Tickets from the first report to the fix, their comments and events."},
+	{Name: "attachments", Description: "Files of tickets and comments."},
 	{Name: "users", Description: "People and their accounts, for admins."},
 	{Name: "registrations", Description: "Engineers and admins who wait for an admin's approval."},
 	{Name: "reports", Description: "Figures over time, for admins."},

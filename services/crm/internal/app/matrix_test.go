@@ -73,6 +73,9 @@ var matrix = map[string]route{
 	"GET /v1/audit":                            {want: "401 401 403 403 403 403 200"},
 	"GET /v1/outbox":                           {want: "401 401 403 403 403 403 200"},
 	"POST /v1/outbox/{id}/retry":               {want: "401 401 403 403 403 403 409"},
+	"POST /v1/attachments":                     {want: "401 401 201 201 201 201 201", body: "--file\r\nContent-Disposition: form-data; name=file; filename=a.txt\r\n\r\ntext\r\n--file--\r\n"},
+	"GET /v1/attachments/{id}":                 {want: "401 401 200 404 200 200 200"},
+	"GET /v1/attachments/{id}/content":         {want: "401 401 200 404 200 200 200"},
 	"POST /v1/tickets":                         {want: "401 401 201 201 201 201 201", body: `{"title":"Another","description":"One more"}`},
 	"GET /v1/tickets":                          {want: "401 401 200 200 200 200 200", query: ticketQueries},
 	"GET /v1/tickets/counts":                   {want: "401 401 200 200 200 200 200", query: ticketQueries},
@@ -135,6 +138,7 @@ func newTestEnv(t *testing.T) *testEnv {
 	t.Setenv("CRM_DATABASE_URL", url)
 	t.Setenv("CRM_NOTIFICATION_URL", "http://127.0.0.1:1")
 	t.Setenv("CRM_TICKETS_PER_HOUR", "1000000")
+	t.Setenv("CRM_ATTACHMENT_QUOTA", "1000GiB")
 	t.Setenv("CRM_TRUSTED_PROXIES", "127.0.0.0/8")
 	for _, name := range []string{"CRM_RATE_LIMIT", "CRM_RATE_LIMIT_NETWORK"} {
 		if os.Getenv(name) == "" {
@@ -209,7 +213,10 @@ func (w *testEnv) ask(method, path, token, body string) reply {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if body != "" {
+	switch {
+	case strings.HasPrefix(body, "--file"):
+		req.Header.Set("Content-Type", "multipart/form-data; boundary=file")
+	case body != "":
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if token != "" {
@@ -243,7 +250,11 @@ func (w *testEnv) login(persona string) (token string) {
 func (w *testEnv) prepare() map[string]string {
 	w.t.Helper()
 	admin, reporter := w.login("admin"), w.login("reporter")
-	ticket := w.ask("POST", "/v1/tickets", reporter, `{"title":"canarytitle","description":"canarydescription"}`).want(w.t, 201)
+	upload := func() string {
+		return w.ask("POST", "/v1/attachments", reporter, strings.ReplaceAll(matrix["POST /v1/attachments"].body, "a.txt", "canaryfile.txt")).want(w.t, 201).str("id")
+	}
+	attachment := upload()
+	ticket := w.ask("POST", "/v1/tickets", reporter, `{"title":"canarytitle","description":"canarydescription","attachment_ids":["`+attachment+`"]}`).want(w.t, 201)
 	path := "/v1/tickets/" + ticket.str("id")
 	w.ask("POST", path+"/assign", admin, fmt.Sprintf(`{"engineer_id":%q}`, w.ids["assignee"])).want(w.t, 200)
 	comment := w.ask("POST", path+"/comments", reporter, `{"body":"canarycomment"}`).want(w.t, 201)
@@ -256,7 +267,7 @@ func (w *testEnv) prepare() map[string]string {
 	fresh := fmt.Sprintf("fresh-%d@fixdesk.test", w.cell)
 	pending := w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(`{"name":"Waiting","email":%q,"password":%q,"role":"engineer"}`, "p"+fresh, matrixPassword)).want(w.t, 201)
 	return map[string]string{
-		"ticket": ticket.str("id"), "comment": comment.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(), "key": key.str("id"),
+		"attachment": attachment, "unattached": upload(), "ticket": ticket.str("id"), "comment": comment.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(), "key": key.str("id"),
 		"session": session.body["items"].([]any)[0].(map[string]any)["id"].(string),
 		"number":  strconv.Itoa(int(ticket.body["number"].(float64))), "fresh": fresh, "password": matrixPassword,
 		"reporter email": w.emails["reporter"], "reporter id": w.ids["reporter"], "assignee id": w.ids["assignee"],
@@ -302,6 +313,8 @@ func objectOf(method, path string) string {
 		return "ticket"
 	case strings.HasPrefix(path, "/v1/users/"):
 		return "user"
+	case strings.HasPrefix(path, "/v1/attachments/"):
+		return "attachment"
 	case strings.HasPrefix(path, "/v1/me/sessions/"):
 		return "session"
 	case strings.HasPrefix(path, "/v1/keys/"):
@@ -322,7 +335,7 @@ const missingID = "01890000-0000-7000-8000-000000000000"
 func hidden(persona string) []string {
 	switch persona {
 	case "anonymous", "suspended", "customer":
-		return []string{"canarytitle", "canarydescription", "canarycomment", "canaryinternal", "reporter@fixdesk.test", "Canary reporter", "Canary assignee"}
+		return []string{"canarytitle", "canarydescription", "canarycomment", "canaryfile", "canaryinternal", "reporter@fixdesk.test", "Canary reporter", "Canary assignee"}
 	case "reporter":
 		return []string{"canaryinternal", "assignee@fixdesk.test", "customer@fixdesk.test", "active_tickets", "candidates"}
 	}

@@ -211,6 +211,42 @@ func (q *Queries) KeyLock(ctx context.Context, id uuid.UUID) (KeyLockRow, error)
 	return i, err
 }
 
+const keyOwner = `-- name: KeyOwner :one
+select k.scopes, k.networks, u.id, u.name, u.email, u.role
+from api_keys k join users u on u.id = k.user_id
+where k.id = $1 and u.id = $2 and k.expires_at > $3::timestamptz and u.status = 'approved'
+`
+
+type KeyOwnerParams struct {
+	ID     uuid.UUID
+	UserID uuid.UUID
+	Now    time.Time
+}
+
+type KeyOwnerRow struct {
+	Scopes   []string
+	Networks []netip.Prefix
+	ID       uuid.UUID
+	Name     string
+	Email    string
+	Role     UserRole
+}
+
+// The owner of a valid key, if approved, for URLs that the key's holder had signed.
+func (q *Queries) KeyOwner(ctx context.Context, arg KeyOwnerParams) (KeyOwnerRow, error) {
+	row := q.db.QueryRow(ctx, keyOwner, arg.ID, arg.UserID, arg.Now)
+	var i KeyOwnerRow
+	err := row.Scan(
+		&i.Scopes,
+		&i.Networks,
+		&i.ID,
+		&i.Name,
+		&i.Email,
+		&i.Role,
+	)
+	return i, err
+}
+
 const keyPrincipal = `-- name: KeyPrincipal :one
 select k.id as key_id, k.scopes, k.networks, k.last_used_at, u.id, u.name, u.email, u.role
 from api_key_secrets s join api_keys k on k.id = s.key_id join users u on u.id = k.user_id

@@ -14,6 +14,50 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+type AttachmentScan string
+
+const (
+	AttachmentScanOff      AttachmentScan = "off"
+	AttachmentScanPending  AttachmentScan = "pending"
+	AttachmentScanClean    AttachmentScan = "clean"
+	AttachmentScanInfected AttachmentScan = "infected"
+)
+
+func (e *AttachmentScan) Scan(src interface{}) error {
+	switch s := src.(type) {
+	case []byte:
+		*e = AttachmentScan(s)
+	case string:
+		*e = AttachmentScan(s)
+	default:
+		return fmt.Errorf("unsupported scan type for AttachmentScan: %T", src)
+	}
+	return nil
+}
+
+type NullAttachmentScan struct {
+	AttachmentScan AttachmentScan
+	Valid          bool // Valid is true if AttachmentScan is not NULL
+}
+
+// Scan implements the Scanner interface.
+func (ns *NullAttachmentScan) Scan(value interface{}) error {
+	if value == nil {
+		ns.AttachmentScan, ns.Valid = "", false
+		return nil
+	}
+	ns.Valid = true
+	return ns.AttachmentScan.Scan(value)
+}
+
+// Value implements the driver Valuer interface.
+func (ns NullAttachmentScan) Value() (driver.Value, error) {
+	if !ns.Valid {
+		return nil, nil
+	}
+	return string(ns.AttachmentScan), nil
+}
+
 type TicketPriority string
 
 const (
@@ -251,6 +295,42 @@ type ApiKeySecret struct {
 	ExpiresAt  *time.Time
 }
 
+type Attachment struct {
+	ID        uuid.UUID
+	ContentID uuid.UUID
+	OwnerID   uuid.UUID
+	Filename  string
+	Size      int64
+	TicketID  *uuid.UUID
+	CommentID *uuid.UUID
+	Position  int16
+	CreatedAt time.Time
+}
+
+type AttachmentChunk struct {
+	Object uuid.UUID
+	N      int32
+	Data   []byte
+}
+
+type AttachmentContent struct {
+	ID        uuid.UUID
+	Sha256    []byte
+	Size      int64
+	MediaType string
+	Scan      AttachmentScan
+	ScannedAt *time.Time
+	Store     string
+	Object    uuid.UUID
+	CreatedAt time.Time
+}
+
+type AttachmentRemoval struct {
+	Object uuid.UUID
+	Store  string
+	DueAt  time.Time
+}
+
 type AuditEvent struct {
 	ID        uuid.UUID
 	Kind      string
@@ -384,6 +464,7 @@ type Ticket struct {
 	Search        interface{}
 	BlockedReason *string
 	WaitingFor    *TicketWaitingFor
+	HasFiles      bool
 }
 
 type TicketComment struct {
@@ -396,6 +477,7 @@ type TicketComment struct {
 	Search    interface{}
 	RemovedAt *time.Time
 	Folding   int16
+	HasFiles  bool
 }
 
 type TicketDecline struct {

@@ -13,8 +13,8 @@ import (
 )
 
 const commentAdd = `-- name: CommentAdd :exec
-insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at)
-values ($1, $2, $3, $4, to_tsvector('simple', $5::text), $6, $7, $8)
+insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at, has_files)
+values ($1, $2, $3, $4, to_tsvector('simple', $5::text), $6, $7, $8, $9)
 `
 
 type CommentAddParams struct {
@@ -26,6 +26,7 @@ type CommentAddParams struct {
 	Folding   int16
 	Internal  bool
 	CreatedAt time.Time
+	HasFiles  bool
 }
 
 func (q *Queries) CommentAdd(ctx context.Context, arg CommentAddParams) error {
@@ -38,6 +39,7 @@ func (q *Queries) CommentAdd(ctx context.Context, arg CommentAddParams) error {
 		arg.Folding,
 		arg.Internal,
 		arg.CreatedAt,
+		arg.HasFiles,
 	)
 	return err
 }
@@ -100,7 +102,7 @@ func (q *Queries) CommentLatest(ctx context.Context, arg CommentLatestParams) (C
 }
 
 const commentList = `-- name: CommentList :many
-select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at
+select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at, c.has_files
 from ticket_comments c
 join users u on u.id = c.author_id
 where c.ticket_id = $1
@@ -127,6 +129,7 @@ type CommentListRow struct {
 	Internal   bool
 	CreatedAt  time.Time
 	RemovedAt  *time.Time
+	HasFiles   bool
 }
 
 func (q *Queries) CommentList(ctx context.Context, arg CommentListParams) ([]CommentListRow, error) {
@@ -153,6 +156,7 @@ func (q *Queries) CommentList(ctx context.Context, arg CommentListParams) ([]Com
 			&i.Internal,
 			&i.CreatedAt,
 			&i.RemovedAt,
+			&i.HasFiles,
 		); err != nil {
 			return nil, err
 		}
@@ -408,54 +412,54 @@ assignee as (
     where engineer is not null
 ),
 ticket as (
-    insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at)
+    insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at, has_files)
     select $8::uuid, $9::text, $10::text,
            $11::ticket_priority, $1::uuid, a.id,
-           case when a.id is null then $5::timestamptz end, $5::timestamptz, $5::timestamptz
+           case when a.id is null then $5::timestamptz end, $5::timestamptz, $5::timestamptz, $12::boolean
     from chosen
     left join assignee a on true
     returning id, number, assignee_id
 ),
 searchable as (
     insert into ticket_search (ticket_id, search, folding)
-    select t.id, setweight(to_tsvector('simple', $12::text), 'A') || setweight(to_tsvector('simple', $13::text), 'B'),
-           $14::smallint
+    select t.id, setweight(to_tsvector('simple', $13::text), 'A') || setweight(to_tsvector('simple', $14::text), 'B'),
+           $15::smallint
     from ticket t
 ),
 created_event as (
     insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
-    select $15::uuid, t.id, 'created', $2, $16::jsonb, $5
+    select $16::uuid, t.id, 'created', $2, $17::jsonb, $5
     from ticket t
 ),
 assigned_event as (
     insert into ticket_events (id, ticket_id, kind, changes, created_at)
-    select $17::uuid, t.id, 'assigned',
+    select $18::uuid, t.id, 'assigned',
            jsonb_build_object(
                'assignee', jsonb_build_object('from', null, 'to', jsonb_build_object('id', a.id, 'name', a.name)),
-               'why', jsonb_build_object('cause', 'created', 'rule', $18::text, 'candidates', a.candidates)),
+               'why', jsonb_build_object('cause', 'created', 'rule', $19::text, 'candidates', a.candidates)),
            $5
     from ticket t, assignee a
 ),
 receipt as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $19::uuid, $20::text, t.id,
-           $21::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
-           $22::text, $5
+    select $20::uuid, $21::text, t.id,
+           $22::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
+           $23::text, $5
     from ticket t
 ),
 assigned_notice as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $23::uuid, $24::text, t.id,
-           $25::jsonb || jsonb_build_object('number', t.number,
+    select $24::uuid, $25::text, t.id,
+           $26::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
-           $22, $5
+           $23, $5
     from ticket t, assignee a
     where a.id <> $2
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select $2, $3::text, $26::bytea, t.id,
-           jsonb_build_object('number', t.number, 'reporter', $21::jsonb->'to',
+    select $2, $3::text, $27::bytea, t.id,
+           jsonb_build_object('number', t.number, 'reporter', $22::jsonb->'to',
                               'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $5),
            $5
     from ticket t
@@ -478,6 +482,7 @@ type TicketCreateParams struct {
 	Title              string
 	Description        string
 	Priority           TicketPriority
+	HasFiles           bool
 	TitleWords         string
 	DescriptionWords   string
 	Folding            int16
@@ -518,6 +523,7 @@ func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (Tic
 		arg.Title,
 		arg.Description,
 		arg.Priority,
+		arg.HasFiles,
 		arg.TitleWords,
 		arg.DescriptionWords,
 		arg.Folding,
@@ -643,7 +649,7 @@ const ticketGet = `-- name: TicketGet :one
 select t.id, t.number, t.title, t.description, t.status, t.priority,
        t.reporter_id, r.name as reporter_name, (case when r.erased_at is null then r.email else '' end)::text as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
        t.resolution, t.blocked_reason, t.waiting_for, t.version,
-       t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at
+       t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at, t.has_files
 from tickets t
 join users r on r.id = t.reporter_id
 left join users a on a.id = t.assignee_id
@@ -671,6 +677,7 @@ type TicketGetRow struct {
 	AcceptedAt    *time.Time
 	ResolvedAt    *time.Time
 	ClosedAt      *time.Time
+	HasFiles      bool
 }
 
 // The columns are those of ticket.Columns, in their order.
@@ -698,6 +705,7 @@ func (q *Queries) TicketGet(ctx context.Context, id uuid.UUID) (TicketGetRow, er
 		&i.AcceptedAt,
 		&i.ResolvedAt,
 		&i.ClosedAt,
+		&i.HasFiles,
 	)
 	return i, err
 }

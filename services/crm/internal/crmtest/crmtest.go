@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -93,7 +94,7 @@ func On(t testing.TB, pool *pgxpool.Pool, mount Mount) *Env {
 func (d *Env) NewHandler(log *slog.Logger, mount Mount) http.Handler {
 	api := httpapi.New(httpapi.Config{
 		Title: "test", Version: "1", Registry: prometheus.NewRegistry(), Now: time.Now, Logger: log,
-		Authenticate: d.Authenticate, Unavailable: pg.Unavailable,
+		Authenticate: d.Authenticate, AuthenticateURL: d.AuthenticateURL, Unavailable: pg.Unavailable,
 	})
 	mount(d, api)
 	return api.Handler()
@@ -116,6 +117,21 @@ func (d *Env) Authenticate(ctx context.Context, bearer string, allow []string, _
 		return nil, errs.New(errs.Forbidden, errs.CodeForbidden, "The role is not allowed.")
 	}
 	return identity.WithPrincipal(ctx, p), nil
+}
+
+// SignURL signs a path for a user, until a time.
+func (d *Env) SignURL(p identity.Principal, path string, lifetime time.Duration) (string, error) {
+	return p.UserID.String() + "/" + strconv.FormatInt(d.Now().Add(lifetime).Unix(), 10) + path, nil
+}
+
+// AuthenticateURL accepts what SignURL made for the path, until its end.
+func (d *Env) AuthenticateURL(ctx context.Context, path, signature string, allow []string, scope string) (context.Context, error) {
+	user, rest, _ := strings.Cut(signature, "/")
+	until, signed, _ := strings.Cut(rest, "/")
+	if end, err := strconv.ParseInt(until, 10, 64); err != nil || d.Now().Unix() > end || "/"+signed != path {
+		return nil, errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The signature is not valid.")
+	}
+	return d.Authenticate(ctx, user, allow, scope)
 }
 
 // Check accepts a principal while they are approved and have the same role.

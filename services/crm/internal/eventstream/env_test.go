@@ -271,7 +271,7 @@ func (l *client) ends() error {
 func (r *replica) comment(who crmtest.User, t crmtest.Ticket, text string, internal bool) {
 	r.Helper()
 	s := ticket.NewService(ticket.Config{Pool: r.Pool, Now: r.Now, Changed: r.service.Wake})
-	if _, err := s.AddComment(context.Background(), ticket.Viewer(who), t.ID, text, internal, nil); err != nil {
+	if _, err := s.AddComment(context.Background(), ticket.Viewer(who), t.ID, ticket.NewComment{Body: text, Internal: internal}, nil); err != nil {
 		r.Fatal(err)
 	}
 }

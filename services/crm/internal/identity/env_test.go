@@ -106,9 +106,10 @@ func (env *testEnv) replica(cost HashCost) (*Service, *httpapi.API, string) {
 	log := obs.NewLogger(env.log, slog.LevelDebug, obs.JSON)
 	s := New(Config{
 		Pool: env.pool, Keys: func() *jwtauth.KeySet { return env.keys },
-		Signer:   jwtauth.NewSigner(func() *jwtauth.KeySet { return env.keys }),
-		Verifier: jwtauth.NewVerifier(env.keys, testIssuer, Audience, env.clock.now),
-		Issuer:   testIssuer, HashCost: cost, Now: env.clock.now,
+		Signer:      jwtauth.NewSigner(func() *jwtauth.KeySet { return env.keys }),
+		Verifier:    jwtauth.NewVerifier(env.keys, testIssuer, Audience, env.clock.now),
+		URLVerifier: jwtauth.NewVerifier(env.keys, testIssuer, URLAudience, env.clock.now),
+		Issuer:      testIssuer, HashCost: cost, Now: env.clock.now,
 		Wake: func() { env.woken.Add(1) }, Log: log,
 	})
 	s.minForgotTime = 0

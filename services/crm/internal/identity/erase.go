@@ -49,10 +49,18 @@ func (s *Service) Erase(ctx context.Context, actor Principal, id uuid.UUID) erro
 	return nil
 }
 
+// eraseAttachments removes the files that a person uploaded.
+func eraseAttachments(q *crmdb.Queries, now time.Time) func(context.Context, uuid.UUID) error {
+	return func(ctx context.Context, id uuid.UUID) error {
+		_, err := q.UserEraseAttachments(ctx, crmdb.UserEraseAttachmentsParams{OwnerID: id, Now: now})
+		return err
+	}
+}
+
 func eraseTraces(ctx context.Context, q *crmdb.Queries, actor Principal, id uuid.UUID, now time.Time) error {
 	for _, erase := range []func(context.Context, uuid.UUID) error{
 		q.UserEraseAuditFacts, q.UserEraseAuditAddresses, q.UserEraseSessions, q.UserEraseKeys, q.UserEraseResets,
-		q.UserEraseVerifications, q.UserEraseRegistration, q.UserEraseIdempotencyKeys, q.UserEraseNotices,
+		eraseAttachments(q, now), q.UserEraseVerifications, q.UserEraseRegistration, q.UserEraseIdempotencyKeys, q.UserEraseNotices,
 	} {
 		if err := erase(ctx, id); err != nil {
 			return fmt.Errorf("erase traces: %w", err)

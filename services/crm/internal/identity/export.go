@@ -17,8 +17,9 @@ import (
 const exportBatch = 200
 
 // Export prepares the JSON of all data stored about a person: profile,
-// registration, sessions, API keys, tickets reported, comments written, audit events by or
-// about them. The returned function writes it, row by row in the order of time,
+// registration, sessions, API keys, tickets reported, comments written, files
+// uploaded (without their content, which GET /v1/attachments/{id}/content has), audit
+// events by or about them. The returned function writes it, row by row in the order of time,
 // so that an account of any size needs little memory. The error is
 // errs.CodeNotFound for an unknown user. Each export is recorded in the audit.
 func (s *Service) Export(ctx context.Context, actor Principal, id uuid.UUID) (func(context.Context, io.Writer) error, error) {
@@ -70,7 +71,7 @@ func (e export) write(u User) error {
 	for _, part := range []struct {
 		name  string
 		write func() error
-	}{{"sessions", e.sessions}, {"api_keys", e.keys}, {"tickets", e.tickets}, {"comments", e.comments}, {"audit_events", e.auditEvents}} {
+	}{{"sessions", e.sessions}, {"api_keys", e.keys}, {"tickets", e.tickets}, {"comments", e.comments}, {"attachments", e.attachments}, {"audit_events", e.auditEvents}} {
 		if _, err := io.WriteString(e.w, `,"`+part.name+`":[`); err != nil {
 			return err
 		}
@@ -190,6 +191,26 @@ func (e export) comments() error {
 		return e.q.ExportComments(e.ctx, args)
 	}, func(r crmdb.ExportCommentsRow) any {
 		args.After = r.ID
+		return exported(r)
+	})
+}
+
+func (e export) attachments() error {
+	type exported struct {
+		ID        uuid.UUID  `json:"id"`
+		Filename  string     `json:"filename"`
+		MediaType string     `json:"media_type"`
+		Size      int64      `json:"size"`
+		Sha256    string     `json:"sha256"`
+		TicketID  *uuid.UUID `json:"ticket_id"`
+		CommentID *uuid.UUID `json:"comment_id"`
+		CreatedAt time.Time  `json:"created_at"`
+	}
+	args := crmdb.ExportAttachmentsParams{UserID: e.user, MaxRows: exportBatch}
+	return rows(e, func() ([]crmdb.ExportAttachmentsRow, error) {
+		return e.q.ExportAttachments(e.ctx, args)
+	}, func(r crmdb.ExportAttachmentsRow) any {
+		args.AfterAt, args.After = r.CreatedAt, r.ID
 		return exported(r)
 	})
 }

@@ -37,8 +37,10 @@ type Config struct {
 	Signer   *jwtauth.Signer
 	Verifier *jwtauth.Verifier // for Issuer and Audience
 	Issuer   string            // iss of access tokens
-	HashCost HashCost
-	Now      func() time.Time
+	// URLVerifier is for Issuer and URLAudience.
+	URLVerifier *jwtauth.Verifier
+	HashCost    HashCost
+	Now         func() time.Time
 	// SendVerification mails each new account a token that verifies its address.
 	SendVerification bool
 	// AuditRetention is how long audit events are kept at least; 0 is for ever.

@@ -11,6 +11,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/text"
+	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/notice"
@@ -27,6 +28,15 @@ type Comment struct {
 	Internal  bool       `json:"internal"`
 	CreatedAt time.Time  `json:"created_at"`
 	RemovedAt *time.Time `json:"removed_at,omitempty"`
+	HasFiles  bool       `json:"has_files,omitempty"` // see attachment.OfComments
+}
+
+// NewComment is a comment to be written. AttachmentIDs are files that the author
+// uploaded and that belong to nothing yet.
+type NewComment struct {
+	Body          string
+	Internal      bool
+	AttachmentIDs []uuid.UUID
 }
 
 // AddComment writes a comment on a ticket that the viewer may see. A public
@@ -34,11 +44,15 @@ type Comment struct {
 // in_progress, and reopens one that is done. With a key, the same comment again
 // returns the first answer; see Once for the errors. Other errors are forbidden
 // for an internal comment by a customer, conflict on a ticket that was closed
-// longer than ReopenWithin ago, and rate_limited beyond PerHour.
-func (s *Service) AddComment(ctx context.Context, v Viewer, id uuid.UUID, body string, internal bool, once *Once) (Comment, error) {
-	c := Comment{ID: uuid.Must(uuid.NewV7()), TicketID: id, Author: Person{ID: v.ID, Name: v.Name}, Body: body, Internal: internal}
+// longer than ReopenWithin ago, rate_limited beyond PerHour, and validation_failed
+// for a file that can't be attached.
+func (s *Service) AddComment(ctx context.Context, v Viewer, id uuid.UUID, in NewComment, once *Once) (Comment, error) {
+	c := Comment{
+		ID: uuid.Must(uuid.NewV7()), TicketID: id, Author: Person{ID: v.ID, Name: v.Name},
+		Body: in.Body, Internal: in.Internal, HasFiles: len(in.AttachmentIDs) > 0,
+	}
 	_, err := s.change(ctx, v, id, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
-		if internal && !v.Staff() {
+		if in.Internal && !v.Staff() {
 			return t, errs.New(errs.Forbidden, errs.CodeForbidden, "Only engineers and admins may write internal comments.")
 		}
 		c.CreatedAt = now
@@ -48,14 +62,21 @@ func (s *Service) AddComment(ctx context.Context, v Viewer, id uuid.UUID, body s
 		if err := s.hitLimit(ctx, q, v, commentsPerHour, now); err != nil {
 			return t, err
 		}
-		return s.writeComment(ctx, q, v, t, c)
+		if err := attachment.Lock(ctx, q, v.ID, in.AttachmentIDs); err != nil {
+			return t, err
+		}
+		after, err := s.writeComment(ctx, q, v, t, c)
+		if err != nil {
+			return t, err
+		}
+		return after, attachment.Attach(ctx, q, t.ID, &c.ID, in.AttachmentIDs)
 	})
 	if once == nil || !once.spent(err) {
 		return c, err
 	}
 	first, err := s.firstAnswer(ctx, v, once, err)
 	if errors.Is(err, errKeyExpired) {
-		return s.AddComment(ctx, v, id, body, internal, once)
+		return s.AddComment(ctx, v, id, in, once)
 	}
 	if err != nil {
 		return Comment{}, err
@@ -136,6 +157,7 @@ func messageBefore(ctx context.Context, q *crmdb.Queries, ticketID uuid.UUID, in
 func storeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c Comment) error {
 	if err := q.CommentAdd(ctx, crmdb.CommentAddParams{
 		ID: c.ID, TicketID: t.ID, AuthorID: v.ID, Body: c.Body, Words: text.Words(c.Body), Folding: Folding, Internal: c.Internal, CreatedAt: c.CreatedAt,
+		HasFiles: c.HasFiles,
 	}); err != nil {
 		return fmt.Errorf("add comment: %w", err)
 	}
@@ -161,7 +183,7 @@ func notifyOfComment(ctx context.Context, q *crmdb.Queries, v Viewer, n notice.T
 	return nil
 }
 
-// RemoveComment deletes a comment's text for an admin: from the comment, its
+// RemoveComment deletes a comment's text and files for an admin: from the comment, its
 // search words, the answers stored for Idempotency-Keys and the outbox. Mails
 // that were posted before keep it. The comment stays in the list as removed; an
 // event and the audit log record who removed it. Removing it again changes
@@ -179,6 +201,9 @@ func (s *Service) RemoveComment(ctx context.Context, v Viewer, ticketID, comment
 			return t, fmt.Errorf("remove comment: %w", err)
 		}
 		if err := redact(ctx, q, ticketID, row); err != nil {
+			return t, err
+		}
+		if err := attachment.RemoveOfComment(ctx, q, crmdb.AttachmentRemoveOfCommentParams{CommentID: commentID, Now: now}); err != nil {
 			return t, err
 		}
 		if !row.Internal {
@@ -244,7 +269,7 @@ func (s *Service) Comments(ctx context.Context, v Viewer, id uuid.UUID, after *P
 	for i, r := range rows {
 		comments[i] = Comment{
 			ID: r.ID, TicketID: r.TicketID, Author: Person{ID: r.AuthorID, Name: r.AuthorName},
-			Body: r.Body, Internal: r.Internal, CreatedAt: r.CreatedAt, RemovedAt: r.RemovedAt,
+			Body: r.Body, Internal: r.Internal, CreatedAt: r.CreatedAt, RemovedAt: r.RemovedAt, HasFiles: r.HasFiles,
 		}
 	}
 	return comments, nil

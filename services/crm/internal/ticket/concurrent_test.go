@@ -107,7 +107,7 @@ func (s *load) act(r *rand.Rand) (string, error) {
 	case n < 88:
 		return "reopen", step(reporter, Open)
 	case n < 95:
-		_, err := s.service.AddComment(ctx, reporter, id, "Hello", false, nil)
+		_, err := s.service.AddComment(ctx, reporter, id, NewComment{Body: "Hello"}, nil)
 		return "comment", err
 	default:
 		to := s.engineers[r.IntN(len(s.engineers))].ID

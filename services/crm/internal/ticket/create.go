@@ -16,6 +16,7 @@ import (
 	"fixdesk/pkg/pg"
 	"fixdesk/pkg/text"
 	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/notice"
@@ -31,17 +32,21 @@ type New struct {
 
 	ReporterEmail string
 	ReporterName  string
+
+	// AttachmentIDs are files that the viewer uploaded and that belong to nothing yet.
+	AttachmentIDs []uuid.UUID
 }
 
 // Create creates a ticket and assigns it to an approved engineer, if any, in the
 // same transaction. With a key, the same request again returns the first answer;
-// see Once for the errors. The error is rate_limited beyond PerHour.
+// see Once for the errors. The error is rate_limited beyond PerHour, and
+// validation_failed for a file that can't be attached.
 func (s *Service) Create(ctx context.Context, v Viewer, in New, once *Once) (Ticket, error) {
 	if in.ReporterEmail != "" && !v.Staff() {
 		return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only engineers and admins may create tickets for others.")
 	}
 	t, row, err := s.create(ctx, v, in, once)
-	if errors.Is(err, pgx.ErrNoRows) || once != nil && once.spent(err) {
+	if errors.Is(err, pgx.ErrNoRows) || once != nil && (once.spent(err) || errors.Is(err, attachment.ErrNotFree)) {
 		return s.notCreated(ctx, v, in, once, err)
 	}
 	if err != nil {
@@ -54,7 +59,7 @@ func (s *Service) Create(ctx context.Context, v Viewer, in New, once *Once) (Tic
 // create creates the ticket in one statement, after its reporter if needed.
 func (s *Service) create(ctx context.Context, v Viewer, in New, once *Once) (t Ticket, row crmdb.TicketCreateRow, err error) {
 	now := s.now().UTC().Truncate(time.Microsecond)
-	if in.ReporterEmail == "" {
+	if in.ReporterEmail == "" && len(in.AttachmentIDs) == 0 {
 		t = in.by(Person{ID: v.ID, Name: v.Name, Email: v.Email}, now)
 		row, err = s.insert(ctx, crmdb.New(s.pool), v, t, once)
 		return t, row, err
@@ -62,13 +67,20 @@ func (s *Service) create(ctx context.Context, v Viewer, in New, once *Once) (t T
 	err = pg.Retry(ctx, func() error {
 		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 			q := crmdb.New(tx)
-			reporter, err := ensureReporter(ctx, q, v, in, now)
-			if err != nil {
+			if err := attachment.Lock(ctx, q, v.ID, in.AttachmentIDs); err != nil {
 				return err
 			}
+			reporter := Person{ID: v.ID, Name: v.Name, Email: v.Email}
+			if in.ReporterEmail != "" {
+				if reporter, err = ensureReporter(ctx, q, v, in, now); err != nil {
+					return err
+				}
+			}
 			t = in.by(reporter, now)
-			row, err = s.insert(ctx, q, v, t, once)
-			return err
+			if row, err = s.insert(ctx, q, v, t, once); err != nil {
+				return err
+			}
+			return attachment.Attach(ctx, q, t.ID, nil, in.AttachmentIDs)
 		})
 	})
 	return t, row, err
@@ -77,7 +89,7 @@ func (s *Service) create(ctx context.Context, v Viewer, in New, once *Once) (t T
 func (in New) by(reporter Person, now time.Time) Ticket {
 	return Ticket{
 		ID: uuid.Must(uuid.NewV7()), Title: in.Title, Description: in.Description, Status: Open, Priority: in.Priority,
-		Reporter: reporter, Version: 1, CreatedAt: now, UpdatedAt: now,
+		Reporter: reporter, Version: 1, CreatedAt: now, UpdatedAt: now, HasFiles: len(in.AttachmentIDs) > 0,
 	}
 }
 
@@ -142,7 +154,7 @@ func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.Ti
 	arg := crmdb.TicketCreateParams{
 		ID: t.ID, Title: t.Title, Description: t.Description,
 		TitleWords: text.Words(t.Title), DescriptionWords: text.Words(t.Description), Folding: Folding, Priority: crmdb.TicketPriority(t.Priority),
-		ReporterID: reporter.ID, ActorID: v.ID, Now: t.CreatedAt,
+		ReporterID: reporter.ID, ActorID: v.ID, Now: t.CreatedAt, HasFiles: t.HasFiles,
 		CreatedEventID: uuid.Must(uuid.NewV7()), CreatedChanges: created,
 		AssignedEventID: uuid.Must(uuid.NewV7()), Rule: assignment.Rule,
 		ReceiptID: uuid.Must(uuid.NewV7()), ReceiptKind: notice.KindTicketReceived, Receipt: receipt,
@@ -158,17 +170,18 @@ func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.Ti
 // notCreated answers a request that created no ticket, since its key has been used
 // or the limit is reached.
 func (s *Service) notCreated(ctx context.Context, v Viewer, in New, once *Once, cause error) (Ticket, error) {
-	if l, limited := s.limit(v, ticketsPerHour); limited && errors.Is(cause, pgx.ErrNoRows) {
-		known := false
-		if once != nil {
-			var err error
-			if known, err = s.known(ctx, v, once); err != nil {
-				return Ticket{}, err
-			}
+	known := false
+	if once != nil {
+		var err error
+		if known, err = s.known(ctx, v, once); err != nil {
+			return Ticket{}, err
 		}
-		if !known {
-			return Ticket{}, l.Refusal(ctx, crmdb.New(s.pool), v.ID, s.now())
-		}
+	}
+	if errors.Is(cause, attachment.ErrNotFree) && !known {
+		return Ticket{}, cause
+	}
+	if l, limited := s.limit(v, ticketsPerHour); limited && errors.Is(cause, pgx.ErrNoRows) && !known {
+		return Ticket{}, l.Refusal(ctx, crmdb.New(s.pool), v.ID, s.now())
 	}
 	first, err := s.firstAnswer(ctx, v, once, cause)
 	if errors.Is(err, errKeyExpired) {

@@ -11,6 +11,7 @@ import (
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/text"
+	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/identity"
 )
 
@@ -82,8 +83,10 @@ An edit that changes nothing, for example to the present status, answers with th
 type handlers struct{ s *Service }
 
 // ViewerFrom returns the viewer of a request.
-func ViewerFrom(ctx context.Context) Viewer {
-	p := identity.PrincipalFrom(ctx)
+func ViewerFrom(ctx context.Context) Viewer { return ViewerOf(identity.PrincipalFrom(ctx)) }
+
+// ViewerOf returns the viewer that a user is.
+func ViewerOf(p identity.Principal) Viewer {
 	return Viewer{ID: p.UserID, Name: p.Name, Email: p.Email, Role: string(p.Role)}
 }
 
@@ -138,7 +141,23 @@ func (h handlers) with(ctx context.Context, in TicketPath, do func(v Viewer, id 
 	if err != nil {
 		return nil, err
 	}
-	return &ticketAnswer{ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(v, t)}, nil
+	view, err := h.view(ctx, v, t)
+	if err != nil {
+		return nil, err
+	}
+	return &ticketAnswer{ETag: httpapi.ETag(int64(t.Version)), Body: view}, nil
+}
+
+// view makes the view of one ticket, with its files.
+func (h handlers) view(ctx context.Context, v Viewer, t Ticket) (TicketView, error) {
+	view := ViewTicket(v, t)
+	files, err := h.s.files(ctx, t)
+	if err != nil {
+		return TicketView{}, err
+	}
+	views := attachment.Views(files)
+	view.Attachments = &views
+	return view, nil
 }
 
 type createInput struct {
@@ -150,6 +169,8 @@ type createInput struct {
 
 		ReporterEmail string `json:"reporter_email,omitempty" minLength:"1" maxLength:"254" doc:"For engineers and admins: the address of the customer on whose behalf it is raised. An unknown one becomes a customer without a password."`
 		ReporterName  string `json:"reporter_name,omitempty" minLength:"1" maxLength:"200" doc:"The customer's name, for an unknown reporter_email."`
+
+		AttachmentIDs []uuid.UUID `json:"attachment_ids,omitempty" maxItems:"10" nullable:"false" doc:"Files that you uploaded with POST /v1/attachments, in the order in which they are shown."`
 	}
 }
 
@@ -174,13 +195,17 @@ func (h handlers) create(ctx context.Context, in *createInput) (*createAnswer, e
 	v := ViewerFrom(ctx)
 	t, err := h.s.Create(ctx, v, New{
 		Title: in.Body.Title, Description: in.Body.Description, Priority: in.Body.Priority,
-		ReporterEmail: in.Body.ReporterEmail, ReporterName: in.Body.ReporterName,
+		ReporterEmail: in.Body.ReporterEmail, ReporterName: in.Body.ReporterName, AttachmentIDs: in.Body.AttachmentIDs,
 	}, once)
 	if err != nil {
 		return nil, err
 	}
+	view, err := h.view(ctx, v, t)
+	if err != nil {
+		return nil, err
+	}
 	return &createAnswer{
-		Replayed: once.replayed(), Location: "/v1/tickets/" + t.ID.String(), ETag: httpapi.ETag(int64(t.Version)), Body: ViewTicket(v, t),
+		Replayed: once.replayed(), Location: "/v1/tickets/" + t.ID.String(), ETag: httpapi.ETag(int64(t.Version)), Body: view,
 	}, nil
 }
 

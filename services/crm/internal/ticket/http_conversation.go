@@ -43,6 +43,8 @@ type commentInput struct {
 	Body           struct {
 		Body     string `json:"body" minLength:"1" maxLength:"20000" doc:"The text, in several lines if needed."`
 		Internal bool   `json:"internal,omitempty" doc:"For engineers and admins only."`
+
+		AttachmentIDs []uuid.UUID `json:"attachment_ids,omitempty" maxItems:"10" nullable:"false" doc:"Files that you uploaded with POST /v1/attachments, in the order in which they are shown."`
 	}
 }
 
@@ -63,11 +65,17 @@ func (h handlers) comment(ctx context.Context, in *commentInput) (*commentAnswer
 	if err != nil {
 		return nil, err
 	}
-	c, err := h.s.AddComment(ctx, ViewerFrom(ctx), id, in.Body.Body, in.Body.Internal, once)
+	c, err := h.s.AddComment(ctx, ViewerFrom(ctx), id, NewComment{
+		Body: in.Body.Body, Internal: in.Body.Internal, AttachmentIDs: in.Body.AttachmentIDs,
+	}, once)
 	if err != nil {
 		return nil, err
 	}
-	return &commentAnswer{Replayed: once.replayed(), Body: viewComment(c)}, nil
+	files, err := h.s.filesOf(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &commentAnswer{Replayed: once.replayed(), Body: viewComment(c, files[c.ID])}, nil
 }
 
 type removeCommentInput struct {
@@ -93,14 +101,28 @@ func (h handlers) comments(ctx context.Context, in *conversationInput) (*httpapi
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.Pager[Comment, Position, commentView]{
-		Filters: "comments " + id.String(),
-		Fetch: func(after *Position, n int) ([]Comment, error) {
-			return h.s.Comments(ctx, ViewerFrom(ctx), id, after, n)
-		},
-		Position: func(c Comment) Position { return Position{At: c.CreatedAt, ID: c.ID} },
-		View:     viewComment,
+	return httpapi.Pager[commentView, Position, commentView]{
+		Filters:  "comments " + id.String(),
+		Fetch:    func(after *Position, n int) ([]commentView, error) { return h.commentViews(ctx, id, after, n) },
+		Position: func(c commentView) Position { return Position{At: c.CreatedAt.Time, ID: c.ID} },
+		View:     func(c commentView) commentView { return c },
 	}.Page(ctx, in.PageParams)
+}
+
+func (h handlers) commentViews(ctx context.Context, id uuid.UUID, after *Position, n int) ([]commentView, error) {
+	comments, err := h.s.Comments(ctx, ViewerFrom(ctx), id, after, n)
+	if err != nil {
+		return nil, err
+	}
+	files, err := h.s.filesOf(ctx, comments...)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]commentView, len(comments))
+	for i, c := range comments {
+		views[i] = viewComment(c, files[c.ID])
+	}
+	return views, nil
 }
 
 func (h handlers) events(ctx context.Context, in *conversationInput) (*httpapi.PageOutput[EventView], error) {

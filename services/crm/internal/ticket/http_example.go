@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/example"
 )
 
@@ -25,7 +26,8 @@ func exampleTicket(updated string, version int, status Status, assignee *example
 	v := TicketView{
 		ID: example.TicketID, Number: example.Number, Title: example.Title, Description: example.Description,
 		Status: status, Priority: High, Reporter: ReporterView{PersonView: ExamplePerson(example.Ada)}, Version: version,
-		CreatedAt: httpapi.NewTime(example.At("09:30:00")), UpdatedAt: httpapi.NewTime(example.At(updated)),
+		Attachments: &[]attachment.AttachmentView{},
+		CreatedAt:   httpapi.NewTime(example.At("09:30:00")), UpdatedAt: httpapi.NewTime(example.At(updated)),
 	}
 	person := ExamplePerson(*assignee)
 	v.Assignee.Value = &person
@@ -56,7 +58,7 @@ func exampleTime(clock string) httpapi.Nullable[httpapi.Time] {
 
 var exampleComment = commentView{
 	ID: example.CommentID, TicketID: example.TicketID, Author: ExamplePerson(example.Ada), Body: example.Answer,
-	CreatedAt: httpapi.NewTime(example.At("10:40:00")),
+	CreatedAt: httpapi.NewTime(example.At("10:40:00")), Attachments: []attachment.AttachmentView{attachment.ExampleView},
 }
 
 var exampleEngineers = httpapi.NewPage([]engineerView{

@@ -4,10 +4,12 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/attachment"
 )
 
 // Enums names in the OpenAPI document the types with a fixed list of values.
 func Enums(api *httpapi.API) {
+	attachment.Enums(api)
 	httpapi.Enum(api, "TicketStatus", "Where a ticket is in its life; open, in_progress and blocked are active.", Statuses...)
 	httpapi.Enum(api, "TicketPriority", "How urgent a ticket is, lowest first.", Priorities...)
 	httpapi.Enum(api, "WaitingFor", "Whom a blocked ticket waits for.", WaitsForCustomer, WaitsForOther)
@@ -47,6 +49,8 @@ type TicketView struct {
 	AcceptedAt    httpapi.Nullable[httpapi.Time] `json:"accepted_at" doc:"When an engineer accepted it last; null until then."`
 	ResolvedAt    httpapi.Nullable[httpapi.Time] `json:"resolved_at" doc:"When it was resolved; null unless it is resolved, or closed after that."`
 	ClosedAt      httpapi.Nullable[httpapi.Time] `json:"closed_at" doc:"When it was closed; null unless it is closed."`
+
+	Attachments *[]attachment.AttachmentView `json:"attachments,omitempty" nullable:"false" doc:"The files it was raised with. Absent in lists."`
 }
 
 // ViewPerson makes the view of a person.
@@ -85,12 +89,15 @@ type commentView struct {
 	Body      string                         `json:"body" doc:"Empty when the comment was removed."`
 	Internal  bool                           `json:"internal" doc:"For engineers and admins only."`
 	CreatedAt httpapi.Time                   `json:"created_at" doc:"When it was written."`
-	RemovedAt httpapi.Nullable[httpapi.Time] `json:"removed_at" doc:"When an admin removed its text; null unless it was removed."`
+	RemovedAt httpapi.Nullable[httpapi.Time] `json:"removed_at" doc:"When an admin removed its text and files; null unless it was removed."`
+
+	Attachments []attachment.AttachmentView `json:"attachments" nullable:"false" doc:"The files it was written with."`
 }
 
-func viewComment(c Comment) commentView {
+func viewComment(c Comment, files []attachment.Attachment) commentView {
 	return commentView{
 		ID: c.ID, TicketID: c.TicketID, Author: ViewPerson(c.Author),
 		Body: c.Body, Internal: c.Internal, CreatedAt: httpapi.NewTime(c.CreatedAt), RemovedAt: httpapi.NullTime(c.RemovedAt),
+		Attachments: attachment.Views(files),
 	}
 }

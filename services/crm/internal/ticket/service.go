@@ -15,6 +15,7 @@ import (
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/assignment"
+	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 )
@@ -73,6 +74,35 @@ func (s *Service) Get(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, erro
 		return Ticket{}, errs.Missing()
 	}
 	return t, nil
+}
+
+// MayRead returns nil when the viewer may read the ticket and, with internal, the
+// internal comments on it; errs.Missing otherwise.
+func (s *Service) MayRead(ctx context.Context, v Viewer, id uuid.UUID, internal bool) error {
+	if internal && !v.Staff() {
+		return errs.Missing()
+	}
+	_, err := s.Get(ctx, v, id)
+	return err
+}
+
+// files lists the files of a ticket itself.
+func (s *Service) files(ctx context.Context, t Ticket) ([]attachment.Attachment, error) {
+	if !t.HasFiles {
+		return nil, nil
+	}
+	return attachment.OfTicket(ctx, crmdb.New(s.pool), t.ID)
+}
+
+// filesOf lists the files of comments, by the comment's id.
+func (s *Service) filesOf(ctx context.Context, comments ...Comment) (map[uuid.UUID][]attachment.Attachment, error) {
+	var ids []uuid.UUID
+	for _, c := range comments {
+		if c.HasFiles && c.RemovedAt == nil {
+			ids = append(ids, c.ID)
+		}
+	}
+	return attachment.OfComments(ctx, crmdb.New(s.pool), ids)
 }
 
 // change locks the ticket's row, runs fn in the same transaction, and calls

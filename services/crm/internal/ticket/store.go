@@ -20,7 +20,7 @@ import (
 const Columns = `t.id, t.number, t.title, t.description, t.status, t.priority,
 	t.reporter_id, r.name, case when r.erased_at is null then r.email else '' end, t.assignee_id, coalesce(a.name, ''),
 	t.resolution, t.blocked_reason, t.waiting_for, t.version,
-	t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at`
+	t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at, t.has_files`
 
 // Targets are the places that Columns are scanned into.
 func Targets(r *crmdb.TicketGetRow) []any {
@@ -28,7 +28,7 @@ func Targets(r *crmdb.TicketGetRow) []any {
 		&r.ID, &r.Number, &r.Title, &r.Description, &r.Status, &r.Priority,
 		&r.ReporterID, &r.ReporterName, &r.ReporterEmail, &r.AssigneeID, &r.AssigneeName,
 		&r.Resolution, &r.BlockedReason, &r.WaitingFor, &r.Version,
-		&r.CreatedAt, &r.UpdatedAt, &r.AcceptedAt, &r.ResolvedAt, &r.ClosedAt,
+		&r.CreatedAt, &r.UpdatedAt, &r.AcceptedAt, &r.ResolvedAt, &r.ClosedAt, &r.HasFiles,
 	}
 }
 
@@ -40,7 +40,7 @@ func FromRow(r crmdb.TicketGetRow) Ticket {
 		Reporter:   Person{ID: r.ReporterID, Name: r.ReporterName, Email: r.ReporterEmail},
 		Resolution: r.Resolution, Version: int(r.Version),
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
-		AcceptedAt: r.AcceptedAt, ResolvedAt: r.ResolvedAt, ClosedAt: r.ClosedAt,
+		AcceptedAt: r.AcceptedAt, ResolvedAt: r.ResolvedAt, ClosedAt: r.ClosedAt, HasFiles: r.HasFiles,
 	}
 	if r.AssigneeID != nil {
 		t.Assignee = &Person{ID: *r.AssigneeID, Name: r.AssigneeName}

@@ -76,7 +76,8 @@ type Ticket struct {
 	BlockedReason *string     // while blocked, if it was given
 	WaitingFor    *WaitingFor // set while blocked, and only then
 
-	Version    int // grows by one with each visible change
+	HasFiles   bool // see attachment.OfTicket
+	Version    int  // grows by one with each visible change
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	AcceptedAt *time.Time
