@@ -46,6 +46,14 @@ const (
 	AssignmentCauseWaiting      AssignmentCause = "waiting"
 )
 
+// Defines values for AttachmentScan.
+const (
+	AttachmentScanClean    AttachmentScan = "clean"
+	AttachmentScanInfected AttachmentScan = "infected"
+	AttachmentScanOff      AttachmentScan = "off"
+	AttachmentScanPending  AttachmentScan = "pending"
+)
+
 // Defines values for AuditKind.
 const (
 	AuditKindAccessRefused          AuditKind = "access_refused"
@@ -226,6 +234,7 @@ const (
 	ProblemCodeMethodNotAllowed     ProblemCode = "method_not_allowed"
 	ProblemCodeNotAcceptable        ProblemCode = "not_acceptable"
 	ProblemCodeNotFound             ProblemCode = "not_found"
+	ProblemCodeRangeNotSatisfiable  ProblemCode = "range_not_satisfiable"
 	ProblemCodeRateLimited          ProblemCode = "rate_limited"
 	ProblemCodeUnavailable          ProblemCode = "unavailable"
 	ProblemCodeUnsupportedGrantType ProblemCode = "unsupported_grant_type"
@@ -496,6 +505,64 @@ type AssignmentReason struct {
 	Rule *string `json:"rule,omitempty"`
 }
 
+// Attachment defines model for Attachment.
+type Attachment struct {
+	// CreatedAt When it was uploaded.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// Filename Its name, cleaned.
+	Filename string `json:"filename"`
+
+	// ID The file's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// MediaType What its bytes are.
+	MediaType string `json:"media_type"`
+
+	// Scan What the scanner for malware said: off where none was configured, pending until it has answered; what is infected, and what is pending while there is a scanner, is not served.
+	Scan AttachmentScan `json:"scan"`
+
+	// Sha256 The SHA-256 of its bytes, in hexadecimal.
+	Sha256 string `json:"sha256"`
+
+	// Size In bytes.
+	Size int64 `json:"size"`
+}
+
+// AttachmentDetail defines model for AttachmentDetail.
+type AttachmentDetail struct {
+	// CreatedAt When it was uploaded.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// DownloadURL The path of the content with a signature, for 5 minutes. Whoever has it reads the file as the caller would.
+	DownloadURL string `json:"download_url"`
+
+	// Filename Its name, cleaned.
+	Filename string `json:"filename"`
+
+	// ID The file's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// MediaType What its bytes are.
+	MediaType string `json:"media_type"`
+
+	// Scan What the scanner for malware said: off where none was configured, pending until it has answered; what is infected, and what is pending while there is a scanner, is not served.
+	Scan AttachmentScan `json:"scan"`
+
+	// Sha256 The SHA-256 of its bytes, in hexadecimal.
+	Sha256 string `json:"sha256"`
+
+	// Size In bytes.
+	Size int64 `json:"size"`
+}
+
+// AttachmentScan What the scanner for malware said: off where none was configured, pending until it has answered; what is infected, and what is pending while there is a scanner, is not served.
+type AttachmentScan string
+
 // AuditEvent defines model for AuditEvent.
 type AuditEvent struct {
 	// ActorID The user who acted; null for nobody who is known.
@@ -584,7 +651,9 @@ type ChangeUserRequest struct {
 
 // Comment defines model for Comment.
 type Comment struct {
-	Author Person `json:"author"`
+	// Attachments The files it was written with.
+	Attachments []Attachment `json:"attachments"`
+	Author      Person       `json:"author"`
 
 	// Body Empty when the comment was removed.
 	Body string `json:"body"`
@@ -600,7 +669,7 @@ type Comment struct {
 	// Internal For engineers and admins only.
 	Internal bool `json:"internal"`
 
-	// RemovedAt When an admin removed its text; null unless it was removed.
+	// RemovedAt When an admin removed its text and files; null unless it was removed.
 	RemovedAt *time.Time `json:"removed_at"`
 
 	// TicketID The ticket that it is on.
@@ -686,6 +755,9 @@ type CommentedEventKind string
 
 // CreateCommentRequest defines model for CreateCommentRequest.
 type CreateCommentRequest struct {
+	// AttachmentIds Files that you uploaded with POST /v1/attachments, in the order in which they are shown.
+	AttachmentIds []string `json:"attachment_ids,omitempty"`
+
 	// Body The text, in several lines if needed.
 	Body string `json:"body"`
 
@@ -710,6 +782,9 @@ type CreateKeyRequest struct {
 
 // CreateTicketRequest defines model for CreateTicketRequest.
 type CreateTicketRequest struct {
+	// AttachmentIds Files that you uploaded with POST /v1/attachments, in the order in which they are shown.
+	AttachmentIds []string `json:"attachment_ids,omitempty"`
+
 	// Description What happened, in several lines if needed.
 	Description string `json:"description"`
 
@@ -1781,6 +1856,9 @@ type Ticket struct {
 	// Assignee The engineer whose ticket it is; null while no engineer is assigned.
 	Assignee *Person `json:"assignee"`
 
+	// Attachments The files it was raised with. Absent in lists.
+	Attachments []Attachment `json:"attachments,omitempty"`
+
 	// BlockedReason Why it is blocked, if it is and a reason was given.
 	BlockedReason *string `json:"blocked_reason"`
 
@@ -2095,6 +2173,21 @@ type WaitingChange struct {
 
 // WaitingFor Whom a blocked ticket waits for.
 type WaitingFor string
+
+// UploadAttachmentMultipartBody defines parameters for UploadAttachment.
+type UploadAttachmentMultipartBody struct {
+	// File The file, of at most 25 MiB unless configured otherwise.
+	File openapi_types.File `json:"file"`
+}
+
+// DownloadAttachmentParams defines parameters for DownloadAttachment.
+type DownloadAttachmentParams struct {
+	// Signature The signature of download_url, in place of a token.
+	Signature *string `form:"signature,omitempty" json:"signature,omitempty"`
+
+	// Range The part of the file that is wanted (RFC 9110, section 14.2).
+	Range *string `json:"Range,omitempty"`
+}
 
 // ListAuditEventsParams defines parameters for ListAuditEvents.
 type ListAuditEventsParams struct {
@@ -2443,6 +2536,9 @@ type ListUserSessionsParams struct {
 	// Cursor next_cursor of the page before; keep the other parameters as they were.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// UploadAttachmentMultipartRequestBody defines body for UploadAttachment for multipart/form-data ContentType.
+type UploadAttachmentMultipartRequestBody UploadAttachmentMultipartBody
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = LoginRequest
@@ -3102,6 +3198,35 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 	GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UploadAttachmentWithBody Upload a file
+	//
+	// The id is then sent as one of the `attachment_ids` of a new ticket or comment, by the same person within 24 hours; else the file is removed. `media_type` is what the bytes are, not what was claimed; the name is cleaned: no path, no control characters, at most 255 bytes. A person uploads at most 500 MiB in 24 hours (CRM_ATTACHMENT_QUOTA).
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/attachments (the `UploadAttachment` operationId).
+	UploadAttachmentWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAttachment Read what a file is, and get a link to it
+	//
+	// Who may read the ticket or comment may read its files; those of internal comments engineers and admins alone. A file that belongs to nothing yet is its uploader's. Any other id is answered like one that does not exist.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Corresponds with GET /v1/attachments/{id} (the `GetAttachment` operationId).
+	GetAttachment(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DownloadAttachment Download a file, or a part of it
+	//
+	// With a token, or without one by the `download_url` of `GET /v1/attachments/{id}`, which acts for the person who asked for it and ends after 5 minutes or with their session. `Content-Disposition` is inline for raster images and plain text, attachment for all else; nothing in a file is run.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Corresponds with GET /v1/attachments/{id}/content (the `DownloadAttachment` operationId).
+	DownloadAttachment(ctx context.Context, id openapi_types.UUID, params *DownloadAttachmentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAuditEvents Security events, newest first
 	//
@@ -3942,6 +4067,65 @@ type ClientInterface interface {
 // Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 func (c *Client) GetJwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetJwksRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UploadAttachmentWithBody Upload a file
+//
+// The id is then sent as one of the `attachment_ids` of a new ticket or comment, by the same person within 24 hours; else the file is removed. `media_type` is what the bytes are, not what was claimed; the name is cleaned: no path, no control characters, at most 255 bytes. A person uploads at most 500 MiB in 24 hours (CRM_ATTACHMENT_QUOTA).
+//
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/attachments (the `UploadAttachment` operationId).
+func (c *Client) UploadAttachmentWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUploadAttachmentRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAttachment Read what a file is, and get a link to it
+//
+// Who may read the ticket or comment may read its files; those of internal comments engineers and admins alone. A file that belongs to nothing yet is its uploader's. Any other id is answered like one that does not exist.
+//
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+//
+// Corresponds with GET /v1/attachments/{id} (the `GetAttachment` operationId).
+func (c *Client) GetAttachment(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAttachmentRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DownloadAttachment Download a file, or a part of it
+//
+// With a token, or without one by the `download_url` of `GET /v1/attachments/{id}`, which acts for the person who asked for it and ends after 5 minutes or with their session. `Content-Disposition` is inline for raster images and plain text, attachment for all else; nothing in a file is run.
+//
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+//
+// Corresponds with GET /v1/attachments/{id}/content (the `DownloadAttachment` operationId).
+func (c *Client) DownloadAttachment(ctx context.Context, id openapi_types.UUID, params *DownloadAttachmentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDownloadAttachmentRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5633,6 +5817,145 @@ func NewGetJwksRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUploadAttachmentRequestWithBody constructs an http.Request for the UploadAttachment method, with any body, and a specified content type
+func NewUploadAttachmentRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/attachments")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetAttachmentRequest constructs an http.Request for the GetAttachment method
+func NewGetAttachmentRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/attachments/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDownloadAttachmentRequest constructs an http.Request for the DownloadAttachment method
+func NewDownloadAttachmentRequest(server string, id openapi_types.UUID, params *DownloadAttachmentParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/attachments/%s/content", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Signature != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "signature", *params.Signature, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Range != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Range", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -9239,6 +9562,39 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /.well-known/jwks.json (the `GetJwks` operationId).
 	GetJwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetJwksResult, error)
 
+	// UploadAttachmentWithBodyWithResponse Upload a file
+	//
+	// The id is then sent as one of the `attachment_ids` of a new ticket or comment, by the same person within 24 hours; else the file is removed. `media_type` is what the bytes are, not what was claimed; the name is cleaned: no path, no control characters, at most 255 bytes. A person uploads at most 500 MiB in 24 hours (CRM_ATTACHMENT_QUOTA).
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/attachments (the `UploadAttachment` operationId).
+	UploadAttachmentWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UploadAttachmentResult, error)
+
+	// GetAttachmentWithResponse Read what a file is, and get a link to it
+	//
+	// Who may read the ticket or comment may read its files; those of internal comments engineers and admins alone. A file that belongs to nothing yet is its uploader's. Any other id is answered like one that does not exist.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/attachments/{id} (the `GetAttachment` operationId).
+	GetAttachmentWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetAttachmentResult, error)
+
+	// DownloadAttachmentWithResponse Download a file, or a part of it
+	//
+	// With a token, or without one by the `download_url` of `GET /v1/attachments/{id}`, which acts for the person who asked for it and ends after 5 minutes or with their session. `Content-Disposition` is inline for raster images and plain text, attachment for all else; nothing in a file is run.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/attachments/{id}/content (the `DownloadAttachment` operationId).
+	DownloadAttachmentWithResponse(ctx context.Context, id openapi_types.UUID, params *DownloadAttachmentParams, reqEditors ...RequestEditorFn) (*DownloadAttachmentResult, error)
+
 	// ListAuditEventsWithResponse Security events, newest first
 	//
 	// Sign-ins, changes of accounts, decisions and refusals, each with who, whom and from where.
@@ -10179,6 +10535,97 @@ func (r GetJwksResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GetJwksResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// UploadAttachmentResult201Headers the declared response headers of an HTTP 201 response for UploadAttachment
+type UploadAttachmentResult201Headers struct {
+	Location *string
+}
+
+type UploadAttachmentResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Attachment
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *UploadAttachmentResult201Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r UploadAttachmentResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UploadAttachmentResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetAttachmentResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AttachmentDetail
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAttachmentResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAttachmentResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// DownloadAttachmentResult200Headers the declared response headers of an HTTP 200 response for DownloadAttachment
+type DownloadAttachmentResult200Headers struct {
+	ContentDisposition *string
+	ETag               *string
+}
+
+// DownloadAttachmentResult206Headers the declared response headers of an HTTP 206 response for DownloadAttachment
+type DownloadAttachmentResult206Headers struct {
+	ContentDisposition *string
+	ContentRange       *string
+	ETag               *string
+}
+
+type DownloadAttachmentResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DownloadAttachmentResult200Headers
+	// Headers206 the parsed response headers for an HTTP 206 response
+	Headers206 *DownloadAttachmentResult206Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r DownloadAttachmentResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DownloadAttachmentResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -11751,6 +12198,57 @@ func (c *ClientWithResponses) GetJwksWithResponse(ctx context.Context, reqEditor
 	return ParseGetJwksResult(rsp)
 }
 
+// UploadAttachmentWithBodyWithResponse Upload a file
+//
+// The id is then sent as one of the `attachment_ids` of a new ticket or comment, by the same person within 24 hours; else the file is removed. `media_type` is what the bytes are, not what was claimed; the name is cleaned: no path, no control characters, at most 255 bytes. A person uploads at most 500 MiB in 24 hours (CRM_ATTACHMENT_QUOTA).
+//
+// Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/attachments (the `UploadAttachment` operationId).
+func (c *ClientWithResponses) UploadAttachmentWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UploadAttachmentResult, error) {
+	rsp, err := c.UploadAttachmentWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUploadAttachmentResult(rsp)
+}
+
+// GetAttachmentWithResponse Read what a file is, and get a link to it
+//
+// Who may read the ticket or comment may read its files; those of internal comments engineers and admins alone. A file that belongs to nothing yet is its uploader's. Any other id is answered like one that does not exist.
+//
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/attachments/{id} (the `GetAttachment` operationId).
+func (c *ClientWithResponses) GetAttachmentWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetAttachmentResult, error) {
+	rsp, err := c.GetAttachment(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAttachmentResult(rsp)
+}
+
+// DownloadAttachmentWithResponse Download a file, or a part of it
+//
+// With a token, or without one by the `download_url` of `GET /v1/attachments/{id}`, which acts for the person who asked for it and ends after 5 minutes or with their session. `Content-Disposition` is inline for raster images and plain text, attachment for all else; nothing in a file is run.
+//
+// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/attachments/{id}/content (the `DownloadAttachment` operationId).
+func (c *ClientWithResponses) DownloadAttachmentWithResponse(ctx context.Context, id openapi_types.UUID, params *DownloadAttachmentParams, reqEditors ...RequestEditorFn) (*DownloadAttachmentResult, error) {
+	rsp, err := c.DownloadAttachment(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDownloadAttachmentResult(rsp)
+}
+
 // ListAuditEventsWithResponse Security events, newest first
 //
 // Sign-ins, changes of accounts, decisions and refusals, each with who, whom and from where.
@@ -13198,6 +13696,131 @@ func ParseGetJwksResult(rsp *http.Response) (*GetJwksResult, error) {
 			headers.ETag = &value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUploadAttachmentResult parses an HTTP response from a UploadAttachmentWithResponse call
+func ParseUploadAttachmentResult(rsp *http.Response) (*UploadAttachmentResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UploadAttachmentResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Attachment
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers UploadAttachmentResult201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAttachmentResult parses an HTTP response from a GetAttachmentWithResponse call
+func ParseGetAttachmentResult(rsp *http.Response) (*GetAttachmentResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAttachmentResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AttachmentDetail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDownloadAttachmentResult parses an HTTP response from a DownloadAttachmentWithResponse call
+func ParseDownloadAttachmentResult(rsp *http.Response) (*DownloadAttachmentResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DownloadAttachmentResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DownloadAttachmentResult200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 206:
+		var headers DownloadAttachmentResult206Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		if values := rsp.Header.Values("Content-Range"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Range", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentRange = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers206 = &headers
 	}
 
 	return response, nil

@@ -456,7 +456,7 @@ export interface components {
          * @description What went wrong, for programs. A later release may add codes.
          * @enum {string}
          */
-        ProblemCode: "account_pending" | "account_rejected" | "account_suspended" | "already_accepted" | "already_decided" | "body_too_large" | "conflict" | "email_taken" | "forbidden" | "headers_too_large" | "idempotency_in_flight" | "idempotency_mismatch" | "idempotency_missing" | "internal" | "invalid_credentials" | "invalid_cursor" | "invalid_scope" | "invalid_token" | "invalid_transition" | "last_admin" | "malformed_json" | "malformed_request" | "method_not_allowed" | "not_acceptable" | "not_found" | "rate_limited" | "unavailable" | "unsupported_grant_type" | "unsupported_media_type" | "validation_failed" | "version_mismatch";
+        ProblemCode: "account_pending" | "account_rejected" | "account_suspended" | "already_accepted" | "already_decided" | "body_too_large" | "conflict" | "email_taken" | "forbidden" | "headers_too_large" | "idempotency_in_flight" | "idempotency_mismatch" | "idempotency_missing" | "internal" | "invalid_credentials" | "invalid_cursor" | "invalid_scope" | "invalid_token" | "invalid_transition" | "last_admin" | "malformed_json" | "malformed_request" | "method_not_allowed" | "not_acceptable" | "not_found" | "range_not_satisfiable" | "rate_limited" | "unavailable" | "unsupported_grant_type" | "unsupported_media_type" | "validation_failed" | "version_mismatch";
         ProblemField: {
             /** @description Where, for example body.title or query.limit. */
             location: string;
@@ -577,7 +577,7 @@ export interface components {
         SuppressionSource: "bounce" | "complaint" | "manual";
     };
     responses: {
-        /** @description `body_too_large`: The body is larger than 1 MiB. */
+        /** @description `body_too_large`: The body is larger than the operation takes: 1 MiB, or the limit of a file. */
         BodyTooLarge: {
             headers: {
                 RateLimit: components["headers"]["RateLimit"];
@@ -591,7 +591,7 @@ export interface components {
                  *       "type": "/problems/body_too_large",
                  *       "title": "Request Entity Too Large",
                  *       "status": 413,
-                 *       "detail": "The body is larger than 1 MiB.",
+                 *       "detail": "The body is larger than the operation takes: 1 MiB, or the limit of a file.",
                  *       "code": "body_too_large",
                  *       "request_id": "019b76c1-5f00-7e21-8a4b-3c5d7e9f1a20"
                  *     }
