@@ -1327,6 +1327,9 @@ type ListedTicket struct {
 	// Assignee The engineer whose ticket it is; null while no engineer is assigned.
 	Assignee *Person `json:"assignee"`
 
+	// Attachments The files it was raised with. Absent in lists.
+	Attachments []Attachment `json:"attachments,omitempty"`
+
 	// BlockedReason Why it is blocked, if it is and a reason was given.
 	BlockedReason *string `json:"blocked_reason"`
 

@@ -26,6 +26,72 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/attachments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload a file
+         * @description The id is then sent as one of the `attachment_ids` of a new ticket or comment, by the same person within 24 hours; else the file is removed. `media_type` is what the bytes are, not what was claimed; the name is cleaned: no path, no control characters, at most 255 bytes. A person uploads at most 500 MiB in 24 hours (CRM_ATTACHMENT_QUOTA).
+         *
+         *     Roles: customer, engineer, admin. API keys need the scope `tickets:write`.
+         */
+        post: operations["upload-attachment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/attachments/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what a file is, and get a link to it
+         * @description Who may read the ticket or comment may read its files; those of internal comments engineers and admins alone. A file that belongs to nothing yet is its uploader's. Any other id is answered like one that does not exist.
+         *
+         *     Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+         */
+        get: operations["get-attachment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/attachments/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download a file, or a part of it
+         * @description With a token, or without one by the `download_url` of `GET /v1/attachments/{id}`, which acts for the person who asked for it and ends after 5 minutes or with their session. `Content-Disposition` is inline for raster images and plain text, attachment for all else; nothing in a file is run.
+         *
+         *     Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
+         */
+        get: operations["download-attachment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/audit": {
         parameters: {
             query?: never;
@@ -1389,6 +1455,68 @@ export interface components {
             /** @description The rule of the automatic choice; absent when a person chose. */
             rule?: string;
         };
+        Attachment: {
+            /**
+             * Format: date-time
+             * @description When it was uploaded.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /** @description Its name, cleaned. */
+            filename: string;
+            /**
+             * Format: uuid
+             * @description The file's id, a UUIDv7.
+             */
+            id: string;
+            /** @description What its bytes are. */
+            media_type: string;
+            /** @description What the scanner said. */
+            scan: components["schemas"]["AttachmentScan"];
+            /** @description The SHA-256 of its bytes, in hexadecimal. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            size: number;
+        };
+        AttachmentDetail: {
+            /**
+             * Format: date-time
+             * @description When it was uploaded.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /**
+             * Format: uri-reference
+             * @description The path of the content with a signature, for 5 minutes. Whoever has it reads the file as the caller would.
+             */
+            download_url: string;
+            /** @description Its name, cleaned. */
+            filename: string;
+            /**
+             * Format: uuid
+             * @description The file's id, a UUIDv7.
+             */
+            id: string;
+            /** @description What its bytes are. */
+            media_type: string;
+            /** @description What the scanner said. */
+            scan: components["schemas"]["AttachmentScan"];
+            /** @description The SHA-256 of its bytes, in hexadecimal. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            size: number;
+        };
+        /**
+         * @description What the scanner for malware said: off where none was configured, pending until it has answered; what is infected, and what is pending while there is a scanner, is not served.
+         * @enum {string}
+         */
+        AttachmentScan: "off" | "pending" | "clean" | "infected";
         AuditEvent: {
             /**
              * Format: uuid
@@ -1466,6 +1594,8 @@ export interface components {
             status?: components["schemas"]["UserStatus"];
         };
         Comment: {
+            /** @description The files it was written with. */
+            attachments: components["schemas"]["Attachment"][];
             /** @description Who wrote it. */
             author: components["schemas"]["Person"];
             /** @description Empty when the comment was removed. */
@@ -1483,7 +1613,7 @@ export interface components {
             id: string;
             /** @description For engineers and admins only. */
             internal: boolean;
-            /** @description When an admin removed its text; null unless it was removed. */
+            /** @description When an admin removed its text and files; null unless it was removed. */
             removed_at: string | null;
             /**
              * Format: uuid
@@ -1575,6 +1705,8 @@ export interface components {
             ticket_number: number;
         };
         CreateCommentRequest: {
+            /** @description Files that you uploaded with POST /v1/attachments, in the order in which they are shown. */
+            attachment_ids?: string[];
             /** @description The text, in several lines if needed. */
             body: string;
             /** @description For engineers and admins only. */
@@ -1594,6 +1726,8 @@ export interface components {
             scopes: components["schemas"]["KeyScope"][];
         };
         CreateTicketRequest: {
+            /** @description Files that you uploaded with POST /v1/attachments, in the order in which they are shown. */
+            attachment_ids?: string[];
             /** @description What happened, in several lines if needed. */
             description: string;
             /** @description How urgent it is. Default: normal. */
@@ -2146,6 +2280,8 @@ export interface components {
             accepted_at: string | null;
             /** @description The engineer whose ticket it is; null while no engineer is assigned. */
             assignee: components["schemas"]["Person"] | null;
+            /** @description The files it was raised with. Absent in lists. */
+            attachments?: components["schemas"]["Attachment"][];
             /** @description Why it is blocked, if it is and a reason was given. */
             blocked_reason: string | null;
             /** @description When it was closed; null unless it is closed. */
@@ -2380,7 +2516,7 @@ export interface components {
          * @description What went wrong, for programs. A later release may add codes.
          * @enum {string}
          */
-        ProblemCode: "account_pending" | "account_rejected" | "account_suspended" | "already_accepted" | "already_decided" | "body_too_large" | "conflict" | "email_taken" | "forbidden" | "headers_too_large" | "idempotency_in_flight" | "idempotency_mismatch" | "idempotency_missing" | "internal" | "invalid_credentials" | "invalid_cursor" | "invalid_scope" | "invalid_token" | "invalid_transition" | "last_admin" | "malformed_json" | "malformed_request" | "method_not_allowed" | "not_acceptable" | "not_found" | "rate_limited" | "unavailable" | "unsupported_grant_type" | "unsupported_media_type" | "validation_failed" | "version_mismatch";
+        ProblemCode: "account_pending" | "account_rejected" | "account_suspended" | "already_accepted" | "already_decided" | "body_too_large" | "conflict" | "email_taken" | "forbidden" | "headers_too_large" | "idempotency_in_flight" | "idempotency_mismatch" | "idempotency_missing" | "internal" | "invalid_credentials" | "invalid_cursor" | "invalid_scope" | "invalid_token" | "invalid_transition" | "last_admin" | "malformed_json" | "malformed_request" | "method_not_allowed" | "not_acceptable" | "not_found" | "range_not_satisfiable" | "rate_limited" | "unavailable" | "unsupported_grant_type" | "unsupported_media_type" | "validation_failed" | "version_mismatch";
         ProblemField: {
             /** @description Where, for example body.title or query.limit. */
             location: string;
@@ -2660,6 +2796,8 @@ export interface components {
             accepted_at: string | null;
             /** @description The engineer whose ticket it is; null while no engineer is assigned. */
             assignee: components["schemas"]["Person"] | null;
+            /** @description The files it was raised with. Absent in lists. */
+            attachments?: components["schemas"]["Attachment"][];
             /** @description Why it is blocked, if it is and a reason was given. */
             blocked_reason: string | null;
             /** @description When it was closed; null unless it is closed. */
@@ -3055,7 +3193,7 @@ export interface components {
                 };
             };
         };
-        /** @description `body_too_large`: The body is larger than 1 MiB. */
+        /** @description `body_too_large`: The body is larger than the operation takes: 1 MiB, or the limit of a file. */
         BodyTooLarge: {
             headers: {
                 RateLimit: components["headers"]["RateLimit"];
@@ -3069,7 +3207,7 @@ export interface components {
                  *       "type": "/problems/body_too_large",
                  *       "title": "Request Entity Too Large",
                  *       "status": 413,
-                 *       "detail": "The body is larger than 1 MiB.",
+                 *       "detail": "The body is larger than the operation takes: 1 MiB, or the limit of a file.",
                  *       "code": "body_too_large",
                  *       "request_id": "019b76c1-5f00-7e21-8a4b-3c5d7e9f1a20"
                  *     }
@@ -3536,6 +3674,31 @@ export interface components {
                 };
             };
         };
+        /** @description `malformed_request`: The request is not HTTP that the service understands, or a form that is not one. */
+        MalformedRequest: {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/malformed_request",
+                 *       "title": "Bad Request",
+                 *       "status": 400,
+                 *       "detail": "The request is not HTTP that the service understands, or a form that is not one.",
+                 *       "code": "malformed_request",
+                 *       "request_id": "019b76c1-5f00-7e21-8a4b-3c5d7e9f1a20"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "malformed_request";
+                };
+            };
+        };
         /** @description `not_acceptable`: The Accept header allows no media type that the operation answers in, or Accept-Encoding no content coding. */
         NotAcceptable: {
             headers: {
@@ -3583,6 +3746,32 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {string} */
                     code: "not_found";
+                };
+            };
+        };
+        /** @description `range_not_satisfiable`: The header Range names no part of the content. */
+        RangeNotSatisfiable: {
+            headers: {
+                "Content-Range": components["headers"]["Content-Range"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/range_not_satisfiable",
+                 *       "title": "Requested Range Not Satisfiable",
+                 *       "status": 416,
+                 *       "detail": "The header Range names no part of the content.",
+                 *       "code": "range_not_satisfiable",
+                 *       "request_id": "019b76c1-5f00-7e21-8a4b-3c5d7e9f1a20"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "range_not_satisfiable";
                 };
             };
         };
@@ -3739,6 +3928,11 @@ export interface components {
          */
         "Content-Disposition": string;
         /**
+         * @description Which bytes of the file these are, and its size (RFC 9110, section 14.4).
+         * @example bytes 0-1023/146515
+         */
+        "Content-Range": string;
+        /**
          * @description Names this answer: the version of the resource, if it has one, and a hash of the body, for If-None-Match and, where an operation takes it, If-Match (RFC 9110, section 8.8.3).
          * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
          */
@@ -3803,6 +3997,9 @@ export type AssigneeCount = components['schemas']['AssigneeCount'];
 export type AssignmentCandidate = components['schemas']['AssignmentCandidate'];
 export type AssignmentCause = components['schemas']['AssignmentCause'];
 export type AssignmentReason = components['schemas']['AssignmentReason'];
+export type Attachment = components['schemas']['Attachment'];
+export type AttachmentDetail = components['schemas']['AttachmentDetail'];
+export type AttachmentScan = components['schemas']['AttachmentScan'];
 export type AuditEvent = components['schemas']['AuditEvent'];
 export type AuditEventPage = components['schemas']['AuditEventPage'];
 export type AuditKind = components['schemas']['AuditKind'];
@@ -3930,8 +4127,10 @@ export type ResponseInvalidToken = components['responses']['InvalidToken'];
 export type ResponseInvalidTransition = components['responses']['InvalidTransition'];
 export type ResponseLastAdmin = components['responses']['LastAdmin'];
 export type ResponseMalformedJson = components['responses']['MalformedJson'];
+export type ResponseMalformedRequest = components['responses']['MalformedRequest'];
 export type ResponseNotAcceptable = components['responses']['NotAcceptable'];
 export type ResponseNotFound = components['responses']['NotFound'];
+export type ResponseRangeNotSatisfiable = components['responses']['RangeNotSatisfiable'];
 export type ResponseRateLimited = components['responses']['RateLimited'];
 export type ResponseUnavailable = components['responses']['Unavailable'];
 export type ResponseUnsupportedMediaType = components['responses']['UnsupportedMediaType'];
@@ -3940,6 +4139,7 @@ export type ResponseVersionMismatch = components['responses']['VersionMismatch']
 export type HeaderAcceptPatch = components['headers']['Accept-Patch'];
 export type HeaderCacheControl = components['headers']['Cache-Control'];
 export type HeaderContentDisposition = components['headers']['Content-Disposition'];
+export type HeaderContentRange = components['headers']['Content-Range'];
 export type HeaderETag = components['headers']['ETag'];
 export type HeaderIdempotencyReplayed = components['headers']['Idempotency-Replayed'];
 export type HeaderLink = components['headers']['Link'];
@@ -4010,6 +4210,185 @@ export interface operations {
                 content?: never;
             };
             406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "upload-attachment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A form with one part, named file. */
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /**
+                     * Format: binary
+                     * @description The file, of at most 25 MiB unless configured otherwise.
+                     */
+                    file: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019b76c1-5f00-7d11-9b2c-4e6f8a0b2c3d",
+                     *       "filename": "printer.jpg",
+                     *       "media_type": "image/jpeg",
+                     *       "size": 146515,
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "scan": "off",
+                     *       "created_at": "2026-01-12T09:29:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Attachment"];
+                };
+            };
+            400: components["responses"]["MalformedRequest"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-attachment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The file's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019b76c1-5f00-7d11-9b2c-4e6f8a0b2c3d",
+                     *       "filename": "printer.jpg",
+                     *       "media_type": "image/jpeg",
+                     *       "size": 146515,
+                     *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *       "scan": "off",
+                     *       "created_at": "2026-01-12T09:29:00.000000Z",
+                     *       "download_url": "/v1/attachments/019b76c1-5f00-7d11-9b2c-4e6f8a0b2c3d/content?signature=eyJhbGciOiJFZERTQSJ9.eyJhdWQiOiJjcm0tdXJsIn0.c2lnbmF0dXJl"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AttachmentDetail"];
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "download-attachment": {
+        parameters: {
+            query?: {
+                /** @description The signature of download_url, in place of a token. */
+                signature?: string;
+            };
+            header?: {
+                /**
+                 * @description ETags of answers that the client has: 304 when one of them is still right (RFC 9110, section 13.1.2).
+                 * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
+                 */
+                "If-None-Match"?: string;
+                /**
+                 * @description The part of the file that is wanted (RFC 9110, section 14.2).
+                 * @example bytes=0-1023
+                 */
+                Range?: string;
+            };
+            path: {
+                /** @description The file's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description The part of the file that Range names. */
+            206: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    "Content-Range": components["headers"]["Content-Range"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "*/*": string;
+                };
+            };
+            /** @description An answer that the client has is still right; ETag names it. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["Conflict"];
+            416: components["responses"]["RangeNotSatisfiable"];
             422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
@@ -6128,6 +6507,7 @@ export interface operations {
                      *           "accepted_at": "2026-01-12T09:42:00.000000Z",
                      *           "resolved_at": "2026-01-12T11:15:00.000000Z",
                      *           "closed_at": null,
+                     *           "attachments": [],
                      *           "last_comment": {
                      *             "author": {
                      *               "id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1a01",
@@ -6218,7 +6598,8 @@ export interface operations {
                      *       "updated_at": "2026-01-12T09:30:00.000000Z",
                      *       "accepted_at": null,
                      *       "resolved_at": null,
-                     *       "closed_at": null
+                     *       "closed_at": null,
+                     *       "attachments": []
                      *     }
                      */
                     "application/json": components["schemas"]["Ticket"];
@@ -6447,7 +6828,8 @@ export interface operations {
                      *       "updated_at": "2026-01-12T11:15:00.000000Z",
                      *       "accepted_at": "2026-01-12T09:42:00.000000Z",
                      *       "resolved_at": "2026-01-12T11:15:00.000000Z",
-                     *       "closed_at": null
+                     *       "closed_at": null,
+                     *       "attachments": []
                      *     }
                      */
                     "application/json": components["schemas"]["Ticket"];
@@ -6552,7 +6934,8 @@ export interface operations {
                      *       "updated_at": "2026-01-12T10:05:00.000000Z",
                      *       "accepted_at": "2026-01-12T09:42:00.000000Z",
                      *       "resolved_at": null,
-                     *       "closed_at": null
+                     *       "closed_at": null,
+                     *       "attachments": []
                      *     }
                      */
                     "application/json": components["schemas"]["Ticket"];
@@ -6623,7 +7006,8 @@ export interface operations {
                      *       "updated_at": "2026-01-12T09:42:00.000000Z",
                      *       "accepted_at": "2026-01-12T09:42:00.000000Z",
                      *       "resolved_at": null,
-                     *       "closed_at": null
+                     *       "closed_at": null,
+                     *       "attachments": []
                      *     }
                      */
                     "application/json": components["schemas"]["Ticket"];
@@ -6699,7 +7083,8 @@ export interface operations {
                      *       "updated_at": "2026-01-12T09:34:00.000000Z",
                      *       "accepted_at": null,
                      *       "resolved_at": null,
-                     *       "closed_at": null
+                     *       "closed_at": null,
+                     *       "attachments": []
                      *     }
                      */
                     "application/json": components["schemas"]["Ticket"];
@@ -6763,7 +7148,18 @@ export interface operations {
                      *           "body": "From the second one.",
                      *           "internal": false,
                      *           "created_at": "2026-01-12T10:40:00.000000Z",
-                     *           "removed_at": null
+                     *           "removed_at": null,
+                     *           "attachments": [
+                     *             {
+                     *               "id": "019b76c1-5f00-7d11-9b2c-4e6f8a0b2c3d",
+                     *               "filename": "printer.jpg",
+                     *               "media_type": "image/jpeg",
+                     *               "size": 146515,
+                     *               "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *               "scan": "off",
+                     *               "created_at": "2026-01-12T09:29:00.000000Z"
+                     *             }
+                     *           ]
                      *         }
                      *       ]
                      *     }
@@ -6834,7 +7230,18 @@ export interface operations {
                      *       "body": "From the second one.",
                      *       "internal": false,
                      *       "created_at": "2026-01-12T10:40:00.000000Z",
-                     *       "removed_at": null
+                     *       "removed_at": null,
+                     *       "attachments": [
+                     *         {
+                     *           "id": "019b76c1-5f00-7d11-9b2c-4e6f8a0b2c3d",
+                     *           "filename": "printer.jpg",
+                     *           "media_type": "image/jpeg",
+                     *           "size": 146515,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "scan": "off",
+                     *           "created_at": "2026-01-12T09:29:00.000000Z"
+                     *         }
+                     *       ]
                      *     }
                      */
                     "application/json": components["schemas"]["Comment"];
@@ -6951,7 +7358,8 @@ export interface operations {
                      *       "updated_at": "2026-01-12T09:34:00.000000Z",
                      *       "accepted_at": null,
                      *       "resolved_at": null,
-                     *       "closed_at": null
+                     *       "closed_at": null,
+                     *       "attachments": []
                      *     }
                      */
                     "application/json": components["schemas"]["Ticket"];
