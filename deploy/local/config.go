@@ -23,6 +23,7 @@ type settings struct {
 	NotificationAddr    string              `envconfig:"NOTIFICATION_ADDR" default:"127.0.0.1:8081" desc:"where the notification service listens"`
 	CRMOpsAddr          config.OptionalAddr `envconfig:"CRM_OPS_ADDR" default:"127.0.0.1:9080" desc:"where the CRM serves /metrics and pprof; unset and in use, a free port"`
 	NotificationOpsAddr config.OptionalAddr `envconfig:"NOTIFICATION_OPS_ADDR" default:"127.0.0.1:9081" desc:"where the notification service serves /metrics and pprof; unset and in use, a free port"`
+	InboundAddr         config.OptionalAddr `envconfig:"NOTIFICATION_INBOUND_ADDR" default:"127.0.0.1:1026" desc:"where the notification service takes mail for the domain of CRM_SUPPORT_ADDRESS, by SMTP; unset and in use, a free port"`
 	SMTPAddr            string              `envconfig:"MAIL_SMTP_ADDR" default:"127.0.0.1:1025" desc:"where the mail catcher accepts mail by SMTP"`
 	MailAddr            string              `envconfig:"MAIL_HTTP_ADDR" default:"127.0.0.1:8025" desc:"where the mail catcher shows it in a browser"`
 	DatabaseURL         config.Secret       `envconfig:"DATABASE_URL" desc:"URL of a PostgreSQL server to use instead of starting one; its user must be allowed to create databases"`
@@ -91,17 +92,18 @@ func (s *settings) addresses() []address {
 		{variable: "CRM_ADDR", value: &s.CRMAddr, what: "the CRM"},
 		{variable: "NOTIFICATION_ADDR", value: &s.NotificationAddr, what: "the notification service"},
 	}
-	for _, ops := range []struct {
+	for _, other := range []struct {
 		variable string
 		value    *config.OptionalAddr
 		what     string
 	}{
 		{"CRM_OPS_ADDR", &s.CRMOpsAddr, "the CRM's operations listener"},
 		{"NOTIFICATION_OPS_ADDR", &s.NotificationOpsAddr, "the notification service's operations listener"},
+		{"NOTIFICATION_INBOUND_ADDR", &s.InboundAddr, "the notification service's SMTP for incoming mail"},
 	} {
-		if *ops.value != "" {
-			_, chosen := os.LookupEnv(ops.variable)
-			all = append(all, address{ops.variable, (*string)(ops.value), ops.what, !chosen})
+		if *other.value != "" {
+			_, chosen := os.LookupEnv(other.variable)
+			all = append(all, address{other.variable, (*string)(other.value), other.what, !chosen})
 		}
 	}
 	if !s.SMTPURL.IsSet() {

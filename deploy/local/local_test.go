@@ -141,7 +141,7 @@ func TestPortsInUseAreNamedWithTheirVariablesBeforeAnythingStarts(t *testing.T) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { busy.Close() })
-	for _, variable := range []string{"CRM_ADDR", "NOTIFICATION_ADDR", "MAIL_SMTP_ADDR", "MAIL_HTTP_ADDR", "CRM_OPS_ADDR", "NOTIFICATION_OPS_ADDR"} {
+	for _, variable := range []string{"CRM_ADDR", "NOTIFICATION_ADDR", "MAIL_SMTP_ADDR", "MAIL_HTTP_ADDR", "CRM_OPS_ADDR", "NOTIFICATION_OPS_ADDR", "NOTIFICATION_INBOUND_ADDR"} {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
 			r := begin(t, stateFolder(t), variable+"="+busy.Addr().String())
@@ -366,7 +366,7 @@ func TestHelpNamesEveryVariableIn80ColumnsAndWrongUseIsRefused(t *testing.T) {
 	}
 	for _, variable := range []string{
 		"FIXDESK_STATE", "CRM_OPS_ADDR", "NOTIFICATION_OPS_ADDR", "CRM_ADDR", "NOTIFICATION_ADDR", "MAIL_SMTP_ADDR", "MAIL_HTTP_ADDR", "DATABASE_URL", "PG_BIN_DIR",
-		"NOTIFICATION_SMTP_URL", "CRM_ADMIN_EMAIL", "CRM_ADMIN_PASSWORD",
+		"NOTIFICATION_SMTP_URL", "NOTIFICATION_INBOUND_ADDR", "CRM_ADMIN_EMAIL", "CRM_ADMIN_PASSWORD",
 	} {
 		if !strings.Contains(string(out), variable) {
 			t.Errorf("help does not name %s", variable)

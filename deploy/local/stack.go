@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,7 +134,7 @@ func (st *stack) startCatcher() error {
 	if smtp == nil {
 		return nil
 	}
-	catcher, err := mailcatcher.Start(st.path("mail"), smtp, pages, givenOr("NOTIFICATION_INBOUND_ADDR", "127.0.0.1:1026"))
+	catcher, err := mailcatcher.Start(st.path("mail"), smtp, pages, string(st.InboundAddr))
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (st *stack) startCatcher() error {
 }
 
 func (st *stack) startServices() error {
-	for _, variable := range []string{"CRM_ADDR", "NOTIFICATION_ADDR", "CRM_OPS_ADDR", "NOTIFICATION_OPS_ADDR"} {
+	for _, variable := range []string{"CRM_ADDR", "NOTIFICATION_ADDR", "CRM_OPS_ADDR", "NOTIFICATION_OPS_ADDR", "NOTIFICATION_INBOUND_ADDR"} {
 		if listener := st.listeners[variable]; listener != nil {
 			listener.Close()
 			delete(st.listeners, variable)
@@ -184,6 +185,9 @@ func (st *stack) notificationEnvironment() []string {
 		"NOTIFICATION_DATABASE_URL": givenOr(notificationDatabase, databaseURL(st.serverURL, "notification")),
 		"NOTIFICATION_JWKS_URL":     givenOr("NOTIFICATION_JWKS_URL", "http://"+dialable(st.CRMAddr, "127.0.0.1")+"/.well-known/jwks.json"),
 		"NOTIFICATION_SMTP_URL":     smtpURL,
+		"NOTIFICATION_INBOUND_ADDR": cmp.Or(string(st.InboundAddr), "off"),
+		"NOTIFICATION_INBOUND_DOMAINS": givenOr("NOTIFICATION_INBOUND_DOMAINS",
+			st.SupportAddress[strings.LastIndexByte(st.SupportAddress, '@')+1:]),
 	})
 }
 
@@ -272,6 +276,9 @@ func (st *stack) announce() {
 	}
 	if len(metrics) > 0 {
 		line("Metrics", "%s", strings.Join(metrics, "  "))
+	}
+	if st.InboundAddr != "" {
+		line("Mail in", "SMTP: %s, for %s", st.InboundAddr, st.SupportAddress)
 	}
 	if st.catcher != nil {
 		line("Caught mail", "%s  (SMTP: %s)", webURL(st.MailAddr), st.SMTPAddr)

@@ -137,7 +137,7 @@ func command(state string, variables []string, arguments ...string) *exec.Cmd {
 		"CRM_ADDR=127.0.0.1:0", "NOTIFICATION_ADDR=127.0.0.1:0", "MAIL_SMTP_ADDR=127.0.0.1:0", "MAIL_HTTP_ADDR=127.0.0.1:0",
 	}, variables...)
 	if !slices.Contains(variables, defaultOpsPorts) {
-		cmd.Env = append([]string{"CRM_OPS_ADDR=127.0.0.1:0", "NOTIFICATION_OPS_ADDR=127.0.0.1:0"}, cmd.Env...)
+		cmd.Env = append([]string{"CRM_OPS_ADDR=127.0.0.1:0", "NOTIFICATION_OPS_ADDR=127.0.0.1:0", "NOTIFICATION_INBOUND_ADDR=127.0.0.1:0"}, cmd.Env...)
 	}
 	return cmd
 }

@@ -114,10 +114,11 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 	})
 	a.inbound = inbound.New(inbound.Config{
 		DB: a.pool, Rules: inbound.Rules{AuthservID: c.Inbound.AuthservID},
-		Now: Clock, Log: a.log, Registry: registry, Metrics: jobMetrics,
+		Reports: inbound.NewDeliveryReports(inbound.DeliveryReportConfig{Bounces: a.bounces, Now: Clock, Logger: a.log, Registry: registry}),
+		Now:     Clock, Log: a.log, Registry: registry, Metrics: jobMetrics,
 	})
 	var err error
-	if a.mailIn, err = c.listener(a.inbound, domain); err != nil {
+	if a.mailIn, err = c.listener(a.inbound, domain, a.bounces); err != nil {
 		return err
 	}
 	a.limiter = a.newLimiter(registry, jobMetrics)

@@ -14,6 +14,7 @@ import (
 
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/notifyapi"
+	"fixdesk/services/notification/internal/email"
 	"fixdesk/services/notification/internal/inbound"
 )
 
@@ -79,8 +80,9 @@ func (i Inbound) check() error {
 	return errors.Join(bad...)
 }
 
-// listener makes the listener for mail; nil when there is none.
-func (c Config) listener(s *inbound.Service, name string) (*inbound.Listener, error) {
+// listener makes the listener for mail; nil when there is none. It takes mail for the
+// bounce addresses, too.
+func (c Config) listener(s *inbound.Service, name string, bounces *email.BounceAddresses) (*inbound.Listener, error) {
 	i := c.Inbound
 	if i.Addr == "" {
 		return nil, nil //nolint:nilnil // no listener
@@ -89,6 +91,9 @@ func (c Config) listener(s *inbound.Service, name string) (*inbound.Listener, er
 		Service: s, Protocol: notifyapi.InboundSource(cmp.Or(i.Protocol, InboundProtocol(notifyapi.InboundSMTP))), Name: name,
 		MaxSize: i.MaxSize, Connections: i.Connections, ClientConnections: i.ClientConnections, MailsPerMinute: i.MailsPerMinute,
 		IdleTimeout: i.IdleTimeout, StopTimeout: c.StopTimeout() * 9 / 10,
+	}
+	if bounces != nil {
+		l.Domains = append(l.Domains, bounces.Domain)
 	}
 	for _, domain := range i.Domains {
 		ascii, err := idna.Lookup.ToASCII(strings.TrimSpace(domain))

@@ -92,17 +92,18 @@ func (s *Service) readLocked(ctx context.Context, tx pgx.Tx, id uuid.UUID, tries
 	if err != nil {
 		return "", false, err
 	}
-	m := Parsed{ID: id, Source: row.Source, Envelope: notifyapi.Envelope{From: row.EnvelopeFrom, To: row.EnvelopeTo}}
-	if m.Raw, err = readAll(ctx, q, id, row.Size); err != nil {
+	raw, err := readAll(ctx, q, id, row.Size)
+	if err != nil {
 		return "", false, err
 	}
+	var said notifyapi.InboundContent
 	handled := false
 	if tries > maxTries {
-		m.Content = s.Rules.headerOnly(m.Raw[:max(0, headerEnd(m.Raw[:min(len(m.Raw), maxHeader)]))], m.Envelope.From, unparsedCrashed).content
-	} else if handled, err = s.understand(ctx, tx, &m); err != nil {
+		said = s.Rules.headerOnly(raw[:max(0, headerEnd(raw[:min(len(raw), maxHeader)]))], row.EnvelopeFrom, unparsedCrashed).content
+	} else if said, handled, err = s.understand(ctx, tx, row, raw); err != nil {
 		return "", false, err
 	}
-	content, err := json.Marshal(m.Content)
+	content, err := json.Marshal(said)
 	if err != nil {
 		return "", false, fmt.Errorf("marshal what the mail says: %w", err)
 	}
@@ -110,27 +111,27 @@ func (s *Service) readLocked(ctx context.Context, tx pgx.Tx, id uuid.UUID, tries
 	if handled {
 		status = notifyapi.InboundHandled
 	}
-	return status, m.Content.Unparsed != nil, q.InboundRead(ctx, notificationdb.InboundReadParams{
+	return status, said.Unparsed != nil, q.InboundRead(ctx, notificationdb.InboundReadParams{
 		ID: id, Status: status, Content: content, ContentSize: int32(len(content)),
 	})
 }
 
 // understand takes the mail apart and applies it if it is a report. A panic is an
 // error.
-func (s *Service) understand(ctx context.Context, tx pgx.Tx, m *Parsed) (handled bool, err error) {
+func (s *Service) understand(ctx context.Context, tx pgx.Tx, row notificationdb.InboundLockRow, raw []byte) (said notifyapi.InboundContent, handled bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	m.Content = s.parse(m.Raw, m.Envelope.From)
+	said = s.parse(raw, row.EnvelopeFrom)
 	if s.Reports == nil {
-		return false, nil
+		return said, false, nil
 	}
-	if handled, err = s.Reports.Apply(ctx, tx, *m); err != nil {
-		return false, fmt.Errorf("apply a report: %w", err)
+	if handled, err = s.Reports.Apply(ctx, tx, row.EnvelopeTo, raw); err != nil {
+		return said, false, fmt.Errorf("apply a report: %w", err)
 	}
-	return handled, nil
+	return said, handled, nil
 }
 
 // parse takes a mail apart when one of the slots is free.

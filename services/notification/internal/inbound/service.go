@@ -34,18 +34,9 @@ type Config struct {
 
 // Reports applies delivery reports and complaints to what they are about. Apply is
 // called for each mail within the transaction that stores what it says; handled
-// mails don't go to the consumer.
+// mails don't go to the consumer. to are the envelope's recipients.
 type Reports interface {
-	Apply(ctx context.Context, tx pgx.Tx, m Parsed) (handled bool, err error)
-}
-
-// Parsed is a mail as it came in and what it says.
-type Parsed struct {
-	ID       uuid.UUID
-	Source   notifyapi.InboundSource
-	Envelope notifyapi.Envelope
-	Content  notifyapi.InboundContent
-	Raw      []byte
+	Apply(ctx context.Context, tx pgx.Tx, to []string, raw []byte) (handled bool, err error)
 }
 
 // Service has the use cases of mail that comes in. Make it with New.
