@@ -70,20 +70,15 @@ test("of two who change the same title, the second sees both and loses nothing",
 });
 
 test("after a break of the network nothing is missed, and the page says that it was behind", async ({ browser }) => {
-  const cora = await newPerson("Cora Cut", "customer");
+  const cora = await newPerson("Cora Offline", "customer");
   const ticket = await newTicket(cora, "The network breaks");
   const page = await windowOf(browser, cora, `/tickets/${ticket.number}`);
   await expect(page.getByRole("heading", { name: "The network breaks" })).toBeVisible();
-  const boss = await theAdmin();
-  const cuts = Number(process.env.CONSOLE_CUTS ?? 5);
-  for (let i = 1; i <= cuts; i++) {
-    await page.context().setOffline(true);
-    await api("POST", `/v1/tickets/${ticket.id}/comments`, boss.token, { body: `Change ${i} of ${cuts}.` });
-    if (i === 1) await expect(page.getByText(/reconnecting|can't be reached/).first()).toBeVisible();
-    await page.context().setOffline(false);
-  }
-  await expect(page.getByText(`Change ${cuts} of ${cuts}.`)).toBeVisible();
-  await expect(page.getByRole("article", { name: "Admin wrote" })).toHaveCount(cuts);
+  await page.context().setOffline(true);
+  await api("POST", `/v1/tickets/${ticket.id}/comments`, (await theAdmin()).token, { body: "While the network was down." });
+  await expect(page.getByText(/reconnecting|can't be reached/).first()).toBeVisible();
+  await page.context().setOffline(false);
+  await expect(page.getByText("While the network was down.")).toBeVisible();
   await expect(page.locator(".live[title=Live]")).toBeVisible();
 });
 

@@ -18,6 +18,9 @@ import { priorities, statuses } from "../words.js";
 const nothing = () => {};
 const hour = 3_600_000;
 
+/** @template {object} T @param {T} o */
+const keysOf = (o) => /** @type {(keyof T)[]} */ (Object.keys(o));
+
 /** @param {{title: string, children: any}} props */
 const Group = ({ title, children }) => html`<section class="panel" aria-label=${title}><h2>${title}</h2><div class="row">${children}</div></section>`;
 
@@ -37,7 +40,7 @@ export function Parts() {
       <${TextArea} label="Text area" ...${field} rows=${3} />
     <//>
     <${Group} title="Marks">
-      ${Object.keys(statuses).map((s) => html`<${Status} key=${s} of=${s} />`)} ${Object.keys(priorities).map((p) => html`<${Priority} key=${p} of=${p} />`)}
+      ${keysOf(statuses).map((s) => html`<${Status} key=${s} of=${s} />`)} ${keysOf(priorities).map((p) => html`<${Priority} key=${p} of=${p} />`)}
       <${FilterChip} label="one" onRemove=${nothing}>Filter<//> ${["Ada Admin", "Cora Customer", "Eve Engineer", "Max", "山田 太郎"].map((n) => html`<${Avatar} key=${n} name=${n} />`)}
     <//>
     <${Group} title="Times">${[0, 0.3, 5, 50, 500, 20_000].map((h) => html`<${Time} key=${h} of=${new Date(Date.now() - h * hour).toISOString()} />`)}<//>

@@ -76,7 +76,7 @@ export function StepDialog({ ticket: t, step, onClose, onConflict }) {
   <//>`;
 }
 
-/** @param {{reporter?: string, [more: string]: any}} props reporter is who can't get the ticket */
+/** @param {{reporter?: string, value: string, onValue: (id: string) => void, error?: string}} props reporter is who can't get the ticket */
 export function EngineerField({ reporter, ...field }) {
   const engineers = useData("engineers", () => readAll("/v1/engineers"));
   const options = { "": admin.value ? "Nobody" : "Choose…" };
