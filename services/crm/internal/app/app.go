@@ -150,7 +150,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	outbox.Mount(a.api, dispatcher)
 	operations.Register(a.api, operations.NewService(client, a.users))
 	console.Mount(a.api, console.Config{
-		Users: a.users, Secure: strings.HasPrefix(a.config.PublicURL, "https:"), Development: a.config.Env != config.Production,
+		Users: a.users, Events: stream, Secure: strings.HasPrefix(a.config.PublicURL, "https:"), Development: a.config.Env != config.Production,
 	})
 }
 

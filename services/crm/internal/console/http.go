@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/eventstream"
 	"fixdesk/services/crm/internal/identity"
 )
 
@@ -24,6 +25,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // Config is what the console needs.
 type Config struct {
 	Users       *identity.Service
+	Events      *eventstream.Service
 	Secure      bool // browsers reach the service by https
 	Development bool // the page that shows the parts is served
 }
@@ -54,5 +56,5 @@ func Mount(api *httpapi.API, c Config) {
 			ContentType: a.mediaType, Content: a.content, Cache: "public, max-age=31536000, immutable", Small: true,
 		}))
 	}
-	registerSession(api, c.Users, c.Secure)
+	registerSession(api, c)
 }

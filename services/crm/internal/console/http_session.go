@@ -7,6 +7,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/services/crm/internal/eventstream"
 	"fixdesk/services/crm/internal/identity"
 )
 
@@ -35,6 +36,7 @@ type sessionOutput struct {
 		AccessToken string            `json:"access_token"`
 		ExpiresIn   int               `json:"expires_in"`
 		User        identity.UserBody `json:"user"`
+		LastEventID string            `json:"last_event_id"` // what the pages read from now on is no older
 	}
 }
 
@@ -45,13 +47,14 @@ type signOutOutput struct {
 // sessions keeps the refresh token of a browser in a cookie that no script reads.
 type sessions struct {
 	users  *identity.Service
+	events *eventstream.Service
 	secure bool
 }
 
 // registerSession adds sign-in, renewal and sign-out. They are for pages of this
 // host alone, and so not in the OpenAPI document.
-func registerSession(api *httpapi.API, users *identity.Service, secure bool) {
-	s := sessions{users, secure}
+func registerSession(api *httpapi.API, c Config) {
+	s := sessions{c.Users, c.Events, c.Secure}
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: sessionPath, ID: "create-session", Tag: "console", Status: http.StatusOK,
 		Public: true, SameOrigin: true, Secret: true, Hidden: true, Summary: "Sign in with the refresh token in a cookie",
@@ -74,20 +77,25 @@ func registerSession(api *httpapi.API, users *identity.Service, secure bool) {
 func (s sessions) create(ctx context.Context, in *signInInput) (*sessionOutput, error) {
 	grant, quotas, err := s.users.Login(ctx, in.Body.Email, in.Body.Password, in.UserAgent)
 	identity.SetQuotas(ctx, quotas)
-	return s.answer(grant, err)
+	return s.answer(ctx, grant, err)
 }
 
 func (s sessions) renew(ctx context.Context, in *cookieInput) (*sessionOutput, error) {
-	return s.answer(s.users.Refresh(ctx, in.Token, in.UserAgent))
+	grant, err := s.users.Refresh(ctx, in.Token, in.UserAgent)
+	return s.answer(ctx, grant, err)
 }
 
-func (s sessions) answer(grant identity.Grant, err error) (*sessionOutput, error) {
+func (s sessions) answer(ctx context.Context, grant identity.Grant, err error) (*sessionOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	last, err := s.events.Latest(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := &sessionOutput{SetCookie: s.cookie(grant.RefreshToken, identity.SessionTTL)}
 	out.Body.AccessToken, out.Body.ExpiresIn = grant.AccessToken, int(grant.ExpiresIn/time.Second)
-	out.Body.User = identity.ViewUser(grant.User)
+	out.Body.User, out.Body.LastEventID = identity.ViewUser(grant.User), last.String()
 	return out, nil
 }
 

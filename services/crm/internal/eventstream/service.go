@@ -104,6 +104,13 @@ func NewService(c Config) *Service {
 // commit.
 func (s *Service) Wake() { s.sequencer.Wake() }
 
+// Latest is the id of the last event: a stream that begins after it sends all that
+// happens from now on.
+func (s *Service) Latest(ctx context.Context) (EventID, error) {
+	at, err := s.store.latest(ctx)
+	return EventID{Number: at}, err
+}
+
 // Run assigns positions and reads new events until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	var jobs errgroup.Group

@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import { html } from "./html.js";
 import { Skeleton } from "./parts/states.js";
 import { go, place } from "./router.js";
-import { admin, restore, staff, user } from "./session.js";
+import { admin, beginning, restore, staff, user } from "./session.js";
 import { Shell } from "./shell.js";
 import { clear } from "./store.js";
 import * as stream from "./stream.js";
@@ -84,7 +84,7 @@ let signedIn = "";
 user.subscribe((u) => {
   if (u && u.id !== signedIn) {
     signedIn = u.id;
-    stream.start();
+    stream.start(beginning);
   } else if (u === null) {
     signedIn = "";
     stream.stop();

@@ -14,6 +14,9 @@ export const ended = signal(false);
 export const staff = computed(() => user.value?.role === "engineer" || user.value?.role === "admin");
 export const admin = computed(() => user.value?.role === "admin");
 
+/** The position of the event stream when the user became known: what is read later is no older. */
+export let beginning = "";
+
 let token = "";
 let renewAt = 0;
 /** @type {Promise<string> | undefined} */
@@ -30,12 +33,13 @@ channel.onmessage = ({ data }) => {
 
 setCredentials({ token: async () => (token && Date.now() < renewAt ? token : renew()), renew });
 
-/** @param {{access_token: string, expires_in: number, user: User}} grant */
+/** @param {{access_token: string, expires_in: number, user: User, last_event_id: string}} grant */
 function accept(grant) {
   if (user.value && user.value.id !== grant.user.id) location.reload(); // another person's page
   localStorage.setItem(hint, "yes");
   token = grant.access_token;
   renewAt = Date.now() + grant.expires_in * 1000 - 60_000;
+  beginning = grant.last_event_id;
   user.value = grant.user;
   ended.value = false;
   return token;

@@ -1,7 +1,7 @@
 // What is known of the server's data. Views read it with useData; a change that the
 // event stream reports makes what is on the page be read again.
 import { signal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useLayoutEffect, useMemo } from "preact/hooks";
 import { Problem } from "./api.js";
 
 /**
@@ -62,10 +62,10 @@ class Entry {
 
   /** Reads it again twice a second at most, and less often if that takes long. */
   reloadSoon() {
-    this.stale = true;
     this.soon ??= setTimeout(() => {
       this.soon = undefined;
-      if (this.stale && this.users > 0) this.reload();
+      if (this.users > 0) this.reload();
+      else this.stale = true;
     }, Math.max(500, 20 * this.took));
   }
 
@@ -91,13 +91,23 @@ const maxEntries = 200;
  */
 export function useData(key, load) {
   const entry = useMemo(() => entryOf(key, load), [key]);
-  useEffect(() => {
+  useLayoutEffect(() => { // before the page is painted, which would take the time of a frame
     entry.load = load;
     entry.users++;
     if (entry.stale) entry.reload();
     return () => void entry.users--;
   }, [entry]);
   return { ...entry.state.value, reload: () => entry.reload() };
+}
+
+/**
+ * Begins to read what a view will show as soon as it knows more.
+ * @param {string} key
+ * @param {() => Promise<{data: any, etag?: string}>} load
+ */
+export function readAhead(key, load) {
+  const entry = entryOf(key, load);
+  if (entry.stale && !entry.busy) entry.reload();
 }
 
 /** @param {string} key @param {() => Promise<{data: any, etag?: string}>} load */

@@ -33,7 +33,9 @@ let connection;
 // A stream that sends nothing for longer than its heartbeat of 15 s is broken.
 const silence = 40_000;
 
-export function start() {
+/** @param {string} after a position; what happens after it is published */
+export function start(after) {
+  position = after;
   wanted = true;
   connectIfSeen();
 }

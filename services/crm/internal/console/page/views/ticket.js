@@ -1,5 +1,5 @@
 // One ticket: its facts, the steps that are possible now, its conversation.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { call } from "../api.js";
 import { html } from "../html.js";
 import { focusOn, useActions } from "../keys.js";
@@ -19,13 +19,14 @@ import { ConflictDialog } from "./conflict.js";
 import { Facts } from "./facts.js";
 import { StepDialog } from "./steps.js";
 import { Description, Title } from "./ticket-text.js";
-import { Timeline } from "./timeline.js";
+import { readTimelineAhead, Timeline } from "./timeline.js";
 
 /** @typedef {import("../tickets.js").Ticket} Ticket */
 
 /** @param {{number: string, back: string}} props */
 export function TicketPane({ number, back }) {
   const data = useData(`ticket ${number}`, () => call("GET", `/v1/tickets/${number}`));
+  useLayoutEffect(() => readTimelineAhead(number), [number]);
   return html`<article class="ticket" aria-label=${`Ticket ${number}`}>
     <a class="back" href=${back}>← Back to the list</a>
     <${Loaded} data=${data} lines=${8}>${(/** @type {Ticket} */ ticket) => html`<${Ticket} key=${ticket.id} ticket=${ticket} />`}<//>

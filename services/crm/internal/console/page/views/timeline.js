@@ -9,13 +9,25 @@ import { Confirm } from "../parts/confirm.js";
 import { Loaded } from "../parts/states.js";
 import { Time } from "../parts/time.js";
 import { admin, user } from "../session.js";
-import { invalidate, useData } from "../store.js";
+import { invalidate, readAhead, useData } from "../store.js";
 import { eventWords } from "../words.js";
+
+/** @param {string | number} ticket its number @returns {[string, () => Promise<any>]} */
+const commentsOf = (ticket) => [`comments ${ticket}`, () => readAll(`/v1/tickets/${ticket}/comments`)];
+
+/** @param {string | number} ticket its number @returns {[string, () => Promise<any>]} */
+const eventsOf = (ticket) => [`events ${ticket}`, () => readAll(`/v1/tickets/${ticket}/events`)];
+
+/** Reads the timeline at the same time as the ticket. @param {string} number */
+export function readTimelineAhead(number) {
+  readAhead(...commentsOf(number));
+  readAhead(...eventsOf(number));
+}
 
 /** @param {{ticket: import("../tickets.js").Ticket}} props */
 export function Timeline({ ticket: t }) {
-  const comments = useData(`comments ${t.number}`, () => readAll(`/v1/tickets/${t.id}/comments`));
-  const events = useData(`events ${t.number}`, () => readAll(`/v1/tickets/${t.id}/events`));
+  const comments = useData(...commentsOf(t.number));
+  const events = useData(...eventsOf(t.number));
   return html`<${Loaded} data=${comments}>${() => html`<${Loaded} data=${events}>${() => html`<ol class="timeline" aria-label="Timeline">
     ${merge(comments.value ?? [], events.value ?? []).map((item) => html`<li key=${item.id} class=${"body" in item ? "" : "event"}>
       ${"body" in item ? html`<${Comment} comment=${item} ticket=${t} />` : html`<${Event} event=${item} />`}
