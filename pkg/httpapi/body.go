@@ -37,6 +37,9 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 	if p.details.UploadMax > 0 {
 		return release, nil // the handler reads it
 	}
+	if p.bodySchema == nil && p.details.AnyBody {
+		return release, ignoreBody(r)
+	}
 	if p.bodySchema == nil {
 		return release, noBody(r)
 	}
@@ -76,6 +79,18 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 	r.Body = io.NopCloser(bytes.NewReader(buf.Bytes()))
 	r.Header.Set("Content-Type", "application/json") // huma knows no other
 	return release, nil
+}
+
+// ignoreBody reads the body to its end.
+func ignoreBody(r *http.Request) error {
+	n, err := io.Copy(io.Discard, io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case n > maxBody:
+		return errBodyTooLarge
+	case err != nil:
+		return errBodyUnread.Because(err)
+	}
+	return nil
 }
 
 // noBody refuses a body of an operation that takes none.

@@ -93,6 +93,7 @@ var problemHeaders = map[int][]string{
 // document adds to the OpenAPI document what huma doesn't describe: the codes of
 // each status, all headers, examples, and the media type if the answer is a stream.
 func (a *API) document(op *details, stream string) {
+	a.registry.hiding = false
 	item := a.huma.OpenAPI().Paths[op.Path]
 	if op.Hidden || item == nil {
 		return

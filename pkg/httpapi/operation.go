@@ -82,6 +82,10 @@ type Operation struct {
 	// signature Config.AuthenticateURL accepts.
 	SignedURL bool
 
+	// AnyBody marks an operation that takes no input in its body and ignores what is
+	// sent, for clients that must send something (RFC 8058).
+	AnyBody bool
+
 	Hidden bool // not in the OpenAPI document
 }
 

@@ -41,6 +41,9 @@ type Request struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty" nullable:"true" doc:"Not sent at this time or later: a recipient that still waits ends as expired. It must be in the future and after not_before."`
 	// ReplyTo is where answers to the mail go; absent means to the sender.
 	ReplyTo *string `json:"reply_to,omitempty" nullable:"true" minLength:"1" maxLength:"254" doc:"The address for answers to the mail (Reply-To, RFC 5322 section 3.6.2). It is shown where text is."`
+	// UnsubscribeURL is an address that IsUnsubscribeURL accepts; absent means that
+	// the mail can't be unsubscribed from. No answer has it.
+	UnsubscribeURL *string `json:"unsubscribe_url,omitempty" nullable:"true" minLength:"1" maxLength:"1000" doc:"The https address that ends mails like this one (List-Unsubscribe, RFC 2369): a page for GET, and one click for POST (RFC 8058). http is accepted for this host alone. It is in no answer, since whoever has it can unsubscribe the recipient."`
 	// Priority orders the mails that are due; "" means PriorityNormal.
 	Priority Priority `json:"priority,omitempty" doc:"normal when absent. urgent mails are sent before all others that are due, bulk mails when no other is due."`
 	// Sensitive is for mails that carry secrets.

@@ -80,6 +80,12 @@ delete from password_resets where user_id = @user_id;
 -- name: UserEraseVerifications :exec
 delete from email_verifications where user_id = @user_id;
 
+-- name: UserErasePreferences :exec
+delete from preferences where user_id = @user_id;
+
+-- name: UserEraseDigest :exec
+delete from digest_items where user_id = @user_id;
+
 -- name: UserEraseIdempotencyKeys :exec
 delete from idempotency_keys where user_id = @user_id;
 
@@ -96,5 +102,8 @@ select pg_advisory_xact_lock(hashtextextended('fixdesk identity: approved admins
 select exists (select from users where role = 'admin' and status = 'approved' and id <> @id);
 
 -- name: AdminList :many
--- The approved admins, who are notified of pending registrations.
-select id, name, email from users where role = 'admin' and status = 'approved' order by id;
+-- The approved admins who are notified of pending registrations.
+select id, name, email from users u
+where role = 'admin' and status = 'approved'
+  and not exists (select from preferences p where p.user_id = u.id and 'registration_waiting' = any(p.refused))
+order by id;

@@ -34,7 +34,7 @@ set queue_at = null,
 from judged, notifications n
 where r.id = judged.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
-    judged.queue_at, (judged.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to,
+    judged.queue_at, (judged.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to, n.unsubscribe_url,
     (case when n.bytes <= @inline_bytes::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= @inline_bytes::integer then n.html end, '')::text as html,
     n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,

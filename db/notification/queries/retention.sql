@@ -27,7 +27,7 @@ with examined as (
     order by n.id
     limit @max::integer
 ), erased as (
-    update notifications n set text = '', html = null, reply_to = null
+    update notifications n set text = '', html = null, reply_to = null, unsubscribe_url = null
     from examined e
     where n.id = e.id and not exists (
         select 1 from recipients r where r.notification_id = n.id and r.finished_at is null)

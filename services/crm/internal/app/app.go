@@ -35,6 +35,7 @@ import (
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/operations"
 	"fixdesk/services/crm/internal/outbox"
+	"fixdesk/services/crm/internal/preference"
 	"fixdesk/services/crm/internal/reports"
 	"fixdesk/services/crm/internal/ticket"
 	"fixdesk/services/crm/internal/ticketlist"
@@ -131,10 +132,12 @@ func (a *App) assemble(p parts, keys keySource) {
 		ReopenWithin: a.config.ReopenWithin, PerHour: a.config.TicketsPerHour,
 	})
 	files := a.newAttachments(p)
+	preferences := preference.NewService(preference.Config{Pool: a.pool, Now: p.now, Wake: dispatcher.Wake, Log: a.log})
 	lists := ticketlist.NewService(a.pool, p.now, check)
 	figures := reports.NewService(a.pool, p.now)
 	a.loops = []func(context.Context) error{
 		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,
+		preferences.DigestLoop(jobs).Run,
 	}
 	a.limiter = a.newLimiter(registry, jobs)
 	for _, job := range slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs(), files.Jobs(jobs)) {
@@ -142,6 +145,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	}
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
+	preference.Register(a.api, preferences)
 	ticket.Register(a.api, a.tickets)
 	attachment.Register(a.api, files)
 	ticketlist.Register(a.api, lists)

@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"fixdesk/pkg/dev/apitest"
 	"fixdesk/pkg/dev/trials"
+	"fixdesk/services/crm/internal/notice"
 )
 
 func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
@@ -19,6 +22,7 @@ func TestEveryOperationIsDescribedAndOnlyTheseArePublic(t *testing.T) {
 	for _, defect := range d.Incomplete(
 		"POST /v1/auth/register", "POST /v1/auth/login", "POST /v1/auth/refresh",
 		"POST /v1/auth/password/forgot", "POST /v1/auth/password/reset", "POST /v1/auth/verify", "POST /v1/auth/token", "GET /.well-known/jwks.json",
+		"GET /v1/unsubscribe", "POST /v1/unsubscribe",
 	) {
 		t.Error(defect)
 	}
@@ -118,6 +122,11 @@ func (w *testEnv) known() map[string][]string {
 	}
 	key := w.ask("POST", "/v1/keys", admin, `{"name":"Client","scopes":["notifications:read"]}`).want(w.t, 201)
 	more := w.ask("GET", "/v1/users?limit=1", admin, "").want(w.t, 200)
+	var secret []byte
+	if err := w.sql.QueryRow(w.t.Context(), `select value from secrets where name = $1`, notice.UnsubscribeSecret).Scan(&secret); err != nil {
+		w.t.Fatal(err)
+	}
+	unsubscribe := notice.Subscription{User: uuid.MustParse(w.ids["reporter"]), Kind: notice.KindTicketCommented}.Token(secret)
 	return map[string][]string{
 		"id":                {things["ticket"], things["ticket"], things["number"], things["user"], missingID},
 		"get-attachment id": {things["attachment"], missingID}, "download-attachment id": {things["attachment"], missingID},
@@ -134,6 +143,7 @@ func (w *testEnv) known() map[string][]string {
 		"email":    {"new" + things["fresh"], w.emails["customer"], w.emails["reporter"]},
 		"password": {matrixPassword}, "current_password": {matrixPassword}, "new_password": {matrixPassword},
 		"refresh_token": {session.str("refresh_token")}, "token": {reset, verification}, "cursor": {more.str("next_cursor")},
+		"get-subscription token": {unsubscribe}, "unsubscribe token": {unsubscribe}, "time_zone": {"UTC", "Europe/Berlin"},
 		"actor": {w.ids["reporter"]}, "object": {w.ids["reporter"]}, "q": {"canarytitle", "#" + things["number"]},
 		"from": {"2026-01-01"}, "to": {"2026-01-02"}, "If-Match": {"*", `"1", "2", "3"`},
 	}

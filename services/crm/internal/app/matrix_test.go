@@ -57,6 +57,10 @@ var matrix = map[string]route{
 	"POST /v1/auth/logout":                     {want: "401 401 204 204 204 204 204"},
 	"GET /v1/me":                               {want: "401 401 200 200 200 200 200"},
 	"PATCH /v1/me":                             {want: "401 401 200 200 200 200 200", body: `{"name":"Renamed"}`},
+	"GET /v1/me/preferences":                   {want: "401 401 200 200 200 200 200"},
+	"PUT /v1/me/preferences":                   {want: "401 401 200 200 200 200 200", body: `{"events":{},"digest":"never","digest_hour":8,"time_zone":"UTC"}`},
+	"GET /v1/unsubscribe":                      {want: "422", query: []string{"?token=AAAA"}}, // the token is in the query
+	"POST /v1/unsubscribe":                     {want: "422"},
 	"POST /v1/me/password":                     {want: "401 401 204 204 204 204 204", body: `{"current_password":"<password>","new_password":"<password>"}`},
 	"GET /v1/me/sessions":                      {want: "401 401 200 200 200 200 200"},
 	"DELETE /v1/me/sessions/{id}":              {want: "401 401 204 404 404 404 404"},

@@ -12,7 +12,7 @@ import (
 
 // paths are the addresses of pages. Which page it is, the browser decides.
 var paths = []string{
-	"/", "/register", "/verify", "/reset", "/me", "/tickets", "/tickets/{number}", "/new", "/queue",
+	"/", "/register", "/verify", "/reset", "/unsubscribe", "/me", "/tickets", "/tickets/{number}", "/new", "/queue",
 	"/admin/registrations", "/admin/users", "/admin/users/{id}", "/admin/reports", "/admin/audit",
 	"/ops/notifications", "/ops/notifications/{id}", "/ops/outbox", "/ops/health",
 }

@@ -355,6 +355,15 @@ type AuditEventsFirst struct {
 	CreatedAt time.Time
 }
 
+type DigestItem struct {
+	ID        uuid.UUID
+	UserID    uuid.UUID
+	Kind      string
+	Reference uuid.UUID
+	Data      []byte
+	CreatedAt time.Time
+}
+
 type EmailVerification struct {
 	TokenHash []byte
 	UserID    uuid.UUID
@@ -406,6 +415,15 @@ type PasswordReset struct {
 	UsedAt    *time.Time
 }
 
+type Preference struct {
+	UserID     uuid.UUID
+	Refused    []string
+	Digest     string
+	DigestHour int16
+	TimeZone   string
+	UpdatedAt  time.Time
+}
+
 type RateLimit struct {
 	Key       string
 	Hits      []time.Time
@@ -431,6 +449,11 @@ type Registration struct {
 type RequestLimit struct {
 	Key    []byte
 	FullAt time.Time
+}
+
+type Secret struct {
+	Name  string
+	Value []byte
 }
 
 type Session struct {

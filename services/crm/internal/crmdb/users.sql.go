@@ -34,7 +34,10 @@ func (q *Queries) AdminExistsBesides(ctx context.Context, id uuid.UUID) (bool, e
 }
 
 const adminList = `-- name: AdminList :many
-select id, name, email from users where role = 'admin' and status = 'approved' order by id
+select id, name, email from users u
+where role = 'admin' and status = 'approved'
+  and not exists (select from preferences p where p.user_id = u.id and 'registration_waiting' = any(p.refused))
+order by id
 `
 
 type AdminListRow struct {
@@ -43,7 +46,7 @@ type AdminListRow struct {
 	Email string
 }
 
-// The approved admins, who are notified of pending registrations.
+// The approved admins who are notified of pending registrations.
 func (q *Queries) AdminList(ctx context.Context) ([]AdminListRow, error) {
 	rows, err := q.db.Query(ctx, adminList)
 	if err != nil {
@@ -201,6 +204,15 @@ func (q *Queries) UserErase(ctx context.Context, arg UserEraseParams) error {
 	return err
 }
 
+const userEraseDigest = `-- name: UserEraseDigest :exec
+delete from digest_items where user_id = $1
+`
+
+func (q *Queries) UserEraseDigest(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userEraseDigest, userID)
+	return err
+}
+
 const userEraseIdempotencyKeys = `-- name: UserEraseIdempotencyKeys :exec
 delete from idempotency_keys where user_id = $1
 `
@@ -227,6 +239,15 @@ where reference = $1 or (done_at is null and data #>> '{to,id}' = $1::text)
 // Deletes the notices about the account, and those not yet mailed to the person.
 func (q *Queries) UserEraseNotices(ctx context.Context, userID uuid.UUID) error {
 	_, err := q.db.Exec(ctx, userEraseNotices, userID)
+	return err
+}
+
+const userErasePreferences = `-- name: UserErasePreferences :exec
+delete from preferences where user_id = $1
+`
+
+func (q *Queries) UserErasePreferences(ctx context.Context, userID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, userErasePreferences, userID)
 	return err
 }
 

@@ -61,6 +61,7 @@ func eraseTraces(ctx context.Context, q *crmdb.Queries, actor Principal, id uuid
 	for _, erase := range []func(context.Context, uuid.UUID) error{
 		q.UserEraseAuditFacts, q.UserEraseAuditAddresses, q.UserEraseSessions, q.UserEraseKeys, q.UserEraseResets,
 		eraseAttachments(q, now), q.UserEraseVerifications, q.UserEraseRegistration, q.UserEraseIdempotencyKeys, q.UserEraseNotices,
+		q.UserErasePreferences, q.UserEraseDigest,
 	} {
 		if err := erase(ctx, id); err != nil {
 			return fmt.Errorf("erase traces: %w", err)

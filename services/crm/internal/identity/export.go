@@ -3,12 +3,14 @@ package identity
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"fixdesk/services/crm/internal/crmdb"
 )
@@ -17,7 +19,7 @@ import (
 const exportBatch = 200
 
 // Export prepares the JSON of all data stored about a person: profile,
-// registration, sessions, API keys, tickets reported, comments written, files
+// registration, mail preferences, sessions, API keys, tickets reported, comments written, files
 // uploaded (without their content, which GET /v1/attachments/{id}/content has), audit
 // events by or about them. The returned function writes it, row by row in the order of time,
 // so that an account of any size needs little memory. The error is
@@ -71,7 +73,7 @@ func (e export) write(u User) error {
 	for _, part := range []struct {
 		name  string
 		write func() error
-	}{{"sessions", e.sessions}, {"api_keys", e.keys}, {"tickets", e.tickets}, {"comments", e.comments}, {"attachments", e.attachments}, {"audit_events", e.auditEvents}} {
+	}{{"preferences", e.preferences}, {"sessions", e.sessions}, {"api_keys", e.keys}, {"tickets", e.tickets}, {"comments", e.comments}, {"attachments", e.attachments}, {"audit_events", e.auditEvents}} {
 		if _, err := io.WriteString(e.w, `,"`+part.name+`":[`); err != nil {
 			return err
 		}
@@ -116,6 +118,24 @@ func rows[Row any](e export, next func() ([]Row, error), item func(Row) any) err
 			return nil
 		}
 	}
+}
+
+// preferences are one item, or none when the person never chose.
+func (e export) preferences() error {
+	type exported struct {
+		Refused    []string `json:"refused"`
+		Digest     string   `json:"digest"`
+		DigestHour int16    `json:"digest_hour"`
+		TimeZone   string   `json:"time_zone"`
+	}
+	row, err := e.q.PreferenceGet(e.ctx, e.user)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return e.field("", exported(row))
 }
 
 func (e export) sessions() error {

@@ -156,13 +156,14 @@ func notifyAdmins(ctx context.Context, q *crmdb.Queries, applicant User, now tim
 	if err != nil {
 		return fmt.Errorf("list admins: %w", err)
 	}
-	to := make([]notice.Person, 0, len(admins))
-	for _, a := range admins {
-		to = append(to, notice.Person{ID: a.ID, Name: a.Name, Email: a.Email})
+	for _, a := range admins { // one notice each, since each may unsubscribe
+		if err := outbox.Add(ctx, q, now, applicant.ID, notice.RegistrationWaiting{
+			To: []notice.Person{{ID: a.ID, Name: a.Name, Email: a.Email}}, Applicant: person(applicant), Role: string(applicant.Role),
+		}); err != nil {
+			return err
+		}
 	}
-	return outbox.Add(ctx, q, now, applicant.ID, notice.RegistrationWaiting{
-		To: to, Applicant: person(applicant), Role: string(applicant.Role),
-	})
+	return nil
 }
 
 func person(u User) notice.Person { return notice.Person{ID: u.ID, Name: u.Name, Email: u.Email} }

@@ -103,6 +103,8 @@ func decodeAccount(kind string, data []byte) (Notice, error) {
 		return decode[Invitation](kind, data)
 	case KindAccountChanged:
 		return decode[AccountChanged](kind, data)
+	case KindDigest:
+		return decode[Digest](kind, data)
 	}
 	return nil, fmt.Errorf("decode %q: %w", kind, ErrUnknownKind)
 }
@@ -113,7 +115,7 @@ func (n RegistrationWaiting) Message(links Links) Message {
 	l := mail{Lead: fmt.Sprintf("%s has registered as %s and waits for approval.", name, withArticle(role))}
 	l = l.row("Name", name).row("Address", line(n.Applicant.Email)).row("Role", role)
 	l.Closing = []string{fmt.Sprintf("To approve or reject: %s/admin/registrations", links.PublicURL), noReplies}
-	return l.message(n.To, "[Fixdesk] "+shorten(name, nameLimit)+" waits for approval as "+role)
+	return l.message(links, n.To, "[Fixdesk] "+shorten(name, nameLimit)+" waits for approval as "+role, n.Kind())
 }
 
 // Message informs the applicant of the decision.
@@ -127,7 +129,7 @@ func (n RegistrationDecided) Message(links Links) Message {
 	}
 	l = l.quoted("Reason", n.Reason)
 	l.Closing = append(l.Closing, noReplies)
-	return l.message([]Person{n.To}, subject)
+	return l.message(links, []Person{n.To}, subject, n.Kind())
 }
 
 // Message contains the token and explains its use.
@@ -140,7 +142,7 @@ func (n PasswordReset) Message(links Links) Message {
 		"If you did not request it, ignore this mail: without the token nothing changes. Nobody at Fixdesk will ask you for it.",
 		noReplies,
 	}
-	return l.message([]Person{n.To}, "[Fixdesk] Set a new password")
+	return l.message(links, []Person{n.To}, "[Fixdesk] Set a new password", n.Kind())
 }
 
 // Message contains the token and explains its use.
@@ -153,7 +155,7 @@ func (n EmailVerification) Message(links Links) Message {
 		"If you did not register, ignore this mail: without the token the account gets no more than ticket numbers sent to you.",
 		noReplies,
 	}
-	return l.message([]Person{n.To}, "[Fixdesk] Confirm your address")
+	return l.message(links, []Person{n.To}, "[Fixdesk] Confirm your address", n.Kind())
 }
 
 // Message contains the token and explains its use.
@@ -166,7 +168,7 @@ func (n Invitation) Message(links Links) Message {
 		fmt.Sprintf("If the token has expired, ask for another mail at %s/reset", links.PublicURL),
 		noReplies,
 	}
-	return l.message([]Person{n.To}, "[Fixdesk] Your account")
+	return l.message(links, []Person{n.To}, "[Fixdesk] Your account", n.Kind())
 }
 
 // Message reports the change, and what to do if someone else made it.
@@ -183,7 +185,7 @@ func (n AccountChanged) Message(links Links) Message {
 		l.Closing = []string{fmt.Sprintf("To sign in: %s/", links.PublicURL)}
 	}
 	l.Closing = append(l.Closing, noReplies)
-	return l.message([]Person{n.To}, "[Fixdesk] "+subject)
+	return l.message(links, []Person{n.To}, "[Fixdesk] "+subject, n.Kind())
 }
 
 func accountEvent(event string) (subject, lead string) {

@@ -14,6 +14,9 @@ type mail struct {
 	Rows    []row
 	Quotes  []quote
 	Closing []string
+
+	Passages    []passage
+	Unsubscribe string // the address of the page, "" for none
 }
 
 // row is a short fact with its name.
@@ -46,6 +49,9 @@ func (l mail) text() string {
 	for _, r := range l.Rows {
 		fmt.Fprintf(&b, "%s: %s\n", r.Label, r.Value)
 	}
+	for _, p := range l.Passages {
+		b.WriteString("\n" + p.text())
+	}
 	for _, q := range l.Quotes {
 		fmt.Fprintf(&b, "\n%s:\n", q.Heading)
 		for s := range strings.SplitSeq(q.Body, "\n") {
@@ -55,8 +61,18 @@ func (l mail) text() string {
 	for _, s := range l.Closing {
 		fmt.Fprintf(&b, "\n%s\n", s)
 	}
-	return b.String() + "\nFixdesk\n"
+	b.WriteString("\nFixdesk\n")
+	if l.Unsubscribe != "" {
+		fmt.Fprintf(&b, "\n%s: %s\n", stop, l.Unsubscribe)
+	}
+	return b.String()
 }
+
+// stop introduces the link for unsubscribing.
+const stop = "To get no more mails of this kind"
+
+// Stop is stop, for the HTML part.
+func (mail) Stop() string { return stop }
 
 // Greeting is the first line.
 func (l mail) Greeting() string {
@@ -99,6 +115,10 @@ var page = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
 {{- end}}
 </table>
 {{- end}}
+{{- range .Passages}}
+<p style="margin:0 0 4px"><strong>{{.Heading}}</strong></p>
+<p style="margin:0 0 16px;overflow-wrap:anywhere">{{range .Lines}}{{.}}<br>{{end}}{{.Link}}</p>
+{{- end}}
 {{- range .Quotes}}
 <p style="margin:0 0 4px;color:#52606d">{{.Heading}}:</p>
 <blockquote style="margin:0 0 16px;padding:4px 12px;border-left:3px solid #cbd2d9;white-space:pre-wrap;overflow-wrap:anywhere">{{.Body}}</blockquote>
@@ -107,6 +127,9 @@ var page = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
 <p style="margin:0 0 16px;color:#52606d;overflow-wrap:anywhere">{{range $i, $s := .}}{{if $i}}<br>{{end}}{{$s}}{{end}}</p>
 {{- end}}
 <p style="margin:0;color:#52606d">Fixdesk</p>
+{{- if .Unsubscribe}}
+<p style="margin:16px 0 0;color:#52606d;font-size:13px;overflow-wrap:anywhere">{{.Stop}}: {{.Unsubscribe}}</p>
+{{- end}}
 </div>
 </body>
 </html>

@@ -27,7 +27,7 @@ func (n TicketReceived) Message(links Links) Message {
 	}
 	l = l.quoted("You wrote", n.Description)
 	l.Closing = n.howToAnswer(links)
-	return n.message(links, n.To, l)
+	return n.message(links, n.To, l, n.Kind())
 }
 
 // Message notifies the new assignee.
@@ -39,7 +39,7 @@ func (n TicketAssigned) Message(links Links) Message {
 	l = l.row("Reported by", line(n.ReporterName)).row("Priority", words(n.Priority))
 	l = l.quoted("Description", n.Description)
 	l.Closing = append([]string{"Please accept it, or decline it with a reason, on its page."}, n.howToAnswer(links)...)
-	return n.message(links, n.To, l)
+	return n.message(links, n.To, l, n.Kind())
 }
 
 // Message notifies the former assignee.
@@ -57,7 +57,7 @@ func (n TicketUnassigned) Message(links Links) Message {
 	}
 	l = l.quoted("Reason", n.Why)
 	l.Closing = []string{"There is nothing you need to do.\nThe ticket: " + n.address(links)}
-	return n.message(links, n.To, l)
+	return n.message(links, n.To, l, n.Kind())
 }
 
 // Message reports what changed, from what to what, and by whom.
@@ -85,7 +85,7 @@ func (n TicketChanged) Message(links Links) Message {
 		l.Closing = append(l.Closing, n.whenResolved(links))
 	}
 	l.Closing = append(l.Closing, n.howToAnswer(links)...)
-	return n.message(links, n.To, l)
+	return n.message(links, n.To, l, n.Kind())
 }
 
 // Message quotes the new comment.
@@ -107,7 +107,7 @@ func (n TicketCommented) Message(links Links) Message {
 		links.ReplyTo = nil
 	}
 	l.Closing = n.howToAnswer(links)
-	return n.message(links, n.To, l)
+	return n.message(links, n.To, l, n.Kind())
 }
 
 const noReplies = "Please don't reply to this mail: nobody reads what is sent to its address."
@@ -138,11 +138,11 @@ func (t Ticket) whenResolved(links Links) string {
 
 // message makes a mail about a ticket. All mails of one ticket have the same
 // subject and thread, so that a mail client groups them.
-func (t Ticket) message(links Links, to Person, l mail) Message {
+func (t Ticket) message(links Links, to Person, l mail, kind string) Message {
 	if to.Unverified && links.VerifiedOnly {
-		return t.unverified(links, to)
+		return t.unverified(links, to, kind)
 	}
-	m := l.message([]Person{to}, fmt.Sprintf("[Fixdesk #%d] %s", t.Number, shorten(line(t.Title), subjectTitleLimit)))
+	m := l.message(links, []Person{to}, fmt.Sprintf("[Fixdesk #%d] %s", t.Number, shorten(line(t.Title), subjectTitleLimit)), kind)
 	return t.addressed(links, m)
 }
 
@@ -155,8 +155,13 @@ func (t Ticket) addressed(links Links, m Message) Message {
 	return m
 }
 
-func (l mail) message(to []Person, subject string) Message {
-	m := Message{Subject: shorten(subject, subjectLimit), Text: l.text(), HTML: l.html()}
+func (l mail) message(links Links, to []Person, subject, kind string) Message {
+	m := Message{Subject: shorten(subject, subjectLimit)}
+	if len(to) == 1 {
+		m = m.unsubscribable(links, to[0], kind)
+	}
+	l.Unsubscribe = m.Unsubscribe
+	m.Text, m.HTML = l.text(), l.html()
 	for _, p := range to {
 		m.To = append(m.To, p.Email)
 	}

@@ -41,7 +41,8 @@ type Notice interface {
 // Message is a mail, ready to be posted. No mail is posted when To is empty.
 // Subject is a single line of at most 160 characters. Thread is the same for all
 // mails of one conversation, and empty for a single mail. ReplyTo is where answers
-// go, and empty when they are not read.
+// go, and empty when they are not read. Unsubscribe is the address of the page that
+// ends mails of this kind to its one recipient, and empty where that can't be.
 type Message struct {
 	To      []string
 	Subject string
@@ -49,17 +50,21 @@ type Message struct {
 	HTML    string
 	Thread  string
 	ReplyTo string
+
+	Unsubscribe string
 }
 
 // Links has the addresses that mails lead to. PublicURL is that of the service for
 // browsers, without a trailing slash. With VerifiedOnly, mails to an unverified
 // address have the number and the link of a ticket, and no text that another
 // person wrote. ReplyTo returns the mail address for answers to a ticket; nil
-// means that mails can't be answered by mail.
+// means that mails can't be answered by mail. Secret is the key of the tokens in
+// links for unsubscribing; nil means that mails have none.
 type Links struct {
 	PublicURL    string
 	VerifiedOnly bool
 	ReplyTo      func(number int64, ticket uuid.UUID) string
+	Secret       []byte
 }
 
 // Person is a recipient, or a person that a notice is about. The database sets

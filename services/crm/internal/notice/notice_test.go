@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write the golden mails instead of compa
 var (
 	// links are those of an installation that takes mail in, answerless of one that doesn't.
 	links = notice.Links{
-		PublicURL: "https://fixdesk.example", VerifiedOnly: true,
+		PublicURL: "https://fixdesk.example", VerifiedOnly: true, Secret: []byte("a secret of the golden mails only"),
 		ReplyTo: func(number int64, _ uuid.UUID) string {
 			return fmt.Sprintf("support+%d.5f3a9c0e@fixdesk.example", number)
 		},
@@ -92,14 +92,20 @@ var mails = map[string]notice.Notice{
 	"account_rejected":                     notice.AccountChanged{To: ada, Event: notice.AccountRejected},
 	"account_key_issued":                   notice.AccountChanged{To: ada, Event: notice.KeyIssued},
 	"account_approved":                     notice.AccountChanged{To: ada, Event: notice.AccountApproved},
-	"password_reset":                       notice.PasswordReset{To: ada, Token: "c2VjcmV0LXRva2VuLW9mLTI1Ni1iaXRz", ValidMinutes: 10},
+	"digest": notice.Digest{To: ada, Tickets: []notice.DigestTicket{
+		{Ticket: ticket, Status: "in_progress", News: []string{"Bob Noyce changed the status from open to in progress.", "Bob Noyce commented."}},
+		{Ticket: notice.Ticket{ID: ticket.ID, Number: 43, Title: "Scanner hums"}, Status: "open", News: []string{"It was assigned to you."}, Earlier: 3},
+	}},
+	"digest_of_one":     notice.Digest{To: ada, More: 2, Tickets: []notice.DigestTicket{{Ticket: ticket, Status: "open", News: []string{"Bob Noyce commented."}}}},
+	"digest_unverified": notice.Digest{To: zoe, Tickets: []notice.DigestTicket{{Ticket: ticket, Status: "open", News: []string{"Bob Noyce commented."}}}},
+	"password_reset":    notice.PasswordReset{To: ada, Token: "c2VjcmV0LXRva2VuLW9mLTI1Ni1iaXRz", ValidMinutes: 10},
 }
 
 func TestEachMailReadsAsItsGolden(t *testing.T) {
 	for name, n := range mails {
 		t.Run(name, func(t *testing.T) {
 			m := n.Message(links)
-			head := fmt.Sprintf("To: %s\nSubject: %s\nThread: %s\nReply-To: %s\n\n", strings.Join(m.To, ", "), m.Subject, m.Thread, m.ReplyTo)
+			head := fmt.Sprintf("To: %s\nSubject: %s\nThread: %s\nReply-To: %s\nUnsubscribe: %s\n\n", strings.Join(m.To, ", "), m.Subject, m.Thread, m.ReplyTo, m.Unsubscribe)
 			golden(t, name+".txt", head+m.Text)
 			golden(t, name+".html", m.HTML)
 		})
@@ -200,6 +206,7 @@ func TestEveryKindHasAGolden(t *testing.T) {
 	for _, kind := range []string{
 		notice.KindTicketReceived, notice.KindTicketAssigned, notice.KindTicketUnassigned, notice.KindTicketChanged,
 		notice.KindTicketCommented, notice.KindRegistrationWaiting, notice.KindRegistrationDecided, notice.KindPasswordReset,
+		notice.KindEmailVerification, notice.KindInvitation, notice.KindAccountChanged, notice.KindDigest,
 	} {
 		if !kinds[kind] {
 			t.Errorf("no golden of %s", kind)
@@ -278,7 +285,26 @@ func everywhere(s string) []notice.Notice {
 		notice.RegistrationWaiting{To: []notice.Person{p}, Applicant: notice.Person{Name: s, Email: s}, Role: s},
 		notice.RegistrationDecided{To: p, Role: s, Reason: s},
 		notice.PasswordReset{To: p, Token: s},
+		longDigest(tk, p, s),
 	}
+}
+
+// longDigest has as many tickets and events as a digest takes, and more.
+func longDigest(tk notice.Ticket, p notice.Person, s string) notice.Digest {
+	d := notice.Digest{To: p}
+	if r := []rune(s); len(r) > 500 { // more than a line has
+		s = string(r[:500])
+	}
+	for i := range 60 {
+		tk.ID[15] = byte(i)
+		for range 6 {
+			n := notice.TicketChanged{Ticket: tk, ActorName: s, Changes: []notice.Change{{Field: "status", From: s, To: s}, {Field: s}}}
+			if err := d.Add(n, notice.DigestTicket{Ticket: tk, Status: s}); err != nil {
+				panic(err)
+			}
+		}
+	}
+	return d
 }
 
 // broken returns what is wrong with a mail that contains hostile text.

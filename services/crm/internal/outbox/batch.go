@@ -139,6 +139,9 @@ func (d *Dispatcher) post(ctx context.Context, e crmdb.OutboxClaimRow) error {
 	if m.ReplyTo != "" {
 		request.ReplyTo = &m.ReplyTo
 	}
+	if notifyapi.IsUnsubscribeURL(m.Unsubscribe) {
+		request.UnsubscribeURL = &m.Unsubscribe
+	}
 	_, err = d.client.Create(ctx, e.ID.String(), request)
 	return err
 }

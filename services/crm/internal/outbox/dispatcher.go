@@ -120,6 +120,9 @@ func (d *Dispatcher) runOnce(ctx context.Context) (claimed int, pause time.Durat
 	if d.failures > 0 {
 		size = 1
 	}
+	if err := d.readSecret(ctx); err != nil {
+		return 0, 0, err
+	}
 	token, err := uuid.NewRandom()
 	if err != nil {
 		return 0, 0, fmt.Errorf("make a lease token: %w", err)
@@ -139,6 +142,17 @@ func (d *Dispatcher) runOnce(ctx context.Context) (claimed int, pause time.Durat
 	b := d.postAll(ctx, entries)
 	pause = d.assess(b)
 	return len(entries), pause, d.settle(ctx, token, b)
+}
+
+// readSecret reads the key of the links for unsubscribing, once.
+func (d *Dispatcher) readSecret(ctx context.Context) (err error) {
+	if d.links.Secret != nil {
+		return nil
+	}
+	if d.links.Secret, err = d.queries.SecretGet(ctx, notice.UnsubscribeSecret); err != nil {
+		return fmt.Errorf("read the secret for unsubscribing: %w", err)
+	}
+	return nil
 }
 
 // assess decides from a batch whether the notification service fails, and returns

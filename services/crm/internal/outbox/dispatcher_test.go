@@ -33,12 +33,20 @@ func TestEntryIsPostedWithItsIDAsKeyAndMarkedDone(t *testing.T) {
 	o.want("done_at is not null and attempts = 1 and lease_token is null", 1)
 }
 
-func TestRegistrationIsNotStoredWithoutItsNotice(t *testing.T) {
+func TestPostHasTheAddressThatEndsMailsOfItsKind(t *testing.T) {
 	o := newTestEnv(t)
-	if err := Add(t.Context(), o.q, noon, uuid.New(), notice.RegistrationWaiting{Role: "engineer"}); err != nil {
-		t.Fatal(err)
+	o.write(1)
+	o.once()
+	const before = "https://fixdesk.example/unsubscribe?token="
+	secret := row[[]byte](o, "select value from secrets where name = 'unsubscribe'")
+	address := o.service.seen()[0].request.UnsubscribeURL
+	if address == nil || !strings.HasPrefix(*address, before) {
+		t.Fatalf("address %v", address)
 	}
-	o.want("true", 0)
+	s, err := notice.ReadSubscription(secret, strings.TrimPrefix(*address, before))
+	if err != nil || s.Kind != notice.KindTicketCommented || s.User.String() != row[string](o, "select data->'to'->>'id' from outbox") {
+		t.Errorf("subscription %+v, %v", s, err)
+	}
 }
 
 func TestTwoDispatchersPostEachEntryOnce(t *testing.T) {

@@ -24,6 +24,9 @@ func TestCrashBetweenAnswerAndMarkPostsTheSameRequestAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := o.dispatcher.readSecret(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	o.dispatcher.postAll(t.Context(), entries) // accepted, and never settled
 	if n, _ := o.once(); n != 0 {
 		t.Fatalf("claimed %d under a running lease", n)

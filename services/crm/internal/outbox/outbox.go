@@ -21,11 +21,9 @@ import (
 
 // Add writes n to the outbox within the transaction of q. reference is the
 // ticket or user that n is about; now becomes created_at. Wake the dispatcher
-// after the commit. A registration without an admin to notify is not written.
+// after the commit. A notice that its recipient refuses is not written, and one
+// that they want in a digest waits for it (trigger outbox_recipient).
 func Add(ctx context.Context, q *crmdb.Queries, now time.Time, reference uuid.UUID, n notice.Notice) error {
-	if waiting, ok := n.(notice.RegistrationWaiting); ok && len(waiting.To) == 0 {
-		return nil
-	}
 	data, err := json.Marshal(n)
 	if err != nil {
 		return fmt.Errorf("add %s to the outbox: %w", n.Kind(), err)

@@ -185,3 +185,42 @@ func TestNormalPriorityMayBeNamedOrNot(t *testing.T) {
 		t.Errorf("another: %v", err)
 	}
 }
+
+func TestUnsubscribeURLIsInTheHeadersOfOneClick(t *testing.T) {
+	t.Parallel()
+	smtp := startSMTP(t, nil)
+	i := newIssuer(t)
+	s := start(t, i, testConfig(newDatabase(t), i.url, smtp.Addr()))
+	address := "https://desk.example.com/unsubscribe?token=" + strings.Repeat("AZyr_-", 16)
+	with := newMail("a@example.org")
+	with.UnsubscribeURL = &address
+	without := newMail("b@example.org") // the control
+	for key, r := range map[string]notifyapi.Request{"with": with, "without": without} {
+		n, err := s.Create(t.Context(), key, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.until(t, n.ID, notifyapi.StatusCompleted, waitLimit)
+	}
+	for _, m := range smtp.Messages() {
+		read, err := mail.ReadMessage(strings.NewReader(m.Data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantURL, wantPost := "", ""
+		if m.To == "a@example.org" {
+			wantURL, wantPost = "<"+address+">", "List-Unsubscribe=One-Click"
+		}
+		if gotURL, gotPost := read.Header.Get("List-Unsubscribe"), read.Header.Get("List-Unsubscribe-Post"); gotURL != wantURL || gotPost != wantPost {
+			t.Errorf("the mail to %s has List-Unsubscribe %q and List-Unsubscribe-Post %q", m.To, gotURL, gotPost)
+		}
+	}
+	for _, bad := range []string{"http://desk.example.com/u", "mailto:a@example.org", "https://desk.example.com/u>\r\nBcc: eve@example.org", "https://desk.example.com/u>, <https://eve.example"} {
+		r := newMail("c@example.org")
+		r.UnsubscribeURL = &bad
+		var refusal *notifyapi.Error
+		if _, err := s.Create(t.Context(), "bad", r); !errors.As(err, &refusal) || refusal.Status != 422 {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

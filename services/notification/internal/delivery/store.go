@@ -127,6 +127,9 @@ func newTask(r notificationdb.DeliveryClaimRow, token uuid.UUID) task {
 	if r.ReplyTo != nil {
 		t.mail.ReplyTo = *r.ReplyTo
 	}
+	if r.UnsubscribeUrl != nil {
+		t.mail.Unsubscribe = *r.UnsubscribeUrl
+	}
 	if r.ExpiresAt != nil {
 		t.mail.ExpiresAt, t.history.ExpiresAt = *r.ExpiresAt, *r.ExpiresAt
 	}

@@ -16,11 +16,13 @@ type DKIM struct {
 	key              crypto.Signer
 }
 
-// The headers that are signed. A header that is listed twice can't be added on
-// the way (RFC 6376 section 8.15). The list must fit one line: go-mail folds a
-// longer one within a name, which verifiers reject.
+// The headers that are signed, those for unsubscribing among them (RFC 8058
+// section 4). A header that is listed and absent, or listed twice, can't be added
+// on the way (RFC 6376 section 8.15).
 var (
-	signedHeaders     = []string{"From", "To", "Subject", "Reply-To", "Date", "Message-ID", "Content-Type"}
+	signedHeaders = []string{
+		"From", "To", "Subject", "Reply-To", "Date", "Message-ID", "Content-Type", "List-Unsubscribe", "List-Unsubscribe-Post",
+	}
 	oversignedHeaders = []string{"From", "Subject"}
 )
 

@@ -23,16 +23,18 @@ import (
 // Mail is the mail to one recipient. Every byte of the message is determined by
 // it and the sender's settings, so that a repeat is the same message.
 type Mail struct {
-	ID        uuid.UUID // the recipient's id: Message-ID and boundary come from it
-	To        string    // an address without a display name
-	Subject   string
-	Text      string
-	HTML      string // "" for none
-	Thread    string // mails of one thread refer to one root; "" for none
-	ReplyTo   string // where answers go; "" for the sender
-	RequestID string // "" for none
-	Domain    string // the right side of the Message-ID
-	Date      time.Time
+	ID      uuid.UUID // the recipient's id: Message-ID and boundary come from it
+	To      string    // an address without a display name
+	Subject string
+	Text    string
+	HTML    string // "" for none
+	Thread  string // mails of one thread refer to one root; "" for none
+	ReplyTo string // where answers go; "" for the sender
+	// Unsubscribe is the address that ends mails like this one; "" for none.
+	Unsubscribe string
+	RequestID   string // "" for none
+	Domain      string // the right side of the Message-ID
+	Date        time.Time
 	// ExpiresAt is the time from which no conversation about the mail begins; zero
 	// for never. It is not part of the message.
 	ExpiresAt time.Time

@@ -35,6 +35,7 @@ func TestPythonReadsHeadersAsTheyWereWritten(t *testing.T) {
 	for name, subject := range subjects {
 		m := goldenMail(func(m *Mail) {
 			m.Subject, m.Thread, m.ReplyTo = subject, "ticket-1", strings.Repeat("r", 64)+"@example.com"
+			m.Unsubscribe = "https://desk.example.com/unsubscribe?token=" + strings.Repeat("AZyr_-", 16)
 			m.HTML = "<p>it burns</p>"
 		})
 		raw, err := sender.render(m)
@@ -58,6 +59,7 @@ func TestPythonReadsHeadersAsTheyWereWritten(t *testing.T) {
 			"Reply-To": m.ReplyTo, "Message-ID": "<" + m.MessageID() + ">", "In-Reply-To": "<" + m.threadRoot() + ">",
 			"References": "<" + m.threadRoot() + ">", "Date": "Thu, 05 Feb 2026 09:08:07 +0000", "MIME-Version": "1.0",
 			"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All", "X-Request-ID": "req-1",
+			"List-Unsubscribe": "<" + m.Unsubscribe + ">", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
 		}}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\ngot  %q\nwant %q\n%s", name, got, want, raw)

@@ -39,6 +39,10 @@ func (s Sender) message(m Mail) (*gomail.Msg, error) {
 		msg.SetGenHeader(gomail.HeaderInReplyTo, root)
 		msg.SetGenHeader(gomail.HeaderReferences, root)
 	}
+	if m.Unsubscribe != "" {
+		msg.SetGenHeader(gomail.HeaderListUnsubscribe, "<"+m.Unsubscribe+">")
+		msg.SetGenHeader(gomail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click") // RFC 8058
+	}
 	if m.RequestID != "" {
 		msg.SetGenHeader("X-Request-ID", m.RequestID)
 	}

@@ -43,7 +43,10 @@ var goldenMails = map[string]Mail{
 	"plain":  goldenMail(nil),
 	"thread": goldenMail(func(m *Mail) { m.Thread = "ticket-42" }),
 	"reply":  goldenMail(func(m *Mail) { m.ReplyTo = "support+42.5f3a@example.com" }),
-	"html":   goldenMail(func(m *Mail) { m.HTML = "<p>Hello <b>Anna</b>,</p>\n<p>it burns.</p>\n" }),
+	"unsubscribe": goldenMail(func(m *Mail) {
+		m.Unsubscribe = "https://desk.example.com/unsubscribe?token=" + strings.Repeat("AZyr_-", 16)
+	}),
+	"html": goldenMail(func(m *Mail) { m.HTML = "<p>Hello <b>Anna</b>,</p>\n<p>it burns.</p>\n" }),
 	"languages": goldenMail(func(m *Mail) {
 		m.Subject = "Ticket №42: プリンターが燃えています – Drucker brennt wie verrückt und hört überhaupt nicht mehr auf 🔥"
 		m.Text = "Grüße, Привет, 你好, שלום, مرحبا 🔥\n.\n..leading dots\n" + strings.Repeat("long ", 60) + "\nFrom here\n"

@@ -32,6 +32,7 @@ type Notification struct {
 	ReplyTo        *string
 	Priority       notifyapi.Priority
 	ExpiresAt      *time.Time
+	UnsubscribeUrl *string
 }
 
 type Suppression struct {

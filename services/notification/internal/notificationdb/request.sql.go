@@ -65,7 +65,7 @@ func (q *Queries) AttemptList(ctx context.Context, arg AttemptListParams) ([]Att
 }
 
 const notificationByKey = `-- name: NotificationByKey :one
-select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at, sensitive, reply_to, priority, expires_at from notifications
+select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at, sensitive, reply_to, priority, expires_at, unsubscribe_url from notifications
 where caller = $1 and idempotency_key = $2
 `
 
@@ -98,6 +98,7 @@ func (q *Queries) NotificationByKey(ctx context.Context, arg NotificationByKeyPa
 		&i.ReplyTo,
 		&i.Priority,
 		&i.ExpiresAt,
+		&i.UnsubscribeUrl,
 	)
 	return i, err
 }
@@ -223,21 +224,21 @@ func (q *Queries) NotificationGet(ctx context.Context, arg NotificationGetParams
 const notificationInsert = `-- name: NotificationInsert :one
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
-        reference, thread, reply_to, request_id, message_domain, not_before, expires_at, sensitive, priority,
+        reference, thread, reply_to, unsubscribe_url, request_id, message_domain, not_before, expires_at, sensitive, priority,
         recipient_count, created_at)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
-        $10, $11, $12, $13, $14,
-        $15, $16, $17, $18, $19, $20)
+        $10, $11, $12, $13, $14, $15,
+        $16, $17, $18, $19, $20, $21)
     on conflict on constraint notifications_key do nothing
     returning id
 ), listed as (
     insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, priority, expires_at, queue_at)
-    select r.id, stored.id, r.ordinal, r.email, $21::timestamptz, $21::timestamptz,
-        $22::smallint, $16::timestamptz,
-        case when $23::boolean then r.queue_at end as queue_at
+    select r.id, stored.id, r.ordinal, r.email, $22::timestamptz, $22::timestamptz,
+        $23::smallint, $17::timestamptz,
+        case when $24::boolean then r.queue_at end as queue_at
     from stored, (
-        select unnest($24::uuid[]) as id, unnest($25::smallint[]) as ordinal,
-            unnest($26::text[]) as email, unnest($27::timestamptz[]) as queue_at
+        select unnest($25::uuid[]) as id, unnest($26::smallint[]) as ordinal,
+            unnest($27::text[]) as email, unnest($28::timestamptz[]) as queue_at
     ) r
     returning id
 )
@@ -257,6 +258,7 @@ type NotificationInsertParams struct {
 	Reference      *string
 	Thread         *string
 	ReplyTo        *string
+	UnsubscribeUrl *string
 	RequestID      string
 	MessageDomain  string
 	NotBefore      *time.Time
@@ -291,6 +293,7 @@ func (q *Queries) NotificationInsert(ctx context.Context, arg NotificationInsert
 		arg.Reference,
 		arg.Thread,
 		arg.ReplyTo,
+		arg.UnsubscribeUrl,
 		arg.RequestID,
 		arg.MessageDomain,
 		arg.NotBefore,

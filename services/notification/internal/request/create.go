@@ -99,12 +99,12 @@ func (s *Service) rows(r notifyapi.Request) (notificationdb.NotificationInsertPa
 	expires, expiryFields := expiresAt(r, due, now)
 	replyTo, replyFields := replyAddress(r.ReplyTo)
 	emails, addressFields := addresses(r.Recipients)
-	fields = slices.Concat(fields, expiryFields, checkLines(r), replyFields, addressFields)
+	fields = slices.Concat(fields, expiryFields, checkLines(r), replyFields, checkUnsubscribe(r.UnsubscribeURL), addressFields)
 	priority := cmp.Or(r.Priority, notifyapi.PriorityNormal)
 	p := notificationdb.NotificationInsertParams{
 		ID: newID(), Subject: r.Subject, Text: r.Text, Html: r.HTML, Bytes: int32(len(r.Text)),
 		Requester: r.Requester, Reference: r.Reference, Thread: r.Thread, MessageDomain: s.domain,
-		NotBefore: r.NotBefore, ExpiresAt: expires, ReplyTo: replyTo, Sensitive: r.Sensitive, Priority: priority,
+		NotBefore: r.NotBefore, ExpiresAt: expires, ReplyTo: replyTo, UnsubscribeUrl: r.UnsubscribeURL, Sensitive: r.Sensitive, Priority: priority,
 		RecipientCount: int32(len(emails)), CreatedAt: now,
 		DueAt: due, IsDue: !due.After(now), QueuePriority: delivery.Rank(priority), Emails: emails,
 	}

@@ -66,6 +66,14 @@ func replyAddress(raw *string) (*string, []errs.Field) {
 	return &email, nil
 }
 
+// checkUnsubscribe refuses an address that can't be that of List-Unsubscribe.
+func checkUnsubscribe(raw *string) []errs.Field {
+	if raw == nil || notifyapi.IsUnsubscribeURL(*raw) {
+		return nil
+	}
+	return []errs.Field{{Location: "body.unsubscribe_url", Message: "must be an https address without user and fragment"}}
+}
+
 // checkLines refuses control characters in fields that become mail headers,
 // which could otherwise add headers of their own.
 func checkLines(r notifyapi.Request) []errs.Field {
