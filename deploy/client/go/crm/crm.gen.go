@@ -147,6 +147,13 @@ const (
 	DeliveryReportKindFailed    DeliveryReportKind = "failed"
 )
 
+// Defines values for DigestInterval.
+const (
+	DigestIntervalDaily  DigestInterval = "daily"
+	DigestIntervalHourly DigestInterval = "hourly"
+	DigestIntervalNever  DigestInterval = "never"
+)
+
 // Defines values for EventKind.
 const (
 	EventKindAccepted       EventKind = "accepted"
@@ -171,6 +178,23 @@ const (
 	KeyScopePeopleWrite         KeyScope = "people:write"
 	KeyScopeTicketsRead         KeyScope = "tickets:read"
 	KeyScopeTicketsWrite        KeyScope = "tickets:write"
+)
+
+// Defines values for MailChoice.
+const (
+	MailChoiceMail MailChoice = "mail"
+	MailChoiceNone MailChoice = "none"
+)
+
+// Defines values for MailKind.
+const (
+	MailKindDigest              MailKind = "digest"
+	MailKindRegistrationWaiting MailKind = "registration_waiting"
+	MailKindTicketAssigned      MailKind = "ticket_assigned"
+	MailKindTicketChanged       MailKind = "ticket_changed"
+	MailKindTicketCommented     MailKind = "ticket_commented"
+	MailKindTicketReceived      MailKind = "ticket_received"
+	MailKindTicketUnassigned    MailKind = "ticket_unassigned"
 )
 
 // Defines values for MailRecipientStatus.
@@ -649,6 +673,27 @@ type ChangeUserRequest struct {
 	Status *UserStatus `json:"status,omitempty"`
 }
 
+// Choices defines model for Choices.
+type Choices struct {
+	// RegistrationWaiting Whether a kind of mail is wanted.
+	RegistrationWaiting *MailChoice `json:"registration_waiting,omitempty"`
+
+	// TicketAssigned Whether a kind of mail is wanted.
+	TicketAssigned *MailChoice `json:"ticket_assigned,omitempty"`
+
+	// TicketChanged Whether a kind of mail is wanted.
+	TicketChanged *MailChoice `json:"ticket_changed,omitempty"`
+
+	// TicketCommented Whether a kind of mail is wanted.
+	TicketCommented *MailChoice `json:"ticket_commented,omitempty"`
+
+	// TicketReceived Whether a kind of mail is wanted.
+	TicketReceived *MailChoice `json:"ticket_received,omitempty"`
+
+	// TicketUnassigned Whether a kind of mail is wanted.
+	TicketUnassigned *MailChoice `json:"ticket_unassigned,omitempty"`
+}
+
 // Comment defines model for Comment.
 type Comment struct {
 	// Attachments The files it was written with.
@@ -1083,6 +1128,9 @@ type DeliveryReportPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// DigestInterval never: each mail at once. hourly, daily: assignments, changes and comments are gathered into one mail, after each full hour or after digest_hour.
+type DigestInterval string
+
 // Engineer defines model for Engineer.
 type Engineer struct {
 	// ActiveTickets Tickets assigned to the engineer that are open, in_progress or blocked.
@@ -1399,6 +1447,12 @@ type LoginRequest struct {
 	Password string `json:"password"`
 }
 
+// MailChoice Whether a kind of mail is wanted.
+type MailChoice string
+
+// MailKind A kind of mail that can be refused. A later release may add kinds.
+type MailKind string
+
 // MailQueue defines model for MailQueue.
 type MailQueue struct {
 	// OldestDueAgeSeconds How long the oldest recipient that could be mailed now has waited; 0 when none waits.
@@ -1523,6 +1577,19 @@ type Person struct {
 
 	// Name The person's name.
 	Name string `json:"name"`
+}
+
+// Preferences defines model for Preferences.
+type Preferences struct {
+	// Digest never: each mail at once. hourly, daily: assignments, changes and comments are gathered into one mail, after each full hour or after digest_hour.
+	Digest DigestInterval `json:"digest"`
+
+	// DigestHour The hour of a daily digest, in time_zone.
+	DigestHour int64   `json:"digest_hour"`
+	Events     Choices `json:"events"`
+
+	// TimeZone A name of the IANA time zone database, as in Europe/Berlin.
+	TimeZone string `json:"time_zone"`
 }
 
 // PriorityChange defines model for PriorityChange.
@@ -1811,6 +1878,15 @@ type StatusChanges struct {
 	Status        StatusChange    `json:"status"`
 	Title         *TextChange     `json:"title,omitempty"`
 	WaitingFor    *WaitingChange  `json:"waiting_for,omitempty"`
+}
+
+// Subscription defines model for Subscription.
+type Subscription struct {
+	// Kind A kind of mail that can be refused. A later release may add kinds.
+	Kind MailKind `json:"kind"`
+
+	// Mailed Whether the person still gets such mails.
+	Mailed bool `json:"mailed"`
 }
 
 // Suppression defines model for Suppression.
@@ -2507,6 +2583,18 @@ type ListTicketNotificationsParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// GetSubscriptionParams defines parameters for GetSubscription.
+type GetSubscriptionParams struct {
+	// Token The token of the link in the mail.
+	Token string `form:"token" json:"token"`
+}
+
+// UnsubscribeParams defines parameters for Unsubscribe.
+type UnsubscribeParams struct {
+	// Token The token of the link in the mail.
+	Token string `form:"token" json:"token"`
+}
+
 // ListUsersParams defines parameters for ListUsers.
 type ListUsersParams struct {
 	// Limit How many items at most.
@@ -2575,6 +2663,9 @@ type ChangeMeJSONRequestBody = ChangeMeRequest
 
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
 type ChangePasswordJSONRequestBody = ChangePasswordRequest
+
+// PutPreferencesJSONRequestBody defines body for PutPreferences for application/json ContentType.
+type PutPreferencesJSONRequestBody = Preferences
 
 // AddSuppressionJSONRequestBody defines body for AddSuppression for application/json ContentType.
 type AddSuppressionJSONRequestBody = AddSuppressionRequest
@@ -3563,6 +3654,37 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
 	ChangePassword(ctx context.Context, body ChangePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetPreferences One's own mail preferences
+	//
+	// Which mails one gets, and when.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `people:read`.
+	//
+	// Corresponds with GET /v1/me/preferences (the `GetPreferences` operationId).
+	GetPreferences(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutPreferencesWithBody Replace one's own mail preferences
+	//
+	// They hold for what happens from now on. A kind that events doesn't name is mailed.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/me/preferences (the `PutPreferences` operationId).
+	PutPreferencesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutPreferences Replace one's own mail preferences
+	//
+	// They hold for what happens from now on. A kind that events doesn't name is mailed.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/me/preferences (the `PutPreferences` operationId).
+	PutPreferences(ctx context.Context, body PutPreferencesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListSessions One's own valid sessions, newest first
 	//
 	// Each sign-in starts one.
@@ -3952,6 +4074,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 	ListTicketNotifications(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSubscription What a link for unsubscribing ends
+	//
+	// It changes nothing.
+	//
+	// For anyone, without a token.
+	//
+	// Corresponds with GET /v1/unsubscribe (the `GetSubscription` operationId).
+	GetSubscription(ctx context.Context, params *GetSubscriptionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Unsubscribe End the mails of one kind to one person, without signing in
+	//
+	// The token in each mail that can be refused is for its person and its kind alone. A digest's ends all kinds that it gathers. Again, it changes nothing.
+	//
+	// For anyone, without a token.
+	//
+	// Corresponds with POST /v1/unsubscribe (the `Unsubscribe` operationId).
+	Unsubscribe(ctx context.Context, params *UnsubscribeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUsers Users, newest first
 	//
@@ -4791,6 +4931,67 @@ func (c *Client) ChangePassword(ctx context.Context, body ChangePasswordJSONRequ
 	return c.Client.Do(req)
 }
 
+// GetPreferences One's own mail preferences
+//
+// Which mails one gets, and when.
+//
+// Roles: customer, engineer, admin. API keys need the scope `people:read`.
+//
+// Corresponds with GET /v1/me/preferences (the `GetPreferences` operationId).
+func (c *Client) GetPreferences(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPreferencesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutPreferencesWithBody Replace one's own mail preferences
+//
+// They hold for what happens from now on. A kind that events doesn't name is mailed.
+//
+// Roles: customer, engineer, admin. API keys need the scope `people:write`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/me/preferences (the `PutPreferences` operationId).
+func (c *Client) PutPreferencesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPreferencesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutPreferences Replace one's own mail preferences
+//
+// They hold for what happens from now on. A kind that events doesn't name is mailed.
+//
+// Roles: customer, engineer, admin. API keys need the scope `people:write`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/me/preferences (the `PutPreferences` operationId).
+func (c *Client) PutPreferences(ctx context.Context, body PutPreferencesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPreferencesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListSessions One's own valid sessions, newest first
 //
 // Each sign-in starts one.
@@ -5571,6 +5772,44 @@ func (c *Client) ListEvents(ctx context.Context, id string, params *ListEventsPa
 // Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 func (c *Client) ListTicketNotifications(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListTicketNotificationsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSubscription What a link for unsubscribing ends
+//
+// It changes nothing.
+//
+// For anyone, without a token.
+//
+// Corresponds with GET /v1/unsubscribe (the `GetSubscription` operationId).
+func (c *Client) GetSubscription(ctx context.Context, params *GetSubscriptionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSubscriptionRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Unsubscribe End the mails of one kind to one person, without signing in
+//
+// The token in each mail that can be refused is for its person and its kind alone. A digest's ends all kinds that it gathers. Again, it changes nothing.
+//
+// For anyone, without a token.
+//
+// Corresponds with POST /v1/unsubscribe (the `Unsubscribe` operationId).
+func (c *Client) Unsubscribe(ctx context.Context, params *UnsubscribeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnsubscribeRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6890,6 +7129,73 @@ func NewChangePasswordRequestWithBody(server string, contentType string, body io
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetPreferencesRequest constructs an http.Request for the GetPreferences method
+func NewGetPreferencesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/me/preferences")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutPreferencesRequest calls the generic PutPreferences builder with application/json body
+func NewPutPreferencesRequest(server string, body PutPreferencesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutPreferencesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewPutPreferencesRequestWithBody constructs an http.Request for the PutPreferences method, with any body, and a specified content type
+func NewPutPreferencesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/me/preferences")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -9063,6 +9369,106 @@ func NewListTicketNotificationsRequest(server string, id string, params *ListTic
 	return req, nil
 }
 
+// NewGetSubscriptionRequest constructs an http.Request for the GetSubscription method
+func NewGetSubscriptionRequest(server string, params *GetSubscriptionParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/unsubscribe")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "token", params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUnsubscribeRequest constructs an http.Request for the Unsubscribe method
+func NewUnsubscribeRequest(server string, params *UnsubscribeParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/unsubscribe")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", false, "token", params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListUsersRequest constructs an http.Request for the ListUsers method
 func NewListUsersRequest(server string, params *ListUsersParams) (*http.Request, error) {
 	var err error
@@ -9950,6 +10356,39 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/me/password (the `ChangePassword` operationId).
 	ChangePasswordWithResponse(ctx context.Context, body ChangePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangePasswordResult, error)
 
+	// GetPreferencesWithResponse One's own mail preferences
+	//
+	// Which mails one gets, and when.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `people:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/me/preferences (the `GetPreferences` operationId).
+	GetPreferencesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetPreferencesResult, error)
+
+	// PutPreferencesWithBodyWithResponse Replace one's own mail preferences
+	//
+	// They hold for what happens from now on. A kind that events doesn't name is mailed.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/me/preferences (the `PutPreferences` operationId).
+	PutPreferencesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPreferencesResult, error)
+
+	// PutPreferencesWithResponse Replace one's own mail preferences
+	//
+	// They hold for what happens from now on. A kind that events doesn't name is mailed.
+	//
+	// Roles: customer, engineer, admin. API keys need the scope `people:write`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/me/preferences (the `PutPreferences` operationId).
+	PutPreferencesWithResponse(ctx context.Context, body PutPreferencesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPreferencesResult, error)
+
 	// ListSessionsWithResponse One's own valid sessions, newest first
 	//
 	// Each sign-in starts one.
@@ -10391,6 +10830,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 	ListTicketNotificationsWithResponse(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*ListTicketNotificationsResult, error)
+
+	// GetSubscriptionWithResponse What a link for unsubscribing ends
+	//
+	// It changes nothing.
+	//
+	// For anyone, without a token.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/unsubscribe (the `GetSubscription` operationId).
+	GetSubscriptionWithResponse(ctx context.Context, params *GetSubscriptionParams, reqEditors ...RequestEditorFn) (*GetSubscriptionResult, error)
+
+	// UnsubscribeWithResponse End the mails of one kind to one person, without signing in
+	//
+	// The token in each mail that can be refused is for its person and its kind alone. A digest's ends all kinds that it gathers. Again, it changes nothing.
+	//
+	// For anyone, without a token.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/unsubscribe (the `Unsubscribe` operationId).
+	UnsubscribeWithResponse(ctx context.Context, params *UnsubscribeParams, reqEditors ...RequestEditorFn) (*UnsubscribeResult, error)
 
 	// ListUsersWithResponse Users, newest first
 	//
@@ -11131,6 +11592,59 @@ func (r ChangePasswordResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ChangePasswordResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetPreferencesResult200Headers the declared response headers of an HTTP 200 response for GetPreferences
+type GetPreferencesResult200Headers struct {
+	ETag *string
+}
+
+type GetPreferencesResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Preferences
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetPreferencesResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPreferencesResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPreferencesResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type PutPreferencesResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Preferences
+}
+
+// Status returns HTTPResponse.Status
+func (r PutPreferencesResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutPreferencesResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -11947,6 +12461,50 @@ func (r ListTicketNotificationsResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListTicketNotificationsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetSubscriptionResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Subscription
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSubscriptionResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSubscriptionResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type UnsubscribeResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r UnsubscribeResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UnsubscribeResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -12796,6 +13354,57 @@ func (c *ClientWithResponses) ChangePasswordWithResponse(ctx context.Context, bo
 	return ParseChangePasswordResult(rsp)
 }
 
+// GetPreferencesWithResponse One's own mail preferences
+//
+// Which mails one gets, and when.
+//
+// Roles: customer, engineer, admin. API keys need the scope `people:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/me/preferences (the `GetPreferences` operationId).
+func (c *ClientWithResponses) GetPreferencesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetPreferencesResult, error) {
+	rsp, err := c.GetPreferences(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPreferencesResult(rsp)
+}
+
+// PutPreferencesWithBodyWithResponse Replace one's own mail preferences
+//
+// They hold for what happens from now on. A kind that events doesn't name is mailed.
+//
+// Roles: customer, engineer, admin. API keys need the scope `people:write`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/me/preferences (the `PutPreferences` operationId).
+func (c *ClientWithResponses) PutPreferencesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPreferencesResult, error) {
+	rsp, err := c.PutPreferencesWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutPreferencesResult(rsp)
+}
+
+// PutPreferencesWithResponse Replace one's own mail preferences
+//
+// They hold for what happens from now on. A kind that events doesn't name is mailed.
+//
+// Roles: customer, engineer, admin. API keys need the scope `people:write`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/me/preferences (the `PutPreferences` operationId).
+func (c *ClientWithResponses) PutPreferencesWithResponse(ctx context.Context, body PutPreferencesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPreferencesResult, error) {
+	rsp, err := c.PutPreferences(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutPreferencesResult(rsp)
+}
+
 // ListSessionsWithResponse One's own valid sessions, newest first
 //
 // Each sign-in starts one.
@@ -13476,6 +14085,40 @@ func (c *ClientWithResponses) ListTicketNotificationsWithResponse(ctx context.Co
 		return nil, err
 	}
 	return ParseListTicketNotificationsResult(rsp)
+}
+
+// GetSubscriptionWithResponse What a link for unsubscribing ends
+//
+// It changes nothing.
+//
+// For anyone, without a token.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/unsubscribe (the `GetSubscription` operationId).
+func (c *ClientWithResponses) GetSubscriptionWithResponse(ctx context.Context, params *GetSubscriptionParams, reqEditors ...RequestEditorFn) (*GetSubscriptionResult, error) {
+	rsp, err := c.GetSubscription(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSubscriptionResult(rsp)
+}
+
+// UnsubscribeWithResponse End the mails of one kind to one person, without signing in
+//
+// The token in each mail that can be refused is for its person and its kind alone. A digest's ends all kinds that it gathers. Again, it changes nothing.
+//
+// For anyone, without a token.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/unsubscribe (the `Unsubscribe` operationId).
+func (c *ClientWithResponses) UnsubscribeWithResponse(ctx context.Context, params *UnsubscribeParams, reqEditors ...RequestEditorFn) (*UnsubscribeResult, error) {
+	rsp, err := c.Unsubscribe(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnsubscribeResult(rsp)
 }
 
 // ListUsersWithResponse Users, newest first
@@ -14355,6 +14998,71 @@ func ParseChangePasswordResult(rsp *http.Response) (*ChangePasswordResult, error
 	response := &ChangePasswordResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseGetPreferencesResult parses an HTTP response from a GetPreferencesWithResponse call
+func ParseGetPreferencesResult(rsp *http.Response) (*GetPreferencesResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPreferencesResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Preferences
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetPreferencesResult200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutPreferencesResult parses an HTTP response from a PutPreferencesWithResponse call
+func ParsePutPreferencesResult(rsp *http.Response) (*PutPreferencesResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutPreferencesResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Preferences
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil
@@ -15304,6 +16012,48 @@ func ParseListTicketNotificationsResult(rsp *http.Response) (*ListTicketNotifica
 		}
 		response.JSON200 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseGetSubscriptionResult parses an HTTP response from a GetSubscriptionWithResponse call
+func ParseGetSubscriptionResult(rsp *http.Response) (*GetSubscriptionResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSubscriptionResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUnsubscribeResult parses an HTTP response from a UnsubscribeWithResponse call
+func ParseUnsubscribeResult(rsp *http.Response) (*UnsubscribeResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UnsubscribeResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
 	}
 
 	return response, nil

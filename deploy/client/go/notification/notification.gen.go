@@ -271,6 +271,9 @@ type CreateNotificationRequest struct {
 
 	// Thread Mails of one thread are shown together by the reader's mail program.
 	Thread *string `json:"thread,omitempty"`
+
+	// UnsubscribeURL The https address that ends mails like this one (List-Unsubscribe, RFC 2369): a page for GET, and one click for POST (RFC 8058). http is accepted for this host alone. It is in no answer, since whoever has it can unsubscribe the recipient.
+	UnsubscribeURL *string `json:"unsubscribe_url,omitempty"`
 }
 
 // Envelope defines model for Envelope.

@@ -32,6 +32,7 @@ import (
 	"fixdesk/services/crm/internal/console"
 	"fixdesk/services/crm/internal/eventstream"
 	"fixdesk/services/crm/internal/identity"
+	"fixdesk/services/crm/internal/inbound"
 	"fixdesk/services/crm/internal/notice"
 	"fixdesk/services/crm/internal/operations"
 	"fixdesk/services/crm/internal/outbox"
@@ -111,7 +112,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	signer := jwtauth.NewSigner(keys.set)
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
 	dispatcher := outbox.NewDispatcher(outbox.Config{
-		Pool: a.pool, Client: client, Links: notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()},
+		Pool: a.pool, Client: client, Links: a.links(a.config.addresses(a.log)),
 		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry, Metrics: jobs,
 	})
 	check := func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) }
@@ -156,6 +157,17 @@ func (a *App) assemble(p parts, keys keySource) {
 	console.Mount(a.api, console.Config{
 		Users: a.users, Events: stream, Secure: strings.HasPrefix(a.config.PublicURL, "https:"), Development: a.config.Env != config.Production,
 	})
+}
+
+// links are the addresses in mails.
+func (a *App) links(addresses inbound.Addresses) notice.Links {
+	links := notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()}
+	if addresses.Set() {
+		links.ReplyTo = func(number int64, ticket uuid.UUID, to notice.Audience) string {
+			return addresses.ReplyTo(ticket, number, inbound.Audience(to))
+		}
+	}
+	return links
 }
 
 func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {

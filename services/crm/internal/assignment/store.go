@@ -123,7 +123,7 @@ func notifyReporter(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Pe
 			return fmt.Errorf("read latest comment: %w", err)
 		}
 		changed := notice.TicketChanged{
-			Ticket: m.Ticket.named(), To: *reporter, ToReporter: true, LatestComment: comment.Body,
+			Ticket: m.Ticket.named(), To: *reporter, Audience: notice.ToReporter, LatestComment: comment.Body,
 			Changes: []notice.Change{{Field: "status", From: m.Ticket.Status, To: status}},
 		}
 		if m.Actor != nil {

@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -27,7 +28,7 @@ func (n TicketReceived) Message(links Links) Message {
 	}
 	l = l.quoted("You wrote", n.Description)
 	l.Closing = n.howToAnswer(links)
-	return n.message(links, n.To, l, n.Kind())
+	return n.message(links, n.To, ToReporter, l, n.Kind())
 }
 
 // Message notifies the new assignee.
@@ -39,7 +40,7 @@ func (n TicketAssigned) Message(links Links) Message {
 	l = l.row("Reported by", line(n.ReporterName)).row("Priority", words(n.Priority))
 	l = l.quoted("Description", n.Description)
 	l.Closing = append([]string{"Please accept it, or decline it with a reason, on its page."}, n.howToAnswer(links)...)
-	return n.message(links, n.To, l, n.Kind())
+	return n.message(links, n.To, ToStaff, l, n.Kind())
 }
 
 // Message notifies the former assignee.
@@ -57,7 +58,7 @@ func (n TicketUnassigned) Message(links Links) Message {
 	}
 	l = l.quoted("Reason", n.Why)
 	l.Closing = []string{"There is nothing you need to do.\nThe ticket: " + n.address(links)}
-	return n.message(links, n.To, l, n.Kind())
+	return n.message(links, n.To, ToStaff, l, n.Kind())
 }
 
 // Message reports what changed, from what to what, and by whom.
@@ -81,11 +82,11 @@ func (n TicketChanged) Message(links Links) Message {
 		l.Lead = fmt.Sprintf("Ticket %s is now %s.", n.quoted(), status)
 	}
 	l = l.quoted("Resolution", n.Resolution).quoted("Latest comment", n.LatestComment)
-	if status == "resolved" && n.ToReporter {
+	if status == "resolved" && n.Audience == ToReporter {
 		l.Closing = append(l.Closing, n.whenResolved(links))
 	}
 	l.Closing = append(l.Closing, n.howToAnswer(links)...)
-	return n.message(links, n.To, l, n.Kind())
+	return n.message(links, n.To, n.Audience, l, n.Kind())
 }
 
 // Message quotes the new comment.
@@ -103,11 +104,14 @@ func (n TicketCommented) Message(links Links) Message {
 		heading := fmt.Sprintf("Before that, on %s, %s wrote", e.At.UTC().Format("2 January 2006 at 15:04 UTC"), or(line(e.AuthorName), "a user"))
 		l = l.quoted(heading, shorten(block(e.Body), earlierLimit))
 	}
-	if n.Internal { // an answer by mail is a comment that the customer sees
-		links.ReplyTo = nil
-	}
 	l.Closing = n.howToAnswer(links)
-	return n.message(links, n.To, l, n.Kind())
+	if n.Internal {
+		n.Audience = ToInternal
+		if links.ReplyTo != nil {
+			l.Closing[0] += "\nYour answer is an internal comment, too: the customer can't see it."
+		}
+	}
+	return n.message(links, n.To, n.Audience, l, n.Kind())
 }
 
 const noReplies = "Please don't reply to this mail: nobody reads what is sent to its address."
@@ -138,19 +142,19 @@ func (t Ticket) whenResolved(links Links) string {
 
 // message makes a mail about a ticket. All mails of one ticket have the same
 // subject and thread, so that a mail client groups them.
-func (t Ticket) message(links Links, to Person, l mail, kind string) Message {
+func (t Ticket) message(links Links, to Person, as Audience, l mail, kind string) Message {
 	if to.Unverified && links.VerifiedOnly {
-		return t.unverified(links, to, kind)
+		return t.unverified(links, to, as, kind)
 	}
 	m := l.message(links, []Person{to}, fmt.Sprintf("[Fixdesk #%d] %s", t.Number, shorten(line(t.Title), subjectTitleLimit)), kind)
-	return t.addressed(links, m)
+	return t.addressed(links, as, m)
 }
 
 // addressed adds the thread of the ticket and where answers go.
-func (t Ticket) addressed(links Links, m Message) Message {
+func (t Ticket) addressed(links Links, as Audience, m Message) Message {
 	m.Thread = "ticket-" + t.ID.String()
 	if links.ReplyTo != nil {
-		m.ReplyTo = links.ReplyTo(t.Number, t.ID)
+		m.ReplyTo = links.ReplyTo(t.Number, t.ID, cmp.Or(as, ToReporter)) // facts of an earlier release have none
 	}
 	return m
 }

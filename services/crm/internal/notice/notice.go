@@ -57,15 +57,26 @@ type Message struct {
 // Links has the addresses that mails lead to. PublicURL is that of the service for
 // browsers, without a trailing slash. With VerifiedOnly, mails to an unverified
 // address have the number and the link of a ticket, and no text that another
-// person wrote. ReplyTo returns the mail address for answers to a ticket; nil
-// means that mails can't be answered by mail. Secret is the key of the tokens in
+// person wrote. ReplyTo returns the mail address for answers of an audience to a
+// ticket; nil means that mails can't be answered by mail. Secret is the key of the tokens in
 // links for unsubscribing; nil means that mails have none.
 type Links struct {
 	PublicURL    string
 	VerifiedOnly bool
-	ReplyTo      func(number int64, ticket uuid.UUID) string
+	ReplyTo      func(number int64, ticket uuid.UUID, to Audience) string
 	Secret       []byte
 }
+
+// Audience is as whom a person gets a mail about a ticket.
+type Audience string
+
+// The audiences of mails about a ticket.
+const (
+	ToReporter Audience = "reporter"
+	ToFollower Audience = "follower"
+	ToStaff    Audience = "staff"
+	ToInternal Audience = "internal" // staff, about an internal comment
+)
 
 // Person is a recipient, or a person that a notice is about. The database sets
 // Unverified when the notice is written (trigger outbox_recipient) and the
@@ -126,12 +137,11 @@ type TicketUnassigned struct {
 
 // TicketChanged reports changes of a ticket's fields, including its status.
 // Resolution and LatestComment are empty when there is none that To may read;
-// ActorName is empty for an automatic change. ToReporter is set when To is the
-// reporter of the ticket.
+// ActorName is empty for an automatic change.
 type TicketChanged struct {
 	Ticket
 	To            Person   `json:"to"`
-	ToReporter    bool     `json:"to_reporter,omitempty"`
+	Audience      Audience `json:"audience"`
 	ActorName     string   `json:"actor_name"`
 	Changes       []Change `json:"changes"`
 	Resolution    string   `json:"resolution"`
@@ -144,6 +154,7 @@ type TicketChanged struct {
 type TicketCommented struct {
 	Ticket
 	To        Person   `json:"to"`
+	Audience  Audience `json:"audience"` // not ToInternal: see Internal
 	ActorName string   `json:"actor_name"`
 	Body      string   `json:"body"`
 	Internal  bool     `json:"internal"`

@@ -25,8 +25,8 @@ var (
 	// links are those of an installation that takes mail in, answerless of one that doesn't.
 	links = notice.Links{
 		PublicURL: "https://fixdesk.example", VerifiedOnly: true, Secret: []byte("a secret of the golden mails only"),
-		ReplyTo: func(number int64, _ uuid.UUID) string {
-			return fmt.Sprintf("support+%d.5f3a9c0e@fixdesk.example", number)
+		ReplyTo: func(number int64, _ uuid.UUID, to notice.Audience) string {
+			return fmt.Sprintf("support+%d.%s@fixdesk.example", number, to)
 		},
 	}
 	answerless = notice.Links{PublicURL: "https://fixdesk.example", VerifiedOnly: true}
@@ -50,19 +50,19 @@ var mails = map[string]notice.Notice{
 	"ticket_unassigned_by_admin":   notice.TicketUnassigned{Ticket: ticket, To: bob, ByName: "Grace Hopper"},
 	"ticket_unassigned_handed_on":  notice.TicketUnassigned{Ticket: ticket, To: bob, NewAssigneeName: "Mary Shaw", Why: "you are away"},
 	"ticket_unassigned_reassigned": notice.TicketUnassigned{Ticket: ticket, To: bob, NewAssigneeName: "Mary Shaw", ByName: "Grace Hopper"},
-	"ticket_changed_accepted": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
+	"ticket_changed_accepted": notice.TicketChanged{Ticket: ticket, To: ada, Audience: notice.ToReporter, ActorName: "Bob Noyce",
 		Changes: []notice.Change{{Field: "status", From: "open", To: "in_progress"}}},
-	"ticket_changed_blocked": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
+	"ticket_changed_blocked": notice.TicketChanged{Ticket: ticket, To: ada, Audience: notice.ToReporter, ActorName: "Bob Noyce",
 		Changes: []notice.Change{{Field: "status", From: "in_progress", To: "blocked"}}, LatestComment: "I wait for a new drum."},
-	"ticket_changed_resolved": notice.TicketChanged{Ticket: ticket, To: ada, ToReporter: true, ActorName: "Bob Noyce",
+	"ticket_changed_resolved": notice.TicketChanged{Ticket: ticket, To: ada, Audience: notice.ToReporter, ActorName: "Bob Noyce",
 		Changes:    []notice.Change{{Field: "status", From: "in_progress", To: "resolved"}, {Field: "resolution", To: "Replaced the drum."}},
 		Resolution: "Replaced the drum.", LatestComment: "Please try it."},
-	"ticket_changed_reopened": notice.TicketChanged{Ticket: ticket, To: bob, ActorName: "Ada Lovelace",
+	"ticket_changed_reopened": notice.TicketChanged{Ticket: ticket, To: bob, Audience: notice.ToStaff, ActorName: "Ada Lovelace",
 		Changes:       []notice.Change{{Field: "status", From: "resolved", To: "open"}, {Field: "resolution", From: "Replaced the drum."}},
 		LatestComment: "It burns again."},
-	"ticket_changed_closed": notice.TicketChanged{Ticket: ticket, To: bob, ActorName: "Ada Lovelace",
+	"ticket_changed_closed": notice.TicketChanged{Ticket: ticket, To: bob, Audience: notice.ToStaff, ActorName: "Ada Lovelace",
 		Changes: []notice.Change{{Field: "status", From: "resolved", To: "closed"}}, Resolution: "Replaced the drum."},
-	"ticket_changed_fields": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Grace Hopper",
+	"ticket_changed_fields": notice.TicketChanged{Ticket: ticket, To: ada, Audience: notice.ToReporter, ActorName: "Grace Hopper",
 		Changes: []notice.Change{
 			{Field: "title", From: "Printer", To: "Printer on fire"},
 			{Field: "priority", From: "normal", To: "urgent"},
@@ -71,15 +71,15 @@ var mails = map[string]notice.Notice{
 		}},
 	"ticket_changed_by_nobody": notice.TicketChanged{Ticket: ticket, To: ada,
 		Changes: []notice.Change{{Field: "assignee", From: "Bob Noyce"}}},
-	"ticket_changed_resolved_by_admin": notice.TicketChanged{Ticket: ticket, To: bob, ActorName: "Grace Hopper",
+	"ticket_changed_resolved_by_admin": notice.TicketChanged{Ticket: ticket, To: bob, Audience: notice.ToStaff, ActorName: "Grace Hopper",
 		Changes: []notice.Change{{Field: "status", From: "in_progress", To: "resolved"}}, Resolution: "Replaced the drum."},
-	"ticket_commented":            notice.TicketCommented{Ticket: ticket, To: ada, ActorName: "Bob Noyce", Body: "Is it still burning?\nI am on my way.", Earlier: earlier},
-	"ticket_commented_first":      notice.TicketCommented{Ticket: ticket, To: ada, ActorName: "Bob Noyce", Body: "I am on my way."},
+	"ticket_commented":            notice.TicketCommented{Ticket: ticket, To: ada, Audience: notice.ToReporter, ActorName: "Bob Noyce", Body: "Is it still burning?\nI am on my way.", Earlier: earlier},
+	"ticket_commented_first":      notice.TicketCommented{Ticket: ticket, To: ada, Audience: notice.ToReporter, ActorName: "Bob Noyce", Body: "I am on my way."},
 	"ticket_commented_unverified": notice.TicketCommented{Ticket: ticket, To: zoe, ActorName: "Bob Noyce", Body: "I am on my way.", Earlier: earlier},
-	"ticket_changed_blocked_for_customer": notice.TicketChanged{Ticket: ticket, To: ada, ActorName: "Bob Noyce",
+	"ticket_changed_blocked_for_customer": notice.TicketChanged{Ticket: ticket, To: ada, Audience: notice.ToReporter, ActorName: "Bob Noyce",
 		Changes: []notice.Change{{Field: "status", From: "in_progress", To: "blocked"}, {Field: "blocked_reason", To: "Which model is it?"}, {Field: "waiting_for", To: "customer"}}},
-	"ticket_commented_resumed":             notice.TicketCommented{Ticket: ticket, To: bob, ActorName: "Ada Lovelace", Body: "The blue one.", Status: "in_progress"},
-	"ticket_commented_internal":            notice.TicketCommented{Ticket: ticket, To: bob, ActorName: "Grace Hopper", Body: "Third one this week.", Internal: true},
+	"ticket_commented_resumed":             notice.TicketCommented{Ticket: ticket, To: bob, Audience: notice.ToStaff, ActorName: "Ada Lovelace", Body: "The blue one.", Status: "in_progress"},
+	"ticket_commented_internal":            notice.TicketCommented{Ticket: ticket, To: bob, Audience: notice.ToStaff, ActorName: "Grace Hopper", Body: "Third one this week.", Internal: true},
 	"registration_waiting":                 notice.RegistrationWaiting{To: []notice.Person{ada, bob}, Applicant: notice.Person{ID: ada.ID, Name: "Mary Shaw", Email: "mary@example.com"}, Role: "engineer"},
 	"registration_approved":                notice.RegistrationDecided{To: ada, Approved: true, Role: "engineer"},
 	"registration_rejected":                notice.RegistrationDecided{To: ada, Role: "admin", Reason: "We have enough admins."},
@@ -162,20 +162,31 @@ func TestAllMailsOfATicketHaveItsSubjectAndLink(t *testing.T) {
 	}
 }
 
-// An answer to a mail about an internal comment would be a comment that the
-// customer sees.
 func TestMailsOfATicketSayHowToAnswer(t *testing.T) {
 	const byMail, notByMail = "To answer, reply to this mail", "Please don't reply to this mail"
 	for name, n := range ticketMails() {
 		if strings.HasPrefix(name, "ticket_unassigned") { // asks for no answer
 			continue
 		}
-		m, isInternal := n.Message(links), name == "ticket_commented_internal"
-		if strings.Contains(m.Text, byMail) == isInternal || strings.Contains(m.Text, notByMail) != isInternal || (m.ReplyTo == "") != isInternal {
+		if m := n.Message(links); !strings.Contains(m.Text, byMail) || strings.Contains(m.Text, notByMail) || m.ReplyTo == "" {
 			t.Errorf("%s, where mail is taken in: Reply-To %q\n%s", name, m.ReplyTo, m.Text)
 		}
-		if m := n.Message(answerless); !strings.Contains(m.Text, notByMail) || m.ReplyTo != "" {
+		if m := n.Message(answerless); strings.Contains(m.Text, byMail) || !strings.Contains(m.Text, notByMail) || m.ReplyTo != "" {
 			t.Errorf("%s, where mail is not taken in: Reply-To %q\n%s", name, m.ReplyTo, m.Text)
+		}
+	}
+}
+
+// An answer to a mail about an internal comment is internal, since its address
+// says so.
+func TestAddressForAnswersIsThatOfTheAudience(t *testing.T) {
+	for name, audience := range map[string]notice.Audience{
+		"ticket_received": notice.ToReporter, "ticket_assigned": notice.ToStaff, "ticket_unassigned": notice.ToStaff,
+		"ticket_commented": notice.ToReporter, "ticket_commented_unverified": notice.ToReporter, "ticket_commented_resumed": notice.ToStaff,
+		"ticket_commented_internal": notice.ToInternal, "ticket_changed_resolved": notice.ToReporter, "ticket_changed_resolved_by_admin": notice.ToStaff,
+	} {
+		if m := mails[name].Message(links); m.ReplyTo != "support+42."+string(audience)+"@fixdesk.example" {
+			t.Errorf("%s: Reply-To %q", name, m.ReplyTo)
 		}
 	}
 }

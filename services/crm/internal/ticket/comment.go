@@ -175,7 +175,7 @@ func notifyOfComment(ctx context.Context, q *crmdb.Queries, v Viewer, n notice.T
 		if p.ID == v.ID || n.Internal && p.Role == "customer" || offeredTo != nil && p.ID == offeredTo.ID {
 			continue
 		}
-		n.To = notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}
+		n.To, n.Audience = notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}, audienceOf(p)
 		if err := outbox.Add(ctx, q, now, n.ID, n); err != nil {
 			return err
 		}

@@ -139,13 +139,21 @@ func notifyOfChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c
 			return err
 		}
 		if err := outbox.Add(ctx, q, now, t.ID, notice.TicketChanged{
-			Ticket: about(t), To: notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}, ToReporter: p.IsReporter,
+			Ticket: about(t), To: notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}, Audience: audienceOf(p),
 			ActorName: v.Name, Changes: reported, Resolution: deref(t.Resolution), LatestComment: comment,
 		}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// audienceOf is as whom a person of a ticket's audience gets its mails.
+func audienceOf(p crmdb.TicketAudienceRow) notice.Audience {
+	if p.IsReporter {
+		return notice.ToReporter
+	}
+	return notice.ToStaff
 }
 
 func latestComment(ctx context.Context, q *crmdb.Queries, id uuid.UUID, withInternal bool) (string, error) {
