@@ -253,6 +253,9 @@ func TestAnotherImplementationVerifiesTheSignature(t *testing.T) {
 				if forged := bytes.Replace(raw, []byte("Subject:"), []byte("Subject: not"), 1); check(forged) == nil {
 					t.Errorf("%s: a changed mail passes", name)
 				}
+				if forged := bytes.Replace(raw, []byte("List-Unsubscribe: <https://desk"), []byte("List-Unsubscribe: <https://eve"), 1); m.Unsubscribe != "" && check(forged) == nil {
+					t.Errorf("%s: a changed List-Unsubscribe passes", name)
+				}
 			}
 		})
 	}

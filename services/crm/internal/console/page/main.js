@@ -22,6 +22,7 @@ import { Reports } from "./views/reports.js";
 import { Reset } from "./views/reset.js";
 import { SignIn } from "./views/sign-in.js";
 import { Tickets } from "./views/tickets.js";
+import { Unsubscribe } from "./views/unsubscribe.js";
 import { User } from "./views/user.js";
 import { Users } from "./views/users.js";
 import { Verify } from "./views/verify.js";
@@ -40,6 +41,7 @@ const routes = [
   { path: /^\/register$/, view: Register, title: "Register", for: "everybody" },
   { path: /^\/verify$/, view: Verify, title: "Verify your address", for: "everybody" },
   { path: /^\/reset$/, view: Reset, title: "Set a new password", for: "everybody" },
+  { path: /^\/unsubscribe$/, view: Unsubscribe, title: "Mails from Fixdesk", for: "everybody" },
   { path: /^\/tickets$/, view: Tickets, title: "Tickets" },
   { path: /^\/tickets\/(?<number>\d+)$/, view: Tickets, title: "Ticket" },
   { path: /^\/queue$/, view: Tickets, title: "Queue", for: "staff" },

@@ -14,6 +14,17 @@ export const roles = { customer: "Customer", engineer: "Engineer", admin: "Admin
 
 export const userStatuses = { pending: "Waiting", approved: "Approved", rejected: "Rejected", suspended: "Suspended" };
 
+/** What mails are about, after "mails about". */
+export const mailKinds = {
+  ticket_received: "tickets that you raised",
+  ticket_assigned: "tickets that are assigned to you",
+  ticket_unassigned: "tickets that are no longer assigned to you",
+  ticket_changed: "changes of tickets",
+  ticket_commented: "comments on tickets",
+  registration_waiting: "people who wait for approval",
+  digest: "your tickets",
+};
+
 export const activeStatuses = ["open", "in_progress", "blocked"];
 
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
