@@ -506,6 +506,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/preferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One's own mail preferences
+         * @description Which mails one gets, and when.
+         *
+         *     Roles: customer, engineer, admin. API keys need the scope `people:read`.
+         */
+        get: operations["get-preferences"];
+        /**
+         * Replace one's own mail preferences
+         * @description They hold for what happens from now on. A kind that events doesn't name is mailed.
+         *
+         *     Roles: customer, engineer, admin. API keys need the scope `people:write`.
+         */
+        put: operations["put-preferences"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/sessions": {
         parameters: {
             query?: never;
@@ -1166,6 +1194,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/unsubscribe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a link for unsubscribing ends
+         * @description It changes nothing.
+         *
+         *     For anyone, without a token.
+         */
+        get: operations["get-subscription"];
+        put?: never;
+        /**
+         * End the mails of one kind to one person, without signing in
+         * @description The token in each mail that can be refused is for its person and its kind alone. A digest's ends all kinds that it gathers. Again, it changes nothing.
+         *
+         *     For anyone, without a token.
+         */
+        post: operations["unsubscribe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/users": {
         parameters: {
             query?: never;
@@ -1592,6 +1648,20 @@ export interface components {
             role?: components["schemas"]["UserRole"];
             /** @description Whether the user may sign in: suspended ends all sessions at once, approved ends a suspension. */
             status?: components["schemas"]["UserStatus"];
+        };
+        Choices: {
+            /** @description For admins: somebody waits for approval. */
+            registration_waiting?: components["schemas"]["MailChoice"];
+            /** @description For engineers: a ticket was assigned to one. */
+            ticket_assigned?: components["schemas"]["MailChoice"];
+            /** @description The status or another field of a ticket changed. */
+            ticket_changed?: components["schemas"]["MailChoice"];
+            /** @description Somebody commented on a ticket. */
+            ticket_commented?: components["schemas"]["MailChoice"];
+            /** @description The receipt of a ticket that one raised. */
+            ticket_received?: components["schemas"]["MailChoice"];
+            /** @description For engineers: a ticket is no longer assigned to one. */
+            ticket_unassigned?: components["schemas"]["MailChoice"];
         };
         Comment: {
             /** @description The files it was written with. */
@@ -2027,6 +2097,11 @@ export interface components {
             /** @description Absent on the last page. */
             next_cursor?: string;
         };
+        /**
+         * @description never: each mail at once. hourly, daily: assignments, changes and comments are gathered into one mail, after each full hour or after digest_hour.
+         * @enum {string}
+         */
+        DigestInterval: "never" | "hourly" | "daily";
         Engineer: {
             /**
              * Format: int64
@@ -2344,6 +2419,16 @@ export interface components {
             /** @description The password of the account. */
             password: string;
         };
+        /**
+         * @description Whether a kind of mail is wanted.
+         * @enum {string}
+         */
+        MailChoice: "mail" | "none";
+        /**
+         * @description A kind of mail that can be refused. A later release may add kinds.
+         * @enum {string}
+         */
+        MailKind: "digest" | "ticket_received" | "ticket_assigned" | "ticket_unassigned" | "ticket_changed" | "ticket_commented" | "registration_waiting";
         MailQueue: {
             /**
              * Format: double
@@ -2475,6 +2560,18 @@ export interface components {
             id: string;
             /** @description The person's name. */
             name: string;
+        };
+        Preferences: {
+            digest: components["schemas"]["DigestInterval"];
+            /**
+             * Format: int64
+             * @description The hour of a daily digest, in time_zone.
+             */
+            digest_hour: number;
+            /** @description Which kinds of mail are wanted. Mails about the security of an account can't be refused. */
+            events: components["schemas"]["Choices"];
+            /** @description A name of the IANA time zone database, as in Europe/Berlin. */
+            time_zone: string;
         };
         PriorityChange: {
             /** @description The priority before. */
@@ -2756,6 +2853,11 @@ export interface components {
             title?: components["schemas"]["TextChange"];
             /** @description Present when it changed. */
             waiting_for?: components["schemas"]["WaitingChange"];
+        };
+        Subscription: {
+            kind: components["schemas"]["MailKind"];
+            /** @description Whether the person still gets such mails. */
+            mailed: boolean;
         };
         Suppression: {
             /**
@@ -4006,6 +4108,7 @@ export type AuditKind = components['schemas']['AuditKind'];
 export type ChangeMeRequest = components['schemas']['ChangeMeRequest'];
 export type ChangePasswordRequest = components['schemas']['ChangePasswordRequest'];
 export type ChangeUserRequest = components['schemas']['ChangeUserRequest'];
+export type Choices = components['schemas']['Choices'];
 export type Comment = components['schemas']['Comment'];
 export type CommentChanges = components['schemas']['CommentChanges'];
 export type CommentPage = components['schemas']['CommentPage'];
@@ -4032,6 +4135,7 @@ export type DeliveryRecipient = components['schemas']['DeliveryRecipient'];
 export type DeliveryRecipientPage = components['schemas']['DeliveryRecipientPage'];
 export type DeliveryReport = components['schemas']['DeliveryReport'];
 export type DeliveryReportPage = components['schemas']['DeliveryReportPage'];
+export type DigestInterval = components['schemas']['DigestInterval'];
 export type Engineer = components['schemas']['Engineer'];
 export type EngineerPage = components['schemas']['EngineerPage'];
 export type EngineerReport = components['schemas']['EngineerReport'];
@@ -4052,6 +4156,8 @@ export type LastComment = components['schemas']['LastComment'];
 export type ListedTicket = components['schemas']['ListedTicket'];
 export type ListedTicketPage = components['schemas']['ListedTicketPage'];
 export type LoginRequest = components['schemas']['LoginRequest'];
+export type MailChoice = components['schemas']['MailChoice'];
+export type MailKind = components['schemas']['MailKind'];
 export type MailQueue = components['schemas']['MailQueue'];
 export type MailRecipient = components['schemas']['MailRecipient'];
 export type MailRecipientStatus = components['schemas']['MailRecipientStatus'];
@@ -4061,6 +4167,7 @@ export type OutboxEntry = components['schemas']['OutboxEntry'];
 export type OutboxEntryPage = components['schemas']['OutboxEntryPage'];
 export type OutboxState = components['schemas']['OutboxState'];
 export type Person = components['schemas']['Person'];
+export type Preferences = components['schemas']['Preferences'];
 export type PriorityChange = components['schemas']['PriorityChange'];
 export type PrioritySet = components['schemas']['PrioritySet'];
 export type Problem = components['schemas']['Problem'];
@@ -4081,6 +4188,7 @@ export type Spread = components['schemas']['Spread'];
 export type StatusChange = components['schemas']['StatusChange'];
 export type StatusChangedEvent = components['schemas']['StatusChangedEvent'];
 export type StatusChanges = components['schemas']['StatusChanges'];
+export type Subscription = components['schemas']['Subscription'];
 export type Suppression = components['schemas']['Suppression'];
 export type SuppressionPage = components['schemas']['SuppressionPage'];
 export type SuppressionSource = components['schemas']['SuppressionSource'];
@@ -5484,6 +5592,141 @@ export interface operations {
             };
             400: components["responses"]["MalformedJson"];
             401: components["responses"]["InvalidCredentialsOrInvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-preferences": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description ETags of answers that the client has: 304 when one of them is still right (RFC 9110, section 13.1.2).
+                 * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
+                 */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "events": {
+                     *         "ticket_received": "mail",
+                     *         "ticket_assigned": "mail",
+                     *         "ticket_unassigned": "mail",
+                     *         "ticket_changed": "none",
+                     *         "ticket_commented": "mail",
+                     *         "registration_waiting": "mail"
+                     *       },
+                     *       "digest": "daily",
+                     *       "digest_hour": 8,
+                     *       "time_zone": "Europe/Berlin"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Preferences"];
+                };
+            };
+            /** @description An answer that the client has is still right; ETag names it. */
+            304: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "put-preferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "events": {
+                 *         "ticket_received": "mail",
+                 *         "ticket_assigned": "mail",
+                 *         "ticket_unassigned": "mail",
+                 *         "ticket_changed": "none",
+                 *         "ticket_commented": "mail",
+                 *         "registration_waiting": "mail"
+                 *       },
+                 *       "digest": "daily",
+                 *       "digest_hour": 8,
+                 *       "time_zone": "Europe/Berlin"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Preferences"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "events": {
+                     *         "ticket_received": "mail",
+                     *         "ticket_assigned": "mail",
+                     *         "ticket_unassigned": "mail",
+                     *         "ticket_changed": "none",
+                     *         "ticket_commented": "mail",
+                     *         "registration_waiting": "mail"
+                     *       },
+                     *       "digest": "daily",
+                     *       "digest_hour": 8,
+                     *       "time_zone": "Europe/Berlin"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Preferences"];
+                };
+            };
+            400: components["responses"]["MalformedJson"];
+            401: components["responses"]["InvalidToken"];
             403: components["responses"]["Forbidden"];
             406: components["responses"]["NotAcceptable"];
             413: components["responses"]["BodyTooLarge"];
@@ -7547,6 +7790,82 @@ export interface operations {
             400: components["responses"]["InvalidCursor"];
             401: components["responses"]["InvalidToken"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-subscription": {
+        parameters: {
+            query: {
+                /**
+                 * @description The token of the link in the mail.
+                 * @example AZuxozdBfDqdTi9qixwNQnRpY2tldF9jb21tZW50ZWQc3YJr8eYwtCk1yX0ZrU2n
+                 */
+                token: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "ticket_commented",
+                     *       "mailed": true
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Subscription"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    unsubscribe: {
+        parameters: {
+            query: {
+                /**
+                 * @description The token of the link in the mail.
+                 * @example AZuxozdBfDqdTi9qixwNQnRpY2tldF9jb21tZW50ZWQc3YJr8eYwtCk1yX0ZrU2n
+                 */
+                token: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             422: components["responses"]["ValidationFailed"];

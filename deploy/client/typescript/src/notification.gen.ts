@@ -519,6 +519,8 @@ export interface components {
             text: string;
             /** @description Mails of one thread are shown together by the reader's mail program. */
             thread?: string | null;
+            /** @description The https address that ends mails like this one (List-Unsubscribe, RFC 2369): a page for GET, and one click for POST (RFC 8058). http is accepted for this host alone. It is in no answer, since whoever has it can unsubscribe the recipient. */
+            unsubscribe_url?: string | null;
         };
         Envelope: {
             /** @description MAIL FROM; empty for the empty sender of reports. */

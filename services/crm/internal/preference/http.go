@@ -138,7 +138,7 @@ func registerUnsubscribe(api *httpapi.API, s *Service) {
 		return nil, s.Unsubscribe(ctx, in.Token)
 	}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/v1/unsubscribe", ID: "unsubscribe", Tag: tag, Status: http.StatusNoContent, Public: true, AnyBody: true,
+		Method: http.MethodPost, Path: "/v1/unsubscribe", ID: "unsubscribe", Tag: tag, Status: http.StatusNoContent, Public: true,
 		Summary: "End the mails of one kind to one person, without signing in",
 		Description: "The token in each mail that can be refused is for its person and its kind alone. " +
 			"A digest's ends all kinds that it gathers. Again, it changes nothing.",

@@ -143,7 +143,6 @@ func TestOneClickEndsOneKindOfMailToOnePerson(t *testing.T) {
 	for name, click := range map[string]struct{ path, contentType, body string }{
 		"a form (RFC 8058)":                  {"/unsubscribe", form, "List-Unsubscribe=One-Click"},
 		"a form of several parts (RFC 8058)": {"/unsubscribe", w.FormDataContentType(), multi.String()},
-		"a form to the API":                  {"/v1/unsubscribe", form, "List-Unsubscribe=One-Click"},
 		"the page":                           {"/v1/unsubscribe", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
