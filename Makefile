@@ -14,7 +14,7 @@ MODULES := db deploy/bench deploy/client deploy/local pkg services/crm services/
 WITHPG := go run ./pkg/dev/pgtest/withpg
 
 # Packages whose tests repeat faults, races and requests (pkg/dev/trials).
-LONG := fixdesk/deploy/local/internal/faulttest fixdesk/services/crm/internal/app fixdesk/services/crm/internal/identity \
+LONG := fixdesk/deploy/local/internal/faulttest fixdesk/services/crm/cmd/crm fixdesk/services/crm/internal/app fixdesk/services/crm/internal/identity \
 	fixdesk/services/crm/internal/ticket fixdesk/services/notification/internal/app
 
 # Packages with goroutines that share memory. The concurrency of the others is in

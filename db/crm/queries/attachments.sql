@@ -111,6 +111,11 @@ limit @most;
 -- name: AttachmentScanned :exec
 update attachment_contents set scan = @scan, scanned_at = @now::timestamptz where id = @id;
 
+-- name: AttachmentScanOff :execrows
+-- For an installation without a scanner.
+update attachment_contents set scan = 'off'
+where id in (select c.id from attachment_contents c where c.scan = 'pending' order by c.id limit @most for update skip locked);
+
 -- name: AttachmentMoveNext :many
 select id, store, object, size, sha256 from attachment_contents
 where store <> @store and id > @after
@@ -119,9 +124,6 @@ order by id limit @most;
 -- name: AttachmentMoved :execrows
 update attachment_contents set store = @to_store, object = @to_object
 where id = @id and store = @from_store and object = @from_object;
-
--- name: AttachmentCountOutside :one
-select count(*) from attachment_contents where store <> @store;
 
 -- name: ExportAttachments :many
 select a.id, a.filename, c.media_type, a.size, encode(c.sha256, 'hex')::text as sha256, a.ticket_id, a.comment_id, a.created_at

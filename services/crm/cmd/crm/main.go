@@ -23,6 +23,7 @@ const usage = `crm is Fixdesk's CRM service: people and their tickets.
   crm migrate                   bring the database to this version's schema
   crm admin create [flags]      make an approved admin
   crm keys rotate --file PATH   make the signing keys, or rotate them
+  crm attachments move --to URL move files to another store
   crm token [flags]             print a service token for the notification API
   crm openapi                   print the OpenAPI document of the API
   crm version                   print version, revision and Go version
@@ -72,6 +73,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return admin(ctx, rest, in, out, errOut)
 	case "keys":
 		return keys(rest, out, errOut)
+	case "attachments":
+		return attachments(ctx, rest, out, errOut)
 	case "token":
 		return token(rest, out, errOut)
 	case "openapi":

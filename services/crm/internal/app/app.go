@@ -61,6 +61,7 @@ type App struct {
 	limiter *ratelimit.Limiter
 	users   *identity.Service
 	tickets *ticket.Service
+	files   *attachment.Service
 	loops   []func(context.Context) error
 }
 
@@ -134,6 +135,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	})
 	files := a.newAttachments(p)
 	preferences := preference.NewService(preference.Config{Pool: a.pool, Now: p.now, Wake: dispatcher.Wake, Log: a.log})
+	a.files = files
 	lists := ticketlist.NewService(a.pool, p.now, check)
 	figures := reports.NewService(a.pool, p.now)
 	a.loops = []func(context.Context) error{
@@ -188,7 +190,9 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 }
 
 func (a *App) newAttachments(p parts) *attachment.Service {
+	store, _ := attachment.ParseStore(a.config.AttachmentStore) // checked with the configuration
 	return attachment.NewService(attachment.Config{
+		Store: store, S3: attachment.S3Keys{Access: a.config.AttachmentS3Key, Secret: a.config.AttachmentS3Secret.Reveal()}, Clamd: a.config.ClamdAddr,
 		Pool: a.pool, Now: p.now, Log: a.log, Max: int64(a.config.AttachmentMax), Quota: int64(a.config.AttachmentQuota), SignURL: a.users.SignURL,
 		MayRead: func(ctx context.Context, p identity.Principal, id uuid.UUID, internal bool) error {
 			return a.tickets.MayRead(ctx, ticket.ViewerOf(p), id, internal)
@@ -216,6 +220,9 @@ func (a *App) WriteOpenAPI(w io.Writer) error { return a.api.WriteOpenAPI(w) }
 
 // Users are the use cases of identity, for the command line.
 func (a *App) Users() *identity.Service { return a.users }
+
+// Files are the use cases of attachments, for the command line.
+func (a *App) Files() *attachment.Service { return a.files }
 
 // Close closes the database connections, within a bounded time.
 func (a *App) Close() { pg.Close(a.pool, a.config.CloseTimeout()) }

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"fixdesk/pkg/address"
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/inbound"
 )
 
@@ -39,7 +41,12 @@ type Config struct {
 	ReplySecret      config.Secret       `split_words:"true" desc:"secret of the addresses for answers, at least 32 characters, the same on every replica and at every start; unset, generated for the process. After a change, answers to older mails are found by their headers alone"`
 	AttachmentMax    config.Size         `split_words:"true" default:"25MiB" desc:"the largest file that can be uploaded"`
 	AttachmentQuota  config.Size         `split_words:"true" default:"500MiB" desc:"how much a person may upload in 24 hours"`
+	AttachmentStore  string              `split_words:"true" default:"postgres" desc:"where new files are kept: postgres, file:///folder, or s3://bucket/prefix?endpoint=https://host&region=name; those that are there already: crm attachments move"`
+	ClamdAddr        string              `split_words:"true" desc:"address of clamd, host:port or unix:/path, which scans files before they are served; unset, nothing is scanned"`
 	CORSOrigins      []string            `envconfig:"CORS_ORIGINS" desc:"origins whose pages may call the API, separated by commas, as in https://desk.example.com"`
+
+	AttachmentS3Key    string        `envconfig:"ATTACHMENT_S3_KEY" desc:"access key of buckets; unset, that of the environment (AWS_ACCESS_KEY_ID) or the machine"`
+	AttachmentS3Secret config.Secret `envconfig:"ATTACHMENT_S3_SECRET" desc:"secret key of buckets"`
 
 	RateLimit        config.RateLimit `split_words:"true" default:"3000+1000" desc:"requests of a user, with all sessions and API keys, on all replicas together"`
 	RateLimitNetwork config.RateLimit `split_words:"true" default:"600+300" desc:"requests of a client network (an IPv4 address, an IPv6 /64) to public operations and with refused tokens"`
@@ -100,6 +107,17 @@ func (c Config) check() error {
 		refuse("CRM_ADMIN_EMAIL and CRM_ADMIN_PASSWORD go together: set both or neither")
 	}
 	bad = append(bad, c.checkInbound())
+	if _, err := attachment.ParseStore(c.AttachmentStore); err != nil {
+		refuse("CRM_ATTACHMENT_STORE %w", err)
+	}
+	if (c.AttachmentS3Key == "") != !c.AttachmentS3Secret.IsSet() {
+		refuse("CRM_ATTACHMENT_S3_KEY and CRM_ATTACHMENT_S3_SECRET go together: set both or neither")
+	}
+	if path, ok := strings.CutPrefix(c.ClamdAddr, "unix:"); c.ClamdAddr != "" && !(ok && strings.HasPrefix(path, "/")) {
+		if _, _, err := net.SplitHostPort(c.ClamdAddr); err != nil {
+			refuse("CRM_CLAMD_ADDR must be host:port or unix:/path")
+		}
+	}
 	for _, origin := range c.CORSOrigins {
 		if !config.IsOrigin(origin) {
 			refuse("CRM_CORS_ORIGINS must list origins such as https://desk.example.com: scheme, host and port alone, in lower case")

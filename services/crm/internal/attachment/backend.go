@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,20 +25,38 @@ const Postgres = "postgres"
 
 // stores opens the backends of all stores that contents are kept in.
 type stores struct {
-	pool *pgxpool.Pool
+	keys S3Keys
 	// current is the store of new contents.
 	current string
-	known   map[string]backend
+
+	mu   sync.Mutex
+	open map[string]backend
 }
 
-func newStores(pool *pgxpool.Pool, current string) *stores {
-	return &stores{pool: pool, current: current, known: map[string]backend{Postgres: newPostgres(pool)}}
+func newStores(pool *pgxpool.Pool, current string, keys S3Keys) *stores {
+	return &stores{keys: keys, current: current, open: map[string]backend{Postgres: newPostgres(pool)}}
 }
 
 // of returns the backend of a store.
 func (s *stores) of(store string) (backend, error) {
-	if b, ok := s.known[store]; ok {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b, ok := s.open[store]; ok {
 		return b, nil
 	}
-	return nil, fmt.Errorf("there is no store %q", store)
+	u, err := parseStore(store)
+	if err != nil {
+		return nil, fmt.Errorf("the store %q %w", store, err)
+	}
+	var b backend
+	switch u.scheme {
+	case "file":
+		b = folder{u.path}
+	default:
+		if b, err = newBucket(u, s.keys); err != nil {
+			return nil, err
+		}
+	}
+	s.open[store] = b
+	return b, nil
 }

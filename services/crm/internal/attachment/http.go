@@ -92,10 +92,10 @@ func (h handlers) upload(ctx context.Context, _ *struct{}, u *httpapi.Upload) (*
 	if err != nil {
 		return nil, err
 	}
-	return &uploadAnswer{Location: path(a.ID), Body: View(a)}, nil
+	return &uploadAnswer{Location: pathOf(a.ID), Body: View(a)}, nil
 }
 
-func path(id uuid.UUID) string { return "/v1/attachments/" + id.String() }
+func pathOf(id uuid.UUID) string { return "/v1/attachments/" + id.String() }
 
 // AttachmentPath is the path parameter of a file.
 type AttachmentPath struct {
@@ -112,7 +112,7 @@ func (h handlers) get(ctx context.Context, in *AttachmentPath) (*detailAnswer, e
 	if err != nil {
 		return nil, err
 	}
-	at := path(a.ID) + "/content"
+	at := pathOf(a.ID) + "/content"
 	signature, err := h.s.SignURL(p, at, linkLifetime)
 	if err != nil {
 		return nil, err

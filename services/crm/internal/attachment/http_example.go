@@ -16,5 +16,5 @@ var ExampleView = AttachmentView{
 
 var exampleDetail = attachmentDetailView{
 	AttachmentView: ExampleView,
-	DownloadURL:    path(ExampleView.ID) + "/content?signature=eyJhbGciOiJFZERTQSJ9.eyJhdWQiOiJjcm0tdXJsIn0.c2lnbmF0dXJl",
+	DownloadURL:    pathOf(ExampleView.ID) + "/content?signature=eyJhbGciOiJFZERTQSJ9.eyJhdWQiOiJjcm0tdXJsIn0.c2lnbmF0dXJl",
 }

@@ -24,8 +24,12 @@ func (s *Service) Jobs(metrics *background.Metrics) []*background.Loop {
 		Name: "attachment purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: 10 * time.Minute,
 		RunOnce: s.Purge, Exclusive: pg.Exclusive(s.Pool, "attachment purge"), Log: s.Log, Metrics: metrics,
 	})
-	s.purge = purge.Wake
-	return []*background.Loop{purge}
+	scan := background.New(background.Config{
+		Name: "attachment scan", Interval: scanInterval, Jitter: scanInterval / 10, Timeout: 10 * time.Minute,
+		RunOnce: s.RunScan, Exclusive: pg.Exclusive(s.Pool, "attachment scan"), Log: s.Log, Metrics: metrics,
+	})
+	s.wake = scan.Wake
+	return []*background.Loop{purge, scan}
 }
 
 // Purge removes files that belong to nothing after 24 hours, and the objects that are

@@ -1,6 +1,7 @@
 package attachment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,14 +34,25 @@ type Config struct {
 	Max int64
 	// Quota is how many bytes a person may upload in 24 hours; 0 is no limit.
 	Quota int64
+
+	// Store is where new contents are kept, as of ParseStore; "" means Postgres. The
+	// others remain where they are, and are read there.
+	Store string
+	// S3 are the credentials of buckets.
+	S3 S3Keys
+
+	// Clamd is the address of clamd, host:port or unix:/path; "" is none: nothing is
+	// scanned then.
+	Clamd string
 }
 
 // Service has the use cases of files.
 type Service struct {
 	Config
-	q      *crmdb.Queries
-	stores *stores
-	purge  func() // wakes the loop that removes contents
+	q       *crmdb.Queries
+	stores  *stores
+	scanner clamd
+	wake    func() // wakes the loop that scans
 }
 
 // NewService makes the service.
@@ -48,7 +60,9 @@ func NewService(c Config) *Service {
 	if c.Max == 0 {
 		c.Max = DefaultMax
 	}
-	return &Service{Config: c, q: crmdb.New(c.Pool), stores: newStores(c.Pool, Postgres), purge: func() {}}
+	return &Service{
+		Config: c, q: crmdb.New(c.Pool), stores: newStores(c.Pool, cmp.Or(c.Store, Postgres), c.S3), scanner: clamd{c.Clamd}, wake: func() {},
+	}
 }
 
 // Get returns a file that the user may read: their own while it belongs to nothing,
@@ -93,19 +107,21 @@ func (s *Service) Open(ctx context.Context, a Attachment) (io.ReadSeekCloser, er
 	if err := s.served(a); err != nil {
 		return nil, err
 	}
-	b, err := s.stores.of(a.place.store)
-	if err != nil {
-		return nil, err
-	}
-	return b.open(ctx, a.place.object, a.Size)
+	return s.openPlace(ctx, a.place, a.Size)
 }
 
-var errInfected = errs.New(errs.Conflict, errs.CodeConflict, "The scanner found malware in this file, so it is not served.")
+var (
+	errPending  = errs.New(errs.Conflict, errs.CodeConflict, "The file is still to be scanned for malware. Try again in a few seconds.")
+	errInfected = errs.New(errs.Conflict, errs.CodeConflict, "The scanner found malware in this file, so it is not served.")
+)
 
 // served refuses a file that must not be served.
 func (s *Service) served(a Attachment) error {
-	if a.Scan == ScanInfected {
+	switch {
+	case a.Scan == ScanInfected:
 		return errInfected
+	case a.Scan != ScanClean && s.Clamd != "":
+		return errPending
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (s *Service) store(ctx context.Context, owner uuid.UUID, name string, r io.
 	m := newMeter(r, s.Max, quota)
 	mediaType, err := m.detect()
 	if err == nil {
-		err = s.stores.known[s.stores.current].write(ctx, object, m)
+		err = s.write(ctx, object, m)
 	}
 	switch {
 	case errors.Is(err, errOverQuota):
@@ -83,7 +83,7 @@ func (s *Service) store(ctx context.Context, owner uuid.UUID, name string, r io.
 	}
 	received := Attachment{
 		ID: uuid.Must(uuid.NewV7()), OwnerID: owner, Filename: text.FileName(name), MediaType: mediaType,
-		Size: m.size, SHA256: m.digest.Sum(nil), Scan: ScanOff, CreatedAt: s.Now(), place: place{s.stores.current, object},
+		Size: m.size, SHA256: m.digest.Sum(nil), Scan: s.unscanned(), CreatedAt: s.Now(), place: place{s.stores.current, object},
 	}
 	err = pg.Retry(ctx, func() error {
 		return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) (err error) {
@@ -94,7 +94,32 @@ func (s *Service) store(ctx context.Context, owner uuid.UUID, name string, r io.
 	if err != nil {
 		return Attachment{}, fmt.Errorf("store a file: %w", err)
 	}
+	s.wake()
 	return a, nil
+}
+
+// write writes an object of the store of new contents. An outage of that is
+// errs.CodeUnavailable.
+func (s *Service) write(ctx context.Context, object uuid.UUID, m *meter) error {
+	b, err := s.stores.of(s.stores.current)
+	if err != nil {
+		return err
+	}
+	err = b.write(ctx, object, m)
+	if err != nil && m.err == nil && s.stores.current != Postgres && ctx.Err() == nil {
+		return errStoreAway.Because(err)
+	}
+	return err
+}
+
+var errStoreAway = errs.New(errs.Unavailable, errs.CodeUnavailable, "Files can't be stored at the moment. Try again soon.").After(5 * time.Second)
+
+// unscanned is the scan of a new content.
+func (s *Service) unscanned() Scan {
+	if s.Clamd == "" {
+		return ScanOff
+	}
+	return ScanPending
 }
 
 // add writes the file whose object is complete. If the same content is there already,
@@ -219,6 +244,7 @@ type meter struct {
 	max, quota int64 // quota 0 is none
 	size       int64
 	digest     hash.Hash
+	err        error // why the file can't be read to its end
 }
 
 func newMeter(r io.Reader, most, quota int64) *meter {
@@ -244,9 +270,12 @@ func (m *meter) Read(b []byte) (int, error) {
 	_, _ = m.digest.Write(b[:n]) // never fails
 	switch {
 	case m.size > m.max:
-		return n, errs.New(errs.BadRequest, errs.CodeBodyTooLarge, "The file is larger than "+bytesInWords(m.max)+".")
+		err = errs.New(errs.BadRequest, errs.CodeBodyTooLarge, "The file is larger than "+bytesInWords(m.max)+".")
 	case m.quota > 0 && m.size > m.quota:
-		return n, errOverQuota
+		err = errOverQuota
+	}
+	if err != nil && err != io.EOF { //nolint:errorlint // the very value
+		m.err = err
 	}
 	return n, err
 }

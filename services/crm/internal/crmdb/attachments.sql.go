@@ -164,17 +164,6 @@ func (q *Queries) AttachmentContentFind(ctx context.Context, sha256 []byte) (Att
 	return i, err
 }
 
-const attachmentCountOutside = `-- name: AttachmentCountOutside :one
-select count(*) from attachment_contents where store <> $1
-`
-
-func (q *Queries) AttachmentCountOutside(ctx context.Context, store string) (int64, error) {
-	row := q.db.QueryRow(ctx, attachmentCountOutside, store)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const attachmentGet = `-- name: AttachmentGet :one
 select a.id, a.owner_id, a.filename, a.ticket_id, a.comment_id, coalesce(m.internal, false)::boolean as internal, a.created_at,
        c.sha256, c.size, c.media_type, c.scan, c.store, c.object
@@ -611,6 +600,20 @@ func (q *Queries) AttachmentScanNext(ctx context.Context, arg AttachmentScanNext
 		return nil, err
 	}
 	return items, nil
+}
+
+const attachmentScanOff = `-- name: AttachmentScanOff :execrows
+update attachment_contents set scan = 'off'
+where id in (select c.id from attachment_contents c where c.scan = 'pending' order by c.id limit $1 for update skip locked)
+`
+
+// For an installation without a scanner.
+func (q *Queries) AttachmentScanOff(ctx context.Context, most int32) (int64, error) {
+	result, err := q.db.Exec(ctx, attachmentScanOff, most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const attachmentScanned = `-- name: AttachmentScanned :exec
