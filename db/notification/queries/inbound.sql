@@ -146,3 +146,19 @@ from (
 
 -- name: InboundUntry :exec
 update inbound_mails set tries = tries - 1 where id = @id and status = 'received' and tries > 0;
+
+-- name: MailboxGet :one
+select uid_validity, last_uid, backlog, read_at from inbound_mailboxes where name = @name;
+
+-- name: MailboxStart :exec
+-- Begins to read a mailbox that is new or was made anew.
+insert into inbound_mailboxes (name, uid_validity, last_uid, backlog, read_at)
+values (@name, @uid_validity, @last_uid, @backlog::bigint[], @now::timestamptz)
+on conflict (name) do update set uid_validity = excluded.uid_validity, last_uid = excluded.last_uid,
+    backlog = excluded.backlog, read_at = excluded.read_at;
+
+-- name: MailboxAdvance :one
+-- Marks a mail as read. No row when it was marked before.
+update inbound_mailboxes set last_uid = greatest(last_uid, @uid::bigint), backlog = array_remove(backlog, @uid::bigint), read_at = @now::timestamptz
+where name = @name and uid_validity = @uid_validity and (last_uid < @uid or @uid = any(backlog))
+returning name;

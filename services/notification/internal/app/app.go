@@ -55,6 +55,7 @@ type App struct {
 	delivery *delivery.Loop
 	inbound  *inbound.Service
 	mailIn   *inbound.Listener // nil when it is off
+	mailbox  *inbound.Mailbox  // nil when there is none
 	limiter  *ratelimit.Limiter
 	jobs     []*background.Loop
 	api      *httpapi.API
@@ -119,6 +120,9 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 	})
 	var err error
 	if a.mailIn, err = c.listener(a.inbound, domain, a.bounces); err != nil {
+		return err
+	}
+	if a.mailbox, err = c.mailbox(a.inbound); err != nil {
 		return err
 	}
 	a.limiter = a.newLimiter(registry, jobMetrics)
@@ -274,6 +278,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	for _, job := range a.jobs {
 		jobs = append(jobs, job.Run)
+	}
+	if a.mailbox != nil {
+		jobs = append(jobs, a.mailbox.Run)
 	}
 	if mailIn != nil {
 		jobs = append(jobs, func(ctx context.Context) error { return a.mailIn.Serve(ctx, mailIn) })

@@ -50,6 +50,7 @@ type Config struct {
 	Retention        time.Duration       `default:"2160h" desc:"how long a notification is kept after its last recipient ended; 0 keeps it without limit"`
 
 	Inbound Inbound
+	IMAPURL config.Secret `envconfig:"IMAP_URL" desc:"mailbox whose mail is taken in: imaps://user:password@host[:port][/folder], or imap:// with STARTTLS, or without TLS by ?tls=none; unset, none is read"`
 
 	RateLimit        config.RateLimit `split_words:"true" default:"60000+10000" desc:"requests of a client (the sub of its tokens), on all replicas together"`
 	RateLimitNetwork config.RateLimit `split_words:"true" default:"600+300" desc:"requests with refused tokens of a client network (an IPv4 address, an IPv6 /64)"`
@@ -97,7 +98,7 @@ func (c Config) check() error {
 	if c.RetryCap < c.RetryBase {
 		refuse("NOTIFICATION_RETRY_CAP must not be shorter than NOTIFICATION_RETRY_BASE")
 	}
-	bad = append(bad, c.Inbound.check())
+	bad = append(bad, c.Inbound.check(), c.checkIMAP())
 	if c.Retention < 0 {
 		refuse("NOTIFICATION_RETENTION must be 0 or a positive duration")
 	}

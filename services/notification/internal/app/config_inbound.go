@@ -34,6 +34,34 @@ type Inbound struct {
 	AuthservID        string              `envconfig:"AUTHSERV_ID" desc:"name of the mail server whose Authentication-Results are trusted (RFC 8601, section 2.2); unset, none are read"`
 }
 
+func (c Config) checkIMAP() error {
+	if !c.IMAPURL.IsSet() {
+		return nil
+	}
+	if _, err := inbound.ParseIMAP(c.IMAPURL.Reveal()); err != nil {
+		return fmt.Errorf("NOTIFICATION_IMAP_URL: %w", err)
+	}
+	return nil
+}
+
+// mailbox makes the reader of the IMAP mailbox; nil when there is none.
+func (c Config) mailbox(s *inbound.Service) (*inbound.Mailbox, error) {
+	if !c.IMAPURL.IsSet() {
+		return nil, nil //nolint:nilnil // no mailbox
+	}
+	server, err := inbound.ParseIMAP(c.IMAPURL.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("NOTIFICATION_IMAP_URL: %w", err)
+	}
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	return inbound.NewMailbox(inbound.MailboxConfig{
+		Service: s, Server: server, MaxSize: c.Inbound.MaxSize, TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}), nil
+}
+
 // InboundProtocol is smtp or lmtp.
 type InboundProtocol notifyapi.InboundSource
 
@@ -53,6 +81,9 @@ func (i Inbound) check() error {
 	if i.Retention < 0 {
 		refuse("NOTIFICATION_INBOUND_RETENTION must be 0 or a positive duration")
 	}
+	if i.MaxSize < 64<<10 {
+		refuse("NOTIFICATION_INBOUND_MAX_SIZE must be at least 65536")
+	}
 	if i.Addr == "" {
 		return errors.Join(bad...)
 	}
@@ -64,9 +95,6 @@ func (i Inbound) check() error {
 			refuse("NOTIFICATION_INBOUND_DOMAINS must be a list of domains such as fixdesk.example")
 			break
 		}
-	}
-	if i.MaxSize < 64<<10 {
-		refuse("NOTIFICATION_INBOUND_MAX_SIZE must be at least 65536")
 	}
 	if i.Connections < 1 || i.ClientConnections < 1 || i.MailsPerMinute < 1 {
 		refuse("NOTIFICATION_INBOUND_CONNECTIONS, NOTIFICATION_INBOUND_CLIENT_CONNECTIONS and NOTIFICATION_INBOUND_MAILS_PER_MINUTE must be at least 1")

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -71,6 +72,11 @@ func environment(c app.Config) []string {
 		"NOTIFICATION_LEASE="+c.Lease.String(),
 		"NOTIFICATION_REQUEST_TIMEOUT="+c.RequestTimeout.String(),
 		"NOTIFICATION_SHUTDOWN_TIMEOUT="+c.ShutdownTimeout.String(),
+		"NOTIFICATION_INBOUND_ADDR="+cmp.Or(string(c.Inbound.Addr), "off"),
+		"NOTIFICATION_INBOUND_DOMAINS="+strings.Join(c.Inbound.Domains, ","),
+		"NOTIFICATION_INBOUND_PROTOCOL="+cmp.Or(string(c.Inbound.Protocol), "smtp"),
+		"NOTIFICATION_INBOUND_MAILS_PER_MINUTE=1000000",
+		"NOTIFICATION_IMAP_URL="+c.IMAPURL.Reveal(),
 	)
 }
 

@@ -22,6 +22,7 @@ func fingerprint(header []byte, body [sha256.Size]byte, to []string, now time.Ti
 	id, date := field(header, "Message-ID"), field(header, "Date")
 	parts := [][]byte{id, field(header, "From"), body[:]}
 	switch {
+	case header == nil: // too large to be read: the hash is of the whole mail
 	case len(id) == 0 && len(date) == 0:
 		parts = append(parts, binary.BigEndian.AppendUint64(nil, uint64(now.Unix()/3600)), field(header, "Subject"))
 	case len(id) == 0:

@@ -548,3 +548,79 @@ func (q *Queries) InboundWaiting(ctx context.Context, now time.Time) (InboundWai
 	err := row.Scan(&i.Waiting, &i.Oldest)
 	return i, err
 }
+
+const mailboxAdvance = `-- name: MailboxAdvance :one
+update inbound_mailboxes set last_uid = greatest(last_uid, $1::bigint), backlog = array_remove(backlog, $1::bigint), read_at = $2::timestamptz
+where name = $3 and uid_validity = $4 and (last_uid < $1 or $1 = any(backlog))
+returning name
+`
+
+type MailboxAdvanceParams struct {
+	Uid         int64
+	Now         time.Time
+	Name        string
+	UidValidity int64
+}
+
+// Marks a mail as read. No row when it was marked before.
+func (q *Queries) MailboxAdvance(ctx context.Context, arg MailboxAdvanceParams) (string, error) {
+	row := q.db.QueryRow(ctx, mailboxAdvance,
+		arg.Uid,
+		arg.Now,
+		arg.Name,
+		arg.UidValidity,
+	)
+	var name string
+	err := row.Scan(&name)
+	return name, err
+}
+
+const mailboxGet = `-- name: MailboxGet :one
+select uid_validity, last_uid, backlog, read_at from inbound_mailboxes where name = $1
+`
+
+type MailboxGetRow struct {
+	UidValidity int64
+	LastUid     int64
+	Backlog     []int64
+	ReadAt      time.Time
+}
+
+func (q *Queries) MailboxGet(ctx context.Context, name string) (MailboxGetRow, error) {
+	row := q.db.QueryRow(ctx, mailboxGet, name)
+	var i MailboxGetRow
+	err := row.Scan(
+		&i.UidValidity,
+		&i.LastUid,
+		&i.Backlog,
+		&i.ReadAt,
+	)
+	return i, err
+}
+
+const mailboxStart = `-- name: MailboxStart :exec
+insert into inbound_mailboxes (name, uid_validity, last_uid, backlog, read_at)
+values ($1, $2, $3, $4::bigint[], $5::timestamptz)
+on conflict (name) do update set uid_validity = excluded.uid_validity, last_uid = excluded.last_uid,
+    backlog = excluded.backlog, read_at = excluded.read_at
+`
+
+type MailboxStartParams struct {
+	Name        string
+	UidValidity int64
+	LastUid     int64
+	Backlog     []int64
+	Now         time.Time
+}
+
+// Begins to read a mailbox that is new or was made anew.
+func (q *Queries) MailboxStart(ctx context.Context, arg MailboxStartParams) error {
+	_, err := q.db.Exec(ctx, mailboxStart,
+		arg.Name,
+		arg.UidValidity,
+		arg.LastUid,
+		arg.Backlog,
+		arg.Now,
+	)
+	return err
+}
