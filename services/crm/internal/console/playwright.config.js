@@ -17,8 +17,8 @@ export default defineConfig({
   reporter: process.env.CI ? "line" : "list",
   workers: 1, // the cores are for the stack
   forbidOnly: Boolean(process.env.CI),
-  timeout: 120_000, // of a machine that is busy with something else
-  expect: { timeout: 30_000 },
+  timeout: 300_000, // of a machine that is busy with something else
+  expect: { timeout: 60_000 },
   use: {
     baseURL: running ?? `http://localhost:${port}`,
     viewport: { width: 1440, height: 900 },

@@ -475,8 +475,8 @@ func TestConcurrentCreationsStopAtFiftyKeys(t *testing.T) {
 		t.Errorf("%d keys made", made)
 	}
 	c.tryKey(nil).want(t, 409, "conflict")
-	env.approved(RoleCustomer).key(ScopeTicketsRead) // the control: another user's
-	env.clock.advance(91 * 24 * time.Hour)           // expired ones don't count
+	env.approved(RoleCustomer).key(ScopeTicketsRead)              // the control: another user's
+	env.clock.advance(91 * 24 * time.Hour)                        // expired ones don't count
 	if err := env.service.PrepareAudit(t.Context()); err != nil { // at the end of a month, those of the migration end earlier
 		t.Fatal(err)
 	}
