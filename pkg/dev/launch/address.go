@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"syscall"
 )
 
 // The ports of FreeAddress are below those that systems give to connections and to
@@ -32,13 +33,9 @@ func FreeAddress() (string, error) {
 		if err != nil {
 			continue
 		}
-		listener, err := net.Listen("tcp4", address)
-		if err != nil {
+		if err := free(address); err != nil {
 			_ = mark.Close()
 			continue
-		}
-		if err := listener.Close(); err != nil {
-			return "", err
 		}
 		taken.Lock()
 		defer taken.Unlock()
@@ -46,4 +43,16 @@ func FreeAddress() (string, error) {
 		return address, nil
 	}
 	return "", errors.New("no free port was found")
+}
+
+// free reports an error if something listens on the address. A process that is
+// started meanwhile would keep the listener open for a moment.
+func free(address string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	listener, err := net.Listen("tcp4", address)
+	if err != nil {
+		return err
+	}
+	return listener.Close()
 }

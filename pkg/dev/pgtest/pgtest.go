@@ -92,8 +92,8 @@ func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 }
 
 // NewPatientURL is NewURL for a program that opens its connections with
-// pg.Open: the URL sets the timeouts of statements and of waiting for
-// a connection, which override the program's.
+// pg.Open: the URL sets the timeouts of statements and of waiting for locks and
+// for a connection, which override the program's.
 func NewPatientURL(t testing.TB, files fs.FS, dir string) string {
 	t.Helper()
 	address, err := url.Parse(NewURL(t, files, dir))
@@ -101,7 +101,7 @@ func NewPatientURL(t testing.TB, files fs.FS, dir string) string {
 		t.Fatal("pgtest: ", err)
 	}
 	query := address.Query()
-	for _, name := range []string{"statement_timeout", "idle_in_transaction_session_timeout"} {
+	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
 		query.Set(name, strconv.FormatInt(patientStatementTimeout.Milliseconds(), 10))
 	}
 	query.Set("connect_timeout", "60")

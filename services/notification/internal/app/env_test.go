@@ -96,7 +96,7 @@ func testConfig(databaseURL, jwksURL string, smtp ...string) app.Config {
 		JWKSURL: jwksURL, Issuer: "fixdesk", SMTPURL: config.NewSecret("smtp://" + strings.Join(smtp, ",smtp://")),
 		SMTPConnections: 4, SMTPTimeout: smtpTimeouts(time.Minute), SMTPMaxMessages: 100, SMTPIdleTime: 5 * time.Second,
 		MailFrom: "Fixdesk <fixdesk@example.com>", RetryBase: 20 * time.Millisecond, RetryCap: 100 * time.Millisecond,
-		GiveUpAfter: time.Hour, PollInterval: 20 * time.Millisecond, Lease: time.Minute,
+		GiveUpAfter: time.Hour, PollInterval: 50 * time.Millisecond, Lease: time.Minute,
 	}
 }
 

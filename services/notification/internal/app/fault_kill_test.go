@@ -102,14 +102,11 @@ func execute(t testing.TB, url, sql string) {
 // drained waits until no recipient is unfinished.
 func drained(t testing.TB, url string, limit time.Duration) {
 	t.Helper()
+	unfinished := counter(t, url, "select count(*) from recipients where finished_at is null")
 	deadline := time.Now().Add(limit)
-	for {
-		open := query(t, url, "select count(*)::text from recipients where finished_at is null")
-		if open[0] == "0" {
-			return
-		}
+	for open := unfinished(); open > 0; open = unfinished() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s recipients are still unfinished", open[0])
+			t.Fatalf("%d recipients are still unfinished", open)
 		}
 		<-time.After(20 * time.Millisecond)
 	}

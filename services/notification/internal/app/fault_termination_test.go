@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,14 +57,22 @@ func heldRequests(t *testing.T, url string) (release func()) {
 	return release
 }
 
-// number runs a query that returns one number.
-func number(t testing.TB, url, sql string) int {
+// counter returns a function that runs a query of one number, each time over the same
+// connection.
+func counter(t testing.TB, url, sql string) func() int {
 	t.Helper()
-	n, err := strconv.Atoi(query(t, url, sql)[0])
+	conn, err := pgx.Connect(context.Background(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return func() (n int) {
+		t.Helper()
+		if err := conn.QueryRow(context.Background(), sql).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
 }
 
 // terminationTrial ends the program while mails are on the wire, recipients
@@ -77,21 +84,20 @@ func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, fault stri
 	hook, held, releaseMails := heldMails(taken)
 	smtp := startSMTP(t, hook)
 	t.Cleanup(releaseMails)
-	url := newDatabase(t) + "&lock_timeout=1min" // the requests wait for a lock until the stop has begun
+	url := newDatabase(t)
 	execute(t, url, fault)
 	c := testConfig(url, i.url, smtp.Addr())
 	p := run(t, i, c)
 	p.HTTPClient.Transport = withoutRepeat{p.HTTPClient.Transport}
 	l := startLoad(clients, "term", p.Client)
+	claimed := counter(t, url, "select count(*) from recipients where queue_at is null")
 	eventually(t, "mails are on the wire and more are claimed", func() bool {
-		return held() == c.SMTPConnections &&
-			number(t, url, "select count(*)::text from recipients where queue_at is null") > taken+c.SMTPConnections
+		return held() == c.SMTPConnections && claimed() > taken+c.SMTPConnections
 	})
 	releaseRequests := heldRequests(t, url)
-	eventually(t, "every client's request is in flight", func() bool {
-		return number(t, url, `select count(*)::text from pg_stat_activity
-			where wait_event_type = 'Lock' and datname = current_database() and query like '%NotificationInsert%'`) == clients
-	})
+	waiting := counter(t, url, `select count(*) from pg_stat_activity
+		where wait_event_type = 'Lock' and datname = current_database() and query like '%NotificationInsert%'`)
+	eventually(t, "every client's request is in flight", func() bool { return waiting() == clients })
 	p.signal(t, signal)
 	eventually(t, "no connection is taken", func() bool {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(p.BaseURL, "http://"))
