@@ -53,6 +53,7 @@ receipt as (
            @receipt::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
            @request_id::text, @now
     from ticket t
+    where not @no_receipt::boolean
 ),
 assigned_notice as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
@@ -96,12 +97,14 @@ select id from tickets where id = $1 for no key update;
 select id from tickets where number = $1;
 
 -- name: TicketAudience :many
--- Reporter and assignee of a ticket who may still see it: an engineer who has
--- become a customer remains the assignee of closed tickets but doesn't see them.
-select u.id, u.name, u.email, u.role, (u.id = t.reporter_id)::boolean as is_reporter
+-- Reporter and assignee of a ticket who may still see it, and its followers: an
+-- engineer who has become a customer remains the assignee of closed tickets but
+-- doesn't see them.
+select u.id, u.name, u.email, u.role, (u.id = t.reporter_id)::boolean as is_reporter,
+       (u.id <> t.reporter_id and u.id is distinct from t.assignee_id)::boolean as is_follower
 from tickets t
-join users u on u.id in (t.reporter_id, t.assignee_id)
-where t.id = $1 and u.status = 'approved' and (u.id = t.reporter_id or u.role <> 'customer');
+join users u on u.id = any (array[t.reporter_id, t.assignee_id] || array(select f.user_id from ticket_followers f where f.ticket_id = t.id))
+where t.id = $1 and u.status = 'approved' and (u.id is distinct from t.assignee_id or u.id = t.reporter_id or u.role <> 'customer');
 
 -- name: TicketUpdate :execrows
 -- Compare-and-set on the version. An unchanged long text is not written again.
@@ -160,17 +163,31 @@ limit @most;
 -- Locks the comment.
 select id, body, internal, created_at, removed_at from ticket_comments where id = @id and ticket_id = @ticket_id for update;
 
+-- name: CommentOfMail :one
+-- Locks the comment. Its author, whether they are the reporter, and what became of
+-- its mail.
+select c.id, c.body, c.internal, c.created_at, c.removed_at, u.id as author_id, u.name as author_name, u.email as author_email, u.role as author_role,
+       m.id as mail_id, m.outcome
+from ticket_comments c
+join users u on u.id = c.author_id
+join inbound_mails m on m.comment_id = c.id
+where c.id = @id and c.ticket_id = @ticket_id
+for no key update of c, m;
+
 -- name: CommentRemove :exec
 update ticket_comments set body = '', search = '', removed_at = @removed_at::timestamptz where id = @id;
 
 -- name: CommentAdd :exec
-insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at, has_files)
-values (@id, @ticket_id, @author_id, @body, to_tsvector('simple', @words::text), @folding, @internal, @created_at, @has_files);
+insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at, has_files, by_mail)
+values (@id, @ticket_id, @author_id, @body, to_tsvector('simple', @words::text), @folding, @internal, @created_at, @has_files, @by_mail);
 
 -- name: CommentList :many
-select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at, c.has_files
+select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at, c.has_files, c.by_mail,
+       coalesce(m.outcome::text, '')::text as mail_outcome, coalesce(m.reason, '')::text as mail_reason,
+       coalesce(m.recipients, '[]')::jsonb as mail_recipients, (m.decided_at is not null)::boolean as mail_decided
 from ticket_comments c
 join users u on u.id = c.author_id
+left join inbound_mails m on c.by_mail and m.comment_id = c.id
 where c.ticket_id = @ticket_id
   and (@with_internal::boolean or not c.internal)
   and (c.created_at, c.id) < (@before_created_at::timestamptz, @before_id::uuid)

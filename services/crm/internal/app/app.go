@@ -112,8 +112,9 @@ func (a *App) assemble(p parts, keys keySource) {
 	jobs := background.NewMetrics(registry)
 	signer := jwtauth.NewSigner(keys.set)
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
+	addresses := a.config.addresses(a.log)
 	dispatcher := outbox.NewDispatcher(outbox.Config{
-		Pool: a.pool, Client: client, Links: a.links(a.config.addresses(a.log)),
+		Pool: a.pool, Client: client, Links: a.links(addresses),
 		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry, Metrics: jobs,
 	})
 	check := func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) }
@@ -136,11 +137,19 @@ func (a *App) assemble(p parts, keys keySource) {
 	files := a.newAttachments(p)
 	preferences := preference.NewService(preference.Config{Pool: a.pool, Now: p.now, Wake: dispatcher.Wake, Log: a.log})
 	a.files = files
+	mails := inbound.NewService(inbound.Config{
+		Pool: a.pool, Client: inboundClient(client), Tickets: a.tickets, Files: files, Addresses: addresses, Now: p.now, Log: a.log, Registry: registry,
+	})
 	lists := ticketlist.NewService(a.pool, p.now, check)
 	figures := reports.NewService(a.pool, p.now)
 	a.loops = []func(context.Context) error{
 		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,
 		preferences.DigestLoop(jobs).Run,
+	}
+	if addresses.Set() {
+		for _, job := range mails.Jobs(jobs) {
+			a.loops = append(a.loops, job.Run)
+		}
 	}
 	a.limiter = a.newLimiter(registry, jobs)
 	for _, job := range slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs(), files.Jobs(jobs)) {
@@ -155,6 +164,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	reports.Register(a.api, figures)
 	eventstream.Register(a.api, stream)
 	outbox.Mount(a.api, dispatcher)
+	inbound.Register(a.api, mails)
 	operations.Register(a.api, operations.NewService(client, a.users))
 	console.Mount(a.api, console.Config{
 		Users: a.users, Events: stream, Secure: strings.HasPrefix(a.config.PublicURL, "https:"), Development: a.config.Env != config.Production,

@@ -64,7 +64,7 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 // service, which is not running.
 func needsNotificationService(id string) bool {
 	return slices.Contains([]string{
-		"list-ticket-notifications", "list-sent-notifications", "get-sent-notification", "list-recipients", "list-attempts",
+		"list-ticket-notifications", "get-raw-comment-original", "get-raw-ticket-original", "release-inbound-mail", "list-sent-notifications", "get-sent-notification", "list-recipients", "list-attempts",
 		"cancel-notification", "retry-notification", "get-mail-queue", "list-delivery-reports",
 		"list-suppressions", "add-suppression", "delete-suppression", "get-user-mail",
 	}, id)
@@ -137,9 +137,11 @@ func (w *testEnv) known() map[string][]string {
 		"get-key id": {things["key"], missingID}, "revoke-key id": {things["key"]}, "rotate-key id": {things["key"], missingID}, "networks": {"10.0.0.0/8", "2001:db8::/32"},
 		"grant_type": {"client_credentials"}, "client_id": {key.str("id")}, "client_secret": {key.str("secret")}, "scope": {"notifications:read"},
 		"expires_at": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}, "owner": {"all", w.ids["reporter"]},
-		"comment_id": {things["comment"]}, "delete-comment id": {things["ticket"], things["number"]},
-		"user_id":  {things["user_id"], things["user"], missingID},
-		"assignee": {"me", "none", w.ids["assignee"]}, "reporter": {"me", w.ids["reporter"]}, "engineer_id": {w.ids["assignee"], w.ids["engineer"], things["user"]},
+		"comment_id": {things["held"], things["comment"]}, "follower_id": {things["follower"]}, "delete-comment comment_id": {things["comment"]},
+		"release-inbound-mail id": {things["inbound"], missingID}, "refuse-inbound-mail id": {things["inbound"], missingID},
+		"delete-comment id": {things["ticket"], things["number"]},
+		"user_id":           {things["user_id"], things["user"], missingID},
+		"assignee":          {"me", "none", w.ids["assignee"]}, "reporter": {"me", w.ids["reporter"]}, "engineer_id": {w.ids["assignee"], w.ids["engineer"], things["user"]},
 		"email":    {"new" + things["fresh"], w.emails["customer"], w.emails["reporter"]},
 		"password": {matrixPassword}, "current_password": {matrixPassword}, "new_password": {matrixPassword},
 		"refresh_token": {session.str("refresh_token")}, "token": {reset, verification}, "cursor": {more.str("next_cursor")},

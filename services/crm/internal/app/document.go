@@ -11,6 +11,7 @@ var apiTags = []httpapi.Tag{
 	{Name: "keys", Description: "API keys for programs: made, rotated and revoked by their owners."},
 	{Name: "tickets", Description: "Tickets from the first report to the fix, their comments and events."},
 	{Name: "attachments", Description: "Files of tickets and comments."},
+	{Name: "inbound", Description: "Mail that came in: the originals of tickets and comments, and held mails."},
 	{Name: "users", Description: "People and their accounts, for admins."},
 	{Name: "registrations", Description: "Engineers and admins who wait for an admin's approval."},
 	{Name: "reports", Description: "Figures over time, for admins."},

@@ -3,10 +3,21 @@ package app
 import (
 	"crypto/rand"
 	"log/slog"
+	"net/http"
+	"time"
 
 	"fixdesk/pkg/address"
+	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/crm/internal/inbound"
 )
+
+// inboundClient has the time that a whole mail takes.
+func inboundClient(c *notifyapi.Client) *notifyapi.Client {
+	return &notifyapi.Client{BaseURL: c.BaseURL, Token: c.Token, HTTPClient: &http.Client{Timeout: mailTimeout}}
+}
+
+// mailTimeout is how long reading one mail, or one of its files, takes at most.
+const mailTimeout = time.Minute
 
 // addresses are those to which people mail. Without CRM_REPLY_SECRET, the ones for
 // answers are valid for this process alone.

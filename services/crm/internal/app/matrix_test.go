@@ -116,6 +116,20 @@ var matrix = map[string]route{
 	"GET /v1/users/{id}/mail":                    {want: "401 401 403 403 503 503 503"},
 
 	"DELETE /v1/tickets/{id}/comments/{comment_id}": {want: "401 401 403 403 403 403 204"},
+
+	"GET /v1/tickets/{id}/followers":                  {want: "401 401 403 403 200 200 200"},
+	"POST /v1/tickets/{id}/followers":                 {want: "401 401 403 403 201 201 201", body: `{"email":"<fresh>"}`},
+	"DELETE /v1/tickets/{id}/followers/{follower_id}": {want: "401 401 403 403 204 204 204"},
+
+	"GET /v1/tickets/{id}/original":                           {want: "401 401 403 403 200 200 200"},
+	"GET /v1/tickets/{id}/original/raw":                       {want: "401 401 403 403 503 503 503"},
+	"GET /v1/tickets/{id}/comments/{comment_id}/original":     {want: "401 401 403 403 200 200 200"},
+	"GET /v1/tickets/{id}/comments/{comment_id}/original/raw": {want: "401 401 403 403 503 503 503"},
+	"POST /v1/tickets/{id}/comments/{comment_id}/release":     {want: "401 401 403 403 204 403 204"},
+	"POST /v1/tickets/{id}/comments/{comment_id}/refuse":      {want: "401 401 403 403 204 403 204"},
+	"GET /v1/inbound":               {want: "401 401 403 403 403 403 200", query: []string{"?outcome=held"}},
+	"POST /v1/inbound/{id}/refuse":  {want: "401 401 403 403 403 403 200"},
+	"POST /v1/inbound/{id}/release": {want: "401 401 403 403 403 403 503"},
 }
 
 var ticketQueries = []string{
@@ -270,12 +284,47 @@ func (w *testEnv) prepare() map[string]string {
 	key := w.ask("POST", "/v1/keys", reporter, `{"name":"Canary reporter","scopes":["tickets:read"]}`).want(w.t, 201)
 	fresh := fmt.Sprintf("fresh-%d@fixdesk.test", w.cell)
 	pending := w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(`{"name":"Waiting","email":%q,"password":%q,"role":"engineer"}`, "p"+fresh, matrixPassword)).want(w.t, 201)
+	held, mail := w.heldMail(ticket.str("id"))
 	return map[string]string{
+		"held": held, "follower": w.ids["customer"], "inbound": mail,
 		"attachment": attachment, "unattached": upload(), "ticket": ticket.str("id"), "comment": comment.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(), "key": key.str("id"),
 		"session": session.body["items"].([]any)[0].(map[string]any)["id"].(string),
 		"number":  strconv.Itoa(int(ticket.body["number"].(float64))), "fresh": fresh, "password": matrixPassword,
 		"reporter email": w.emails["reporter"], "reporter id": w.ids["reporter"], "assignee id": w.ids["assignee"],
 	}
+}
+
+// heldMail makes a ticket one that came by mail and has a follower, and returns its held
+// comment and a held mail without one.
+func (w *testEnv) heldMail(ticket string) (comment, mail string) {
+	w.t.Helper()
+	err := w.sql.QueryRow(w.t.Context(), `
+		with comment as (
+			insert into ticket_comments (id, ticket_id, author_id, body, internal, by_mail, created_at)
+			values (gen_random_uuid(), $1, $2, 'canaryheld', true, true, now()) returning id
+		), follower as (
+			insert into ticket_followers (ticket_id, user_id, added_by, created_at) values ($1, $3, $4, now())
+		), mails as (
+			insert into inbound_mails (id, received_at, processed_at, outcome, content, ticket_id, comment_id)
+			select gen_random_uuid(), now(), now(), m.outcome::inbound_outcome, 'canaryinternal', m.ticket, m.comment
+			from (values ('ticket', $1, null::uuid), ('held', $1, (select id from comment)), ('held', null, null)) m (outcome, ticket, comment)
+			returning id, ticket_id
+		)
+		select (select id::text from comment), (select id::text from mails where ticket_id is null)`,
+		ticket, w.ids["engineer"], w.ids["customer"], w.ids["assignee"]).Scan(&comment, &mail)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return comment, mail
+}
+
+// within replaces the parameters of a path that name something of a ticket.
+func within(path string, object map[string]string) string {
+	comment := object["held"]
+	if strings.HasSuffix(path, "{comment_id}") {
+		comment = object["comment"]
+	}
+	return strings.NewReplacer("{comment_id}", comment, "{follower_id}", object["follower"]).Replace(path)
 }
 
 // token returns the token of a persona.
@@ -325,6 +374,8 @@ func objectOf(method, path string) string {
 		return "key"
 	case strings.HasPrefix(path, "/v1/outbox/"):
 		return "outbox"
+	case strings.HasPrefix(path, "/v1/inbound/"):
+		return "inbound"
 	}
 	return "user_id"
 }
@@ -339,7 +390,7 @@ const missingID = "01890000-0000-7000-8000-000000000000"
 func hidden(persona string) []string {
 	switch persona {
 	case "anonymous", "suspended", "customer":
-		return []string{"canarytitle", "canarydescription", "canarycomment", "canaryfile", "canaryinternal", "reporter@fixdesk.test", "Canary reporter", "Canary assignee"}
+		return []string{"canarytitle", "canarydescription", "canarycomment", "canaryfile", "canaryinternal", "canaryheld", "reporter@fixdesk.test", "Canary reporter", "Canary assignee"}
 	case "reporter":
 		return []string{"canaryinternal", "assignee@fixdesk.test", "customer@fixdesk.test", "active_tickets", "candidates"}
 	}
@@ -395,7 +446,7 @@ func without(list, other []string) []string {
 func (w *testEnv) try(op, persona, token, want string, object map[string]string) {
 	w.t.Helper()
 	method, path, _ := strings.Cut(op, " ")
-	path = strings.ReplaceAll(path, "{comment_id}", object["comment"])
+	path = within(path, object)
 	body := fill(matrix[op].body, object)
 	got := w.ask(method, withID(path, object[objectOf(method, path)]), token, body)
 	if strconv.Itoa(got.status) != want {
@@ -431,7 +482,7 @@ func (w *testEnv) tryNumber(op, persona, token, want string, object map[string]s
 	if method != http.MethodGet && want[0] == '2' {
 		object = w.prepare() // the cell by id has changed the other
 	}
-	path = strings.ReplaceAll(path, "{comment_id}", object["comment"])
+	path = within(path, object)
 	body := fill(matrix[op].body, object)
 	got := w.ask(method, withID(path, object["number"]), token, body)
 	if strconv.Itoa(got.status) != want {

@@ -106,8 +106,8 @@ func notifyEngineers(ctx context.Context, q *crmdb.Queries, m Move, to *notice.P
 	})
 }
 
-// notifyReporter notifies the reporter of a changed status, unless they are the
-// actor or were notified as an engineer.
+// notifyReporter notifies the reporter and the followers of a changed status, unless
+// they are the actor or were notified as an engineer.
 func notifyReporter(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Person, status string) error {
 	audience, err := q.TicketAudience(ctx, m.Ticket.ID)
 	if err != nil {
@@ -115,21 +115,27 @@ func notifyReporter(ctx context.Context, q *crmdb.Queries, m Move, to *notice.Pe
 	}
 	for _, p := range audience {
 		reporter := &notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}
-		if !p.IsReporter || same(reporter, m.Actor) || same(reporter, to) || same(reporter, m.Ticket.Assignee) {
+		if !p.IsReporter && !p.IsFollower || same(reporter, m.Actor) || same(reporter, to) || same(reporter, m.Ticket.Assignee) {
 			continue
 		}
-		comment, err := q.CommentLatest(ctx, crmdb.CommentLatestParams{TicketID: m.Ticket.ID, WithInternal: p.Role != "customer"})
+		comment, err := q.CommentLatest(ctx, crmdb.CommentLatestParams{TicketID: m.Ticket.ID, WithInternal: p.IsReporter && p.Role != "customer"})
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("read latest comment: %w", err)
 		}
+		as := notice.ToReporter
+		if p.IsFollower {
+			as = notice.ToFollower
+		}
 		changed := notice.TicketChanged{
-			Ticket: m.Ticket.named(), To: *reporter, Audience: notice.ToReporter, LatestComment: comment.Body,
+			Ticket: m.Ticket.named(), To: *reporter, Audience: as, LatestComment: comment.Body,
 			Changes: []notice.Change{{Field: "status", From: m.Ticket.Status, To: status}},
 		}
 		if m.Actor != nil {
 			changed.ActorName = m.Actor.Name
 		}
-		return outbox.Add(ctx, q, m.Now, m.Ticket.ID, changed)
+		if err := outbox.Add(ctx, q, m.Now, m.Ticket.ID, changed); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -58,6 +58,52 @@ func (ns NullAttachmentScan) Value() (driver.Value, error) {
 	return string(ns.AttachmentScan), nil
 }
 
+type InboundOutcome string
+
+const (
+	InboundOutcomeTicket    InboundOutcome = "ticket"
+	InboundOutcomeComment   InboundOutcome = "comment"
+	InboundOutcomeHeld      InboundOutcome = "held"
+	InboundOutcomeRefused   InboundOutcome = "refused"
+	InboundOutcomeIgnored   InboundOutcome = "ignored"
+	InboundOutcomeDuplicate InboundOutcome = "duplicate"
+)
+
+func (e *InboundOutcome) Scan(src interface{}) error {
+	switch s := src.(type) {
+	case []byte:
+		*e = InboundOutcome(s)
+	case string:
+		*e = InboundOutcome(s)
+	default:
+		return fmt.Errorf("unsupported scan type for InboundOutcome: %T", src)
+	}
+	return nil
+}
+
+type NullInboundOutcome struct {
+	InboundOutcome InboundOutcome
+	Valid          bool // Valid is true if InboundOutcome is not NULL
+}
+
+// Scan implements the Scanner interface.
+func (ns *NullInboundOutcome) Scan(value interface{}) error {
+	if value == nil {
+		ns.InboundOutcome, ns.Valid = "", false
+		return nil
+	}
+	ns.Valid = true
+	return ns.InboundOutcome.Scan(value)
+}
+
+// Value implements the driver Valuer interface.
+func (ns NullInboundOutcome) Value() (driver.Value, error) {
+	if !ns.Valid {
+		return nil, nil
+	}
+	return string(ns.InboundOutcome), nil
+}
+
 type TicketPriority string
 
 const (
@@ -391,6 +437,27 @@ type IdempotencyKey struct {
 	CreatedAt   time.Time
 }
 
+type InboundMail struct {
+	ID          uuid.UUID
+	ReceivedAt  time.Time
+	ProcessedAt time.Time
+	Outcome     InboundOutcome
+	Reason      *string
+	Fingerprint []byte
+	SenderID    *uuid.UUID
+	FromName    string
+	FromEmail   string
+	Recipients  []byte
+	Subject     string
+	MessageID   string
+	Content     string
+	Truncated   bool
+	TicketID    *uuid.UUID
+	CommentID   *uuid.UUID
+	DecidedBy   *uuid.UUID
+	DecidedAt   *time.Time
+}
+
 type Outbox struct {
 	ID            uuid.UUID
 	Kind          string
@@ -501,6 +568,7 @@ type TicketComment struct {
 	RemovedAt *time.Time
 	Folding   int16
 	HasFiles  bool
+	ByMail    bool
 }
 
 type TicketDecline struct {
@@ -520,6 +588,13 @@ type TicketEvent struct {
 	CreatedAt     time.Time
 	TransactionID pgtype.Uint64
 	Position      *int64
+}
+
+type TicketFollower struct {
+	TicketID  uuid.UUID
+	UserID    uuid.UUID
+	AddedBy   uuid.UUID
+	CreatedAt time.Time
 }
 
 type TicketReportDay struct {

@@ -13,8 +13,8 @@ import (
 )
 
 const commentAdd = `-- name: CommentAdd :exec
-insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at, has_files)
-values ($1, $2, $3, $4, to_tsvector('simple', $5::text), $6, $7, $8, $9)
+insert into ticket_comments (id, ticket_id, author_id, body, search, folding, internal, created_at, has_files, by_mail)
+values ($1, $2, $3, $4, to_tsvector('simple', $5::text), $6, $7, $8, $9, $10)
 `
 
 type CommentAddParams struct {
@@ -27,6 +27,7 @@ type CommentAddParams struct {
 	Internal  bool
 	CreatedAt time.Time
 	HasFiles  bool
+	ByMail    bool
 }
 
 func (q *Queries) CommentAdd(ctx context.Context, arg CommentAddParams) error {
@@ -40,6 +41,7 @@ func (q *Queries) CommentAdd(ctx context.Context, arg CommentAddParams) error {
 		arg.Internal,
 		arg.CreatedAt,
 		arg.HasFiles,
+		arg.ByMail,
 	)
 	return err
 }
@@ -102,9 +104,12 @@ func (q *Queries) CommentLatest(ctx context.Context, arg CommentLatestParams) (C
 }
 
 const commentList = `-- name: CommentList :many
-select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at, c.has_files
+select c.id, c.ticket_id, c.author_id, u.name as author_name, c.body, c.internal, c.created_at, c.removed_at, c.has_files, c.by_mail,
+       coalesce(m.outcome::text, '')::text as mail_outcome, coalesce(m.reason, '')::text as mail_reason,
+       coalesce(m.recipients, '[]')::jsonb as mail_recipients, (m.decided_at is not null)::boolean as mail_decided
 from ticket_comments c
 join users u on u.id = c.author_id
+left join inbound_mails m on c.by_mail and m.comment_id = c.id
 where c.ticket_id = $1
   and ($2::boolean or not c.internal)
   and (c.created_at, c.id) < ($3::timestamptz, $4::uuid)
@@ -121,15 +126,20 @@ type CommentListParams struct {
 }
 
 type CommentListRow struct {
-	ID         uuid.UUID
-	TicketID   uuid.UUID
-	AuthorID   uuid.UUID
-	AuthorName string
-	Body       string
-	Internal   bool
-	CreatedAt  time.Time
-	RemovedAt  *time.Time
-	HasFiles   bool
+	ID             uuid.UUID
+	TicketID       uuid.UUID
+	AuthorID       uuid.UUID
+	AuthorName     string
+	Body           string
+	Internal       bool
+	CreatedAt      time.Time
+	RemovedAt      *time.Time
+	HasFiles       bool
+	ByMail         bool
+	MailOutcome    string
+	MailReason     string
+	MailRecipients []byte
+	MailDecided    bool
 }
 
 func (q *Queries) CommentList(ctx context.Context, arg CommentListParams) ([]CommentListRow, error) {
@@ -157,6 +167,11 @@ func (q *Queries) CommentList(ctx context.Context, arg CommentListParams) ([]Com
 			&i.CreatedAt,
 			&i.RemovedAt,
 			&i.HasFiles,
+			&i.ByMail,
+			&i.MailOutcome,
+			&i.MailReason,
+			&i.MailRecipients,
+			&i.MailDecided,
 		); err != nil {
 			return nil, err
 		}
@@ -166,6 +181,56 @@ func (q *Queries) CommentList(ctx context.Context, arg CommentListParams) ([]Com
 		return nil, err
 	}
 	return items, nil
+}
+
+const commentOfMail = `-- name: CommentOfMail :one
+select c.id, c.body, c.internal, c.created_at, c.removed_at, u.id as author_id, u.name as author_name, u.email as author_email, u.role as author_role,
+       m.id as mail_id, m.outcome
+from ticket_comments c
+join users u on u.id = c.author_id
+join inbound_mails m on m.comment_id = c.id
+where c.id = $1 and c.ticket_id = $2
+for no key update of c, m
+`
+
+type CommentOfMailParams struct {
+	ID       uuid.UUID
+	TicketID uuid.UUID
+}
+
+type CommentOfMailRow struct {
+	ID          uuid.UUID
+	Body        string
+	Internal    bool
+	CreatedAt   time.Time
+	RemovedAt   *time.Time
+	AuthorID    uuid.UUID
+	AuthorName  string
+	AuthorEmail string
+	AuthorRole  UserRole
+	MailID      uuid.UUID
+	Outcome     InboundOutcome
+}
+
+// Locks the comment. Its author, whether they are the reporter, and what became of
+// its mail.
+func (q *Queries) CommentOfMail(ctx context.Context, arg CommentOfMailParams) (CommentOfMailRow, error) {
+	row := q.db.QueryRow(ctx, commentOfMail, arg.ID, arg.TicketID)
+	var i CommentOfMailRow
+	err := row.Scan(
+		&i.ID,
+		&i.Body,
+		&i.Internal,
+		&i.CreatedAt,
+		&i.RemovedAt,
+		&i.AuthorID,
+		&i.AuthorName,
+		&i.AuthorEmail,
+		&i.AuthorRole,
+		&i.MailID,
+		&i.Outcome,
+	)
+	return i, err
 }
 
 const commentRemove = `-- name: CommentRemove :exec
@@ -344,10 +409,11 @@ func (q *Queries) TicketAccept(ctx context.Context, arg TicketAcceptParams) (int
 }
 
 const ticketAudience = `-- name: TicketAudience :many
-select u.id, u.name, u.email, u.role, (u.id = t.reporter_id)::boolean as is_reporter
+select u.id, u.name, u.email, u.role, (u.id = t.reporter_id)::boolean as is_reporter,
+       (u.id <> t.reporter_id and u.id is distinct from t.assignee_id)::boolean as is_follower
 from tickets t
-join users u on u.id in (t.reporter_id, t.assignee_id)
-where t.id = $1 and u.status = 'approved' and (u.id = t.reporter_id or u.role <> 'customer')
+join users u on u.id = any (array[t.reporter_id, t.assignee_id] || array(select f.user_id from ticket_followers f where f.ticket_id = t.id))
+where t.id = $1 and u.status = 'approved' and (u.id is distinct from t.assignee_id or u.id = t.reporter_id or u.role <> 'customer')
 `
 
 type TicketAudienceRow struct {
@@ -356,10 +422,12 @@ type TicketAudienceRow struct {
 	Email      string
 	Role       UserRole
 	IsReporter bool
+	IsFollower bool
 }
 
-// Reporter and assignee of a ticket who may still see it: an engineer who has
-// become a customer remains the assignee of closed tickets but doesn't see them.
+// Reporter and assignee of a ticket who may still see it, and its followers: an
+// engineer who has become a customer remains the assignee of closed tickets but
+// doesn't see them.
 func (q *Queries) TicketAudience(ctx context.Context, id uuid.UUID) ([]TicketAudienceRow, error) {
 	rows, err := q.db.Query(ctx, ticketAudience, id)
 	if err != nil {
@@ -375,6 +443,7 @@ func (q *Queries) TicketAudience(ctx context.Context, id uuid.UUID) ([]TicketAud
 			&i.Email,
 			&i.Role,
 			&i.IsReporter,
+			&i.IsFollower,
 		); err != nil {
 			return nil, err
 		}
@@ -446,11 +515,12 @@ receipt as (
            $22::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
            $23::text, $5
     from ticket t
+    where not $24::boolean
 ),
 assigned_notice as (
     insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $24::uuid, $25::text, t.id,
-           $26::jsonb || jsonb_build_object('number', t.number,
+    select $25::uuid, $26::text, t.id,
+           $27::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
            $23, $5
     from ticket t, assignee a
@@ -458,7 +528,7 @@ assigned_notice as (
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select $2, $3::text, $27::bytea, t.id,
+    select $2, $3::text, $28::bytea, t.id,
            jsonb_build_object('number', t.number, 'reporter', $22::jsonb->'to',
                               'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $5),
            $5
@@ -494,6 +564,7 @@ type TicketCreateParams struct {
 	ReceiptKind        string
 	Receipt            []byte
 	RequestID          string
+	NoReceipt          bool
 	AssignedNoticeID   uuid.UUID
 	AssignedNoticeKind string
 	AssignedNotice     []byte
@@ -535,6 +606,7 @@ func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (Tic
 		arg.ReceiptKind,
 		arg.Receipt,
 		arg.RequestID,
+		arg.NoReceipt,
 		arg.AssignedNoticeID,
 		arg.AssignedNoticeKind,
 		arg.AssignedNotice,

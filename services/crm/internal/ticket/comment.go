@@ -21,14 +21,15 @@ import (
 // Comment is a person's comment on a ticket. Only engineers and admins see an
 // internal one. A removed one has RemovedAt and no Body.
 type Comment struct {
-	ID        uuid.UUID  `json:"id"`
-	TicketID  uuid.UUID  `json:"ticket_id"`
-	Author    Person     `json:"author"`
-	Body      string     `json:"body"`
-	Internal  bool       `json:"internal"`
-	CreatedAt time.Time  `json:"created_at"`
-	RemovedAt *time.Time `json:"removed_at,omitempty"`
-	HasFiles  bool       `json:"has_files,omitempty"` // see attachment.OfComments
+	ID        uuid.UUID    `json:"id"`
+	TicketID  uuid.UUID    `json:"ticket_id"`
+	Author    Person       `json:"author"`
+	Body      string       `json:"body"`
+	Internal  bool         `json:"internal"`
+	CreatedAt time.Time    `json:"created_at"`
+	RemovedAt *time.Time   `json:"removed_at,omitempty"`
+	HasFiles  bool         `json:"has_files,omitempty"` // see attachment.OfComments
+	Mail      *CommentMail `json:"mail,omitempty"`      // nil when it did not come by mail
 }
 
 // NewComment is a comment to be written. AttachmentIDs are files that the author
@@ -106,15 +107,9 @@ func remember(ctx context.Context, q *crmdb.Queries, v Viewer, c Comment, once *
 // writeComment stores a comment with its event, its effect on the ticket, and the
 // notices.
 func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, before Ticket, c Comment) (Ticket, error) {
-	after := before
-	if v.ID == before.Reporter.ID && !c.Internal {
-		to, refusal := before.afterCommentOfReporter(c.CreatedAt, s.reopenWithin)
-		if err := refused(refusal, before, 0); err != nil {
-			return Ticket{}, err
-		}
-		if to != before.Status {
-			after = Edit{Status: &to}.apply(before, c.CreatedAt)
-		}
+	after, err := s.afterComment(v, before, c)
+	if err != nil {
+		return Ticket{}, err
 	}
 	earlier, err := messageBefore(ctx, q, before.ID, c.Internal)
 	if err != nil {
@@ -123,9 +118,30 @@ func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, 
 	if err := storeComment(ctx, q, v, before, c); err != nil {
 		return Ticket{}, err
 	}
+	return after, publishComment(ctx, q, v, before, after, c, earlier)
+}
+
+// afterComment is the ticket with the status that it has after the comment.
+func (s *Service) afterComment(v Viewer, before Ticket, c Comment) (Ticket, error) {
+	if v.ID != before.Reporter.ID || c.Internal {
+		return before, nil
+	}
+	to, refusal := before.afterCommentOfReporter(c.CreatedAt, s.reopenWithin)
+	if err := refused(refusal, before, 0); err != nil {
+		return Ticket{}, err
+	}
+	if to == before.Status {
+		return before, nil
+	}
+	return Edit{Status: &to}.apply(before, c.CreatedAt), nil
+}
+
+// publishComment writes the effect of a comment on the ticket, and the notices. earlier
+// is the message that it follows.
+func publishComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket, c Comment, earlier *notice.Earlier) error {
 	audience, err := q.TicketAudience(ctx, before.ID)
 	if err != nil {
-		return Ticket{}, fmt.Errorf("list audience: %w", err)
+		return fmt.Errorf("list audience: %w", err)
 	}
 	var offeredTo *notice.Person
 	switch {
@@ -135,13 +151,13 @@ func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, 
 		err = q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: before.ID, Now: c.CreatedAt})
 	}
 	if err != nil {
-		return Ticket{}, fmt.Errorf("update ticket: %w", err)
+		return fmt.Errorf("update ticket: %w", err)
 	}
 	commented := notice.TicketCommented{Ticket: about(after), ActorName: v.Name, Body: c.Body, Internal: c.Internal, Earlier: earlier}
 	if after.Status != before.Status {
 		commented.Status = string(after.Status)
 	}
-	return after, notifyOfComment(ctx, q, v, commented, audience, offeredTo, c.CreatedAt)
+	return notifyOfComment(ctx, q, v, commented, audience, offeredTo, c.CreatedAt)
 }
 
 // messageBefore is what a new comment follows: the latest comment, or the
@@ -157,7 +173,7 @@ func messageBefore(ctx context.Context, q *crmdb.Queries, ticketID uuid.UUID, in
 func storeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c Comment) error {
 	if err := q.CommentAdd(ctx, crmdb.CommentAddParams{
 		ID: c.ID, TicketID: t.ID, AuthorID: v.ID, Body: c.Body, Words: text.Words(c.Body), Folding: Folding, Internal: c.Internal, CreatedAt: c.CreatedAt,
-		HasFiles: c.HasFiles,
+		HasFiles: c.HasFiles, ByMail: c.Mail != nil,
 	}); err != nil {
 		return fmt.Errorf("add comment: %w", err)
 	}
@@ -168,11 +184,11 @@ func changesOfComment(c Comment) map[string]any {
 	return map[string]any{"comment": map[string]any{"id": c.ID, "internal": c.Internal}}
 }
 
-// notifyOfComment notifies reporter and assignee, except the author, customers of
-// an internal comment, and the engineer to whom the ticket was just offered.
+// notifyOfComment notifies reporter, assignee and followers, except the author, of an
+// internal comment those who don't see it, and the engineer to whom the ticket was just offered.
 func notifyOfComment(ctx context.Context, q *crmdb.Queries, v Viewer, n notice.TicketCommented, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person, now time.Time) error {
 	for _, p := range audience {
-		if p.ID == v.ID || n.Internal && p.Role == "customer" || offeredTo != nil && p.ID == offeredTo.ID {
+		if p.ID == v.ID || n.Internal && !seesInternal(p) || offeredTo != nil && p.ID == offeredTo.ID {
 			continue
 		}
 		n.To, n.Audience = notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}, audienceOf(p)
@@ -205,6 +221,9 @@ func (s *Service) RemoveComment(ctx context.Context, v Viewer, ticketID, comment
 		}
 		if err := attachment.RemoveOfComment(ctx, q, crmdb.AttachmentRemoveOfCommentParams{CommentID: commentID, Now: now}); err != nil {
 			return t, err
+		}
+		if err := q.InboundEraseOfComment(ctx, &commentID); err != nil {
+			return t, fmt.Errorf("erase the mail: %w", err)
 		}
 		if !row.Internal {
 			if err := q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: t.ID, Now: now}); err != nil {
@@ -270,6 +289,9 @@ func (s *Service) Comments(ctx context.Context, v Viewer, id uuid.UUID, after *P
 		comments[i] = Comment{
 			ID: r.ID, TicketID: r.TicketID, Author: Person{ID: r.AuthorID, Name: r.AuthorName},
 			Body: r.Body, Internal: r.Internal, CreatedAt: r.CreatedAt, RemovedAt: r.RemovedAt, HasFiles: r.HasFiles,
+		}
+		if comments[i].Mail, err = mailOf(r); err != nil {
+			return nil, err
 		}
 	}
 	return comments, nil

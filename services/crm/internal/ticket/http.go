@@ -71,6 +71,7 @@ func Register(api *httpapi.API, s *Service) {
 	}, h.engineers)
 	registerConversation(api, h)
 	registerNotifications(api, h)
+	registerFollowers(api, h)
 }
 
 // updateDescription has the rules of Edit.check and steps.

@@ -75,7 +75,7 @@ func (h handlers) comment(ctx context.Context, in *commentInput) (*commentAnswer
 	if err != nil {
 		return nil, err
 	}
-	return &commentAnswer{Replayed: once.replayed(), Body: viewComment(c, files[c.ID])}, nil
+	return &commentAnswer{Replayed: once.replayed(), Body: viewComment(ViewerFrom(ctx), c, files[c.ID])}, nil
 }
 
 type removeCommentInput struct {
@@ -120,7 +120,7 @@ func (h handlers) commentViews(ctx context.Context, id uuid.UUID, after *Positio
 	}
 	views := make([]commentView, len(comments))
 	for i, c := range comments {
-		views[i] = viewComment(c, files[c.ID])
+		views[i] = viewComment(ViewerFrom(ctx), c, files[c.ID])
 	}
 	return views, nil
 }

@@ -38,7 +38,8 @@ func ViewEvent(e Event) (EventView, error) {
 func registerEvents(api *httpapi.API) {
 	httpapi.Enum[EventKind](api, "EventKind", "What happened to a ticket. A later release may add kinds: skip those that you don't know.",
 		EventCreated, assignment.EventAssigned, assignment.EventUnassigned, EventAccepted, EventDeclined, EventUpdated,
-		EventStatusChanged, EventReopened, EventCommented, EventCommentRemoved)
+		EventStatusChanged, EventReopened, EventCommented, EventCommentRemoved,
+		EventCommentReleased, EventCommentRefused, EventFollowerAdded, EventFollowerRemoved)
 	httpapi.Enum(api, "AssignmentCause",
 		"created: the ticket was new. reopened: it was reopened without an engineer. waiting: it waited, and an engineer became available. "+
 			"declined: its assignee declined it. engineer_left: its assignee was suspended or has another role. "+
@@ -47,7 +48,8 @@ func registerEvents(api *httpapi.API) {
 	httpapi.Union[EventView, EventKind](api, "Event",
 		"A change of a ticket. Its kind determines which changes it has: each field's value before (from) and after (to).", "kind", anyEvent{},
 		createdEvent{}, assignedEvent{}, unassignedEvent{}, acceptedEvent{}, declinedEvent{}, updatedEvent{},
-		statusChangedEvent{}, reopenedEvent{}, commentedEvent{}, commentRemovedEvent{})
+		statusChangedEvent{}, reopenedEvent{}, commentedEvent{}, commentRemovedEvent{},
+		commentReleasedEvent{}, commentRefusedEvent{}, followerAddedEvent{}, followerRemovedEvent{})
 }
 
 // exampleEvents are the first events of the example's ticket.
@@ -148,6 +150,39 @@ type commentRemovedEvent struct {
 	EventFields
 	Kind    string         `json:"kind" enum:"comment_removed" doc:"Always comment_removed."`
 	Changes commentChanges `json:"changes" doc:"The comment whose text was removed."`
+}
+
+type commentReleasedEvent struct {
+	EventFields
+	Kind    string         `json:"kind" enum:"comment_released" doc:"Always comment_released. For engineers and admins only."`
+	Changes commentChanges `json:"changes" doc:"The held comment that was let in."`
+}
+
+type commentRefusedEvent struct {
+	EventFields
+	Kind    string         `json:"kind" enum:"comment_refused" doc:"Always comment_refused. For engineers and admins only."`
+	Changes commentChanges `json:"changes" doc:"The held comment that stays internal."`
+}
+
+type followerAddedEvent struct {
+	EventFields
+	Kind    string          `json:"kind" enum:"follower_added" doc:"Always follower_added. For engineers and admins only."`
+	Changes followerChanges `json:"changes" doc:"Who follows the ticket now."`
+}
+
+type followerRemovedEvent struct {
+	EventFields
+	Kind    string          `json:"kind" enum:"follower_removed" doc:"Always follower_removed. For engineers and admins only."`
+	Changes followerChanges `json:"changes" doc:"Who no longer follows the ticket."`
+}
+
+type followerChanges struct {
+	Follower followerChange `json:"follower" doc:"The follower."`
+}
+
+type followerChange struct {
+	From httpapi.Nullable[PersonView] `json:"from" doc:"The former follower; null for none."`
+	To   httpapi.Nullable[PersonView] `json:"to" doc:"The new follower; null for none."`
 }
 
 type createdChanges struct {

@@ -78,5 +78,6 @@ var (
 	exampleUpdate = json.RawMessage(`{"status":"blocked","blocked_reason":"` + example.Question + `","waiting_for":"customer"}`)
 	exampleReason = json.RawMessage(`{"reason":"I am on leave from tomorrow."}`)
 	exampleAssign = json.RawMessage(`{"engineer_id":"` + example.Erik.ID.String() + `"}`)
+	exampleFollow = json.RawMessage(`{"email":"` + example.Jonas.Email + `","name":"` + example.Jonas.Name + `"}`)
 	exampleAnswer = json.RawMessage(`{"body":"` + example.Answer + `"}`)
 )

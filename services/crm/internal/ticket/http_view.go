@@ -13,6 +13,7 @@ func Enums(api *httpapi.API) {
 	httpapi.Enum(api, "TicketStatus", "Where a ticket is in its life; open, in_progress and blocked are active.", Statuses...)
 	httpapi.Enum(api, "TicketPriority", "How urgent a ticket is, lowest first.", Priorities...)
 	httpapi.Enum(api, "WaitingFor", "Whom a blocked ticket waits for.", WaitsForCustomer, WaitsForOther)
+	httpapi.Enum(api, "HoldStatus", "What was decided about a held comment: it waits, is an ordinary comment, or stays internal.", HoldWaiting, HoldReleased, HoldRefused)
 	httpapi.Enum(api, "MailStatus", "What became of a mail: pending and dead are not posted to the notification service, the others are its own.", mailStatuses...)
 	httpapi.Enum(api, "MailRecipientStatus", "What became of a mail for one recipient: pending and dead are not posted to the notification service, the others are its own.",
 		mailRecipientStatuses...)
@@ -92,12 +93,36 @@ type commentView struct {
 	RemovedAt httpapi.Nullable[httpapi.Time] `json:"removed_at" doc:"When an admin removed its text and files; null unless it was removed."`
 
 	Attachments []attachment.AttachmentView `json:"attachments" nullable:"false" doc:"The files it was written with."`
+
+	ByMail bool                       `json:"by_mail" doc:"Whether it came by mail. Engineers and admins can read the original."`
+	CC     []mailPersonView           `json:"cc,omitempty" doc:"For engineers and admins: the other recipients of the mail that it came by."`
+	Held   httpapi.Nullable[holdView] `json:"held" doc:"Why a comment that came by mail is or was held; null when it never was. A held comment is internal until its ticket's assignee or an admin releases it."`
 }
 
-func viewComment(c Comment, files []attachment.Attachment) commentView {
-	return commentView{
-		ID: c.ID, TicketID: c.TicketID, Author: ViewPerson(c.Author),
+type mailPersonView struct {
+	Name  string `json:"name" doc:"As the mail has it; may be empty."`
+	Email string `json:"email" doc:"The address, as the mail has it."`
+}
+
+type holdView struct {
+	Status HoldStatus `json:"status" doc:"What was decided."`
+	Reason string     `json:"reason" doc:"Why it was held: see InboundReason."`
+}
+
+func viewComment(v Viewer, c Comment, files []attachment.Attachment) commentView {
+	view := commentView{
+		ID: c.ID, TicketID: c.TicketID, Author: ViewPerson(c.Author), ByMail: c.Mail != nil,
 		Body: c.Body, Internal: c.Internal, CreatedAt: httpapi.NewTime(c.CreatedAt), RemovedAt: httpapi.NullTime(c.RemovedAt),
 		Attachments: attachment.Views(files),
 	}
+	if c.Mail == nil || !v.Staff() {
+		return view
+	}
+	for _, p := range c.Mail.CC {
+		view.CC = append(view.CC, mailPersonView(p))
+	}
+	if c.Mail.Held != nil {
+		view.Held.Value = &holdView{c.Mail.Held.Status, c.Mail.Held.Reason}
+	}
+	return view
 }

@@ -377,5 +377,10 @@ const (
 	EventReopened      = "reopened"
 	EventCommented     = "commented"
 
-	EventCommentRemoved = "comment_removed"
+	EventCommentRemoved  = "comment_removed"
+	EventCommentReleased = "comment_released"
+	EventCommentRefused  = "comment_refused"
+
+	EventFollowerAdded   = "follower_added"
+	EventFollowerRemoved = "follower_removed"
 )

@@ -134,7 +134,7 @@ func notifyOfChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c
 		if p.ID == v.ID || offeredTo != nil && p.ID == offeredTo.ID {
 			continue
 		}
-		comment, err := latestComment(ctx, q, t.ID, p.Role != "customer")
+		comment, err := latestComment(ctx, q, t.ID, seesInternal(p))
 		if err != nil {
 			return err
 		}
@@ -150,11 +150,17 @@ func notifyOfChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c
 
 // audienceOf is as whom a person of a ticket's audience gets its mails.
 func audienceOf(p crmdb.TicketAudienceRow) notice.Audience {
-	if p.IsReporter {
+	switch {
+	case p.IsReporter:
 		return notice.ToReporter
+	case p.IsFollower:
+		return notice.ToFollower
 	}
 	return notice.ToStaff
 }
+
+// seesInternal reports whether somebody of the audience is mailed internal comments.
+func seesInternal(p crmdb.TicketAudienceRow) bool { return p.Role != "customer" && !p.IsFollower }
 
 func latestComment(ctx context.Context, q *crmdb.Queries, id uuid.UUID, withInternal bool) (string, error) {
 	row, err := q.CommentLatest(ctx, crmdb.CommentLatestParams{TicketID: id, WithInternal: withInternal})

@@ -114,6 +114,14 @@ export function eventWords({ kind, changes = {} }) {
       return "commented";
     case "comment_removed":
       return "removed a comment";
+    case "comment_released":
+      return "let a held comment in";
+    case "comment_refused":
+      return "refused a held comment";
+    case "follower_added":
+      return "added a follower";
+    case "follower_removed":
+      return "removed a follower";
     case "status_changed":
       return statusWords(status, changes);
     case "updated":
