@@ -106,6 +106,7 @@ type API struct {
 	metrics   *metrics
 	admission *admission
 	transfers *transfers
+	large     chan struct{} // bodies of more than 1 MiB in memory
 	outages   *outages
 	starting  atomic.Pointer[errs.Error]
 
@@ -124,6 +125,7 @@ func New(cfg Config) *API {
 		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry), registry: newRegistry(),
 		admission: newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
 		transfers: newTransfers(),
+		large:     make(chan struct{}, largeBodies),
 		outages:   &outages{log: cfg.Logger, now: cfg.Now},
 	}
 	a.stopping, a.stopStreams = context.WithCancel(context.Background()) //nolint:gosec // NewServer registers stopStreams

@@ -17,6 +17,9 @@ import (
 // maxBody is the size in bytes of the largest request body: 1 MiB.
 const maxBody = 1 << 20
 
+// largeBodies is how many bodies of more than maxBody are in memory at a time.
+const largeBodies = 2
+
 var (
 	errBodyTooLarge   = errs.New(errs.BadRequest, errs.CodeBodyTooLarge, "The body is larger than 1 MiB.")
 	errBodyMissing    = errs.New(errs.BadRequest, errs.CodeMalformedJSON, "A JSON body is required.")
@@ -43,7 +46,7 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 	if p.bodySchema == nil {
 		return release, noBody(r)
 	}
-	if r.ContentLength > maxBody {
+	if r.ContentLength > p.details.maxBody() {
 		return release, errBodyTooLarge
 	}
 	if p.details.TokenEndpoint {
@@ -51,10 +54,19 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 	}
 	buf := newBuffer()
 	release = func() { releaseBuffer(buf) }
-	if r.ContentLength > 0 {
+	if r.ContentLength > 0 && r.ContentLength <= maxBody {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	if err == nil && n > maxBody && p.details.LargeBody != nil {
+		select {
+		case p.api.large <- struct{}{}:
+		case <-r.Context().Done():
+			return release, errOverloaded
+		}
+		release = func() { releaseBuffer(buf); <-p.api.large }
+		n, err = p.readLarge(r, buf)
+	}
 	switch {
 	case n > maxBody:
 		return release, errBodyTooLarge
@@ -91,6 +103,21 @@ func ignoreBody(r *http.Request) error {
 		return errBodyUnread.Because(err)
 	}
 	return nil
+}
+
+// readLarge reads the rest of a body of more than 1 MiB. It returns maxBody when the
+// body is not too large.
+func (p *pipeline) readLarge(r *http.Request, buf *bytes.Buffer) (int64, error) {
+	large := p.details.LargeBody
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) - buf.Len() + bytes.MinRead)
+	}
+	rest := large.Max - int64(buf.Len())
+	n, err := buf.ReadFrom(io.LimitReader(r.Body, rest+1))
+	if n > rest || err == nil && !bytes.Contains(buf.Bytes(), []byte(`"`+large.Member+`"`)) {
+		return maxBody + 1, err
+	}
+	return maxBody, err
 }
 
 // noBody refuses a body of an operation that takes none.

@@ -86,7 +86,17 @@ type Operation struct {
 	// sent, for clients that must send something (RFC 8058).
 	AnyBody bool
 
+	// LargeBody lets the body be larger than 1 MiB.
+	LargeBody *LargeBody
+
 	Hidden bool // not in the OpenAPI document
+}
+
+// LargeBody describes bodies of more than 1 MiB. At most two of them are in memory at
+// a time; further ones wait for the end of a request.
+type LargeBody struct {
+	Max    int64  // of the body, in bytes
+	Member string // only a body with this member may be larger than 1 MiB
 }
 
 // metaOperation is the key of *details in a huma operation's metadata.
@@ -197,7 +207,7 @@ func (a *API) humaOperation(op Operation, hasBody bool, contentType string) huma
 		Summary: op.Summary, Description: strings.TrimSpace(op.Description + "\n\n" + a.allowed(op)), Tags: []string{op.Tag},
 		DefaultStatus: op.Status, Hidden: op.Hidden, Errors: statuses(codes),
 		// The pipeline reads and bounds the body.
-		MaxBodyBytes: maxBody + 1, BodyReadTimeout: -1,
+		MaxBodyBytes: op.maxBody() + 1, BodyReadTimeout: -1,
 		Metadata: map[string]any{metaOperation: &details{op, contentType, codes}},
 	}
 	// The description names roles and scopes, since OpenAPI knows only the scopes of
@@ -211,6 +221,14 @@ func (a *API) humaOperation(op Operation, hasBody bool, contentType string) huma
 	}
 	a.registry.operation, a.registry.hiding = op.ID, op.Hidden
 	return h
+}
+
+// maxBody is the size in bytes of the operation's largest body.
+func (op Operation) maxBody() int64 {
+	if op.LargeBody != nil {
+		return op.LargeBody.Max
+	}
+	return maxBody
 }
 
 // The pipeline can answer any operation with commonCodes, and those that take a

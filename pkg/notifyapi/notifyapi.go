@@ -46,8 +46,31 @@ type Request struct {
 	UnsubscribeURL *string `json:"unsubscribe_url,omitempty" nullable:"true" minLength:"1" maxLength:"1000" doc:"The https address that ends mails like this one (List-Unsubscribe, RFC 2369): a page for GET, and one click for POST (RFC 8058). http is accepted for this host alone. It is in no answer, since whoever has it can unsubscribe the recipient."`
 	// Priority orders the mails that are due; "" means PriorityNormal.
 	Priority Priority `json:"priority,omitempty" doc:"normal when absent. urgent mails are sent before all others that are due, bulk mails when no other is due."`
+	// Attachments are files that every recipient gets, at most MaxAttachments of
+	// together MaxAttachmentBytes.
+	Attachments []Attachment `json:"attachments,omitempty" maxItems:"10" nullable:"false" doc:"Files that every recipient gets with the mail, at most 5 MiB together before they are encoded."`
 	// Sensitive is for mails that carry secrets.
 	Sensitive bool `json:"sensitive,omitempty" doc:"The content is in no answer, it is erased when the notification is over, and a retry is refused."`
+}
+
+// The limits of a notification's files.
+const (
+	MaxAttachments     = 10
+	MaxAttachmentBytes = 5 << 20 // together
+)
+
+// Attachment is a file in a mail.
+type Attachment struct {
+	Filename  string `json:"filename" minLength:"1" maxLength:"255" doc:"Its name in one line, without a path."`
+	MediaType string `json:"media_type" minLength:"3" maxLength:"127" doc:"Its media type without parameters (RFC 6838)." example:"image/png"`
+	Content   []byte `json:"content" doc:"The file in base64 (RFC 4648, section 4)."`
+}
+
+// AttachmentInfo describes a stored attachment.
+type AttachmentInfo struct {
+	Filename  string `json:"filename" doc:"Its name."`
+	MediaType string `json:"media_type" doc:"Its media type."`
+	Size      int    `json:"size" doc:"In bytes."`
 }
 
 // Priority orders the mails that are due.
@@ -145,22 +168,23 @@ func (c *Counts) Add(s RecipientStatus, n int) {
 // the answer to Create, and to Get for its own caller (the "sub" of the token),
 // unless it is sensitive; elsewhere they are empty.
 type Notification struct {
-	ID          uuid.UUID  `json:"id"`
-	Subject     string     `json:"subject"`
-	Text        string     `json:"text,omitempty"`
-	HTML        *string    `json:"html,omitempty"`
-	ReplyTo     *string    `json:"reply_to,omitempty"`
-	Requester   string     `json:"requester"`
-	Reference   *string    `json:"reference"`
-	Thread      *string    `json:"thread"`
-	Sensitive   bool       `json:"sensitive"`
-	Priority    Priority   `json:"priority"`
-	Status      Status     `json:"status"`
-	NotBefore   *time.Time `json:"not_before"`
-	ExpiresAt   *time.Time `json:"expires_at"`
-	CreatedAt   time.Time  `json:"created_at"`
-	CompletedAt *time.Time `json:"completed_at" doc:"When the last recipient was settled; null until then."`
-	Counts      Counts     `json:"counts"`
+	ID          uuid.UUID        `json:"id"`
+	Subject     string           `json:"subject"`
+	Text        string           `json:"text,omitempty"`
+	HTML        *string          `json:"html,omitempty"`
+	ReplyTo     *string          `json:"reply_to,omitempty"`
+	Attachments []AttachmentInfo `json:"attachments,omitempty"`
+	Requester   string           `json:"requester"`
+	Reference   *string          `json:"reference"`
+	Thread      *string          `json:"thread"`
+	Sensitive   bool             `json:"sensitive"`
+	Priority    Priority         `json:"priority"`
+	Status      Status           `json:"status"`
+	NotBefore   *time.Time       `json:"not_before"`
+	ExpiresAt   *time.Time       `json:"expires_at"`
+	CreatedAt   time.Time        `json:"created_at"`
+	CompletedAt *time.Time       `json:"completed_at" doc:"When the last recipient was settled; null until then."`
+	Counts      Counts           `json:"counts"`
 	// Recipients are the first 100: on Get, and on List with them.
 	Recipients []Recipient `json:"recipients,omitempty" doc:"The first 100."`
 	// RecipientsNext is the path of the page that follows Recipients.

@@ -34,7 +34,7 @@ set queue_at = null,
 from judged, notifications n
 where r.id = judged.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
-    judged.queue_at, (judged.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to, n.unsubscribe_url,
+    judged.queue_at, (judged.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.files, n.subject, n.reply_to, n.unsubscribe_url,
     (case when n.bytes <= @inline_bytes::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= @inline_bytes::integer then n.html end, '')::text as html,
     n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
@@ -53,6 +53,10 @@ returning r.id;
 
 -- name: DeliveryContent :one
 select text, html from notifications where id = @id;
+
+-- name: DeliveryFiles :many
+select filename, media_type, content from notification_files where notification_id = @notification_id
+order by ordinal;
 
 -- name: DeliverySettle :many
 -- Stores the result of leased recipients and a record of each try. A recipient

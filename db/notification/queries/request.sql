@@ -5,12 +5,19 @@
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
         reference, thread, reply_to, unsubscribe_url, request_id, message_domain, not_before, expires_at, sensitive, priority,
-        recipient_count, created_at)
+        recipient_count, files, created_at)
     values (@id, @caller, @idempotency_key, @body_hash, @subject, @text, sqlc.narg(html), @bytes, @requester,
         sqlc.narg(reference), sqlc.narg(thread), sqlc.narg(reply_to), sqlc.narg(unsubscribe_url), @request_id, @message_domain,
-        sqlc.narg(not_before), sqlc.narg(expires_at), @sensitive, @priority, @recipient_count, @created_at)
+        sqlc.narg(not_before), sqlc.narg(expires_at), @sensitive, @priority, @recipient_count, @files, @created_at)
     on conflict on constraint notifications_key do nothing
     returning id
+), kept as (
+    insert into notification_files (notification_id, ordinal, filename, media_type, content)
+    select stored.id, f.ordinal, f.filename, f.media_type, f.content
+    from stored, (
+        select unnest(@file_ordinals::smallint[]) as ordinal, unnest(@filenames::text[]) as filename,
+            unnest(@media_types::text[]) as media_type, unnest(@contents::bytea[]) as content
+    ) f
 ), listed as (
     insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, priority, expires_at, queue_at)
     select r.id, stored.id, r.ordinal, r.email, @due_at::timestamptz, @due_at::timestamptz,
@@ -24,6 +31,11 @@ with stored as (
 )
 select count(*) > 0 as inserted from listed;
 
+-- name: NotificationFiles :many
+select filename, media_type, length(content)::integer as size
+from notification_files where notification_id = @notification_id
+order by ordinal;
+
 -- name: NotificationByKey :one
 select * from notifications
 where caller = @caller and idempotency_key = @idempotency_key;
@@ -32,7 +44,7 @@ where caller = @caller and idempotency_key = @idempotency_key;
 -- Only the caller who created it gets the content, and nobody when it is sensitive.
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
     c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status,
-    (n.caller = @caller and not n.sensitive)::boolean as shows_content,
+    (n.caller = @caller and not n.sensitive)::boolean as shows_content, n.files,
     coalesce(case when n.caller = @caller and not n.sensitive then n.text end, '')::text as text,
     coalesce(case when n.caller = @caller and not n.sensitive then n.html end, '')::text as html,
     coalesce(case when n.caller = @caller and not n.sensitive then n.reply_to end, '')::text as reply_to

@@ -12,6 +12,7 @@ type backlog struct {
 	mu     sync.Mutex
 	more   *sync.Cond
 	tasks  []task
+	files  int // mails with attachments that are being sent
 	closed bool
 }
 
@@ -30,16 +31,29 @@ func (b *backlog) add(tasks ...task) {
 	b.more.Broadcast()
 }
 
+// maxWithFiles is how many mails with attachments are sent at a time, since each needs
+// several times the size of its files in memory.
+const maxWithFiles = 2
+
 // next returns the first task, and waits for one when there is none; false when
 // the backlog is closed and empty. Without bulk it leaves bulk mails to other
-// workers.
+// workers. While as many mails with attachments are being sent as may be, it returns
+// only others. Call ended when the task's mail was sent.
 func (b *backlog) next(bulk bool) (task, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for {
-		if len(b.tasks) > 0 && (bulk || b.tasks[0].priority <= 0) { // bulk mails are the last
-			t := b.tasks[0]
-			b.tasks = b.tasks[1:]
+		for i, t := range b.tasks {
+			if !bulk && t.priority > 0 { // bulk mails are the last
+				break
+			}
+			if t.files > 0 && b.files == maxWithFiles {
+				continue
+			}
+			if t.files > 0 {
+				b.files++
+			}
+			b.tasks = slices.Delete(b.tasks, i, i+1)
 			return t, true
 		}
 		if b.closed {
@@ -47,6 +61,17 @@ func (b *backlog) next(bulk bool) (task, bool) {
 		}
 		b.more.Wait()
 	}
+}
+
+// ended lets the next mail with attachments be sent.
+func (b *backlog) ended(t task) {
+	if t.files == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.files--
+	b.more.Broadcast()
 }
 
 // close lets next return false once the tasks are taken.

@@ -295,6 +295,7 @@ func (l *Loop) work(ctx, store context.Context, bulk bool) {
 			l.leases.hold(t)
 			s.result = l.send(ctx, store, t)
 		}
+		l.backlog.ended(t)
 		s.at = l.Now()
 		if t.done != nil {
 			close(t.done)
@@ -341,6 +342,14 @@ func (l *Loop) send(ctx, store context.Context, t task) (result email.Result) {
 			return email.Result{Outcome: email.NotTried}
 		}
 		t.mail.Text, t.mail.HTML = text, html
+	}
+	if t.files > 0 {
+		files, err := l.store.attachments(store, t.notificationID)
+		if err != nil {
+			l.Logger.ErrorContext(ctx, "attachments not available", "recipient_id", t.mail.ID, "error", err)
+			return email.Result{Outcome: email.NotTried}
+		}
+		t.mail.Attachments = files
 	}
 	start := l.Now()
 	result = l.Mailer.Send(ctx, t.mail)

@@ -27,6 +27,7 @@ type task struct {
 	place          time.Time // in the queue
 	priority       int16     // as Rank returns it
 	large          bool      // Text and HTML are still to be fetched
+	files          int16     // the number of attachments, which are still to be fetched
 	history        History
 	extra          bool          // claimed beyond the most that may be claimed
 	beginBy        time.Time     // no conversation begins later
@@ -118,7 +119,7 @@ func newTask(r notificationdb.DeliveryClaimRow, token uuid.UUID) task {
 			ID: r.ID, To: r.Email, Subject: r.Subject, Text: r.Text, HTML: r.Html,
 			RequestID: r.RequestID, Domain: r.MessageDomain, Date: r.Date,
 		},
-		notificationID: r.NotificationID, token: token, place: *r.QueueAt, priority: r.Priority, large: r.Bytes > inlineBytes,
+		notificationID: r.NotificationID, token: token, place: *r.QueueAt, priority: r.Priority, large: r.Bytes > inlineBytes, files: r.Files,
 		history: History{DueAt: r.EnqueuedAt, Failures: int(r.Attempts - r.AttemptsBefore), Uncertain: int(r.Uncertain)},
 	}
 	if r.Thread != nil {
@@ -147,6 +148,21 @@ func (s store) content(ctx context.Context, id uuid.UUID) (text, html string, er
 		html = *c.Html
 	}
 	return c.Text, html, nil
+}
+
+// attachments fetches the files of a notification's mails.
+func (s store) attachments(ctx context.Context, id uuid.UUID) ([]email.Attachment, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	rows, err := notificationdb.New(s.db).DeliveryFiles(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("fetch attachments: %w", err)
+	}
+	list := make([]email.Attachment, 0, len(rows))
+	for _, row := range rows {
+		list = append(list, email.Attachment(row))
+	}
+	return list, nil
 }
 
 // renew extends the leases given by recipient, and returns the recipients whose

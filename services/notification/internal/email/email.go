@@ -33,11 +33,19 @@ type Mail struct {
 	// Unsubscribe is the address that ends mails like this one; "" for none.
 	Unsubscribe string
 	RequestID   string // "" for none
+	Attachments []Attachment
 	Domain      string // the right side of the Message-ID
 	Date        time.Time
 	// ExpiresAt is the time from which no conversation about the mail begins; zero
 	// for never. It is not part of the message.
 	ExpiresAt time.Time
+}
+
+// Attachment is a file in a mail.
+type Attachment struct {
+	Filename  string // in one line, without a path
+	MediaType string // without parameters
+	Content   []byte
 }
 
 // isExpired reports whether no conversation about the mail may begin any more.

@@ -46,14 +46,28 @@ func (s Sender) message(m Mail) (*gomail.Msg, error) {
 	if m.RequestID != "" {
 		msg.SetGenHeader("X-Request-ID", m.RequestID)
 	}
-	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
-	if m.HTML != "" {
-		msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+	if err := m.body(msg); err != nil {
+		return nil, err
 	}
 	if s.DKIM != nil {
 		msg.SetDKIM(s.DKIM.signer(m.Date))
 	}
 	return msg, nil
+}
+
+// body adds text, HTML and files.
+func (m Mail) body(msg *gomail.Msg) error {
+	if m.HTML != "" && len(m.Attachments) > 0 {
+		if err := m.alternatives(msg); err != nil {
+			return err
+		}
+	} else {
+		msg.SetBodyString(gomail.TypeTextPlain, m.Text)
+		if m.HTML != "" {
+			msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+		}
+	}
+	return attach(msg, m.Attachments)
 }
 
 // wireAddress writes an international domain in ASCII when the rest of the address

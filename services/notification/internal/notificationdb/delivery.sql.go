@@ -37,7 +37,7 @@ set queue_at = null,
 from judged, notifications n
 where r.id = judged.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
-    judged.queue_at, (judged.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.subject, n.reply_to, n.unsubscribe_url,
+    judged.queue_at, (judged.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.files, n.subject, n.reply_to, n.unsubscribe_url,
     (case when n.bytes <= $4::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= $4::integer then n.html end, '')::text as html,
     n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
@@ -69,6 +69,7 @@ type DeliveryClaimRow struct {
 	Priority       int16
 	ExpiresAt      *time.Time
 	Bytes          int32
+	Files          int16
 	Subject        string
 	ReplyTo        *string
 	UnsubscribeUrl *string
@@ -115,6 +116,7 @@ func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([
 			&i.Priority,
 			&i.ExpiresAt,
 			&i.Bytes,
+			&i.Files,
 			&i.Subject,
 			&i.ReplyTo,
 			&i.UnsubscribeUrl,
@@ -181,6 +183,37 @@ func (q *Queries) DeliveryExpire(ctx context.Context, arg DeliveryExpireParams) 
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const deliveryFiles = `-- name: DeliveryFiles :many
+select filename, media_type, content from notification_files where notification_id = $1
+order by ordinal
+`
+
+type DeliveryFilesRow struct {
+	Filename  string
+	MediaType string
+	Content   []byte
+}
+
+func (q *Queries) DeliveryFiles(ctx context.Context, notificationID uuid.UUID) ([]DeliveryFilesRow, error) {
+	rows, err := q.db.Query(ctx, deliveryFiles, notificationID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeliveryFilesRow{}
+	for rows.Next() {
+		var i DeliveryFilesRow
+		if err := rows.Scan(&i.Filename, &i.MediaType, &i.Content); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const deliveryPlanByIndex = `-- name: DeliveryPlanByIndex :exec

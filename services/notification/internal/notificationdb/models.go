@@ -32,6 +32,7 @@ type Notification struct {
 	ReplyTo        *string
 	Priority       notifyapi.Priority
 	ExpiresAt      *time.Time
+	Files          int16
 	UnsubscribeUrl *string
 }
 

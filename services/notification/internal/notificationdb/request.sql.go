@@ -65,7 +65,7 @@ func (q *Queries) AttemptList(ctx context.Context, arg AttemptListParams) ([]Att
 }
 
 const notificationByKey = `-- name: NotificationByKey :one
-select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at, sensitive, reply_to, priority, expires_at, unsubscribe_url from notifications
+select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at, sensitive, reply_to, priority, expires_at, files, unsubscribe_url from notifications
 where caller = $1 and idempotency_key = $2
 `
 
@@ -98,6 +98,7 @@ func (q *Queries) NotificationByKey(ctx context.Context, arg NotificationByKeyPa
 		&i.ReplyTo,
 		&i.Priority,
 		&i.ExpiresAt,
+		&i.Files,
 		&i.UnsubscribeUrl,
 	)
 	return i, err
@@ -138,10 +139,42 @@ func (q *Queries) NotificationExists(ctx context.Context, id uuid.UUID) (bool, e
 	return exists, err
 }
 
+const notificationFiles = `-- name: NotificationFiles :many
+select filename, media_type, length(content)::integer as size
+from notification_files where notification_id = $1
+order by ordinal
+`
+
+type NotificationFilesRow struct {
+	Filename  string
+	MediaType string
+	Size      int32
+}
+
+func (q *Queries) NotificationFiles(ctx context.Context, notificationID uuid.UUID) ([]NotificationFilesRow, error) {
+	rows, err := q.db.Query(ctx, notificationFiles, notificationID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []NotificationFilesRow{}
+	for rows.Next() {
+		var i NotificationFilesRow
+		if err := rows.Scan(&i.Filename, &i.MediaType, &i.Size); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const notificationGet = `-- name: NotificationGet :one
 select n.id, n.subject, n.requester, n.reference, n.thread, n.sensitive, n.priority, n.not_before, n.expires_at, n.recipient_count, n.created_at,
     c.queued, c.sending, c.delayed, c.sent, c.failed, c.canceled, c.uncertain, c.expired, c.bounced, c.suppressed, c.last_finished_at, c.status,
-    (n.caller = $1 and not n.sensitive)::boolean as shows_content,
+    (n.caller = $1 and not n.sensitive)::boolean as shows_content, n.files,
     coalesce(case when n.caller = $1 and not n.sensitive then n.text end, '')::text as text,
     coalesce(case when n.caller = $1 and not n.sensitive then n.html end, '')::text as html,
     coalesce(case when n.caller = $1 and not n.sensitive then n.reply_to end, '')::text as reply_to
@@ -180,6 +213,7 @@ type NotificationGetRow struct {
 	LastFinishedAt time.Time
 	Status         notifyapi.Status
 	ShowsContent   bool
+	Files          int16
 	Text           string
 	Html           string
 	ReplyTo        string
@@ -214,6 +248,7 @@ func (q *Queries) NotificationGet(ctx context.Context, arg NotificationGetParams
 		&i.LastFinishedAt,
 		&i.Status,
 		&i.ShowsContent,
+		&i.Files,
 		&i.Text,
 		&i.Html,
 		&i.ReplyTo,
@@ -225,20 +260,27 @@ const notificationInsert = `-- name: NotificationInsert :one
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
         reference, thread, reply_to, unsubscribe_url, request_id, message_domain, not_before, expires_at, sensitive, priority,
-        recipient_count, created_at)
+        recipient_count, files, created_at)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
         $10, $11, $12, $13, $14, $15,
-        $16, $17, $18, $19, $20, $21)
+        $16, $17, $18, $19, $20, $21, $22)
     on conflict on constraint notifications_key do nothing
     returning id
+), kept as (
+    insert into notification_files (notification_id, ordinal, filename, media_type, content)
+    select stored.id, f.ordinal, f.filename, f.media_type, f.content
+    from stored, (
+        select unnest($23::smallint[]) as ordinal, unnest($24::text[]) as filename,
+            unnest($25::text[]) as media_type, unnest($26::bytea[]) as content
+    ) f
 ), listed as (
     insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, priority, expires_at, queue_at)
-    select r.id, stored.id, r.ordinal, r.email, $22::timestamptz, $22::timestamptz,
-        $23::smallint, $17::timestamptz,
-        case when $24::boolean then r.queue_at end as queue_at
+    select r.id, stored.id, r.ordinal, r.email, $27::timestamptz, $27::timestamptz,
+        $28::smallint, $17::timestamptz,
+        case when $29::boolean then r.queue_at end as queue_at
     from stored, (
-        select unnest($25::uuid[]) as id, unnest($26::smallint[]) as ordinal,
-            unnest($27::text[]) as email, unnest($28::timestamptz[]) as queue_at
+        select unnest($30::uuid[]) as id, unnest($31::smallint[]) as ordinal,
+            unnest($32::text[]) as email, unnest($33::timestamptz[]) as queue_at
     ) r
     returning id
 )
@@ -266,7 +308,12 @@ type NotificationInsertParams struct {
 	Sensitive      bool
 	Priority       notifyapi.Priority
 	RecipientCount int32
+	Files          int16
 	CreatedAt      time.Time
+	FileOrdinals   []int16
+	Filenames      []string
+	MediaTypes     []string
+	Contents       [][]byte
 	DueAt          time.Time
 	QueuePriority  int16
 	IsDue          bool
@@ -301,7 +348,12 @@ func (q *Queries) NotificationInsert(ctx context.Context, arg NotificationInsert
 		arg.Sensitive,
 		arg.Priority,
 		arg.RecipientCount,
+		arg.Files,
 		arg.CreatedAt,
+		arg.FileOrdinals,
+		arg.Filenames,
+		arg.MediaTypes,
+		arg.Contents,
 		arg.DueAt,
 		arg.QueuePriority,
 		arg.IsDue,

@@ -24,6 +24,8 @@ with examined as (
     where n.id = e.id and not exists (
         select 1 from recipients r where r.notification_id = n.id and r.finished_at is null)
     returning n.id
+), erased_files as (
+    delete from notification_files f using erased e where f.notification_id = e.id
 )
 select (select count(*) from examined) as examined, (select count(*) from erased) as erased,
     coalesce((select max(e.id::text)::uuid from examined e), $1)::uuid as last_id

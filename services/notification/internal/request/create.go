@@ -66,7 +66,24 @@ func (s *Service) Create(ctx context.Context, caller, key string, r notifyapi.Re
 	if !slices.Equal(stored.BodyHash, hash) {
 		return n, false, errMismatch
 	}
-	return accepted(stored), !inserted, nil
+	n = accepted(stored)
+	if stored.Files > 0 && n.Content != nil {
+		n.Content.Files, err = files(ctx, q, stored.ID)
+	}
+	return n, !inserted, err
+}
+
+// files describes the attachments of a notification.
+func files(ctx context.Context, q *notificationdb.Queries, id uuid.UUID) ([]notifyapi.AttachmentInfo, error) {
+	rows, err := q.NotificationFiles(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("list attachments: %w", err)
+	}
+	list := make([]notifyapi.AttachmentInfo, 0, len(rows))
+	for _, row := range rows {
+		list = append(list, notifyapi.AttachmentInfo{Filename: row.Filename, MediaType: row.MediaType, Size: int(row.Size)})
+	}
+	return list, nil
 }
 
 // waitedForKey reports whether err is the timeout of a wait for another
@@ -86,7 +103,7 @@ func accepted(n notificationdb.Notification) Notification {
 		Status: notifyapi.StatusQueued, Counts: notifyapi.Counts{Total: total, Queued: total},
 	}
 	if !n.Sensitive {
-		a.Content = &Content{n.Text, n.Html, n.ReplyTo}
+		a.Content = &Content{Text: n.Text, HTML: n.Html, ReplyTo: n.ReplyTo}
 	}
 	return a
 }
@@ -99,17 +116,24 @@ func (s *Service) rows(r notifyapi.Request) (notificationdb.NotificationInsertPa
 	expires, expiryFields := expiresAt(r, due, now)
 	replyTo, replyFields := replyAddress(r.ReplyTo)
 	emails, addressFields := addresses(r.Recipients)
-	fields = slices.Concat(fields, expiryFields, checkLines(r), replyFields, checkUnsubscribe(r.UnsubscribeURL), addressFields)
+	attached, fileFields := attachments(r.Attachments)
+	fields = slices.Concat(fields, expiryFields, checkLines(r), replyFields, checkUnsubscribe(r.UnsubscribeURL), addressFields, fileFields)
 	priority := cmp.Or(r.Priority, notifyapi.PriorityNormal)
 	p := notificationdb.NotificationInsertParams{
 		ID: newID(), Subject: r.Subject, Text: r.Text, Html: r.HTML, Bytes: int32(len(r.Text)),
 		Requester: r.Requester, Reference: r.Reference, Thread: r.Thread, MessageDomain: s.domain,
 		NotBefore: r.NotBefore, ExpiresAt: expires, ReplyTo: replyTo, UnsubscribeUrl: r.UnsubscribeURL, Sensitive: r.Sensitive, Priority: priority,
-		RecipientCount: int32(len(emails)), CreatedAt: now,
+		RecipientCount: int32(len(emails)), Files: int16(len(attached)), CreatedAt: now,
 		DueAt: due, IsDue: !due.After(now), QueuePriority: delivery.Rank(priority), Emails: emails,
 	}
 	if r.HTML != nil {
 		p.Bytes += int32(len(*r.HTML))
+	}
+	for i, file := range attached {
+		p.FileOrdinals = append(p.FileOrdinals, int16(i))
+		p.Filenames = append(p.Filenames, file.Filename)
+		p.MediaTypes = append(p.MediaTypes, file.MediaType)
+		p.Contents = append(p.Contents, file.Content)
 	}
 	for i := range emails {
 		p.RecipientIds = append(p.RecipientIds, newID())

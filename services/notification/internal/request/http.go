@@ -17,6 +17,9 @@ const (
 	tag = "notifications"
 	// firstRecipients is how many recipients the answer with a notification has.
 	firstRecipients = 100
+	// maxRequest is the size of the largest request, in bytes: attachments in base64 and
+	// 1 MiB for the rest.
+	maxRequest = 8 << 20
 )
 
 type callerKey struct{}
@@ -59,9 +62,11 @@ func registerWrite(api *httpapi.API, s *Service) {
 		Description: "Stores the request, durable before the answer, and mails each recipient separately. " +
 			"The same key and body get the same answer again: the notification as it was accepted. " +
 			"The same key with another body is refused; keys of different callers (the token's sub) are different. " +
-			"The content of a sensitive one is in no answer, and is erased when the notification has ended.",
-		Errors:   []string{errs.CodeIdempotencyMissing, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
-		Requires: []string{"Idempotency-Key"}, RequestExample: exampleRequest, Example: exampleAccepted,
+			"The content of a sensitive one is in no answer, and is erased when the notification has ended. " +
+			"A body with attachments may have 8 MiB, any other 1 MiB.",
+		LargeBody: &httpapi.LargeBody{Max: maxRequest, Member: "attachments"},
+		Errors:    []string{errs.CodeIdempotencyMissing, errs.CodeIdempotencyMismatch, errs.CodeIdempotencyInFlight},
+		Requires:  []string{"Idempotency-Key"}, RequestExample: exampleRequest, Example: exampleAccepted,
 	}, func(ctx context.Context, in *createInput) (*createOutput, error) {
 		n, replayed, err := s.Create(ctx, Caller(ctx), in.Key, notifyapi.Request(in.Body))
 		if err != nil {

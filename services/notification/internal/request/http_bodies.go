@@ -19,6 +19,7 @@ type notificationBody struct {
 	Text           *string                        `json:"text,omitempty" doc:"The mail as plain text. Only for the caller that created the notification (the token's sub), never in lists, never when it is sensitive."`
 	HTML           *httpapi.Nullable[string]      `json:"html,omitempty" doc:"The same mail as HTML. Present where text is; null when there is only text."`
 	ReplyTo        *httpapi.Nullable[string]      `json:"reply_to,omitempty" doc:"The address for answers to the mail. Present where text is; null when answers go to the sender."`
+	Attachments    []notifyapi.AttachmentInfo     `json:"attachments,omitempty" doc:"The files of the mail. Present where text is, when there are any."`
 	Requester      string                         `json:"requester" doc:"Who or what asked for it, as the caller named it."`
 	Reference      *string                        `json:"reference" nullable:"true" doc:"The caller's own name for what it is about; null when it gave none."`
 	Thread         *string                        `json:"thread" nullable:"true" doc:"The thread that mail programs show it in; null for none."`
@@ -74,7 +75,7 @@ func viewBody(n Notification) notificationBody {
 	}
 	if n.Content != nil {
 		b.Text, b.HTML = &n.Content.Text, &httpapi.Nullable[string]{Value: n.Content.HTML}
-		b.ReplyTo = &httpapi.Nullable[string]{Value: n.Content.ReplyTo}
+		b.ReplyTo, b.Attachments = &httpapi.Nullable[string]{Value: n.Content.ReplyTo}, n.Content.Files
 	}
 	for _, r := range n.Recipients {
 		b.Recipients = append(b.Recipients, viewRecipient(r))

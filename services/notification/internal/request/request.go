@@ -38,6 +38,7 @@ type Content struct {
 	Text    string
 	HTML    *string
 	ReplyTo *string
+	Files   []notifyapi.AttachmentInfo
 }
 
 // Recipient is one address and the state of its mail.

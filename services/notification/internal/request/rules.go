@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"mime"
 	"strings"
 	"time"
 	"unicode"
@@ -72,6 +73,39 @@ func checkUnsubscribe(raw *string) []errs.Field {
 		return nil
 	}
 	return []errs.Field{{Location: "body.unsubscribe_url", Message: "must be an https address without user and fragment"}}
+}
+
+// attachments checks the files and returns them with their media types in lower case.
+func attachments(list []notifyapi.Attachment) ([]notifyapi.Attachment, []errs.Field) {
+	var fields []errs.Field
+	total := 0
+	checked := make([]notifyapi.Attachment, 0, len(list))
+	for i, file := range list {
+		refuse := func(name, message string) {
+			fields = append(fields, errs.Field{Location: fmt.Sprintf("body.attachments[%d].%s", i, name), Message: message})
+		}
+		if file.Filename = strings.TrimSpace(file.Filename); !isFilename(file.Filename) {
+			refuse("filename", "must be a file's name in one line, without a path and without invisible characters")
+		}
+		media, params, err := mime.ParseMediaType(file.MediaType)
+		if err != nil || len(params) > 0 || strings.Contains(file.MediaType, ";") || !strings.Contains(media, "/") {
+			refuse("media_type", "must be a media type such as image/png, without parameters")
+		}
+		file.MediaType, total = media, total+len(file.Content)
+		checked = append(checked, file)
+	}
+	if total > notifyapi.MaxAttachmentBytes {
+		fields = append(fields, errs.Field{Location: "body.attachments", Message: "must be at most 5 MiB together"})
+	}
+	return checked, fields
+}
+
+// isFilename reports whether a name can be shown and is no path.
+func isFilename(name string) bool {
+	hidden := func(c rune) bool {
+		return unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) || c == '/' || c == '\\'
+	}
+	return name != "" && name != "." && name != ".." && !strings.ContainsFunc(name, hidden)
 }
 
 // checkLines refuses control characters in fields that become mail headers,

@@ -54,7 +54,12 @@ func (s *Service) Get(ctx context.Context, caller string, id uuid.UUID) (Notific
 	}
 	n := withResult(resultOf(row))
 	if row.ShowsContent {
-		n.Content = &Content{row.Text, optional(row.Html), optional(row.ReplyTo)}
+		n.Content = &Content{Text: row.Text, HTML: optional(row.Html), ReplyTo: optional(row.ReplyTo)}
+		if row.Files > 0 {
+			if n.Content.Files, err = files(ctx, q, id); err != nil {
+				return Notification{}, err
+			}
+		}
 	}
 	list := []Notification{n}
 	if err := addRecipients(ctx, q, list); err != nil {
