@@ -26,6 +26,33 @@ const (
 	AttemptOutcomeUncertain AttemptOutcome = "uncertain"
 )
 
+// Defines values for AutomaticSign.
+const (
+	AutomaticSignAutoSubmitted AutomaticSign = "auto_submitted"
+	AutomaticSignEmptySender   AutomaticSign = "empty_sender"
+	AutomaticSignHeader        AutomaticSign = "header"
+	AutomaticSignList          AutomaticSign = "list"
+	AutomaticSignPrecedence    AutomaticSign = "precedence"
+	AutomaticSignReport        AutomaticSign = "report"
+	AutomaticSignSender        AutomaticSign = "sender"
+	AutomaticSignSubject       AutomaticSign = "subject"
+)
+
+// Defines values for InboundSource.
+const (
+	InboundSourceImap InboundSource = "imap"
+	InboundSourceLmtp InboundSource = "lmtp"
+	InboundSourceSMTP InboundSource = "smtp"
+)
+
+// Defines values for InboundStatus.
+const (
+	InboundStatusAcknowledged InboundStatus = "acknowledged"
+	InboundStatusHandled      InboundStatus = "handled"
+	InboundStatusPending      InboundStatus = "pending"
+	InboundStatusReceived     InboundStatus = "received"
+)
+
 // Defines values for NotificationPriority.
 const (
 	NotificationPriorityBulk   NotificationPriority = "bulk"
@@ -112,6 +139,15 @@ const (
 	ListNotificationsParamsIncludeRecipients ListNotificationsParamsInclude = "recipients"
 )
 
+// AckInboundMailRequest defines model for AckInboundMailRequest.
+type AckInboundMailRequest struct {
+	// Reference The consumer's own name for what it became.
+	Reference *string `json:"reference,omitempty"`
+
+	// Result What became of the mail, in a word of the consumer's own, for example comment, ticket or ignored.
+	Result string `json:"result"`
+}
+
 // Attachment defines model for Attachment.
 type Attachment struct {
 	// Content The file in base64 (RFC 4648, section 4).
@@ -172,6 +208,21 @@ type AttemptPage struct {
 	// NextCursor Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
+
+// Authentication defines model for Authentication.
+type Authentication struct {
+	// Dkim As dmarc; pass if one of several signatures passed.
+	Dkim string `json:"dkim"`
+
+	// Dmarc pass, fail, none or another result of RFC 8601, section 2.7.1; empty when not given.
+	Dmarc string `json:"dmarc"`
+
+	// Spf As dmarc.
+	Spf string `json:"spf"`
+}
+
+// AutomaticSign report: a delivery report, a read receipt or a complaint (RFC 6522). empty_sender: MAIL FROM was empty (RFC 5321, section 4.5.5). auto_submitted: Auto-Submitted other than no (RFC 3834). list: a header of mailing lists (RFC 2919). precedence: bulk, junk, list or auto_reply. header: X-Autoreply or another of its kind. sender: an address such as mailer-daemon or no-reply. subject: a subject of out-of-office replies.
+type AutomaticSign string
 
 // Counts defines model for Counts.
 type Counts struct {
@@ -252,6 +303,150 @@ type CreateNotificationRequest struct {
 
 	// UnsubscribeURL The https address that ends mails like this one (List-Unsubscribe, RFC 2369): a page for GET, and one click for POST (RFC 8058). http is accepted for this host alone. It is in no answer, since whoever has it can unsubscribe the recipient.
 	UnsubscribeURL *string `json:"unsubscribe_url,omitempty"`
+}
+
+// Envelope defines model for Envelope.
+type Envelope struct {
+	// From MAIL FROM; empty for the empty sender of reports.
+	From string `json:"from"`
+
+	// To The addresses of RCPT TO that were accepted.
+	To []string `json:"to"`
+}
+
+// InboundAttachment defines model for InboundAttachment.
+type InboundAttachment struct {
+	// ContentID By which html names it as cid:…; empty when there is none.
+	ContentID string `json:"content_id"`
+
+	// Filename The name that the sender gave; empty when there is none. Not made safe for a file system.
+	Filename string `json:"filename"`
+
+	// Inline Whether it is shown within the text, as the sender wants.
+	Inline bool `json:"inline"`
+
+	// MediaType The type that the sender claims, in lower case.
+	MediaType string `json:"media_type"`
+
+	// Sha256 The hash of the bytes, in hexadecimal.
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes.
+	Size int64 `json:"size"`
+}
+
+// InboundMail defines model for InboundMail.
+type InboundMail struct {
+	// AcknowledgedAt When it was acknowledged; null until then.
+	AcknowledgedAt *time.Time `json:"acknowledged_at"`
+
+	// Arrivals How often it came in. It has its effect once.
+	Arrivals int64 `json:"arrivals"`
+
+	// Attachments Everything that is neither in text nor in html, in the order of the mail.
+	Attachments []InboundAttachment `json:"attachments"`
+
+	// AuthenticationResults What the receiving mail server found (RFC 8601): the first Authentication-Results header if it is of the server that NOTIFICATION_INBOUND_AUTHSERV_ID names; null otherwise.
+	AuthenticationResults *Authentication `json:"authentication_results"`
+
+	// AutoSubmitted The keyword of Auto-Submitted (RFC 3834), in lower case; null without that header.
+	AutoSubmitted *string `json:"auto_submitted"`
+
+	// Automatic The sign by which it is automatic mail, which nobody should answer; null for none.
+	Automatic *AutomaticSign `json:"automatic"`
+
+	// Cc The addresses of Cc.
+	Cc []MailAddress `json:"cc"`
+
+	// Date When the sender says that it was written; null when that can't be read.
+	Date     *time.Time `json:"date"`
+	Envelope Envelope   `json:"envelope"`
+
+	// From The first address of From; null when there is none that can be read.
+	From *MailAddress `json:"from"`
+
+	// HTML All HTML in the order of the mail, at most 1 MiB, as it was sent: not made safe to show. Empty when there is none.
+	HTML string `json:"html"`
+
+	// ID The mail's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// InReplyTo The ids of In-Reply-To, without angle brackets.
+	InReplyTo []string `json:"in_reply_to"`
+
+	// ListID List-Id of a mailing list (RFC 2919), in lower case; null without that header.
+	ListID *string `json:"list_id"`
+
+	// MessageID Message-ID without angle brackets; empty when there is none.
+	MessageID string `json:"message_id"`
+
+	// Precedence Precedence, in lower case; null without that header.
+	Precedence *string `json:"precedence"`
+
+	// ReceivedAt When its transfer began.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	ReceivedAt time.Time `json:"received_at"`
+
+	// Reference The consumer's own name for what it became; null for none.
+	Reference *string `json:"reference"`
+
+	// References The ids of References, without angle brackets, the oldest first.
+	References []string `json:"references"`
+
+	// ReplyTo Where the sender wants answers; empty for From.
+	ReplyTo []MailAddress `json:"reply_to"`
+
+	// Result What its consumer says became of it; null until it is acknowledged.
+	Result *string `json:"result"`
+
+	// Size Bytes of raw.
+	Size int64 `json:"size"`
+
+	// Source The way on which a mail came in.
+	Source InboundSource `json:"source"`
+
+	// Status received: stored, and about to be read. pending: waits for its consumer. acknowledged: its consumer said what became of it. handled: a delivery report or complaint that the service applied to its own mails.
+	Status InboundStatus `json:"status"`
+
+	// Subject The subject in one line; empty when there is none.
+	Subject string `json:"subject"`
+
+	// Text All plain text in the order of the mail, at most 1 MiB; empty when some of the mail is there as HTML alone.
+	Text string `json:"text"`
+
+	// To The addresses of To.
+	To []MailAddress `json:"to"`
+
+	// Truncated Whether text or html is longer than what is shown here; raw has all of it.
+	Truncated bool `json:"truncated"`
+
+	// Unparsed Why the mail could not be taken apart: then there is what its header says, and raw. Null when it could.
+	Unparsed *string `json:"unparsed"`
+}
+
+// InboundMailPage defines model for InboundMailPage.
+type InboundMailPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []InboundMail `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// InboundSource The way on which a mail came in.
+type InboundSource string
+
+// InboundStatus received: stored, and about to be read. pending: waits for its consumer. acknowledged: its consumer said what became of it. handled: a delivery report or complaint that the service applied to its own mails.
+type InboundStatus string
+
+// MailAddress defines model for MailAddress.
+type MailAddress struct {
+	// Email The address as it was written, at most 320 characters.
+	Email string `json:"email"`
+
+	// Name The name beside the address; empty when there is none.
+	Name string `json:"name"`
 }
 
 // Notification defines model for Notification.
@@ -490,6 +685,21 @@ type SuppressionRequest struct {
 // SuppressionSource Why an address is suppressed. bounce: a delivery report said that mails to it fail for good. complaint: its owner called a mail unwanted. manual: a client added it.
 type SuppressionSource string
 
+// ListInboundMailsParams defines parameters for ListInboundMails.
+type ListInboundMailsParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Status Those with this status.
+	Status *InboundStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Wait How long to wait for the first mail when there is none, 0s to 20s.
+	Wait *string `form:"wait,omitempty" json:"wait,omitempty"`
+}
+
 // ListNotificationsParams defines parameters for ListNotifications.
 type ListNotificationsParams struct {
 	// Limit How many items at most.
@@ -567,6 +777,9 @@ type ListSuppressionsParams struct {
 	// Q Those whose address contains this, in any case.
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
+
+// AcknowledgeInboundMailJSONRequestBody defines body for AcknowledgeInboundMail for application/json ContentType.
+type AcknowledgeInboundMailJSONRequestBody = AckInboundMailRequest
 
 // CreateNotificationJSONRequestBody defines body for CreateNotification for application/json ContentType.
 type CreateNotificationJSONRequestBody = CreateNotificationRequest
@@ -647,6 +860,73 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// ListInboundMails List mail that came in, oldest first
+	//
+	// With status=pending it lists what waits for its consumer, and with wait it is answered as soon as there is a mail, or with an empty list after that time. A page also ends after 8 MiB of text and HTML. Delivery reports and complaints that are about mails of this service are applied and have the status handled.
+	//
+	// Scopes: inbound:read.
+	//
+	// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
+	ListInboundMails(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetInboundMail Get a mail that came in
+	//
+	// What its header says is the sender's claim, save authentication_results.
+	//
+	// Scopes: inbound:read.
+	//
+	// Corresponds with GET /v1/inbound/{id} (the `GetInboundMail` operationId).
+	GetInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcknowledgeInboundMailWithBody Acknowledge a mail that came in
+	//
+	// Stores what became of it, after which it is not pending. It may be repeated; another result than the first is refused.
+	//
+	// Scopes: inbound:ack.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/inbound/{id}/ack (the `AcknowledgeInboundMail` operationId).
+	AcknowledgeInboundMailWithBody(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AcknowledgeInboundMail Acknowledge a mail that came in
+	//
+	// Stores what became of it, after which it is not pending. It may be repeated; another result than the first is refused.
+	//
+	// Scopes: inbound:ack.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/inbound/{id}/ack (the `AcknowledgeInboundMail` operationId).
+	AcknowledgeInboundMail(ctx context.Context, id openapi_types.UUID, body AcknowledgeInboundMailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetInboundAttachment Get an attachment of a mail that came in
+	//
+	// Its bytes, decoded. They are always served as a file to save, whatever type the sender claims.
+	//
+	// Scopes: inbound:read.
+	//
+	// Corresponds with GET /v1/inbound/{id}/attachments/{n} (the `GetInboundAttachment` operationId).
+	GetInboundAttachment(ctx context.Context, id openapi_types.UUID, n int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetInboundRaw Get the bytes of a mail that came in
+	//
+	// As they were handed in.
+	//
+	// Scopes: inbound:read.
+	//
+	// Corresponds with GET /v1/inbound/{id}/raw (the `GetInboundRaw` operationId).
+	GetInboundRaw(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResetInboundMail Have a mail that came in read again
+	//
+	// By the rules of this version, whatever became of it. Unless it is a report, it is pending afterwards.
+	//
+	// Scopes: inbound:ack.
+	//
+	// Corresponds with POST /v1/inbound/{id}/reset (the `ResetInboundMail` operationId).
+	ResetInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListNotifications List notifications, newest first
 	//
@@ -790,6 +1070,143 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/suppressions/{email} (the `GetSuppression` operationId).
 	GetSuppression(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ListInboundMails List mail that came in, oldest first
+//
+// With status=pending it lists what waits for its consumer, and with wait it is answered as soon as there is a mail, or with an empty list after that time. A page also ends after 8 MiB of text and HTML. Delivery reports and complaints that are about mails of this service are applied and have the status handled.
+//
+// Scopes: inbound:read.
+//
+// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
+func (c *Client) ListInboundMails(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListInboundMailsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetInboundMail Get a mail that came in
+//
+// What its header says is the sender's claim, save authentication_results.
+//
+// Scopes: inbound:read.
+//
+// Corresponds with GET /v1/inbound/{id} (the `GetInboundMail` operationId).
+func (c *Client) GetInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetInboundMailRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AcknowledgeInboundMailWithBody Acknowledge a mail that came in
+//
+// Stores what became of it, after which it is not pending. It may be repeated; another result than the first is refused.
+//
+// Scopes: inbound:ack.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/inbound/{id}/ack (the `AcknowledgeInboundMail` operationId).
+func (c *Client) AcknowledgeInboundMailWithBody(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcknowledgeInboundMailRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AcknowledgeInboundMail Acknowledge a mail that came in
+//
+// Stores what became of it, after which it is not pending. It may be repeated; another result than the first is refused.
+//
+// Scopes: inbound:ack.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/inbound/{id}/ack (the `AcknowledgeInboundMail` operationId).
+func (c *Client) AcknowledgeInboundMail(ctx context.Context, id openapi_types.UUID, body AcknowledgeInboundMailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAcknowledgeInboundMailRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetInboundAttachment Get an attachment of a mail that came in
+//
+// Its bytes, decoded. They are always served as a file to save, whatever type the sender claims.
+//
+// Scopes: inbound:read.
+//
+// Corresponds with GET /v1/inbound/{id}/attachments/{n} (the `GetInboundAttachment` operationId).
+func (c *Client) GetInboundAttachment(ctx context.Context, id openapi_types.UUID, n int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetInboundAttachmentRequest(c.Server, id, n)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetInboundRaw Get the bytes of a mail that came in
+//
+// As they were handed in.
+//
+// Scopes: inbound:read.
+//
+// Corresponds with GET /v1/inbound/{id}/raw (the `GetInboundRaw` operationId).
+func (c *Client) GetInboundRaw(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetInboundRawRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResetInboundMail Have a mail that came in read again
+//
+// By the rules of this version, whatever became of it. Unless it is a report, it is pending afterwards.
+//
+// Scopes: inbound:ack.
+//
+// Corresponds with POST /v1/inbound/{id}/reset (the `ResetInboundMail` operationId).
+func (c *Client) ResetInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResetInboundMailRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListNotifications List notifications, newest first
@@ -1083,6 +1500,286 @@ func (c *Client) GetSuppression(ctx context.Context, email string, reqEditors ..
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewListInboundMailsRequest constructs an http.Request for the ListInboundMails method
+func NewListInboundMailsRequest(server string, params *ListInboundMailsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetInboundMailRequest constructs an http.Request for the GetInboundMail method
+func NewGetInboundMailRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAcknowledgeInboundMailRequest calls the generic AcknowledgeInboundMail builder with application/json body
+func NewAcknowledgeInboundMailRequest(server string, id openapi_types.UUID, body AcknowledgeInboundMailJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAcknowledgeInboundMailRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewAcknowledgeInboundMailRequestWithBody constructs an http.Request for the AcknowledgeInboundMail method, with any body, and a specified content type
+func NewAcknowledgeInboundMailRequestWithBody(server string, id openapi_types.UUID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s/ack", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetInboundAttachmentRequest constructs an http.Request for the GetInboundAttachment method
+func NewGetInboundAttachmentRequest(server string, id openapi_types.UUID, n int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "n", n, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s/attachments/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetInboundRawRequest constructs an http.Request for the GetInboundRaw method
+func NewGetInboundRawRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s/raw", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResetInboundMailRequest constructs an http.Request for the ResetInboundMail method
+func NewResetInboundMailRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s/reset", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListNotificationsRequest constructs an http.Request for the ListNotifications method
@@ -1880,6 +2577,83 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ListInboundMailsWithResponse List mail that came in, oldest first
+	//
+	// With status=pending it lists what waits for its consumer, and with wait it is answered as soon as there is a mail, or with an empty list after that time. A page also ends after 8 MiB of text and HTML. Delivery reports and complaints that are about mails of this service are applied and have the status handled.
+	//
+	// Scopes: inbound:read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
+	ListInboundMailsWithResponse(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*ListInboundMailsResult, error)
+
+	// GetInboundMailWithResponse Get a mail that came in
+	//
+	// What its header says is the sender's claim, save authentication_results.
+	//
+	// Scopes: inbound:read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/inbound/{id} (the `GetInboundMail` operationId).
+	GetInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetInboundMailResult, error)
+
+	// AcknowledgeInboundMailWithBodyWithResponse Acknowledge a mail that came in
+	//
+	// Stores what became of it, after which it is not pending. It may be repeated; another result than the first is refused.
+	//
+	// Scopes: inbound:ack.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/inbound/{id}/ack (the `AcknowledgeInboundMail` operationId).
+	AcknowledgeInboundMailWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcknowledgeInboundMailResult, error)
+
+	// AcknowledgeInboundMailWithResponse Acknowledge a mail that came in
+	//
+	// Stores what became of it, after which it is not pending. It may be repeated; another result than the first is refused.
+	//
+	// Scopes: inbound:ack.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/inbound/{id}/ack (the `AcknowledgeInboundMail` operationId).
+	AcknowledgeInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, body AcknowledgeInboundMailJSONRequestBody, reqEditors ...RequestEditorFn) (*AcknowledgeInboundMailResult, error)
+
+	// GetInboundAttachmentWithResponse Get an attachment of a mail that came in
+	//
+	// Its bytes, decoded. They are always served as a file to save, whatever type the sender claims.
+	//
+	// Scopes: inbound:read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/inbound/{id}/attachments/{n} (the `GetInboundAttachment` operationId).
+	GetInboundAttachmentWithResponse(ctx context.Context, id openapi_types.UUID, n int64, reqEditors ...RequestEditorFn) (*GetInboundAttachmentResult, error)
+
+	// GetInboundRawWithResponse Get the bytes of a mail that came in
+	//
+	// As they were handed in.
+	//
+	// Scopes: inbound:read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/inbound/{id}/raw (the `GetInboundRaw` operationId).
+	GetInboundRawWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetInboundRawResult, error)
+
+	// ResetInboundMailWithResponse Have a mail that came in read again
+	//
+	// By the rules of this version, whatever became of it. Unless it is a report, it is pending afterwards.
+	//
+	// Scopes: inbound:ack.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/inbound/{id}/reset (the `ResetInboundMail` operationId).
+	ResetInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*ResetInboundMailResult, error)
+
 	// ListNotificationsWithResponse List notifications, newest first
 	//
 	// Without their content. include=recipients adds the first 100 recipients of each.
@@ -2044,6 +2818,154 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/suppressions/{email} (the `GetSuppression` operationId).
 	GetSuppressionWithResponse(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*GetSuppressionResult, error)
+}
+
+type ListInboundMailsResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *InboundMailPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListInboundMailsResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListInboundMailsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetInboundMailResult200Headers the declared response headers of an HTTP 200 response for GetInboundMail
+type GetInboundMailResult200Headers struct {
+	ETag *string
+}
+
+type GetInboundMailResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *InboundMail
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetInboundMailResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetInboundMailResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetInboundMailResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AcknowledgeInboundMailResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *InboundMail
+}
+
+// Status returns HTTPResponse.Status
+func (r AcknowledgeInboundMailResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AcknowledgeInboundMailResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetInboundAttachmentResult200Headers the declared response headers of an HTTP 200 response for GetInboundAttachment
+type GetInboundAttachmentResult200Headers struct {
+	ContentDisposition *string
+}
+
+type GetInboundAttachmentResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetInboundAttachmentResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetInboundAttachmentResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetInboundAttachmentResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetInboundRawResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r GetInboundRawResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetInboundRawResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ResetInboundMailResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *InboundMail
+}
+
+// Status returns HTTPResponse.Status
+func (r ResetInboundMailResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResetInboundMailResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
 }
 
 type ListNotificationsResult struct {
@@ -2365,6 +3287,125 @@ func (r GetSuppressionResult) StatusCode() int {
 	return 0
 }
 
+// ListInboundMailsWithResponse List mail that came in, oldest first
+//
+// With status=pending it lists what waits for its consumer, and with wait it is answered as soon as there is a mail, or with an empty list after that time. A page also ends after 8 MiB of text and HTML. Delivery reports and complaints that are about mails of this service are applied and have the status handled.
+//
+// Scopes: inbound:read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
+func (c *ClientWithResponses) ListInboundMailsWithResponse(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*ListInboundMailsResult, error) {
+	rsp, err := c.ListInboundMails(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListInboundMailsResult(rsp)
+}
+
+// GetInboundMailWithResponse Get a mail that came in
+//
+// What its header says is the sender's claim, save authentication_results.
+//
+// Scopes: inbound:read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/inbound/{id} (the `GetInboundMail` operationId).
+func (c *ClientWithResponses) GetInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetInboundMailResult, error) {
+	rsp, err := c.GetInboundMail(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetInboundMailResult(rsp)
+}
+
+// AcknowledgeInboundMailWithBodyWithResponse Acknowledge a mail that came in
+//
+// Stores what became of it, after which it is not pending. It may be repeated; another result than the first is refused.
+//
+// Scopes: inbound:ack.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/inbound/{id}/ack (the `AcknowledgeInboundMail` operationId).
+func (c *ClientWithResponses) AcknowledgeInboundMailWithBodyWithResponse(ctx context.Context, id openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcknowledgeInboundMailResult, error) {
+	rsp, err := c.AcknowledgeInboundMailWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcknowledgeInboundMailResult(rsp)
+}
+
+// AcknowledgeInboundMailWithResponse Acknowledge a mail that came in
+//
+// Stores what became of it, after which it is not pending. It may be repeated; another result than the first is refused.
+//
+// Scopes: inbound:ack.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/inbound/{id}/ack (the `AcknowledgeInboundMail` operationId).
+func (c *ClientWithResponses) AcknowledgeInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, body AcknowledgeInboundMailJSONRequestBody, reqEditors ...RequestEditorFn) (*AcknowledgeInboundMailResult, error) {
+	rsp, err := c.AcknowledgeInboundMail(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAcknowledgeInboundMailResult(rsp)
+}
+
+// GetInboundAttachmentWithResponse Get an attachment of a mail that came in
+//
+// Its bytes, decoded. They are always served as a file to save, whatever type the sender claims.
+//
+// Scopes: inbound:read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/inbound/{id}/attachments/{n} (the `GetInboundAttachment` operationId).
+func (c *ClientWithResponses) GetInboundAttachmentWithResponse(ctx context.Context, id openapi_types.UUID, n int64, reqEditors ...RequestEditorFn) (*GetInboundAttachmentResult, error) {
+	rsp, err := c.GetInboundAttachment(ctx, id, n, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetInboundAttachmentResult(rsp)
+}
+
+// GetInboundRawWithResponse Get the bytes of a mail that came in
+//
+// As they were handed in.
+//
+// Scopes: inbound:read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/inbound/{id}/raw (the `GetInboundRaw` operationId).
+func (c *ClientWithResponses) GetInboundRawWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetInboundRawResult, error) {
+	rsp, err := c.GetInboundRaw(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetInboundRawResult(rsp)
+}
+
+// ResetInboundMailWithResponse Have a mail that came in read again
+//
+// By the rules of this version, whatever became of it. Unless it is a report, it is pending afterwards.
+//
+// Scopes: inbound:ack.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/inbound/{id}/reset (the `ResetInboundMail` operationId).
+func (c *ClientWithResponses) ResetInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*ResetInboundMailResult, error) {
+	rsp, err := c.ResetInboundMail(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResetInboundMailResult(rsp)
+}
+
 // ListNotificationsWithResponse List notifications, newest first
 //
 // Without their content. include=recipients adds the first 100 recipients of each.
@@ -2618,6 +3659,168 @@ func (c *ClientWithResponses) GetSuppressionWithResponse(ctx context.Context, em
 		return nil, err
 	}
 	return ParseGetSuppressionResult(rsp)
+}
+
+// ParseListInboundMailsResult parses an HTTP response from a ListInboundMailsWithResponse call
+func ParseListInboundMailsResult(rsp *http.Response) (*ListInboundMailsResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListInboundMailsResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest InboundMailPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetInboundMailResult parses an HTTP response from a GetInboundMailWithResponse call
+func ParseGetInboundMailResult(rsp *http.Response) (*GetInboundMailResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetInboundMailResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest InboundMail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetInboundMailResult200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseAcknowledgeInboundMailResult parses an HTTP response from a AcknowledgeInboundMailWithResponse call
+func ParseAcknowledgeInboundMailResult(rsp *http.Response) (*AcknowledgeInboundMailResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AcknowledgeInboundMailResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest InboundMail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetInboundAttachmentResult parses an HTTP response from a GetInboundAttachmentWithResponse call
+func ParseGetInboundAttachmentResult(rsp *http.Response) (*GetInboundAttachmentResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetInboundAttachmentResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetInboundAttachmentResult200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetInboundRawResult parses an HTTP response from a GetInboundRawWithResponse call
+func ParseGetInboundRawResult(rsp *http.Response) (*GetInboundRawResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetInboundRawResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseResetInboundMailResult parses an HTTP response from a ResetInboundMailWithResponse call
+func ParseResetInboundMailResult(rsp *http.Response) (*ResetInboundMailResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResetInboundMailResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest InboundMail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListNotificationsResult parses an HTTP response from a ListNotificationsWithResponse call

@@ -22,7 +22,7 @@ import (
 type Inbound struct {
 	Addr              config.OptionalAddr `default:"off" desc:"address to listen on for mail, host:port, or off"`
 	Protocol          InboundProtocol     `default:"smtp" desc:"smtp, or lmtp to be handed mail by a mail server"`
-	Domains           []string            `desc:"domains whose mail is taken, separated by commas; mail for others is refused"`
+	Domains           []string            `desc:"domains whose mail is taken, separated by commas, besides NOTIFICATION_BOUNCE_DOMAIN; mail for others is refused"`
 	MaxSize           int64               `split_words:"true" default:"52428800" desc:"longest mail in bytes, at least 65536"`
 	TLSCertFile       string              `envconfig:"TLS_CERT_FILE" desc:"certificate chain in PEM; set, STARTTLS is offered"`
 	TLSKeyFile        string              `envconfig:"TLS_KEY_FILE" desc:"private key in PEM"`

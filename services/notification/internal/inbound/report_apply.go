@@ -61,7 +61,7 @@ const (
 )
 
 // Apply applies a mail that came in, if it is a report, within the transaction that
-// stores it. to are its envelope recipients. It is handled when it is a report
+// stores what it says. to are its envelope recipients. It is handled when it is a report
 // about a stored mail, and when it went to a bounce address alone, whatever it says:
 // no person writes there. Any other mail is the consumer's.
 //
@@ -77,9 +77,8 @@ func (r *DeliveryReports) Apply(ctx context.Context, tx pgx.Tx, to []string, raw
 	if res == resultForged {
 		r.Logger.WarnContext(ctx, "report with a wrong token ignored")
 	}
-	// A mail that went to an address of the desk as well is not lost.
-	onlyBounces := !slices.ContainsFunc(to, func(a string) bool { return !r.Bounces.Has(a) })
-	return onlyBounces || res != resultForged && res != resultUnknown && res != resultIgnored, nil
+	onlyBounces := len(to) > 0 && !slices.ContainsFunc(to, func(a string) bool { return !r.Bounces.Has(a) })
+	return onlyBounces || res == resultBounced || res == resultComplaint || res == resultRecorded, nil
 }
 
 func (r *DeliveryReports) apply(ctx context.Context, q *notificationdb.Queries, to []string, raw []byte) (result, error) {
