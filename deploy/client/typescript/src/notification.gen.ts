@@ -4,6 +4,138 @@
  */
 
 export interface paths {
+    "/v1/inbound": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List mail that came in, oldest first
+         * @description With status=pending it lists what waits for its consumer, and with wait it is answered as soon as there is a mail, or with an empty list after that time. A page also ends after 8 MiB of text and HTML. Delivery reports and complaints that are about mails of this service are applied and have the status handled.
+         *
+         *     Scopes: inbound:read.
+         */
+        get: operations["list-inbound-mails"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inbound/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a mail that came in
+         * @description What its header says is the sender's claim, save authentication_results.
+         *
+         *     Scopes: inbound:read.
+         */
+        get: operations["get-inbound-mail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inbound/{id}/ack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Acknowledge a mail that came in
+         * @description Stores what became of it, after which it is not pending. It may be repeated; another result than the first is refused.
+         *
+         *     Scopes: inbound:ack.
+         */
+        post: operations["acknowledge-inbound-mail"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inbound/{id}/attachments/{n}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an attachment of a mail that came in
+         * @description Its bytes, decoded. They are always served as a file to save, whatever type the sender claims.
+         *
+         *     Scopes: inbound:read.
+         */
+        get: operations["get-inbound-attachment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inbound/{id}/raw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the bytes of a mail that came in
+         * @description As they were handed in.
+         *
+         *     Scopes: inbound:read.
+         */
+        get: operations["get-inbound-raw"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inbound/{id}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have a mail that came in read again
+         * @description By the rules of this version, whatever became of it. Unless it is a report, it is pending afterwards.
+         *
+         *     Scopes: inbound:ack.
+         */
+        post: operations["reset-inbound-mail"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/notifications": {
         parameters: {
             query?: never;
@@ -246,6 +378,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        AckInboundMailRequest: {
+            /** @description The consumer's own name for what it became. */
+            reference?: string | null;
+            /** @description What became of the mail, in a word of the consumer's own, for example comment, ticket or ignored. */
+            result: string;
+        };
         Attachment: {
             /** @description The file in base64 (RFC 4648, section 4). */
             content: string;
@@ -302,6 +440,19 @@ export interface components {
             /** @description Absent on the last page. */
             next_cursor?: string;
         };
+        Authentication: {
+            /** @description As dmarc; pass if one of several signatures passed. */
+            dkim: string;
+            /** @description pass, fail, none or another result of RFC 8601, section 2.7.1; empty when not given. */
+            dmarc: string;
+            /** @description As dmarc. */
+            spf: string;
+        };
+        /**
+         * @description report: a delivery report, a read receipt or a complaint (RFC 6522). empty_sender: MAIL FROM was empty (RFC 5321, section 4.5.5). auto_submitted: Auto-Submitted other than no (RFC 3834). list: a header of mailing lists (RFC 2919). precedence: bulk, junk, list or auto_reply. header: X-Autoreply or another of its kind. sender: an address such as mailer-daemon or no-reply. subject: a subject of out-of-office replies.
+         * @enum {string}
+         */
+        AutomaticSign: "report" | "empty_sender" | "auto_submitted" | "list" | "precedence" | "header" | "sender" | "subject";
         Counts: {
             /**
              * Format: int64
@@ -395,6 +546,122 @@ export interface components {
             /** @description The https address that ends mails like this one (List-Unsubscribe, RFC 2369): a page for GET, and one click for POST (RFC 8058). http is accepted for this host alone. It is in no answer, since whoever has it can unsubscribe the recipient. */
             unsubscribe_url?: string | null;
         };
+        Envelope: {
+            /** @description MAIL FROM; empty for the empty sender of reports. */
+            from: string;
+            /** @description The addresses of RCPT TO that were accepted. */
+            to: string[];
+        };
+        InboundAttachment: {
+            /** @description By which html names it as cid:…; empty when there is none. */
+            content_id: string;
+            /** @description The name that the sender gave; empty when there is none. Not made safe for a file system. */
+            filename: string;
+            /** @description Whether it is shown within the text, as the sender wants. */
+            inline: boolean;
+            /** @description The type that the sender claims, in lower case. */
+            media_type: string;
+            /** @description The hash of the bytes, in hexadecimal. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            size: number;
+        };
+        InboundMail: {
+            /** @description When it was acknowledged; null until then. */
+            acknowledged_at: string | null;
+            /**
+             * Format: int64
+             * @description How often it came in. It has its effect once.
+             */
+            arrivals: number;
+            /** @description Everything that is neither in text nor in html, in the order of the mail. */
+            attachments: components["schemas"]["InboundAttachment"][];
+            /** @description What the receiving mail server found (RFC 8601): the first Authentication-Results header if it is of the server that NOTIFICATION_INBOUND_AUTHSERV_ID names; null otherwise. */
+            authentication_results: components["schemas"]["Authentication"] | null;
+            /** @description The keyword of Auto-Submitted (RFC 3834), in lower case; null without that header. */
+            auto_submitted: string | null;
+            /** @description The sign by which it is automatic mail, which nobody should answer; null for none. */
+            automatic: components["schemas"]["AutomaticSign"] | null;
+            /** @description The addresses of Cc. */
+            cc: components["schemas"]["MailAddress"][];
+            /** @description When the sender says that it was written; null when that can't be read. */
+            date: string | null;
+            /** @description How it was handed in. */
+            envelope: components["schemas"]["Envelope"];
+            /** @description The first address of From; null when there is none that can be read. */
+            from: components["schemas"]["MailAddress"] | null;
+            /** @description All HTML in the order of the mail, at most 1 MiB, as it was sent: not made safe to show. Empty when there is none. */
+            html: string;
+            /**
+             * Format: uuid
+             * @description The mail's id, a UUIDv7.
+             */
+            id: string;
+            /** @description The ids of In-Reply-To, without angle brackets. */
+            in_reply_to: string[];
+            /** @description List-Id of a mailing list (RFC 2919), in lower case; null without that header. */
+            list_id: string | null;
+            /** @description Message-ID without angle brackets; empty when there is none. */
+            message_id: string;
+            /** @description Precedence, in lower case; null without that header. */
+            precedence: string | null;
+            /**
+             * Format: date-time
+             * @description When its transfer began.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            received_at: string;
+            /** @description The consumer's own name for what it became; null for none. */
+            reference: string | null;
+            /** @description The ids of References, without angle brackets, the oldest first. */
+            references: string[];
+            /** @description Where the sender wants answers; empty for From. */
+            reply_to: components["schemas"]["MailAddress"][];
+            /** @description What its consumer says became of it; null until it is acknowledged. */
+            result: string | null;
+            /**
+             * Format: int64
+             * @description Bytes of raw.
+             */
+            size: number;
+            source: components["schemas"]["InboundSource"];
+            status: components["schemas"]["InboundStatus"];
+            /** @description The subject in one line; empty when there is none. */
+            subject: string;
+            /** @description All plain text in the order of the mail, at most 1 MiB; empty when some of the mail is there as HTML alone. */
+            text: string;
+            /** @description The addresses of To. */
+            to: components["schemas"]["MailAddress"][];
+            /** @description Whether text or html is longer than what is shown here; raw has all of it. */
+            truncated: boolean;
+            /** @description Why the mail could not be taken apart: then there is what its header says, and raw. Null when it could. */
+            unparsed: string | null;
+        };
+        InboundMailPage: {
+            /** @description The items of this page; empty when there is none. */
+            items: components["schemas"]["InboundMail"][];
+            /** @description Absent on the last page. */
+            next_cursor?: string;
+        };
+        /**
+         * @description The way on which a mail came in.
+         * @enum {string}
+         */
+        InboundSource: "smtp" | "lmtp" | "imap";
+        /**
+         * @description received: stored, and about to be read. pending: waits for its consumer. acknowledged: its consumer said what became of it. handled: a delivery report or complaint that the service applied to its own mails.
+         * @enum {string}
+         */
+        InboundStatus: "received" | "pending" | "acknowledged" | "handled";
+        MailAddress: {
+            /** @description The address as it was written, at most 320 characters. */
+            email: string;
+            /** @description The name beside the address; empty when there is none. */
+            name: string;
+        };
         Notification: {
             /** @description The files of the mail. Present where text is, when there are any. */
             attachments?: components["schemas"]["AttachmentInfo"][];
@@ -484,7 +751,7 @@ export interface components {
          * @description What went wrong, for programs. A later release may add codes.
          * @enum {string}
          */
-        ProblemCode: "account_pending" | "account_rejected" | "account_suspended" | "already_accepted" | "already_decided" | "body_too_large" | "conflict" | "email_taken" | "forbidden" | "headers_too_large" | "idempotency_in_flight" | "idempotency_mismatch" | "idempotency_missing" | "internal" | "invalid_credentials" | "invalid_cursor" | "invalid_scope" | "invalid_token" | "invalid_transition" | "last_admin" | "malformed_json" | "malformed_request" | "method_not_allowed" | "not_acceptable" | "not_found" | "rate_limited" | "unavailable" | "unsupported_grant_type" | "unsupported_media_type" | "validation_failed" | "version_mismatch";
+        ProblemCode: "account_pending" | "account_rejected" | "account_suspended" | "already_accepted" | "already_decided" | "body_too_large" | "conflict" | "email_taken" | "forbidden" | "headers_too_large" | "idempotency_in_flight" | "idempotency_mismatch" | "idempotency_missing" | "internal" | "invalid_credentials" | "invalid_cursor" | "invalid_scope" | "invalid_token" | "invalid_transition" | "last_admin" | "malformed_json" | "malformed_request" | "method_not_allowed" | "not_acceptable" | "not_found" | "range_not_satisfiable" | "rate_limited" | "unavailable" | "unsupported_grant_type" | "unsupported_media_type" | "validation_failed" | "version_mismatch";
         ProblemField: {
             /** @description Where, for example body.title or query.limit. */
             location: string;
@@ -605,7 +872,7 @@ export interface components {
         SuppressionSource: "bounce" | "complaint" | "manual";
     };
     responses: {
-        /** @description `body_too_large`: The body is larger than 1 MiB. */
+        /** @description `body_too_large`: The body is larger than the operation takes: 1 MiB, or the limit of a file. */
         BodyTooLarge: {
             headers: {
                 RateLimit: components["headers"]["RateLimit"];
@@ -619,7 +886,7 @@ export interface components {
                  *       "type": "/problems/body_too_large",
                  *       "title": "Request Entity Too Large",
                  *       "status": 413,
-                 *       "detail": "The body is larger than 1 MiB.",
+                 *       "detail": "The body is larger than the operation takes: 1 MiB, or the limit of a file.",
                  *       "code": "body_too_large",
                  *       "request_id": "019b76c1-5f00-7e21-8a4b-3c5d7e9f1a20"
                  *     }
@@ -1032,6 +1299,11 @@ export interface components {
          */
         "Cache-Control": string;
         /**
+         * @description The name under which a browser saves the answer (RFC 6266).
+         * @example attachment; filename="tickets.csv"
+         */
+        "Content-Disposition": string;
+        /**
          * @description Names this answer: the version of the resource, if it has one, and a hash of the body, for If-None-Match and, where an operation takes it, If-Match (RFC 9110, section 8.8.3).
          * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
          */
@@ -1084,13 +1356,23 @@ export interface components {
     };
     pathItems: never;
 }
+export type AckInboundMailRequest = components['schemas']['AckInboundMailRequest'];
 export type Attachment = components['schemas']['Attachment'];
 export type AttachmentInfo = components['schemas']['AttachmentInfo'];
 export type Attempt = components['schemas']['Attempt'];
 export type AttemptOutcome = components['schemas']['AttemptOutcome'];
 export type AttemptPage = components['schemas']['AttemptPage'];
+export type Authentication = components['schemas']['Authentication'];
+export type AutomaticSign = components['schemas']['AutomaticSign'];
 export type Counts = components['schemas']['Counts'];
 export type CreateNotificationRequest = components['schemas']['CreateNotificationRequest'];
+export type Envelope = components['schemas']['Envelope'];
+export type InboundAttachment = components['schemas']['InboundAttachment'];
+export type InboundMail = components['schemas']['InboundMail'];
+export type InboundMailPage = components['schemas']['InboundMailPage'];
+export type InboundSource = components['schemas']['InboundSource'];
+export type InboundStatus = components['schemas']['InboundStatus'];
+export type MailAddress = components['schemas']['MailAddress'];
 export type Notification = components['schemas']['Notification'];
 export type NotificationPage = components['schemas']['NotificationPage'];
 export type NotificationPriority = components['schemas']['NotificationPriority'];
@@ -1126,6 +1408,7 @@ export type ResponseUnavailable = components['responses']['Unavailable'];
 export type ResponseUnsupportedMediaType = components['responses']['UnsupportedMediaType'];
 export type ResponseValidationFailed = components['responses']['ValidationFailed'];
 export type HeaderCacheControl = components['headers']['Cache-Control'];
+export type HeaderContentDisposition = components['headers']['Content-Disposition'];
 export type HeaderETag = components['headers']['ETag'];
 export type HeaderIdempotencyReplayed = components['headers']['Idempotency-Replayed'];
 export type HeaderLink = components['headers']['Link'];
@@ -1138,6 +1421,503 @@ export type HeaderWwwAuthenticate = components['headers']['WWW-Authenticate'];
 export type HeaderXRequestId = components['headers']['X-Request-Id'];
 export type $defs = Record<string, never>;
 export interface operations {
+    "list-inbound-mails": {
+        parameters: {
+            query?: {
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description next_cursor of the page before; keep the other parameters as they were. */
+                cursor?: string;
+                /** @description Those with this status. */
+                status?: components["schemas"]["InboundStatus"];
+                /**
+                 * @description How long to wait for the first mail when there is none, 0s to 20s.
+                 * @example 0s
+                 */
+                wait?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019bb1c2-8f18-7c20-9b7e-3d4c5b6a7980",
+                     *           "received_at": "2026-01-12T10:04:31.000000Z",
+                     *           "source": "smtp",
+                     *           "status": "pending",
+                     *           "envelope": {
+                     *             "from": "ada@example.com",
+                     *             "to": [
+                     *               "support+42.5f3a9c0e@fixdesk.example"
+                     *             ]
+                     *           },
+                     *           "from": {
+                     *             "name": "Ada Moreno",
+                     *             "email": "ada@example.com"
+                     *           },
+                     *           "reply_to": [],
+                     *           "to": [
+                     *             {
+                     *               "name": "Fixdesk",
+                     *               "email": "support+42.5f3a9c0e@fixdesk.example"
+                     *             }
+                     *           ],
+                     *           "cc": [],
+                     *           "subject": "Re: [Fixdesk #42] Printer on the second floor smokes",
+                     *           "date": "2026-01-12T10:04:22.000000Z",
+                     *           "message_id": "CAF1x9Z@mail.example.com",
+                     *           "in_reply_to": [
+                     *             "019bb1a3-3b28-7d53-8b4f-7c8d9e0f1a22@fixdesk.example"
+                     *           ],
+                     *           "references": [
+                     *             "019bb1a3-3b28-7d53-8b4f-7c8d9e0f1a22@fixdesk.example"
+                     *           ],
+                     *           "text": "It stopped smoking, but it still prints stripes. Picture attached.\n",
+                     *           "html": "<p>It stopped smoking, but it still prints stripes. Picture attached.</p>",
+                     *           "truncated": false,
+                     *           "automatic": null,
+                     *           "auto_submitted": null,
+                     *           "precedence": null,
+                     *           "list_id": null,
+                     *           "authentication_results": {
+                     *             "dmarc": "pass",
+                     *             "spf": "pass",
+                     *             "dkim": "pass"
+                     *           },
+                     *           "attachments": [
+                     *             {
+                     *               "filename": "stripes.png",
+                     *               "media_type": "image/png",
+                     *               "size": 34122,
+                     *               "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *               "content_id": "",
+                     *               "inline": false
+                     *             }
+                     *           ],
+                     *           "unparsed": null,
+                     *           "size": 48213,
+                     *           "arrivals": 1,
+                     *           "result": null,
+                     *           "reference": null,
+                     *           "acknowledged_at": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["InboundMailPage"];
+                };
+            };
+            400: components["responses"]["InvalidCursor"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-inbound-mail": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description ETags of answers that the client has: 304 when one of them is still right (RFC 9110, section 13.1.2).
+                 * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
+                 */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The mail's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019bb1c2-8f18-7c20-9b7e-3d4c5b6a7980",
+                     *       "received_at": "2026-01-12T10:04:31.000000Z",
+                     *       "source": "smtp",
+                     *       "status": "pending",
+                     *       "envelope": {
+                     *         "from": "ada@example.com",
+                     *         "to": [
+                     *           "support+42.5f3a9c0e@fixdesk.example"
+                     *         ]
+                     *       },
+                     *       "from": {
+                     *         "name": "Ada Moreno",
+                     *         "email": "ada@example.com"
+                     *       },
+                     *       "reply_to": [],
+                     *       "to": [
+                     *         {
+                     *           "name": "Fixdesk",
+                     *           "email": "support+42.5f3a9c0e@fixdesk.example"
+                     *         }
+                     *       ],
+                     *       "cc": [],
+                     *       "subject": "Re: [Fixdesk #42] Printer on the second floor smokes",
+                     *       "date": "2026-01-12T10:04:22.000000Z",
+                     *       "message_id": "CAF1x9Z@mail.example.com",
+                     *       "in_reply_to": [
+                     *         "019bb1a3-3b28-7d53-8b4f-7c8d9e0f1a22@fixdesk.example"
+                     *       ],
+                     *       "references": [
+                     *         "019bb1a3-3b28-7d53-8b4f-7c8d9e0f1a22@fixdesk.example"
+                     *       ],
+                     *       "text": "It stopped smoking, but it still prints stripes. Picture attached.\n",
+                     *       "html": "<p>It stopped smoking, but it still prints stripes. Picture attached.</p>",
+                     *       "truncated": false,
+                     *       "automatic": null,
+                     *       "auto_submitted": null,
+                     *       "precedence": null,
+                     *       "list_id": null,
+                     *       "authentication_results": {
+                     *         "dmarc": "pass",
+                     *         "spf": "pass",
+                     *         "dkim": "pass"
+                     *       },
+                     *       "attachments": [
+                     *         {
+                     *           "filename": "stripes.png",
+                     *           "media_type": "image/png",
+                     *           "size": 34122,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "content_id": "",
+                     *           "inline": false
+                     *         }
+                     *       ],
+                     *       "unparsed": null,
+                     *       "size": 48213,
+                     *       "arrivals": 1,
+                     *       "result": null,
+                     *       "reference": null,
+                     *       "acknowledged_at": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["InboundMail"];
+                };
+            };
+            /** @description An answer that the client has is still right; ETag names it. */
+            304: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "acknowledge-inbound-mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The mail's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "result": "comment",
+                 *       "reference": "019bb1c2-90f1-7a44-8d0e-6b5f4c3d2e10"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AckInboundMailRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019bb1c2-8f18-7c20-9b7e-3d4c5b6a7980",
+                     *       "received_at": "2026-01-12T10:04:31.000000Z",
+                     *       "source": "smtp",
+                     *       "status": "acknowledged",
+                     *       "envelope": {
+                     *         "from": "ada@example.com",
+                     *         "to": [
+                     *           "support+42.5f3a9c0e@fixdesk.example"
+                     *         ]
+                     *       },
+                     *       "from": {
+                     *         "name": "Ada Moreno",
+                     *         "email": "ada@example.com"
+                     *       },
+                     *       "reply_to": [],
+                     *       "to": [
+                     *         {
+                     *           "name": "Fixdesk",
+                     *           "email": "support+42.5f3a9c0e@fixdesk.example"
+                     *         }
+                     *       ],
+                     *       "cc": [],
+                     *       "subject": "Re: [Fixdesk #42] Printer on the second floor smokes",
+                     *       "date": "2026-01-12T10:04:22.000000Z",
+                     *       "message_id": "CAF1x9Z@mail.example.com",
+                     *       "in_reply_to": [
+                     *         "019bb1a3-3b28-7d53-8b4f-7c8d9e0f1a22@fixdesk.example"
+                     *       ],
+                     *       "references": [
+                     *         "019bb1a3-3b28-7d53-8b4f-7c8d9e0f1a22@fixdesk.example"
+                     *       ],
+                     *       "text": "It stopped smoking, but it still prints stripes. Picture attached.\n",
+                     *       "html": "<p>It stopped smoking, but it still prints stripes. Picture attached.</p>",
+                     *       "truncated": false,
+                     *       "automatic": null,
+                     *       "auto_submitted": null,
+                     *       "precedence": null,
+                     *       "list_id": null,
+                     *       "authentication_results": {
+                     *         "dmarc": "pass",
+                     *         "spf": "pass",
+                     *         "dkim": "pass"
+                     *       },
+                     *       "attachments": [
+                     *         {
+                     *           "filename": "stripes.png",
+                     *           "media_type": "image/png",
+                     *           "size": 34122,
+                     *           "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "content_id": "",
+                     *           "inline": false
+                     *         }
+                     *       ],
+                     *       "unparsed": null,
+                     *       "size": 48213,
+                     *       "arrivals": 1,
+                     *       "result": "comment",
+                     *       "reference": "019bb1c2-90f1-7a44-8d0e-6b5f4c3d2e10",
+                     *       "acknowledged_at": "2026-01-12T10:04:32.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["InboundMail"];
+                };
+            };
+            400: components["responses"]["MalformedJson"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-inbound-attachment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The mail's id. */
+                id: string;
+                /**
+                 * @description The attachment's place in attachments, from 0.
+                 * @example 0
+                 */
+                n: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example the bytes of the file */
+                    "application/octet-stream": string;
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-inbound-raw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The mail's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example From: Ada Moreno <ada@example.com>
+                     *     Subject: Re: [Fixdesk #42] Printer on the second floor smokes
+                     *
+                     *     It stopped smoking.
+                     */
+                    "message/rfc822": string;
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "reset-inbound-mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The mail's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019bb1c2-8f18-7c20-9b7e-3d4c5b6a7980",
+                     *       "received_at": "2026-01-12T10:04:31.000000Z",
+                     *       "source": "smtp",
+                     *       "status": "received",
+                     *       "envelope": {
+                     *         "from": "ada@example.com",
+                     *         "to": [
+                     *           "support+42.5f3a9c0e@fixdesk.example"
+                     *         ]
+                     *       },
+                     *       "from": null,
+                     *       "reply_to": [],
+                     *       "to": [],
+                     *       "cc": [],
+                     *       "subject": "",
+                     *       "date": null,
+                     *       "message_id": "",
+                     *       "in_reply_to": [],
+                     *       "references": [],
+                     *       "text": "",
+                     *       "html": "",
+                     *       "truncated": false,
+                     *       "automatic": null,
+                     *       "auto_submitted": null,
+                     *       "precedence": null,
+                     *       "list_id": null,
+                     *       "authentication_results": null,
+                     *       "attachments": [],
+                     *       "unparsed": null,
+                     *       "size": 48213,
+                     *       "arrivals": 1,
+                     *       "result": null,
+                     *       "reference": null,
+                     *       "acknowledged_at": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["InboundMail"];
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "list-notifications": {
         parameters: {
             query?: {
