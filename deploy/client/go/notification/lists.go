@@ -50,3 +50,42 @@ func Attempts(ctx context.Context, c *ClientWithResponses, id uuid.UUID, recipie
 		return r.JSON200.Items, r.JSON200.NextCursor, nil
 	})
 }
+
+// InboundMails are the mails that came in and params describes.
+func InboundMails(ctx context.Context, c *ClientWithResponses, params ListInboundMailsParams) iter.Seq2[InboundMail, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]InboundMail, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListInboundMailsWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// DeliveryReports are the reports of mail servers about the mails to a recipient.
+func DeliveryReports(ctx context.Context, c *ClientWithResponses, id uuid.UUID, recipientID uuid.UUID, params ListDeliveryReportsParams) iter.Seq2[Report, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Report, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListDeliveryReportsWithResponse(ctx, id, recipientID, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// Suppressions are the addresses to which nothing is sent.
+func Suppressions(ctx context.Context, c *ClientWithResponses, params ListSuppressionsParams) iter.Seq2[Suppression, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Suppression, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListSuppressionsWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
