@@ -48,12 +48,11 @@ type pages struct {
 // names. It fails on a module that imports a file that isn't there, or itself
 // through others.
 func loadPages(files fs.FS) (*pages, error) {
-	l := &loader{files: files, done: map[string]*asset{}}
+	l := &loader{files: files, done: map[string]*asset{}, imports: map[string][]string{}}
 	p := &pages{assets: map[string]*asset{}}
 	if _, err := l.load("main.js"); err != nil {
 		return nil, err
 	}
-	modules := slices.Clone(l.order) // those that main.js needs
 	err := fs.WalkDir(files, ".", func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || mediaTypes[path.Ext(file)] == "" || file == "index.html" {
 			return err
@@ -67,7 +66,7 @@ func loadPages(files fs.FS) (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.index, err = l.loadIndex(modules)
+	p.index, err = l.loadIndex(l.needs("main.js", nil))
 	return p, err
 }
 
@@ -75,7 +74,18 @@ type loader struct {
 	files   fs.FS
 	done    map[string]*asset // by path
 	loading []string
-	order   []string // modules, each after those that it imports
+	imports map[string][]string // of each module, those that it needs before it runs
+}
+
+// needs appends a module to modules, after those that it needs before it runs.
+func (l *loader) needs(file string, modules []string) []string {
+	if slices.Contains(modules, file) {
+		return modules
+	}
+	for _, imported := range l.imports[file] {
+		modules = l.needs(imported, modules)
+	}
+	return append(modules, file)
 }
 
 // load reads one file and those that it imports.
@@ -96,7 +106,6 @@ func (l *loader) load(file string) (*asset, error) {
 		if content, err = l.link(file, content); err != nil {
 			return nil, err
 		}
-		l.order = append(l.order, file)
 	}
 	sum := sha256.Sum256(content)
 	extension := path.Ext(file)
@@ -110,8 +119,9 @@ func newAsset(name string, content []byte) *asset {
 	return &asset{name: name, mediaType: mediaTypes[path.Ext(name)], content: content}
 }
 
-// imported finds the specifier of each static import and export of a module.
-var imported = regexp.MustCompile(`(?m)((?:^|[;}])\s*(?:import|export)\b[^"';]*?from\s*|^\s*import\s*)"([^"]+)"`)
+// imported finds the specifier of each import and export of a module, and of
+// those that are fetched when they are needed: () => import("…").
+var imported = regexp.MustCompile(`(?m)((?:^|[;}])\s*(?:import|export)\b[^"';]*?from\s*|^\s*import\s*|(=> import\())"([^"]+)"`)
 
 // link replaces in a module the paths of other assets, and the specifiers of its
 // imports, by the names of the assets.
@@ -127,8 +137,11 @@ func (l *loader) link(file string, content []byte) ([]byte, error) {
 	})
 	linked := imported.ReplaceAllFunc(content, func(match []byte) []byte {
 		parts := imported.FindSubmatch(match)
-		target, err := resolve(file, string(parts[2]))
+		target, err := resolve(file, string(parts[3]))
 		if err == nil {
+			if len(parts[2]) == 0 {
+				l.imports[file] = append(l.imports[file], target)
+			}
 			var a *asset
 			if a, err = l.load(target); err == nil {
 				return fmt.Appendf(nil, `%s"/assets/%s"`, parts[1], a.name)

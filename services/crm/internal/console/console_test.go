@@ -52,6 +52,25 @@ func TestNameOfAnAssetFollowsItsContentAndWhatItImports(t *testing.T) {
 	}
 }
 
+func TestModulesThatAreNeededLaterAreNotFetchedAtOnce(t *testing.T) {
+	p, err := loadPages(files(map[string]string{
+		"main.js": `import "./now.js"; const view = () => import("./later.js"); /** @type {import("./types.js").T} */`,
+		"now.js":  ``, "later.js": `import "./with.js";`, "with.js": ``,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range p.assets {
+		file, _, _ := strings.Cut(a.name, ".")
+		if atOnce := file == "main" || file == "now"; strings.HasSuffix(a.name, ".js") && bytes.Contains(p.index.content, []byte("preload\" href=\"/assets/"+a.name)) != atOnce {
+			t.Errorf("%s is fetched at once: %t", file, !atOnce)
+		}
+		if file == "main" && !strings.Contains(string(a.content), `=> import("/assets/later.`) {
+			t.Errorf("main.js: %s", a.content)
+		}
+	}
+}
+
 func TestModulesThatDoNotFitTogetherAreRefused(t *testing.T) {
 	for name, texts := range map[string]map[string]string{
 		"a file that is missing":      {"main.js": `import "./a.js";`},
@@ -74,11 +93,16 @@ const maxFirstLoad = 100 << 10
 
 func TestFirstLoadIsSmall(t *testing.T) {
 	p := embeddedPages(t)
-	total := len(zipped(p.index.content))
+	total, files := len(zipped(p.index.content)), 1
 	for _, a := range p.assets {
-		total += len(zipped(a.content))
+		if bytes.Contains(p.index.content, []byte(a.name)) {
+			total, files = total+len(zipped(a.content)), files+1
+		}
 	}
-	t.Logf("%d bytes in %d files", total, len(p.assets)+1)
+	t.Logf("%d bytes in %d of %d files", total, files, len(p.assets)+1)
+	if files < 30 {
+		t.Error("the page names hardly any file")
+	}
 	if total > maxFirstLoad {
 		t.Errorf("%d bytes, at most %d", total, maxFirstLoad)
 	}

@@ -2,30 +2,17 @@
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { html } from "./html.js";
+import { later } from "./later.js";
 import { Skeleton } from "./parts/states.js";
 import { go, place } from "./router.js";
 import { admin, beginning, restore, staff, user } from "./session.js";
 import { Shell } from "./shell.js";
 import { clear } from "./store.js";
 import * as stream from "./stream.js";
-import { Audit } from "./views/audit.js";
-import { Health } from "./views/health.js";
 import { Missing } from "./views/missing.js";
 import { New } from "./views/new.js";
-import { Notification, Notifications } from "./views/notifications.js";
-import { Outbox } from "./views/outbox.js";
-import { Parts } from "./views/parts.js";
-import { Profile } from "./views/profile.js";
-import { Registrations } from "./views/registrations.js";
-import { Register } from "./views/register.js";
-import { Reports } from "./views/reports.js";
-import { Reset } from "./views/reset.js";
 import { SignIn } from "./views/sign-in.js";
 import { Tickets } from "./views/tickets.js";
-import { Unsubscribe } from "./views/unsubscribe.js";
-import { User } from "./views/user.js";
-import { Users } from "./views/users.js";
-import { Verify } from "./views/verify.js";
 
 /**
  * @typedef {object} Route
@@ -35,27 +22,28 @@ import { Verify } from "./views/verify.js";
  * @property {"everybody" | "signed in" | "staff" | "admin"} [for] "signed in" unless given
  */
 
+// Pages that few people open, or seldom, are fetched when they are opened: later.
 /** @type {Route[]} */
 const routes = [
-  { path: /^\/assets\/parts\.html$/, view: Parts, title: "Parts", for: "everybody" },
-  { path: /^\/register$/, view: Register, title: "Register", for: "everybody" },
-  { path: /^\/verify$/, view: Verify, title: "Verify your address", for: "everybody" },
-  { path: /^\/reset$/, view: Reset, title: "Set a new password", for: "everybody" },
-  { path: /^\/unsubscribe$/, view: Unsubscribe, title: "Mails from Fixdesk", for: "everybody" },
+  { path: /^\/assets\/parts\.html$/, view: later(() => import("./views/parts.js"), "Parts"), title: "Parts", for: "everybody" },
+  { path: /^\/register$/, view: later(() => import("./views/register.js"), "Register"), title: "Register", for: "everybody" },
+  { path: /^\/verify$/, view: later(() => import("./views/verify.js"), "Verify"), title: "Verify your address", for: "everybody" },
+  { path: /^\/reset$/, view: later(() => import("./views/reset.js"), "Reset"), title: "Set a new password", for: "everybody" },
+  { path: /^\/unsubscribe$/, view: later(() => import("./views/unsubscribe.js"), "Unsubscribe"), title: "Mails from Fixdesk", for: "everybody" },
   { path: /^\/tickets$/, view: Tickets, title: "Tickets" },
   { path: /^\/tickets\/(?<number>\d+)$/, view: Tickets, title: "Ticket" },
   { path: /^\/queue$/, view: Tickets, title: "Queue", for: "staff" },
   { path: /^\/new$/, view: New, title: "New ticket" },
-  { path: /^\/me$/, view: Profile, title: "My profile" },
-  { path: /^\/admin\/registrations$/, view: Registrations, title: "Registrations", for: "admin" },
-  { path: /^\/admin\/users$/, view: Users, title: "Users", for: "admin" },
-  { path: /^\/admin\/users\/(?<id>[0-9a-f-]+)$/, view: User, title: "User", for: "admin" },
-  { path: /^\/admin\/reports$/, view: Reports, title: "Reports", for: "admin" },
-  { path: /^\/admin\/audit$/, view: Audit, title: "Audit", for: "admin" },
-  { path: /^\/ops\/notifications$/, view: Notifications, title: "Notifications", for: "admin" },
-  { path: /^\/ops\/notifications\/(?<id>[0-9a-f-]+)$/, view: Notification, title: "Notification", for: "admin" },
-  { path: /^\/ops\/outbox$/, view: Outbox, title: "Outbox", for: "admin" },
-  { path: /^\/ops\/health$/, view: Health, title: "Health", for: "admin" },
+  { path: /^\/me$/, view: later(() => import("./views/profile.js"), "Profile"), title: "My profile" },
+  { path: /^\/admin\/registrations$/, view: later(() => import("./views/registrations.js"), "Registrations"), title: "Registrations", for: "admin" },
+  { path: /^\/admin\/users$/, view: later(() => import("./views/users.js"), "Users"), title: "Users", for: "admin" },
+  { path: /^\/admin\/users\/(?<id>[0-9a-f-]+)$/, view: later(() => import("./views/user.js"), "User"), title: "User", for: "admin" },
+  { path: /^\/admin\/reports$/, view: later(() => import("./views/reports.js"), "Reports"), title: "Reports", for: "admin" },
+  { path: /^\/admin\/audit$/, view: later(() => import("./views/audit.js"), "Audit"), title: "Audit", for: "admin" },
+  { path: /^\/ops\/notifications$/, view: later(() => import("./views/notifications.js"), "Notifications"), title: "Notifications", for: "admin" },
+  { path: /^\/ops\/notifications\/(?<id>[0-9a-f-]+)$/, view: later(() => import("./views/notifications.js"), "Notification"), title: "Notification", for: "admin" },
+  { path: /^\/ops\/outbox$/, view: later(() => import("./views/outbox.js"), "Outbox"), title: "Outbox", for: "admin" },
+  { path: /^\/ops\/health$/, view: later(() => import("./views/health.js"), "Health"), title: "Health", for: "admin" },
 ];
 
 /** Where somebody begins. */
