@@ -2,6 +2,7 @@ import { expect, newPerson, newTicket, test, windowOf } from "./people.js";
 
 test("an engineer clears a queue without the mouse", async ({ browser }) => {
   const tickets = Number(process.env.CONSOLE_QUEUE ?? 4);
+  test.setTimeout(120_000 + tickets * 20_000);
   const eve = await newPerson("Eve Keys", "engineer");
   const cora = await newPerson("Cora Keys", "customer");
   const { api, theAdmin } = await import("./people.js");

@@ -12,6 +12,7 @@ import { renew, user } from "../session.js";
 import { invalidate, useData } from "../store.js";
 import { day, roles } from "../words.js";
 import { ApiKeys } from "./api-keys.js";
+import { Preferences } from "./preferences.js";
 import { Sessions } from "./sessions.js";
 
 export function Profile() {
@@ -20,6 +21,7 @@ export function Profile() {
     <${Loaded} data=${me}>${(/** @type {import("../../types/api").Me} */ value) => html`
       <${About} me=${value} />
       ${value.role === "engineer" && html`<${Availability} me=${value} />`}
+      <${Preferences} />
       <${Password} />
       <section class="panel" aria-label="Sessions"><h2>Sessions</h2><p class="quiet">Where you are signed in. A session ends by itself after a day.</p><${Sessions} path="/v1/me/sessions" name="my sessions" /></section>
       <${ApiKeys} />

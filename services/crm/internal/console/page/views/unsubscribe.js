@@ -10,7 +10,7 @@ import { mailKinds } from "../words.js";
 /** The page of the link in a mail. Opening it changes nothing; the button does. */
 export function Unsubscribe() {
   const token = place.value.query.get("token");
-  const [subscription, setSubscription] = useState(/** @type {import("../../types/api").components["schemas"]["SubscriptionBody"] | undefined} */ (undefined));
+  const [subscription, setSubscription] = useState(/** @type {import("../../types/api").Subscription | undefined} */ (undefined));
   const [problem, setProblem] = useState(/** @type {Problem | undefined} */ (undefined));
   const [done, setDone] = useState(false);
   const form = useForm(async () => {
