@@ -23,7 +23,7 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench test-smtp
+.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench test-smtp test-servers
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench: ## measure speed against pgbench and smtp-source; prints a table
 
 test-smtp: ## try Debian's Postfix and OpenSMTPD (root, throwaway machine)
 	services/notification/test-smtp.sh
+
+test-servers: ## try Debian's Postfix (LMTP) and Dovecot (IMAP) (root, throwaway machine)
+	services/notification/test-servers.sh
 
 # install PACKAGE@VERSION builds a tool for the target, which is named after it
 # and its version.

@@ -41,6 +41,7 @@ type section struct {
 var sections = []section{
 	{"tickets", "create, get and list against pgbench", measureTickets},
 	{"mail", "mails per second against smtp-source", measureMail},
+	{"inbound", "mails taken in per second against Postfix's queue (root)", measureInbound},
 	{"latency", "from a ticket to its mails, otherwise idle", measureLatency},
 	{"overload", "four times as much as the CRM can answer", measureOverload},
 	{"growth", "tickets: a large database against a small one", measureGrowth},

@@ -17,17 +17,17 @@ import (
 	"fixdesk/services/notification/internal/app"
 )
 
-// mailbox is an IMAP server with the folder "Help desk".
-type mailbox struct {
+// imapMailbox is an IMAP server with the folder "Help desk".
+type imapMailbox struct {
 	user *imapmemserver.User
 	addr string
 }
 
 const folder = "Help desk"
 
-func startIMAP(t testing.TB) *mailbox {
+func startIMAP(t testing.TB) *imapMailbox {
 	t.Helper()
-	m := &mailbox{user: imapmemserver.NewUser("desk", "secret word")}
+	m := &imapMailbox{user: imapmemserver.NewUser("desk", "secret word")}
 	if err := m.user.Create(folder, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
-func (m *mailbox) url() config.Secret {
+func (m *imapMailbox) url() config.Secret {
 	return config.NewSecret("imap://desk:secret%20word@" + m.addr + "/Help%20desk?tls=none")
 }
 
@@ -67,7 +67,7 @@ type literal struct {
 
 func (l literal) Size() int64 { return int64(l.Len()) }
 
-func (m *mailbox) add(t testing.TB, raw []byte, flags ...imap.Flag) {
+func (m *imapMailbox) add(t testing.TB, raw []byte, flags ...imap.Flag) {
 	t.Helper()
 	if _, err := m.user.Append(folder, literal{strings.NewReader(string(raw))}, &imap.AppendOptions{Flags: flags, Time: time.Now()}); err != nil {
 		t.Error(err)
@@ -75,7 +75,7 @@ func (m *mailbox) add(t testing.TB, raw []byte, flags ...imap.Flag) {
 }
 
 // unseen is how many mails of the folder are not marked as seen.
-func (m *mailbox) unseen(t testing.TB) uint32 {
+func (m *imapMailbox) unseen(t testing.TB) uint32 {
 	t.Helper()
 	status, err := m.user.Status(folder, &imap.StatusOptions{NumUnseen: true})
 	if err != nil {
@@ -85,7 +85,7 @@ func (m *mailbox) unseen(t testing.TB) uint32 {
 }
 
 // rebuild makes the folder anew, with another UIDVALIDITY.
-func (m *mailbox) rebuild(t testing.TB) {
+func (m *imapMailbox) rebuild(t testing.TB) {
 	t.Helper()
 	if err := m.user.Delete(folder); err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func (m *mailbox) rebuild(t testing.TB) {
 	}
 }
 
-func imapConfig(t testing.TB, i *issuer, m *mailbox) app.Config {
+func imapConfig(t testing.TB, i *issuer, m *imapMailbox) app.Config {
 	c := inboundConfig(t, i)
 	c.Inbound.Addr, c.IMAPURL = "", m.url()
 	return c

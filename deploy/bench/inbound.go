@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"fixdesk/pkg/dev/launch"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// measureInbound hands mail in by smtp-source, in turns to the service, which answers
+// when the mail is in PostgreSQL, and to a Postfix, which answers when it is in the
+// queue on the same disk. Postfix delivers nothing: it holds all of it.
+func measureInbound(ctx context.Context, s *stack, o options) ([]line, error) {
+	source, err := postfixTool("smtp-source")
+	if err != nil {
+		return nil, err
+	}
+	postfix, stop, err := s.startPostfix(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	if err := s.makeDatabase(ctx, "inbound", "notification"); err != nil {
+		return nil, err
+	}
+	addr, err := launch.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.startService(ctx, "notification", map[string]string{
+		"DATABASE_URL": s.postgres.URL("inbound"), "JWKS_URL": s.jwks.URL, "SMTP_URL": "smtp://127.0.0.1:1", "RATE_LIMIT": "off",
+		"INBOUND_ADDR": addr, "INBOUND_DOMAINS": "desk.test", "INBOUND_MAILS_PER_MINUTE": "1000000000",
+	}); err != nil {
+		return nil, err
+	}
+	round := func(to string) (float64, error) {
+		begin := time.Now()
+		output, err := exec.CommandContext(ctx, source, "-d", "-s", strconv.Itoa(smtpConns), "-m", strconv.Itoa(o.mails), "-l", strconv.Itoa(mailBytes),
+			"-f", "ada@example.com", "-t", "support@desk.test", to).CombinedOutput()
+		if err != nil {
+			return 0, fmt.Errorf("smtp-source: %w: %s", err, output)
+		}
+		return float64(o.mails) / time.Since(begin).Seconds(), nil
+	}
+	var ours, bounds []float64
+	for range o.turns {
+		bound, err := round(postfix)
+		if err != nil {
+			return nil, err
+		}
+		rate, err := round(addr)
+		if err != nil {
+			return nil, err
+		}
+		ours, bounds = append(ours, rate), append(bounds, bound)
+		progress("  inbound: %.0f/s, Postfix %.0f/s", rate, bound)
+	}
+	if err := s.inDatabase(ctx, "inbound", func(conn *pgx.Conn) error {
+		var stored int
+		if err := conn.QueryRow(ctx, "select count(*) from inbound_mails").Scan(&stored); err != nil {
+			return err
+		}
+		if stored != o.mails*o.turns {
+			return fmt.Errorf("%d mails are stored, want %d", stored, o.mails*o.turns)
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return []line{atLeast("mails taken in over 10 SMTP connections, durable, against Postfix's queue", ours, bounds, 1, "/s")}, nil
+}
+
+// startPostfix runs a Postfix with a queue of its own on the measured disk.
+func (s *stack) startPostfix(ctx context.Context) (addr string, stop func(), err error) {
+	program, err := postfixTool("postfix")
+	if err != nil {
+		return "", nil, err
+	}
+	if os.Geteuid() != 0 {
+		return "", nil, errors.New("Postfix needs root")
+	}
+	if addr, err = launch.FreeAddress(); err != nil {
+		return "", nil, err
+	}
+	dir := filepath.Join(s.dir, "postfix")
+	for _, d := range []string{"", "conf", "queue", "data"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return "", nil, err
+		}
+	}
+	main := fmt.Sprintf(`compatibility_level = 3.6
+queue_directory = %[1]s/queue
+data_directory = %[1]s/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+meta_directory = /etc/postfix
+shlib_directory = /usr/lib/postfix
+maillog_file = %[1]s/log
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+myhostname = mail.desk.test
+mydestination =
+relay_domains = desk.test
+smtpd_end_of_data_restrictions = static:HOLD
+smtpd_client_connection_count_limit = 0
+smtpd_client_connection_rate_limit = 0
+default_process_limit = 100
+`, dir)
+	master := addr + ` inet n - n - - smtpd
+postlog unix-dgram n - n - 1 postlogd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+anvil unix - - n - 1 anvil
+`
+	conf := filepath.Join(dir, "conf")
+	for name, text := range map[string]string{"main.cf": main, "master.cf": master} {
+		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o644); err != nil {
+			return "", nil, err
+		}
+	}
+	if output, err := exec.CommandContext(ctx, "chown", "-R", "postfix", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
+		return "", nil, fmt.Errorf("give Postfix its folder: %w: %s", err, output)
+	}
+	if output, err := exec.CommandContext(ctx, program, "-c", conf, "start").CombinedOutput(); err != nil {
+		return "", nil, fmt.Errorf("start Postfix: %w: %s", err, output)
+	}
+	stop = func() { _ = exec.Command(program, "-c", conf, "stop").Run() }
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			conn.Close()
+			return addr, stop, nil
+		}
+	}
+	stop()
+	return "", nil, errors.New("Postfix does not answer")
+}

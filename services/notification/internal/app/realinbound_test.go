@@ -1,0 +1,191 @@
+//go:build smtpserver
+
+package app_test
+
+import (
+	"fmt"
+	"net"
+	"net/smtp"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"fixdesk/pkg/config"
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/services/notification/internal/app"
+)
+
+// startRelay runs a Postfix that hands the mail of desk.test to the service by LMTP.
+func startRelay(t *testing.T, lmtp string) (smtpAddr string) {
+	t.Helper()
+	dir, s := folders(t)
+	for _, d := range []string{"conf", "queue", "data"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(dir, "conf/main.cf"), 0o644, `compatibility_level = 3.6
+queue_directory = %[1]s/queue
+data_directory = %[1]s/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+meta_directory = /etc/postfix
+shlib_directory = /usr/lib/postfix
+maillog_file = /dev/stdout
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+myhostname = mail.desk.test
+mydestination =
+virtual_mailbox_domains = desk.test
+virtual_transport = lmtp:inet:%[2]s
+recipient_delimiter = +
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+`, dir, lmtp)
+	write(t, filepath.Join(dir, "conf/master.cf"), 0o644, `%s inet n - n - - smtpd
+postlog unix-dgram n - n - 1 postlogd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 1 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+`, s.address)
+	if out, err := exec.Command("chown", "-R", "postfix", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	conf := filepath.Join(dir, "conf")
+	stop := func(*exec.Cmd) { _ = exec.Command("postfix", "-c", conf, "stop").Run() }
+	daemon(t, s.address, stop, "postfix", "-c", conf, "start-fg")
+	return s.address
+}
+
+func TestRealServerPostfixHandsMailInByLMTP(t *testing.T) {
+	i := newIssuer(t)
+	c := inboundConfig(t, i)
+	c.Inbound.Protocol, c.Inbound.Addr = app.InboundProtocol(notifyapi.InboundLMTP), config.OptionalAddr(freeAddr(t))
+	relay := startRelay(t, string(c.Inbound.Addr))
+	send := func(n int) {
+		raw := plainMail(fmt.Sprintf("%d@sender.example", n), "x", "y")
+		if err := smtp.SendMail(relay, nil, "ada@example.com", []string{"support+42.abc@desk.test", "other@desk.test"}, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(0) // while the service is away: Postfix keeps it
+	s := start(t, i, c)
+	for n := range 20 {
+		send(n + 1)
+	}
+	for _, m := range s.pending(t, 21) {
+		if m.Source != notifyapi.InboundLMTP || m.Envelope.From != "ada@example.com" || m.Text != "y\n" {
+			t.Errorf("%+v", m)
+		}
+	}
+	if n := len(s.pending(t, 21)); n != 21 {
+		t.Errorf("%d mails, want 21", n)
+	}
+}
+
+// startDovecot serves one Maildir to the user desk.
+func startDovecot(t *testing.T) (addr, maildir string) {
+	t.Helper()
+	dir, s := folders(t)
+	owner, err := user.Lookup(mailbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maildir = filepath.Join(dir, "Maildir")
+	for _, d := range []string{"", "/cur", "/new", "/tmp"} {
+		if err := os.Mkdir(maildir+d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("chown", "-R", mailbox, maildir).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	write(t, filepath.Join(dir, "users"), 0o644, "desk:{PLAIN}s3cret:%s:%s::%s::\n", owner.Uid, owner.Gid, dir)
+	_, port, _ := net.SplitHostPort(s.address)
+	write(t, filepath.Join(dir, "dovecot.conf"), 0o644, `base_dir = %[1]s/run
+state_dir = %[1]s/state
+log_path = /dev/stderr
+protocols = imap
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+first_valid_uid = 1
+mail_location = maildir:%[2]s
+passdb {
+  driver = passwd-file
+  args = %[1]s/users
+}
+userdb {
+  driver = passwd-file
+  args = %[1]s/users
+}
+service imap-login {
+  inet_listener imap {
+    port = %[3]s
+  }
+  inet_listener imaps {
+    port = 0
+  }
+}
+`, dir, maildir, port)
+	stop := func(cmd *exec.Cmd) { _ = cmd.Process.Signal(syscall.SIGTERM) }
+	daemon(t, s.address, stop, "dovecot", "-F", "-c", filepath.Join(dir, "dovecot.conf"))
+	return s.address, maildir
+}
+
+func TestRealServerDovecotServesIMAP(t *testing.T) {
+	addr, maildir := startDovecot(t)
+	owner, err := user.Lookup(mailbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, _ := strconv.Atoi(owner.Uid)
+	deliver := func(n int) { // as a delivery agent does
+		name := fmt.Sprintf("%d.test", n)
+		raw := append([]byte("Return-Path: <ada@example.com>\r\nDelivered-To: support@desk.test\r\n"), plainMail(fmt.Sprintf("%d@sender.example", n), "x", "y")...)
+		write(t, filepath.Join(maildir, "tmp", name), 0o644, "%s", raw)
+		if err := os.Chown(filepath.Join(maildir, "tmp", name), uid, -1); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(maildir, "tmp", name), filepath.Join(maildir, "new", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deliver(0)
+	i := newIssuer(t)
+	c := inboundConfig(t, i)
+	c.Inbound.Addr, c.IMAPURL = "", config.NewSecret("imap://desk:s3cret@"+addr+"?tls=none")
+	s := start(t, i, c)
+	s.pending(t, 1)
+	for n := range 20 { // IDLE says that they are there
+		deliver(n + 1)
+	}
+	for _, m := range s.pending(t, 21) {
+		if m.Envelope.From != "ada@example.com" || m.Envelope.To[0] != "support@desk.test" || m.Text != "y\n" {
+			t.Errorf("%+v", m)
+		}
+	}
+	// Each file's name has the flag S when it is marked as seen.
+	eventually(t, "all mails are marked as seen", func() bool {
+		seen, _ := filepath.Glob(filepath.Join(maildir, "cur", "*:2,*S*"))
+		return len(seen) == 21
+	})
+	if n := len(s.pending(t, 21)); n != 21 {
+		t.Errorf("%d mails, want 21", n)
+	}
+}
