@@ -61,11 +61,17 @@ func eraseTraces(ctx context.Context, q *crmdb.Queries, actor Principal, id uuid
 	for _, erase := range []func(context.Context, uuid.UUID) error{
 		q.UserEraseAuditFacts, q.UserEraseAuditAddresses, q.UserEraseSessions, q.UserEraseKeys, q.UserEraseResets,
 		eraseAttachments(q, now), q.UserEraseVerifications, q.UserEraseRegistration, q.UserEraseIdempotencyKeys, q.UserEraseNotices,
-		q.UserErasePreferences, q.UserEraseDigest,
+		q.UserErasePreferences, q.UserEraseDigest, eraseMails(q), q.UserEraseFollows,
 	} {
 		if err := erase(ctx, id); err != nil {
 			return fmt.Errorf("erase traces: %w", err)
 		}
 	}
 	return record(ctx, q, now, audit{kind: auditErased, actor: actor.UserID, object: id})
+}
+
+// eraseMails removes what the CRM keeps of a person's mails. The notification service
+// keeps the mails themselves for NOTIFICATION_INBOUND_RETENTION.
+func eraseMails(q *crmdb.Queries) func(context.Context, uuid.UUID) error {
+	return func(ctx context.Context, id uuid.UUID) error { return q.UserEraseMails(ctx, &id) }
 }

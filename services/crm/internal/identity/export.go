@@ -73,7 +73,7 @@ func (e export) write(u User) error {
 	for _, part := range []struct {
 		name  string
 		write func() error
-	}{{"preferences", e.preferences}, {"sessions", e.sessions}, {"api_keys", e.keys}, {"tickets", e.tickets}, {"comments", e.comments}, {"attachments", e.attachments}, {"audit_events", e.auditEvents}} {
+	}{{"preferences", e.preferences}, {"sessions", e.sessions}, {"api_keys", e.keys}, {"tickets", e.tickets}, {"comments", e.comments}, {"attachments", e.attachments}, {"mails", e.mails}, {"audit_events", e.auditEvents}} {
 		if _, err := io.WriteString(e.w, `,"`+part.name+`":[`); err != nil {
 			return err
 		}
@@ -231,6 +231,26 @@ func (e export) attachments() error {
 		return e.q.ExportAttachments(e.ctx, args)
 	}, func(r crmdb.ExportAttachmentsRow) any {
 		args.AfterAt, args.After = r.CreatedAt, r.ID
+		return exported(r)
+	})
+}
+
+func (e export) mails() error {
+	type exported struct {
+		ID         uuid.UUID `json:"id"`
+		ReceivedAt time.Time `json:"received_at"`
+		FromName   string    `json:"from_name"`
+		FromEmail  string    `json:"from_email"`
+		Subject    string    `json:"subject"`
+		MessageID  string    `json:"message_id"`
+		Content    string    `json:"text"`
+		Outcome    string    `json:"outcome"`
+	}
+	args := crmdb.ExportMailsParams{UserID: &e.user, MaxRows: exportBatch}
+	return rows(e, func() ([]crmdb.ExportMailsRow, error) {
+		return e.q.ExportMails(e.ctx, args)
+	}, func(r crmdb.ExportMailsRow) any {
+		args.After = r.ID
 		return exported(r)
 	})
 }
