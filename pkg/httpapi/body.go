@@ -46,32 +46,14 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 	if p.bodySchema == nil {
 		return release, noBody(r)
 	}
-	if r.ContentLength > p.details.maxBody() {
-		return release, errBodyTooLarge
-	}
 	if p.details.TokenEndpoint {
 		return release, p.formBody(r)
 	}
 	buf := newBuffer()
-	release = func() { releaseBuffer(buf) }
-	if r.ContentLength > 0 && r.ContentLength <= maxBody {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
-	}
-	n, err := buf.ReadFrom(io.LimitReader(r.Body, maxBody+1))
-	if err == nil && n > maxBody && p.details.LargeBody != nil {
-		select {
-		case p.api.large <- struct{}{}:
-		case <-r.Context().Done():
-			return release, errOverloaded
-		}
-		release = func() { releaseBuffer(buf); <-p.api.large }
-		n, err = p.readLarge(r, buf)
-	}
+	n, release, err := p.readInto(buf, r)
 	switch {
-	case n > maxBody:
-		return release, errBodyTooLarge
 	case err != nil:
-		return release, errBodyUnread.Because(err)
+		return release, err
 	case n == 0 && p.op.RequestBody.Required:
 		return release, errBodyMissing
 	case n == 0:
@@ -105,19 +87,50 @@ func ignoreBody(r *http.Request) error {
 	return nil
 }
 
-// readLarge reads the rest of a body of more than 1 MiB. It returns maxBody when the
-// body is not too large.
-func (p *pipeline) readLarge(r *http.Request, buf *bytes.Buffer) (int64, error) {
+// readInto reads the body, at most as much as the operation takes. release must be
+// called in any case, once the bytes are not needed any more.
+func (p *pipeline) readInto(buf *bytes.Buffer, r *http.Request) (n int64, release func(), err error) {
+	release = func() { releaseBuffer(buf) }
+	if r.ContentLength > p.details.maxBody() {
+		return 0, release, errBodyTooLarge
+	}
+	if r.ContentLength > 0 && r.ContentLength <= maxBody {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	n, err = buf.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case n > maxBody && p.details.LargeBody != nil:
+		select {
+		case p.api.large <- struct{}{}:
+		case <-r.Context().Done():
+			return 0, release, errOverloaded
+		}
+		return n, func() { releaseBuffer(buf); <-p.api.large }, p.readLarge(r, buf)
+	case n > maxBody:
+		return 0, release, errBodyTooLarge
+	case err != nil:
+		return 0, release, errBodyUnread.Because(err)
+	}
+	return n, release, nil
+}
+
+// readLarge reads the rest of a body of more than 1 MiB.
+func (p *pipeline) readLarge(r *http.Request, buf *bytes.Buffer) error {
 	large := p.details.LargeBody
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) - buf.Len() + bytes.MinRead)
 	}
 	rest := large.Max - int64(buf.Len())
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, rest+1))
-	if n > rest || err == nil && !bytes.Contains(buf.Bytes(), []byte(`"`+large.Member+`"`)) {
-		return maxBody + 1, err
+	switch {
+	case n > rest:
+		return errBodyTooLarge
+	case err != nil:
+		return errBodyUnread.Because(err)
+	case !bytes.Contains(buf.Bytes(), []byte(`"`+large.Member+`"`)):
+		return errBodyTooLarge
 	}
-	return maxBody, err
+	return nil
 }
 
 // noBody refuses a body of an operation that takes none.
