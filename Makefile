@@ -98,8 +98,9 @@ bench: ## measure speed against pgbench and smtp-source; prints a table
 test-smtp: ## try Debian's Postfix and OpenSMTPD (root, throwaway machine)
 	services/notification/test-smtp.sh
 
-test-servers: ## try Debian's Postfix (LMTP) and Dovecot (IMAP) (root, throwaway machine)
+test-servers: ## try Debian's Postfix (LMTP), Dovecot (IMAP), clamd (root, throwaway machine)
 	services/notification/test-servers.sh
+	services/crm/test-clamd.sh
 
 # install PACKAGE@VERSION builds a tool for the target, which is named after it
 # and its version.
