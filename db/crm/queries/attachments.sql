@@ -13,6 +13,10 @@ where id = any(@ids::uuid[]) and owner_id = @owner_id and ticket_id is null
 order by id
 for no key update;
 
+-- name: AttachmentNames :many
+-- In the order of the ids.
+select filename, size from attachments where id = any(@ids::uuid[]) order by array_position(@ids::uuid[], id);
+
 -- name: AttachmentAttach :execrows
 update attachments a
 set ticket_id = @ticket_id::uuid, comment_id = sqlc.narg('comment_id')::uuid, position = given.position

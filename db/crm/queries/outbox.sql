@@ -110,7 +110,7 @@ where id in (select o.id from outbox o
 -- bound the ids, which begin with the time, so that the primary key serves.
 update outbox
 set data = data
-    || case when data->>'body' = @body::text then '{"body": ""}'::jsonb else '{}' end
+    || case when data->>'body' = @body::text then '{"body": "", "files": null}'::jsonb else '{}' end
     || case when data->>'latest_comment' = @body::text then '{"latest_comment": ""}'::jsonb else '{}' end
     || case when data#>>'{earlier,body}' = @body::text then '{"earlier": null}'::jsonb else '{}' end
 where reference = @reference and id >= @from_id::uuid and id < @to_id::uuid

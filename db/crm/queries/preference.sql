@@ -55,7 +55,8 @@ returning id, kind, reference, data;
 select t.id, t.number, t.title, t.status::text as status
 from tickets t
 join users u on u.id = @user_id and u.status = 'approved'
-where t.id = any(@ids::uuid[]) and (t.reporter_id = u.id or u.role <> 'customer');
+where t.id = any(@ids::uuid[]) and (t.reporter_id = u.id or u.role <> 'customer'
+    or exists (select from ticket_followers f where f.ticket_id = t.id and f.user_id = u.id));
 
 -- name: DigestRecipient :one
 select id, name, email from users where id = $1;

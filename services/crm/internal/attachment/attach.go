@@ -11,6 +11,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
 )
 
 // ErrNotFree is in the chain of Lock's error.
@@ -40,6 +41,35 @@ func Lock(ctx context.Context, q *crmdb.Queries, owner uuid.UUID, ids []uuid.UUI
 		return errs.Validation(fields...).Because(ErrNotFree)
 	}
 	return nil
+}
+
+// Names returns name and size of files, in the order of the ids.
+func Names(ctx context.Context, q *crmdb.Queries, ids []uuid.UUID) ([]notice.File, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := q.AttachmentNames(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read the names of files: %w", err)
+	}
+	files := make([]notice.File, len(rows))
+	for i, r := range rows {
+		files[i] = notice.File{Name: r.Filename, Size: r.Size}
+	}
+	return files, nil
+}
+
+// NamesOfComment returns name and size of a comment's files.
+func NamesOfComment(ctx context.Context, q *crmdb.Queries, comment uuid.UUID) ([]notice.File, error) {
+	list, err := OfComments(ctx, q, []uuid.UUID{comment})
+	if err != nil {
+		return nil, err
+	}
+	var files []notice.File
+	for _, a := range list[comment] {
+		files = append(files, notice.File{Name: a.Filename, Size: a.Size})
+	}
+	return files, nil
 }
 
 // Attach gives files that Lock locked to a ticket, or to a comment on it unless that

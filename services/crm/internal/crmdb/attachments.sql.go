@@ -418,6 +418,36 @@ func (q *Queries) AttachmentMoved(ctx context.Context, arg AttachmentMovedParams
 	return result.RowsAffected(), nil
 }
 
+const attachmentNames = `-- name: AttachmentNames :many
+select filename, size from attachments where id = any($1::uuid[]) order by array_position($1::uuid[], id)
+`
+
+type AttachmentNamesRow struct {
+	Filename string
+	Size     int64
+}
+
+// In the order of the ids.
+func (q *Queries) AttachmentNames(ctx context.Context, ids []uuid.UUID) ([]AttachmentNamesRow, error) {
+	rows, err := q.db.Query(ctx, attachmentNames, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AttachmentNamesRow{}
+	for rows.Next() {
+		var i AttachmentNamesRow
+		if err := rows.Scan(&i.Filename, &i.Size); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const attachmentOwnerLock = `-- name: AttachmentOwnerLock :exec
 select pg_advisory_xact_lock(hashtextextended('attachments ' || $1::uuid, 0))
 `

@@ -416,7 +416,7 @@ func (q *Queries) OutboxPurgeDone(ctx context.Context, arg OutboxPurgeDoneParams
 const outboxRedact = `-- name: OutboxRedact :exec
 update outbox
 set data = data
-    || case when data->>'body' = $1::text then '{"body": ""}'::jsonb else '{}' end
+    || case when data->>'body' = $1::text then '{"body": "", "files": null}'::jsonb else '{}' end
     || case when data->>'latest_comment' = $1::text then '{"latest_comment": ""}'::jsonb else '{}' end
     || case when data#>>'{earlier,body}' = $1::text then '{"earlier": null}'::jsonb else '{}' end
 where reference = $2 and id >= $3::uuid and id < $4::uuid

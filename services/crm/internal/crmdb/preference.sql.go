@@ -78,7 +78,8 @@ const digestTickets = `-- name: DigestTickets :many
 select t.id, t.number, t.title, t.status::text as status
 from tickets t
 join users u on u.id = $1 and u.status = 'approved'
-where t.id = any($2::uuid[]) and (t.reporter_id = u.id or u.role <> 'customer')
+where t.id = any($2::uuid[]) and (t.reporter_id = u.id or u.role <> 'customer'
+    or exists (select from ticket_followers f where f.ticket_id = t.id and f.user_id = u.id))
 `
 
 type DigestTicketsParams struct {

@@ -160,6 +160,13 @@ type TicketCommented struct {
 	Internal  bool     `json:"internal"`
 	Status    string   `json:"status,omitempty"` // new status after the comment; empty if it did not change
 	Earlier   *Earlier `json:"earlier,omitempty"`
+	Files     []File   `json:"files,omitempty"` // of the comment
+}
+
+// File is a file of a comment, which mails name. Size is in bytes.
+type File struct {
+	Name string `json:"name"`
+	Size int64  `json:"size"`
 }
 
 // Earlier is the comment, or the description of the ticket, that a comment

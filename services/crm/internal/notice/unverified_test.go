@@ -23,7 +23,7 @@ func TestUnverifiedRecipientGetsOnlyNumberAndLink(t *testing.T) {
 		notice.TicketChanged{Ticket: about, To: unverified, ActorName: "evil name", Resolution: "evil resolution", LatestComment: "evil comment",
 			Changes: []notice.Change{{Field: "title", From: "evil field", To: "evil field"}}},
 		notice.TicketCommented{Ticket: about, To: unverified, ActorName: "evil name", Body: "evil comment",
-			Earlier: &notice.Earlier{AuthorName: "evil name", Body: "evil comment"}},
+			Earlier: &notice.Earlier{AuthorName: "evil name", Body: "evil comment"}, Files: []notice.File{{Name: "evil name"}}},
 	} {
 		m := n.Message(links)
 		whole := m.Subject + m.Text + m.HTML

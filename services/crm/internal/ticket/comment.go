@@ -66,7 +66,11 @@ func (s *Service) AddComment(ctx context.Context, v Viewer, id uuid.UUID, in New
 		if err := attachment.Lock(ctx, q, v.ID, in.AttachmentIDs); err != nil {
 			return t, err
 		}
-		after, err := s.writeComment(ctx, q, v, t, c)
+		files, err := attachment.Names(ctx, q, in.AttachmentIDs)
+		if err != nil {
+			return t, err
+		}
+		after, err := s.writeComment(ctx, q, v, t, c, files)
 		if err != nil {
 			return t, err
 		}
@@ -106,7 +110,7 @@ func remember(ctx context.Context, q *crmdb.Queries, v Viewer, c Comment, once *
 
 // writeComment stores a comment with its event, its effect on the ticket, and the
 // notices.
-func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, before Ticket, c Comment) (Ticket, error) {
+func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, before Ticket, c Comment, files []notice.File) (Ticket, error) {
 	after, err := s.afterComment(v, before, c)
 	if err != nil {
 		return Ticket{}, err
@@ -118,7 +122,7 @@ func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, 
 	if err := storeComment(ctx, q, v, before, c); err != nil {
 		return Ticket{}, err
 	}
-	return after, publishComment(ctx, q, v, before, after, c, earlier)
+	return after, publishComment(ctx, q, v, before, after, notice.TicketCommented{Body: c.Body, Internal: c.Internal, Earlier: earlier, Files: files}, c.CreatedAt)
 }
 
 // afterComment is the ticket with the status that it has after the comment.
@@ -136,9 +140,9 @@ func (s *Service) afterComment(v Viewer, before Ticket, c Comment) (Ticket, erro
 	return Edit{Status: &to}.apply(before, c.CreatedAt), nil
 }
 
-// publishComment writes the effect of a comment on the ticket, and the notices. earlier
-// is the message that it follows.
-func publishComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket, c Comment, earlier *notice.Earlier) error {
+// publishComment writes the effect of a comment on the ticket, and the notices. n has
+// what they say of the comment.
+func publishComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket, n notice.TicketCommented, now time.Time) error {
 	audience, err := q.TicketAudience(ctx, before.ID)
 	if err != nil {
 		return fmt.Errorf("list audience: %w", err)
@@ -147,17 +151,17 @@ func publishComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, aft
 	switch {
 	case after.Status != before.Status:
 		offeredTo, err = write(ctx, q, v, before, after)
-	case !c.Internal:
-		err = q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: before.ID, Now: c.CreatedAt})
+	case !n.Internal:
+		err = q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: before.ID, Now: now})
 	}
 	if err != nil {
 		return fmt.Errorf("update ticket: %w", err)
 	}
-	commented := notice.TicketCommented{Ticket: about(after), ActorName: v.Name, Body: c.Body, Internal: c.Internal, Earlier: earlier}
+	n.Ticket, n.ActorName = about(after), v.Name
 	if after.Status != before.Status {
-		commented.Status = string(after.Status)
+		n.Status = string(after.Status)
 	}
-	return notifyOfComment(ctx, q, v, commented, audience, offeredTo, c.CreatedAt)
+	return notifyOfComment(ctx, q, v, n, audience, offeredTo, now)
 }
 
 // messageBefore is what a new comment follows: the latest comment, or the

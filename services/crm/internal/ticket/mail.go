@@ -14,6 +14,7 @@ import (
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/crmdb"
+	"fixdesk/services/crm/internal/notice"
 )
 
 // CommentMail is what a comment that came by mail has besides.
@@ -124,7 +125,11 @@ func (s *Service) addByMail(ctx context.Context, q *crmdb.Queries, author Viewer
 	if err := attachment.Lock(ctx, q, author.ID, in.Files); err != nil {
 		return err
 	}
-	if _, err := s.writeComment(ctx, q, author, t, c); err != nil {
+	files, err := attachment.Names(ctx, q, in.Files)
+	if err != nil {
+		return err
+	}
+	if _, err := s.writeComment(ctx, q, author, t, c, files); err != nil {
 		return err
 	}
 	return attachment.Attach(ctx, q, t.ID, &c.ID, in.Files)
@@ -229,5 +234,9 @@ func (s *Service) releaseComment(ctx context.Context, q *crmdb.Queries, before T
 	if err := addEvent(ctx, q, before.ID, EventCommented, author.ID, false, changesOfComment(c), now); err != nil {
 		return Ticket{}, err
 	}
-	return after, publishComment(ctx, q, author, before, after, c, earlier)
+	files, err := attachment.NamesOfComment(ctx, q, c.ID)
+	if err != nil {
+		return Ticket{}, err
+	}
+	return after, publishComment(ctx, q, author, before, after, notice.TicketCommented{Body: c.Body, Earlier: earlier, Files: files}, c.CreatedAt)
 }
