@@ -24,10 +24,12 @@ export function markSeen({ id, updated_at }) {
 }
 
 /**
- * Whether a ticket changed since this browser showed it. What the reader wrote last is
- * nothing new to them.
+ * Whether somebody else did something that this browser has not shown; of a ticket that
+ * it never showed, whether somebody else has the last word.
  * @param {import("../types/api").ListedTicket} ticket
  * @param {string} [me]
  */
-export const isUnread = ({ id, updated_at, created_at, last_comment: last }, me) =>
-  (seen.value[id] ?? created_at) < updated_at && !(last && last.author.id === me && last.created_at >= updated_at);
+export function isUnread({ id, updated_at, reporter, last_comment: last }, me) {
+  if (!seen.value[id]) return (last?.author ?? reporter).id !== me;
+  return seen.value[id] < updated_at && !(last?.author.id === me && last.created_at >= updated_at);
+}

@@ -1,9 +1,14 @@
 // Charts as SVG: bars for each day, and lines. Each stands beside a table with its
 // numbers, so that the picture itself is hidden from screen readers.
+import { signal } from "@preact/signals";
 import { html } from "../html.js";
 import { count } from "../words.js";
 
-const width = 720;
+// A chart is drawn as wide as there is room for, so that its words stay readable.
+const phone = matchMedia("(max-width: 760px)");
+const width = signal(phone.matches ? 320 : 720);
+phone.addEventListener("change", (e) => (width.value = e.matches ? 320 : 720));
+
 const height = 180;
 const bottom = 20;
 const left = 44;
@@ -16,11 +21,11 @@ function ceiling(n) {
 
 /** @param {{top: number, format?: (n: number) => string, labels: string[], children: any, title: string}} props */
 function Frame({ top, format = count, labels, children, title }) {
-  const step = Math.max(1, Math.ceil(labels.length / 6));
-  return html`<svg class="chart" viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${title}>
+  const step = Math.max(1, Math.ceil(labels.length / (width.value / 120)));
+  return html`<svg class="chart" viewBox=${`0 0 ${width.value} ${height}`} role="img" aria-label=${title}>
     ${[0, 0.5, 1].map((part) => {
       const y = (height - bottom) * (1 - part) + 8 * part;
-      return html`<g key=${part}><line x1=${left} x2=${width} y1=${y} y2=${y} class="grid" /><text x=${left - 6} y=${y + 4} text-anchor="end">${format(top * part)}</text></g>`;
+      return html`<g key=${part}><line x1=${left} x2=${width.value} y1=${y} y2=${y} class="grid" /><text x=${left - 6} y=${y + 4} text-anchor="end">${format(top * part)}</text></g>`;
     })}
     ${labels.map((l, i) => i % step === 0 && html`<text key=${i} x=${x(i, labels.length)} y=${height - 4} text-anchor="middle">${l}</text>`)}
     ${children}
@@ -28,7 +33,7 @@ function Frame({ top, format = count, labels, children, title }) {
 }
 
 /** @param {number} i @param {number} n */
-const x = (i, n) => left + ((width - left) * (i + 0.5)) / n;
+const x = (i, n) => left + ((width.value - left) * (i + 0.5)) / n;
 
 /** @param {number} value @param {number} top */
 const y = (value, top) => height - bottom - ((height - bottom - 8) * value) / top;
@@ -36,7 +41,7 @@ const y = (value, top) => height - bottom - ((height - bottom - 8) * value) / to
 /** @param {{title: string, labels: string[], series: {name: string, values: number[]}[]}} props */
 export function Bars({ title, labels, series }) {
   const top = ceiling(Math.max(...series.flatMap((s) => s.values), 1));
-  const slot = (width - left) / Math.max(labels.length, 1);
+  const slot = (width.value - left) / Math.max(labels.length, 1);
   const bar = Math.max(1, (slot * 0.7) / series.length);
   return html`<figure><figcaption><h2>${title}</h2><${Legend} series=${series} /></figcaption>
     <${Frame} top=${top} labels=${labels} title=${title}>

@@ -14,8 +14,14 @@ const shapes = {
 /** @param {{of: keyof typeof statuses}} props */
 export const Status = ({ of }) => html`<span class=${`status ${of}`}><svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">${shapes[of]}</svg>${statuses[of]}</span>`;
 
+/** @type {Record<string, any>} */
+const triangles = {
+  urgent: html`<path d="M8 2.5l6.5 11h-13z" fill="currentColor" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round" />`,
+  high: html`<path d="M8 3.5l5.5 9.5h-11z" fill="none" stroke="currentColor" stroke-width="2" stroke-linejoin="round" />`,
+};
+
 /** @param {{of: keyof typeof priorities}} props */
-export const Priority = ({ of }) => html`<span class=${`priority ${of}`}>${of === "urgent" ? "▲ " : of === "high" ? "△ " : ""}${priorities[of]}</span>`;
+export const Priority = ({ of }) => html`<span class=${`priority ${of}`}>${triangles[of] && html`<svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true">${triangles[of]}</svg>`}${priorities[of]}</span>`;
 
 /** @param {{children: any, onRemove: () => void, label: string}} props */
 export const FilterChip = ({ children, onRemove, label }) =>

@@ -43,6 +43,7 @@ export function Trouble({ problem, retry }) {
     ${problem &&
     html`<div class="trouble">
       <p>${problem.message}</p>
+      ${Object.entries(problem.fields).filter(([name]) => name.startsWith("query.")).map(([name, words]) => html`<p key=${name}>Filter “${name.slice(6)}”: ${words}</p>`)}
       ${problem.retryAfter > 1 && html`<p>Try again in ${problem.retryAfter} seconds.</p>`}
       ${problem.status >= 500 && problem.requestId && html`<p class="quiet">Reference for support: ${problem.requestId}</p>`}
       ${retry && html`<button type="button" class="button" onClick=${retry}>Try again</button>`}

@@ -19,7 +19,7 @@ export function Facts({ ticket: t, onConflict }) {
       ? html`<${Select} label="Priority" value=${t.priority} options=${priorities} onValue=${setPriority} />`
       : html`<dl><dt>Priority</dt><dd><${Priority} of=${t.priority} /></dd></dl>`}
     <dl>
-      <dt>Customer</dt><dd>${t.reporter.name}${t.reporter.email && html`<br /><a href=${`mailto:${t.reporter.email}`}>${t.reporter.email}</a>`}${staff.value && html`<br /><${OtherTickets} reporter=${t.reporter.id} />`}</dd>
+      ${staff.value && html`<dt>Customer</dt><dd>${t.reporter.name}${t.reporter.email && html`<br /><a href=${`mailto:${t.reporter.email}`}>${t.reporter.email}</a>`}<br /><${OtherTickets} reporter=${t.reporter.id} /></dd>`}
       <dt>Engineer</dt><dd>${t.assignee?.name ?? "Nobody yet: the next free engineer gets it."}</dd>
       ${t.blocked_reason && html`<dt>Blocked</dt><dd>${t.blocked_reason}</dd>`}
       <dt>Raised</dt><dd><${Time} of=${t.created_at} /></dd>

@@ -64,7 +64,7 @@ function SelectAll() {
 /** @param {{tickets: Ticket[], open?: string, head?: boolean, sort: string}} props */
 export function Rows({ tickets, open, head, sort }) {
   return html`<table class=${`tickets ${staff.value ? "of-staff" : "of-customer"}`}>
-    <colgroup>${staff.value && html`<col class="check" />`}<col class="number" /><col /><col class="status" /><col class="priority" />${staff.value && html`<col class="person" />`}<col class="person" /><col class="when" /></colgroup>
+    <colgroup>${staff.value && html`<col class="of-check" />`}<col class="of-number" /><col /><col class="of-status" /><col class="of-priority" />${staff.value && html`<col class="of-person" />`}<col class="of-person" /><col class="of-when" /></colgroup>
     <thead class=${head ? "" : "visually-hidden"}><tr>
       ${staff.value && html`<th scope="col">${head ? html`<${SelectAll} />` : html`<span class="visually-hidden">Selected</span>`}</th>`}
       <${SortHead} by="created_at" title="Number" sort=${sort} plain=${!head} /><th scope="col">Title</th><th scope="col">Status</th><${SortHead} by="priority" title="Priority" sort=${sort} plain=${!head} />
@@ -106,6 +106,6 @@ function Row({ ticket: t, open }) {
 
 /** Who wrote last, when, and how it begins. @param {{ticket: Ticket}} props */
 function LastAnswer({ ticket: { last_comment: c } }) {
-  if (!c) return html`<p class="last quiet">No answer yet</p>`;
+  if (!c) return html`<p class="last"><span class="quiet">No answer yet</span></p>`;
   return html`<p class="last"><span class="quiet">${c.author.id === user.value?.id ? "You" : c.author.name}, <${Time} of=${c.created_at} />:</span> ${c.excerpt}</p>`;
 }
