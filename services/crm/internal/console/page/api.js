@@ -106,6 +106,42 @@ export async function send(method, path, options = {}, more = {}) {
   return response;
 }
 
+const unreachable = () => new Problem(0, { code: "unreachable", detail: "The server can't be reached. Nothing that you typed is lost; try again in a moment." });
+
+/**
+ * Uploads a file and returns what the server has stored. It is no fetch, since that
+ * doesn't say how far it is.
+ * @param {File} file
+ * @param {(part: number) => void} progress gets how much is sent, from 0 to 1
+ * @param {AbortSignal} signal
+ * @returns {Promise<import("../types/api").Attachment>}
+ */
+export async function upload(file, progress, signal) {
+  let answer = await post(file, await credentials.token(), progress, signal);
+  if (answer.status === 401) answer = await post(file, await credentials.renew(), progress, signal);
+  if (answer.status === 201) return JSON.parse(answer.responseText);
+  const headers = new Headers({ "Retry-After": answer.getResponseHeader("Retry-After") ?? "0" });
+  throw problemOf(new Response(null, { status: answer.status, headers }), answer.responseText);
+}
+
+/** @param {File} file @param {string} token @param {(part: number) => void} progress @param {AbortSignal} signal @returns {Promise<XMLHttpRequest>} */
+function post(file, token, progress, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/v1/attachments");
+    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("Authorization", "Bearer " + token);
+    request.upload.onprogress = (e) => e.lengthComputable && progress(e.loaded / e.total);
+    request.onload = () => (request.status === 0 ? reject(unreachable()) : resolve(request));
+    request.onerror = () => reject(unreachable());
+    request.onabort = () => reject(signal.reason);
+    signal.addEventListener("abort", () => request.abort());
+    const body = new FormData();
+    body.append("file", file);
+    request.send(body);
+  });
+}
+
 /** @param {string} address @param {RequestInit} init */
 async function reach(address, init) {
   try {
@@ -115,7 +151,7 @@ async function reach(address, init) {
   } catch (e) {
     if (/** @type {Error} */ (e).name === "AbortError") throw e;
     reachable.value = false;
-    throw new Problem(0, { code: "unreachable", detail: "The server can't be reached. Nothing that you typed is lost; try again in a moment." });
+    throw unreachable();
   }
 }
 

@@ -44,7 +44,7 @@ class Drafted {
 
   /** Whether anything was typed. */
   get used() {
-    return Object.keys(this.empty).some((f) => this.fields[f] !== this.empty[f]);
+    return Object.keys(this.empty).some((f) => JSON.stringify(this.fields[f]) !== JSON.stringify(this.empty[f]));
   }
 
   /** @param {Record<string, any>} changes */

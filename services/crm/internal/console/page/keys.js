@@ -33,6 +33,7 @@ function places() {
     ["g a", "Audit", "/admin/audit", admin.value],
     ["g m", "Notifications", "/ops/notifications", admin.value],
     ["g o", "Outbox", "/ops/outbox", admin.value],
+    ["g b", "Suppressions", "/ops/suppressions", admin.value],
     ["g h", "Health", "/ops/health", admin.value],
     ["g s", "My profile", "/me", Boolean(user.value)],
   ];

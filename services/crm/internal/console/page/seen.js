@@ -31,5 +31,5 @@ export function markSeen({ id, updated_at }) {
  */
 export function isUnread({ id, updated_at, reporter, last_comment: last }, me) {
   if (!seen.value[id]) return (last?.author ?? reporter).id !== me;
-  return seen.value[id] < updated_at && !(last?.author.id === me && last.created_at >= updated_at);
+  return seen.value[id] < updated_at && !(last && last.author.id === me && last.created_at >= updated_at);
 }

@@ -102,9 +102,9 @@ export async function act(t, action, body) {
 /**
  * @param {Ticket} t
  * @param {string} body
- * @param {{internal?: boolean, key?: string}} [options]
+ * @param {{internal?: boolean, key?: string, files?: string[]}} [options]
  */
-export async function comment(t, body, { internal = false, key = newKey() } = {}) {
-  await call("POST", `/v1/tickets/${t.id}/comments`, { body: { body, internal }, key });
+export async function comment(t, body, { internal = false, key = newKey(), files = [] } = {}) {
+  await call("POST", `/v1/tickets/${t.id}/comments`, { body: { body, internal, ...(files.length > 0 && { attachment_ids: files }) }, key });
   invalidate(keyOf(t.number), `comments ${t.number}`, `events ${t.number}`, "tickets *", "counts *");
 }

@@ -25,6 +25,9 @@ export const mailKinds = {
   digest: "your tickets",
 };
 
+/** @type {Record<string, string>} */
+export const suppressionSources = { bounce: "Mails came back", complaint: "Its owner complained", manual: "An admin added it" };
+
 export const activeStatuses = ["open", "in_progress", "blocked"];
 
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "long" });
@@ -67,6 +70,13 @@ export const count = (n) => numberFormat.format(n);
 
 /** @param {number} n @param {string} one @param {string} [many] */
 export const plural = (n, one, many = one + "s") => `${count(n)} ${n === 1 ? one : many}`;
+
+/** A size for people. @param {number} n bytes */
+export function size(n) {
+  if (n < 1000) return plural(n, "byte");
+  if (n < 1_000_000) return `${count(Math.round(n / 1000))} kB`;
+  return `${(n / 1_000_000).toFixed(1)} MB`;
+}
 
 /** @param {number | null | undefined} seconds */
 export function duration(seconds) {

@@ -4,6 +4,7 @@ import type { components } from "../../../../../deploy/client/typescript/src/crm
 
 type Schemas = components["schemas"];
 
+export type Attachment = Schemas["Attachment"];
 export type AuditEvent = Schemas["AuditEvent"];
 export type Comment = Schemas["Comment"];
 export type Delivery = Schemas["Delivery"];
@@ -19,7 +20,9 @@ export type Preferences = Schemas["Preferences"];
 export type Registration = Schemas["Registration"];
 export type Session = Schemas["Session"];
 export type Subscription = Schemas["Subscription"];
+export type Suppression = Schemas["Suppression"];
 export type Ticket = Schemas["Ticket"];
 export type TicketMail = Schemas["TicketMail"];
 export type TicketReport = Schemas["TicketReport"];
 export type User = Schemas["User"];
+export type UserMail = Schemas["UserMail"];

@@ -8,6 +8,7 @@ import { staff, user } from "../session.js";
 import { useData } from "../store.js";
 import { change, mayEditPriority } from "../tickets.js";
 import { plural, priorities } from "../words.js";
+import { UserMail } from "./user-mail.js";
 
 /** @typedef {import("../tickets.js").Ticket} Ticket */
 
@@ -19,7 +20,7 @@ export function Facts({ ticket: t, onConflict }) {
       ? html`<${Select} label="Priority" value=${t.priority} options=${priorities} onValue=${setPriority} />`
       : html`<dl><dt>Priority</dt><dd><${Priority} of=${t.priority} /></dd></dl>`}
     <dl>
-      ${staff.value && html`<dt>Customer</dt><dd>${t.reporter.name}${t.reporter.email && html`<br /><a href=${`mailto:${t.reporter.email}`}>${t.reporter.email}</a>`}<br /><${OtherTickets} reporter=${t.reporter.id} /></dd>`}
+      ${staff.value && html`<dt>Customer</dt><dd>${t.reporter.name}${t.reporter.email && html`<br /><a href=${`mailto:${t.reporter.email}`}>${t.reporter.email}</a>`}<br /><${OtherTickets} reporter=${t.reporter.id} />${t.reporter.email && html`<${UserMail} user=${t.reporter.id} email=${t.reporter.email} />`}</dd>`}
       <dt>Engineer</dt><dd>${t.assignee?.name ?? "Nobody yet: the next free engineer gets it."}</dd>
       ${t.blocked_reason && html`<dt>Blocked</dt><dd>${t.blocked_reason}</dd>`}
       <dt>Raised</dt><dd><${Time} of=${t.created_at} /></dd>

@@ -5,6 +5,7 @@ import { html } from "../html.js";
 import { Avatar } from "../parts/avatar.js";
 import { Button } from "../parts/button.js";
 import { TextArea, TextField } from "../parts/field.js";
+import { Files } from "../parts/files.js";
 import { Form, useForm } from "../parts/form.js";
 import { Time } from "../parts/time.js";
 import { user } from "../session.js";
@@ -64,5 +65,6 @@ export function Description({ ticket: t, onConflict }) {
           <div class="row"><${Button} kind="primary" type="submit" busy=${edit.form.busy}>Save<//><${Button} onClick=${edit.cancel}>Cancel<//></div>
         <//>`
       : html`<p class="text">${t.description}</p>`}
+    <${Files} files=${t.attachments} />
   </section>`;
 }

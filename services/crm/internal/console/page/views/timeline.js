@@ -6,6 +6,7 @@ import { html } from "../html.js";
 import { Avatar } from "../parts/avatar.js";
 import { Button } from "../parts/button.js";
 import { Confirm } from "../parts/confirm.js";
+import { Files } from "../parts/files.js";
 import { Loaded } from "../parts/states.js";
 import { Time } from "../parts/time.js";
 import { admin, user } from "../session.js";
@@ -58,6 +59,7 @@ function Comment({ comment: c, ticket: t }) {
     </header>
     ${c.internal && html`<p class="internal-mark"><svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true"><path d="M4 7V5a4 4 0 0 1 8 0v2h1v8H3V7zm2 0h4V5a2 2 0 0 0-4 0z" fill="currentColor" /></svg> Internal – the customer can’t see this</p>`}
     <p class="text">${c.body}</p>
+    <${Files} files=${c.attachments} />
     ${asking && html`<${Confirm} title="Remove what was written here" action="Remove" danger onClose=${() => ask(false)} run=${remove}><p>The text goes for everybody. That can’t be undone.</p><//>`}
   </article>`;
 }

@@ -14,6 +14,7 @@ import { user as me } from "../session.js";
 import { invalidate, put, useData } from "../store.js";
 import { day, plural, roles, userStatuses } from "../words.js";
 import { Sessions } from "./sessions.js";
+import { UserMail } from "./user-mail.js";
 
 /** @param {{id: string}} props */
 export function User({ id }) {
@@ -49,6 +50,7 @@ function Person({ person: u, etag }) {
   const question = questions[/** @type {"erase"} */ (asking)];
   const self = u.id === me.value?.id;
   return html`<header class="list-head"><${Avatar} name=${u.name} /><h1>${u.name}</h1><span class="quiet">since ${day(u.created_at)}</span></header>
+    <${UserMail} user=${u.id} email=${u.email} />
     <section class="panel" aria-label="Account"><${Form} form=${form} label="Account">
       <${TextField} label="Name" value=${fields.name} onValue=${set("name")} error=${form.wrong("name")} />
       <${TextField} label="Email" type="email" value=${fields.email} onValue=${set("email")} error=${form.wrong("email")} help=${u.email_verified_at ? "Verified." : "Not verified yet."} />
