@@ -8,23 +8,16 @@ import { Dialog } from "../parts/dialog.js";
 import { TextField } from "../parts/field.js";
 import { filtersOf, FilterText } from "../parts/filters.js";
 import { Form, useForm } from "../parts/form.js";
-import { notify } from "../parts/notice.js";
 import { Empty } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
 import { invalidate } from "../store.js";
 import { suppressionSources } from "../words.js";
+import { mailAgain } from "./user-mail.js";
 
 /** @typedef {import("../../types/api").Suppression} Suppression */
 
 const path = "/v1/operations/suppressions";
-
-/** Takes an address from the list. @param {string} email */
-export async function mailAgain(email) {
-  await call("DELETE", `${path}/${encodeURIComponent(email)}`);
-  invalidate("suppressions *", "user mail *");
-  notify(`${email} is mailed again.`);
-}
 
 export function Suppressions() {
   const [adding, setAdding] = useState(false);

@@ -2,12 +2,18 @@
 import { call } from "../api.js";
 import { html } from "../html.js";
 import { Button } from "../parts/button.js";
-import { attempt } from "../parts/notice.js";
+import { attempt, notify } from "../parts/notice.js";
 import { Time } from "../parts/time.js";
 import { admin } from "../session.js";
-import { useData } from "../store.js";
+import { invalidate, useData } from "../store.js";
 import { suppressionSources } from "../words.js";
-import { mailAgain } from "./suppressions.js";
+
+/** Takes an address from the suppression list. @param {string} email */
+export async function mailAgain(email) {
+  await call("DELETE", `/v1/operations/suppressions/${encodeURIComponent(email)}`);
+  invalidate("suppressions *", "user mail *");
+  notify(`${email} is mailed again.`);
+}
 
 /** Nothing for an address that is mailed. @param {{user: string, email?: string}} props */
 export function UserMail({ user, email }) {
