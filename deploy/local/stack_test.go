@@ -121,6 +121,7 @@ type running struct {
 	ended            chan struct{}
 	err              error // of Wait, once it has ended
 	crm, notify, web string
+	inbound          string // host and port that take mail in
 }
 
 // defaultOpsPorts leaves the operations listeners at their default ports. Only one
@@ -180,11 +181,17 @@ func started(t *testing.T, state string, variables ...string) *running {
 	return r
 }
 
+// mailIn matches the line of where mail is taken in.
+var mailIn = regexp.MustCompile(`Mail in\s+SMTP: (\S+),`)
+
 func (r *running) waitReady() error {
 	if !r.output.waitFor("Ctrl-C stops all of it") {
 		return fmt.Errorf("the stack did not get ready:\n%s\n%s", r.output, r.logs())
 	}
 	r.crm, r.notify, r.web = r.output.url("CRM"), r.output.url("Notification"), r.output.url("Caught mail")
+	if found := mailIn.FindStringSubmatch(r.output.String()); found != nil {
+		r.inbound = found[1]
+	}
 	return nil
 }
 

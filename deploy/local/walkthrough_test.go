@@ -81,6 +81,7 @@ func runPage(t *testing.T, name string) {
 	}
 	script = strings.NewReplacer(
 		"http://localhost:8080", r.crm, "http://localhost:8081", r.notify, "http://localhost:8025", r.web,
+		"smtp://localhost:1026", "smtp://"+r.inbound,
 	).Replace(script)
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
