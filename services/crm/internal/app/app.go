@@ -134,11 +134,10 @@ func (a *App) assemble(p parts, keys keySource) {
 		Pool: a.pool, Mails: client, Now: p.now, Changed: wake,
 		ReopenWithin: a.config.ReopenWithin, PerHour: a.config.TicketsPerHour,
 	})
-	files := a.newAttachments(p)
 	preferences := preference.NewService(preference.Config{Pool: a.pool, Now: p.now, Wake: dispatcher.Wake, Log: a.log})
-	a.files = files
+	a.files = a.newAttachments(p)
 	mails := inbound.NewService(inbound.Config{
-		Pool: a.pool, Client: inboundClient(client), Tickets: a.tickets, Files: files, Addresses: addresses, Now: p.now, Log: a.log, Registry: registry,
+		Pool: a.pool, Client: inboundClient(client), Tickets: a.tickets, Files: a.files, Addresses: addresses, Now: p.now, Log: a.log, Registry: registry,
 	})
 	lists := ticketlist.NewService(a.pool, p.now, check)
 	figures := reports.NewService(a.pool, p.now)
@@ -152,14 +151,14 @@ func (a *App) assemble(p parts, keys keySource) {
 		}
 	}
 	a.limiter = a.newLimiter(registry, jobs)
-	for _, job := range slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs(), files.Jobs(jobs)) {
+	for _, job := range slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs(), a.files.Jobs(jobs)) {
 		a.loops = append(a.loops, job.Run)
 	}
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	preference.Register(a.api, preferences)
 	ticket.Register(a.api, a.tickets)
-	attachment.Register(a.api, files)
+	attachment.Register(a.api, a.files)
 	ticketlist.Register(a.api, lists)
 	reports.Register(a.api, figures)
 	eventstream.Register(a.api, stream)
