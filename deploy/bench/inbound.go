@@ -97,45 +97,9 @@ func (s *stack) startPostfix(ctx context.Context) (addr string, stop func(), err
 			return "", nil, err
 		}
 	}
-	main := fmt.Sprintf(`compatibility_level = 3.6
-queue_directory = %[1]s/queue
-data_directory = %[1]s/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-meta_directory = /etc/postfix
-shlib_directory = /usr/lib/postfix
-maillog_file = %[1]s/log
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-myhostname = mail.desk.test
-mydestination =
-relay_domains = desk.test
-smtpd_end_of_data_restrictions = static:HOLD
-smtpd_client_connection_count_limit = 0
-smtpd_client_connection_rate_limit = 0
-default_process_limit = 100
-`, dir)
-	master := addr + ` inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-`
-	conf := filepath.Join(dir, "conf")
-	for name, text := range map[string]string{"main.cf": main, "master.cf": master} {
-		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o644); err != nil {
-			return "", nil, err
-		}
+	conf, err := configurePostfix(dir, addr)
+	if err != nil {
+		return "", nil, err
 	}
 	if output, err := exec.CommandContext(ctx, "chown", "-R", "postfix", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
 		return "", nil, fmt.Errorf("give Postfix its folder: %w: %s", err, output)
@@ -152,4 +116,54 @@ anvil unix - - n - 1 anvil
 	}
 	stop()
 	return "", nil, errors.New("Postfix does not answer")
+}
+
+// postfixMain and postfixMaster are Postfix's configuration: %[1]s is its folder. What
+// comes in is held.
+const (
+	postfixMain = `compatibility_level = 3.6
+queue_directory = %[1]s/queue
+data_directory = %[1]s/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+meta_directory = /etc/postfix
+shlib_directory = /usr/lib/postfix
+maillog_file = %[1]s/log
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+myhostname = mail.desk.test
+mydestination =
+relay_domains = desk.test
+smtpd_end_of_data_restrictions = check_client_access static:HOLD
+smtpd_client_connection_count_limit = 0
+smtpd_client_connection_rate_limit = 0
+default_process_limit = 100
+`
+	postfixMaster = ` inet n - n - - smtpd
+postlog unix-dgram n - n - 1 postlogd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+anvil unix - - n - 1 anvil
+`
+)
+
+// configurePostfix writes the configuration and returns its folder.
+func configurePostfix(dir, addr string) (conf string, err error) {
+	conf = filepath.Join(dir, "conf")
+	for name, text := range map[string]string{"main.cf": fmt.Sprintf(postfixMain, dir), "master.cf": addr + postfixMaster} {
+		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o644); err != nil {
+			return "", err
+		}
+	}
+	return conf, nil
 }

@@ -208,7 +208,9 @@ func TestTheStopEndsAWaitingListAndIdleConversations(t *testing.T) {
 	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("the stop took %s", took)
 	}
-	<-answered // with mail or without: the request may have come too late
+	if err := <-answered; err != nil {
+		t.Logf("the list came too late: %v", err)
+	}
 	if err := client.Rcpt("a@desk.test"); err == nil {
 		t.Error("the conversation goes on after the stop")
 	}

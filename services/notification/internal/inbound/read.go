@@ -38,7 +38,11 @@ func (s *Service) readingLoop() *background.Loop {
 
 // readOnce reads the next mails.
 func (s *Service) readOnce(ctx context.Context) (again bool, err error) {
-	claimed, err := notificationdb.New(s.DB).InboundClaim(ctx, readBatch)
+	var claimed []notificationdb.InboundClaimRow
+	err = s.relaxed(ctx, func(tx pgx.Tx) (err error) {
+		claimed, err = notificationdb.New(tx).InboundClaim(ctx, readBatch)
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("claim mails to read: %w", err)
 	}
@@ -59,7 +63,7 @@ func (s *Service) readOnce(ctx context.Context) (again bool, err error) {
 func (s *Service) readMail(ctx context.Context, id uuid.UUID, tries int16) error {
 	var status notifyapi.InboundStatus
 	unparsed := false
-	err := pgx.BeginFunc(ctx, s.DB, func(tx pgx.Tx) (err error) {
+	err := s.relaxed(ctx, func(tx pgx.Tx) (err error) {
 		status, unparsed, err = s.readLocked(ctx, tx, id, tries)
 		return err
 	})
@@ -77,6 +81,18 @@ func (s *Service) readMail(ctx context.Context, id uuid.UUID, tries int16) error
 		s.arrived.raise()
 	}
 	return nil
+}
+
+// relaxed runs a transaction whose commit doesn't wait for the disk. What a crash of
+// PostgreSQL loses of it is done again, since the mail is then as it was stored; an
+// acknowledgement, which waits for the disk, makes what was read before it durable.
+func (s *Service) relaxed(ctx context.Context, do func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.DB, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "set local synchronous_commit = off"); err != nil {
+			return fmt.Errorf("relax the commit: %w", err)
+		}
+		return do(tx)
+	})
 }
 
 // untry uncounts a try that the database ended.
