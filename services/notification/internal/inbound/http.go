@@ -55,7 +55,7 @@ type handlers struct{ s *Service }
 type listInput struct {
 	httpapi.PageParams
 	Status notifyapi.InboundStatus `query:"status" doc:"Those with this status."`
-	Wait   string                  `query:"wait" pattern:"^(1?[0-9]|20)s$" patternDescription:"0s to 20s" doc:"How long to wait for the first mail when there is none, 0s to 20s." example:"0s"`
+	Wait   string                  `query:"wait" pattern:"^(1?[0-9]|20)s$" doc:"How long to wait for the first mail when there is none, 0s to 20s." example:"0s"`
 }
 
 type idInput struct {

@@ -11,7 +11,7 @@ import (
 // both services. A test compares the two.
 
 type ackInboundMailRequest struct {
-	Result    string  `json:"result" minLength:"1" maxLength:"50" pattern:"^[a-z][a-z0-9_]*$" patternDescription:"a word in lower case" doc:"What became of the mail, in a word of the consumer's own, for example comment, ticket or ignored."`
+	Result    string  `json:"result" minLength:"1" maxLength:"50" pattern:"^[a-z][a-z0-9_]*$" doc:"What became of the mail, in a word of the consumer's own, for example comment, ticket or ignored."`
 	Reference *string `json:"reference,omitempty" nullable:"true" minLength:"1" maxLength:"200" doc:"The consumer's own name for what it became."`
 }
 
