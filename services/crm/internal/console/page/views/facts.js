@@ -9,6 +9,7 @@ import { useData } from "../store.js";
 import { change, mayEditPriority } from "../tickets.js";
 import { plural, priorities } from "../words.js";
 import { UserMail } from "./user-mail.js";
+import { Followers } from "./followers.js";
 
 /** @typedef {import("../tickets.js").Ticket} Ticket */
 
@@ -27,7 +28,7 @@ export function Facts({ ticket: t, onConflict }) {
       ${t.accepted_at && html`<dt>Accepted</dt><dd><${Time} of=${t.accepted_at} /></dd>`}
       <dt>Changed</dt><dd><${Time} of=${t.updated_at} /></dd>
     </dl>
-    ${staff.value && html`<${Mails} ticket=${t} />`}
+    ${staff.value && html`<${Mails} ticket=${t} /><${Followers} key=${t.id} ticket=${t} />`}
   </aside>`;
 }
 

@@ -9,9 +9,10 @@ import { Confirm } from "../parts/confirm.js";
 import { Files } from "../parts/files.js";
 import { Loaded } from "../parts/states.js";
 import { Time } from "../parts/time.js";
-import { admin, user } from "../session.js";
+import { admin, staff, user } from "../session.js";
 import { invalidate, readAhead, useData } from "../store.js";
 import { eventWords } from "../words.js";
+import { ByMail } from "./by-mail.js";
 
 /** @param {string | number} ticket its number @returns {[string, () => Promise<any>]} */
 const commentsOf = (ticket) => [`comments ${ticket}`, () => readAll(`/v1/tickets/${ticket}/comments`)];
@@ -60,6 +61,7 @@ function Comment({ comment: c, ticket: t }) {
     ${c.internal && html`<p class="internal-mark"><svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true"><path d="M4 7V5a4 4 0 0 1 8 0v2h1v8H3V7zm2 0h4V5a2 2 0 0 0-4 0z" fill="currentColor" /></svg> Internal – the customer can’t see this</p>`}
     <p class="text">${c.body}</p>
     <${Files} files=${c.attachments} />
+    ${c.by_mail && staff.value && html`<${ByMail} comment=${c} ticket=${t} />`}
     ${asking && html`<${Confirm} title="Remove what was written here" action="Remove" danger onClose=${() => ask(false)} run=${remove}><p>The text goes for everybody. That can’t be undone.</p><//>`}
   </article>`;
 }
