@@ -356,6 +356,72 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/inbound": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Mails that came in, newest first
+         * @description What became of each. Held ones wait for a decision; ignored ones, duplicates and refused ones are listed for 90 days.
+         *
+         *     Roles: admin. API keys need the scope `admin`.
+         */
+        get: operations["list-inbound-mails"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inbound/{id}/refuse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refuse a held mail
+         * @description It has no effect; a held comment stays internal.
+         *
+         *     Roles: admin. API keys need the scope `admin`.
+         */
+        post: operations["refuse-inbound-mail"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inbound/{id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let in a mail that is held or was ignored
+         * @description A held comment becomes public. Any other mail becomes what it would have been without what held it: mostly a new ticket of its sender. 503 while the notification service doesn't answer.
+         *
+         *     Roles: admin. API keys need the scope `admin`.
+         */
+        post: operations["release-inbound-mail"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/keys": {
         parameters: {
             query?: never;
@@ -1130,6 +1196,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tickets/{id}/comments/{comment_id}/original": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The mail that a comment came by
+         * @description With its whole text, of which the comment shows what is new.
+         *
+         *     Roles: engineer, admin. API keys need the scope `tickets:read`.
+         */
+        get: operations["get-comment-original"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tickets/{id}/comments/{comment_id}/original/raw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The bytes of the mail that a comment came by
+         * @description As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+         *
+         *     Roles: engineer, admin. API keys need the scope `tickets:read`.
+         */
+        get: operations["get-raw-comment-original"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tickets/{id}/comments/{comment_id}/refuse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refuse a held comment
+         * @description It stays internal. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+         *
+         *     Roles: engineer, admin. API keys need the scope `tickets:write`.
+         */
+        post: operations["refuse-comment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tickets/{id}/comments/{comment_id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let a held comment in
+         * @description It becomes public, with the effect that it would have had: its ticket is reopened, people are notified. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+         *
+         *     Roles: engineer, admin. API keys need the scope `tickets:write`.
+         */
+        post: operations["release-comment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tickets/{id}/decline": {
         parameters: {
             query?: never;
@@ -1172,6 +1326,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tickets/{id}/followers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Followers of a ticket, by name
+         * @description They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+         *
+         *     Roles: engineer, admin. API keys need the scope `tickets:read`.
+         */
+        get: operations["list-followers"];
+        put?: never;
+        /**
+         * Make somebody a follower of a ticket
+         * @description From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+         *
+         *     Roles: engineer, admin. API keys need the scope `tickets:write`.
+         */
+        post: operations["add-follower"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tickets/{id}/followers/{follower_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove a follower
+         * @description They get no more mails about the ticket. Their comments stay.
+         *
+         *     Roles: engineer, admin. API keys need the scope `tickets:write`.
+         */
+        delete: operations["remove-follower"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tickets/{id}/notifications": {
         parameters: {
             query?: never;
@@ -1186,6 +1390,50 @@ export interface paths {
          *     Roles: engineer, admin. API keys need the scope `tickets:read`.
          */
         get: operations["list-ticket-notifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tickets/{id}/original": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The mail that a ticket came by
+         * @description 404 for a ticket that did not come by mail.
+         *
+         *     Roles: engineer, admin. API keys need the scope `tickets:read`.
+         */
+        get: operations["get-ticket-original"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tickets/{id}/original/raw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The bytes of the mail that a ticket came by
+         * @description As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+         *
+         *     Roles: engineer, admin. API keys need the scope `tickets:read`.
+         */
+        get: operations["get-raw-ticket-original"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1410,11 +1658,23 @@ export interface components {
              */
             ticket_number: number;
         };
+        AddFollowerRequest: {
+            /** @description The address of the person. */
+            email: string;
+            /** @description The name of the person, for an unknown address. */
+            name?: string;
+        };
         AddSuppressionRequest: {
             /** @description The address, in any spelling. */
             email: string;
             /** @description Why, in one line. */
             reason: string;
+        };
+        Address: {
+            /** @description As the mail has it; may be empty for a sender. */
+            email: string;
+            /** @description As the mail has it; may be empty. */
+            name: string;
         };
         /**
          * @description A role that an admin must approve.
@@ -1670,12 +1930,18 @@ export interface components {
             author: components["schemas"]["Person"];
             /** @description Empty when the comment was removed. */
             body: string;
+            /** @description Whether it came by mail. Engineers and admins can read the original. */
+            by_mail: boolean;
+            /** @description For engineers and admins: the other recipients of the mail that it came by. */
+            cc?: components["schemas"]["MailPerson"][];
             /**
              * Format: date-time
              * @description When it was written.
              * @example 2026-01-31T09:30:00.000000Z
              */
             created_at: string;
+            /** @description Why a comment that came by mail is or was held; null when it never was. A held comment is internal until its ticket's assignee or an admin releases it. */
+            held: components["schemas"]["Hold"] | null;
             /**
              * Format: uuid
              * @description The comment's id.
@@ -1709,6 +1975,70 @@ export interface components {
             id: string;
             /** @description Whether it is for engineers and admins only. */
             internal: boolean;
+        };
+        CommentRefusedEvent: {
+            /** @description Who did it; null for an automatic change. */
+            actor: components["schemas"]["Person"] | null;
+            /** @description The held comment that stays internal. */
+            changes: components["schemas"]["CommentChanges"];
+            /**
+             * Format: date-time
+             * @description When it happened.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /**
+             * Format: uuid
+             * @description The event's id, a UUIDv7.
+             */
+            id: string;
+            /**
+             * @description Always comment_refused. For engineers and admins only. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            kind: "comment_refused";
+            /**
+             * Format: uuid
+             * @description The ticket's id.
+             */
+            ticket_id: string;
+            /**
+             * Format: int64
+             * @description The ticket's number, as in #42.
+             */
+            ticket_number: number;
+        };
+        CommentReleasedEvent: {
+            /** @description Who did it; null for an automatic change. */
+            actor: components["schemas"]["Person"] | null;
+            /** @description The held comment that was let in. */
+            changes: components["schemas"]["CommentChanges"];
+            /**
+             * Format: date-time
+             * @description When it happened.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /**
+             * Format: uuid
+             * @description The event's id, a UUIDv7.
+             */
+            id: string;
+            /**
+             * @description Always comment_released. For engineers and admins only. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            kind: "comment_released";
+            /**
+             * Format: uuid
+             * @description The ticket's id.
+             */
+            ticket_id: string;
+            /**
+             * Format: int64
+             * @description The ticket's number, as in #42.
+             */
+            ticket_number: number;
         };
         CommentRemovedEvent: {
             /** @description Who did it; null for an automatic change. */
@@ -2182,12 +2512,12 @@ export interface components {
              * @description The ticket's number, as in #42.
              */
             ticket_number: number;
-        } & (components["schemas"]["CreatedEvent"] | components["schemas"]["AssignedEvent"] | components["schemas"]["UnassignedEvent"] | components["schemas"]["AcceptedEvent"] | components["schemas"]["DeclinedEvent"] | components["schemas"]["UpdatedEvent"] | components["schemas"]["StatusChangedEvent"] | components["schemas"]["ReopenedEvent"] | components["schemas"]["CommentedEvent"] | components["schemas"]["CommentRemovedEvent"]);
+        } & (components["schemas"]["CreatedEvent"] | components["schemas"]["AssignedEvent"] | components["schemas"]["UnassignedEvent"] | components["schemas"]["AcceptedEvent"] | components["schemas"]["DeclinedEvent"] | components["schemas"]["UpdatedEvent"] | components["schemas"]["StatusChangedEvent"] | components["schemas"]["ReopenedEvent"] | components["schemas"]["CommentedEvent"] | components["schemas"]["CommentRemovedEvent"] | components["schemas"]["CommentReleasedEvent"] | components["schemas"]["CommentRefusedEvent"] | components["schemas"]["FollowerAddedEvent"] | components["schemas"]["FollowerRemovedEvent"]);
         /**
          * @description What happened to a ticket. A later release may add kinds: skip those that you don't know.
          * @enum {string}
          */
-        EventKind: "created" | "assigned" | "unassigned" | "accepted" | "declined" | "updated" | "status_changed" | "reopened" | "commented" | "comment_removed";
+        EventKind: "created" | "assigned" | "unassigned" | "accepted" | "declined" | "updated" | "status_changed" | "reopened" | "commented" | "comment_removed" | "comment_released" | "comment_refused" | "follower_added" | "follower_removed";
         EventPage: {
             /** @description The items of this page; empty when there is none. */
             items: components["schemas"]["Event"][];
@@ -2234,10 +2564,130 @@ export interface components {
             /** @description From the creation, or the last reopening, to the resolution. */
             time_to_resolve: components["schemas"]["Spread"];
         };
+        Follower: {
+            /** @description Who made them a follower. */
+            added_by: components["schemas"]["Person"];
+            /**
+             * Format: date-time
+             * @description Since when they follow the ticket.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /** @description The address to which mails go. */
+            email: string;
+            /**
+             * Format: uuid
+             * @description The follower's user id.
+             */
+            id: string;
+            /** @description The follower's name. */
+            name: string;
+        };
+        FollowerAddedEvent: {
+            /** @description Who did it; null for an automatic change. */
+            actor: components["schemas"]["Person"] | null;
+            /** @description Who follows the ticket now. */
+            changes: components["schemas"]["FollowerChanges"];
+            /**
+             * Format: date-time
+             * @description When it happened.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /**
+             * Format: uuid
+             * @description The event's id, a UUIDv7.
+             */
+            id: string;
+            /**
+             * @description Always follower_added. For engineers and admins only. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            kind: "follower_added";
+            /**
+             * Format: uuid
+             * @description The ticket's id.
+             */
+            ticket_id: string;
+            /**
+             * Format: int64
+             * @description The ticket's number, as in #42.
+             */
+            ticket_number: number;
+        };
+        FollowerChange: {
+            /** @description The former follower; null for none. */
+            from: components["schemas"]["Person"] | null;
+            /** @description The new follower; null for none. */
+            to: components["schemas"]["Person"] | null;
+        };
+        FollowerChanges: {
+            /** @description The follower. */
+            follower: components["schemas"]["FollowerChange"];
+        };
+        FollowerPage: {
+            /** @description The items of this page; empty when there is none. */
+            items: components["schemas"]["Follower"][];
+            /** @description Absent on the last page. */
+            next_cursor?: string;
+        };
+        FollowerRemovedEvent: {
+            /** @description Who did it; null for an automatic change. */
+            actor: components["schemas"]["Person"] | null;
+            /** @description Who no longer follows the ticket. */
+            changes: components["schemas"]["FollowerChanges"];
+            /**
+             * Format: date-time
+             * @description When it happened.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            created_at: string;
+            /**
+             * Format: uuid
+             * @description The event's id, a UUIDv7.
+             */
+            id: string;
+            /**
+             * @description Always follower_removed. For engineers and admins only. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            kind: "follower_removed";
+            /**
+             * Format: uuid
+             * @description The ticket's id.
+             */
+            ticket_id: string;
+            /**
+             * Format: int64
+             * @description The ticket's number, as in #42.
+             */
+            ticket_number: number;
+        };
         ForgotPasswordRequest: {
             /** @description The address of the account. */
             email: string;
         };
+        Hold: {
+            /** @description Why it was held: see InboundReason. */
+            reason: string;
+            /** @description What was decided. */
+            status: components["schemas"]["HoldStatus"];
+        };
+        /**
+         * @description What was decided about a held comment: it waits, is an ordinary comment, or stays internal.
+         * @enum {string}
+         */
+        HoldStatus: "waiting" | "released" | "refused";
+        /**
+         * @description What became of a mail that came in: ticket and comment had that effect, held waits for a decision, refused was decided against, ignored is automatic mail, duplicate a copy of another mail.
+         * @enum {string}
+         */
+        InboundOutcome: "ticket" | "comment" | "held" | "refused" | "ignored" | "duplicate";
+        /**
+         * @description Why a mail is held or ignored. sender: its sender takes no part in the ticket. authentication: the domain of its sender disowns it (DMARC). audience: from an address of staff, to an address for answers that only customers were mailed. account: the account of its sender is not approved. limit: more than its sender may send in an hour. address: to no address of the help desk. no_sender: no sender that can be read. unreadable: it can't be taken apart. failed: processing it failed. automatic: a program sent it. own: the help desk sent it.
+         * @enum {string}
+         */
+        InboundReason: "sender" | "authentication" | "audience" | "account" | "limit" | "address" | "no_sender" | "unreadable" | "failed" | "automatic" | "own";
         InviteUserRequest: {
             /** @description Where the invitation goes; the address for signing in. */
             email: string;
@@ -2419,6 +2869,48 @@ export interface components {
             /** @description The password of the account. */
             password: string;
         };
+        Mail: {
+            /**
+             * Format: uuid
+             * @description The comment that it became, also a held one; null for none.
+             */
+            comment_id: string | null;
+            /** @description When that was. */
+            decided_at: string | null;
+            /** @description Who decided about a held mail; null when nobody did. */
+            decided_by: components["schemas"]["Person"] | null;
+            /** @description The sender that the mail names. */
+            from: components["schemas"]["Address"];
+            /**
+             * Format: uuid
+             * @description Of the mail at the notification service.
+             */
+            id: string;
+            /** @description What became of it. */
+            outcome: components["schemas"]["InboundOutcome"];
+            /** @description Why it is or was held, or why it is ignored; null otherwise. */
+            reason: components["schemas"]["InboundReason"] | null;
+            /**
+             * Format: date-time
+             * @description When it came in.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            received_at: string;
+            /** @description The other recipients of To and Cc, besides the help desk. */
+            recipients: components["schemas"]["Address"][];
+            /** @description Its subject. */
+            subject: string;
+            /**
+             * Format: uuid
+             * @description The ticket that it became, or is about; null for none.
+             */
+            ticket_id: string | null;
+            /**
+             * Format: int64
+             * @description The number of that ticket.
+             */
+            ticket_number: number | null;
+        };
         /**
          * @description Whether a kind of mail is wanted.
          * @enum {string}
@@ -2429,6 +2921,18 @@ export interface components {
          * @enum {string}
          */
         MailKind: "digest" | "ticket_received" | "ticket_assigned" | "ticket_unassigned" | "ticket_changed" | "ticket_commented" | "registration_waiting";
+        MailPage: {
+            /** @description The items of this page; empty when there is none. */
+            items: components["schemas"]["Mail"][];
+            /** @description Absent on the last page. */
+            next_cursor?: string;
+        };
+        MailPerson: {
+            /** @description The address, as the mail has it. */
+            email: string;
+            /** @description As the mail has it; may be empty. */
+            name: string;
+        };
         MailQueue: {
             /**
              * Format: double
@@ -2503,6 +3007,31 @@ export interface components {
              * @example 2026-01-31T09:30:00.000000Z
              */
             updated_at: string;
+        };
+        Original: {
+            /** @description The sender that the mail names. */
+            from: components["schemas"]["Address"];
+            /**
+             * Format: uuid
+             * @description Of the mail at the notification service.
+             */
+            id: string;
+            /** @description Its Message-ID without angle brackets; may be empty. */
+            message_id: string;
+            /**
+             * Format: date-time
+             * @description When it came in.
+             * @example 2026-01-31T09:30:00.000000Z
+             */
+            received_at: string;
+            /** @description The other recipients of To and Cc, besides the help desk. */
+            recipients: components["schemas"]["Address"][];
+            /** @description Its subject. */
+            subject: string;
+            /** @description The whole text of the mail, with what it quotes; that of its HTML when it has no other. At most 200,000 characters. */
+            text: string;
+            /** @description Whether the mail has more text. The raw mail has all of it. */
+            truncated: boolean;
         };
         OutboxEntry: {
             /**
@@ -3292,6 +3821,35 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {string} */
                     code: "already_decided";
+                };
+            };
+        };
+        /**
+         * @description `already_decided`: The registration was approved or rejected before.
+         *
+         *     `conflict`: The present state does not allow this; detail has the reason.
+         */
+        AlreadyDecidedOrConflict: {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/already_decided",
+                 *       "title": "Conflict",
+                 *       "status": 409,
+                 *       "detail": "The registration was approved or rejected before.",
+                 *       "code": "already_decided",
+                 *       "request_id": "019b76c1-5f00-7e21-8a4b-3c5d7e9f1a20"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    code: "already_decided" | "conflict";
                 };
             };
         };
@@ -4089,7 +4647,9 @@ export interface components {
 }
 export type AcceptedChanges = components['schemas']['AcceptedChanges'];
 export type AcceptedEvent = components['schemas']['AcceptedEvent'];
+export type AddFollowerRequest = components['schemas']['AddFollowerRequest'];
 export type AddSuppressionRequest = components['schemas']['AddSuppressionRequest'];
+export type Address = components['schemas']['Address'];
 export type ApplicantRole = components['schemas']['ApplicantRole'];
 export type AssignTicketRequest = components['schemas']['AssignTicketRequest'];
 export type AssignedEvent = components['schemas']['AssignedEvent'];
@@ -4113,6 +4673,8 @@ export type Comment = components['schemas']['Comment'];
 export type CommentChanges = components['schemas']['CommentChanges'];
 export type CommentPage = components['schemas']['CommentPage'];
 export type CommentReference = components['schemas']['CommentReference'];
+export type CommentRefusedEvent = components['schemas']['CommentRefusedEvent'];
+export type CommentReleasedEvent = components['schemas']['CommentReleasedEvent'];
 export type CommentRemovedEvent = components['schemas']['CommentRemovedEvent'];
 export type CommentedEvent = components['schemas']['CommentedEvent'];
 export type CreateCommentRequest = components['schemas']['CreateCommentRequest'];
@@ -4144,7 +4706,17 @@ export type EventKind = components['schemas']['EventKind'];
 export type EventPage = components['schemas']['EventPage'];
 export type FieldChanges = components['schemas']['FieldChanges'];
 export type Figures = components['schemas']['Figures'];
+export type Follower = components['schemas']['Follower'];
+export type FollowerAddedEvent = components['schemas']['FollowerAddedEvent'];
+export type FollowerChange = components['schemas']['FollowerChange'];
+export type FollowerChanges = components['schemas']['FollowerChanges'];
+export type FollowerPage = components['schemas']['FollowerPage'];
+export type FollowerRemovedEvent = components['schemas']['FollowerRemovedEvent'];
 export type ForgotPasswordRequest = components['schemas']['ForgotPasswordRequest'];
+export type Hold = components['schemas']['Hold'];
+export type HoldStatus = components['schemas']['HoldStatus'];
+export type InboundOutcome = components['schemas']['InboundOutcome'];
+export type InboundReason = components['schemas']['InboundReason'];
 export type InviteUserRequest = components['schemas']['InviteUserRequest'];
 export type IssuedKey = components['schemas']['IssuedKey'];
 export type Key = components['schemas']['Key'];
@@ -4156,13 +4728,17 @@ export type LastComment = components['schemas']['LastComment'];
 export type ListedTicket = components['schemas']['ListedTicket'];
 export type ListedTicketPage = components['schemas']['ListedTicketPage'];
 export type LoginRequest = components['schemas']['LoginRequest'];
+export type Mail = components['schemas']['Mail'];
 export type MailChoice = components['schemas']['MailChoice'];
 export type MailKind = components['schemas']['MailKind'];
+export type MailPage = components['schemas']['MailPage'];
+export type MailPerson = components['schemas']['MailPerson'];
 export type MailQueue = components['schemas']['MailQueue'];
 export type MailRecipient = components['schemas']['MailRecipient'];
 export type MailRecipientStatus = components['schemas']['MailRecipientStatus'];
 export type MailStatus = components['schemas']['MailStatus'];
 export type Me = components['schemas']['Me'];
+export type Original = components['schemas']['Original'];
 export type OutboxEntry = components['schemas']['OutboxEntry'];
 export type OutboxEntryPage = components['schemas']['OutboxEntryPage'];
 export type OutboxState = components['schemas']['OutboxState'];
@@ -4217,6 +4793,7 @@ export type WaitingFor = components['schemas']['WaitingFor'];
 export type ResponseAccountPendingOrAccountRejectedOrAccountSuspended = components['responses']['AccountPendingOrAccountRejectedOrAccountSuspended'];
 export type ResponseAlreadyAcceptedOrInvalidTransition = components['responses']['AlreadyAcceptedOrInvalidTransition'];
 export type ResponseAlreadyDecided = components['responses']['AlreadyDecided'];
+export type ResponseAlreadyDecidedOrConflict = components['responses']['AlreadyDecidedOrConflict'];
 export type ResponseBodyTooLarge = components['responses']['BodyTooLarge'];
 export type ResponseConflict = components['responses']['Conflict'];
 export type ResponseConflictOrIdempotencyInFlight = components['responses']['ConflictOrIdempotencyInFlight'];
@@ -5058,6 +5635,194 @@ export interface operations {
             401: components["responses"]["InvalidToken"];
             403: components["responses"]["Forbidden"];
             406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "list-inbound-mails": {
+        parameters: {
+            query?: {
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description next_cursor of the page before; keep the other parameters as they were. */
+                cursor?: string;
+                /** @description Only mails of which this became. */
+                outcome?: components["schemas"]["InboundOutcome"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019bb1a3-3b28-7e63-9c70-5b9d1f3e7a24",
+                     *           "received_at": "2026-01-12T10:39:58.000000Z",
+                     *           "outcome": "held",
+                     *           "reason": "sender",
+                     *           "from": {
+                     *             "name": "Jonas Weber",
+                     *             "email": "jonas@example.com"
+                     *           },
+                     *           "recipients": [
+                     *             {
+                     *               "name": "Ada Moreno",
+                     *               "email": "ada@example.com"
+                     *             }
+                     *           ],
+                     *           "subject": "Re: [Fixdesk #42] Printer on the second floor smokes",
+                     *           "ticket_id": "019bb1a3-3740-7c3a-9d4e-2f6a8b1c0d42",
+                     *           "ticket_number": 42,
+                     *           "comment_id": "019bb1e3-4f00-7d52-8b6f-4a8c0e2d6f13",
+                     *           "decided_by": null,
+                     *           "decided_at": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MailPage"];
+                };
+            };
+            400: components["responses"]["InvalidCursor"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "refuse-inbound-mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The mail's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019bb1a3-3b28-7e63-9c70-5b9d1f3e7a24",
+                     *       "received_at": "2026-01-12T10:39:58.000000Z",
+                     *       "outcome": "held",
+                     *       "reason": "sender",
+                     *       "from": {
+                     *         "name": "Jonas Weber",
+                     *         "email": "jonas@example.com"
+                     *       },
+                     *       "recipients": [
+                     *         {
+                     *           "name": "Ada Moreno",
+                     *           "email": "ada@example.com"
+                     *         }
+                     *       ],
+                     *       "subject": "Re: [Fixdesk #42] Printer on the second floor smokes",
+                     *       "ticket_id": "019bb1a3-3740-7c3a-9d4e-2f6a8b1c0d42",
+                     *       "ticket_number": 42,
+                     *       "comment_id": "019bb1e3-4f00-7d52-8b6f-4a8c0e2d6f13",
+                     *       "decided_by": null,
+                     *       "decided_at": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Mail"];
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["AlreadyDecidedOrConflict"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "release-inbound-mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The mail's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019bb1a3-3b28-7e63-9c70-5b9d1f3e7a24",
+                     *       "received_at": "2026-01-12T10:39:58.000000Z",
+                     *       "outcome": "held",
+                     *       "reason": "sender",
+                     *       "from": {
+                     *         "name": "Jonas Weber",
+                     *         "email": "jonas@example.com"
+                     *       },
+                     *       "recipients": [
+                     *         {
+                     *           "name": "Ada Moreno",
+                     *           "email": "ada@example.com"
+                     *         }
+                     *       ],
+                     *       "subject": "Re: [Fixdesk #42] Printer on the second floor smokes",
+                     *       "ticket_id": "019bb1a3-3740-7c3a-9d4e-2f6a8b1c0d42",
+                     *       "ticket_number": 42,
+                     *       "comment_id": "019bb1e3-4f00-7d52-8b6f-4a8c0e2d6f13",
+                     *       "decided_by": null,
+                     *       "decided_at": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Mail"];
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["AlreadyDecidedOrConflict"];
             422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
@@ -7402,7 +8167,9 @@ export interface operations {
                      *               "scan": "off",
                      *               "created_at": "2026-01-12T09:29:00.000000Z"
                      *             }
-                     *           ]
+                     *           ],
+                     *           "by_mail": false,
+                     *           "held": null
                      *         }
                      *       ]
                      *     }
@@ -7484,7 +8251,9 @@ export interface operations {
                      *           "scan": "off",
                      *           "created_at": "2026-01-12T09:29:00.000000Z"
                      *         }
-                     *       ]
+                     *       ],
+                     *       "by_mail": false,
+                     *       "held": null
                      *     }
                      */
                     "application/json": components["schemas"]["Comment"];
@@ -7536,6 +8305,207 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-comment-original": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description ETags of answers that the client has: 304 when one of them is still right (RFC 9110, section 13.1.2).
+                 * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
+                 */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The ticket's id, or its number.
+                 * @example 42
+                 */
+                id: string;
+                /** @description The comment's id. */
+                comment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019bb1a3-3b28-7e63-9c70-5b9d1f3e7a24",
+                     *       "received_at": "2026-01-12T10:39:58.000000Z",
+                     *       "from": {
+                     *         "name": "Ada Moreno",
+                     *         "email": "ada@example.com"
+                     *       },
+                     *       "recipients": [],
+                     *       "subject": "Re: [Fixdesk #42] Printer on the second floor smokes",
+                     *       "message_id": "4f1c@example.com",
+                     *       "text": "From the second one.\n\nOn Mon, 12 Jan 2026 at 10:05, Fixdesk wrote:\n> From which tray does it smoke?",
+                     *       "truncated": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Original"];
+                };
+            };
+            /** @description An answer that the client has is still right; ETag names it. */
+            304: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-raw-comment-original": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The ticket's id, or its number.
+                 * @example 42
+                 */
+                id: string;
+                /** @description The comment's id. */
+                comment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example From: Ada Moreno <ada@example.com>
+                     *     To: support@example.com
+                     *     Subject: Re: [Fixdesk #42] Printer on the second floor smokes
+                     *
+                     *     From the second one.
+                     */
+                    "message/rfc822": string;
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "refuse-comment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The ticket's id, or its number.
+                 * @example 42
+                 */
+                id: string;
+                /** @description The comment's id. */
+                comment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["AlreadyDecidedOrConflict"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "release-comment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The ticket's id, or its number.
+                 * @example 42
+                 */
+                id: string;
+                /** @description The comment's id. */
+                comment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["AlreadyDecidedOrConflict"];
             422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
@@ -7729,6 +8699,169 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    "list-followers": {
+        parameters: {
+            query?: {
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description next_cursor of the page before; keep the other parameters as they were. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The ticket's id, or its number.
+                 * @example 42
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    Link: components["headers"]["Link"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1a05",
+                     *           "name": "Jonas Weber",
+                     *           "email": "jonas@example.com",
+                     *           "added_by": {
+                     *             "id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1a03",
+                     *             "name": "Erik Lind"
+                     *           },
+                     *           "created_at": "2026-01-12T10:00:00.000000Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["FollowerPage"];
+                };
+            };
+            400: components["responses"]["InvalidCursor"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "add-follower": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The ticket's id, or its number.
+                 * @example 42
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "jonas@example.com",
+                 *       "name": "Jonas Weber"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AddFollowerRequest"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1a05",
+                     *       "name": "Jonas Weber",
+                     *       "email": "jonas@example.com",
+                     *       "added_by": {
+                     *         "id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1a03",
+                     *         "name": "Erik Lind"
+                     *       },
+                     *       "created_at": "2026-01-12T10:00:00.000000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Follower"];
+                };
+            };
+            400: components["responses"]["MalformedJson"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "remove-follower": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The ticket's id, or its number.
+                 * @example 42
+                 */
+                id: string;
+                /** @description The follower's user id. */
+                follower_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "list-ticket-notifications": {
         parameters: {
             query?: {
@@ -7788,6 +8921,125 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidCursor"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-ticket-original": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description ETags of answers that the client has: 304 when one of them is still right (RFC 9110, section 13.1.2).
+                 * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
+                 */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /**
+                 * @description The ticket's id, or its number.
+                 * @example 42
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019bb1a3-3b28-7e63-9c70-5b9d1f3e7a24",
+                     *       "received_at": "2026-01-12T10:39:58.000000Z",
+                     *       "from": {
+                     *         "name": "Ada Moreno",
+                     *         "email": "ada@example.com"
+                     *       },
+                     *       "recipients": [],
+                     *       "subject": "Re: [Fixdesk #42] Printer on the second floor smokes",
+                     *       "message_id": "4f1c@example.com",
+                     *       "text": "From the second one.\n\nOn Mon, 12 Jan 2026 at 10:05, Fixdesk wrote:\n> From which tray does it smoke?",
+                     *       "truncated": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Original"];
+                };
+            };
+            /** @description An answer that the client has is still right; ETag names it. */
+            304: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-raw-ticket-original": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The ticket's id, or its number.
+                 * @example 42
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example From: Ada Moreno <ada@example.com>
+                     *     To: support@example.com
+                     *     Subject: Re: [Fixdesk #42] Printer on the second floor smokes
+                     *
+                     *     From the second one.
+                     */
+                    "message/rfc822": string;
+                };
+            };
             401: components["responses"]["InvalidToken"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];

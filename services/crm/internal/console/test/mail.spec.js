@@ -1,4 +1,4 @@
-import { api, expect, newPerson, test, windowOf } from "./people.js";
+import { api, expect, newPerson, newTicket, test, windowOf } from "./people.js";
 
 test("somebody chooses which mails come, and when", async ({ browser }) => {
   const cora = await newPerson("Cora Mails", "customer");
@@ -20,4 +20,19 @@ test("somebody chooses which mails come, and when", async ({ browser }) => {
   await expect(mails.getByRole("checkbox", { name: "The receipt of a ticket that I raised" })).toBeChecked();
   const { events, digest, digest_hour, time_zone } = await api("GET", "/v1/me/preferences", cora.token);
   expect({ commented: events.ticket_commented, digest, digest_hour, time_zone }).toEqual({ commented: "none", digest: "daily", digest_hour: 7, time_zone: "Europe/Rome" });
+});
+
+test("an engineer makes somebody a follower of a ticket, and ends it", async ({ browser }) => {
+  const eve = await newPerson("Eve Follow", "engineer");
+  const cora = await newPerson("Cora Follow", "customer");
+  const ticket = await newTicket(cora, "Somebody follows");
+  const page = await windowOf(browser, eve, `/tickets/${ticket.number}`);
+  const facts = page.getByRole("complementary", { name: "Facts" });
+  await facts.getByText(/^Followers/).click();
+  await facts.getByLabel("Add a follower").fill(`jonas.${ticket.number}@example.com`);
+  await facts.getByRole("button", { name: "Add" }).click();
+  await expect(facts.getByText("Followers (1)")).toBeVisible();
+  await expect(page.getByRole("list", { name: "Timeline" }).getByText("added a follower")).toBeVisible();
+  await facts.getByRole("button", { name: /^Remove follower/ }).click();
+  await expect(facts.getByText("Followers (0)")).toBeVisible();
 });
