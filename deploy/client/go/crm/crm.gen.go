@@ -83,6 +83,16 @@ const (
 	AuditKindUserInvited            AuditKind = "user_invited"
 )
 
+// Defines values for CommentRefusedEventKind.
+const (
+	CommentRefusedEventKindCommentRefused CommentRefusedEventKind = "comment_refused"
+)
+
+// Defines values for CommentReleasedEventKind.
+const (
+	CommentReleasedEventKindCommentReleased CommentReleasedEventKind = "comment_released"
+)
+
 // Defines values for CommentRemovedEventKind.
 const (
 	CommentRemovedEventKindCommentRemoved CommentRemovedEventKind = "comment_removed"
@@ -156,16 +166,62 @@ const (
 
 // Defines values for EventKind.
 const (
-	EventKindAccepted       EventKind = "accepted"
-	EventKindAssigned       EventKind = "assigned"
-	EventKindCommentRemoved EventKind = "comment_removed"
-	EventKindCommented      EventKind = "commented"
-	EventKindCreated        EventKind = "created"
-	EventKindDeclined       EventKind = "declined"
-	EventKindReopened       EventKind = "reopened"
-	EventKindStatusChanged  EventKind = "status_changed"
-	EventKindUnassigned     EventKind = "unassigned"
-	EventKindUpdated        EventKind = "updated"
+	EventKindAccepted        EventKind = "accepted"
+	EventKindAssigned        EventKind = "assigned"
+	EventKindCommentRefused  EventKind = "comment_refused"
+	EventKindCommentReleased EventKind = "comment_released"
+	EventKindCommentRemoved  EventKind = "comment_removed"
+	EventKindCommented       EventKind = "commented"
+	EventKindCreated         EventKind = "created"
+	EventKindDeclined        EventKind = "declined"
+	EventKindFollowerAdded   EventKind = "follower_added"
+	EventKindFollowerRemoved EventKind = "follower_removed"
+	EventKindReopened        EventKind = "reopened"
+	EventKindStatusChanged   EventKind = "status_changed"
+	EventKindUnassigned      EventKind = "unassigned"
+	EventKindUpdated         EventKind = "updated"
+)
+
+// Defines values for FollowerAddedEventKind.
+const (
+	FollowerAddedEventKindFollowerAdded FollowerAddedEventKind = "follower_added"
+)
+
+// Defines values for FollowerRemovedEventKind.
+const (
+	FollowerRemovedEventKindFollowerRemoved FollowerRemovedEventKind = "follower_removed"
+)
+
+// Defines values for HoldStatus.
+const (
+	HoldStatusRefused  HoldStatus = "refused"
+	HoldStatusReleased HoldStatus = "released"
+	HoldStatusWaiting  HoldStatus = "waiting"
+)
+
+// Defines values for InboundOutcome.
+const (
+	InboundOutcomeComment   InboundOutcome = "comment"
+	InboundOutcomeDuplicate InboundOutcome = "duplicate"
+	InboundOutcomeHeld      InboundOutcome = "held"
+	InboundOutcomeIgnored   InboundOutcome = "ignored"
+	InboundOutcomeRefused   InboundOutcome = "refused"
+	InboundOutcomeTicket    InboundOutcome = "ticket"
+)
+
+// Defines values for InboundReason.
+const (
+	InboundReasonAccount        InboundReason = "account"
+	InboundReasonAddress        InboundReason = "address"
+	InboundReasonAudience       InboundReason = "audience"
+	InboundReasonAuthentication InboundReason = "authentication"
+	InboundReasonAutomatic      InboundReason = "automatic"
+	InboundReasonFailed         InboundReason = "failed"
+	InboundReasonLimit          InboundReason = "limit"
+	InboundReasonNoSender       InboundReason = "no_sender"
+	InboundReasonOwn            InboundReason = "own"
+	InboundReasonSender         InboundReason = "sender"
+	InboundReasonUnreadable     InboundReason = "unreadable"
 )
 
 // Defines values for KeyScope.
@@ -429,6 +485,15 @@ type AcceptedEvent struct {
 // AcceptedEventKind Always accepted.
 type AcceptedEventKind string
 
+// AddFollowerRequest defines model for AddFollowerRequest.
+type AddFollowerRequest struct {
+	// Email The address of the person.
+	Email string `json:"email"`
+
+	// Name The name of the person, for an unknown address.
+	Name *string `json:"name,omitempty"`
+}
+
 // AddSuppressionRequest defines model for AddSuppressionRequest.
 type AddSuppressionRequest struct {
 	// Email The address, in any spelling.
@@ -436,6 +501,15 @@ type AddSuppressionRequest struct {
 
 	// Reason Why, in one line.
 	Reason string `json:"reason"`
+}
+
+// Address defines model for Address.
+type Address struct {
+	// Email As the mail has it; may be empty for a sender.
+	Email string `json:"email"`
+
+	// Name As the mail has it; may be empty.
+	Name string `json:"name"`
 }
 
 // ApplicantRole A role that an admin must approve.
@@ -703,10 +777,19 @@ type Comment struct {
 	// Body Empty when the comment was removed.
 	Body string `json:"body"`
 
+	// ByMail Whether it came by mail. Engineers and admins can read the original.
+	ByMail bool `json:"by_mail"`
+
+	// Cc For engineers and admins: the other recipients of the mail that it came by.
+	Cc []MailPerson `json:"cc,omitempty"`
+
 	// CreatedAt When it was written.
 	//
 	// Examples: 2026-01-31T09:30:00.000000Z
 	CreatedAt time.Time `json:"created_at"`
+
+	// Held Why a comment that came by mail is or was held; null when it never was. A held comment is internal until its ticket's assignee or an admin releases it.
+	Held *Hold `json:"held"`
 
 	// ID The comment's id.
 	ID openapi_types.UUID `json:"id"`
@@ -743,6 +826,60 @@ type CommentReference struct {
 	// Internal Whether it is for engineers and admins only.
 	Internal bool `json:"internal"`
 }
+
+// CommentRefusedEvent defines model for CommentRefusedEvent.
+type CommentRefusedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person        `json:"actor"`
+	Changes CommentChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always comment_refused. For engineers and admins only.
+	Kind CommentRefusedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// CommentRefusedEventKind Always comment_refused. For engineers and admins only.
+type CommentRefusedEventKind string
+
+// CommentReleasedEvent defines model for CommentReleasedEvent.
+type CommentReleasedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person        `json:"actor"`
+	Changes CommentChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always comment_released. For engineers and admins only.
+	Kind CommentReleasedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// CommentReleasedEventKind Always comment_released. For engineers and admins only.
+type CommentReleasedEventKind string
 
 // CommentRemovedEvent defines model for CommentRemovedEvent.
 type CommentRemovedEvent struct {
@@ -1239,11 +1376,125 @@ type Figures struct {
 	TimeToResolve Spread `json:"time_to_resolve"`
 }
 
+// Follower defines model for Follower.
+type Follower struct {
+	AddedBy Person `json:"added_by"`
+
+	// CreatedAt Since when they follow the ticket.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// Email The address to which mails go.
+	Email string `json:"email"`
+
+	// ID The follower's user id.
+	ID openapi_types.UUID `json:"id"`
+
+	// Name The follower's name.
+	Name string `json:"name"`
+}
+
+// FollowerAddedEvent defines model for FollowerAddedEvent.
+type FollowerAddedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person         `json:"actor"`
+	Changes FollowerChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always follower_added. For engineers and admins only.
+	Kind FollowerAddedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// FollowerAddedEventKind Always follower_added. For engineers and admins only.
+type FollowerAddedEventKind string
+
+// FollowerChange defines model for FollowerChange.
+type FollowerChange struct {
+	// From The former follower; null for none.
+	From *Person `json:"from"`
+
+	// To The new follower; null for none.
+	To *Person `json:"to"`
+}
+
+// FollowerChanges defines model for FollowerChanges.
+type FollowerChanges struct {
+	Follower FollowerChange `json:"follower"`
+}
+
+// FollowerPage defines model for FollowerPage.
+type FollowerPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []Follower `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// FollowerRemovedEvent defines model for FollowerRemovedEvent.
+type FollowerRemovedEvent struct {
+	// Actor Who did it; null for an automatic change.
+	Actor   *Person         `json:"actor"`
+	Changes FollowerChanges `json:"changes"`
+
+	// CreatedAt When it happened.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	CreatedAt time.Time `json:"created_at"`
+
+	// ID The event's id, a UUIDv7.
+	ID openapi_types.UUID `json:"id"`
+
+	// Kind Always follower_removed. For engineers and admins only.
+	Kind FollowerRemovedEventKind `json:"kind"`
+
+	// TicketID The ticket's id.
+	TicketID openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The ticket's number, as in #42.
+	TicketNumber int64 `json:"ticket_number"`
+}
+
+// FollowerRemovedEventKind Always follower_removed. For engineers and admins only.
+type FollowerRemovedEventKind string
+
 // ForgotPasswordRequest defines model for ForgotPasswordRequest.
 type ForgotPasswordRequest struct {
 	// Email The address of the account.
 	Email string `json:"email"`
 }
+
+// Hold defines model for Hold.
+type Hold struct {
+	// Reason Why it was held: see InboundReason.
+	Reason string `json:"reason"`
+
+	// Status What was decided about a held comment: it waits, is an ordinary comment, or stays internal.
+	Status HoldStatus `json:"status"`
+}
+
+// HoldStatus What was decided about a held comment: it waits, is an ordinary comment, or stays internal.
+type HoldStatus string
+
+// InboundOutcome What became of a mail that came in: ticket and comment had that effect, held waits for a decision, refused was decided against, ignored is automatic mail, duplicate a copy of another mail.
+type InboundOutcome string
+
+// InboundReason Why a mail is held or ignored. sender: its sender takes no part in the ticket. authentication: the domain of its sender disowns it (DMARC). audience: from an address of staff, to an address for answers that only customers were mailed. account: the account of its sender is not approved. limit: more than its sender may send in an hour. address: to no address of the help desk. no_sender: no sender that can be read. unreadable: it can't be taken apart. failed: processing it failed. automatic: a program sent it. own: the help desk sent it.
+type InboundReason string
 
 // InviteUserRequest defines model for InviteUserRequest.
 type InviteUserRequest struct {
@@ -1447,11 +1698,68 @@ type LoginRequest struct {
 	Password string `json:"password"`
 }
 
+// Mail defines model for Mail.
+type Mail struct {
+	// CommentID The comment that it became, also a held one; null for none.
+	CommentID *openapi_types.UUID `json:"comment_id"`
+
+	// DecidedAt When that was.
+	DecidedAt *time.Time `json:"decided_at"`
+
+	// DecidedBy Who decided about a held mail; null when nobody did.
+	DecidedBy *Person `json:"decided_by"`
+	From      Address `json:"from"`
+
+	// ID Of the mail at the notification service.
+	ID openapi_types.UUID `json:"id"`
+
+	// Outcome What became of a mail that came in: ticket and comment had that effect, held waits for a decision, refused was decided against, ignored is automatic mail, duplicate a copy of another mail.
+	Outcome InboundOutcome `json:"outcome"`
+
+	// Reason Why it is or was held, or why it is ignored; null otherwise.
+	Reason *InboundReason `json:"reason"`
+
+	// ReceivedAt When it came in.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	ReceivedAt time.Time `json:"received_at"`
+
+	// Recipients The other recipients of To and Cc, besides the help desk.
+	Recipients []Address `json:"recipients"`
+
+	// Subject Its subject.
+	Subject string `json:"subject"`
+
+	// TicketID The ticket that it became, or is about; null for none.
+	TicketID *openapi_types.UUID `json:"ticket_id"`
+
+	// TicketNumber The number of that ticket.
+	TicketNumber *int64 `json:"ticket_number"`
+}
+
 // MailChoice Whether a kind of mail is wanted.
 type MailChoice string
 
 // MailKind A kind of mail that can be refused. A later release may add kinds.
 type MailKind string
+
+// MailPage defines model for MailPage.
+type MailPage struct {
+	// Items The items of this page; empty when there is none.
+	Items []Mail `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// MailPerson defines model for MailPerson.
+type MailPerson struct {
+	// Email The address, as the mail has it.
+	Email string `json:"email"`
+
+	// Name As the mail has it; may be empty.
+	Name string `json:"name"`
+}
 
 // MailQueue defines model for MailQueue.
 type MailQueue struct {
@@ -1522,6 +1830,34 @@ type Me struct {
 	//
 	// Examples: 2026-01-31T09:30:00.000000Z
 	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Original defines model for Original.
+type Original struct {
+	From Address `json:"from"`
+
+	// ID Of the mail at the notification service.
+	ID openapi_types.UUID `json:"id"`
+
+	// MessageID Its Message-ID without angle brackets; may be empty.
+	MessageID string `json:"message_id"`
+
+	// ReceivedAt When it came in.
+	//
+	// Examples: 2026-01-31T09:30:00.000000Z
+	ReceivedAt time.Time `json:"received_at"`
+
+	// Recipients The other recipients of To and Cc, besides the help desk.
+	Recipients []Address `json:"recipients"`
+
+	// Subject Its subject.
+	Subject string `json:"subject"`
+
+	// Text The whole text of the mail, with what it quotes; that of its HTML when it has no other. At most 200,000 characters.
+	Text string `json:"text"`
+
+	// Truncated Whether the mail has more text. The raw mail has all of it.
+	Truncated bool `json:"truncated"`
 }
 
 // OutboxEntry defines model for OutboxEntry.
@@ -2307,6 +2643,18 @@ type StreamEventsParams struct {
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
+// ListInboundMailsParams defines parameters for ListInboundMails.
+type ListInboundMailsParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Outcome Only mails of which this became.
+	Outcome *InboundOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// Limit How many items at most.
@@ -2574,6 +2922,15 @@ type ListEventsParams struct {
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListFollowersParams defines parameters for ListFollowers.
+type ListFollowersParams struct {
+	// Limit How many items at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before; keep the other parameters as they were.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListTicketNotificationsParams defines parameters for ListTicketNotifications.
 type ListTicketNotificationsParams struct {
 	// Limit How many items at most.
@@ -2687,6 +3044,9 @@ type CreateCommentJSONRequestBody = CreateCommentRequest
 
 // DeclineTicketJSONRequestBody defines body for DeclineTicket for application/json ContentType.
 type DeclineTicketJSONRequestBody = DeclineTicketRequest
+
+// AddFollowerJSONRequestBody defines body for AddFollower for application/json ContentType.
+type AddFollowerJSONRequestBody = AddFollowerRequest
 
 // InviteUserJSONRequestBody defines body for InviteUser for application/json ContentType.
 type InviteUserJSONRequestBody = InviteUserRequest
@@ -3054,6 +3414,150 @@ func (t *Event) MergeCommentRemovedEvent(v CommentRemovedEvent) error {
 	return err
 }
 
+// AsCommentReleasedEvent returns the union data inside the Event as a CommentReleasedEvent
+func (t Event) AsCommentReleasedEvent() (CommentReleasedEvent, error) {
+	var body CommentReleasedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCommentReleasedEvent overwrites any union data inside the Event as the provided CommentReleasedEvent
+func (t *Event) FromCommentReleasedEvent(v CommentReleasedEvent) error {
+	t.Kind = "comment_released"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"comment_released"}`))
+	t.union = b
+	return err
+}
+
+// MergeCommentReleasedEvent performs a merge with any union data inside the Event, using the provided CommentReleasedEvent
+func (t *Event) MergeCommentReleasedEvent(v CommentReleasedEvent) error {
+	t.Kind = "comment_released"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"comment_released"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsCommentRefusedEvent returns the union data inside the Event as a CommentRefusedEvent
+func (t Event) AsCommentRefusedEvent() (CommentRefusedEvent, error) {
+	var body CommentRefusedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCommentRefusedEvent overwrites any union data inside the Event as the provided CommentRefusedEvent
+func (t *Event) FromCommentRefusedEvent(v CommentRefusedEvent) error {
+	t.Kind = "comment_refused"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"comment_refused"}`))
+	t.union = b
+	return err
+}
+
+// MergeCommentRefusedEvent performs a merge with any union data inside the Event, using the provided CommentRefusedEvent
+func (t *Event) MergeCommentRefusedEvent(v CommentRefusedEvent) error {
+	t.Kind = "comment_refused"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"comment_refused"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsFollowerAddedEvent returns the union data inside the Event as a FollowerAddedEvent
+func (t Event) AsFollowerAddedEvent() (FollowerAddedEvent, error) {
+	var body FollowerAddedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromFollowerAddedEvent overwrites any union data inside the Event as the provided FollowerAddedEvent
+func (t *Event) FromFollowerAddedEvent(v FollowerAddedEvent) error {
+	t.Kind = "follower_added"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"follower_added"}`))
+	t.union = b
+	return err
+}
+
+// MergeFollowerAddedEvent performs a merge with any union data inside the Event, using the provided FollowerAddedEvent
+func (t *Event) MergeFollowerAddedEvent(v FollowerAddedEvent) error {
+	t.Kind = "follower_added"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"follower_added"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsFollowerRemovedEvent returns the union data inside the Event as a FollowerRemovedEvent
+func (t Event) AsFollowerRemovedEvent() (FollowerRemovedEvent, error) {
+	var body FollowerRemovedEvent
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromFollowerRemovedEvent overwrites any union data inside the Event as the provided FollowerRemovedEvent
+func (t *Event) FromFollowerRemovedEvent(v FollowerRemovedEvent) error {
+	t.Kind = "follower_removed"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"follower_removed"}`))
+	t.union = b
+	return err
+}
+
+// MergeFollowerRemovedEvent performs a merge with any union data inside the Event, using the provided FollowerRemovedEvent
+func (t *Event) MergeFollowerRemovedEvent(v FollowerRemovedEvent) error {
+	t.Kind = "follower_removed"
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"kind":"follower_removed"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
 func (t Event) Discriminator() (string, error) {
 	var discriminator struct {
 		Discriminator string `json:"kind"`
@@ -3072,6 +3576,10 @@ func (t Event) ValueByDiscriminator() (interface{}, error) {
 		return t.AsAcceptedEvent()
 	case "assigned":
 		return t.AsAssignedEvent()
+	case "comment_refused":
+		return t.AsCommentRefusedEvent()
+	case "comment_released":
+		return t.AsCommentReleasedEvent()
 	case "comment_removed":
 		return t.AsCommentRemovedEvent()
 	case "commented":
@@ -3080,6 +3588,10 @@ func (t Event) ValueByDiscriminator() (interface{}, error) {
 		return t.AsCreatedEvent()
 	case "declined":
 		return t.AsDeclinedEvent()
+	case "follower_added":
+		return t.AsFollowerAddedEvent()
+	case "follower_removed":
+		return t.AsFollowerRemovedEvent()
 	case "reopened":
 		return t.AsReopenedEvent()
 	case "status_changed":
@@ -3520,6 +4032,33 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListInboundMails Mails that came in, newest first
+	//
+	// What became of each. Held ones wait for a decision; ignored ones, duplicates and refused ones are listed for 90 days.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
+	ListInboundMails(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefuseInboundMail Refuse a held mail
+	//
+	// It has no effect; a held comment stays internal.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Corresponds with POST /v1/inbound/{id}/refuse (the `RefuseInboundMail` operationId).
+	RefuseInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseInboundMail Let in a mail that is held or was ignored
+	//
+	// A held comment becomes public. Any other mail becomes what it would have been without what held it: mostly a new ticket of its sender. 503 while the notification service doesn't answer.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Corresponds with POST /v1/inbound/{id}/release (the `ReleaseInboundMail` operationId).
+	ReleaseInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeys One's own API keys, newest first
 	//
@@ -4037,6 +4576,42 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
 	DeleteComment(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetCommentOriginal The mail that a comment came by
+	//
+	// With its whole text, of which the comment shows what is new.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Corresponds with GET /v1/tickets/{id}/comments/{comment_id}/original (the `GetCommentOriginal` operationId).
+	GetCommentOriginal(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRawCommentOriginal The bytes of the mail that a comment came by
+	//
+	// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Corresponds with GET /v1/tickets/{id}/comments/{comment_id}/original/raw (the `GetRawCommentOriginal` operationId).
+	GetRawCommentOriginal(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RefuseComment Refuse a held comment
+	//
+	// It stays internal. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Corresponds with POST /v1/tickets/{id}/comments/{comment_id}/refuse (the `RefuseComment` operationId).
+	RefuseComment(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseComment Let a held comment in
+	//
+	// It becomes public, with the effect that it would have had: its ticket is reopened, people are notified. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Corresponds with POST /v1/tickets/{id}/comments/{comment_id}/release (the `ReleaseComment` operationId).
+	ReleaseComment(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeclineTicketWithBody Decline a ticket that is assigned to you
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
@@ -4066,6 +4641,46 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tickets/{id}/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListFollowers Followers of a ticket, by name
+	//
+	// They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Corresponds with GET /v1/tickets/{id}/followers (the `ListFollowers` operationId).
+	ListFollowers(ctx context.Context, id string, params *ListFollowersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddFollowerWithBody Make somebody a follower of a ticket
+	//
+	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tickets/{id}/followers (the `AddFollower` operationId).
+	AddFollowerWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddFollower Make somebody a follower of a ticket
+	//
+	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tickets/{id}/followers (the `AddFollower` operationId).
+	AddFollower(ctx context.Context, id string, body AddFollowerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveFollower Remove a follower
+	//
+	// They get no more mails about the ticket. Their comments stay.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Corresponds with DELETE /v1/tickets/{id}/followers/{follower_id} (the `RemoveFollower` operationId).
+	RemoveFollower(ctx context.Context, id string, followerID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListTicketNotifications A ticket's mails and their results, recipient by recipient
 	//
 	// First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
@@ -4074,6 +4689,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 	ListTicketNotifications(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTicketOriginal The mail that a ticket came by
+	//
+	// 404 for a ticket that did not come by mail.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Corresponds with GET /v1/tickets/{id}/original (the `GetTicketOriginal` operationId).
+	GetTicketOriginal(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRawTicketOriginal The bytes of the mail that a ticket came by
+	//
+	// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Corresponds with GET /v1/tickets/{id}/original/raw (the `GetRawTicketOriginal` operationId).
+	GetRawTicketOriginal(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSubscription What a link for unsubscribing ends
 	//
@@ -4658,6 +5291,63 @@ func (c *Client) ListEngineers(ctx context.Context, params *ListEngineersParams,
 // Corresponds with GET /v1/events (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStreamEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListInboundMails Mails that came in, newest first
+//
+// What became of each. Held ones wait for a decision; ignored ones, duplicates and refused ones are listed for 90 days.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
+func (c *Client) ListInboundMails(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListInboundMailsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefuseInboundMail Refuse a held mail
+//
+// It has no effect; a held comment stays internal.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Corresponds with POST /v1/inbound/{id}/refuse (the `RefuseInboundMail` operationId).
+func (c *Client) RefuseInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefuseInboundMailRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseInboundMail Let in a mail that is held or was ignored
+//
+// A held comment becomes public. Any other mail becomes what it would have been without what held it: mostly a new ticket of its sender. 503 while the notification service doesn't answer.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Corresponds with POST /v1/inbound/{id}/release (the `ReleaseInboundMail` operationId).
+func (c *Client) ReleaseInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseInboundMailRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -5704,6 +6394,82 @@ func (c *Client) DeleteComment(ctx context.Context, id string, commentID openapi
 	return c.Client.Do(req)
 }
 
+// GetCommentOriginal The mail that a comment came by
+//
+// With its whole text, of which the comment shows what is new.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Corresponds with GET /v1/tickets/{id}/comments/{comment_id}/original (the `GetCommentOriginal` operationId).
+func (c *Client) GetCommentOriginal(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetCommentOriginalRequest(c.Server, id, commentID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRawCommentOriginal The bytes of the mail that a comment came by
+//
+// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Corresponds with GET /v1/tickets/{id}/comments/{comment_id}/original/raw (the `GetRawCommentOriginal` operationId).
+func (c *Client) GetRawCommentOriginal(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRawCommentOriginalRequest(c.Server, id, commentID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RefuseComment Refuse a held comment
+//
+// It stays internal. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Corresponds with POST /v1/tickets/{id}/comments/{comment_id}/refuse (the `RefuseComment` operationId).
+func (c *Client) RefuseComment(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRefuseCommentRequest(c.Server, id, commentID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseComment Let a held comment in
+//
+// It becomes public, with the effect that it would have had: its ticket is reopened, people are notified. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Corresponds with POST /v1/tickets/{id}/comments/{comment_id}/release (the `ReleaseComment` operationId).
+func (c *Client) ReleaseComment(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseCommentRequest(c.Server, id, commentID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DeclineTicketWithBody Decline a ticket that is assigned to you
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
@@ -5763,6 +6529,86 @@ func (c *Client) ListEvents(ctx context.Context, id string, params *ListEventsPa
 	return c.Client.Do(req)
 }
 
+// ListFollowers Followers of a ticket, by name
+//
+// They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Corresponds with GET /v1/tickets/{id}/followers (the `ListFollowers` operationId).
+func (c *Client) ListFollowers(ctx context.Context, id string, params *ListFollowersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFollowersRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddFollowerWithBody Make somebody a follower of a ticket
+//
+// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tickets/{id}/followers (the `AddFollower` operationId).
+func (c *Client) AddFollowerWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddFollowerRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddFollower Make somebody a follower of a ticket
+//
+// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tickets/{id}/followers (the `AddFollower` operationId).
+func (c *Client) AddFollower(ctx context.Context, id string, body AddFollowerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddFollowerRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveFollower Remove a follower
+//
+// They get no more mails about the ticket. Their comments stay.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Corresponds with DELETE /v1/tickets/{id}/followers/{follower_id} (the `RemoveFollower` operationId).
+func (c *Client) RemoveFollower(ctx context.Context, id string, followerID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveFollowerRequest(c.Server, id, followerID)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListTicketNotifications A ticket's mails and their results, recipient by recipient
 //
 // First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
@@ -5772,6 +6618,44 @@ func (c *Client) ListEvents(ctx context.Context, id string, params *ListEventsPa
 // Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 func (c *Client) ListTicketNotifications(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListTicketNotificationsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTicketOriginal The mail that a ticket came by
+//
+// 404 for a ticket that did not come by mail.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Corresponds with GET /v1/tickets/{id}/original (the `GetTicketOriginal` operationId).
+func (c *Client) GetTicketOriginal(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTicketOriginalRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRawTicketOriginal The bytes of the mail that a ticket came by
+//
+// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Corresponds with GET /v1/tickets/{id}/original/raw (the `GetRawTicketOriginal` operationId).
+func (c *Client) GetRawTicketOriginal(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRawTicketOriginalRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -6766,6 +7650,152 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 			req.Header.Set("Last-Event-ID", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewListInboundMailsRequest constructs an http.Request for the ListInboundMails method
+func NewListInboundMailsRequest(server string, params *ListInboundMailsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRefuseInboundMailRequest constructs an http.Request for the RefuseInboundMail method
+func NewRefuseInboundMailRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s/refuse", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReleaseInboundMailRequest constructs an http.Request for the ReleaseInboundMail method
+func NewReleaseInboundMailRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s/release", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -9176,6 +10206,170 @@ func NewDeleteCommentRequest(server string, id string, commentID openapi_types.U
 	return req, nil
 }
 
+// NewGetCommentOriginalRequest constructs an http.Request for the GetCommentOriginal method
+func NewGetCommentOriginalRequest(server string, id string, commentID openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "comment_id", commentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/comments/%s/original", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetRawCommentOriginalRequest constructs an http.Request for the GetRawCommentOriginal method
+func NewGetRawCommentOriginalRequest(server string, id string, commentID openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "comment_id", commentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/comments/%s/original/raw", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRefuseCommentRequest constructs an http.Request for the RefuseComment method
+func NewRefuseCommentRequest(server string, id string, commentID openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "comment_id", commentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/comments/%s/refuse", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReleaseCommentRequest constructs an http.Request for the ReleaseComment method
+func NewReleaseCommentRequest(server string, id string, commentID openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "comment_id", commentID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/comments/%s/release", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewDeclineTicketRequest calls the generic DeclineTicket builder with application/json body
 func NewDeclineTicketRequest(server string, id string, body DeclineTicketJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -9296,6 +10490,167 @@ func NewListEventsRequest(server string, id string, params *ListEventsParams) (*
 	return req, nil
 }
 
+// NewListFollowersRequest constructs an http.Request for the ListFollowers method
+func NewListFollowersRequest(server string, id string, params *ListFollowersParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/followers", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddFollowerRequest calls the generic AddFollower builder with application/json body
+func NewAddFollowerRequest(server string, id string, body AddFollowerJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddFollowerRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewAddFollowerRequestWithBody constructs an http.Request for the AddFollower method, with any body, and a specified content type
+func NewAddFollowerRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/followers", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRemoveFollowerRequest constructs an http.Request for the RemoveFollower method
+func NewRemoveFollowerRequest(server string, id string, followerID openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "follower_id", followerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/followers/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListTicketNotificationsRequest constructs an http.Request for the ListTicketNotifications method
 func NewListTicketNotificationsRequest(server string, id string, params *ListTicketNotificationsParams) (*http.Request, error) {
 	var err error
@@ -9359,6 +10714,74 @@ func NewListTicketNotificationsRequest(server string, id string, params *ListTic
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTicketOriginalRequest constructs an http.Request for the GetTicketOriginal method
+func NewGetTicketOriginalRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/original", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetRawTicketOriginalRequest constructs an http.Request for the GetRawTicketOriginal method
+func NewGetRawTicketOriginalRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/original/raw", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -10213,6 +11636,39 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResult, error)
 
+	// ListInboundMailsWithResponse Mails that came in, newest first
+	//
+	// What became of each. Held ones wait for a decision; ignored ones, duplicates and refused ones are listed for 90 days.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
+	ListInboundMailsWithResponse(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*ListInboundMailsResult, error)
+
+	// RefuseInboundMailWithResponse Refuse a held mail
+	//
+	// It has no effect; a held comment stays internal.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/inbound/{id}/refuse (the `RefuseInboundMail` operationId).
+	RefuseInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RefuseInboundMailResult, error)
+
+	// ReleaseInboundMailWithResponse Let in a mail that is held or was ignored
+	//
+	// A held comment becomes public. Any other mail becomes what it would have been without what held it: mostly a new ticket of its sender. 503 while the notification service doesn't answer.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/inbound/{id}/release (the `ReleaseInboundMail` operationId).
+	ReleaseInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*ReleaseInboundMailResult, error)
+
 	// ListKeysWithResponse One's own API keys, newest first
 	//
 	// Admins list those of others with `owner`. Expired keys are listed for 30 days.
@@ -10789,6 +12245,50 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/tickets/{id}/comments/{comment_id} (the `DeleteComment` operationId).
 	DeleteCommentWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*DeleteCommentResult, error)
 
+	// GetCommentOriginalWithResponse The mail that a comment came by
+	//
+	// With its whole text, of which the comment shows what is new.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tickets/{id}/comments/{comment_id}/original (the `GetCommentOriginal` operationId).
+	GetCommentOriginalWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetCommentOriginalResult, error)
+
+	// GetRawCommentOriginalWithResponse The bytes of the mail that a comment came by
+	//
+	// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tickets/{id}/comments/{comment_id}/original/raw (the `GetRawCommentOriginal` operationId).
+	GetRawCommentOriginalWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetRawCommentOriginalResult, error)
+
+	// RefuseCommentWithResponse Refuse a held comment
+	//
+	// It stays internal. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tickets/{id}/comments/{comment_id}/refuse (the `RefuseComment` operationId).
+	RefuseCommentWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*RefuseCommentResult, error)
+
+	// ReleaseCommentWithResponse Let a held comment in
+	//
+	// It becomes public, with the effect that it would have had: its ticket is reopened, people are notified. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tickets/{id}/comments/{comment_id}/release (the `ReleaseComment` operationId).
+	ReleaseCommentWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*ReleaseCommentResult, error)
+
 	// DeclineTicketWithBodyWithResponse Decline a ticket that is assigned to you
 	//
 	// It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
@@ -10820,6 +12320,50 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tickets/{id}/events (the `ListEvents` operationId).
 	ListEventsWithResponse(ctx context.Context, id string, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResult, error)
 
+	// ListFollowersWithResponse Followers of a ticket, by name
+	//
+	// They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tickets/{id}/followers (the `ListFollowers` operationId).
+	ListFollowersWithResponse(ctx context.Context, id string, params *ListFollowersParams, reqEditors ...RequestEditorFn) (*ListFollowersResult, error)
+
+	// AddFollowerWithBodyWithResponse Make somebody a follower of a ticket
+	//
+	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tickets/{id}/followers (the `AddFollower` operationId).
+	AddFollowerWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddFollowerResult, error)
+
+	// AddFollowerWithResponse Make somebody a follower of a ticket
+	//
+	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tickets/{id}/followers (the `AddFollower` operationId).
+	AddFollowerWithResponse(ctx context.Context, id string, body AddFollowerJSONRequestBody, reqEditors ...RequestEditorFn) (*AddFollowerResult, error)
+
+	// RemoveFollowerWithResponse Remove a follower
+	//
+	// They get no more mails about the ticket. Their comments stay.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:write`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/tickets/{id}/followers/{follower_id} (the `RemoveFollower` operationId).
+	RemoveFollowerWithResponse(ctx context.Context, id string, followerID openapi_types.UUID, reqEditors ...RequestEditorFn) (*RemoveFollowerResult, error)
+
 	// ListTicketNotificationsWithResponse A ticket's mails and their results, recipient by recipient
 	//
 	// First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
@@ -10830,6 +12374,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/tickets/{id}/notifications (the `ListTicketNotifications` operationId).
 	ListTicketNotificationsWithResponse(ctx context.Context, id string, params *ListTicketNotificationsParams, reqEditors ...RequestEditorFn) (*ListTicketNotificationsResult, error)
+
+	// GetTicketOriginalWithResponse The mail that a ticket came by
+	//
+	// 404 for a ticket that did not come by mail.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tickets/{id}/original (the `GetTicketOriginal` operationId).
+	GetTicketOriginalWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetTicketOriginalResult, error)
+
+	// GetRawTicketOriginalWithResponse The bytes of the mail that a ticket came by
+	//
+	// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+	//
+	// Roles: engineer, admin. API keys need the scope `tickets:read`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tickets/{id}/original/raw (the `GetRawTicketOriginal` operationId).
+	GetRawTicketOriginalWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetRawTicketOriginalResult, error)
 
 	// GetSubscriptionWithResponse What a link for unsubscribing ends
 	//
@@ -11354,6 +12920,75 @@ func (r StreamEventsResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r StreamEventsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListInboundMailsResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MailPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListInboundMailsResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListInboundMailsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RefuseInboundMailResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Mail
+}
+
+// Status returns HTTPResponse.Status
+func (r RefuseInboundMailResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefuseInboundMailResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ReleaseInboundMailResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Mail
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseInboundMailResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseInboundMailResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -12391,6 +14026,106 @@ func (r DeleteCommentResult) StatusCode() int {
 	return 0
 }
 
+// GetCommentOriginalResult200Headers the declared response headers of an HTTP 200 response for GetCommentOriginal
+type GetCommentOriginalResult200Headers struct {
+	ETag *string
+}
+
+type GetCommentOriginalResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Original
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetCommentOriginalResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetCommentOriginalResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetCommentOriginalResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetRawCommentOriginalResult200Headers the declared response headers of an HTTP 200 response for GetRawCommentOriginal
+type GetRawCommentOriginalResult200Headers struct {
+	ContentDisposition *string
+}
+
+type GetRawCommentOriginalResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetRawCommentOriginalResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRawCommentOriginalResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRawCommentOriginalResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RefuseCommentResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r RefuseCommentResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RefuseCommentResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ReleaseCommentResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseCommentResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseCommentResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // DeclineTicketResult200Headers the declared response headers of an HTTP 200 response for DeclineTicket
 type DeclineTicketResult200Headers struct {
 	ETag *string
@@ -12444,6 +14179,73 @@ func (r ListEventsResult) StatusCode() int {
 	return 0
 }
 
+type ListFollowersResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FollowerPage
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFollowersResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFollowersResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AddFollowerResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Follower
+}
+
+// Status returns HTTPResponse.Status
+func (r AddFollowerResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddFollowerResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RemoveFollowerResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveFollowerResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveFollowerResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type ListTicketNotificationsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12461,6 +14263,64 @@ func (r ListTicketNotificationsResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListTicketNotificationsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetTicketOriginalResult200Headers the declared response headers of an HTTP 200 response for GetTicketOriginal
+type GetTicketOriginalResult200Headers struct {
+	ETag *string
+}
+
+type GetTicketOriginalResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Original
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetTicketOriginalResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTicketOriginalResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTicketOriginalResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetRawTicketOriginalResult200Headers the declared response headers of an HTTP 200 response for GetRawTicketOriginal
+type GetRawTicketOriginalResult200Headers struct {
+	ContentDisposition *string
+}
+
+type GetRawTicketOriginalResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetRawTicketOriginalResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRawTicketOriginalResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRawTicketOriginalResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -13131,6 +14991,57 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 		return nil, err
 	}
 	return ParseStreamEventsResult(rsp)
+}
+
+// ListInboundMailsWithResponse Mails that came in, newest first
+//
+// What became of each. Held ones wait for a decision; ignored ones, duplicates and refused ones are listed for 90 days.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
+func (c *ClientWithResponses) ListInboundMailsWithResponse(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*ListInboundMailsResult, error) {
+	rsp, err := c.ListInboundMails(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListInboundMailsResult(rsp)
+}
+
+// RefuseInboundMailWithResponse Refuse a held mail
+//
+// It has no effect; a held comment stays internal.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/inbound/{id}/refuse (the `RefuseInboundMail` operationId).
+func (c *ClientWithResponses) RefuseInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RefuseInboundMailResult, error) {
+	rsp, err := c.RefuseInboundMail(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefuseInboundMailResult(rsp)
+}
+
+// ReleaseInboundMailWithResponse Let in a mail that is held or was ignored
+//
+// A held comment becomes public. Any other mail becomes what it would have been without what held it: mostly a new ticket of its sender. 503 while the notification service doesn't answer.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/inbound/{id}/release (the `ReleaseInboundMail` operationId).
+func (c *ClientWithResponses) ReleaseInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*ReleaseInboundMailResult, error) {
+	rsp, err := c.ReleaseInboundMail(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseInboundMailResult(rsp)
 }
 
 // ListKeysWithResponse One's own API keys, newest first
@@ -14021,6 +15932,74 @@ func (c *ClientWithResponses) DeleteCommentWithResponse(ctx context.Context, id 
 	return ParseDeleteCommentResult(rsp)
 }
 
+// GetCommentOriginalWithResponse The mail that a comment came by
+//
+// With its whole text, of which the comment shows what is new.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tickets/{id}/comments/{comment_id}/original (the `GetCommentOriginal` operationId).
+func (c *ClientWithResponses) GetCommentOriginalWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetCommentOriginalResult, error) {
+	rsp, err := c.GetCommentOriginal(ctx, id, commentID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetCommentOriginalResult(rsp)
+}
+
+// GetRawCommentOriginalWithResponse The bytes of the mail that a comment came by
+//
+// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tickets/{id}/comments/{comment_id}/original/raw (the `GetRawCommentOriginal` operationId).
+func (c *ClientWithResponses) GetRawCommentOriginalWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetRawCommentOriginalResult, error) {
+	rsp, err := c.GetRawCommentOriginal(ctx, id, commentID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRawCommentOriginalResult(rsp)
+}
+
+// RefuseCommentWithResponse Refuse a held comment
+//
+// It stays internal. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tickets/{id}/comments/{comment_id}/refuse (the `RefuseComment` operationId).
+func (c *ClientWithResponses) RefuseCommentWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*RefuseCommentResult, error) {
+	rsp, err := c.RefuseComment(ctx, id, commentID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRefuseCommentResult(rsp)
+}
+
+// ReleaseCommentWithResponse Let a held comment in
+//
+// It becomes public, with the effect that it would have had: its ticket is reopened, people are notified. Only the ticket's assignee and admins decide. Whose mails are held is in the enum InboundReason.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tickets/{id}/comments/{comment_id}/release (the `ReleaseComment` operationId).
+func (c *ClientWithResponses) ReleaseCommentWithResponse(ctx context.Context, id string, commentID openapi_types.UUID, reqEditors ...RequestEditorFn) (*ReleaseCommentResult, error) {
+	rsp, err := c.ReleaseComment(ctx, id, commentID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseCommentResult(rsp)
+}
+
 // DeclineTicketWithBodyWithResponse Decline a ticket that is assigned to you
 //
 // It is offered to the next engineer, and to one who declined it only when no other remains. Engineers and admins can read the reason in its events.
@@ -14070,6 +16049,74 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, id str
 	return ParseListEventsResult(rsp)
 }
 
+// ListFollowersWithResponse Followers of a ticket, by name
+//
+// They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tickets/{id}/followers (the `ListFollowers` operationId).
+func (c *ClientWithResponses) ListFollowersWithResponse(ctx context.Context, id string, params *ListFollowersParams, reqEditors ...RequestEditorFn) (*ListFollowersResult, error) {
+	rsp, err := c.ListFollowers(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFollowersResult(rsp)
+}
+
+// AddFollowerWithBodyWithResponse Make somebody a follower of a ticket
+//
+// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tickets/{id}/followers (the `AddFollower` operationId).
+func (c *ClientWithResponses) AddFollowerWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddFollowerResult, error) {
+	rsp, err := c.AddFollowerWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddFollowerResult(rsp)
+}
+
+// AddFollowerWithResponse Make somebody a follower of a ticket
+//
+// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tickets/{id}/followers (the `AddFollower` operationId).
+func (c *ClientWithResponses) AddFollowerWithResponse(ctx context.Context, id string, body AddFollowerJSONRequestBody, reqEditors ...RequestEditorFn) (*AddFollowerResult, error) {
+	rsp, err := c.AddFollower(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddFollowerResult(rsp)
+}
+
+// RemoveFollowerWithResponse Remove a follower
+//
+// They get no more mails about the ticket. Their comments stay.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:write`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/tickets/{id}/followers/{follower_id} (the `RemoveFollower` operationId).
+func (c *ClientWithResponses) RemoveFollowerWithResponse(ctx context.Context, id string, followerID openapi_types.UUID, reqEditors ...RequestEditorFn) (*RemoveFollowerResult, error) {
+	rsp, err := c.RemoveFollower(ctx, id, followerID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveFollowerResult(rsp)
+}
+
 // ListTicketNotificationsWithResponse A ticket's mails and their results, recipient by recipient
 //
 // First the mails that are not yet posted to the notification service, oldest first: pending will be posted, dead was refused permanently and waits for an admin (see /v1/outbox). Then those that it has, newest first, with their first 100 recipients. A mail that is posted at this moment may be listed twice. 503 when the notification service doesn't answer.
@@ -14085,6 +16132,40 @@ func (c *ClientWithResponses) ListTicketNotificationsWithResponse(ctx context.Co
 		return nil, err
 	}
 	return ParseListTicketNotificationsResult(rsp)
+}
+
+// GetTicketOriginalWithResponse The mail that a ticket came by
+//
+// 404 for a ticket that did not come by mail.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tickets/{id}/original (the `GetTicketOriginal` operationId).
+func (c *ClientWithResponses) GetTicketOriginalWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetTicketOriginalResult, error) {
+	rsp, err := c.GetTicketOriginal(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTicketOriginalResult(rsp)
+}
+
+// GetRawTicketOriginalWithResponse The bytes of the mail that a ticket came by
+//
+// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+//
+// Roles: engineer, admin. API keys need the scope `tickets:read`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tickets/{id}/original/raw (the `GetRawTicketOriginal` operationId).
+func (c *ClientWithResponses) GetRawTicketOriginalWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetRawTicketOriginalResult, error) {
+	rsp, err := c.GetRawTicketOriginal(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRawTicketOriginalResult(rsp)
 }
 
 // GetSubscriptionWithResponse What a link for unsubscribing ends
@@ -14719,6 +16800,84 @@ func ParseStreamEventsResult(rsp *http.Response) (*StreamEventsResult, error) {
 	response := &StreamEventsResult{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseListInboundMailsResult parses an HTTP response from a ListInboundMailsWithResponse call
+func ParseListInboundMailsResult(rsp *http.Response) (*ListInboundMailsResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListInboundMailsResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MailPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRefuseInboundMailResult parses an HTTP response from a RefuseInboundMailWithResponse call
+func ParseRefuseInboundMailResult(rsp *http.Response) (*RefuseInboundMailResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefuseInboundMailResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Mail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReleaseInboundMailResult parses an HTTP response from a ReleaseInboundMailWithResponse call
+func ParseReleaseInboundMailResult(rsp *http.Response) (*ReleaseInboundMailResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseInboundMailResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Mail
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil
@@ -15926,6 +18085,106 @@ func ParseDeleteCommentResult(rsp *http.Response) (*DeleteCommentResult, error) 
 	return response, nil
 }
 
+// ParseGetCommentOriginalResult parses an HTTP response from a GetCommentOriginalWithResponse call
+func ParseGetCommentOriginalResult(rsp *http.Response) (*GetCommentOriginalResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetCommentOriginalResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Original
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetCommentOriginalResult200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetRawCommentOriginalResult parses an HTTP response from a GetRawCommentOriginalWithResponse call
+func ParseGetRawCommentOriginalResult(rsp *http.Response) (*GetRawCommentOriginalResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRawCommentOriginalResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetRawCommentOriginalResult200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRefuseCommentResult parses an HTTP response from a RefuseCommentWithResponse call
+func ParseRefuseCommentResult(rsp *http.Response) (*RefuseCommentResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RefuseCommentResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseReleaseCommentResult parses an HTTP response from a ReleaseCommentWithResponse call
+func ParseReleaseCommentResult(rsp *http.Response) (*ReleaseCommentResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseCommentResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
 // ParseDeclineTicketResult parses an HTTP response from a DeclineTicketWithResponse call
 func ParseDeclineTicketResult(rsp *http.Response) (*DeclineTicketResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -15991,6 +18250,74 @@ func ParseListEventsResult(rsp *http.Response) (*ListEventsResult, error) {
 	return response, nil
 }
 
+// ParseListFollowersResult parses an HTTP response from a ListFollowersWithResponse call
+func ParseListFollowersResult(rsp *http.Response) (*ListFollowersResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFollowersResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FollowerPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddFollowerResult parses an HTTP response from a AddFollowerWithResponse call
+func ParseAddFollowerResult(rsp *http.Response) (*AddFollowerResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddFollowerResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Follower
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveFollowerResult parses an HTTP response from a RemoveFollowerWithResponse call
+func ParseRemoveFollowerResult(rsp *http.Response) (*RemoveFollowerResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveFollowerResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
 // ParseListTicketNotificationsResult parses an HTTP response from a ListTicketNotificationsWithResponse call
 func ParseListTicketNotificationsResult(rsp *http.Response) (*ListTicketNotificationsResult, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16012,6 +18339,74 @@ func ParseListTicketNotificationsResult(rsp *http.Response) (*ListTicketNotifica
 		}
 		response.JSON200 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseGetTicketOriginalResult parses an HTTP response from a GetTicketOriginalWithResponse call
+func ParseGetTicketOriginalResult(rsp *http.Response) (*GetTicketOriginalResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTicketOriginalResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Original
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetTicketOriginalResult200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetRawTicketOriginalResult parses an HTTP response from a GetRawTicketOriginalWithResponse call
+func ParseGetRawTicketOriginalResult(rsp *http.Response) (*GetRawTicketOriginalResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRawTicketOriginalResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetRawTicketOriginalResult200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

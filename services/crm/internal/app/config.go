@@ -106,7 +106,23 @@ func (c Config) check() error {
 	if (c.AdminEmail == "") != !c.AdminPassword.IsSet() {
 		refuse("CRM_ADMIN_EMAIL and CRM_ADMIN_PASSWORD go together: set both or neither")
 	}
-	bad = append(bad, c.checkInbound())
+	bad = append(bad, c.checkInbound(), c.checkFiles())
+	for _, origin := range c.CORSOrigins {
+		if !config.IsOrigin(origin) {
+			refuse("CRM_CORS_ORIGINS must list origins such as https://desk.example.com: scheme, host and port alone, in lower case")
+		}
+	}
+	bad = append(bad, c.Service.Check(Prefix))
+	if c.Env == config.Production && pg.MayBePlainText(c.DatabaseURL.Reveal()) {
+		refuse("CRM_DATABASE_URL must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require")
+	}
+	return errors.Join(bad...)
+}
+
+// checkFiles refuses invalid settings of files.
+func (c Config) checkFiles() error {
+	var bad []error
+	refuse := func(format string, values ...any) { bad = append(bad, fmt.Errorf(format, values...)) }
 	if _, err := attachment.ParseStore(c.AttachmentStore); err != nil {
 		refuse("CRM_ATTACHMENT_STORE %w", err)
 	}
@@ -117,15 +133,6 @@ func (c Config) check() error {
 		if _, _, err := net.SplitHostPort(c.ClamdAddr); err != nil {
 			refuse("CRM_CLAMD_ADDR must be host:port or unix:/path")
 		}
-	}
-	for _, origin := range c.CORSOrigins {
-		if !config.IsOrigin(origin) {
-			refuse("CRM_CORS_ORIGINS must list origins such as https://desk.example.com: scheme, host and port alone, in lower case")
-		}
-	}
-	bad = append(bad, c.Service.Check(Prefix))
-	if c.Env == config.Production && pg.MayBePlainText(c.DatabaseURL.Reveal()) {
-		refuse("CRM_DATABASE_URL must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require")
 	}
 	return errors.Join(bad...)
 }
