@@ -92,11 +92,6 @@ func (s *stack) startPostfix(ctx context.Context) (addr string, stop func(), err
 		return "", nil, err
 	}
 	dir := filepath.Join(s.dir, "postfix")
-	for _, d := range []string{"", "conf", "queue", "data"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return "", nil, err
-		}
-	}
 	conf, err := configurePostfix(dir, addr)
 	if err != nil {
 		return "", nil, err
@@ -157,8 +152,13 @@ anvil unix - - n - 1 anvil
 `
 )
 
-// configurePostfix writes the configuration and returns its folder.
+// configurePostfix makes the folders and the configuration, whose folder it returns.
 func configurePostfix(dir, addr string) (conf string, err error) {
+	for _, d := range []string{"", "conf", "queue", "data"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return "", err
+		}
+	}
 	conf = filepath.Join(dir, "conf")
 	for name, text := range map[string]string{"main.cf": fmt.Sprintf(postfixMain, dir), "master.cf": addr + postfixMaster} {
 		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o644); err != nil {

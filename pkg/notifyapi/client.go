@@ -215,7 +215,7 @@ func (c *Client) once(ctx context.Context, method, path, key string, body []byte
 // open returns the body of an answer that is not JSON.
 func (c *Client) open(ctx context.Context, path string) (content io.ReadCloser, err error) {
 	err = c.repeat(ctx, true, func() error {
-		resp, err := c.send(ctx, http.MethodGet, path, "", "*/*", nil) //nolint:bodyclose // the caller does
+		resp, err := c.send(ctx, http.MethodGet, path, "", "*/*", nil) //nolint:bodyclose // the caller closes it //nolint:bodyclose // the caller does
 		if err == nil {
 			content = resp.Body
 		}

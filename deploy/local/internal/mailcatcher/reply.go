@@ -79,7 +79,7 @@ func (r reply) compose(e envelope, raw []byte, now time.Time) (message []byte, t
 	header("MIME-Version", "1.0")
 	text := strings.TrimRight(r.Text, "\r\n ") + "\n\n" + quote(parse(raw).Text, original.Header, e.ReceivedAt)
 	if r.File == nil {
-		err = writeText(&b, func(h textproto.MIMEHeader) (io.Writer, error) {
+		err = writeText(func(h textproto.MIMEHeader) (io.Writer, error) {
 			for name, values := range h {
 				header(name, values[0])
 			}
@@ -121,7 +121,7 @@ func quote(text string, h mail.Header, at time.Time) string {
 	return b.String()
 }
 
-func writeText(b *bytes.Buffer, part func(textproto.MIMEHeader) (io.Writer, error), text string) error {
+func writeText(part func(textproto.MIMEHeader) (io.Writer, error), text string) error {
 	w, err := part(textproto.MIMEHeader{"Content-Type": {"text/plain; charset=utf-8"}, "Content-Transfer-Encoding": {"quoted-printable"}})
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func writeText(b *bytes.Buffer, part func(textproto.MIMEHeader) (io.Writer, erro
 func writeMixed(b *bytes.Buffer, text string, file attachment) error {
 	parts := multipart.NewWriter(b)
 	fmt.Fprintf(b, "Content-Type: multipart/mixed; boundary=%q\r\n\r\n", parts.Boundary())
-	if err := writeText(b, parts.CreatePart, text); err != nil {
+	if err := writeText(parts.CreatePart, text); err != nil {
 		return err
 	}
 	mediaType, _, err := mime.ParseMediaType(file.MediaType)

@@ -146,14 +146,10 @@ func (a *App) assemble(p parts, keys keySource) {
 		preferences.DigestLoop(jobs).Run,
 	}
 	if addresses.Set() {
-		for _, job := range mails.Jobs(jobs) {
-			a.loops = append(a.loops, job.Run)
-		}
+		a.runAll(mails.Jobs(jobs))
 	}
 	a.limiter = a.newLimiter(registry, jobs)
-	for _, job := range slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs(), a.files.Jobs(jobs)) {
-		a.loops = append(a.loops, job.Run)
-	}
+	a.runAll(slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs(), a.files.Jobs(jobs)))
 	a.api = a.newAPI(p, registry)
 	identity.Register(a.api, a.users)
 	preference.Register(a.api, preferences)
@@ -168,6 +164,13 @@ func (a *App) assemble(p parts, keys keySource) {
 	console.Mount(a.api, console.Config{
 		Users: a.users, Events: stream, Secure: strings.HasPrefix(a.config.PublicURL, "https:"), Development: a.config.Env != config.Production,
 	})
+}
+
+// runAll runs the jobs with the service.
+func (a *App) runAll(jobs []*background.Loop) {
+	for _, job := range jobs {
+		a.loops = append(a.loops, job.Run)
+	}
 }
 
 // links are the addresses in mails.

@@ -110,13 +110,13 @@ func (n TicketChanged) news() []string {
 
 // Message lists the tickets with their links. An unverified recipient gets the
 // links alone.
-func (n Digest) Message(links Links) Message {
-	withText := !n.To.Unverified || !links.VerifiedOnly
+func (d Digest) Message(links Links) Message {
+	withText := !d.To.Unverified || !links.VerifiedOnly
 	l := mail{Lead: "This happened to your tickets:"}
 	if withText {
-		l.Name = line(n.To.Name)
+		l.Name = line(d.To.Name)
 	}
-	for _, t := range n.Tickets {
+	for _, t := range d.Tickets {
 		p := passage{Heading: fmt.Sprintf("#%d", t.Number), Link: t.address(links)}
 		if withText {
 			p.Heading = t.quoted() + ", " + words(t.Status)
@@ -124,15 +124,15 @@ func (n Digest) Message(links Links) Message {
 		}
 		l.Passages = append(l.Passages, p)
 	}
-	if n.More > 0 {
+	if d.More > 0 {
 		l.Closing = append(l.Closing, fmt.Sprintf("More happened to other tickets. All of them: %s/tickets", links.PublicURL))
 	}
 	l.Closing = append(l.Closing, fmt.Sprintf("To change when you get this mail: %s/me", links.PublicURL), noReplies)
 	subject := "[Fixdesk] News of 1 ticket"
-	if count := len(n.Tickets); count != 1 {
+	if count := len(d.Tickets); count != 1 {
 		subject = fmt.Sprintf("[Fixdesk] News of %d tickets", count)
 	}
-	return l.message(links, []Person{n.To}, subject, KindDigest)
+	return l.message(links, []Person{d.To}, subject, KindDigest)
 }
 
 func (t DigestTicket) news() []string {
