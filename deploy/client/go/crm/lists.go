@@ -232,3 +232,29 @@ func Suppressions(ctx context.Context, c *ClientWithResponses, params ListSuppre
 		return r.JSON200.Items, r.JSON200.NextCursor, nil
 	})
 }
+
+// Followers are the people who get the mails of a ticket like its reporter.
+func Followers(ctx context.Context, c *ClientWithResponses, id string, params ListFollowersParams) iter.Seq2[Follower, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Follower, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListFollowersWithResponse(ctx, id, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
+
+// InboundMails are the mails that came in, with what became of each.
+func InboundMails(ctx context.Context, c *ClientWithResponses, params ListInboundMailsParams) iter.Seq2[Mail, error] {
+	return transport.Items(params.Cursor, func(cursor *string) ([]Mail, *string, error) {
+		p := params
+		p.Cursor = cursor
+		r, err := c.ListInboundMailsWithResponse(ctx, &p)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r.JSON200.Items, r.JSON200.NextCursor, nil
+	})
+}
