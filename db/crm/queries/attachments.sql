@@ -15,7 +15,16 @@ for no key update;
 
 -- name: AttachmentNames :many
 -- In the order of the ids.
-select filename, size from attachments where id = any(@ids::uuid[]) order by array_position(@ids::uuid[], id);
+select id, filename, size from attachments where id = any(@ids::uuid[]) order by array_position(@ids::uuid[], id);
+
+-- name: AttachmentListMailed :many
+-- Files of public comments, in the order of the ids.
+select a.filename, c.size, c.media_type, c.scan, c.store, c.object
+from attachments a
+join attachment_contents c on c.id = a.content_id
+join ticket_comments m on m.id = a.comment_id
+where a.id = any(@ids::uuid[]) and not m.internal
+order by array_position(@ids::uuid[], a.id);
 
 -- name: AttachmentAttach :execrows
 update attachments a

@@ -114,7 +114,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
 	addresses := a.config.addresses(a.log)
 	dispatcher := outbox.NewDispatcher(outbox.Config{
-		Pool: a.pool, Client: client, Links: a.links(addresses),
+		Pool: a.pool, Client: client, Links: a.links(addresses), Files: a.filesForMail,
 		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry, Metrics: jobs,
 	})
 	check := func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) }
@@ -210,6 +210,11 @@ func (a *App) newAttachments(p parts) *attachment.Service {
 			return a.tickets.MayRead(ctx, ticket.ViewerOf(p), id, internal)
 		},
 	})
+}
+
+// filesForMail reads files for the dispatcher, which is made before the service of files.
+func (a *App) filesForMail(ctx context.Context, ids []uuid.UUID) ([]notifyapi.Attachment, error) {
+	return a.files.ForMail(ctx, ids)
 }
 
 // Migrate brings the database to this version's schema, with the partitions that

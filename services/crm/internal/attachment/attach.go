@@ -43,7 +43,7 @@ func Lock(ctx context.Context, q *crmdb.Queries, owner uuid.UUID, ids []uuid.UUI
 	return nil
 }
 
-// Names returns name and size of files, in the order of the ids.
+// Names returns id, name and size of files, in the order of the ids.
 func Names(ctx context.Context, q *crmdb.Queries, ids []uuid.UUID) ([]notice.File, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -54,12 +54,12 @@ func Names(ctx context.Context, q *crmdb.Queries, ids []uuid.UUID) ([]notice.Fil
 	}
 	files := make([]notice.File, len(rows))
 	for i, r := range rows {
-		files[i] = notice.File{Name: r.Filename, Size: r.Size}
+		files[i] = notice.File{ID: r.ID, Name: r.Filename, Size: r.Size}
 	}
 	return files, nil
 }
 
-// NamesOfComment returns name and size of a comment's files.
+// NamesOfComment returns id, name and size of a comment's files.
 func NamesOfComment(ctx context.Context, q *crmdb.Queries, comment uuid.UUID) ([]notice.File, error) {
 	list, err := OfComments(ctx, q, []uuid.UUID{comment})
 	if err != nil {
@@ -67,7 +67,7 @@ func NamesOfComment(ctx context.Context, q *crmdb.Queries, comment uuid.UUID) ([
 	}
 	var files []notice.File
 	for _, a := range list[comment] {
-		files = append(files, notice.File{Name: a.Filename, Size: a.Size})
+		files = append(files, notice.File{ID: a.ID, Name: a.Filename, Size: a.Size})
 	}
 	return files, nil
 }

@@ -1,11 +1,14 @@
 package attachment_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/crmtest"
 )
 
@@ -33,4 +36,66 @@ func TestMailOfACommentNamesItsFiles(t *testing.T) {
 	if named() != 0 {
 		t.Errorf("%d notices name a removed file", named())
 	}
+}
+
+func TestFilesForAMailAreThoseOfAPublicCommentInTheGivenOrder(t *testing.T) {
+	t.Parallel()
+	d := newTestEnv(t)
+	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
+	photo := random(700_000) // several chunks
+	a, b, page := d.upload(engineer, "Störung.png", png(string(photo))), d.upload(engineer, "a.txt", []byte("aaa")), d.upload(engineer, "page.html", []byte("<!DOCTYPE html><html></html>"))
+	own, unattached := d.upload(customer, "own.txt", []byte("own")), d.upload(engineer, "free.txt", []byte("free"))
+	secret := d.upload(engineer, "secret.txt", []byte("secret"))
+	ticket := d.raise(customer, own)
+	c := d.comment(engineer, ticket, false, a, b, page)
+	d.comment(engineer, ticket, true, secret)
+	mailed := func(files ...file) []notifyapi.Attachment {
+		t.Helper()
+		got, err := d.files.ForMail(t.Context(), ids(files...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	want := []notifyapi.Attachment{
+		{Filename: "page.html", MediaType: "application/octet-stream", Content: []byte("<!DOCTYPE html><html></html>")},
+		{Filename: "a.txt", MediaType: "text/plain", Content: []byte("aaa")},
+		{Filename: "Störung.png", MediaType: "image/png", Content: png(string(photo))},
+	}
+	if got := mailed(page, b, a); !reflect.DeepEqual(got, want) {
+		t.Errorf("%d files, or other ones", len(got))
+	}
+	for name, other := range map[string]file{"of an internal comment": secret, "of the ticket": own, "of nothing": unattached, "unknown": {ID: uuid.New()}} {
+		if got := mailed(a, other); len(got) > 0 {
+			t.Errorf("%s: %d files", name, len(got))
+		}
+	}
+	d.Call(admin, "DELETE", ticket.Path("/comments/"+c.ID.String()), nil).Want(204)
+	if got := mailed(page, b, a); len(got) > 0 {
+		t.Errorf("%d files of a removed comment", len(got))
+	}
+}
+
+func TestOnlyCleanFilesAreMailed(t *testing.T) {
+	t.Parallel()
+	clamd := newScriptedClamd(t)
+	d := newTestEnv(t, func(c *attachment.Config) { c.Clamd = clamd.address })
+	customer, engineer := d.User("customer"), d.Engineer()
+	good, bad := d.upload(engineer, "good.txt", []byte("good")), d.upload(engineer, "bad.txt", []byte("a virus"))
+	ticket := d.raise(customer)
+	d.comment(engineer, ticket, false, good)
+	d.comment(engineer, ticket, false, bad)
+	want := func(what string, f file, count int) {
+		t.Helper()
+		got, err := d.files.ForMail(t.Context(), ids(f))
+		if err != nil || len(got) != count {
+			t.Errorf("%s: %d files, %v", what, len(got), err)
+		}
+	}
+	want("pending", good, 0)
+	if err := d.scan(); err != nil {
+		t.Fatal(err)
+	}
+	want("clean", good, 1)
+	want("infected", bad, 0)
 }

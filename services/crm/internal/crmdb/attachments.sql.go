@@ -262,6 +262,52 @@ func (q *Queries) AttachmentListComments(ctx context.Context, commentIds []uuid.
 	return items, nil
 }
 
+const attachmentListMailed = `-- name: AttachmentListMailed :many
+select a.filename, c.size, c.media_type, c.scan, c.store, c.object
+from attachments a
+join attachment_contents c on c.id = a.content_id
+join ticket_comments m on m.id = a.comment_id
+where a.id = any($1::uuid[]) and not m.internal
+order by array_position($1::uuid[], a.id)
+`
+
+type AttachmentListMailedRow struct {
+	Filename  string
+	Size      int64
+	MediaType string
+	Scan      AttachmentScan
+	Store     string
+	Object    uuid.UUID
+}
+
+// Files of public comments, in the order of the ids.
+func (q *Queries) AttachmentListMailed(ctx context.Context, ids []uuid.UUID) ([]AttachmentListMailedRow, error) {
+	rows, err := q.db.Query(ctx, attachmentListMailed, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AttachmentListMailedRow{}
+	for rows.Next() {
+		var i AttachmentListMailedRow
+		if err := rows.Scan(
+			&i.Filename,
+			&i.Size,
+			&i.MediaType,
+			&i.Scan,
+			&i.Store,
+			&i.Object,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const attachmentListTicket = `-- name: AttachmentListTicket :many
 select a.id, a.filename, a.created_at, c.sha256, c.size, c.media_type, c.scan, c.store, c.object
 from attachments a
@@ -419,10 +465,11 @@ func (q *Queries) AttachmentMoved(ctx context.Context, arg AttachmentMovedParams
 }
 
 const attachmentNames = `-- name: AttachmentNames :many
-select filename, size from attachments where id = any($1::uuid[]) order by array_position($1::uuid[], id)
+select id, filename, size from attachments where id = any($1::uuid[]) order by array_position($1::uuid[], id)
 `
 
 type AttachmentNamesRow struct {
+	ID       uuid.UUID
 	Filename string
 	Size     int64
 }
@@ -437,7 +484,7 @@ func (q *Queries) AttachmentNames(ctx context.Context, ids []uuid.UUID) ([]Attac
 	items := []AttachmentNamesRow{}
 	for rows.Next() {
 		var i AttachmentNamesRow
-		if err := rows.Scan(&i.Filename, &i.Size); err != nil {
+		if err := rows.Scan(&i.ID, &i.Filename, &i.Size); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

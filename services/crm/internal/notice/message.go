@@ -104,7 +104,7 @@ func (n TicketCommented) Message(links Links) Message {
 		heading := fmt.Sprintf("Before that, on %s, %s wrote", e.At.UTC().Format("2 January 2006 at 15:04 UTC"), or(line(e.AuthorName), "a user"))
 		l = l.quoted(heading, shorten(block(e.Body), earlierLimit))
 	}
-	l.Closing = append(filesOnPage(n.Files), n.howToAnswer(links)...)
+	l.Closing = append(n.fileNames(), n.howToAnswer(links)...)
 	if n.Internal {
 		n.Audience = ToInternal
 		if links.ReplyTo != nil {
@@ -130,29 +130,6 @@ func (t Ticket) howToAnswer(links Links) []string {
 		return []string{"To read and answer: " + t.address(links) + "\n" + noReplies}
 	}
 	return []string{"To answer, reply to this mail, or open the ticket: " + t.address(links)}
-}
-
-// filesOnPage names the files of a comment, which are on the ticket's page.
-func filesOnPage(files []File) []string {
-	if len(files) == 0 {
-		return nil
-	}
-	text := "Files, which are on the ticket's page:"
-	for _, f := range files {
-		text += "\n" + line(f.Name) + " (" + size(f.Size) + ")"
-	}
-	return []string{text}
-}
-
-// size is a number of bytes for people.
-func size(bytes int64) string {
-	switch {
-	case bytes < 1000:
-		return fmt.Sprintf("%d B", bytes)
-	case bytes < 1_000_000:
-		return fmt.Sprintf("%d kB", (bytes+500)/1000)
-	}
-	return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
 }
 
 // whenResolved is what the reporter of a resolved ticket may do.

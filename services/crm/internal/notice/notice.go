@@ -161,12 +161,16 @@ type TicketCommented struct {
 	Status    string   `json:"status,omitempty"` // new status after the comment; empty if it did not change
 	Earlier   *Earlier `json:"earlier,omitempty"`
 	Files     []File   `json:"files,omitempty"` // of the comment
+
+	attached bool // the mail has the files with it, see Attached
 }
 
-// File is a file of a comment, which mails name. Size is in bytes.
+// File is a file of a comment, which mails name. Size is in bytes. ID is the zero
+// UUID in facts of an earlier release.
 type File struct {
-	Name string `json:"name"`
-	Size int64  `json:"size"`
+	ID   uuid.UUID `json:"id,omitzero"`
+	Name string    `json:"name"`
+	Size int64     `json:"size"`
 }
 
 // Earlier is the comment, or the description of the ticket, that a comment

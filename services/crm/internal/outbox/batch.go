@@ -104,26 +104,61 @@ func (d *Dispatcher) postInOrder(start context.Context, entries []crmdb.OutboxCl
 			b.add(result{entry: e, classification: classification{outcome: outcomeNotTried}})
 			continue
 		}
-		err := d.post(context.WithoutCancel(start), e)
-		r := result{entry: e, classification: classify(err), err: err}
-		d.record(start, r)
+		r := d.try(start, e, b)
 		b.add(r)
 		stopped = r.outcome == outcomeFailed || r.outcome == outcomeNotReached
 	}
 }
 
-// post makes the mail of an entry and posts it with the entry's id as
-// Idempotency-Key.
-func (d *Dispatcher) post(ctx context.Context, e crmdb.OutboxClaimRow) error {
-	n, err := notice.Decode(e.Kind, e.Data)
-	switch {
-	case errors.Is(err, notice.ErrUnknownKind):
-		return err
-	case err != nil:
-		return fmt.Errorf("%w: %w", errUndecodable, err)
+// try posts one entry. A mail that may have files with it first waits for its turn.
+func (d *Dispatcher) try(start context.Context, e crmdb.OutboxClaimRow, b *batch) result {
+	n, err := decode(e)
+	if err == nil && len(d.mailed(n)) > 0 {
+		select {
+		case d.slots <- struct{}{}:
+			defer func() { <-d.slots }()
+		case <-start.Done():
+		}
+		if b.isOver() || start.Err() != nil {
+			return result{entry: e, classification: classification{outcome: outcomeNotTried}}
+		}
 	}
+	if err == nil {
+		err = d.post(context.WithoutCancel(start), e, n)
+	}
+	r := result{entry: e, classification: classify(err), err: err}
+	d.record(start, r)
+	return r
+}
+
+func decode(e crmdb.OutboxClaimRow) (notice.Notice, error) {
+	n, err := notice.Decode(e.Kind, e.Data)
+	if err != nil && !errors.Is(err, notice.ErrUnknownKind) {
+		return nil, fmt.Errorf("%w: %w", errUndecodable, err)
+	}
+	return n, err
+}
+
+// post makes the mail of an entry and posts it with the entry's id as
+// Idempotency-Key, with its files or, where the service refuses them, without.
+func (d *Dispatcher) post(ctx context.Context, e crmdb.OutboxClaimRow, n notice.Notice) error {
 	ctx, cancel := context.WithTimeout(obs.WithRequestID(ctx, e.RequestID), postTimeout)
 	defer cancel()
+	if files := d.read(ctx, e, n); len(files) > 0 {
+		request := d.request(e, notice.Attached(n))
+		request.Attachments = files
+		_, err := d.client.Create(ctx, e.ID.String(), request)
+		if classify(err).outcome != outcomeRefused {
+			return err
+		}
+		d.log.WarnContext(ctx, "notice refused with its files, which are linked", "entry", e.ID, "error", errorText(err))
+	}
+	_, err := d.client.Create(ctx, e.ID.String(), d.request(e, n))
+	return err
+}
+
+// request makes the mail of a notice, without its files.
+func (d *Dispatcher) request(e crmdb.OutboxClaimRow, n notice.Notice) notifyapi.Request {
 	m := n.Message(d.links)
 	reference := e.Reference.String()
 	request := notifyapi.Request{
@@ -142,8 +177,7 @@ func (d *Dispatcher) post(ctx context.Context, e crmdb.OutboxClaimRow) error {
 	if notifyapi.IsUnsubscribeURL(m.Unsubscribe) {
 		request.UnsubscribeURL = &m.Unsubscribe
 	}
-	_, err = d.client.Create(ctx, e.ID.String(), request)
-	return err
+	return request
 }
 
 // record counts and logs an attempt, without the text and the recipients.
@@ -152,7 +186,7 @@ func (d *Dispatcher) record(ctx context.Context, r result) {
 	level, message := slog.LevelInfo, "notice posted"
 	switch r.outcome {
 	case outcomeRepeated:
-		level, message = slog.LevelWarn, "notice was posted before with another text"
+		level, message = slog.LevelWarn, "notice was posted before with another text or other files"
 	case outcomeRefused:
 		level, message = slog.LevelError, "notice refused permanently"
 	case outcomeFailed:

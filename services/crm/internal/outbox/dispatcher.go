@@ -35,12 +35,13 @@ const (
 	settleTimeout = 5 * time.Second
 )
 
-// Config has the dependencies and settings of a Dispatcher; all fields are
+// Config has the dependencies and settings of a Dispatcher; all fields but Files are
 // required.
 type Config struct {
 	Pool     *pgxpool.Pool
 	Client   *notifyapi.Client
 	Links    notice.Links
+	Files    Files         // nil means that mails have no files with them
 	Interval time.Duration // between two reads of the outbox without a Wake
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
@@ -54,6 +55,8 @@ type Dispatcher struct {
 	queries *crmdb.Queries
 	client  notifyapi.Client
 	links   notice.Links
+	files   Files
+	slots   chan struct{} // one for each post with files that is under way
 	log     *slog.Logger
 	metrics metrics
 	loop    *background.Loop
@@ -75,7 +78,7 @@ func NewDispatcher(c Config) *Dispatcher {
 	client.HTTPClient = &http.Client{Transport: transport}
 	d := &Dispatcher{
 		pool: c.Pool, queries: crmdb.New(c.Pool), client: client, links: c.Links, log: c.Logger,
-		metrics: newMetrics(c.Registry),
+		files: c.Files, slots: make(chan struct{}, maxWithFiles), metrics: newMetrics(c.Registry),
 	}
 	d.loop = background.New(background.Config{
 		Name: "outbox dispatcher", Interval: c.Interval, RunOnce: d.run, Log: c.Logger, Metrics: c.Metrics,

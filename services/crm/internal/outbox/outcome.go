@@ -18,7 +18,7 @@ type outcome string
 
 const (
 	outcomePosted     outcome = "posted"      // the service has stored it
-	outcomeRepeated   outcome = "repeated"    // the service had stored it before, with the text of another version
+	outcomeRepeated   outcome = "repeated"    // the service had stored it before, with another text or other files
 	outcomeRefused    outcome = "refused"     // permanently: the entry is dead
 	outcomeFailed     outcome = "failed"      // temporarily; the attempt counts
 	outcomeNotReached outcome = "not_reached" // the service failed; the attempt does not count
