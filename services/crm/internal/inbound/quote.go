@@ -153,6 +153,9 @@ func (c *cutter) isOurAttribution(i int) bool {
 	if i > 0 && !isBlank(c.lines[i-1]) && !isSeparator(c.lines[i-1]) {
 		return false
 	}
+	if m := attributionHead.FindString(c.lines[i]); c.ours(m) && isAttribution(strings.TrimSpace(m)) {
+		return true
+	}
 	for n := 1; n <= maxAttribution && i+n <= len(c.lines); n++ {
 		if isBlank(c.lines[i+n-1]) {
 			return false
@@ -174,6 +177,10 @@ func (c *cutter) quoteFollows(i int) bool {
 // maxAttribution is how many lines an attribution is wrapped to at most.
 const maxAttribution = 4
 
+// attributionHead matches the beginning of a line with an attribution that the quoted
+// text follows in the same line, after several spaces.
+var attributionHead = regexp.MustCompile(`^.{1,300}?[:：] {2,}`)
+
 var (
 	// dates match what attributions have of a date: a year, a time, or day and month.
 	dates = regexp.MustCompile(`(?:19|20)\d\d|\d{1,2}[:.：]\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{2}|[۰-۹٠-٩]{2,}`)
@@ -190,6 +197,13 @@ func isAttribution(line string) bool {
 	last, _ := utf8.DecodeLastRuneInString(line)
 	ends := last == ':' || last == '：'
 	return ends && (mails.MatchString(line) || says(line)) || says(line) && mails.MatchString(line) && endsWithSays(line)
+}
+
+// isUndated reports whether a line says who wrote what follows, as programs do that
+// leave out when: "Quoting Ada <ada@example.com>:".
+func isUndated(line string) bool {
+	line = bare(line)
+	return utf8.RuneCountInString(line) <= 200 && strings.HasSuffix(line, ":") && mails.MatchString(line) && (says(line) || quotesWords.MatchString(line))
 }
 
 func says(line string) bool { return saysWords.MatchString(line) }
@@ -210,11 +224,27 @@ func (c *cutter) attributionBefore(q int) (at int, ok bool) {
 		if l := c.lines[end-n]; isBlank(l) || isQuoted(l) {
 			return q, false
 		}
-		if isAttribution(strings.Join(c.lines[end-n:end], " ")) {
+		if joined := strings.Join(c.lines[end-n:end], " "); isAttribution(joined) || c.ours(joined) && isUndated(joined) {
 			return c.attributionStart(end-n, end), true
 		}
 	}
 	return q, false
+}
+
+// headersBefore is the index of the separator above the lines that name the service
+// and stand above a quote which begins at q; q when there is none. It finds headers
+// without colons, too.
+func (c *cutter) headersBefore(q int) int {
+	end := q
+	for n := 0; end > 0 && n < 2 && isBlank(c.lines[end-1]); n++ {
+		end--
+	}
+	for at := end - 1; at >= 0 && end-at <= maxHeaders && !isBlank(c.lines[at]); at-- {
+		if isSeparator(c.lines[at]) && c.isOurs(at, end-at) {
+			return at
+		}
+	}
+	return q
 }
 
 // attributionWithin reports whether the attribution is in the first quoted lines, where
@@ -256,7 +286,10 @@ func (c *cutter) cutTrailing() {
 	if q == end {
 		return
 	}
-	at, _ := c.attributionBefore(q)
+	at, ok := c.attributionBefore(q)
+	if !ok {
+		at = c.headersBefore(q)
+	}
 	c.lines = c.lines[:c.beforeSeparator(at)]
 }
 

@@ -123,6 +123,8 @@ func TestLinesOfPhonesAreCut(t *testing.T) {
 		"Skickat från min iPhone", "Sendt fra min iPhone", "Lähetetty iPhonesta", "Wysłane z iPhone'a", "Pobierz aplikację Outlook dla systemu iOS", "Odesláno z iPhonu",
 		"Отправлено с iPhone", "Скачать Outlook для iOS", "Надіслано з iPhone", "iPhone'umdan gönderildi", "iPhoneから送信", "发自我的 iPhone", "從我的 iPhone 傳送\niPhone 发自手机",
 		"나의 iPhone에서 보냄", "أُرسلت من الـ iPhone", "נשלח מה-iPhone שלי", "Στάλθηκε από το iPhone μου", "Az iPhone-omról küldve", "Đã gửi từ iPhone của tôi",
+		"Отримати Outlook для iOS<https://aka.ms/o0ukef>", "获取 Outlook for iOS<https://aka.ms/o0ukef>", "取得 iOS 版 Outlook", "iOS için Outlook'u edinin", "iOS 版 Outlook を入手",
+		"iOS용 Outlook 다운로드", "الحصول على Outlook لـ iOS", "קבל את Outlook עבור iOS", "[Yahoo Mail: Search, Organize, Conquer](https://mail.onelink.me/107872968)",
 	} {
 		got := cutReply("It works.\n\n"+line, testOurs)
 		if want := "It works."; got != want && !strings.Contains(line, "\n") {
@@ -141,6 +143,8 @@ func TestWhatIsNotCertainStays(t *testing.T) {
 		"another person's sentence":   "My colleague says that on 12 January 2026 Bob wrote:\n\nIt smokes.",
 		"dashes":                      "First part\n\n--\n\n1\n2\n3\n4\n5\n6\n7\nSecond part",
 		"a separator and no mail":     "Before\n\n-----Original Message-----\n\nafter",
+		"a sentence above own lines":  "I got this from fixdesk@fixdesk.test:\n> error 5\nWhat is it?",
+		"a sentence above a log":      "Your mail from fixdesk@fixdesk.test shows this:\n\nerror 5",
 		"a rule":                      "Before\n________________________________\nafter",
 		"four headers without ours":   "Von: A\nAn: B\nBetreff: C\nDatum: D\n\nText",
 		"words with a colon":          "To: do\nFrom: here\nSubject: matter\n[no Fixdesk here]",

@@ -44,6 +44,9 @@ var saysWords = regexp.MustCompile(`(?i)(?:^|[^\pL])(?:wrote|writes|schrieb|schr
 	`написал\(?а?\)?|пишет|написав|пише|написа|ezt írta|írta|έγραψε|yazdı|كتب|كتبت|כתב|כתבה|đã viết|เขียนว่า|ने लिखा)(?:[^\pL]|$)` +
 	`|写道|寫道|は書きました|さんのメール|님이 작성|작성:|מאת`)
 
+// quotesWords match the beginning of an attribution that has no "wrote".
+var quotesWords = regexp.MustCompile(`(?i)^(?:quoting|zitat von|citando|citeren|citerar|citation de|quota di|cytat|citace|цитирую|alıntı)\s`)
+
 // attributionBegins matches the beginning of an attribution that is wrapped before
 // its year.
 var attributionBegins = regexp.MustCompile(`(?i)^(?:on|am|le|el|il giorno|il|em|op|den|dnia|w dniu|dne|в|στις|pe|în data|a|vào|ma|ti|ke|to|pe|la|su)\s+\S+|^(?:mon|tue|wed|thu|fri|sat|sun)|^\d{1,4}`)
@@ -54,7 +57,7 @@ var (
 	phoneBegins = regexp.MustCompile(`(?i)^(?:sent (?:from|with|via|using)|get |gesendet |von mein|diese nachricht wurde|mit .{0,30} gesendet|holen sie sich|envoy|télécharge|obtenez|obtener|consigue|` +
 		`envi(?:ado|ada) |inviato |scarica |ottieni |baixe|obter |obtenha |verzonden |verstuurd |download |outlook |skickat |hämta |sendt |hent |lähetetty |hanki |saadetud |` +
 		`wysłan|pobierz|odesláno|odoslané|získat|отправлено|скачать|получить|надіслано|elküldve|az? .{0,20}-?(?:emről|ról)|trimis|στάλθηκε|απεσταλμένο|gönderildi|` +
-		`أُ?رسلت?|تم الإرسال|נשלח|iphone|ipad|android|スマ|发自|發自|从|傳送自|寄自|나의|내 |đã gửi|ส่งจาก|मेरे)|から送信$|에서 보냄$|gönderildi\.?$|gesendet\.?$|küldve\.?$`)
+		`أُ?رسلت?|تم الإرسال|נשלח|iphone|ipad|android|スマ|发自|發自|从|傳送自|寄自|나의|내 |đã gửi|ส่งจาก|मेरे|\[?yahoo mail:|отримати |获取|獲取|取得|الحصول على|קבל את|ios ?(?:için|版|용))|から送信$|에서 보냄$|gönderildi\.?$|gesendet\.?$|küldve\.?$`)
 	phoneDevice = regexp.MustCompile(`(?i)iphon|ipad|i-phone|android|samsung|galaxy|huawei|xiaomi|redmi|pixel|oneplus|blackberry|nokia|windows phone|` +
 		`outlook|gmail|yahoo|proton|gmx|web\.de|mail for windows|mail für windows|mail pour windows|mail app|mail-app|smartphone|handy|mobiltelefon|mobil|mobile|mobilní|móvil|cellulare|téléphone|telefon|telefoon|` +
 		`tablet|телефон|смартфон|айфон|携帯|スマートフォン|手机|手機|휴대|điện thoại|هاتف|اَيْفون|הנייד|האייפון|κινητό`)

@@ -59,6 +59,9 @@ func (r Rules) parse(raw []byte, envelopeFrom string) parsed {
 	p := parsed{content: r.header(root.Header, root.ContentType, envelopeFrom)}
 	w := walker{}
 	w.walk(root)
+	if len(w.segments) == 0 && len(w.files) == 0 && strings.HasPrefix(root.ContentType, "multipart/") {
+		w.add(segment{text: lines(toUTF8(raw[end:], "")), hasText: true}) // no line is its boundary
+	}
 	p.content.Text, p.content.HTML = w.body()
 	if len(p.content.Text) > maxText || len(p.content.HTML) > maxText {
 		p.content.Text, p.content.HTML = cut(p.content.Text, maxText), cut(p.content.HTML, maxText)
@@ -246,19 +249,22 @@ func (w *walker) leaf(p *enmime.Part) {
 	}
 	data := decodeTransfer(p)
 	isHTML := p.ContentType == "text/html"
-	isText := p.ContentType == "text/plain" || p.ContentType == "" || p.ContentType == "text"
+	// A multipart here is one without a boundary.
+	isText := p.ContentType == "text/plain" || p.ContentType == "" || p.ContentType == "text" || strings.HasPrefix(p.ContentType, "multipart/")
 	isFile := p.Disposition == "attachment" || fileName(p) != "" && len(w.segments) > 0
 	switch {
 	case isText && !isFile:
-		w.segments = append(w.segments, segment{text: lines(toUTF8(data, p.Charset)), hasText: true})
+		w.add(segment{text: unflowed(lines(toUTF8(data, p.Charset)), p), hasText: true})
 	case isHTML && !isFile:
-		w.segments = append(w.segments, segment{html: htmlText(data, p.Charset), hasHTML: true})
+		w.add(segment{html: htmlText(data, p.Charset), hasHTML: true})
 	case p.ContentType == "application/ms-tnef" || strings.EqualFold(fileName(p), "winmail.dat"):
 		w.tnef(p, data)
 	default:
 		w.file(fileName(p), p.ContentType, p.ContentID, p.Disposition, data)
 	}
 }
+
+func (w *walker) add(s segment) { w.segments = append(w.segments, s) }
 
 func (w *walker) file(name, kind, id, disposition string, data []byte) {
 	sum := sha256.Sum256(data)

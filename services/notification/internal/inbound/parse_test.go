@@ -107,7 +107,19 @@ func TestParseTakesTextHTMLAndFilesOutOfEveryShape(t *testing.T) {
 		}, {
 			name: "multipart without a boundary",
 			raw:  message("Content-Type: multipart/mixed", "", "Just text"),
-			file: " multipart/mixed 11",
+			text: "Just text\n",
+		}, {
+			name: "multipart with another boundary",
+			raw:  message("Content-Type: multipart/mixed; boundary=a", "", "--b", "", "Just text"),
+			text: "--b\n\nJust text\n",
+		}, {
+			name: "lines that flow",
+			raw:  message("Content-Type: text/plain; format=Flowed", "", "One ", "line", " > stuffed", "> quo ", "> ted", ">> twice ", "> once", "-- ", "Ada"),
+			text: "One line\n> stuffed\n> quo ted\n>> twice \n> once\n-- \nAda\n",
+		}, {
+			name: "lines that do not flow",
+			raw:  message("Content-Type: text/plain; format=fixed", "", "One ", " line"),
+			text: "One \n line\n",
 		}, {
 			name: "broken header lines and a type that is none",
 			raw:  message("From a@example.com Mon Jan 12", "Subject: x", "no colon here", ": no name", "Content-Type: text/plain; charset", "", "Still here"),
