@@ -4042,6 +4042,24 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
 	ListInboundMails(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetInboundMail A mail that came in
+	//
+	// With its whole text, which is empty for automatic mail and for duplicates: the raw mail has it.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Corresponds with GET /v1/inbound/{id} (the `GetInboundMail` operationId).
+	GetInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRawInboundMail The bytes of a mail that came in
+	//
+	// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Corresponds with GET /v1/inbound/{id}/raw (the `GetRawInboundMail` operationId).
+	GetRawInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RefuseInboundMail Refuse a held mail
 	//
 	// It has no effect; a held comment stays internal.
@@ -5310,6 +5328,44 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 // Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
 func (c *Client) ListInboundMails(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListInboundMailsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetInboundMail A mail that came in
+//
+// With its whole text, which is empty for automatic mail and for duplicates: the raw mail has it.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Corresponds with GET /v1/inbound/{id} (the `GetInboundMail` operationId).
+func (c *Client) GetInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetInboundMailRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRawInboundMail The bytes of a mail that came in
+//
+// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Corresponds with GET /v1/inbound/{id}/raw (the `GetRawInboundMail` operationId).
+func (c *Client) GetRawInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRawInboundMailRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -7723,6 +7779,74 @@ func NewListInboundMailsRequest(server string, params *ListInboundMailsParams) (
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetInboundMailRequest constructs an http.Request for the GetInboundMail method
+func NewGetInboundMailRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetRawInboundMailRequest constructs an http.Request for the GetRawInboundMail method
+func NewGetRawInboundMailRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s/raw", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -11647,6 +11771,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
 	ListInboundMailsWithResponse(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*ListInboundMailsResult, error)
 
+	// GetInboundMailWithResponse A mail that came in
+	//
+	// With its whole text, which is empty for automatic mail and for duplicates: the raw mail has it.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/inbound/{id} (the `GetInboundMail` operationId).
+	GetInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetInboundMailResult, error)
+
+	// GetRawInboundMailWithResponse The bytes of a mail that came in
+	//
+	// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+	//
+	// Roles: admin. API keys need the scope `admin`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/inbound/{id}/raw (the `GetRawInboundMail` operationId).
+	GetRawInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetRawInboundMailResult, error)
+
 	// RefuseInboundMailWithResponse Refuse a held mail
 	//
 	// It has no effect; a held comment stays internal.
@@ -12943,6 +13089,64 @@ func (r ListInboundMailsResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListInboundMailsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetInboundMailResult200Headers the declared response headers of an HTTP 200 response for GetInboundMail
+type GetInboundMailResult200Headers struct {
+	ETag *string
+}
+
+type GetInboundMailResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Original
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetInboundMailResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetInboundMailResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetInboundMailResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetRawInboundMailResult200Headers the declared response headers of an HTTP 200 response for GetRawInboundMail
+type GetRawInboundMailResult200Headers struct {
+	ContentDisposition *string
+}
+
+type GetRawInboundMailResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetRawInboundMailResult200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRawInboundMailResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRawInboundMailResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -15010,6 +15214,40 @@ func (c *ClientWithResponses) ListInboundMailsWithResponse(ctx context.Context, 
 	return ParseListInboundMailsResult(rsp)
 }
 
+// GetInboundMailWithResponse A mail that came in
+//
+// With its whole text, which is empty for automatic mail and for duplicates: the raw mail has it.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/inbound/{id} (the `GetInboundMail` operationId).
+func (c *ClientWithResponses) GetInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetInboundMailResult, error) {
+	rsp, err := c.GetInboundMail(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetInboundMailResult(rsp)
+}
+
+// GetRawInboundMailWithResponse The bytes of a mail that came in
+//
+// As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+//
+// Roles: admin. API keys need the scope `admin`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/inbound/{id}/raw (the `GetRawInboundMail` operationId).
+func (c *ClientWithResponses) GetRawInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetRawInboundMailResult, error) {
+	rsp, err := c.GetRawInboundMail(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRawInboundMailResult(rsp)
+}
+
 // RefuseInboundMailWithResponse Refuse a held mail
 //
 // It has no effect; a held comment stays internal.
@@ -16826,6 +17064,74 @@ func ParseListInboundMailsResult(rsp *http.Response) (*ListInboundMailsResult, e
 		}
 		response.JSON200 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseGetInboundMailResult parses an HTTP response from a GetInboundMailWithResponse call
+func ParseGetInboundMailResult(rsp *http.Response) (*GetInboundMailResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetInboundMailResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Original
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetInboundMailResult200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetRawInboundMailResult parses an HTTP response from a GetRawInboundMailWithResponse call
+func ParseGetRawInboundMailResult(rsp *http.Response) (*GetRawInboundMailResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRawInboundMailResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetRawInboundMailResult200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

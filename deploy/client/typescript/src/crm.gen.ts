@@ -378,6 +378,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/inbound/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A mail that came in
+         * @description With its whole text, which is empty for automatic mail and for duplicates: the raw mail has it.
+         *
+         *     Roles: admin. API keys need the scope `admin`.
+         */
+        get: operations["get-inbound-mail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/inbound/{id}/raw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The bytes of a mail that came in
+         * @description As they came in (RFC 5322), for as long as the notification service keeps them (NOTIFICATION_INBOUND_RETENTION, 90 days); 404 afterwards. 503 while it doesn't answer.
+         *
+         *     Roles: admin. API keys need the scope `admin`.
+         */
+        get: operations["get-raw-inbound-mail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/inbound/{id}/refuse": {
         parameters: {
             query?: never;
@@ -5702,6 +5746,119 @@ export interface operations {
             400: components["responses"]["InvalidCursor"];
             401: components["responses"]["InvalidToken"];
             403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-inbound-mail": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description ETags of answers that the client has: 304 when one of them is still right (RFC 9110, section 13.1.2).
+                 * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
+                 */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The mail's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019bb1a3-3b28-7e63-9c70-5b9d1f3e7a24",
+                     *       "received_at": "2026-01-12T10:39:58.000000Z",
+                     *       "from": {
+                     *         "name": "Ada Moreno",
+                     *         "email": "ada@example.com"
+                     *       },
+                     *       "recipients": [],
+                     *       "subject": "Re: [Fixdesk #42] Printer on the second floor smokes",
+                     *       "message_id": "4f1c@example.com",
+                     *       "text": "From the second one.\n\nOn Mon, 12 Jan 2026 at 10:05, Fixdesk wrote:\n> From which tray does it smoke?",
+                     *       "truncated": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Original"];
+                };
+            };
+            /** @description An answer that the client has is still right; ETag names it. */
+            304: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            406: components["responses"]["NotAcceptable"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    "get-raw-inbound-mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The mail's id. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Disposition": components["headers"]["Content-Disposition"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example From: Ada Moreno <ada@example.com>
+                     *     To: support@example.com
+                     *     Subject: Re: [Fixdesk #42] Printer on the second floor smokes
+                     *
+                     *     From the second one.
+                     */
+                    "message/rfc822": string;
+                };
+            };
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];

@@ -64,7 +64,7 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 // service, which is not running.
 func needsNotificationService(id string) bool {
 	return slices.Contains([]string{
-		"list-ticket-notifications", "get-raw-comment-original", "get-raw-ticket-original", "release-inbound-mail", "list-sent-notifications", "get-sent-notification", "list-recipients", "list-attempts",
+		"list-ticket-notifications", "get-raw-comment-original", "get-raw-ticket-original", "get-raw-inbound-mail", "release-inbound-mail", "list-sent-notifications", "get-sent-notification", "list-recipients", "list-attempts",
 		"cancel-notification", "retry-notification", "get-mail-queue", "list-delivery-reports",
 		"list-suppressions", "add-suppression", "delete-suppression", "get-user-mail",
 	}, id)
@@ -138,6 +138,7 @@ func (w *testEnv) known() map[string][]string {
 		"grant_type": {"client_credentials"}, "client_id": {key.str("id")}, "client_secret": {key.str("secret")}, "scope": {"notifications:read"},
 		"expires_at": {time.Now().Add(time.Hour).UTC().Format(time.RFC3339)}, "owner": {"all", w.ids["reporter"]},
 		"comment_id": {things["held"], things["comment"]}, "follower_id": {things["follower"]}, "delete-comment comment_id": {things["comment"]},
+		"get-inbound-mail id": {things["inbound"], missingID}, "get-raw-inbound-mail id": {things["inbound"], missingID},
 		"release-inbound-mail id": {things["inbound"], missingID}, "refuse-inbound-mail id": {things["inbound"], missingID},
 		"delete-comment id": {things["ticket"], things["number"]},
 		"user_id":           {things["user_id"], things["user"], missingID},

@@ -128,6 +128,8 @@ var matrix = map[string]route{
 	"POST /v1/tickets/{id}/comments/{comment_id}/release":     {want: "401 401 403 403 204 403 204"},
 	"POST /v1/tickets/{id}/comments/{comment_id}/refuse":      {want: "401 401 403 403 204 403 204"},
 	"GET /v1/inbound":               {want: "401 401 403 403 403 403 200", query: []string{"?outcome=held"}},
+	"GET /v1/inbound/{id}":          {want: "401 401 403 403 403 403 200"},
+	"GET /v1/inbound/{id}/raw":      {want: "401 401 403 403 403 403 503"},
 	"POST /v1/inbound/{id}/refuse":  {want: "401 401 403 403 403 403 200"},
 	"POST /v1/inbound/{id}/release": {want: "401 401 403 403 403 403 503"},
 }

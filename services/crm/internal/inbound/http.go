@@ -35,6 +35,7 @@ func Register(api *httpapi.API, s *Service) {
 		"address: to no address of the help desk. no_sender: no sender that can be read. unreadable: it can't be taken apart. failed: processing it failed. automatic: a program sent it. own: the help desk sent it.", Reasons...)
 	h := handlers{s}
 	registerOriginals(api, h)
+	registerMails(api, h)
 	registerDecisions(api, h)
 }
 
@@ -144,6 +145,29 @@ func (h handlers) raw(ctx context.Context, o Original, err error) (httpapi.Strea
 	}, nil
 }
 
+func registerMails(api *httpapi.API, h handlers) {
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/inbound", ID: "list-inbound-mails", Tag: tag, Allow: admins, Scope: identity.ScopeAdmin,
+		Summary: "Mails that came in, newest first", Description: "What became of each. Held ones wait for a decision; ignored ones, duplicates and refused ones are listed for 90 days.",
+		Errors: []string{errs.CodeInvalidCursor}, Example: httpapi.NewPage([]mailView{exampleMail}, ""),
+	}, h.list)
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/inbound/{id}", ID: "get-inbound-mail", Tag: tag, Allow: admins, Scope: identity.ScopeAdmin, Resource: true,
+		Summary: "A mail that came in", Description: "With its whole text, which is empty for automatic mail and for duplicates: the raw mail has it.",
+		Errors: []string{errs.CodeNotFound}, Example: exampleOriginal,
+	}, func(ctx context.Context, in *mailPath) (*originalAnswer, error) {
+		return answer(h.s.Original(ctx, in.ID))
+	})
+	httpapi.RegisterStream(api, httpapi.Operation{
+		Method: http.MethodGet, Path: "/v1/inbound/{id}/raw", ID: "get-raw-inbound-mail", Tag: tag, Allow: admins, Scope: identity.ScopeAdmin,
+		Summary: "The bytes of a mail that came in", Description: rawDescription, Headers: []string{"Content-Disposition"},
+		Errors: []string{errs.CodeNotFound}, Example: exampleRaw,
+	}, rawType, func(ctx context.Context, in *mailPath) (httpapi.Stream, error) {
+		o, err := h.s.Original(ctx, in.ID)
+		return h.raw(ctx, o, err)
+	})
+}
+
 func registerDecisions(api *httpapi.API, h handlers) {
 	for _, d := range []struct {
 		verb, does, then string
@@ -164,11 +188,6 @@ func registerDecisions(api *httpapi.API, h handlers) {
 			return nil, h.s.Tickets.DecideComment(ctx, ticket.ViewerFrom(ctx), id, in.CommentID, d.letIn)
 		})
 	}
-	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/inbound", ID: "list-inbound-mails", Tag: tag, Allow: admins, Scope: identity.ScopeAdmin,
-		Summary: "Mails that came in, newest first", Description: "What became of each. Held ones wait for a decision; ignored ones, duplicates and refused ones are listed for 90 days.",
-		Errors: []string{errs.CodeInvalidCursor}, Example: httpapi.NewPage([]mailView{exampleMail}, ""),
-	}, h.list)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/inbound/{id}/release", ID: "release-inbound-mail", Tag: tag, Allow: admins, Scope: identity.ScopeAdmin, Status: http.StatusOK,
 		Summary: "Let in a mail that is held or was ignored", Description: "A held comment becomes public. Any other mail becomes what it would have been without what held it: mostly a new ticket of its sender. 503 while the notification service doesn't answer.",

@@ -140,9 +140,14 @@ func recordOf(row crmdb.InboundListRow) (Record, error) {
 	return r, nil
 }
 
-// Record returns what is kept of a mail.
+// Original returns what is kept of a mail, with its text; errs.Missing for an unknown one.
+func (s *Service) Original(ctx context.Context, id uuid.UUID) (Original, error) {
+	return read(ctx, crmdb.New(s.Pool), id)
+}
+
+// Record returns what is kept of a mail besides its text.
 func (s *Service) Record(ctx context.Context, id uuid.UUID) (Record, error) {
-	o, err := read(ctx, crmdb.New(s.Pool), id)
+	o, err := s.Original(ctx, id)
 	return o.Record, err
 }
 
