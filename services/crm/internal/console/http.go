@@ -14,7 +14,7 @@ import (
 var paths = []string{
 	"/", "/register", "/verify", "/reset", "/unsubscribe", "/me", "/tickets", "/tickets/{number}", "/new", "/queue",
 	"/admin/registrations", "/admin/users", "/admin/users/{id}", "/admin/reports", "/admin/audit",
-	"/ops/notifications", "/ops/notifications/{id}", "/ops/outbox", "/ops/suppressions", "/ops/health",
+	"/ops/notifications", "/ops/notifications/{id}", "/ops/outbox", "/ops/suppressions", "/ops/inbound", "/ops/health",
 }
 
 // policy allows a page its own files and calls of this host, and nothing inline

@@ -34,6 +34,7 @@ function places() {
     ["g m", "Notifications", "/ops/notifications", admin.value],
     ["g o", "Outbox", "/ops/outbox", admin.value],
     ["g b", "Suppressions", "/ops/suppressions", admin.value],
+    ["g i", "Mail in", "/ops/inbound", admin.value],
     ["g h", "Health", "/ops/health", admin.value],
     ["g s", "My profile", "/me", Boolean(user.value)],
   ];

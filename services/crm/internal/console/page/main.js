@@ -44,6 +44,7 @@ const routes = [
   { path: /^\/ops\/notifications\/(?<id>[0-9a-f-]+)$/, view: later(() => import("./views/notifications.js"), "Notification"), title: "Notification", for: "admin" },
   { path: /^\/ops\/outbox$/, view: later(() => import("./views/outbox.js"), "Outbox"), title: "Outbox", for: "admin" },
   { path: /^\/ops\/suppressions$/, view: later(() => import("./views/suppressions.js"), "Suppressions"), title: "Suppressions", for: "admin" },
+  { path: /^\/ops\/inbound$/, view: later(() => import("./views/inbound.js"), "Inbound"), title: "Mail in", for: "admin" },
   { path: /^\/ops\/health$/, view: later(() => import("./views/health.js"), "Health"), title: "Health", for: "admin" },
 ];
 

@@ -22,7 +22,7 @@ function groups() {
   all[0][1].push(["/new", "New ticket"]);
   if (admin.value) {
     all.push(["Admin", [["/admin/registrations", "Registrations"], ["/admin/users", "Users"], ["/admin/reports", "Reports"], ["/admin/audit", "Audit"]]]);
-    all.push(["Operations", [["/ops/notifications", "Notifications"], ["/ops/outbox", "Outbox"], ["/ops/suppressions", "Suppressions"], ["/ops/health", "Health"]]]);
+    all.push(["Operations", [["/ops/notifications", "Notifications"], ["/ops/outbox", "Outbox"], ["/ops/suppressions", "Suppressions"], ["/ops/inbound", "Mail in"], ["/ops/health", "Health"]]]);
   }
   return all;
 }

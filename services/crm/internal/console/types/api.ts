@@ -15,6 +15,7 @@ export type Event = Schemas["Event"];
 export type Follower = Schemas["Follower"];
 export type Key = Schemas["Key"];
 export type ListedTicket = Schemas["ListedTicket"];
+export type Mail = Schemas["Mail"];
 export type Me = Schemas["Me"];
 export type Original = Schemas["Original"];
 export type OutboxEntry = Schemas["OutboxEntry"];

@@ -1,7 +1,7 @@
-/** Saves text as a file of the reader. @param {string} text @param {string} type @param {string} name */
-export function download(text, type, name) {
+/** Saves something as a file of the reader. @param {BlobPart} content @param {string} type @param {string} name */
+export function download(content, type, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.href = URL.createObjectURL(new Blob([content], { type }));
   link.download = name;
   link.click();
   URL.revokeObjectURL(link.href);

@@ -1,21 +1,21 @@
-// What staff see of a comment that came by mail: its original, who else got it, and the
-// decision about a held one.
+// What staff see of a comment that came by mail: its original, who else got it and may
+// follow the ticket, and the decision about a held one.
 import { useState } from "preact/hooks";
-import { call, send } from "../api.js";
+import { call, readAll } from "../api.js";
 import { html } from "../html.js";
+import { later } from "../later.js";
 import { Button } from "../parts/button.js";
-import { download } from "../parts/download.js";
 import { attempt, notify } from "../parts/notice.js";
-import { Loaded } from "../parts/states.js";
-import { Time } from "../parts/time.js";
 import { admin, user } from "../session.js";
 import { invalidate, useData } from "../store.js";
 
+const Original = later(() => import("./original.js"), "Original");
+
 /** @typedef {{comment: import("../../types/api").Comment, ticket: import("../tickets.js").Ticket}} Props */
 
-/** @type {Record<string, string>} */
-const reasons = {
-  sender: "its sender takes no part in this ticket",
+/** Why a mail is held, after a colon. @type {Record<string, string>} */
+export const heldReasons = {
+  sender: "its sender takes no part in the ticket",
   authentication: "the domain of its sender says that it is not theirs",
   audience: "it is from an address of staff, and answers a mail to customers",
   account: "the account of its sender is not approved",
@@ -26,9 +26,35 @@ const reasons = {
 export function ByMail({ comment: c, ticket: t }) {
   return html`<div class="by-mail">
     ${c.held && html`<${Held} comment=${c} ticket=${t} />`}
-    ${c.cc && c.cc.length > 0 && html`<p class="quiet">Also to ${c.cc.map((p) => p.name || p.email).join(", ")}</p>`}
+    ${c.cc && c.cc.length > 0 && html`<${AlsoTo} people=${c.cc} ticket=${t} />`}
     <${OriginalMail} comment=${c} ticket=${t} />
   </div>`;
+}
+
+/**
+ * Who else got a mail. One click makes somebody of them a follower.
+ * @param {{people: {name: string, email: string}[], ticket: import("../tickets.js").Ticket}} props
+ */
+function AlsoTo({ people, ticket: t }) {
+  const [busy, setBusy] = useState("");
+  const key = `followers ${t.number}`;
+  const path = `/v1/tickets/${t.id}/followers`;
+  const followers = useData(key, () => readAll(path));
+  const add = async (/** @type {{name: string, email: string}} */ { name, email }) => {
+    setBusy(email);
+    await attempt(async () => {
+      await call("POST", path, { body: { email, ...(name && { name }) } });
+      notify(`${name || email} follows this ticket now.`);
+      invalidate(key, `events ${t.number}`);
+    });
+    setBusy("");
+  };
+  /** @type {string[]} */
+  const taking = [t.reporter.email, ...(followers.value ?? []).map((/** @type {any} */ f) => f.email)];
+  return html`<div class="quiet">Also to<ul class="also-to" aria-label="Also to">${people.map((p) => html`<li key=${p.email}>${p.name} ${p.email}
+    ${followers.value && (taking.includes(p.email) ? html`<span>· ${p.email === t.reporter.email ? "raised this ticket" : "follows this ticket"}</span>`
+      : html`<${Button} class="small" busy=${busy === p.email} aria-label=${`Make ${p.name || p.email} a follower`} onClick=${() => add(p)}>Make a follower<//>`)}
+  </li>`)}</ul></div>`;
 }
 
 /** One click lets a held comment in, or refuses it. @param {Props} props */
@@ -43,7 +69,7 @@ function Held({ comment: c, ticket: t }) {
     }
   });
   if (held.status !== "waiting") return html`<p class="quiet">${held.status === "released" ? "It was held, and then let in." : "It was refused, and stays internal."}</p>`;
-  return html`<p><strong>Held</strong>: ${reasons[held.reason] ?? "it can’t be trusted by itself"}.</p>
+  return html`<p><strong>Held</strong>: ${heldReasons[held.reason] ?? "it can’t be trusted by itself"}.</p>
     ${(admin.value || t.assignee?.id === user.value?.id) && html`<div class="row">
       <${Button} class="small" onClick=${() => decide("release", "It is let in: the customer can see it.")}>Let in<//>
       <${Button} class="small" onClick=${() => decide("refuse", "It stays internal.")}>Refuse<//>
@@ -55,21 +81,6 @@ function OriginalMail({ comment, ticket }) {
   const [open, setOpen] = useState(false);
   return html`<details class="mails original" onToggle=${(/** @type {any} */ e) => setOpen(e.currentTarget.open)}>
     <summary>Original mail</summary>
-    ${open && html`<${Whole} path=${`/v1/tickets/${ticket.id}/comments/${comment.id}/original`} />`}
+    ${open && html`<${Original} path=${`/v1/tickets/${ticket.id}/comments/${comment.id}/original`} />`}
   </details>`;
-}
-
-/** @param {{path: string}} props */
-function Whole({ path }) {
-  const data = useData(`original ${path}`, () => call("GET", path));
-  const save = () => attempt(async () => {
-    const response = await send("GET", `${path}/raw`, {}, { Accept: "message/rfc822" });
-    if (!response.ok) throw new Error("The mail itself is no longer kept.");
-    download(await response.text(), "message/rfc822", "mail.eml");
-  });
-  return html`<${Loaded} data=${data}>${(/** @type {import("../../types/api").Original} */ mail) => html`
-    <p><strong>${mail.subject}</strong><br /><span class="quiet">From ${mail.from.name} ${mail.from.email} · <${Time} of=${mail.received_at} /></span></p>
-    <p class="text">${mail.text}${mail.truncated && " …"}</p>
-    <${Button} kind="quiet" class="small" onClick=${save}>Save the mail<//>
-  `}<//>`;
 }
