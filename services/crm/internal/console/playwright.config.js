@@ -9,6 +9,10 @@ const port = Number(process.env.CONSOLE_TEST_PORT ?? 18700);
 const running = process.env.CONSOLE_URL;
 const root = new URL("../../../../", import.meta.url).pathname;
 
+/** Where the stack takes mail in by SMTP, and where its mails are seen. */
+export const inboundAddr = process.env.NOTIFICATION_INBOUND_ADDR ?? `127.0.0.1:${port + 6}`;
+export const mailPages = `http://${process.env.MAIL_HTTP_ADDR ?? `127.0.0.1:${port + 5}`}`;
+
 export const admin = { email: "admin@fixdesk.test", password: "the admin of the tests" };
 
 export default defineConfig({
@@ -42,7 +46,8 @@ export default defineConfig({
           NOTIFICATION_ADDR: `127.0.0.1:${port + 2}`,
           NOTIFICATION_OPS_ADDR: `127.0.0.1:${port + 3}`,
           MAIL_SMTP_ADDR: `127.0.0.1:${port + 4}`,
-          MAIL_HTTP_ADDR: `127.0.0.1:${port + 5}`,
+          MAIL_HTTP_ADDR: new URL(mailPages).host,
+          NOTIFICATION_INBOUND_ADDR: inboundAddr,
           FIXDESK_STATE: process.env.FIXDESK_STATE ?? mkdtempSync(join(tmpdir(), "fixdesk-console-")),
           CRM_ADMIN_EMAIL: admin.email,
           CRM_ADMIN_PASSWORD: admin.password,

@@ -6,7 +6,7 @@ import { expect, newPerson, newTicket, signIn, test, theAdmin, windowOf } from "
 const outside = ["/", "/register", "/reset", "/verify", "/assets/parts.html"];
 const forCustomers = ["/tickets", "/new", "/me", "/nowhere"];
 const forAdmins = [
-  "/tickets?active=true", "/queue", "/admin/registrations", "/admin/users", "/admin/reports", "/admin/audit", "/ops/notifications", "/ops/outbox", "/ops/suppressions", "/ops/health",
+  "/tickets?active=true", "/queue", "/admin/registrations", "/admin/users", "/admin/reports", "/admin/audit", "/ops/notifications", "/ops/outbox", "/ops/suppressions", "/ops/inbound", "/ops/health",
 ];
 
 /** @param {import("@playwright/test").Page} page @param {string} name */
