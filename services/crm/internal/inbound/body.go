@@ -39,18 +39,22 @@ func isBlankText(s string) bool {
 }
 
 // newText is what an answer says itself. A forwarded mail is shown as a whole, since
-// what it quotes is what its sender wants to say; so is one that quotes alone.
+// what it quotes is what its sender wants to say; so is one that quotes alone. With
+// files, one of which each quoted line is marked has no text of its own; without marks,
+// an answer may stand below the quoted mail.
 func newText(m notifyapi.InboundMail, ours func(line string) bool) string {
 	whole := wholeText(m)
 	if parseSubject(m.Subject).forwarded {
 		return whole
 	}
 	own := cutReply(whole, ours)
-	if own == "" && len(m.Attachments) == 0 {
+	if own == "" && (len(m.Attachments) == 0 || cutReply(whole, none) != "") {
 		return whole
 	}
 	return own
 }
+
+func none(string) bool { return false }
 
 // body makes a text fit a comment or a description: without what package text refuses,
 // with the notes at its end. It is never empty.

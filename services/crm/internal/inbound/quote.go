@@ -75,10 +75,20 @@ func (c *cutter) cutUnmarked() {
 			continue
 		}
 		if n := c.headers(i); n > 0 && c.isOurs(i, n) || c.isOurAttribution(i) {
+			if c.answersBelow(i) {
+				return
+			}
 			c.lines = c.lines[:c.beforeSeparator(i)]
 			return
 		}
 	}
+}
+
+// answersBelow reports whether the text above line i is short and says that the answers
+// are within the quoted mail.
+func (c *cutter) answersBelow(i int) bool {
+	above := strings.Join(c.lines[:i], " ")
+	return utf8.RuneCountInString(above) <= 300 && belowWords.MatchString(above)
 }
 
 func (c *cutter) isOurs(from, n int) bool {
@@ -153,14 +163,14 @@ func (c *cutter) isOurAttribution(i int) bool {
 	if i > 0 && !isBlank(c.lines[i-1]) && !isSeparator(c.lines[i-1]) {
 		return false
 	}
-	if m := attributionHead.FindString(c.lines[i]); c.ours(m) && isAttribution(strings.TrimSpace(m)) {
+	if m := attributionHead.FindString(c.lines[i]); c.ours(m) && isAttribution(strings.TrimSpace(m)) && namesWriter(m) {
 		return true
 	}
 	for n := 1; n <= maxAttribution && i+n <= len(c.lines); n++ {
 		if isBlank(c.lines[i+n-1]) {
 			return false
 		}
-		if joined := strings.Join(c.lines[i:i+n], " "); c.ours(joined) && isAttribution(joined) {
+		if joined := strings.Join(c.lines[i:i+n], " "); c.ours(joined) && isAttribution(joined) && namesWriter(joined) {
 			return !c.quoteFollows(i+n) && (n == 1 || !isAttribution(strings.Join(c.lines[i+1:i+n], " ")))
 		}
 	}
@@ -183,8 +193,9 @@ var attributionHead = regexp.MustCompile(`^.{1,300}?[:：] {2,}`)
 
 var (
 	// dates match what attributions have of a date: a year, a time, or day and month.
-	dates = regexp.MustCompile(`(?:19|20)\d\d|\d{1,2}[:.：]\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{2}|[۰-۹٠-٩]{2,}`)
-	mails = regexp.MustCompile(`[^\s<>()\[\]]@[^\s<>()\[\]]`)
+	dates     = regexp.MustCompile(`(?:19|20)\d\d|\d{1,2}[:.：]\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{2}|[۰-۹٠-٩]{2,}`)
+	bracketed = regexp.MustCompile(`[<(\[][^<>()\[\]]*@[^<>()\[\]]*[>)\]]`)
+	mails     = regexp.MustCompile(`[^\s<>()\[\]]@[^\s<>()\[\]]`)
 )
 
 // isAttribution reports whether a line says who wrote what follows, and when: "On Mon,
@@ -204,6 +215,13 @@ func isAttribution(line string) bool {
 func isUndated(line string) bool {
 	line = bare(line)
 	return utf8.RuneCountInString(line) <= 200 && strings.HasSuffix(line, ":") && mails.MatchString(line) && (says(line) || quotesWords.MatchString(line))
+}
+
+// namesWriter reports whether an attribution has an address as programs write one: in
+// brackets, or before its "wrote". In a person's own sentence it is otherwise: "On Monday
+// at 10:30 I wrote to support@example.com:".
+func namesWriter(line string) bool {
+	return bracketed.MatchString(line) || endsWithSays(bare(line))
 }
 
 func says(line string) bool { return saysWords.MatchString(line) }

@@ -135,19 +135,21 @@ func TestLinesOfPhonesAreCut(t *testing.T) {
 
 func TestWhatIsNotCertainStays(t *testing.T) {
 	for name, text := range map[string]string{
-		"a sentence like a phone's":   "The mail that I mean:\n\nSent from the office in Berlin, on Monday",
-		"only a phone's line":         "Sent from my iPhone",
-		"a colon before an own quote": "The log of the device says this:\n> paper jam in tray 2\nWhat does it mean?",
-		"answers between quotes":      "On Mon, 12 Jan 2026 at 10:30, Fixdesk <fixdesk@fixdesk.test> wrote:\n> From which tray?\nThe second.\n> Since when?\nSince Monday.",
-		"headers of another mail":     "The vendor says:\n\nFrom: Vendor <help@vendor.example>\nDate: 12 January 2026\nTo: me\nSubject: Your order\n\nThe part is sold out.",
-		"another person's sentence":   "My colleague says that on 12 January 2026 Bob wrote:\n\nIt smokes.",
-		"dashes":                      "First part\n\n--\n\n1\n2\n3\n4\n5\n6\n7\nSecond part",
-		"a separator and no mail":     "Before\n\n-----Original Message-----\n\nafter",
-		"a sentence above own lines":  "I got this from fixdesk@fixdesk.test:\n> error 5\nWhat is it?",
-		"a sentence above a log":      "Your mail from fixdesk@fixdesk.test shows this:\n\nerror 5",
-		"a rule":                      "Before\n________________________________\nafter",
-		"four headers without ours":   "Von: A\nAn: B\nBetreff: C\nDatum: D\n\nText",
-		"words with a colon":          "To: do\nFrom: here\nSubject: matter\n[no Fixdesk here]",
+		"a sentence like a phone's":        "The mail that I mean:\n\nSent from the office in Berlin, on Monday",
+		"only a phone's line":              "Sent from my iPhone",
+		"a colon before an own quote":      "The log of the device says this:\n> paper jam in tray 2\nWhat does it mean?",
+		"answers between quotes":           "On Mon, 12 Jan 2026 at 10:30, Fixdesk <fixdesk@fixdesk.test> wrote:\n> From which tray?\nThe second.\n> Since when?\nSince Monday.",
+		"headers of another mail":          "The vendor says:\n\nFrom: Vendor <help@vendor.example>\nDate: 12 January 2026\nTo: me\nSubject: Your order\n\nThe part is sold out.",
+		"another person's sentence":        "My colleague says that on 12 January 2026 Bob wrote:\n\nIt smokes.",
+		"dashes":                           "First part\n\n--\n\n1\n2\n3\n4\n5\n6\n7\nSecond part",
+		"a separator and no mail":          "Before\n\n-----Original Message-----\n\nafter",
+		"an own sentence with the address": "On 12 January 2026 at 10:30 I wrote to fixdesk@fixdesk.test:\n\nPlease mend it.\n\nNobody answered.",
+		"answers within the quote":         "My answers are below, in red.\n\n" + headerBlocks["en"] + "\n\nFrom which tray?\n\nThe second.",
+		"a sentence above own lines":       "I got this from fixdesk@fixdesk.test:\n> error 5\nWhat is it?",
+		"a sentence above a log":           "Your mail from fixdesk@fixdesk.test shows this:\n\nerror 5",
+		"a rule":                           "Before\n________________________________\nafter",
+		"four headers without ours":        "Von: A\nAn: B\nBetreff: C\nDatum: D\n\nText",
+		"words with a colon":               "To: do\nFrom: here\nSubject: matter\n[no Fixdesk here]",
 	} {
 		if got := cutReply(text, testOurs); got != text {
 			t.Errorf("%s:\n%s\nbecame\n%s", name, text, got)

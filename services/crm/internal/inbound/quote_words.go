@@ -47,6 +47,12 @@ var saysWords = regexp.MustCompile(`(?i)(?:^|[^\pL])(?:wrote|writes|schrieb|schr
 // quotesWords match the beginning of an attribution that has no "wrote".
 var quotesWords = regexp.MustCompile(`(?i)^(?:quoting|zitat von|citando|citeren|citerar|citation de|quota di|cytat|citace|цитирую|alıntı)\s`)
 
+// belowWords match what people write above a quoted mail into which they put their
+// answers: "see my answers below, in red".
+var belowWords = regexp.MustCompile(`(?i)(?:^|[^\pL])(?:in-?line|below|in (?:red|blue|green)|unten|in (?:rot|blau|grün)|ci-dessous|plus bas|en (?:rouge|bleu)|abajo|en (?:rojo|azul)|` +
+	`sotto|di seguito|in (?:rosso|blu)|abaixo|em (?:vermelho|azul)|hieronder|in het (?:rood|blauw)|poniżej|na czerwono|níže|červeně|nedan|i rött|nedenfor|alla|punaisella|` +
+	`ниже|красным|нижче|червоним|aşağıda|kırmızı|lent|pirossal|mai jos|παρακάτω|أدناه|بالأحمر|למטה|באדום|bên dưới)(?:[^\pL]|$)|下記|以下に|赤字|下面|以下|红色|紅色|红字|아래|빨간`)
+
 // attributionBegins matches the beginning of an attribution that is wrapped before
 // its year.
 var attributionBegins = regexp.MustCompile(`(?i)^(?:on|am|le|el|il giorno|il|em|op|den|dnia|w dniu|dne|в|στις|pe|în data|a|vào|ma|ti|ke|to|pe|la|su)\s+\S+|^(?:mon|tue|wed|thu|fri|sat|sun)|^\d{1,4}`)
