@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,6 +58,7 @@ type Dispatcher struct {
 	links   notice.Links
 	files   Files
 	slots   chan struct{} // one for each post with files that is under way
+	linked  atomic.Bool   // files are linked without being read, see linkFor
 	log     *slog.Logger
 	metrics metrics
 	loop    *background.Loop

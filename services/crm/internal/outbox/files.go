@@ -18,6 +18,9 @@ const (
 	maxWithFiles = 2
 	// filesTimeout is how long a mail waits for its files, within postTimeout.
 	filesTimeout = 5 * time.Second
+	// linkFor is how long files are linked without being read after one was not read in
+	// time, so that a store that hangs doesn't delay mails.
+	linkFor = time.Minute
 )
 
 // Files reads the files of a public comment for a mail, in the order of the ids. It
@@ -29,10 +32,10 @@ const (
 type Files func(ctx context.Context, ids []uuid.UUID) ([]notifyapi.Attachment, error)
 
 // mailed returns the ids of the files that a mail should have with it: none where they
-// are more or larger than the notification service takes.
+// are more or larger than the notification service takes, or are not read for now.
 func (d *Dispatcher) mailed(n notice.Notice) []uuid.UUID {
 	files := notice.Attachable(n, d.links)
-	if d.files == nil || len(files) > notifyapi.MaxAttachments {
+	if d.files == nil || len(files) > notifyapi.MaxAttachments || d.linked.Load() {
 		return nil
 	}
 	ids, total := make([]uuid.UUID, len(files)), int64(0)
@@ -56,6 +59,10 @@ func (d *Dispatcher) read(ctx context.Context, e crmdb.OutboxClaimRow, n notice.
 	ctx, cancel := context.WithTimeout(ctx, filesTimeout)
 	defer cancel()
 	files, err := d.files(ctx, ids)
+	if ctx.Err() != nil {
+		d.linked.Store(true)
+		time.AfterFunc(linkFor, func() { d.linked.Store(false) })
+	}
 	if err != nil {
 		d.log.WarnContext(obs.WithRequestID(ctx, e.RequestID), "files not read, which are linked", "entry", e.ID, "error", errorText(err))
 		return nil

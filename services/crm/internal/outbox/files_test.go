@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -227,5 +228,51 @@ func TestControlWithMoreSlotsMoreMailsWithFilesArePostedAtATime(t *testing.T) {
 	o.dispatcher.slots = make(chan struct{}, concurrency)
 	if most := o.postMany(maxWithFiles + 1); most <= maxWithFiles {
 		t.Errorf("%d at a time", most)
+	}
+}
+
+func TestStoreThatHangsDelaysMailsOnce(t *testing.T) {
+	t.Parallel()
+	o := newTestEnv(t)
+	var asked atomic.Int32
+	o.dispatcher.files = func(ctx context.Context, _ []uuid.UUID) ([]notifyapi.Attachment, error) {
+		asked.Add(1)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	for range 3 {
+		o.addComment(withFiles(1, 10))
+		o.once()
+	}
+	o.want("done_at is not null", 3)
+	if n := asked.Load(); n != 1 {
+		t.Errorf("read %d times", n)
+	}
+	o.dispatcher.linked.Store(false)
+	o.dispatcher.files = readable
+	o.addComment(withFiles(1, 10))
+	o.once()
+	posts := o.service.seen()
+	if len(posts) != 4 || len(posts[2].request.Attachments) != 0 || len(posts[3].request.Attachments) != 1 {
+		t.Errorf("%d posts: %+v", len(posts), posts)
+	}
+}
+
+// The control of the test above: a store that answers at once is asked each time.
+func TestStoreThatRefusesAtOnceIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	o := newTestEnv(t)
+	asked := 0
+	o.dispatcher.files = func(context.Context, []uuid.UUID) ([]notifyapi.Attachment, error) {
+		asked++
+		return nil, errors.New("the content is damaged")
+	}
+	for range 3 {
+		o.addComment(withFiles(1, 10))
+		o.once()
+	}
+	o.want("done_at is not null", 3)
+	if asked != 3 {
+		t.Errorf("read %d times", asked)
 	}
 }
