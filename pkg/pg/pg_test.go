@@ -2,6 +2,7 @@ package pg_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ var none = fstest.MapFS{"m/00001_none.sql": {Data: []byte("-- +goose Up\nselect 
 
 func open(t *testing.T, url string, config pg.Config) *pgxpool.Pool {
 	t.Helper()
+	config.AcquireTimeout = cmp.Or(config.AcquireTimeout, time.Minute)
 	pool, err := pg.Open(t.Context(), url, config)
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,10 @@ func NewWithLongTimeouts(t testing.TB, mount Mount) *Env {
 func NewWithLockTimeout(t testing.TB, lock time.Duration, mount Mount) *Env {
 	t.Helper()
 	pool, err := pg.Open(context.Background(), pgtest.NewURL(t, db.CRM, "crm/migrations"),
-		pg.Config{MaxConns: 20, LockTimeout: lock, StatementTimeout: time.Minute, IdleInTransactionTimeout: time.Minute})
+		pg.Config{
+			MaxConns: 20, LockTimeout: lock, StatementTimeout: time.Minute, IdleInTransactionTimeout: time.Minute,
+			AcquireTimeout: time.Minute, CallTimeout: 10 * time.Minute,
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func TestLongTransactionElsewhereDoesNotDelayTheStream(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)
 	d := newTestEnv(t)
-	other, err := pg.Open(context.Background(), pgtest.NewURL(t, db.CRM, "crm/migrations"), pg.Config{MaxConns: 1})
+	other, err := pg.Open(context.Background(), pgtest.NewURL(t, db.CRM, "crm/migrations"), pg.Config{MaxConns: 1, AcquireTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func newCluster(t *testing.T) string {
 
 func openDatabase(t *testing.T, url string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pg.Open(context.Background(), url, pg.Config{MaxConns: 10})
+	pool, err := pg.Open(context.Background(), url, pg.Config{MaxConns: 10, AcquireTimeout: time.Minute, StatementTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func TestStatusChangeWritesNoMoreThanANarrowRow(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = cluster.Close() })
 	ctx := context.Background()
-	pool, err := pg.Open(ctx, cluster.URL(), pg.Config{MaxConns: 2})
+	pool, err := pg.Open(ctx, cluster.URL(), pg.Config{MaxConns: 2, AcquireTimeout: time.Minute, StatementTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ import (
 // limitedPool is another pool on the loop's database.
 func limitedPool(t *testing.T, l *Loop, statementTimeout time.Duration) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pg.Open(t.Context(), l.DB.Config().ConnString(), pg.Config{StatementTimeout: statementTimeout})
+	pool, err := pg.Open(t.Context(), l.DB.Config().ConnString(), pg.Config{AcquireTimeout: time.Minute, StatementTimeout: statementTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}
