@@ -45,9 +45,9 @@ limit @most;
 
 -- name: DigestTake :many
 -- Removes what waits for a person, for the digest that the same transaction
--- writes. Rows that a concurrent transaction takes are skipped once it commits.
+-- writes. Rows that a concurrent transaction takes are skipped.
 delete from digest_items
-where id in (select d.id from digest_items d where d.user_id = @user_id order by d.id limit @most)
+where id in (select d.id from digest_items d where d.user_id = @user_id order by d.id limit @most for update skip locked)
 returning id, kind, reference, data;
 
 -- name: DigestTickets :many

@@ -31,7 +31,7 @@ func (q *Queries) DigestRecipient(ctx context.Context, id uuid.UUID) (DigestReci
 
 const digestTake = `-- name: DigestTake :many
 delete from digest_items
-where id in (select d.id from digest_items d where d.user_id = $1 order by d.id limit $2)
+where id in (select d.id from digest_items d where d.user_id = $1 order by d.id limit $2 for update skip locked)
 returning id, kind, reference, data
 `
 
@@ -48,7 +48,7 @@ type DigestTakeRow struct {
 }
 
 // Removes what waits for a person, for the digest that the same transaction
-// writes. Rows that a concurrent transaction takes are skipped once it commits.
+// writes. Rows that a concurrent transaction takes are skipped.
 func (q *Queries) DigestTake(ctx context.Context, arg DigestTakeParams) ([]DigestTakeRow, error) {
 	rows, err := q.db.Query(ctx, digestTake, arg.UserID, arg.Most)
 	if err != nil {
