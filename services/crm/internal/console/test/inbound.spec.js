@@ -9,7 +9,7 @@ const png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR
 
 /** The script is text everywhere on a page. @param {import("@playwright/test").Page} page */
 async function isText(page) {
-  await expect(page.locator("[onerror]")).toHaveCount(0);
+  await expect(page.locator("img[src=x]")).toHaveCount(0);
   expect(await page.evaluate(() => /** @type {any} */ (window).hacked)).toBeUndefined();
 }
 
@@ -74,7 +74,8 @@ test("a stranger's answer is held on its ticket, its original is shown, and one 
   await expect(customer.getByRole("list", { name: "Timeline" })).toContainText(script);
   await expect(customer.getByText("Original mail")).toHaveCount(0);
   for (const page of [boss, customer]) await isText(page);
-  expect(await boss.evaluate((text) => new DOMParser().parseFromString(text, "text/html").querySelectorAll("[onerror]").length, script)).toBe(1); // the control
+  // The control: as HTML it would be an element. Its handler would be reported by the policy.
+  expect(await boss.evaluate((text) => new DOMParser().parseFromString(text, "text/html").querySelectorAll("img[src=x]").length, script.replace(/ onerror=.*/, ">"))).toBe(1);
 });
 
 test("an admin reads the mails that came in, refuses one, and lets another in as a ticket", async ({ browser }) => {
