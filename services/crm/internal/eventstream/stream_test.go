@@ -208,6 +208,10 @@ func TestClientThatDoesNotReadIsDisconnected(t *testing.T) {
 	raised := d.Raise(customer, "Printer", "It smokes")
 	d.Exec(`insert into ticket_events (id, ticket_id, kind, changes, created_at)
 		select gen_random_uuid(), $1, 'updated', jsonb_build_object('description', repeat('x', 20000)), now() from generate_series(1, 1000)`, raised.ID)
+	// The client that reads must not get them, since a busy machine could stall it, too.
+	d.Eventually("the events have positions", func() bool {
+		return crmtest.Get[int](d.Env, `select count(*) from ticket_events where position is null`) == 0
+	})
 
 	reading := d.connect(r.url, admin.ID.String(), "")
 	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", strings.TrimPrefix(r.url, "http://"))
