@@ -2,8 +2,6 @@ package inbound
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base32"
 	"strconv"
 	"strings"
 
@@ -36,9 +34,7 @@ type Addresses struct {
 
 // MaxSupportLocal is the longest local part of a support address in octets, so that
 // a reply address with any number fits the 64 octets of RFC 5321, section 4.5.3.1.1.
-const MaxSupportLocal = 64 - len("+") - len("9223372036854775807") - len(".") - tokenLength
-
-const tokenLength = 16 // characters of base32 for 80 bits
+const MaxSupportLocal = 64 - len("+") - len("9223372036854775807") - len(".") - address.TokenLength
 
 // NewAddresses takes the canonical support address (see package address) and the
 // secret of the tokens. An empty support address means that no mail is taken in.
@@ -67,14 +63,8 @@ func (a Addresses) ReplyTo(ticket uuid.UUID, number int64, audience Audience) st
 	return a.local + "+" + strconv.FormatInt(number, 10) + "." + a.token(ticket, audience) + "@" + a.domain
 }
 
-// tokenEncoding survives mail systems that change the case of a local part.
-var tokenEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
-
 func (a Addresses) token(ticket uuid.UUID, audience Audience) string {
-	mac := hmac.New(sha256.New, a.secret)
-	mac.Write([]byte("reply address\x00" + string(audience) + "\x00"))
-	mac.Write(ticket[:])
-	return tokenEncoding.EncodeToString(mac.Sum(nil)[:tokenLength*5/8])
+	return address.Token(a.secret, "reply address\x00"+string(audience), ticket)
 }
 
 // replyAddress is what a recipient address says about a ticket. Only audience
@@ -91,7 +81,7 @@ func (a Addresses) parse(addr string) (r replyAddress, ok bool) {
 		return r, false
 	}
 	number, token, ok := strings.Cut(tag, ".")
-	if !ok || len(token) != tokenLength {
+	if !ok || len(token) != address.TokenLength {
 		return r, false
 	}
 	n, err := strconv.ParseInt(number, 10, 64)

@@ -2,11 +2,11 @@ package email
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base32"
 	"strings"
 
 	"github.com/google/uuid"
+
+	"fixdesk/pkg/address"
 )
 
 // BounceAddresses makes the envelope sender of each mail, to which servers send
@@ -17,15 +17,9 @@ type BounceAddresses struct {
 	Secret string // the key of the hash, set before the first use
 }
 
-const (
-	bouncePrefix = "bounce+"
-	// tokenBytes leave 80 bits of the hash. With it the local part has 60 of the 64
-	// octets that RFC 5321, section 4.5.3.1.1 allows.
-	tokenBytes = 10
-)
-
-// lowerBase32 has one case, since servers may change the case of a local part.
-var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+// bouncePrefix leads to a local part of 60 of the 64 octets that RFC 5321, section
+// 4.5.3.1.1 allows.
+const bouncePrefix = "bounce+"
 
 // For is the envelope sender of the mail to the recipient with the id.
 func (b *BounceAddresses) For(id uuid.UUID) string {
@@ -33,26 +27,23 @@ func (b *BounceAddresses) For(id uuid.UUID) string {
 }
 
 func (b *BounceAddresses) token(id uuid.UUID) string {
-	mac := hmac.New(sha256.New, []byte(b.Secret))
-	mac.Write([]byte("bounce address\x00"))
-	mac.Write(id[:])
-	return lowerBase32.EncodeToString(mac.Sum(nil)[:tokenBytes])
+	return address.Token([]byte(b.Secret), "bounce address", id)
 }
 
 // Has reports whether an address is one of the bounce domain's bounce addresses, with
 // whatever id and token. Without bounce addresses (nil) none is.
-func (b *BounceAddresses) Has(address string) bool {
-	local, domain := splitAddress(address)
+func (b *BounceAddresses) Has(addr string) bool {
+	local, domain := splitAddress(addr)
 	return b != nil && strings.EqualFold(domain, b.Domain) && hasPrefixFold(local, bouncePrefix)
 }
 
 // Recipient is the id in a bounce address; false when its token is not the one that
 // For made.
-func (b *BounceAddresses) Recipient(address string) (uuid.UUID, bool) {
-	if !b.Has(address) {
+func (b *BounceAddresses) Recipient(addr string) (uuid.UUID, bool) {
+	if !b.Has(addr) {
 		return uuid.Nil, false
 	}
-	local, _ := splitAddress(address)
+	local, _ := splitAddress(addr)
 	text, token, _ := strings.Cut(strings.ToLower(local[len(bouncePrefix):]), ".")
 	id, err := uuid.Parse(text)
 	if err != nil || id.String() != text {
@@ -65,10 +56,10 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-func splitAddress(address string) (local, domain string) {
-	at := strings.LastIndexByte(address, '@')
+func splitAddress(addr string) (local, domain string) {
+	at := strings.LastIndexByte(addr, '@')
 	if at < 0 {
-		return address, ""
+		return addr, ""
 	}
-	return address[:at], address[at+1:]
+	return addr[:at], addr[at+1:]
 }
