@@ -95,7 +95,7 @@ func (s *Service) OfTicket(ctx context.Context, ticket uuid.UUID) ([]Attachment,
 	return OfTicket(ctx, s.q, ticket)
 }
 
-// OfComment lists the files of a comment. It checks nobody's permission.
+// OfComment lists the files of a comment. It does not check permission.
 func (s *Service) OfComment(ctx context.Context, comment uuid.UUID) ([]Attachment, error) {
 	lists, err := OfComments(ctx, s.q, []uuid.UUID{comment})
 	return lists[comment], err

@@ -67,8 +67,8 @@ func body(s string, notes []string) string {
 	if isBlankText(s) {
 		s = noText
 	}
-	if room := maxBody - utf8.RuneCountInString(end); utf8.RuneCountInString(s) > room {
-		s = clipped(s, room-utf8.RuneCountInString(shortened)) + shortened
+	if most := maxBody - utf8.RuneCountInString(end); utf8.RuneCountInString(s) > most {
+		s = clipped(s, most-utf8.RuneCountInString(shortened)) + shortened
 	}
 	clean, err := text.Prose(s+end, maxBody)
 	if err != nil { // NFC can make a text longer

@@ -240,7 +240,7 @@ func TestDigestThatCantBeWrittenLosesNothing(t *testing.T) {
 	}
 	d.Messages()
 	d.Advance(time.Hour)
-	d.Exec(`create function broken() returns trigger language plpgsql as 'begin raise ''no room''; end'`)
+	d.Exec(`create function broken() returns trigger language plpgsql as 'begin raise ''no space''; end'`)
 	d.Exec(`create trigger broken before insert on outbox for each row when (new.data->'to'->>'id' = '` + customer.ID.String() + `') execute function broken()`)
 	if _, err := d.service.runDigests(t.Context()); err == nil {
 		t.Error("the failure is not reported")

@@ -35,7 +35,7 @@ func newClientLimits(c ListenerConfig, now func() time.Time) *clientLimits {
 	}
 }
 
-// add reports whether there is room for one more connection.
+// add reports whether one more connection is allowed.
 func (l *clientLimits) add(c *boundedConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

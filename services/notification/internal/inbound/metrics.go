@@ -42,7 +42,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notification_inbound_received_total",
-			Help: "Mails that came in. stored: for good. repeated: stored before. refused: not taken, the sender is told. delayed: the sender has to try again. broken: not sent to its end.",
+			Help: "Mails that came in. stored: for good. repeated: stored before. refused: not taken, which the sender is answered. delayed: the sender has to try again. broken: not sent to its end.",
 		}, []string{"source", "result"}),
 		read: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notification_inbound_read_total",

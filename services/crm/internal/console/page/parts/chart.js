@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { html } from "../html.js";
 import { count } from "../words.js";
 
-// A chart is drawn as wide as there is room for, so that its words stay readable.
+// A chart is drawn as wide as there is space for, so that its words stay readable.
 const phone = matchMedia("(max-width: 760px)");
 const width = signal(phone.matches ? 320 : 720);
 phone.addEventListener("change", (e) => (width.value = e.matches ? 320 : 720));
