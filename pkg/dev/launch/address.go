@@ -33,7 +33,7 @@ func FreeAddress() (string, error) {
 		if err != nil {
 			continue
 		}
-		if err := free(address); err != nil {
+		if !refuses(address) {
 			_ = mark.Close()
 			continue
 		}
@@ -45,14 +45,11 @@ func FreeAddress() (string, error) {
 	return "", errors.New("no free port was found")
 }
 
-// free reports an error if something listens on the address. A process that is
-// started meanwhile would keep the listener open for a moment.
-func free(address string) error {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	listener, err := net.Listen("tcp4", address)
-	if err != nil {
-		return err
+// refuses reports whether nothing listens on the address.
+func refuses(address string) bool {
+	conn, err := net.Dial("tcp4", address)
+	if err == nil {
+		_ = conn.Close()
 	}
-	return listener.Close()
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
