@@ -141,8 +141,7 @@ func inboundKillTrial(t *testing.T, kills int, fault string, relay func(t *testi
 	for range kills {
 		before := s.count()
 		eventually(t, "mails are acknowledged", func() bool { return s.count() >= before+20 })
-		p.Kill()
-		p = run(t, i, c)
+		p = p.runAgain(t, i)
 	}
 	s.end()
 	lost, doubled = judge(t, c.DatabaseURL.Reveal(), s.acked)
@@ -266,8 +265,7 @@ func mailboxKillTrial(t *testing.T, kills int) (added, lost, doubled int) {
 	for range kills {
 		before := stored()
 		eventually(t, "mails are stored", func() bool { return stored() > before })
-		p.Kill()
-		p = run(t, i, c)
+		p = p.runAgain(t, i)
 	}
 	close(stop)
 	adding.Wait()

@@ -21,6 +21,75 @@ import (
 type imapMailbox struct {
 	user *imapmemserver.User
 	addr string
+
+	mu   sync.Mutex
+	hook func(imapEvent) error // may be nil
+}
+
+// imapEvent is a step of the server.
+type imapEvent struct {
+	step string // search, fetch, store, stored (before its answer), idle
+	uids []imap.UID
+	mark func(imap.Flag) // sets a flag of the mails of a fetch
+}
+
+// observe has the server call hook at each step. The step waits for it, and fails if it
+// does.
+func (m *imapMailbox) observe(hook func(imapEvent) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hook = hook
+}
+
+func (m *imapMailbox) at(e imapEvent) error {
+	m.mu.Lock()
+	hook := m.hook
+	m.mu.Unlock()
+	if hook == nil {
+		return nil
+	}
+	return hook(e)
+}
+
+// observedSession passes the steps of a session on.
+type observedSession struct {
+	imapserver.Session
+	mailbox *imapMailbox
+}
+
+func (s observedSession) Search(kind imapserver.NumKind, criteria *imap.SearchCriteria, options *imap.SearchOptions) (*imap.SearchData, error) {
+	if err := s.mailbox.at(imapEvent{step: "search"}); err != nil {
+		return nil, err
+	}
+	return s.Session.Search(kind, criteria, options)
+}
+
+func (s observedSession) Fetch(w *imapserver.FetchWriter, set imap.NumSet, options *imap.FetchOptions) error {
+	uids, _ := set.(imap.UIDSet).Nums()
+	if err := s.mailbox.at(imapEvent{step: "fetch", uids: uids, mark: func(flag imap.Flag) {
+		_ = s.Session.Store(w, set, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{flag}}, nil)
+	}}); err != nil {
+		return err
+	}
+	return s.Session.Fetch(w, set, options)
+}
+
+func (s observedSession) Store(w *imapserver.FetchWriter, set imap.NumSet, flags *imap.StoreFlags, options *imap.StoreOptions) error {
+	uids, _ := set.(imap.UIDSet).Nums()
+	if err := s.mailbox.at(imapEvent{step: "store", uids: uids}); err != nil {
+		return err
+	}
+	if err := s.Session.Store(w, set, flags, options); err != nil {
+		return err
+	}
+	return s.mailbox.at(imapEvent{step: "stored", uids: uids})
+}
+
+func (s observedSession) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
+	if err := s.mailbox.at(imapEvent{step: "idle"}); err != nil {
+		return err
+	}
+	return s.Session.Idle(w, stop)
 }
 
 const folder = "Help desk"
@@ -35,7 +104,7 @@ func startIMAP(t testing.TB) *imapMailbox {
 	mem.AddUser(m.user)
 	server := imapserver.New(&imapserver.Options{
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			return mem.NewSession(), nil, nil
+			return observedSession{mem.NewSession(), m}, nil, nil
 		},
 		Caps: imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapIdle: {}}, InsecureAuth: true, Logger: quiet{},
 	})

@@ -82,10 +82,22 @@ func environment(c app.Config) []string {
 
 func run(t testing.TB, i *issuer, c app.Config) *process {
 	t.Helper()
+	return runProgram(t, i, c, binary(t))
+}
+
+// runAgain kills the process and starts its program anew.
+func (p *process) runAgain(t testing.TB, i *issuer) *process {
+	t.Helper()
+	p.Kill()
+	return runProgram(t, i, p.config, p.Program)
+}
+
+func runProgram(t testing.TB, i *issuer, c app.Config, program string) *process {
+	t.Helper()
 	p := &process{config: c, log: newLogBuffer()}
 	var err error
 	p.Service, err = launch.Start(launch.Options{
-		Name: "notification", Program: binary(t), Address: c.Addr, Environment: environment(c), Log: p.log,
+		Name: "notification", Program: program, Address: c.Addr, Environment: environment(c), Log: p.log,
 	})
 	if err != nil {
 		t.Fatal(err)

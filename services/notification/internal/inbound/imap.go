@@ -22,7 +22,11 @@ import (
 )
 
 const (
-	mailboxInterval = 30 * time.Second
+	// mailboxInterval is how soon another replica goes on when the one that reads ends.
+	mailboxInterval = 10 * time.Second
+	// loginPause is the pause after a refused login: servers lock accounts that try more
+	// often.
+	loginPause = time.Minute
 	// idleTime is how long one IDLE lasts; what follows it shows a connection that is
 	// dead.
 	idleTime = 5 * time.Minute
@@ -174,7 +178,7 @@ func (m *Mailbox) connect() error {
 	}
 	m.client = client
 	if err := client.Login(m.Server.User, m.Server.Password).Wait(); err != nil {
-		return fmt.Errorf("log in to the IMAP server: %w", err)
+		return background.RetryAfter(fmt.Errorf("log in to the IMAP server: %w", err), loginPause)
 	}
 	selected, err := client.Select(m.Server.Folder, nil).Wait()
 	if err != nil {
