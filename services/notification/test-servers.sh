@@ -21,4 +21,4 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends postfix dovecot-imapd >/dev/null
-go test -count=1 -timeout 10m -tags smtpserver -run 'TestRealServer(PostfixHands|Dovecot)' -v ./internal/app
+go test -count=1 -timeout 10m -tags smtpserver -run 'TestRealServer(PostfixHands|PostfixReturns|Dovecot)' -v ./internal/app

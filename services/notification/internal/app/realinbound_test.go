@@ -11,16 +11,19 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
 	"fixdesk/pkg/config"
+	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/notification/internal/app"
 )
 
-// startRelay runs a Postfix that hands the mail of desk.test to the service by LMTP.
-func startRelay(t *testing.T, lmtp string) (smtpAddr string) {
+// startRelay runs a Postfix that hands the mail of desk.test and bounces.test to the
+// service by LMTP, and passes all other mail on to next.
+func startRelay(t *testing.T, lmtp, next string) (smtpAddr string) {
 	t.Helper()
 	dir, s := folders(t)
 	for _, d := range []string{"conf", "queue", "data"} {
@@ -43,12 +46,13 @@ inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 myhostname = mail.desk.test
 mydestination =
-virtual_mailbox_domains = desk.test
+virtual_mailbox_domains = desk.test, bounces.test
 virtual_transport = lmtp:inet:%[2]s
+relayhost = %[3]s
 recipient_delimiter = +
 queue_run_delay = 1s
 minimal_backoff_time = 1s
-`, dir, lmtp)
+`, dir, lmtp, bracketed(next))
 	write(t, filepath.Join(dir, "conf/master.cf"), 0o644, `%s inet n - n - - smtpd
 postlog unix-dgram n - n - 1 postlogd
 cleanup unix n - n - 0 cleanup
@@ -61,6 +65,7 @@ proxymap unix - - n - - proxymap
 error unix - - n - - error
 retry unix - - n - - error
 lmtp unix - - n - - lmtp
+smtp unix - - n - - smtp
 anvil unix - - n - 1 anvil
 `, s.address)
 	if out, err := exec.Command("chown", "-R", "postfix", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
@@ -76,7 +81,7 @@ func TestRealServerPostfixHandsMailInByLMTP(t *testing.T) {
 	i := newIssuer(t)
 	c := inboundConfig(t, i)
 	c.Inbound.Protocol, c.Inbound.Addr = app.InboundProtocol(notifyapi.InboundLMTP), config.OptionalAddr(freeAddr(t))
-	relay := startRelay(t, string(c.Inbound.Addr))
+	relay := startRelay(t, string(c.Inbound.Addr), startSMTP(t, nil).Addr())
 	send := func(n int) {
 		raw := plainMail(fmt.Sprintf("%d@sender.example", n), "x", "y")
 		if err := smtp.SendMail(relay, nil, "ada@example.com", []string{"support+42.abc@desk.test", "other@desk.test"}, raw); err != nil {
@@ -95,6 +100,52 @@ func TestRealServerPostfixHandsMailInByLMTP(t *testing.T) {
 	}
 	if n := len(s.pending(t, 21)); n != 21 {
 		t.Errorf("%d mails, want 21", n)
+	}
+}
+
+// bracketed is an address as Postfix has it that asks no DNS about it.
+func bracketed(addr string) string {
+	host, port, _ := net.SplitHostPort(addr)
+	return "[" + host + "]:" + port
+}
+
+// A mail that Postfix takes and can't deliver comes back as its delivery report, by
+// LMTP to the bounce address that was the mail's envelope sender.
+func TestRealServerPostfixReturnsWhatCannotBeDelivered(t *testing.T) {
+	next := startSMTP(t, func(e smtptest.Event) string {
+		if e.Verb == "RCPT" && strings.Contains(e.Arg, "gone@") {
+			return "550 5.1.1 The user does not exist"
+		}
+		return ""
+	})
+	i := newIssuer(t)
+	c := bounceConfig(t, i, next)
+	c.Inbound.Protocol, c.Inbound.Addr = app.InboundProtocol(notifyapi.InboundLMTP), config.OptionalAddr(freeAddr(t))
+	c.SMTPURL = config.NewSecret("smtp://" + startRelay(t, string(c.Inbound.Addr), next.Addr()))
+	s := start(t, i, c)
+	n, err := s.Create(t.Context(), "returned", newMail("gone@example.org", "here@example.org"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n = s.until(t, n.ID, notifyapi.StatusPartiallyFailed, waitLimit)
+	for _, r := range n.Recipients {
+		switch {
+		case r.Email == "here@example.org" && r.Status == notifyapi.RecipientSent: // the control
+		case r.Email == "gone@example.org" && r.Status == notifyapi.RecipientBounced && r.SentAt != nil && r.LastError != nil && strings.Contains(*r.LastError, "5.1.1"):
+			reports, err := s.Reports(t.Context(), n.ID, r.ID, 0, "")
+			if err != nil || len(reports.Items) != 1 || *reports.Items[0].Code != 550 || *reports.Items[0].Status != "5.1.1" {
+				t.Errorf("%+v, %v", reports.Items, err)
+			}
+		default:
+			t.Errorf("%+v", r)
+		}
+	}
+	eventually(t, "the mail to the other recipient has arrived", func() bool { return next.Count("here@example.org") == 1 })
+	if !s.isSuppressed(t, "gone@example.org") || s.isSuppressed(t, "here@example.org") {
+		t.Error("want the address that is gone to be suppressed, and the other not")
+	}
+	if page, err := s.Inbound(t.Context(), notifyapi.InboundParams{Status: notifyapi.InboundPending}); err != nil || len(page.Items) != 0 {
+		t.Errorf("the report waits for the consumer: %+v, %v", page.Items, err)
 	}
 }
 
