@@ -257,4 +257,5 @@ order by position;
 select setval('ticket_event_positions', 4 * %d)`
 
 const settleTickets = `update engineers e set active_tickets =
-    (select count(*) from tickets t where t.assignee_id = e.user_id and ticket_is_active(t.status))`
+    (select count(*) from tickets t where t.assignee_id = e.user_id and ticket_is_active(t.status));
+insert into ticket_counts (status, priority, assignee_id, tickets) select status, priority, assignee_id, count(*) from tickets group by 1, 2, 3`

@@ -142,7 +142,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	lists := ticketlist.NewService(a.pool, p.now, check)
 	figures := reports.NewService(a.pool, p.now)
 	a.loops = []func(context.Context) error{
-		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,
+		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, lists.CountsLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,
 		preferences.DigestLoop(jobs).Run,
 	}
 	if addresses.Set() {

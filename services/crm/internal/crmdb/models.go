@@ -571,6 +571,13 @@ type TicketComment struct {
 	ByMail    bool
 }
 
+type TicketCount struct {
+	Status     TicketStatus
+	Priority   TicketPriority
+	AssigneeID *uuid.UUID
+	Tickets    int64
+}
+
 type TicketDecline struct {
 	TicketID   uuid.UUID
 	EngineerID uuid.UUID

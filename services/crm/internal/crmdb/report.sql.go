@@ -65,13 +65,10 @@ func (q *Queries) ReportDayStore(ctx context.Context, arg ReportDayStoreParams) 
 }
 
 const reportDays = `-- name: ReportDays :many
-select coalesce(to_char(d.day, 'YYYY-MM-DD'), '')::text as day, coalesce(d.person_id, '00000000-0000-0000-0000-000000000000')::uuid as person_id,
-       sum(d.created)::integer as created, sum(d.accepted)::integer as accepted,
-       sum(d.resolved)::integer as resolved, sum(d.reopened)::integer as reopened,
-       string_agg(d.to_accept, '')::bytea as to_accept, string_agg(d.to_resolve, '')::bytea as to_resolve
+select to_char(d.day, 'YYYY-MM-DD')::text as day, coalesce(d.person_id, '00000000-0000-0000-0000-000000000000')::uuid as person_id,
+       d.created, d.accepted, d.resolved, d.reopened, d.to_accept, d.to_resolve
 from ticket_report_days d
 where d.day >= to_date($1::text, 'YYYY-MM-DD') and d.day <= to_date($2::text, 'YYYY-MM-DD')
-group by grouping sets ((d.day), (d.person_id))
 `
 
 type ReportDaysParams struct {
@@ -90,8 +87,8 @@ type ReportDaysRow struct {
 	ToResolve []byte
 }
 
-// The stored figures of the days from one to another, both inclusive: a row for
-// each stored day, without a person, and one for each person, without a day.
+// The stored figures of the days from one to another, both inclusive. A stored day
+// has at least one row.
 func (q *Queries) ReportDays(ctx context.Context, arg ReportDaysParams) ([]ReportDaysRow, error) {
 	rows, err := q.db.Query(ctx, reportDays, arg.FirstDay, arg.LastDay)
 	if err != nil {

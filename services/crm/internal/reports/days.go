@@ -98,7 +98,7 @@ func read(ctx context.Context, q *crmdb.Queries, from, to time.Time) ([]row, err
 	stored := map[string]bool{}
 	for i, d := range days {
 		rows[i] = row(d)
-		stored[d.Day] = true // "" for the rows of people
+		stored[d.Day] = true
 	}
 	live := func(since, until time.Time) error {
 		if !since.Before(until) {

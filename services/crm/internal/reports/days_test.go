@@ -144,7 +144,7 @@ func exact(sorted []float64, p float64) float64 {
 
 func TestPercentilesKeepTheirErrorBound(t *testing.T) {
 	t.Parallel()
-	var s sorter
+	var h histogram
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		values := make([]float64, 1+random.IntN(30))
@@ -154,14 +154,14 @@ func TestPercentilesKeepTheirErrorBound(t *testing.T) {
 			bucket := uint16(math.RoundToEven(1000 * math.Log1p(values[i])))
 			parts = append(parts, []byte{byte(bucket >> 8), byte(bucket)})
 		}
-		got := s.spread(parts)
+		got := h.spreadOf(parts, nil)
 		slices.Sort(values)
 		median, p90 := exact(values, 0.5), exact(values, 0.9)
 		if got.Count != len(values) || !within(&got.Median, &median) || !within(&got.P90, &p90) {
 			t.Fatalf("%v: %+v, want median %v and 90th percentile %v", values, got, median, p90)
 		}
 	}
-	if got := s.spread(nil); got.Count != 0 {
+	if got := h.spreadOf(nil, nil); got.Count != 0 {
 		t.Errorf("nothing measured: %+v", got)
 	}
 }

@@ -3,16 +3,14 @@ package reports
 import (
 	"encoding/binary"
 	"math"
-	"slices"
 
 	"github.com/google/uuid"
 
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// row is figures of a day and a person. Without a person (uuid.Nil) it counts for
-// the day alone, without a day for the person alone. The durations are buckets as
-// ReportFigures writes them.
+// row is figures of a day and a person; without a person (uuid.Nil) they count for
+// the day alone. The durations are buckets as ReportFigures writes them.
 type row = crmdb.ReportFiguresRow
 
 // tally is a sum of rows.
@@ -30,31 +28,50 @@ func (t *tally) add(r row) {
 	t.toResolve = append(t.toResolve, r.ToResolve)
 }
 
-func (t *tally) figures(s *sorter) Figures {
+// figures computes with h, which is empty, and adds the durations to the others
+// unless they are nil.
+func (t *tally) figures(h, toAccept, toResolve *histogram) Figures {
 	return Figures{
 		Created: t.created, Accepted: t.accepted, Resolved: t.resolved, Reopened: t.reopened,
-		TimeToAccept: s.spread(t.toAccept), TimeToResolve: s.spread(t.toResolve),
+		TimeToAccept: h.spreadOf(t.toAccept, toAccept), TimeToResolve: h.spreadOf(t.toResolve, toResolve),
 	}
 }
 
-type tallies struct {
-	days   map[string]*tally
-	people map[uuid.UUID]*tally
-	total  tally
+// sums computes the figures of many tallies.
+type sums struct {
+	one   histogram
+	total Figures
+	// toAccept and toResolve are the durations of all that have been added.
+	toAccept, toResolve histogram
 }
 
-func group(rows []row) tallies {
-	g := tallies{days: map[string]*tally{}, people: map[uuid.UUID]*tally{}}
+// of returns the figures of a tally.
+func (s *sums) of(t *tally) Figures { return t.figures(&s.one, nil, nil) }
+
+// add returns the figures of a tally and adds them to the total.
+func (s *sums) add(t *tally) Figures {
+	f := t.figures(&s.one, &s.toAccept, &s.toResolve)
+	s.total.Created += f.Created
+	s.total.Accepted += f.Accepted
+	s.total.Resolved += f.Resolved
+	s.total.Reopened += f.Reopened
+	return f
+}
+
+// all returns the figures of the total.
+func (s *sums) all() Figures {
+	s.total.TimeToAccept, s.total.TimeToResolve = s.toAccept.spread(), s.toResolve.spread()
+	return s.total
+}
+
+// group sums up rows by day and by person.
+func group(rows []row) (days map[string]*tally, people map[uuid.UUID]*tally) {
+	days, people = map[string]*tally{}, map[uuid.UUID]*tally{}
 	for _, r := range rows {
-		if r.Day != "" {
-			g.total.add(r)
-			addTo(g.days, r.Day, r)
-		}
-		if r.PersonID != uuid.Nil {
-			addTo(g.people, r.PersonID, r)
-		}
+		addTo(days, r.Day, r)
+		addTo(people, r.PersonID, r)
 	}
-	return g
+	return days, people
 }
 
 func addTo[K comparable](all map[K]*tally, key K, r row) {
@@ -66,48 +83,63 @@ func addTo[K comparable](all map[K]*tally, key K, r row) {
 	t.add(r)
 }
 
-// sorter sorts buckets by counting; it is reused for many sets.
-type sorter struct {
+// histogram counts buckets.
+type histogram struct {
 	counts [1 << 15]int32
-	sorted []uint16
+	n      int
+	end    int // beyond the highest bucket
 }
 
-func (s *sorter) spread(parts [][]byte) Spread {
-	s.sort(parts)
-	n := len(s.sorted)
-	if n == 0 {
+// spreadOf returns the spread of buckets, which it also adds to into unless that is
+// nil. The histogram is empty before and afterwards.
+func (h *histogram) spreadOf(parts [][]byte, into *histogram) Spread {
+	for _, p := range parts {
+		h.n += len(p) / 2
+		for ; len(p) >= 2; p = p[2:] {
+			bucket := int(binary.BigEndian.Uint16(p) & (1<<15 - 1))
+			h.counts[bucket]++
+			h.end = max(h.end, bucket+1)
+		}
+	}
+	s := h.spread()
+	if into != nil {
+		into.n, into.end = into.n+h.n, max(into.end, h.end)
+		for bucket, n := range h.counts[:h.end] {
+			into.counts[bucket] += n
+		}
+	}
+	clear(h.counts[:h.end])
+	h.n, h.end = 0, 0
+	return s
+}
+
+func (h *histogram) spread() Spread {
+	if h.n == 0 {
 		return Spread{}
 	}
-	return Spread{Count: n, Median: percentile(s.sorted, 0.5), P90: percentile(s.sorted, 0.9)}
-}
-
-func (s *sorter) sort(parts [][]byte) {
-	n, highest := 0, uint16(0)
-	for _, p := range parts {
-		n += len(p) / 2
-		for ; len(p) >= 2; p = p[2:] {
-			bucket := binary.BigEndian.Uint16(p) & (1<<15 - 1)
-			s.counts[bucket]++
-			highest = max(highest, bucket)
-		}
-	}
-	s.sorted = slices.Grow(s.sorted[:0], n)
-	for bucket := range highest + 1 {
-		for range s.counts[bucket] {
-			s.sorted = append(s.sorted, bucket)
-		}
-		s.counts[bucket] = 0
-	}
+	return Spread{Count: h.n, Median: h.percentile(0.5), P90: h.percentile(0.9)}
 }
 
 // percentile interpolates between the neighbours of a rank, as PostgreSQL's
 // percentile_cont does, and rounds to milliseconds.
-func percentile(sorted []uint16, p float64) float64 {
-	rank := p * float64(len(sorted)-1)
+func (h *histogram) percentile(p float64) float64 {
+	rank := p * float64(h.n-1)
 	below := math.Floor(rank)
-	low, high := seconds(sorted[int(below)]), seconds(sorted[int(math.Ceil(rank))])
-	return math.Round(1000*(low+(high-low)*(rank-below))) / 1000
+	bucket, seen := h.reach(0, 0, int(below))
+	low := seconds(bucket)
+	bucket, _ = h.reach(bucket, seen, int(math.Ceil(rank)))
+	return math.Round(1000*(low+(seconds(bucket)-low)*(rank-below))) / 1000
+}
+
+// reach returns the bucket of a rank, from one on before which seen were counted, and
+// how many are counted before that.
+func (h *histogram) reach(bucket, seen, rank int) (of, before int) {
+	for seen+int(h.counts[bucket]) <= rank {
+		seen += int(h.counts[bucket])
+		bucket++
+	}
+	return bucket, seen
 }
 
 // seconds is the middle of a bucket; see ReportFigures.
-func seconds(bucket uint16) float64 { return math.Expm1(float64(bucket) / 1000) }
+func seconds(bucket int) float64 { return math.Expm1(float64(bucket) / 1000) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/errs"
@@ -80,20 +81,24 @@ func (s *Service) Report(ctx context.Context, from, to time.Time) (Report, error
 	if err != nil {
 		return Report{}, err
 	}
-	g := group(rows)
-	people, err := q.ReportPeople(ctx, slices.Collect(maps.Keys(g.people)))
+	days, people := group(rows)
+	var sums sums
+	figures := make(map[uuid.UUID]Figures, len(people))
+	for id, t := range people {
+		figures[id] = sums.add(t)
+	}
+	named, err := q.ReportPeople(ctx, slices.Collect(maps.Keys(people)))
 	if err != nil {
 		return Report{}, fmt.Errorf("read the people of a report: %w", err)
 	}
-	var sorter sorter
-	r := Report{From: from, To: to, People: make([]PersonReport, len(people)), Total: g.total.figures(&sorter)}
-	for i, p := range people {
-		r.People[i] = PersonReport{Person: ticket.Person{ID: p.ID, Name: p.Name}, Figures: g.people[p.ID].figures(&sorter)}
+	r := Report{From: from, To: to, People: make([]PersonReport, len(named)), Total: sums.all()}
+	for i, p := range named {
+		r.People[i] = PersonReport{Person: ticket.Person{ID: p.ID, Name: p.Name}, Figures: figures[p.ID]}
 	}
 	for day := startOfDay(from); day.Before(to); day = day.AddDate(0, 0, 1) {
 		d := DayReport{Date: day.Format(time.DateOnly)}
-		if tally := g.days[d.Date]; tally != nil {
-			d.Figures = tally.figures(&sorter)
+		if t := days[d.Date]; t != nil {
+			d.Figures = sums.of(t)
 		}
 		r.Days = append(r.Days, d)
 	}

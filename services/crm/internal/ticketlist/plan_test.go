@@ -54,6 +54,7 @@ func (d *testEnv) fill(n int) {
 			select id, setweight(to_tsvector('simple', title), 'A') || setweight(to_tsvector('simple', description), 'B'), 1 from tickets`,
 		`insert into ticket_comments (id, ticket_id, author_id, body, search, internal, created_at)
 			select gen_random_uuid(), id, reporter_id, 'Still', to_tsvector('simple', 'still word' || number % 499 || ' talk' || number % 1000), number % 20 = 0, created_at from tickets where number % 10 = 0`,
+		`insert into ticket_counts select status, priority, assignee_id, count(*) from tickets group by 1, 2, 3`,
 	}, indexes, []string{`set session_replication_role = origin`, `vacuum analyze`, `reset statement_timeout`}) {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			d.Fatal(err)
@@ -82,10 +83,6 @@ func variants() (names []string, filters map[string]Filter) {
 	}
 	return names, filters
 }
-
-// countedVariants are those whose totals don't count most tickets one by one.
-var countedVariants = []string{"status=open", "active=true", "assignee, active", "assignee=none, active", "reporter", "reporter, open", "created_after",
-	"q rare", "q number", "q common", "q common prefix", "q two words", "q in comments", "q common, active", "q nowhere"}
 
 var (
 	asAdmin    = ticket.Viewer{ID: uuid.MustParse("00000000-0000-0000-0001-000000000201"), Role: "admin"}
@@ -118,7 +115,7 @@ func testListsReadFew(t *testing.T, d *testEnv) {
 			}
 		}
 	}
-	for _, name := range countedVariants {
+	for _, name := range names {
 		for _, v := range []ticket.Viewer{asAdmin, asCustomer} {
 			b := newStatement(v, filters[name])
 			if slow := d.planOf(b.counts(), b.args); slow != "" {

@@ -21,6 +21,7 @@ type statement struct {
 	internal   bool   // internal comments are searched and shown too
 	comments   bool   // the last comment of each ticket is selected
 	reported   bool   // one reporter's tickets are searched
+	single     bool   // a condition is about more than status, priority and assignee
 	impossible bool   // nothing can match
 }
 
@@ -35,10 +36,17 @@ func (b *statement) arg(value any) string {
 
 func (b *statement) and(condition string) { b.where = append(b.where, condition) }
 
+// andSingle adds a condition that only the tickets themselves can meet, not what
+// ticket_counts has of them.
+func (b *statement) andSingle(condition string) {
+	b.and(condition)
+	b.single = true
+}
+
 func newStatement(v ticket.Viewer, f Filter) *statement {
 	b := &statement{internal: v.Staff(), reported: !v.Staff() || f.Reporter != nil}
 	if !v.Staff() {
-		b.and("t.reporter_id = " + b.arg(v.ID))
+		b.andSingle("t.reporter_id = " + b.arg(v.ID))
 	}
 	if len(f.Statuses) > 0 {
 		b.and("t.status in (" + literals(f.Statuses) + ")")
@@ -60,16 +68,16 @@ func newStatement(v ticket.Viewer, f Filter) *statement {
 		b.and("t.assignee_id = " + b.arg(*f.Assignee))
 	}
 	if f.Reporter != nil {
-		b.and("t.reporter_id = " + b.arg(*f.Reporter))
+		b.andSingle("t.reporter_id = " + b.arg(*f.Reporter))
 	}
 	if f.CreatedAfter != nil {
-		b.and("t.created_at > " + b.arg(*f.CreatedAfter))
+		b.andSingle("t.created_at > " + b.arg(*f.CreatedAfter))
 	}
 	if f.CreatedBefore != nil {
-		b.and("t.created_at < " + b.arg(*f.CreatedBefore))
+		b.andSingle("t.created_at < " + b.arg(*f.CreatedBefore))
 	}
 	if f.UpdatedAfter != nil {
-		b.and("t.updated_at > " + b.arg(*f.UpdatedAfter))
+		b.andSingle("t.updated_at > " + b.arg(*f.UpdatedAfter))
 	}
 	b.find(f.Query)
 	return b
@@ -341,10 +349,11 @@ const (
 	groupedByAssignee = 0b110
 )
 
-// counts is the SQL of the totals; for a search, those of its newest matches. It
-// groups the rows once, which PostgreSQL does in parallel, and then the groups.
+// counts is the SQL of the totals; for a search, those of its newest matches. Totals
+// by status, priority and assignee alone are read from the counters; else it groups
+// the rows once, which PostgreSQL does in parallel, and then the groups.
 func (b *statement) counts() string {
-	with, from := "", "tickets t where "+b.conditions()
+	with, n, from := "", "count(*)", "tickets t where "+b.conditions()
 	switch {
 	case b.search != "":
 		with = b.found(nil, newestFirst, lookup{nearby: nearbyMatches, enough: countedMatches, limit: countedMatches}) + ", "
@@ -352,14 +361,17 @@ func (b *statement) counts() string {
 			"\n\tcross join lateral (select * from tickets t where t.id = found.id offset 0) t" + newestFirst + "\n\tlimit " + strconv.Itoa(countedMatches) + ") t"
 	case b.number != "":
 		from = "tickets t where " + b.conditions(b.matching(byIndex)...)
+	case !b.single:
+		n, from = "sum(t.tickets)", "ticket_counts t where "+b.conditions()
 	}
 	return `with ` + with + `groups as (
-	select t.status, t.priority, t.assignee_id, count(*) as n from ` + from + `
+	select t.status, t.priority, t.assignee_id, ` + n + ` as n from ` + from + `
 	group by t.status, t.priority, t.assignee_id),
 totals as (
 	select status, priority, assignee_id, grouping(status, priority, assignee_id) as kind, sum(n)::bigint as n
 	from groups
-	group by grouping sets ((status), (priority), (assignee_id)))
+	group by grouping sets ((status), (priority), (assignee_id))
+	having sum(n) > 0)
 select totals.status::text, totals.priority::text, totals.assignee_id, a.name, totals.kind, totals.n
 from totals left join users a on a.id = totals.assignee_id
 order by totals.kind, totals.n desc, a.name`
