@@ -37,7 +37,7 @@ measured as (
                t.created_at))::float8, 0) end as to_resolve
     from changes h
     -- offset 0 keeps this from being planned as a join with all tickets.
-    cross join lateral (select t.created_at from tickets t where t.id = h.ticket_id offset 0) t
+    left join lateral (select t.created_at from tickets t where t.id = h.ticket_id and h.what in ('accepted', 'resolved') offset 0) t on true
 ),
 bucketed as (
     select m.day, m.what,
@@ -55,14 +55,6 @@ select to_char(b.day, 'YYYY-MM-DD')::text as day, coalesce(b.person_id, '0000000
        coalesce(string_agg(b.to_resolve, ''), '')::bytea as to_resolve
 from bucketed b
 group by b.day, b.person_id;
-
--- name: ReportDays :many
--- The stored figures of the days from one to another, both inclusive. A stored day
--- has at least one row.
-select to_char(d.day, 'YYYY-MM-DD')::text as day, coalesce(d.person_id, '00000000-0000-0000-0000-000000000000')::uuid as person_id,
-       d.created, d.accepted, d.resolved, d.reopened, d.to_accept, d.to_resolve
-from ticket_report_days d
-where d.day >= to_date(@first_day::text, 'YYYY-MM-DD') and d.day <= to_date(@last_day::text, 'YYYY-MM-DD');
 
 -- name: ReportDayMissing :one
 -- The last day, up to the given one, that isn't stored, and since whose end

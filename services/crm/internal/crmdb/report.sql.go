@@ -64,60 +64,6 @@ func (q *Queries) ReportDayStore(ctx context.Context, arg ReportDayStoreParams) 
 	return err
 }
 
-const reportDays = `-- name: ReportDays :many
-select to_char(d.day, 'YYYY-MM-DD')::text as day, coalesce(d.person_id, '00000000-0000-0000-0000-000000000000')::uuid as person_id,
-       d.created, d.accepted, d.resolved, d.reopened, d.to_accept, d.to_resolve
-from ticket_report_days d
-where d.day >= to_date($1::text, 'YYYY-MM-DD') and d.day <= to_date($2::text, 'YYYY-MM-DD')
-`
-
-type ReportDaysParams struct {
-	FirstDay string
-	LastDay  string
-}
-
-type ReportDaysRow struct {
-	Day       string
-	PersonID  uuid.UUID
-	Created   int32
-	Accepted  int32
-	Resolved  int32
-	Reopened  int32
-	ToAccept  []byte
-	ToResolve []byte
-}
-
-// The stored figures of the days from one to another, both inclusive. A stored day
-// has at least one row.
-func (q *Queries) ReportDays(ctx context.Context, arg ReportDaysParams) ([]ReportDaysRow, error) {
-	rows, err := q.db.Query(ctx, reportDays, arg.FirstDay, arg.LastDay)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []ReportDaysRow{}
-	for rows.Next() {
-		var i ReportDaysRow
-		if err := rows.Scan(
-			&i.Day,
-			&i.PersonID,
-			&i.Created,
-			&i.Accepted,
-			&i.Resolved,
-			&i.Reopened,
-			&i.ToAccept,
-			&i.ToResolve,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const reportFigures = `-- name: ReportFigures :many
 with changes as materialized (
     select e.id, e.ticket_id, e.actor_id, e.created_at,
@@ -152,7 +98,7 @@ measured as (
                t.created_at))::float8, 0) end as to_resolve
     from changes h
     -- offset 0 keeps this from being planned as a join with all tickets.
-    cross join lateral (select t.created_at from tickets t where t.id = h.ticket_id offset 0) t
+    left join lateral (select t.created_at from tickets t where t.id = h.ticket_id and h.what in ('accepted', 'resolved') offset 0) t on true
 ),
 bucketed as (
     select m.day, m.what,

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"fixdesk/pkg/background"
 	"fixdesk/pkg/pg"
@@ -84,42 +86,91 @@ func columns(date string, rows []row) crmdb.ReportDayStoreParams {
 	return c
 }
 
-// read gives the rows of a period: the stored days that lie in it, and the rest
+// read gives the figures of a period: of the stored days that lie in it, and the rest
 // from events. A day that is stored meanwhile is computed all the same.
-func read(ctx context.Context, q *crmdb.Queries, from, to time.Time) ([]row, error) {
+func (s *Service) read(ctx context.Context, from, to time.Time) (*grouped, error) {
 	first, end := startOfDay(from.Add(24*time.Hour-time.Microsecond)), startOfDay(to)
-	days, err := q.ReportDays(ctx, crmdb.ReportDaysParams{
-		FirstDay: first.Format(time.DateOnly), LastDay: end.AddDate(0, 0, -1).Format(time.DateOnly),
-	})
-	if err != nil {
+	all := &grouped{days: map[string]*tally{}, people: map[uuid.UUID]*tally{}}
+	if err := s.readStored(ctx, first, end, all); err != nil {
 		return nil, fmt.Errorf("read stored days: %w", err)
 	}
-	rows := make([]row, len(days))
-	stored := map[string]bool{}
-	for i, d := range days {
-		rows[i] = row(d)
-		stored[d.Day] = true
-	}
-	live := func(since, until time.Time) error {
-		if !since.Before(until) {
-			return nil
+	var stored []time.Time
+	for day := first; day.Before(end); day = day.AddDate(0, 0, 1) {
+		if all.days[day.Format(time.DateOnly)] != nil {
+			stored = append(stored, day)
 		}
-		computed, err := q.ReportFigures(ctx, crmdb.ReportFiguresParams{Since: since, Until: until})
-		if err != nil {
-			return fmt.Errorf("compute figures: %w", err)
-		}
-		rows = append(rows, computed...)
-		return nil
 	}
 	since := from // what is neither stored nor computed yet begins here
-	for day := first; day.Before(end); day = day.AddDate(0, 0, 1) {
-		if !stored[day.Format(time.DateOnly)] {
-			continue
-		}
-		if err := live(since, day); err != nil {
+	for _, day := range stored {
+		if err := s.readEvents(ctx, since, day, all); err != nil {
 			return nil, err
 		}
 		since = day.AddDate(0, 0, 1)
 	}
-	return rows, live(since, to)
+	return all, s.readEvents(ctx, since, to, all)
+}
+
+// storedDays are the rows of the days from one, inclusive, to another, exclusive, each
+// with how many days it is after the first. A stored day has at least one row.
+const storedDays = `select d.day - $1::date, coalesce(d.person_id, '00000000-0000-0000-0000-000000000000'),
+	d.created, d.accepted, d.resolved, d.reopened, d.to_accept, d.to_resolve
+from ticket_report_days d
+where d.day >= $1::date and d.day < $2::date`
+
+// readStored adds the stored days. A year of them has some ten thousand rows, so that
+// the durations are copied into few blocks of memory.
+func (s *Service) readStored(ctx context.Context, first, end time.Time, all *grouped) error {
+	if !first.Before(end) {
+		return nil
+	}
+	var names []string
+	for day := first; day.Before(end); day = day.AddDate(0, 0, 1) {
+		names = append(names, day.Format(time.DateOnly))
+	}
+	rows, err := s.pool.Query(ctx, storedDays, first, end)
+	if err != nil {
+		return err
+	}
+	var (
+		r                   row
+		day                 int
+		toAccept, toResolve pgtype.DriverBytes
+		kept                blocks
+	)
+	_, err = pgx.ForEachRow(rows, []any{&day, &r.PersonID, &r.Created, &r.Accepted, &r.Resolved, &r.Reopened, &toAccept, &toResolve}, func() error {
+		r.Day, r.ToAccept, r.ToResolve = names[day], kept.copy(toAccept), kept.copy(toResolve)
+		all.add(r)
+		return nil
+	})
+	return err
+}
+
+// readEvents adds what is computed from the events of a period, which may be empty.
+func (s *Service) readEvents(ctx context.Context, since, until time.Time, all *grouped) error {
+	if !since.Before(until) {
+		return nil
+	}
+	rows, err := crmdb.New(s.pool).ReportFigures(ctx, crmdb.ReportFiguresParams{Since: since, Until: until})
+	if err != nil {
+		return fmt.Errorf("compute figures: %w", err)
+	}
+	for _, r := range rows {
+		all.add(r)
+	}
+	return nil
+}
+
+// blocks is memory for many small copies.
+type blocks struct{ free []byte }
+
+const blockSize = 64 << 10
+
+func (b *blocks) copy(data []byte) []byte {
+	if len(data) > len(b.free) {
+		b.free = make([]byte, max(blockSize, len(data)))
+	}
+	n := copy(b.free, data)
+	copied := b.free[:n:n]
+	b.free = b.free[n:]
+	return copied
 }

@@ -64,14 +64,15 @@ func (s *sums) all() Figures {
 	return s.total
 }
 
-// group sums up rows by day and by person.
-func group(rows []row) (days map[string]*tally, people map[uuid.UUID]*tally) {
-	days, people = map[string]*tally{}, map[uuid.UUID]*tally{}
-	for _, r := range rows {
-		addTo(days, r.Day, r)
-		addTo(people, r.PersonID, r)
-	}
-	return days, people
+// grouped are sums of rows by day and by person.
+type grouped struct {
+	days   map[string]*tally
+	people map[uuid.UUID]*tally
+}
+
+func (g *grouped) add(r row) {
+	addTo(g.days, r.Day, r)
+	addTo(g.people, r.PersonID, r)
 }
 
 func addTo[K comparable](all map[K]*tally, key K, r row) {
@@ -117,18 +118,16 @@ func (h *histogram) spread() Spread {
 	if h.n == 0 {
 		return Spread{}
 	}
-	return Spread{Count: h.n, Median: h.percentile(0.5), P90: h.percentile(0.9)}
-}
-
-// percentile interpolates between the neighbours of a rank, as PostgreSQL's
-// percentile_cont does, and rounds to milliseconds.
-func (h *histogram) percentile(p float64) float64 {
-	rank := p * float64(h.n-1)
-	below := math.Floor(rank)
-	bucket, seen := h.reach(0, 0, int(below))
-	low := seconds(bucket)
-	bucket, _ = h.reach(bucket, seen, int(math.Ceil(rank)))
-	return math.Round(1000*(low+(seconds(bucket)-low)*(rank-below))) / 1000
+	at, before := 0, 0
+	percentile := func(p float64) float64 {
+		rank := p * float64(h.n-1)
+		below := math.Floor(rank)
+		at, before = h.reach(at, before, int(below))
+		above, _ := h.reach(at, before, int(math.Ceil(rank)))
+		low, high := seconds(at), seconds(above)
+		return math.Round(1000*(low+(high-low)*(rank-below))) / 1000
+	}
+	return Spread{Count: h.n, Median: percentile(0.5), P90: percentile(0.9)}
 }
 
 // reach returns the bucket of a rank, from one on before which seen were counted, and

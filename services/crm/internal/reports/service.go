@@ -76,18 +76,16 @@ type Spread struct {
 // Report returns the figures from one time, inclusive, to another, exclusive. It
 // reads the days that are stored, and events for the rest of the period.
 func (s *Service) Report(ctx context.Context, from, to time.Time) (Report, error) {
-	q := crmdb.New(s.pool)
-	rows, err := read(ctx, q, from, to)
+	all, err := s.read(ctx, from, to)
 	if err != nil {
 		return Report{}, err
 	}
-	days, people := group(rows)
 	var sums sums
-	figures := make(map[uuid.UUID]Figures, len(people))
-	for id, t := range people {
+	figures := make(map[uuid.UUID]Figures, len(all.people))
+	for id, t := range all.people {
 		figures[id] = sums.add(t)
 	}
-	named, err := q.ReportPeople(ctx, slices.Collect(maps.Keys(people)))
+	named, err := crmdb.New(s.pool).ReportPeople(ctx, slices.Collect(maps.Keys(all.people)))
 	if err != nil {
 		return Report{}, fmt.Errorf("read the people of a report: %w", err)
 	}
@@ -97,7 +95,7 @@ func (s *Service) Report(ctx context.Context, from, to time.Time) (Report, error
 	}
 	for day := startOfDay(from); day.Before(to); day = day.AddDate(0, 0, 1) {
 		d := DayReport{Date: day.Format(time.DateOnly)}
-		if t := days[d.Date]; t != nil {
+		if t := all.days[d.Date]; t != nil {
 			d.Figures = sums.of(t)
 		}
 		r.Days = append(r.Days, d)
