@@ -9,6 +9,11 @@ import "embed"
 //go:embed crm/migrations/*.sql
 var CRM embed.FS
 
+// ServingRole grants a role what a service needs to serve with it; see its first lines.
+//
+//go:embed serving-role.sql
+var ServingRole string
+
 // Notification holds the notification service's migrations in
 // notification/migrations.
 //

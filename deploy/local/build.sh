@@ -37,9 +37,9 @@ reporter=$!
 trap 'kill $reporter 2>/dev/null || true; rm -f "$log"' EXIT
 trap 'exit 130' INT TERM HUP
 
-# The version is the tag in Git, unless FIXDESK_VERSION names it.
-version=${FIXDESK_VERSION:-$(git describe --tags --dirty 2>/dev/null || echo dev)}
-revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+{ read -r version && read -r revision; } <<END
+$(deploy/version.sh)
+END
 ldflags="-w -X fixdesk/pkg/version.release=$version -X fixdesk/pkg/version.revision=$revision"
 
 # shellcheck disable=SC2086 # the targets are several words

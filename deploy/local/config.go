@@ -198,7 +198,8 @@ func dialable(address, loopback string) string {
 var inherited = []string{"PATH", "HOME", "TMPDIR", "TZ", "LANG", "GOMAXPROCS", "GOMEMLIMIT", "GODEBUG", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 // environment returns a service's environment: a few general variables, the user's
-// with its prefix, and those that the stack sets.
+// with its prefix, and those that the stack sets, save secrets that the user has in
+// files.
 func environment(prefix string, decided map[string]string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
@@ -210,11 +211,16 @@ func environment(prefix string, decided map[string]string) []string {
 		}
 	}
 	for name, value := range decided {
-		env = append(env, name+"="+value)
+		if !isInFile(name) {
+			env = append(env, name+"="+value)
+		}
 	}
 	slices.Sort(env)
 	return env
 }
+
+// isInFile reports whether the user has named the file of a secret.
+func isInFile(name string) bool { return os.Getenv(name+"_FILE") != "" }
 
 // givenOr returns the user's value of a variable, or else the stack's.
 func givenOr(name, value string) string {

@@ -209,7 +209,7 @@ func TestBuildNamesItsVersionInCommandDocumentMetricAndLog(t *testing.T) {
 			t.Errorf("%s: no version among the metrics", service.name)
 		}
 		log, err := os.ReadFile(filepath.Join(r.state, service.name+".log"))
-		if err != nil || !strings.Contains(string(log), `"msg":"`+service.name+` started","version":"`+testVersion+`","revision":"`) {
+		if err != nil || !strings.Contains(string(log), `"version":"`+testVersion+`","revision":"`) {
 			t.Errorf("%s: no version in the log (%v)", service.name, err)
 		}
 	}

@@ -104,7 +104,7 @@ const (
 // missingDatabases are those without a URL from the user.
 func missingDatabases() (names []string) {
 	for variable, name := range map[string]string{crmDatabase: "crm", notificationDatabase: "notification"} {
-		if os.Getenv(variable) == "" {
+		if os.Getenv(variable) == "" && !isInFile(variable) {
 			names = append(names, name)
 		}
 	}

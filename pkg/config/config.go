@@ -21,7 +21,9 @@ import (
 )
 
 // Load fills cfg, a pointer to a struct, from the variables that start with
-// prefix and an underscore. Its error has a line for each bad value, which
+// prefix and an underscore. A Secret may be in a file instead, which the variable
+// with _FILE at the end of its name names; a newline at the file's end is not part of
+// it. Load's error has a line for each bad value, which
 // names the variable and states what would be right; it never repeats a value,
 // since that could be a secret. A setting with a bad value has its default.
 func Load(prefix string, cfg any) error {
@@ -29,14 +31,17 @@ func Load(prefix string, cfg any) error {
 	if err != nil {
 		return err
 	}
-	hidden := hiddenVariables{}
-	defer hidden.restore()
+	changed := environment{}
+	defer changed.restore()
 	for _, v := range vars {
 		if v.alt != v.Key {
-			hidden.hide(v.alt)
+			changed.hide(v.alt)
 		}
 	}
 	var bad []error
+	if err := readSecrets(vars, changed); err != nil {
+		bad = append(bad, err)
+	}
 	for {
 		err := envconfig.Process(prefix, cfg)
 		var parse *envconfig.ParseError
@@ -44,7 +49,7 @@ func Load(prefix string, cfg any) error {
 			return errors.Join(append(bad, err)...)
 		}
 		bad = append(bad, parseError(vars, parse))
-		if !hidden.hide(parse.KeyName) { // its default is bad
+		if !changed.hide(parse.KeyName) { // its default is bad
 			return errors.Join(bad...)
 		}
 	}
@@ -66,7 +71,10 @@ func Usage(w io.Writer, prefix string, cfg any) error {
 			return err
 		}
 		meaning := v.desc
-		if v.kind != "text" {
+		switch {
+		case v.secret:
+			meaning += " (" + v.kind + ", or the path of its file in " + v.Key + fileSuffix + ")"
+		case v.kind != "text":
 			meaning += " (" + v.kind + ")"
 		}
 		for _, line := range wrap(meaning, usageWidth-len(usageIndent)) {
@@ -125,7 +133,9 @@ func Unknown(prefix string, cfg any, others ...string) []string {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
 		isOther := slices.ContainsFunc(others, func(o string) bool { return strings.HasPrefix(name, o) })
-		isSetting := slices.ContainsFunc(vars, func(v variable) bool { return v.Key == name })
+		isSetting := slices.ContainsFunc(vars, func(v variable) bool {
+			return v.Key == name || v.secret && v.Key+fileSuffix == name
+		})
 		if strings.HasPrefix(name, strings.ToUpper(prefix)+"_") && !isOther && !isSetting {
 			unknown = append(unknown, name)
 		}
@@ -169,25 +179,41 @@ func variables(prefix string, cfg any) ([]variable, error) {
 	return vars, nil
 }
 
-// hiddenVariables are removed from the environment during Load, with their
-// values. envconfig falls back to a name without the prefix, and DATABASE_URL of
-// another program is not CRM_DATABASE_URL; and it stops at the first bad value, so
-// that the second is found only without the first.
-type hiddenVariables map[string]string
+// environment has the variables that Load changes, with their values of before; nil
+// for one that was not set. envconfig falls back to a name without the prefix, and
+// DATABASE_URL of another program is not CRM_DATABASE_URL; and it stops at the first
+// bad value, so that the second is found only without the first.
+type environment map[string]*string
 
 // hide reports whether the variable was set.
-func (h hiddenVariables) hide(name string) bool {
+func (e environment) hide(name string) bool {
 	value, ok := os.LookupEnv(name)
 	if ok {
-		h[name] = value
+		e.keep(name, &value)
 		_ = os.Unsetenv(name)
 	}
 	return ok
 }
 
-func (h hiddenVariables) restore() {
-	for name, value := range h {
-		_ = os.Setenv(name, value)
+// set gives a value to a variable that was not set.
+func (e environment) set(name, value string) {
+	e.keep(name, nil)
+	_ = os.Setenv(name, value)
+}
+
+func (e environment) keep(name string, value *string) {
+	if _, changed := e[name]; !changed {
+		e[name] = value
+	}
+}
+
+func (e environment) restore() {
+	for name, value := range e {
+		if value == nil {
+			_ = os.Unsetenv(name)
+		} else {
+			_ = os.Setenv(name, *value)
+		}
 	}
 }
 

@@ -102,7 +102,7 @@ func TestUsageListsEachVariableWithDefaultMeaningAndTypeIn80Columns(t *testing.T
 	}
 	for _, want := range []string{
 		"  T_RETRY_BASE=30s\n        first pause between tries (a duration such as 500ms, 30s or 1h)\n",
-		"  T_SMTP_URL\n        the mail server (a secret)\n",
+		"  T_SMTP_URL\n        the mail server (a secret, or the path of its file in T_SMTP_URL_FILE)\n",
 		"  T_PATH=/srv\n",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -130,7 +130,9 @@ func TestUnknownVariablesAreListed(t *testing.T) {
 	t.Setenv("T_RETRY_BAES", "1s")
 	t.Setenv("T_ADDR", ":0")
 	t.Setenv("T_TEST_DATABASE", "x")
-	if got := config.Unknown("T", &settings{}, "T_TEST_"); !slices.Equal(got, []string{"T_RETRY_BAES"}) {
+	t.Setenv("T_DATABASE_URL_FILE", "/run/secrets/database")
+	t.Setenv("T_ADDR_FILE", "/run/secrets/addr") // not a secret
+	if got := config.Unknown("T", &settings{}, "T_TEST_"); !slices.Equal(got, []string{"T_ADDR_FILE", "T_RETRY_BAES"}) {
 		t.Errorf("Unknown = %v", got)
 	}
 }

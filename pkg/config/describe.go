@@ -15,6 +15,7 @@ import (
 var known = map[reflect.Type]string{
 	reflect.TypeFor[time.Duration]():  "a duration such as 500ms, 30s or 1h",
 	reflect.TypeFor[Secret]():         "a secret",
+	reflect.TypeFor[Switch]():         "on or off",
 	reflect.TypeFor[Size]():           "a size such as 25MiB",
 	reflect.TypeFor[RateLimit]():      "requests a minute and at once such as 3000+1000, or off",
 	reflect.TypeFor[slog.Level]():     "a level: debug, info, warn or error",

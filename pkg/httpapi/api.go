@@ -91,6 +91,9 @@ type Config struct {
 	// whose pages may call the API. Empty: no CORS headers at all.
 	CORSOrigins []string
 
+	// HideClients leaves the clients' addresses out of the access log.
+	HideClients bool
+
 	// H2C also serves HTTP/2 without TLS, to clients that know that it does (RFC 9113,
 	// section 3.3), for example a proxy.
 	H2C bool
@@ -111,6 +114,9 @@ type API struct {
 	starting  atomic.Pointer[errs.Error]
 
 	missingPage http.HandlerFunc
+
+	// draining is set while the service still serves and is to get no new clients.
+	draining atomic.Bool
 
 	// stopping ends the streams, which a shutdown would otherwise wait for.
 	stopping    context.Context

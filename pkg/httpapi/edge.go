@@ -69,6 +69,9 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, value := range securityHeaders {
 		h[name] = value
 	}
+	if e.api.draining.Load() {
+		h["Connection"] = []string{"close"}
+	}
 	defer info.discard(r)
 	defer e.finish(res, r, info, start)
 	if r.Method == http.MethodHead {
@@ -130,7 +133,10 @@ func (e *edge) record(res *response, r *http.Request, info *requestInfo, start t
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs,
 		slog.String("method", method), slog.String("route", route), slog.Int("status", res.status),
-		slog.Int64("bytes", res.bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("client", info.client.String()))
+		slog.Int64("bytes", res.bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000))
+	if !e.api.cfg.HideClients {
+		attrs = append(attrs, slog.String("client", info.client.String()))
+	}
 	if info.principal != "" {
 		attrs = append(attrs, slog.String("principal", info.principal))
 	}

@@ -59,7 +59,7 @@ var errStops = errs.New(errs.Unavailable, errs.CodeUnavailable, "The service sto
 // startsOrStops returns why the service isn't ready however its dependencies
 // are, nil otherwise.
 func (a *API) startsOrStops() *errs.Error {
-	if a.stopping.Err() != nil {
+	if a.draining.Load() || a.stopping.Err() != nil {
 		return errStops
 	}
 	return a.starting.Load()

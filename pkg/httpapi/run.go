@@ -17,17 +17,24 @@ type Process struct {
 	Started func()
 	// Jobs run from then on, until their context ends.
 	Jobs []func(ctx context.Context) error
+	// DrainDelay is how long a stop goes on serving, not ready, before it begins:
+	// as long as load balancers need to see that.
+	DrainDelay time.Duration
 	// StopWithin bounds the stop of requests and jobs.
 	StopWithin time.Duration
 }
 
 // Run serves requests from l until ctx ends. Until p is prepared the service is
-// alive and not ready (see SetStarting). It stops when ctx ends or a job fails:
-// requests and jobs end at the same time, within p.StopWithin. It returns nil
-// after a clean stop.
+// alive and not ready (see SetStarting). It stops when ctx ends, after
+// p.DrainDelay, or when a job fails: requests and jobs end at the same time, within
+// p.StopWithin. It returns nil after a clean stop.
 func (a *API) Run(ctx context.Context, l net.Listener, p Process) error {
-	running, stop := context.WithCancel(ctx)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		a.drain(running, p.DrainDelay)
+		stop()
+	})()
 	a.SetStarting("The database is being migrated.")
 	server := NewServer(l.Addr().String(), a.Handler())
 	served := make(chan error, 1)
@@ -48,6 +55,20 @@ func (a *API) Run(ctx context.Context, l net.Listener, p Process) error {
 		err = serveErr
 	}
 	return err
+}
+
+// drain makes a service that was ready not ready and asks clients to connect anew
+// for their next request, until delay is over or ctx ends.
+func (a *API) drain(ctx context.Context, delay time.Duration) {
+	if delay <= 0 || a.starting.Load() != nil {
+		return
+	}
+	a.cfg.Logger.InfoContext(ctx, "not ready any more, still serving before the stop", "delay", delay.String())
+	a.draining.Store(true)
+	select {
+	case <-ctx.Done():
+	case <-time.After(delay):
+	}
 }
 
 func (p Process) runJobs(ctx context.Context, stop context.CancelFunc) error {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"strings"
 )
 
 // Format is how a log line is written.
@@ -42,6 +43,14 @@ func NewLogger(w io.Writer, level slog.Level, format Format) *slog.Logger {
 		h = slog.NewTextHandler(w, options)
 	}
 	return slog.New(requestIDHandler{h})
+}
+
+// Fatal logs the error with which the process ends, with a line for each of its
+// lines.
+func Fatal(log *slog.Logger, err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		log.Error("the process ends with an error", "error", line)
+	}
 }
 
 type requestIDKey struct{}

@@ -96,7 +96,12 @@ func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 // for a connection, which override the program's.
 func NewPatientURL(t testing.TB, files fs.FS, dir string) string {
 	t.Helper()
-	address, err := url.Parse(NewURL(t, files, dir))
+	return patient(t, NewURL(t, files, dir))
+}
+
+func patient(t testing.TB, database string) string {
+	t.Helper()
+	address, err := url.Parse(database)
 	if err != nil {
 		t.Fatal("pgtest: ", err)
 	}

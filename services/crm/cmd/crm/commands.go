@@ -70,7 +70,7 @@ func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writ
 		return err
 	}
 	defer a.Close()
-	if err := a.Migrate(ctx); err != nil {
+	if err := a.EnsureSchema(ctx); err != nil {
 		return err
 	}
 	user, err := a.Users().CreateAdmin(ctx, *email, strings.TrimRight(password, "\r\n"), *name)
@@ -88,20 +88,25 @@ func ignoreHelp(err error) error {
 	return err
 }
 
+const keysUsage = `Usage: crm keys create --file PATH
+       crm keys rotate --file PATH
+create makes the signing keys unless the file exists. rotate makes them, or
+replaces the current key by the next one. Running services follow within a
+second. Wait 10 minutes, the life of an access token, before you rotate again.`
+
 // keys creates the key file, or rotates it: the next key becomes the current
 // one, and the current one stays in the JWKS as the previous one.
 func keys(args []string, out, errOut io.Writer) error {
-	args, err := subcommand(args, "keys", "rotate")
-	if err != nil {
-		return err
+	if len(args) == 0 || args[0] != "create" && args[0] != "rotate" {
+		return fmt.Errorf("%w: the commands are crm keys create and crm keys rotate", errUsage)
 	}
-	flags := flag.NewFlagSet("crm keys rotate", flag.ContinueOnError)
-	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file; made when it doesn't exist")
+	flags := flag.NewFlagSet("crm keys "+args[0], flag.ContinueOnError)
+	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file")
 	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, "Usage: crm keys rotate --file PATH\nMakes the signing keys, or replaces the current key by the next one. Running\nservices follow within a second. Wait 10 minutes, the life of an access token,\nbefore you rotate again.")
+		_, _ = fmt.Fprintln(errOut, keysUsage)
 		flags.PrintDefaults()
 	}
-	if err := parse(flags, args, errOut); err != nil {
+	if err := parse(flags, args[1:], errOut); err != nil {
 		return ignoreHelp(err)
 	}
 	if *path == "" {
@@ -113,6 +118,9 @@ func keys(args []string, out, errOut io.Writer) error {
 	case errors.Is(err, fs.ErrNotExist):
 		set, err = jwtauth.NewKeySet()
 		done = "made"
+	case err == nil && args[0] == "create":
+		_, _ = fmt.Fprintf(out, "signing keys exist: %s\n", *path)
+		return nil
 	case err == nil:
 		set, err = set.Rotate()
 	}

@@ -80,6 +80,10 @@ func TestEachCommandHasHelpAndExitCodes(t *testing.T) {
 		{"attachments move", 2, "--to is needed", "err"},
 		{"attachments move --to ftp://host", 2, "--to must be postgres", "err"},
 		{"keys", 2, "crm keys rotate", "err"},
+		{"keys create -h", 0, "--file PATH", "err"},
+		{"keys create", 2, "--file is needed", "err"},
+		{"health -h", 0, "[--ready]", "err"},
+		{"health now", 2, `unexpected "now"`, "err"},
 		{"keys rotate", 2, "--file is needed", "err"},
 		{"token --file " + keysFile, 2, "--scope is needed", "err"},
 		{"token --file " + keysFile, 2, "notifications:write, notifications:read, notifications:manage", "err"},
@@ -145,13 +149,46 @@ func TestOperationsAddressInUseEndsTheStartWithOneLine(t *testing.T) {
 	defer func() { _ = busy.Close() }()
 	out, errOut, code := crm(t, "", []string{"CRM_OPS_ADDR=" + busy.Addr().String(), "CRM_ADDR=127.0.0.1:0"}, "serve")
 	lines := strings.Split(strings.TrimSpace(errOut), "\n")
-	if last := lines[len(lines)-1]; code != 1 || !strings.HasPrefix(last, "crm: CRM_OPS_ADDR: ") || !strings.HasSuffix(last, "address already in use; set another address, or off") {
+	last := lines[len(lines)-1]
+	if code != 1 || !strings.Contains(last, `"error":"CRM_OPS_ADDR: `) || !strings.HasSuffix(last, `address already in use; set another address, or off"}`) {
 		t.Errorf("exit code %d: %s%s", code, out, errOut)
 	}
 	for value, want := range map[string]int{"nonsense": 1, "127.0.0.1:": 1, "off": 0, "": 0, ":9080": 0} {
 		if _, errOut, code := crm(t, "", []string{"CRM_OPS_ADDR=" + value}, "check"); code != want || want == 1 && !strings.Contains(errOut, "want host:port, or off") {
 			t.Errorf("%q: exit code %d: %s", value, code, errOut)
 		}
+	}
+}
+
+func TestHealthFailsWithoutAService(t *testing.T) {
+	for _, args := range [][]string{{"health"}, {"health", "--ready"}} {
+		if _, errOut, code := crm(t, "", []string{"CRM_ADDR=127.0.0.1:1"}, args...); code != 1 || !strings.Contains(errOut, "the service does not answer") {
+			t.Errorf("crm %v: exit code %d: %s", args, code, errOut)
+		}
+	}
+}
+
+func TestFatalErrorsAreLinesOfTheLogWithTheInstance(t *testing.T) {
+	env := []string{"CRM_INSTANCE=crm-7", "CRM_RELAY_INTERVAL=soon", "CRM_DATABASE_URL_FILE=/nowhere", "CRM_ENV=production"}
+	for _, command := range []string{"serve", "migrate"} {
+		_, errOut, code := crm(t, "", env, command)
+		if code != 1 {
+			t.Errorf("crm %s: exit code %d", command, code)
+		}
+		for line := range strings.Lines(errOut) {
+			var entry struct{ Level, Instance, Error string }
+			if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Level != "ERROR" || entry.Instance != "crm-7" || !strings.HasPrefix(entry.Error, "CRM_") {
+				t.Errorf("crm %s logs %s", command, line)
+			}
+		}
+		if !strings.Contains(errOut, "CRM_RELAY_INTERVAL has a bad value") || !strings.Contains(errOut, "CRM_DATABASE_URL_FILE must name a file") {
+			t.Errorf("crm %s: %s", command, errOut)
+		}
+	}
+	// The control: in the other format, and with the host's name.
+	_, errOut, _ := crm(t, "", append(env[1:], "CRM_LOG_FORMAT=text"), "serve")
+	if host, err := os.Hostname(); err != nil || !strings.Contains(errOut, "level=ERROR") || !strings.Contains(errOut, "instance="+host) {
+		t.Errorf("as text: %s (%v)", errOut, err)
 	}
 }
 
@@ -213,6 +250,16 @@ func TestKeysRotateKeepsTheOldKeyAndSignsWithTheNew(t *testing.T) {
 		return set
 	}
 	rotate("made")
+	made, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, _, code := crm(t, "", nil, "keys", "create", "--file", path); code != 0 || !strings.Contains(out, "signing keys exist") {
+		t.Errorf("create again: exit code %d: %s", code, out)
+	}
+	if still, err := os.ReadFile(path); err != nil || !bytes.Equal(still, made) {
+		t.Errorf("create changes keys that exist (%v)", err)
+	}
 	token := func() string {
 		t.Helper()
 		out, errOut, code := crm(t, "", []string{"CRM_KEYS_FILE=" + path}, "token", "--scope", "notifications:read,notifications:write", "--ttl", "720h", "--subject", "ops")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,8 +21,10 @@ const usage = `crm is Fixdesk's CRM service: people and their tickets.
 
   crm [serve]                   run the service
   crm check                     check the variables and exit
+  crm health [--ready]          ask the running service whether it is alive
   crm migrate                   bring the database to this version's schema
   crm admin create [flags]      make an approved admin
+  crm keys create --file PATH   make the signing keys unless they exist
   crm keys rotate --file PATH   make the signing keys, or rotate them
   crm attachments move --to URL move files to another store
   crm token [flags]             print a service token for the notification API
@@ -41,6 +44,9 @@ It is configured by environment variables:
 // errUsage is returned for an invalid command line.
 var errUsage = errors.New("not understood")
 
+// errLogged is returned for an error that is in the log.
+var errLogged = errors.New("the reason is in the log")
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -50,6 +56,9 @@ func main() {
 		stop()
 		fmt.Fprintln(os.Stderr, "crm:", err, "(see crm help)")
 		os.Exit(2)
+	case errors.Is(err, errLogged):
+		stop()
+		os.Exit(1)
 	case err != nil:
 		stop()
 		fmt.Fprintln(os.Stderr, "crm:", err)
@@ -69,6 +78,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return withoutArguments(rest, func() error { return check(errOut) })
 	case "migrate":
 		return withoutArguments(rest, func() error { return migrate(ctx, errOut) })
+	case "health":
+		return health(ctx, rest, errOut)
 	case "admin":
 		return admin(ctx, rest, in, out, errOut)
 	case "keys":
@@ -109,20 +120,32 @@ func check(errOut io.Writer) error {
 
 func serve(ctx context.Context, errOut io.Writer) error {
 	obs.SaveMemory()
-	a, err := open(ctx, errOut, app.LoadConfig)
-	if err != nil {
-		return err
-	}
-	return a.Run(ctx)
+	return logged(ctx, errOut, app.LoadConfig, nil, func(a *app.App) error { return a.Run(ctx) })
 }
 
 func migrate(ctx context.Context, errOut io.Writer) error {
-	a, err := openDatabase(ctx, errOut)
-	if err != nil {
-		return err
+	return logged(ctx, errOut, app.LoadDatabaseConfig, []app.Option{app.WithoutKeys()}, func(a *app.App) error {
+		defer a.Close()
+		return a.Migrate(ctx)
+	})
+}
+
+// logged runs a command whose errors belong in the log, like everything else of it.
+func logged(ctx context.Context, errOut io.Writer, load func() (app.Config, error), options []app.Option, do func(*app.App) error) error {
+	c, err := load()
+	log := c.Logger(errOut)
+	var a *app.App
+	if err == nil {
+		a, err = assemble(ctx, c, log, options...)
 	}
-	defer a.Close()
-	return a.Migrate(ctx)
+	if err == nil {
+		err = do(a)
+	}
+	if err != nil {
+		obs.Fatal(log, err)
+		return errLogged
+	}
+	return nil
 }
 
 // openapi prints the OpenAPI document. It connects to no database.
@@ -135,19 +158,18 @@ func openapi(ctx context.Context, out, errOut io.Writer) error {
 	return a.WriteOpenAPI(out)
 }
 
-// openDatabase does the same as open, for commands that need no signing keys.
+// openDatabase assembles the service from the environment, for commands that need no
+// signing keys.
 func openDatabase(ctx context.Context, errOut io.Writer) (*app.App, error) {
-	return open(ctx, errOut, app.LoadDatabaseConfig, app.WithoutKeys())
-}
-
-// open assembles the service from the environment, and warns of unknown variables
-// with its prefix.
-func open(ctx context.Context, errOut io.Writer, load func() (app.Config, error), options ...app.Option) (*app.App, error) {
-	c, err := load()
+	c, err := app.LoadDatabaseConfig()
 	if err != nil {
 		return nil, err
 	}
-	log := obs.NewLogger(errOut, c.LogLevel, c.LogFormat)
+	return assemble(ctx, c, c.Logger(errOut), app.WithoutKeys())
+}
+
+// assemble makes the service, and warns of unknown variables with its prefix.
+func assemble(ctx context.Context, c app.Config, log *slog.Logger, options ...app.Option) (*app.App, error) {
 	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
 		log.Warn("unknown variable; see crm help", "variable", name)
 	}

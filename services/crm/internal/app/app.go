@@ -197,7 +197,7 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		},
 		Unavailable:    pg.Unavailable,
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests,
-		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins, H2C: a.config.H2C,
+		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins, H2C: a.config.H2C, HideClients: !a.config.LogClientAddress.On(),
 	})
 }
 
@@ -217,10 +217,27 @@ func (a *App) filesForMail(ctx context.Context, ids []uuid.UUID) ([]notifyapi.At
 	return a.files.ForMail(ctx, ids)
 }
 
-// Migrate brings the database to this version's schema, with the partitions that
-// it needs for the months ahead.
+const migrations = "crm/migrations"
+
+// Migrate brings the database to this version's schema, by CRM_MIGRATE_DATABASE_URL
+// if it is set.
 func (a *App) Migrate(ctx context.Context) error {
-	if err := pg.Migrate(ctx, a.pool, db.CRM, "crm/migrations", a.log); err != nil {
+	pool, err := pg.Open(ctx, a.config.Migrations.URL(a.config.DatabaseURL).Reveal(), pg.Config{Application: "fixdesk-crm-migrate", MaxConns: 1})
+	if err != nil {
+		return fmt.Errorf("CRM_MIGRATE_DATABASE_URL: %w", err)
+	}
+	defer pg.Close(pool, a.config.CloseTimeout())
+	return pg.Migrate(ctx, pool, db.CRM, migrations, a.log)
+}
+
+// EnsureSchema migrates the database, or waits until another process has, and makes
+// the partitions that it needs for the months ahead.
+func (a *App) EnsureSchema(ctx context.Context) error {
+	migrate := a.Migrate
+	if !a.config.Migrate.On() {
+		migrate = func(ctx context.Context) error { return pg.AwaitMigrations(ctx, a.pool, db.CRM, migrations, a.log) }
+	}
+	if err := migrate(ctx); err != nil {
 		return err
 	}
 	return pg.RetryUnavailable(ctx, startLimit, a.users.PrepareAudit)
@@ -246,7 +263,7 @@ func (a *App) Close() { pg.Close(a.pool, a.config.CloseTimeout()) }
 
 // Run serves until ctx ends. Before the database is migrated and the first admin
 // made, the process is alive and not ready. The whole stop, the pool included,
-// takes at most ShutdownTimeout.
+// takes at most DrainDelay and ShutdownTimeout.
 func (a *App) Run(ctx context.Context) error {
 	stopOps, err := a.api.ServeOps(ctx, "CRM_OPS_ADDR", string(a.config.OpsAddr))
 	if err != nil {
@@ -260,7 +277,7 @@ func (a *App) Run(ctx context.Context) error {
 		return fmt.Errorf("CRM_ADDR: %w", err)
 	}
 	err = a.api.Run(ctx, listener, httpapi.Process{
-		Prepare: a.prepare, Jobs: a.loops, StopWithin: a.config.StopTimeout(),
+		Prepare: a.prepare, Jobs: a.loops, DrainDelay: a.config.DrainDelay, StopWithin: a.config.StopTimeout(),
 		Started: func() {
 			build := version.Read()
 			a.log.InfoContext(ctx, "crm started", "version", build.Version, "revision", build.Revision, "address", listener.Addr().String())
@@ -272,7 +289,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // prepare migrates the database and makes the first admin.
 func (a *App) prepare(ctx context.Context) error {
-	if err := a.Migrate(ctx); err != nil || a.config.AdminEmail == "" {
+	if err := a.EnsureSchema(ctx); err != nil || a.config.AdminEmail == "" {
 		return err
 	}
 	var created bool

@@ -22,6 +22,7 @@ const Prefix = "CRM"
 // Config has all settings. They are set only by environment variables.
 type Config struct {
 	config.Service
+	config.Migrations
 	Addr             string              `default:":8080" desc:"address to listen on, host:port"`
 	OpsAddr          config.OptionalAddr `split_words:"true" default:"127.0.0.1:9080" desc:"address of /healthz, /readyz, /metrics and pprof for operators, who alone may reach it"`
 	DatabaseURL      config.Secret       `split_words:"true" default:"postgres://localhost:5432/crm" desc:"the CRM's own PostgreSQL database, postgres://user:password@host:5432/crm"`
@@ -53,7 +54,8 @@ type Config struct {
 }
 
 // LoadConfig reads the environment and refuses invalid values. Its error has a
-// line for each of them, with the variable's name and the rule.
+// line for each of them, with the variable's name and the rule; the configuration
+// beside an error is good for the format of the log alone.
 func LoadConfig() (Config, error) {
 	return loadConfig(Config.checkKeys)
 }
@@ -65,10 +67,8 @@ func LoadDatabaseConfig() (Config, error) {
 
 func loadConfig(checkKeys func(Config) error) (Config, error) {
 	var c Config
-	if err := errors.Join(config.Load(Prefix, &c), c.check(), checkKeys(c)); err != nil {
-		return Config{}, err
-	}
-	return c, nil
+	err := errors.Join(config.Load(Prefix, &c), c.check(), checkKeys(c))
+	return c, err
 }
 
 // requiresVerifiedEmail reports whether texts of tickets are mailed only to
@@ -113,8 +113,13 @@ func (c Config) check() error {
 		}
 	}
 	bad = append(bad, c.Service.Check(Prefix))
-	if c.Env == config.Production && pg.MayBePlainText(c.DatabaseURL.Reveal()) {
-		refuse("CRM_DATABASE_URL must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require")
+	for _, v := range []struct {
+		name string
+		url  config.Secret
+	}{{"CRM_DATABASE_URL", c.DatabaseURL}, {"CRM_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL}} {
+		if c.Env == config.Production && v.url.IsSet() && pg.MayBePlainText(v.url.Reveal()) {
+			refuse("%s must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require", v.name)
+		}
 	}
 	return errors.Join(bad...)
 }
@@ -167,8 +172,9 @@ func (c Config) checkKeys() error {
 	if c.KeysFile == "" {
 		return errors.New("CRM_KEYS_FILE must name a key file in production (make one with 'crm keys rotate --file PATH'): made-up keys would end every session at each restart")
 	}
-	if info, err := os.Stat(c.KeysFile); err == nil && info.Mode().Perm()&0o077 != 0 {
-		return errors.New("CRM_KEYS_FILE must be readable by its owner alone in production (chmod 600)")
+	// Kubernetes lets the group of the process read what it mounts.
+	if info, err := os.Stat(c.KeysFile); err == nil && info.Mode().Perm()&0o037 != 0 {
+		return errors.New("CRM_KEYS_FILE must be readable by its owner and group alone, and writable by its owner alone, in production (chmod 640 or 600)")
 	}
 	return nil
 }

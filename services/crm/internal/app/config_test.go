@@ -22,6 +22,9 @@ func TestInvalidSettingIsRefusedByNameWithoutItsValue(t *testing.T) {
 		"CRM_RATE_LIMIT":         "canary",
 		"CRM_RELAY_INTERVAL":     "canary",
 		"CRM_SHUTDOWN_TIMEOUT":   "0s",
+		"CRM_DRAIN_DELAY":        "-1s",
+		"CRM_MIGRATE":            "canary",
+		"CRM_DATABASE_URL_FILE":  "/canary",
 		"CRM_DATABASE_POOL_SIZE": "1",
 		"CRM_NOTIFICATION_URL":   "canary",
 		"CRM_PUBLIC_URL":         "ftp://canary",
@@ -80,11 +83,15 @@ func TestProductionRefusesSettingsThatAreSafeOnlyLocally(t *testing.T) {
 	if _, err := app.LoadConfig(); err != nil {
 		t.Fatalf("a sound production is refused: %v", err)
 	}
-	if err := os.Chmod(file, 0o644); err != nil {
-		t.Fatal(err)
+	for mode, ok := range map[os.FileMode]bool{0o600: true, 0o400: true, 0o640: true, 0o440: true, 0o644: false, 0o660: false, 0o604: false, 0o602: false} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := app.LoadConfig(); (err == nil) != ok {
+			t.Errorf("a key file of mode %o: %v", mode, err)
+		}
 	}
-	refused("CRM_KEYS_FILE")
-	if err := os.Chmod(file, 0o600); err != nil {
+	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("CRM_CORS_ORIGINS", "https://desk.example.com,*")
@@ -100,6 +107,8 @@ func TestProductionRefusesSettingsThatAreSafeOnlyLocally(t *testing.T) {
 			t.Errorf("%s is refused: %v", url, err)
 		}
 	}
+	t.Setenv("CRM_MIGRATE_DATABASE_URL", "postgres://owner@db.example.com/crm")
+	refused("CRM_MIGRATE_DATABASE_URL")
 	t.Setenv("CRM_TRUSTED_PROXIES", "0.0.0.0/0")
 	refused("CRM_TRUSTED_PROXIES")
 }

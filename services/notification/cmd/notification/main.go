@@ -10,9 +10,11 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"fixdesk/pkg/config"
+	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/version"
 	"fixdesk/services/notification/internal/app"
@@ -23,6 +25,8 @@ the result of each.
 
   notification [serve]    run the service
   notification check      check the variables and exit
+  notification health [--ready]
+                          ask the running service whether it is alive, or ready
   notification migrate    bring the database to this version's schema
   notification openapi    print the OpenAPI document of the API
   notification version    print version, revision and Go version
@@ -39,6 +43,9 @@ It is configured by environment variables:
 // errUsage is returned for an invalid command line.
 var errUsage = errors.New("not understood")
 
+// errLogged is returned for an error that is in the log.
+var errLogged = errors.New("the reason is in the log")
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -48,6 +55,9 @@ func main() {
 		stop()
 		fmt.Fprintln(os.Stderr, "notification:", err, "(see notification help)")
 		os.Exit(2)
+	case errors.Is(err, errLogged):
+		stop()
+		os.Exit(1)
 	case err != nil:
 		stop()
 		fmt.Fprintln(os.Stderr, "notification:", err)
@@ -56,29 +66,29 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) error {
-	command := "serve"
+	command, rest := "serve", args
 	if len(args) > 0 {
-		command = args[0]
+		command, rest = args[0], args[1:]
 	}
-	if len(args) > 1 {
-		return fmt.Errorf("%w: unexpected %q", errUsage, args[1])
+	if command == "health" {
+		return health(ctx, rest)
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("%w: unexpected %q", errUsage, rest[0])
 	}
 	switch command {
 	case "serve":
 		obs.SaveMemory()
-		return with(ctx, errOut, func(a *app.App) error { return a.Run(ctx) })
+		return logged(ctx, errOut, func(a *app.App) error { return a.Run(ctx) })
 	case "check":
 		return check(errOut)
 	case "migrate":
-		return with(ctx, errOut, func(a *app.App) error {
+		return logged(ctx, errOut, func(a *app.App) error {
 			defer a.Close()
 			return a.Migrate(ctx)
 		})
 	case "openapi":
-		return with(ctx, errOut, func(a *app.App) error {
-			defer a.Close()
-			return a.WriteOpenAPI(out)
-		})
+		return openapi(ctx, out, errOut)
 	case "version", "-version", "--version":
 		_, err := io.WriteString(out, version.Read().Lines("notification"))
 		return err
@@ -98,24 +108,59 @@ func check(errOut io.Writer) error {
 	return err
 }
 
-// with reads the configuration, warns of unknown variables with the service's
-// prefix, and assembles the service.
-func with(ctx context.Context, errOut io.Writer, do func(*app.App) error) error {
+// logged runs a command whose errors belong in the log, like everything else of it.
+func logged(ctx context.Context, errOut io.Writer, do func(*app.App) error) error {
+	c, err := app.LoadConfig()
+	log := c.Logger(errOut)
+	var a *app.App
+	if err == nil {
+		a, err = assemble(ctx, c, log)
+	}
+	if err == nil {
+		err = do(a)
+	}
+	if err != nil {
+		obs.Fatal(log, err)
+		return errLogged
+	}
+	return nil
+}
+
+// openapi prints the OpenAPI document. It connects to no database.
+func openapi(ctx context.Context, out, errOut io.Writer) error {
 	c, err := app.LoadConfig()
 	if err != nil {
 		return err
 	}
-	log := obs.NewLogger(errOut, c.LogLevel, c.LogFormat)
-	warnOfUnknown(log)
-	a, err := app.New(ctx, c, log)
+	a, err := assemble(ctx, c, c.Logger(errOut))
 	if err != nil {
 		return err
 	}
-	return do(a)
+	defer a.Close()
+	return a.WriteOpenAPI(out)
 }
 
-func warnOfUnknown(log *slog.Logger) {
+// assemble makes the service, and warns of unknown variables with its prefix.
+func assemble(ctx context.Context, c app.Config, log *slog.Logger) (*app.App, error) {
 	for _, name := range config.Unknown(app.Prefix, &app.Config{}) {
 		log.Warn("unknown variable; see notification help", "variable", name)
 	}
+	return app.New(ctx, c, log)
+}
+
+// health asks the running service at NOTIFICATION_ADDR, for the health check of a
+// container.
+func health(ctx context.Context, args []string) error {
+	path := "/healthz"
+	switch {
+	case slices.Equal(args, []string{"--ready"}):
+		path = "/readyz"
+	case len(args) > 0:
+		return fmt.Errorf("%w: unexpected %q; the command is notification health [--ready]", errUsage, args[0])
+	}
+	var c app.Config
+	if err := config.Load(app.Prefix, &c); err != nil {
+		return err
+	}
+	return httpapi.CheckHealth(ctx, c.Addr, path)
 }

@@ -36,9 +36,18 @@ func TestVersionIsPrintedAloneAndInHelp(t *testing.T) {
 }
 
 func TestUnknownCommandsAndArgumentsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{"nonsense"}, {"serve", "now"}, {"check", "now"}, {"version", "now"}} {
+	for _, args := range [][]string{{"nonsense"}, {"serve", "now"}, {"check", "now"}, {"version", "now"}, {"health", "now"}} {
 		if err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, errUsage) {
 			t.Errorf("%v is answered: %v", args, err)
+		}
+	}
+}
+
+func TestHealthFailsWithoutAService(t *testing.T) {
+	t.Setenv("NOTIFICATION_ADDR", "127.0.0.1:1")
+	for _, args := range [][]string{{"health"}, {"health", "--ready"}} {
+		if err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "the service does not answer") {
+			t.Errorf("%v: %v", args, err)
 		}
 	}
 }

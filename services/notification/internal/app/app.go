@@ -158,7 +158,7 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 		Principal: request.Caller, Limit: a.limit,
 		Ready: a.ready, Unavailable: pg.Unavailable,
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests, TrustedProxies: a.config.TrustedProxies,
-		H2C: a.config.H2C,
+		H2C: a.config.H2C, HideClients: !a.config.LogClientAddress.On(),
 	})
 }
 
@@ -199,15 +199,31 @@ func (a *App) ready(ctx context.Context) (map[string]string, error) {
 	return details, err
 }
 
-// Migrate brings the database to this version's schema.
+const migrations = "notification/migrations"
+
+// Migrate brings the database to this version's schema, by
+// NOTIFICATION_MIGRATE_DATABASE_URL if it is set.
 func (a *App) Migrate(ctx context.Context) error {
-	return pg.Migrate(ctx, a.pool, db.Notification, "notification/migrations", a.log)
+	pool, err := pg.Open(ctx, a.config.Migrations.URL(a.config.DatabaseURL).Reveal(), pg.Config{Application: "fixdesk-notification-migrate", MaxConns: 1})
+	if err != nil {
+		return fmt.Errorf("NOTIFICATION_MIGRATE_DATABASE_URL: %w", err)
+	}
+	defer pg.Close(pool, a.config.CloseTimeout())
+	return pg.Migrate(ctx, pool, db.Notification, migrations, a.log)
+}
+
+// ensureSchema migrates the database, or waits until another process has.
+func (a *App) ensureSchema(ctx context.Context) error {
+	if a.config.Migrate.On() {
+		return a.Migrate(ctx)
+	}
+	return pg.AwaitMigrations(ctx, a.pool, db.Notification, migrations, a.log)
 }
 
 // prepare migrates the database and reads the secret of the bounce addresses, which
 // is made with the first start when none is configured.
 func (a *App) prepare(ctx context.Context) error {
-	if err := a.Migrate(ctx); err != nil {
+	if err := a.ensureSchema(ctx); err != nil {
 		return err
 	}
 	if a.bounces == nil || a.bounces.Secret != "" {
@@ -250,7 +266,7 @@ func (a *App) Close() {
 
 // Run serves until ctx ends. Before the database is migrated, the process is
 // alive and not ready. The whole stop, with the mails on the wire and the pool,
-// takes at most ShutdownTimeout.
+// takes at most DrainDelay and ShutdownTimeout.
 func (a *App) Run(ctx context.Context) error {
 	stopOps, err := a.api.ServeOps(ctx, "NOTIFICATION_OPS_ADDR", string(a.config.OpsAddr))
 	if err != nil {
@@ -293,7 +309,7 @@ func (a *App) Run(ctx context.Context) error {
 				"inbound", addressOf(mailIn))
 		},
 		Jobs:       jobs,
-		StopWithin: a.config.StopTimeout(),
+		DrainDelay: a.config.DrainDelay, StopWithin: a.config.StopTimeout(),
 	})
 	a.log.InfoContext(ctx, "notification stopped")
 	return err

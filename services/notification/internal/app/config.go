@@ -22,6 +22,7 @@ const Prefix = "NOTIFICATION"
 // Config has all settings. They are set only by environment variables.
 type Config struct {
 	config.Service
+	config.Migrations
 	Addr             string              `default:":8081" desc:"address to listen on, host:port"`
 	OpsAddr          config.OptionalAddr `split_words:"true" default:"127.0.0.1:9081" desc:"address of /healthz, /readyz, /metrics and pprof for operators, who alone may reach it"`
 	DatabaseURL      config.Secret       `split_words:"true" default:"postgres://localhost:5432/notification" desc:"the service's own PostgreSQL database, postgres://user:password@host:5432/notification"`
@@ -69,13 +70,12 @@ type SMTPTimeouts struct {
 }
 
 // LoadConfig reads the environment and refuses invalid values. Its error has a
-// line for each of them, with the variable's name and the rule.
+// line for each of them, with the variable's name and the rule; the configuration
+// beside an error is good for the format of the log alone.
 func LoadConfig() (Config, error) {
 	var c Config
-	if err := errors.Join(config.Load(Prefix, &c), c.check()); err != nil {
-		return Config{}, err
-	}
-	return c, nil
+	err := errors.Join(config.Load(Prefix, &c), c.check())
+	return c, err
 }
 
 func (c Config) check() error {
@@ -119,8 +119,13 @@ func (c Config) check() error {
 	} else if c.Env == config.Production && u.Scheme != "https" && !config.IsThisHost(u.Hostname()) {
 		refuse("NOTIFICATION_JWKS_URL must be https in production, unless it is on this host")
 	}
-	if c.Env == config.Production && pg.MayBePlainText(c.DatabaseURL.Reveal()) {
-		refuse("NOTIFICATION_DATABASE_URL must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require")
+	for _, v := range []struct {
+		name string
+		url  config.Secret
+	}{{"NOTIFICATION_DATABASE_URL", c.DatabaseURL}, {"NOTIFICATION_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL}} {
+		if c.Env == config.Production && v.url.IsSet() && pg.MayBePlainText(v.url.Reveal()) {
+			refuse("%s must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require", v.name)
+		}
 	}
 	return errors.Join(append(bad, c.Service.Check(Prefix), c.checkMail())...)
 }
