@@ -1,5 +1,5 @@
--- name: InboundInsert :one
--- Stores a mail with the last piece of its bytes. One that is stored already is
+-- name: InboundInsert :batchone
+-- Stores each mail with the last piece of its bytes, all by one transaction. One that is stored already is
 -- counted instead: the id that is returned is that one's then.
 with mail as (
     insert into inbound_mails (id, received_at, source, envelope_from, envelope_to, size, fingerprint)
@@ -36,18 +36,29 @@ from (
     for update skip locked
 ) c
 where m.id = c.id
-returning m.id, m.tries;
+returning m.id, m.tries, m.size;
+
+-- name: InboundLockSmall :many
+-- Claimed mails of one piece, locked until they are read, with their bytes. Those that
+-- another replica reads or has read are left out.
+select m.id, m.envelope_from, m.envelope_to, r.data
+from inbound_mails m join inbound_raw r on r.mail_id = m.id and r.ordinal = 0
+where m.id = any(@ids::uuid[]) and m.status = 'received'
+order by m.id
+for update of m skip locked;
 
 -- name: InboundLock :one
 -- A claimed mail, locked until it is read. No row when another replica reads it or
 -- has read it.
-select id, source, envelope_from, envelope_to, size from inbound_mails
+select id, envelope_from, envelope_to, size from inbound_mails
 where id = @id and status = 'received'
 for update skip locked;
 
 -- name: InboundRead :exec
-update inbound_mails set status = @status, content = @content, content_size = @content_size
-where id = @id;
+-- Stores what mails say.
+update inbound_mails m set status = r.status::inbound_status, content = r.content::jsonb, content_size = octet_length(r.content)
+from (select unnest(@ids::uuid[]) as id, unnest(@statuses::text[]) as status, unnest(@contents::text[]) as content) r
+where m.id = r.id;
 
 -- name: InboundGet :one
 select id, received_at, source, envelope_from, envelope_to, size, arrivals, status,

@@ -106,7 +106,7 @@ func judge(t testing.TB, url string, acked map[string]bool) (lost, doubled int) 
 		return query(t, url, "select count(*)::text from inbound_mails where status = 'received'")[0] == "0"
 	})
 	stored := map[string]int{}
-	for _, id := range query(t, url, "select content->>'message_id' from inbound_mails") {
+	for _, id := range query(t, url, "select content->>'message_id' from inbound_mails where content is not null") {
 		stored[id]++
 	}
 	for id := range acked {

@@ -85,11 +85,21 @@ func (s observedSession) Store(w *imapserver.FetchWriter, set imap.NumSet, flags
 	return s.mailbox.at(imapEvent{step: "stored", uids: uids})
 }
 
+// Idle polls, since the library's does not pass on what changed just before it.
 func (s observedSession) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	if err := s.mailbox.at(imapEvent{step: "idle"}); err != nil {
 		return err
 	}
-	return s.Session.Idle(w, stop)
+	for {
+		select {
+		case <-stop:
+			return nil
+		case <-time.After(time.Millisecond):
+			if err := s.Session.Poll(w, true); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 const folder = "Help desk"

@@ -28,8 +28,8 @@ const (
 	// often.
 	loginPause = time.Minute
 	// idleTime is how long one IDLE lasts; what follows it shows a connection that is
-	// dead.
-	idleTime = 5 * time.Minute
+	// dead, and a mail that the server did not announce.
+	idleTime = time.Minute
 	// pollTime is the pause between two looks at a server without IDLE.
 	pollTime = 30 * time.Second
 	// rebuiltOverlap is how long before the last contact mails of a mailbox that was
@@ -279,14 +279,18 @@ func (m *Mailbox) read(ctx context.Context, uid imap.UID) error {
 		if marked, err = m.advance(ctx, q, uid); err != nil || !marked {
 			return err
 		}
-		receipt, err = t.insert(ctx, q, a)
-		return err
+		ids, err := insertAll(ctx, q, t.row(a))
+		if err != nil {
+			return fmt.Errorf("store a mail: %w", err)
+		}
+		receipt = Receipt{ID: ids[0], Repeated: ids[0] != t.id}
+		return nil
 	})
-	if err != nil || receipt.Repeated || !marked {
-		m.Service.discard(ctx, t)
-	}
 	if err != nil {
 		return err
+	}
+	if receipt.Repeated || !marked {
+		m.Service.discard(ctx, t)
 	}
 	if marked {
 		m.Service.stored(a, receipt)

@@ -20,7 +20,9 @@ import (
 
 const (
 	readInterval = 5 * time.Second
-	readBatch    = 20
+	readBatch    = 100
+	// readPause is the pause between two batches, so that those of a busy time are large.
+	readPause = 20 * time.Millisecond
 	// readers is how many mails are taken apart at a time; each takes several times
 	// its size of memory.
 	readers = 2
@@ -31,7 +33,7 @@ const (
 // readingLoop reads the mails that were stored. Every replica runs it.
 func (s *Service) readingLoop() *background.Loop {
 	return background.New(background.Config{
-		Name: "inbound mail reading", Interval: readInterval, Jitter: readInterval / 10,
+		Name: "inbound mail reading", Interval: readInterval, Jitter: readInterval / 10, MinInterval: readPause,
 		RunOnce: s.readOnce, Log: s.Log, Metrics: s.Metrics,
 	})
 }
@@ -46,10 +48,11 @@ func (s *Service) readOnce(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("claim mails to read: %w", err)
 	}
+	alone := s.readSmall(ctx, claimed)
 	var group errgroup.Group
 	group.SetLimit(readers)
-	failures := make([]error, len(claimed))
-	for i, m := range claimed {
+	failures := make([]error, len(alone))
+	for i, m := range alone {
 		group.Go(func() error {
 			failures[i] = s.readMail(ctx, m.ID, m.Tries)
 			return nil
@@ -87,12 +90,7 @@ func (s *Service) readMail(ctx context.Context, id uuid.UUID, tries int16) error
 // PostgreSQL loses of it is done again, since the mail is then as it was stored; an
 // acknowledgement, which waits for the disk, makes what was read before it durable.
 func (s *Service) relaxed(ctx context.Context, do func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.DB, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "set local synchronous_commit = off"); err != nil {
-			return fmt.Errorf("relax the commit: %w", err)
-		}
-		return do(tx)
-	})
+	return pgx.BeginTxFunc(ctx, s.DB, pgx.TxOptions{BeginQuery: "begin; set local synchronous_commit = off"}, do)
 }
 
 // untry uncounts a try that the database ended.
@@ -112,42 +110,61 @@ func (s *Service) readLocked(ctx context.Context, tx pgx.Tx, id uuid.UUID, tries
 	if err != nil {
 		return "", false, err
 	}
-	var said notifyapi.InboundContent
-	handled := false
+	r := reading{id: id}
 	if tries > maxTries {
-		said = s.Rules.headerOnly(raw[:max(0, headerEnd(raw[:min(len(raw), maxHeader)]))], row.EnvelopeFrom, unparsedCrashed).content
-	} else if said, handled, err = s.understand(ctx, tx, row, raw); err != nil {
+		err = r.say(s.Rules.headerOnly(raw[:max(0, headerEnd(raw[:min(len(raw), maxHeader)]))], row.EnvelopeFrom, unparsedCrashed).content, false)
+	} else {
+		err = s.understand(ctx, tx, &r, row.EnvelopeFrom, row.EnvelopeTo, raw)
+	}
+	if err != nil {
 		return "", false, err
 	}
+	return r.status, r.unparsed, storeReadings(ctx, q, r)
+}
+
+// reading is what a mail says.
+type reading struct {
+	id       uuid.UUID
+	status   notifyapi.InboundStatus
+	unparsed bool
+	content  string
+}
+
+func (r *reading) say(said notifyapi.InboundContent, handled bool) error {
 	content, err := json.Marshal(said)
 	if err != nil {
-		return "", false, fmt.Errorf("marshal what the mail says: %w", err)
+		return fmt.Errorf("marshal what the mail says: %w", err)
 	}
-	status = notifyapi.InboundPending
+	r.status, r.unparsed, r.content = notifyapi.InboundPending, said.Unparsed != nil, string(content)
 	if handled {
-		status = notifyapi.InboundHandled
+		r.status = notifyapi.InboundHandled
 	}
-	return status, said.Unparsed != nil, q.InboundRead(ctx, notificationdb.InboundReadParams{
-		ID: id, Status: status, Content: content, ContentSize: int32(len(content)),
-	})
+	return nil
+}
+
+func storeReadings(ctx context.Context, q *notificationdb.Queries, readings ...reading) error {
+	var p notificationdb.InboundReadParams
+	for _, r := range readings {
+		p.Ids, p.Statuses, p.Contents = append(p.Ids, r.id), append(p.Statuses, string(r.status)), append(p.Contents, r.content)
+	}
+	return q.InboundRead(ctx, p)
 }
 
 // understand takes the mail apart and applies it if it is a report. A panic is an
 // error.
-func (s *Service) understand(ctx context.Context, tx pgx.Tx, row notificationdb.InboundLockRow, raw []byte) (said notifyapi.InboundContent, handled bool, err error) {
+func (s *Service) understand(ctx context.Context, tx pgx.Tx, r *reading, from string, to []string, raw []byte) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	said = s.parse(raw, row.EnvelopeFrom)
-	if s.Reports == nil {
-		return said, false, nil
+	said, handled := s.parse(raw, from), false
+	if s.Reports != nil {
+		if handled, err = s.Reports.Apply(ctx, tx, to, raw); err != nil {
+			return fmt.Errorf("apply a report: %w", err)
+		}
 	}
-	if handled, err = s.Reports.Apply(ctx, tx, row.EnvelopeTo, raw); err != nil {
-		return said, false, fmt.Errorf("apply a report: %w", err)
-	}
-	return said, handled, nil
+	return r.say(said, handled)
 }
 
 // parse takes a mail apart when one of the slots is free.

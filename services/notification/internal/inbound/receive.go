@@ -15,7 +15,6 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/notifyapi"
-	"fixdesk/pkg/pg"
 	"fixdesk/services/notification/internal/notificationdb"
 )
 
@@ -50,20 +49,17 @@ func (s *Service) Receive(ctx context.Context, a Arrival, r io.Reader) (Receipt,
 	if err == nil && t.header == nil {
 		err = ErrHeaderTooLarge
 	}
-	var receipt Receipt
-	if err == nil {
-		err = s.within(ctx, func(ctx context.Context, q *notificationdb.Queries) error {
-			return pg.Retry(ctx, func() (err error) {
-				receipt, err = t.insert(ctx, q, a)
-				return err
-			})
-		})
-	}
-	if err != nil || receipt.Repeated {
-		s.discard(ctx, t)
-	}
 	if err != nil {
+		s.discard(ctx, t)
 		return Receipt{}, err
+	}
+	id, err := s.inserter.insert(ctx, t.row(a))
+	if err != nil {
+		return Receipt{}, fmt.Errorf("store a mail: %w", err)
+	}
+	receipt := Receipt{ID: id, Repeated: id != t.id}
+	if receipt.Repeated {
+		s.discard(ctx, t)
 	}
 	s.stored(a, receipt)
 	return receipt, nil
@@ -150,25 +146,22 @@ func (t *transfer) take(piece []byte, last bool) {
 	_, _ = t.body.Write(piece)
 }
 
-// insert stores the mail's row with the last piece.
-func (t *transfer) insert(ctx context.Context, q *notificationdb.Queries, a Arrival) (Receipt, error) {
+// row is what is stored of the mail beside the pieces that are stored already.
+func (t *transfer) row(a Arrival) notificationdb.InboundInsertParams {
 	to := make([]string, len(a.To))
 	for i, address := range a.To {
 		to[i] = clean(address)
 	}
-	id, err := q.InboundInsert(ctx, notificationdb.InboundInsertParams{
+	return notificationdb.InboundInsertParams{
 		ID: t.id, ReceivedAt: t.at, Source: a.Source, EnvelopeFrom: clean(a.From), EnvelopeTo: to, Size: t.size,
 		Fingerprint: fingerprint(t.header, [sha256.Size]byte(t.body.Sum(nil)), to, t.at),
 		Ordinal:     t.stored, Data: t.last,
-	})
-	if err != nil {
-		return Receipt{}, fmt.Errorf("store a mail: %w", err)
 	}
-	return Receipt{ID: id, Repeated: id != t.id}, nil
 }
 
-// discard deletes the pieces of a mail that is not stored. What it can't delete the
-// purge does.
+// discard deletes the pieces of a mail that is certainly not stored. What it can't
+// delete the purge does, and the pieces of mails of which it isn't certain: a commit
+// may have succeeded although its answer was an error.
 func (s *Service) discard(ctx context.Context, t *transfer) {
 	if t.stored == 0 {
 		return

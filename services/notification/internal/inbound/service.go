@@ -42,15 +42,16 @@ type Reports interface {
 // Service has the use cases of mail that comes in. Make it with New.
 type Service struct {
 	Config
-	metrics *metrics
-	reading *background.Loop
-	arrived *signal       // pending mail
-	slots   chan struct{} // mails that are taken apart at a time
+	metrics  *metrics
+	inserter inserter
+	reading  *background.Loop
+	arrived  *signal       // pending mail
+	slots    chan struct{} // mails that are taken apart at a time
 }
 
 // New makes a service. Its jobs start with those of Loops.
 func New(c Config) *Service {
-	s := &Service{Config: c, metrics: newMetrics(c.Registry), arrived: newSignal(), slots: make(chan struct{}, readers)}
+	s := &Service{Config: c, metrics: newMetrics(c.Registry), inserter: inserter{db: c.DB}, arrived: newSignal(), slots: make(chan struct{}, readers)}
 	s.reading = s.readingLoop()
 	return s
 }

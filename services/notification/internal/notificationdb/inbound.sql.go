@@ -51,12 +51,13 @@ from (
     for update skip locked
 ) c
 where m.id = c.id
-returning m.id, m.tries
+returning m.id, m.tries, m.size
 `
 
 type InboundClaimRow struct {
 	ID    uuid.UUID
 	Tries int16
+	Size  int64
 }
 
 // The oldest mails that were not read yet, those that were tried least first. Each is
@@ -70,7 +71,7 @@ func (q *Queries) InboundClaim(ctx context.Context, max int32) ([]InboundClaimRo
 	items := []InboundClaimRow{}
 	for rows.Next() {
 		var i InboundClaimRow
-		if err := rows.Scan(&i.ID, &i.Tries); err != nil {
+		if err := rows.Scan(&i.ID, &i.Tries, &i.Size); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -121,50 +122,6 @@ func (q *Queries) InboundGet(ctx context.Context, id uuid.UUID) (InboundGetRow, 
 		&i.AcknowledgedAt,
 	)
 	return i, err
-}
-
-const inboundInsert = `-- name: InboundInsert :one
-with mail as (
-    insert into inbound_mails (id, received_at, source, envelope_from, envelope_to, size, fingerprint)
-    values ($1, $2, $3, $4, $5::text[], $6, $7)
-    on conflict (fingerprint) do update set arrivals = inbound_mails.arrivals + 1
-    returning inbound_mails.id
-), piece as (
-    insert into inbound_raw (mail_id, ordinal, data)
-    select m.id, $8, $9 from mail m where m.id = $1
-)
-select mail.id from mail
-`
-
-type InboundInsertParams struct {
-	ID           uuid.UUID
-	ReceivedAt   time.Time
-	Source       notifyapi.InboundSource
-	EnvelopeFrom string
-	EnvelopeTo   []string
-	Size         int64
-	Fingerprint  []byte
-	Ordinal      int32
-	Data         []byte
-}
-
-// Stores a mail with the last piece of its bytes. One that is stored already is
-// counted instead: the id that is returned is that one's then.
-func (q *Queries) InboundInsert(ctx context.Context, arg InboundInsertParams) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, inboundInsert,
-		arg.ID,
-		arg.ReceivedAt,
-		arg.Source,
-		arg.EnvelopeFrom,
-		arg.EnvelopeTo,
-		arg.Size,
-		arg.Fingerprint,
-		arg.Ordinal,
-		arg.Data,
-	)
-	var id uuid.UUID
-	err := row.Scan(&id)
-	return id, err
 }
 
 const inboundList = `-- name: InboundList :many
@@ -316,14 +273,13 @@ func (q *Queries) InboundListPending(ctx context.Context, arg InboundListPending
 }
 
 const inboundLock = `-- name: InboundLock :one
-select id, source, envelope_from, envelope_to, size from inbound_mails
+select id, envelope_from, envelope_to, size from inbound_mails
 where id = $1 and status = 'received'
 for update skip locked
 `
 
 type InboundLockRow struct {
 	ID           uuid.UUID
-	Source       notifyapi.InboundSource
 	EnvelopeFrom string
 	EnvelopeTo   []string
 	Size         int64
@@ -336,12 +292,53 @@ func (q *Queries) InboundLock(ctx context.Context, id uuid.UUID) (InboundLockRow
 	var i InboundLockRow
 	err := row.Scan(
 		&i.ID,
-		&i.Source,
 		&i.EnvelopeFrom,
 		&i.EnvelopeTo,
 		&i.Size,
 	)
 	return i, err
+}
+
+const inboundLockSmall = `-- name: InboundLockSmall :many
+select m.id, m.envelope_from, m.envelope_to, r.data
+from inbound_mails m join inbound_raw r on r.mail_id = m.id and r.ordinal = 0
+where m.id = any($1::uuid[]) and m.status = 'received'
+order by m.id
+for update of m skip locked
+`
+
+type InboundLockSmallRow struct {
+	ID           uuid.UUID
+	EnvelopeFrom string
+	EnvelopeTo   []string
+	Data         []byte
+}
+
+// Claimed mails of one piece, locked until they are read, with their bytes. Those that
+// another replica reads or has read are left out.
+func (q *Queries) InboundLockSmall(ctx context.Context, ids []uuid.UUID) ([]InboundLockSmallRow, error) {
+	rows, err := q.db.Query(ctx, inboundLockSmall, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []InboundLockSmallRow{}
+	for rows.Next() {
+		var i InboundLockSmallRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.EnvelopeFrom,
+			&i.EnvelopeTo,
+			&i.Data,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const inboundPiece = `-- name: InboundPiece :one
@@ -482,24 +479,20 @@ func (q *Queries) InboundPurgePieces(ctx context.Context, arg InboundPurgePieces
 }
 
 const inboundRead = `-- name: InboundRead :exec
-update inbound_mails set status = $1, content = $2, content_size = $3
-where id = $4
+update inbound_mails m set status = r.status::inbound_status, content = r.content::jsonb, content_size = octet_length(r.content)
+from (select unnest($1::uuid[]) as id, unnest($2::text[]) as status, unnest($3::text[]) as content) r
+where m.id = r.id
 `
 
 type InboundReadParams struct {
-	Status      notifyapi.InboundStatus
-	Content     []byte
-	ContentSize int32
-	ID          uuid.UUID
+	Ids      []uuid.UUID
+	Statuses []string
+	Contents []string
 }
 
+// Stores what mails say.
 func (q *Queries) InboundRead(ctx context.Context, arg InboundReadParams) error {
-	_, err := q.db.Exec(ctx, inboundRead,
-		arg.Status,
-		arg.Content,
-		arg.ContentSize,
-		arg.ID,
-	)
+	_, err := q.db.Exec(ctx, inboundRead, arg.Ids, arg.Statuses, arg.Contents)
 	return err
 }
 
