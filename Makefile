@@ -10,6 +10,10 @@ BIN := $(or $(FIXDESK_BIN),bin)
 
 MODULES := db deploy/bench deploy/client deploy/local pkg services/crm services/notification
 
+# Modules outside of the workspace, so that no service gets the versions that their
+# dependencies ask for.
+APART := deploy/manifests
+
 # Runs a command with a temporary PostgreSQL server.
 WITHPG := go run ./pkg/dev/pgtest/withpg
 
@@ -23,7 +27,7 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench test-smtp test-servers
+.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench test-smtp test-servers test-manifests
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,9 +60,10 @@ race-all: ## run every test under the race detector
 	$(WITHPG) go test -race -shuffle=on -timeout=60m work
 
 check: $(SQLC) $(OAPI_CODEGEN) ## formatting, vet, go.mod files, generated code and pages
-	@test -z "$$(gofmt -l $(MODULES))" || { echo "not formatted:"; gofmt -l $(MODULES); exit 1; }
+	@test -z "$$(gofmt -l $(MODULES) $(APART))" || { echo "not formatted:"; gofmt -l $(MODULES) $(APART); exit 1; }
 	go vet work
 	@for m in $(MODULES); do (cd $$m && go mod tidy -diff) || exit 1; done
+	@for m in $(APART); do (cd $$m && GOWORK=off go mod tidy -diff && GOWORK=off go vet ./...) || exit 1; done
 	cd db && $(SQLC) diff
 	@OAPI_CODEGEN=$(OAPI_CODEGEN) deploy/client/generate.sh go check
 	@docs/configuration.sh | diff docs/configuration.md - || { echo "docs/configuration.md is out of date: make gen"; exit 1; }
@@ -66,6 +71,7 @@ check: $(SQLC) $(OAPI_CODEGEN) ## formatting, vet, go.mod files, generated code 
 
 lint: $(LINT) ## golangci-lint with .golangci.yml
 	@for m in $(MODULES); do echo "$$m" && (cd $$m && $(LINT) run --allow-parallel-runners ./...) || exit 1; done
+	@for m in $(APART); do echo "$$m" && (cd $$m && GOWORK=off $(LINT) run --allow-parallel-runners ./...) || exit 1; done
 
 lint-api: $(OASDIFF) ## both OpenAPI documents: rules, and what breaks clients (needs npm)
 	@OASDIFF=$(OASDIFF) .ci/api/lint
@@ -97,6 +103,9 @@ bench: ## measure speed against pgbench and smtp-source; prints a table
 
 test-smtp: ## try Debian's Postfix and OpenSMTPD (root, throwaway machine)
 	services/notification/test-smtp.sh
+
+test-manifests: ## docker-compose.yml, by Compose's own library
+	cd deploy/manifests && GOWORK=off go test ./...
 
 test-servers: ## try Debian's Postfix (LMTP), Dovecot (IMAP), clamd (root, throwaway machine)
 	services/notification/test-servers.sh
