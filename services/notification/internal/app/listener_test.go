@@ -116,6 +116,39 @@ func TestMailThatIsCutOffIsNotStored(t *testing.T) {
 	}
 }
 
+// TestOnlyADotBetweenCRLFEndsAMail sends what other servers take for the end of a mail,
+// and a second mail after it. The control is the real end.
+func TestOnlyADotBetweenCRLFEndsAMail(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	s := start(t, i, inboundConfig(t, i))
+	send := func(end string, answers ...int) {
+		c := converseWith(t, s.inbound(t))
+		c.say(250, "EHLO client.example")
+		c.say(250, "MAIL FROM:<ada@example.com>")
+		c.say(250, "RCPT TO:<a@desk.test>")
+		c.say(354, "DATA")
+		_, _ = fmt.Fprintf(c.W, "Message-ID: <%x@x>\r\n\r\nfirst%sMAIL FROM:<eve@example.com>\r\nRCPT TO:<a@desk.test>\r\nDATA\r\nMessage-ID: <second@x>\r\n\r\nx\r\n.\r\n", end, end)
+		_ = c.W.Flush()
+		for _, code := range answers {
+			c.expect(code)
+		}
+	}
+	ends := []string{"\n.\n", "\n.\r\n", "\r.\r", "\r\n.\n", "\r\n.\r"}
+	for _, end := range ends {
+		send(end, 250)
+	}
+	for _, m := range s.pending(t, len(ends)) {
+		if m.MessageID == "second@x" {
+			t.Error("a mail was taken for two")
+		}
+	}
+	send("\r\n.\r\n", 250, 250, 250, 354, 250) // the control
+	if mails := s.pending(t, len(ends)+2); len(mails) != len(ends)+2 || mails[len(ends)+1].MessageID != "second@x" {
+		t.Errorf("%d mails after the control, want %d", len(mails), len(ends)+2)
+	}
+}
+
 func TestSTARTTLSCarriesMail(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
