@@ -78,7 +78,7 @@ async function keys(n) {
   for (let i = 0; i <= n % 10; i++) await page.keyboard.press("j");
   await after("j", () => page.keyboard.press("j"), moved);
   await after("k", () => page.keyboard.press("k"), moved);
-  await after("o", () => page.keyboard.press("o"), "document.querySelector('article.ticket')", [
+  await after("o", () => page.keyboard.press("o"), "document.querySelector('article.ticket h1')", [
     "a ticket by o", "document.querySelector('article.ticket h1') && document.querySelector('article.ticket .timeline') && document.querySelector('[data-comment]')",
   ]);
   await after("c", () => page.keyboard.press("c"), "document.activeElement.matches('[data-comment]')");

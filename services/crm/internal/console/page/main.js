@@ -1,11 +1,12 @@
 // The start of the console: which view belongs to which address.
+import { restored } from "./first.js"; // before all others, which it doesn't need
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { html } from "./html.js";
 import { later } from "./later.js";
 import { Skeleton } from "./parts/states.js";
 import { go, place } from "./router.js";
-import { admin, beginning, restore, staff, user } from "./session.js";
+import { admin, beginning, staff, user } from "./session.js";
 import { Shell } from "./shell.js";
 import { clear } from "./store.js";
 import * as stream from "./stream.js";
@@ -84,5 +85,5 @@ user.subscribe((u) => {
   }
 });
 
-await restore();
+await restored;
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));

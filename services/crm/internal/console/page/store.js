@@ -163,6 +163,20 @@ export function put(key, value, etag) {
   entry.state.value = { value, etag: etag ?? entry.state.value.etag, problem: undefined, loading: false };
 }
 
+/**
+ * What the lists that were read have of one thing, the newest version of it.
+ * @param {string} prefix of the lists' keys
+ * @param {(item: any) => boolean} is
+ */
+export function inLists(prefix, is) {
+  let found;
+  for (const [key, entry] of entries) {
+    const item = key.startsWith(prefix) && entry.state.peek().value?.items?.find(is);
+    if (item && !(item.version <= found?.version)) found = item;
+  }
+  return found;
+}
+
 /** The state of a key as it is now, outside of views. @param {string} key */
 export const peek = (key) => entries.get(key)?.state.peek();
 

@@ -101,3 +101,41 @@ test("a customer's list has the last answer and marks what is unread, by one req
   expect(calls.filter((path) => path.startsWith("/v1/tickets/") && path !== "/v1/tickets/counts")).toEqual([]);
   expect(calls).toContain("/v1/tickets"); // the control
 });
+
+test("a ticket that is opened shows at once what its list has of it", async ({ browser }) => {
+  const word = `atonce${Date.now()}`;
+  const cora = await newPerson("Cora Atonce", "customer");
+  const ticket = await newTicket(cora, `${word} printer`);
+  const page = await windowOf(browser, await theAdmin(), `/tickets?q=${word}`);
+  await expect(page.locator("[data-row]")).toHaveCount(1);
+  let answer = () => {};
+  const waits = new Promise((resolve) => (answer = () => resolve(undefined)));
+  await page.route(`**/v1/tickets/${ticket.number}`, async (route) => {
+    await waits;
+    await route.continue();
+  });
+  await page.keyboard.press("j");
+  await page.keyboard.press("o");
+  const pane = page.getByRole("article", { name: `Ticket ${ticket.number}` });
+  await expect(pane.getByRole("heading", { level: 1 })).toHaveText(`${word} printer`);
+  await expect(pane.getByRole("complementary", { name: "Facts" })).toContainText("Cora Atonce");
+  await expect(pane).toHaveAttribute("aria-busy", "true");
+  await expect(pane.getByRole("textbox", { name: "Comment" })).toHaveCount(0);
+  answer();
+  await expect(pane.getByRole("textbox", { name: "Comment" })).toBeVisible();
+  await expect(pane).not.toHaveAttribute("aria-busy");
+  await expect(pane.getByRole("heading", { level: 1 })).toHaveCount(1);
+
+  // The control: without a list nothing is known before the ticket is read.
+  const wait = new Promise((resolve) => (answer = () => resolve(undefined)));
+  await page.unroute(`**/v1/tickets/${ticket.number}`);
+  await page.route(`**/v1/tickets/${ticket.number}`, async (route) => {
+    await wait;
+    await route.continue();
+  });
+  await page.goto(`/tickets/${ticket.number}`);
+  await expect(pane).toHaveAttribute("aria-busy", "true");
+  await expect(pane.getByRole("heading", { level: 1 })).toHaveCount(0);
+  answer();
+  await expect(pane.getByRole("textbox", { name: "Comment" })).toBeVisible();
+});

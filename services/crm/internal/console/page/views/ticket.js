@@ -1,16 +1,17 @@
 // One ticket: its facts, the steps that are possible now, its conversation.
-import { useEffect, useLayoutEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { call } from "../api.js";
 import { html } from "../html.js";
 import { focusOn, useActions } from "../keys.js";
 import { Button } from "../parts/button.js";
-import { Status } from "../parts/chip.js";
+import { Priority, Status } from "../parts/chip.js";
 import { notify } from "../parts/notice.js";
-import { Loaded } from "../parts/states.js";
+import { Loaded, Skeleton } from "../parts/states.js";
+import { Time } from "../parts/time.js";
 import { go } from "../router.js";
 import { markSeen } from "../seen.js";
-import { user } from "../session.js";
-import { useData } from "../store.js";
+import { staff, user } from "../session.js";
+import { inLists, useData } from "../store.js";
 import { onEvent } from "../stream.js";
 import { act, Conflict, stepNames, stepsOf } from "../tickets.js";
 import { eventWords } from "../words.js";
@@ -26,12 +27,29 @@ import { readTimelineAhead, Timeline } from "./timeline.js";
 /** @param {{number: string, back: string}} props */
 export function TicketPane({ number, back }) {
   const data = useData(`ticket ${number}`, () => call("GET", `/v1/tickets/${number}`));
+  const listed = useMemo(() => inLists("tickets ", (t) => String(t.number) === number), [number]);
   useLayoutEffect(() => readTimelineAhead(number), [number]);
-  return html`<article class="ticket" aria-label=${`Ticket ${number}`}>
+  return html`<article class="ticket" aria-label=${`Ticket ${number}`} aria-busy=${data.value ? undefined : "true"}>
     <a class="back" href=${back}>← Back to the list</a>
-    <${Loaded} data=${data} lines=${8}>${(/** @type {Ticket} */ ticket) => html`<${Ticket} key=${ticket.id} ticket=${ticket} />`}<//>
+    ${listed && !data.value && !data.problem ? html`<${Listed} ticket=${listed} />` : html`<${Loaded} data=${data} lines=${8}>${(/** @type {Ticket} */ ticket) => html`<${Ticket} key=${ticket.id} ticket=${ticket} />`}<//>`}
   </article>`;
 }
+
+/** Number and state. @param {{ticket: import("../../types/api").ListedTicket | Ticket}} props */
+const State = ({ ticket: t }) => html`<p class="quiet"><span class="number">#${t.number}</span> <${Status} of=${t.status} />${t.status === "blocked" && t.waiting_for === "customer" && html` <span>· waits for the customer</span>`}</p>`;
+
+/** What a list has of a ticket, while the ticket is read. @param {{ticket: import("../../types/api").ListedTicket}} props */
+const Listed = ({ ticket: t }) => html`
+  <header class="ticket-head"><${State} ticket=${t} /><h1>${t.title}</h1></header>
+  <div class="ticket-body">
+    <div class="conversation"><${Skeleton} lines=${6} /></div>
+    <aside class="facts" aria-label="Facts"><dl>
+      <dt>Priority</dt><dd><${Priority} of=${t.priority} /></dd>
+      ${staff.value && html`<dt>Customer</dt><dd>${t.reporter.name}</dd>`}
+      <dt>Engineer</dt><dd>${t.assignee?.name ?? "Nobody yet"}</dd>
+      <dt>Changed</dt><dd><${Time} of=${t.updated_at} /></dd>
+    </dl></aside>
+  </div>`;
 
 /** Says what somebody else does while the ticket is open. @param {Ticket} t */
 function useChangesOfOthers(t) {
@@ -62,7 +80,7 @@ function Ticket({ ticket: t }) {
   ], [t.version, steps.join()]);
   return html`
     <header class="ticket-head">
-      <p class="quiet"><span class="number">#${t.number}</span> <${Status} of=${t.status} />${t.status === "blocked" && t.waiting_for === "customer" && html` <span>· waits for the customer</span>`}</p>
+      <${State} ticket=${t} />
       <${Title} ticket=${t} onConflict=${fail} />
       <div class="steps" role="group" aria-label="Next steps">
         ${steps.map((s, i) => html`<${Button} key=${s} kind=${i === 0 ? "primary" : ""} hint=${keys[s] || undefined} onClick=${() => take(s)}>${stepNames[s]}<//>`)}

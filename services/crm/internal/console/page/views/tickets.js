@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { call, queryString } from "../api.js";
 import { html } from "../html.js";
 import { useActions } from "../keys.js";
+import { filtersOf, pageOf, queues } from "../lists.js";
 import { FilterChip } from "../parts/chip.js";
 import { Empty, Loaded } from "../parts/states.js";
 import { filter, go, place } from "../router.js";
@@ -21,22 +22,7 @@ wideScreen.addEventListener("change", (e) => (wide.value = e.matches));
 /** The address of the list that was shown last. */
 const lastList = signal("/tickets");
 
-/** @typedef {{path: string, query: URLSearchParams}} Place */
-
-/** @type {Record<string, {label: string, query: Record<string, string>}>} */
-const queues = {
-  offered: { label: "Offered to me", query: { assignee: "me", status: "open", sort: "-priority" } },
-  mine: { label: "My work", query: { assignee: "me", status: "in_progress,blocked", sort: "-priority" } },
-  unassigned: { label: "Unassigned", query: { assignee: "none", active: "true", sort: "-priority" } },
-  all: { label: "All active", query: { active: "true", sort: "-priority" } },
-};
-
-/** The API's filters of a list's address. @param {Place} at @returns {Record<string, string>} */
-function filtersOf({ path, query }) {
-  const own = Object.fromEntries([...query].filter(([name]) => name !== "tab"));
-  if (path !== "/queue") return own;
-  return { ...queues[query.get("tab") ?? "offered"]?.query, ...own };
-}
+/** @typedef {import("../lists.js").Place} Place */
 
 /** @param {{number?: string}} props */
 export function Tickets({ number }) {
@@ -137,8 +123,7 @@ function AddFilter({ filters, set }) {
  * @param {{filters: Record<string, string>, open?: string, cursor?: string, first?: boolean, queue?: boolean}} props
  */
 function Page({ filters, open, cursor, first, queue }) {
-  const query = { ...filters, limit: 50, cursor };
-  const data = useData(`tickets ${queryString(query)}`, () => call("GET", "/v1/tickets", { query }));
+  const data = useData(...pageOf(filters, cursor));
   return html`<${Loaded} data=${data} lines=${12}>${(/** @type {{items: import("../../types/api").ListedTicket[], next_cursor?: string}} */ page) => html`
     ${first && page.items.length === 0 ? html`<${Nothing} filtered=${Object.keys(filters).some((f) => f !== "sort")} queue=${queue} />` : html`<${Rows} tickets=${page.items} open=${open} head=${first} sort=${filters.sort ?? "-created_at"} />`}
     ${page.next_cursor && html`<${More} key=${page.next_cursor}><${Page} filters=${filters} open=${open} cursor=${page.next_cursor} /><//>`}
