@@ -74,5 +74,19 @@ from (select unnest(@person_ids::uuid[]) as person_id, unnest(@created::integer[
              unnest(@resolved::integer[]) as resolved, unnest(@reopened::integer[]) as reopened,
              unnest(@to_accept::bytea[]) as to_accept, unnest(@to_resolve::bytea[]) as to_resolve) f;
 
+-- name: ReportHoursStored :many
+select distinct hour from ticket_report_hours where hour >= @since::timestamptz;
+
+-- name: ReportHourStore :exec
+-- Stores the figures of an hour, which has none stored.
+insert into ticket_report_hours (hour, person_id, created, accepted, resolved, reopened, to_accept, to_resolve)
+select @hour::timestamptz, nullif(f.person_id, '00000000-0000-0000-0000-000000000000'), f.created, f.accepted, f.resolved, f.reopened, f.to_accept, f.to_resolve
+from (select unnest(@person_ids::uuid[]) as person_id, unnest(@created::integer[]) as created, unnest(@accepted::integer[]) as accepted,
+             unnest(@resolved::integer[]) as resolved, unnest(@reopened::integer[]) as reopened,
+             unnest(@to_accept::bytea[]) as to_accept, unnest(@to_resolve::bytea[]) as to_resolve) f;
+
+-- name: ReportHoursDelete :exec
+delete from ticket_report_hours where hour < @before::timestamptz;
+
 -- name: ReportPeople :many
 select u.id, u.name from users u where u.id = any(@ids::uuid[]) order by u.name, u.id;

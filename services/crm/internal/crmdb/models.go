@@ -615,6 +615,17 @@ type TicketReportDay struct {
 	ToResolve []byte
 }
 
+type TicketReportHour struct {
+	Hour      time.Time
+	PersonID  *uuid.UUID
+	Created   int32
+	Accepted  int32
+	Resolved  int32
+	Reopened  int32
+	ToAccept  []byte
+	ToResolve []byte
+}
+
 type TicketSearch struct {
 	TicketID uuid.UUID
 	Search   interface{}

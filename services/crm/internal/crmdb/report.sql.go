@@ -168,6 +168,73 @@ func (q *Queries) ReportFigures(ctx context.Context, arg ReportFiguresParams) ([
 	return items, nil
 }
 
+const reportHourStore = `-- name: ReportHourStore :exec
+insert into ticket_report_hours (hour, person_id, created, accepted, resolved, reopened, to_accept, to_resolve)
+select $1::timestamptz, nullif(f.person_id, '00000000-0000-0000-0000-000000000000'), f.created, f.accepted, f.resolved, f.reopened, f.to_accept, f.to_resolve
+from (select unnest($2::uuid[]) as person_id, unnest($3::integer[]) as created, unnest($4::integer[]) as accepted,
+             unnest($5::integer[]) as resolved, unnest($6::integer[]) as reopened,
+             unnest($7::bytea[]) as to_accept, unnest($8::bytea[]) as to_resolve) f
+`
+
+type ReportHourStoreParams struct {
+	Hour      time.Time
+	PersonIds []uuid.UUID
+	Created   []int32
+	Accepted  []int32
+	Resolved  []int32
+	Reopened  []int32
+	ToAccept  [][]byte
+	ToResolve [][]byte
+}
+
+// Stores the figures of an hour, which has none stored.
+func (q *Queries) ReportHourStore(ctx context.Context, arg ReportHourStoreParams) error {
+	_, err := q.db.Exec(ctx, reportHourStore,
+		arg.Hour,
+		arg.PersonIds,
+		arg.Created,
+		arg.Accepted,
+		arg.Resolved,
+		arg.Reopened,
+		arg.ToAccept,
+		arg.ToResolve,
+	)
+	return err
+}
+
+const reportHoursDelete = `-- name: ReportHoursDelete :exec
+delete from ticket_report_hours where hour < $1::timestamptz
+`
+
+func (q *Queries) ReportHoursDelete(ctx context.Context, before time.Time) error {
+	_, err := q.db.Exec(ctx, reportHoursDelete, before)
+	return err
+}
+
+const reportHoursStored = `-- name: ReportHoursStored :many
+select distinct hour from ticket_report_hours where hour >= $1::timestamptz
+`
+
+func (q *Queries) ReportHoursStored(ctx context.Context, since time.Time) ([]time.Time, error) {
+	rows, err := q.db.Query(ctx, reportHoursStored, since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []time.Time{}
+	for rows.Next() {
+		var hour time.Time
+		if err := rows.Scan(&hour); err != nil {
+			return nil, err
+		}
+		items = append(items, hour)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const reportPeople = `-- name: ReportPeople :many
 select u.id, u.name from users u where u.id = any($1::uuid[]) order by u.name, u.id
 `

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,21 +20,63 @@ const (
 	daysInterval = 10 * time.Minute
 	daysGap      = 50 * time.Millisecond // between two days, for the others
 	daysTimeout  = 30 * time.Second
-	// daysMargin is how long after its end a day is stored. It is far more than
+	// daysMargin is how long after its end a day or an hour is stored. It is far more than
 	// the clocks of replicas differ and a transaction takes, and events are never
-	// changed, so that a stored day is complete.
+	// changed, so that what is stored is complete.
 	daysMargin = time.Hour
 )
 
-// DaysLoop stores the figures of the days that are over, the last one first, on one
-// replica at a time.
+// DaysLoop stores the figures of the days that are over, the last one first, and then
+// those of the hours after them, on one replica at a time.
 func (s *Service) DaysLoop(log *slog.Logger, metrics *background.Metrics) *background.Loop {
 	return background.New(background.Config{
 		Name: "report days", Interval: daysInterval, Jitter: daysInterval / 60, MinInterval: daysGap, Timeout: daysTimeout,
-		RunOnce:   s.storeDay,
+		RunOnce:   s.store,
 		Exclusive: pg.Exclusive(s.pool, "report days"),
 		Log:       log, Metrics: metrics,
 	})
+}
+
+// store stores one day, or an hour when all days are stored, and reports whether it
+// found one to store.
+func (s *Service) store(ctx context.Context) (again bool, err error) {
+	if again, err = s.storeDay(ctx); again || err != nil {
+		return again, err
+	}
+	return s.storeHour(ctx)
+}
+
+// storeHour stores one hour of the days that are not stored, and deletes hours of those
+// that are.
+func (s *Service) storeHour(ctx context.Context) (again bool, err error) {
+	q := crmdb.New(s.pool)
+	over := s.now().Add(-daysMargin)
+	first, end := startOfDay(over), over.UTC().Truncate(time.Hour)
+	stored, err := q.ReportHoursStored(ctx, first)
+	if err != nil {
+		return false, fmt.Errorf("find an hour to store: %w", err)
+	}
+	for hour := first; hour.Before(end); hour = hour.Add(time.Hour) {
+		if slices.ContainsFunc(stored, hour.Equal) {
+			continue
+		}
+		rows, err := q.ReportFigures(ctx, crmdb.ReportFiguresParams{Since: hour, Until: hour.Add(time.Hour)})
+		if err != nil {
+			return false, fmt.Errorf("compute an hour: %w", err)
+		}
+		c := columns("", rows)
+		if err := q.ReportHourStore(ctx, crmdb.ReportHourStoreParams{
+			Hour: hour, PersonIds: c.PersonIds, Created: c.Created, Accepted: c.Accepted, Resolved: c.Resolved, Reopened: c.Reopened,
+			ToAccept: c.ToAccept, ToResolve: c.ToResolve,
+		}); err != nil {
+			return false, fmt.Errorf("store an hour: %w", err)
+		}
+		return true, nil
+	}
+	if err := q.ReportHoursDelete(ctx, first); err != nil {
+		return false, fmt.Errorf("delete hours of stored days: %w", err)
+	}
+	return false, nil
 }
 
 // storeDay stores one day and reports whether it found one to store. Of two
@@ -86,70 +129,87 @@ func columns(date string, rows []row) crmdb.ReportDayStoreParams {
 	return c
 }
 
-// read gives the figures of a period: of the stored days that lie in it, and the rest
-// from events. A day that is stored meanwhile is computed all the same.
-func (s *Service) read(ctx context.Context, from, to time.Time) (*grouped, error) {
-	first, end := startOfDay(from.Add(24*time.Hour-time.Microsecond)), startOfDay(to)
-	all := &grouped{days: map[string]*tally{}, people: map[uuid.UUID]*tally{}}
-	if err := s.readStored(ctx, first, end, all); err != nil {
-		return nil, fmt.Errorf("read stored days: %w", err)
-	}
-	var stored []time.Time
-	for day := first; day.Before(end); day = day.AddDate(0, 0, 1) {
-		if all.days[day.Format(time.DateOnly)] != nil {
-			stored = append(stored, day)
-		}
-	}
-	since := from // what is neither stored nor computed yet begins here
-	for _, day := range stored {
-		if err := s.readEvents(ctx, since, day, all); err != nil {
-			return nil, err
-		}
-		since = day.AddDate(0, 0, 1)
-	}
-	return all, s.readEvents(ctx, since, to, all)
+// unit is a period whose figures are stored when it is over.
+type unit struct {
+	length time.Duration
+	// stored are the rows of the units from one time, inclusive, to another,
+	// exclusive, each with the beginning of its unit. A stored unit has at least one
+	// row.
+	stored string
 }
 
-// storedDays are the rows of the days from one, inclusive, to another, exclusive, each
-// with how many days it is after the first. A stored day has at least one row.
-const storedDays = `select d.day - $1::date, coalesce(d.person_id, '00000000-0000-0000-0000-000000000000'),
+// units are from the longest to the shortest.
+var units = []unit{
+	{24 * time.Hour, `select d.day::timestamp at time zone 'UTC', coalesce(d.person_id, '00000000-0000-0000-0000-000000000000'),
 	d.created, d.accepted, d.resolved, d.reopened, d.to_accept, d.to_resolve
 from ticket_report_days d
-where d.day >= $1::date and d.day < $2::date`
+where d.day >= $1::date and d.day < $2::date`},
+	{time.Hour, `select h.hour, coalesce(h.person_id, '00000000-0000-0000-0000-000000000000'),
+	h.created, h.accepted, h.resolved, h.reopened, h.to_accept, h.to_resolve
+from ticket_report_hours h
+where h.hour >= $1::timestamptz and h.hour < $2::timestamptz`},
+}
 
-// readStored adds the stored days. A year of them has some ten thousand rows, so that
-// the durations are copied into few blocks of memory.
-func (s *Service) readStored(ctx context.Context, first, end time.Time, all *grouped) error {
-	if !first.Before(end) {
+// read adds the figures of a period: of the stored units that lie in it, and of the
+// rest by shorter units, at last from events. What is stored meanwhile is computed
+// all the same.
+func (s *Service) read(ctx context.Context, units []unit, from, to time.Time, all *grouped) error {
+	if !from.Before(to) {
 		return nil
 	}
-	var names []string
-	for day := first; day.Before(end); day = day.AddDate(0, 0, 1) {
-		names = append(names, day.Format(time.DateOnly))
+	if len(units) == 0 {
+		return s.readEvents(ctx, from, to, all)
 	}
-	rows, err := s.pool.Query(ctx, storedDays, first, end)
+	u := units[0]
+	first, end := from.UTC().Add(u.length-time.Microsecond).Truncate(u.length), to.UTC().Truncate(u.length)
+	stored, err := s.readStored(ctx, u, first, end, all)
 	if err != nil {
-		return err
+		return fmt.Errorf("read stored figures: %w", err)
+	}
+	since := from // what is neither stored nor computed yet begins here
+	for at := first; at.Before(end); at = at.Add(u.length) {
+		if !stored[at.Unix()] {
+			continue
+		}
+		if err := s.read(ctx, units[1:], since, at, all); err != nil {
+			return err
+		}
+		since = at.Add(u.length)
+	}
+	return s.read(ctx, units[1:], since, to, all)
+}
+
+// readStored adds the stored units and returns when they begin, in Unix time. A year
+// of days has some ten thousand rows, so that the durations are copied into few blocks
+// of memory.
+func (s *Service) readStored(ctx context.Context, u unit, first, end time.Time, all *grouped) (stored map[int64]bool, err error) {
+	if !first.Before(end) {
+		return nil, nil
+	}
+	rows, err := s.pool.Query(ctx, u.stored, first, end)
+	if err != nil {
+		return nil, err
 	}
 	var (
 		r                   row
-		day                 int
+		at, before          time.Time
 		toAccept, toResolve pgtype.DriverBytes
 		kept                blocks
 	)
-	_, err = pgx.ForEachRow(rows, []any{&day, &r.PersonID, &r.Created, &r.Accepted, &r.Resolved, &r.Reopened, &toAccept, &toResolve}, func() error {
-		r.Day, r.ToAccept, r.ToResolve = names[day], kept.copy(toAccept), kept.copy(toResolve)
+	stored = map[int64]bool{}
+	_, err = pgx.ForEachRow(rows, []any{&at, &r.PersonID, &r.Created, &r.Accepted, &r.Resolved, &r.Reopened, &toAccept, &toResolve}, func() error {
+		if !at.Equal(before) { // the rows of a unit lie together
+			stored[at.Unix()], before, r.Day = true, at, at.UTC().Format(time.DateOnly)
+		}
+		r.ToAccept, r.ToResolve = kept.copy(toAccept), kept.copy(toResolve)
 		all.add(r)
 		return nil
 	})
-	return err
+	return stored, err
 }
 
-// readEvents adds what is computed from the events of a period, which may be empty.
+// readEvents adds what is computed from the events of a period.
 func (s *Service) readEvents(ctx context.Context, since, until time.Time, all *grouped) error {
-	if !since.Before(until) {
-		return nil
-	}
 	rows, err := crmdb.New(s.pool).ReportFigures(ctx, crmdb.ReportFiguresParams{Since: since, Until: until})
 	if err != nil {
 		return fmt.Errorf("compute figures: %w", err)

@@ -87,6 +87,62 @@ func TestReportFromStoredDaysEqualsTheOneFromEvents(t *testing.T) {
 	}
 }
 
+func TestReportFromStoredHoursEqualsTheOneFromEvents(t *testing.T) {
+	t.Parallel()
+	d := newTestEnv(t)
+	_, _, admin := fixture(d)
+	clock := time.Date(2026, 3, 2, 13, 59, 0, 0, time.UTC)
+	d.service.now = func() time.Time { return clock }
+	answers := func() (bodies []string) {
+		for _, p := range periods[:len(periods)-1] {
+			bodies = append(bodies, string(d.report(admin, p[0], p[1]).Want(200).Body))
+		}
+		return bodies
+	}
+	store := func() (stored int) {
+		t.Helper()
+		for {
+			again, err := d.service.store(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !again {
+				return stored
+			}
+			stored++
+		}
+	}
+	hours := func() int { return crmtest.Get[int](d.Env, `select count(distinct hour) from ticket_report_hours`) }
+
+	before := answers()
+	days := store() - hours()
+	if n := hours(); n != 12 || days < 28 {
+		t.Errorf("%d hours and %d days are stored within the margin", n, days)
+	}
+	if after := answers(); !slices.Equal(before, after) {
+		t.Errorf("with stored hours:\n%s\nbefore\n%s", after, before)
+	}
+	d.Exec(`delete from ticket_report_hours where hour = '2026-03-02T09:00:00Z'`)
+	if mixed := answers(); !slices.Equal(before, mixed) {
+		t.Errorf("with some hours stored:\n%s\nbefore\n%s", mixed, before)
+	}
+	if n := store(); n != 1 {
+		t.Errorf("%d hours stored again", n)
+	}
+	// The control: what is stored is what is answered.
+	d.Exec(`update ticket_report_hours set created = created + 1 where hour = '2026-03-02T11:00:00Z' and person_id is null`)
+	changed := crmtest.Parse[reportBody](d.report(admin, "2026-03-02", "2026-03-02").Want(200))
+	if want := crmtest.Parse[reportBody](d.report(admin, "2026-03-02T00:00:00Z", "2026-03-02T11:59:00Z").Want(200)); changed.Total.Created != want.Total.Created+1 {
+		t.Errorf("a changed hour isn't seen: %+v, %+v", changed.Total, want.Total)
+	}
+	// When the day is stored, its hours are read no more, and deleted.
+	clock = time.Date(2026, 3, 3, 1, 30, 0, 0, time.UTC)
+	store()
+	if after := answers(); !slices.Equal(before, after) || hours() != 0 {
+		t.Errorf("%d hours; after the day was stored:\n%s\nbefore\n%s", hours(), after, before)
+	}
+}
+
 func TestADayIsStoredOnceAndNotBeforeItIsOver(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)

@@ -74,10 +74,10 @@ type Spread struct {
 }
 
 // Report returns the figures from one time, inclusive, to another, exclusive. It
-// reads the days that are stored, and events for the rest of the period.
+// reads the days and hours that are stored, and events for the rest of the period.
 func (s *Service) Report(ctx context.Context, from, to time.Time) (Report, error) {
-	all, err := s.read(ctx, from, to)
-	if err != nil {
+	all := &grouped{days: map[string]*tally{}, people: map[uuid.UUID]*tally{}}
+	if err := s.read(ctx, units, from, to, all); err != nil {
 		return Report{}, err
 	}
 	var sums sums
