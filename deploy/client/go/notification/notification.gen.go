@@ -571,7 +571,7 @@ type Recipient struct {
 	// Email The address in its canonical form: lower case, the domain in ASCII.
 	Email string `json:"email"`
 
-	// ID The recipient's id, a UUIDv7; the left side of its mail's Message-ID.
+	// ID The recipient's id, a UUIDv7. The left side of its mail's Message-ID ends with it.
 	ID openapi_types.UUID `json:"id"`
 
 	// LastError The mail server's own text, or what broke; null when nothing did.

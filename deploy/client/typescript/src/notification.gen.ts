@@ -768,7 +768,7 @@ export interface components {
             email: string;
             /**
              * Format: uuid
-             * @description The recipient's id, a UUIDv7; the left side of its mail's Message-ID.
+             * @description The recipient's id, a UUIDv7. The left side of its mail's Message-ID ends with it.
              */
             id: string;
             /** @description The mail server's own text, or what broke; null when nothing did. */

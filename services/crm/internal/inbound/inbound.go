@@ -188,7 +188,8 @@ func addressed(m notifyapi.InboundMail) []string {
 }
 
 // threads are the tickets that a mail's In-Reply-To and References name, the nearest
-// first. See the thread of notice.Message.
+// first. The Message-ID of a mail about a ticket, and the one that all of them refer to,
+// begin with its thread (see notice.Message).
 func threads(m notifyapi.InboundMail) []uuid.UUID {
 	var found []uuid.UUID
 	ids := slices.Clone(m.InReplyTo)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/crm/internal/crmtest"
 )
@@ -186,6 +188,18 @@ func TestMailWithoutAReplyAddressBelongsToTheTicketOfItsHeaders(t *testing.T) {
 	if r := d.became("staff", d.receive(references(engineer.Email)), Comment, ""); *r.TicketID != ticket.ID || !d.last(engineer, ticket).Internal {
 		t.Errorf("%+v", r)
 	}
+	// Some programs name the mail that they answer alone.
+	inReplyTo := func(from string) notifyapi.InboundMail {
+		m := references(from)
+		m.References, m.InReplyTo = nil, []string{"ticket-" + ticket.ID.String() + "." + uuid.NewString() + "@fixdesk.test"}
+		return m
+	}
+	if r := d.became("In-Reply-To alone", d.receive(inReplyTo(customer.Email)), Comment, ""); *r.TicketID != ticket.ID {
+		t.Errorf("%+v", r)
+	}
+	if r := d.became("a stranger's In-Reply-To", d.receive(inReplyTo("mallory@example.com")), Ticket, ""); *r.TicketID == ticket.ID {
+		t.Errorf("%+v", r)
+	}
 	d.Messages()
 	if r := d.became("a stranger", d.receive(references("eve@example.com")), Ticket, ""); *r.TicketID == ticket.ID {
 		t.Errorf("%+v", r)
@@ -332,7 +346,9 @@ func TestOneMailToSeveralAddressesHasOneEffect(t *testing.T) {
 func TestConcurrentReplicasGiveAMailOneEffect(t *testing.T) {
 	d := newTestEnv(t)
 	for i := range 10 {
-		m := d.mail("ada@example.com", fmt.Sprint("Mail ", i), "Text", support)
+		m := d.mail(fmt.Sprintf("ada%d@example.com", i), fmt.Sprint("Mail ", i), "Text", support)
+		m.Attachments = []notifyapi.InboundAttachment{{Filename: "smoke.txt", Size: 3}}
+		d.box.files[m.ID] = []string{"abc"}
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
@@ -343,8 +359,13 @@ func TestConcurrentReplicasGiveAMailOneEffect(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	if n := crmtest.Get[int](d.Env, `select count(*) from tickets`); n != 10 {
-		t.Errorf("%d tickets of 10 mails", n)
+	for what, query := range map[string]string{
+		"tickets": `select count(*) from tickets`, "files": `select count(*) from attachments where ticket_id is not null`,
+		"receipts": `select count(*) from outbox where kind = 'ticket_received'`, "senders": `select count(*) from users where email like 'ada%'`,
+	} {
+		if n := crmtest.Get[int](d.Env, query); n != 10 {
+			t.Errorf("%d %s of 10 mails", n, what)
+		}
 	}
 	// The control: without the memory of the mail each run has an effect.
 	m := d.mail("bob@example.com", "Forgotten", "Text", support)

@@ -257,12 +257,23 @@ func TestReportWithoutABounceAddressIsMatchedByTheMessageID(t *testing.T) {
 	c := bounceConfig(t, i, server)
 	c.BounceDomain, c.BounceSecret = "", config.Secret{}
 	s := start(t, i, c)
-	n := s.mailed(t, "gone@example.org")
-	messageID := n.Recipients[0].ID.String() + "@example.com"
-	comesBack(t, s, deliveryReport("support@desk.test", "gone@example.org", "failed", "5.1.1", messageID), "support@desk.test")
-	s.until(t, n.ID, notifyapi.StatusFailed, waitLimit)
-	if !s.isSuppressed(t, "gone@example.org") {
-		t.Error("the address is not suppressed")
+	for recipient, thread := range map[string]*string{"gone@example.org": nil, "left@example.org": new("ticket-1")} {
+		request := newMail(recipient)
+		request.Thread = thread
+		n, err := s.Create(t.Context(), uuid.NewString(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = s.until(t, n.ID, notifyapi.StatusCompleted, waitLimit)
+		messageID := n.Recipients[0].ID.String() + "@example.com"
+		if thread != nil {
+			messageID = *thread + "." + messageID
+		}
+		comesBack(t, s, deliveryReport("support@desk.test", recipient, "failed", "5.1.1", messageID), "support@desk.test")
+		s.until(t, n.ID, notifyapi.StatusFailed, waitLimit)
+		if !s.isSuppressed(t, recipient) {
+			t.Errorf("%s is not suppressed", recipient)
+		}
 	}
 }
 

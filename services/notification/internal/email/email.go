@@ -58,13 +58,32 @@ func (s Sender) needsSMTPUTF8(m Mail, to string) bool {
 }
 
 // MessageID is the mail's identity without the angle brackets (RFC 5322
-// section 3.6.4).
-func (m Mail) MessageID() string { return m.ID.String() + "@" + m.Domain }
+// section 3.6.4). It begins with the name of the thread where that can be part of
+// an address, so that the caller recognises answers that name this mail alone, and
+// its left side ends with the recipient's id; see RecipientOf.
+func (m Mail) MessageID() string {
+	id := m.ID.String() + "@" + m.Domain
+	if threadName.MatchString(m.Thread) {
+		return m.Thread + "." + id
+	}
+	return id
+}
+
+// RecipientOf returns the recipient's id and the domain of a MessageID; ok is false
+// for another one.
+func RecipientOf(messageID string) (id uuid.UUID, domain string, ok bool) {
+	left, domain, _ := strings.Cut(messageID, "@")
+	text := left[strings.LastIndexByte(left, '.')+1:]
+	id, err := uuid.Parse(text)
+	if err != nil || domain == "" || id.String() != strings.ToLower(text) {
+		return uuid.Nil, "", false
+	}
+	return id, domain, true
+}
 
 // threadRoot is the Message-ID that all mails of the thread to this recipient
 // refer to. Mail programs group by it, although no such message was sent. It begins
-// with the name of the thread where that can be part of an address, so that the
-// caller recognises answers to its mails by their References.
+// with the name of the thread as MessageID does.
 func (m Mail) threadRoot() string {
 	name := "thread"
 	if threadName.MatchString(m.Thread) {

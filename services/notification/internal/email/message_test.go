@@ -145,6 +145,26 @@ func TestRepeatedMailIsByteIdenticalAndMessageIDsAreUnique(t *testing.T) {
 	}
 }
 
+func TestMessageIDNamesTheThreadAndTheRecipient(t *testing.T) {
+	id := uuid.MustParse("019c2f4e-7a00-7000-8000-0000000004d2")
+	for thread, want := range map[string]string{
+		"":          id.String() + "@example.com",
+		"ticket-42": "ticket-42." + id.String() + "@example.com",
+		"a b":       id.String() + "@example.com", // can't be part of an address
+		"a.b":       id.String() + "@example.com",
+	} {
+		got := Mail{ID: id, Thread: thread, Domain: "example.com"}.MessageID()
+		if recipient, domain, ok := RecipientOf(got); got != want || !ok || recipient != id || domain != "example.com" {
+			t.Errorf("%q: %s, read back as %v %s %v", thread, got, recipient, domain, ok)
+		}
+	}
+	for _, other := range []string{"", "x@example.com", id.String(), "ticket-42." + id.String(), id.String() + ".x@example.com", "{" + id.String() + "}@example.com"} {
+		if recipient, _, ok := RecipientOf(other); ok {
+			t.Errorf("%q is read as the mail to %v", other, recipient)
+		}
+	}
+}
+
 func TestMailHasNothingAboutTheSoftwareThatMadeIt(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {

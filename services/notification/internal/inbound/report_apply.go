@@ -143,9 +143,8 @@ func (r *DeliveryReports) byCopy(report Report) (id uuid.UUID, domain string, st
 	if id, state = r.byAddress([]string{report.Sender}); state != tokenAbsent {
 		return id, "", state
 	}
-	left, domain, _ := strings.Cut(report.MessageID, "@")
-	id, err := uuid.Parse(left)
-	if err != nil || domain == "" || id.String() != strings.ToLower(left) {
+	id, domain, ok := email.RecipientOf(report.MessageID)
+	if !ok {
 		return uuid.Nil, "", tokenAbsent
 	}
 	return id, domain, tokenRight

@@ -36,7 +36,7 @@ type notificationBody struct {
 }
 
 type recipientBody struct {
-	ID            uuid.UUID                      `json:"id" format:"uuid" doc:"The recipient's id, a UUIDv7; the left side of its mail's Message-ID."`
+	ID            uuid.UUID                      `json:"id" format:"uuid" doc:"The recipient's id, a UUIDv7. The left side of its mail's Message-ID ends with it."`
 	Email         string                         `json:"email" doc:"The address in its canonical form: lower case, the domain in ASCII."`
 	Status        notifyapi.RecipientStatus      `json:"status"`
 	Attempts      int                            `json:"attempts" doc:"How often the mail was tried."`
