@@ -73,7 +73,7 @@ limit @most;
 -- name: AssignmentTicketLock :one
 -- Locks a ticket that waits or is to be handed over; returns no row when that has
 -- changed, or another transaction has locked it.
-select t.id, t.number, t.title, t.description, t.status, t.priority, t.updated_at,
+select t.id, t.number, t.title, t.description, t.status, t.priority, t.updated_at, t.has_files,
        t.reporter_id, r.name as reporter_name,
        t.assignee_id, coalesce(a.name, '')::text as assignee_name, coalesce(a.email, '')::text as assignee_email,
        coalesce(a.status = 'approved' and a.role <> 'customer', false)::boolean as assignee_is_staff,

@@ -18,12 +18,12 @@ for no key update;
 select id, filename, size from attachments where id = any(@ids::uuid[]) order by array_position(@ids::uuid[], id);
 
 -- name: AttachmentListMailed :many
--- Files of public comments, in the order of the ids.
+-- Files of tickets and of public comments, in the order of the ids.
 select a.filename, c.size, c.media_type, c.scan, c.store, c.object
 from attachments a
 join attachment_contents c on c.id = a.content_id
-join ticket_comments m on m.id = a.comment_id
-where a.id = any(@ids::uuid[]) and not m.internal
+left join ticket_comments m on m.id = a.comment_id
+where a.id = any(@ids::uuid[]) and a.ticket_id is not null and m.internal is not true
 order by array_position(@ids::uuid[], a.id);
 
 -- name: AttachmentAttach :execrows

@@ -85,7 +85,7 @@ func (b *Backlog) assignOne(ctx context.Context, q *crmdb.Queries, id uuid.UUID)
 	}
 	m := Move{Cause: Waiting, Now: TimeOfChange(b.now(), row.UpdatedAt), Ticket: Ticket{
 		ID: row.ID, Number: row.Number, Title: row.Title, Description: row.Description,
-		Status: string(row.Status), Priority: string(row.Priority), ReporterID: row.ReporterID, ReporterName: row.ReporterName,
+		Status: string(row.Status), Priority: string(row.Priority), ReporterID: row.ReporterID, ReporterName: row.ReporterName, HasFiles: row.HasFiles,
 	}}
 	if row.AssigneeID == nil {
 		return assignWaiting(ctx, q, m)

@@ -31,6 +31,7 @@ type Ticket struct {
 	ReporterID   uuid.UUID
 	ReporterName string
 	Assignee     *notice.Person
+	HasFiles     bool
 }
 
 // Move is one change of a ticket's assignee.

@@ -90,9 +90,13 @@ func notifyEngineers(ctx context.Context, q *crmdb.Queries, m Move, to *notice.P
 		if m.Cause != Requested {
 			chosenBy = ""
 		}
+		files, err := files(ctx, q, m.Ticket)
+		if err != nil {
+			return err
+		}
 		if err := outbox.Add(ctx, q, m.Now, m.Ticket.ID, notice.TicketAssigned{
 			Ticket: m.Ticket.named(), To: *to, ReporterName: m.Ticket.ReporterName,
-			Description: m.Ticket.Description, Priority: m.Ticket.Priority, ByName: chosenBy,
+			Description: m.Ticket.Description, Priority: m.Ticket.Priority, ByName: chosenBy, Files: files,
 		}); err != nil {
 			return err
 		}
@@ -104,6 +108,22 @@ func notifyEngineers(ctx context.Context, q *crmdb.Queries, m Move, to *notice.P
 	return outbox.Add(ctx, q, m.Now, m.Ticket.ID, notice.TicketUnassigned{
 		Ticket: m.Ticket.named(), To: *from, NewAssigneeName: toName, ByName: byName, Why: m.Reason,
 	})
+}
+
+// files are the files of a ticket itself.
+func files(ctx context.Context, q *crmdb.Queries, t Ticket) ([]notice.File, error) {
+	if !t.HasFiles {
+		return nil, nil
+	}
+	rows, err := q.AttachmentListTicket(ctx, t.ID)
+	if err != nil {
+		return nil, fmt.Errorf("list the files of a ticket: %w", err)
+	}
+	files := make([]notice.File, len(rows))
+	for i, r := range rows {
+		files[i] = notice.File{ID: r.ID, Name: r.Filename, Size: r.Size}
+	}
+	return files, nil
 }
 
 // notifyReporter notifies the reporter and the followers of a changed status, unless

@@ -11,7 +11,7 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// ForMail reads files of public comments for a mail, in the order of the ids. It returns
+// ForMail reads files of tickets and public comments for a mail, in the order of the ids. It returns
 // none when one of them was removed, belongs to anything else, or is not served (see
 // Open). The contents are in memory together: the caller limits their size.
 func (s *Service) ForMail(ctx context.Context, ids []uuid.UUID) ([]notifyapi.Attachment, error) {

@@ -38,7 +38,38 @@ func TestMailOfACommentNamesItsFiles(t *testing.T) {
 	}
 }
 
-func TestFilesForAMailAreThoseOfAPublicCommentInTheGivenOrder(t *testing.T) {
+func TestMailsOfANewTicketNameItsFiles(t *testing.T) {
+	t.Parallel()
+	d := newTestEnv(t)
+	customer, engineer, admin, other := d.User("customer"), d.Engineer(), d.User("admin"), d.Engineer()
+	own := d.upload(customer, "smoke.txt", []byte("aaa"))
+	ticket := d.raise(customer, own)
+	const want = "Files, which are on the ticket's page:\nsmoke.txt (3 B)\n"
+	named := func(what string, recipients ...string) {
+		t.Helper()
+		got := map[string]bool{}
+		for _, m := range d.Messages() {
+			if strings.Contains(m.Text, want) {
+				got[m.To[0]] = true
+			}
+		}
+		for _, email := range recipients {
+			if !got[email] {
+				t.Errorf("%s: the mail to %s doesn't name the file", what, email)
+			}
+		}
+		if len(got) != len(recipients) {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	named("a new ticket", customer.Email, engineer.Email)
+	d.Call(admin, "POST", ticket.Path("/assign"), crmtest.Object{"engineer_id": other.ID}).Want(200)
+	named("another engineer", other.Email)
+	d.raise(customer)
+	named("control: a ticket without files")
+}
+
+func TestFilesForAMailAreThoseOfTicketsAndPublicCommentsInTheGivenOrder(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)
 	customer, engineer, admin := d.User("customer"), d.Engineer(), d.User("admin")
@@ -57,6 +88,9 @@ func TestFilesForAMailAreThoseOfAPublicCommentInTheGivenOrder(t *testing.T) {
 		}
 		return got
 	}
+	if got := mailed(a, own); len(got) != 2 || string(got[1].Content) != "own" {
+		t.Errorf("with the ticket's file: %d files", len(got))
+	}
 	want := []notifyapi.Attachment{
 		{Filename: "page.html", MediaType: "application/octet-stream", Content: []byte("<!DOCTYPE html><html></html>")},
 		{Filename: "a.txt", MediaType: "text/plain", Content: []byte("aaa")},
@@ -65,7 +99,7 @@ func TestFilesForAMailAreThoseOfAPublicCommentInTheGivenOrder(t *testing.T) {
 	if got := mailed(page, b, a); !reflect.DeepEqual(got, want) {
 		t.Errorf("%d files, or other ones", len(got))
 	}
-	for name, other := range map[string]file{"of an internal comment": secret, "of the ticket": own, "of nothing": unattached, "unknown": {ID: uuid.New()}} {
+	for name, other := range map[string]file{"of an internal comment": secret, "of nothing": unattached, "unknown": {ID: uuid.New()}} {
 		if got := mailed(a, other); len(got) > 0 {
 			t.Errorf("%s: %d files", name, len(got))
 		}

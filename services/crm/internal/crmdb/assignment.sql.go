@@ -103,7 +103,7 @@ func (q *Queries) AssignmentPeople(ctx context.Context, ids []uuid.UUID) ([]Assi
 }
 
 const assignmentTicketLock = `-- name: AssignmentTicketLock :one
-select t.id, t.number, t.title, t.description, t.status, t.priority, t.updated_at,
+select t.id, t.number, t.title, t.description, t.status, t.priority, t.updated_at, t.has_files,
        t.reporter_id, r.name as reporter_name,
        t.assignee_id, coalesce(a.name, '')::text as assignee_name, coalesce(a.email, '')::text as assignee_email,
        coalesce(a.status = 'approved' and a.role <> 'customer', false)::boolean as assignee_is_staff,
@@ -127,6 +127,7 @@ type AssignmentTicketLockRow struct {
 	Status          TicketStatus
 	Priority        TicketPriority
 	UpdatedAt       time.Time
+	HasFiles        bool
 	ReporterID      uuid.UUID
 	ReporterName    string
 	AssigneeID      *uuid.UUID
@@ -152,6 +153,7 @@ func (q *Queries) AssignmentTicketLock(ctx context.Context, id uuid.UUID) (Assig
 		&i.Status,
 		&i.Priority,
 		&i.UpdatedAt,
+		&i.HasFiles,
 		&i.ReporterID,
 		&i.ReporterName,
 		&i.AssigneeID,

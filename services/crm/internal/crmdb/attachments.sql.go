@@ -266,8 +266,8 @@ const attachmentListMailed = `-- name: AttachmentListMailed :many
 select a.filename, c.size, c.media_type, c.scan, c.store, c.object
 from attachments a
 join attachment_contents c on c.id = a.content_id
-join ticket_comments m on m.id = a.comment_id
-where a.id = any($1::uuid[]) and not m.internal
+left join ticket_comments m on m.id = a.comment_id
+where a.id = any($1::uuid[]) and a.ticket_id is not null and m.internal is not true
 order by array_position($1::uuid[], a.id)
 `
 
@@ -280,7 +280,7 @@ type AttachmentListMailedRow struct {
 	Object    uuid.UUID
 }
 
-// Files of public comments, in the order of the ids.
+// Files of tickets and of public comments, in the order of the ids.
 func (q *Queries) AttachmentListMailed(ctx context.Context, ids []uuid.UUID) ([]AttachmentListMailedRow, error) {
 	rows, err := q.db.Query(ctx, attachmentListMailed, ids)
 	if err != nil {

@@ -7,41 +7,55 @@ import (
 )
 
 // Attachable returns the files that the mail of a notice may have with it: those of a
-// public comment, unless the mail has no text since the address is not verified. All
-// are attached, or none.
+// public comment, and to the engineer those of the ticket, unless the mail has no text
+// since the address is not verified. All are attached, or none.
 func Attachable(n Notice, links Links) []File {
-	c, ok := n.(TicketCommented)
-	if !ok || c.Internal || c.To.Unverified && links.VerifiedOnly {
+	var to Person
+	var files []File
+	switch n := n.(type) {
+	case TicketCommented:
+		if n.Internal {
+			return nil
+		}
+		to, files = n.To, n.Files
+	case TicketAssigned:
+		to, files = n.To, n.Files
+	}
+	if to.Unverified && links.VerifiedOnly {
 		return nil
 	}
-	for _, f := range c.Files {
+	for _, f := range files {
 		if f.ID == uuid.Nil {
 			return nil
 		}
 	}
-	return c.Files
+	return files
 }
 
 // Attached returns the notice for a mail that has its Attachable files with it, so
 // that its text says so.
 func Attached(n Notice) Notice {
-	if c, ok := n.(TicketCommented); ok {
-		c.attached = true
-		return c
+	switch n := n.(type) {
+	case TicketCommented:
+		n.attached = true
+		return n
+	case TicketAssigned:
+		n.attached = true
+		return n
 	}
 	return n
 }
 
-// fileNames names the files of a comment, and where they are.
-func (n TicketCommented) fileNames() []string {
-	if len(n.Files) == 0 {
+// fileNames names files, and where they are.
+func fileNames(files []File, attached bool) []string {
+	if len(files) == 0 {
 		return nil
 	}
 	text := "Files, which are on the ticket's page:"
-	if n.attached {
+	if attached {
 		text = "Files, which are attached to this mail:"
 	}
-	for _, f := range n.Files {
+	for _, f := range files {
 		text += "\n" + line(f.Name) + " (" + size(f.Size) + ")"
 	}
 	return []string{text}

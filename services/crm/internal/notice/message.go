@@ -27,7 +27,7 @@ func (n TicketReceived) Message(links Links) Message {
 		l.Lead += fmt.Sprintf(" %s will look after it.", line(n.AssigneeName))
 	}
 	l = l.quoted("You wrote", n.Description)
-	l.Closing = n.howToAnswer(links)
+	l.Closing = append(fileNames(n.Files, false), n.howToAnswer(links)...)
 	return n.message(links, n.To, ToReporter, l, n.Kind())
 }
 
@@ -39,7 +39,8 @@ func (n TicketAssigned) Message(links Links) Message {
 	}
 	l = l.row("Reported by", line(n.ReporterName)).row("Priority", words(n.Priority))
 	l = l.quoted("Description", n.Description)
-	l.Closing = append([]string{"Please accept it, or decline it with a reason, on its page."}, n.howToAnswer(links)...)
+	l.Closing = append(fileNames(n.Files, n.attached), "Please accept it, or decline it with a reason, on its page.")
+	l.Closing = append(l.Closing, n.howToAnswer(links)...)
 	return n.message(links, n.To, ToStaff, l, n.Kind())
 }
 
@@ -104,7 +105,7 @@ func (n TicketCommented) Message(links Links) Message {
 		heading := fmt.Sprintf("Before that, on %s, %s wrote", e.At.UTC().Format("2 January 2006 at 15:04 UTC"), or(line(e.AuthorName), "a user"))
 		l = l.quoted(heading, shorten(block(e.Body), earlierLimit))
 	}
-	l.Closing = append(n.fileNames(), n.howToAnswer(links)...)
+	l.Closing = append(fileNames(n.Files, n.attached), n.howToAnswer(links)...)
 	if n.Internal {
 		n.Audience = ToInternal
 		if links.ReplyTo != nil {

@@ -111,6 +111,7 @@ type TicketReceived struct {
 	To           Person `json:"to"`
 	Description  string `json:"description"`
 	AssigneeName string `json:"assignee_name"`
+	Files        []File `json:"files,omitempty"` // of the ticket
 }
 
 // TicketAssigned notifies an engineer of a new ticket. ByName is empty when it was
@@ -122,6 +123,9 @@ type TicketAssigned struct {
 	Description  string `json:"description"`
 	Priority     string `json:"priority"`
 	ByName       string `json:"by_name"`
+	Files        []File `json:"files,omitempty"` // of the ticket
+
+	attached bool // the mail has the files with it, see Attached
 }
 
 // TicketUnassigned notifies an engineer that a ticket is no longer assigned to
@@ -165,7 +169,7 @@ type TicketCommented struct {
 	attached bool // the mail has the files with it, see Attached
 }
 
-// File is a file of a comment, which mails name. Size is in bytes. ID is the zero
+// File is a file of a ticket or a comment, which mails name. Size is in bytes. ID is the zero
 // UUID in facts of an earlier release.
 type File struct {
 	ID   uuid.UUID `json:"id,omitzero"`

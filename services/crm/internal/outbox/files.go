@@ -23,7 +23,7 @@ const (
 	linkFor = time.Minute
 )
 
-// Files reads the files of a public comment for a mail, in the order of the ids. It
+// Files reads the files of a ticket or a public comment for a mail, in the order of the ids. It
 // returns none when one of them must not be mailed.
 //
 // It may return something else when an entry is posted again, since a comment is

@@ -61,7 +61,7 @@ func (s *Service) create(ctx context.Context, v Viewer, in New, once *Once) (t T
 	now := s.now().UTC().Truncate(time.Microsecond)
 	if in.ReporterEmail == "" && len(in.AttachmentIDs) == 0 {
 		t = in.by(Person{ID: v.ID, Name: v.Name, Email: v.Email}, now)
-		row, err = s.insert(ctx, crmdb.New(s.pool), v, t, once)
+		row, err = s.insert(ctx, crmdb.New(s.pool), v, t, nil, once)
 		return t, row, err
 	}
 	err = pg.Retry(ctx, func() error {
@@ -76,8 +76,12 @@ func (s *Service) create(ctx context.Context, v Viewer, in New, once *Once) (t T
 					return err
 				}
 			}
+			files, err := attachment.Names(ctx, q, in.AttachmentIDs)
+			if err != nil {
+				return err
+			}
 			t = in.by(reporter, now)
-			if row, err = s.insert(ctx, q, v, t, once); err != nil {
+			if row, err = s.insert(ctx, q, v, t, files, once); err != nil {
 				return err
 			}
 			return attachment.Attach(ctx, q, t.ID, nil, in.AttachmentIDs)
@@ -115,8 +119,8 @@ func ensureReporter(ctx context.Context, q *crmdb.Queries, v Viewer, in New, now
 	return Person{ID: user.ID, Name: user.Name, Email: user.Email}, nil
 }
 
-func (s *Service) insert(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, once *Once) (crmdb.TicketCreateRow, error) {
-	arg, err := createParams(ctx, v, t, once)
+func (s *Service) insert(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, files []notice.File, once *Once) (crmdb.TicketCreateRow, error) {
+	arg, err := createParams(ctx, v, t, files, once)
 	if err != nil {
 		return crmdb.TicketCreateRow{}, err
 	}
@@ -134,14 +138,14 @@ func (t Ticket) created(row crmdb.TicketCreateRow) Ticket {
 	return t
 }
 
-func createParams(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.TicketCreateParams, error) {
+func createParams(ctx context.Context, v Viewer, t Ticket, files []notice.File, once *Once) (crmdb.TicketCreateParams, error) {
 	reporter := notice.Person{ID: t.Reporter.ID, Name: t.Reporter.Name, Email: t.Reporter.Email}
-	receipt, err := json.Marshal(notice.TicketReceived{Ticket: about(t), To: reporter, Description: t.Description})
+	receipt, err := json.Marshal(notice.TicketReceived{Ticket: about(t), To: reporter, Description: t.Description, Files: files})
 	if err != nil {
 		return crmdb.TicketCreateParams{}, fmt.Errorf("encode receipt: %w", err)
 	}
 	assigned, err := json.Marshal(notice.TicketAssigned{
-		Ticket: about(t), ReporterName: reporter.Name, Description: t.Description, Priority: string(t.Priority),
+		Ticket: about(t), ReporterName: reporter.Name, Description: t.Description, Priority: string(t.Priority), Files: files,
 	})
 	if err != nil {
 		return crmdb.TicketCreateParams{}, fmt.Errorf("encode notice: %w", err)

@@ -140,7 +140,11 @@ func (s *Service) addByMail(ctx context.Context, q *crmdb.Queries, author Viewer
 func (s *Service) CreateByMail(ctx context.Context, q *crmdb.Queries, reporter Viewer, in ByMail) (Ticket, error) {
 	now := s.now().UTC().Truncate(time.Microsecond)
 	t := New{Title: in.Title, Description: in.Body, Priority: Normal, AttachmentIDs: in.Files}.by(Person{ID: reporter.ID, Name: reporter.Name, Email: reporter.Email}, now)
-	arg, err := createParams(ctx, reporter, t, nil)
+	files, err := attachment.Names(ctx, q, in.Files)
+	if err != nil {
+		return Ticket{}, err
+	}
+	arg, err := createParams(ctx, reporter, t, files, nil)
 	if err != nil {
 		return Ticket{}, err
 	}

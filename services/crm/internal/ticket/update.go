@@ -117,7 +117,7 @@ func move(t Ticket, v Viewer, cause assignment.Cause, reason string, now time.Ti
 		Ticket: assignment.Ticket{
 			ID: t.ID, Number: t.Number, Title: t.Title, Description: t.Description,
 			Status: string(t.Status), Priority: string(t.Priority),
-			ReporterID: t.Reporter.ID, ReporterName: t.Reporter.Name,
+			ReporterID: t.Reporter.ID, ReporterName: t.Reporter.Name, HasFiles: t.HasFiles,
 		},
 		Cause: cause, Reason: reason, Actor: v.person(), Now: now,
 	}
