@@ -53,9 +53,8 @@ type stack struct {
 	notification *launch.Service
 	crm          *launch.Service
 
-	serverURL   string // of a database on the server, for administration
-	admin       *firstAdmin
-	replySecret string
+	serverURL string // of a database on the server, for administration
+	admin     *firstAdmin
 }
 
 func (st *stack) start(ctx context.Context) error {
@@ -67,9 +66,6 @@ func (st *stack) start(ctx context.Context) error {
 		return err
 	}
 	if st.admin, err = chooseAdmin(st.settings); err != nil {
-		return err
-	}
-	if st.replySecret, err = ensureReplySecret(st.settings); err != nil {
 		return err
 	}
 	if err := st.checkServices(ctx); err != nil {
@@ -170,7 +166,6 @@ func (st *stack) crmEnvironment() []string {
 		"CRM_ADMIN_EMAIL":      st.admin.email,
 		"CRM_ADMIN_PASSWORD":   st.admin.password,
 		"CRM_SUPPORT_ADDRESS":  st.SupportAddress,
-		"CRM_REPLY_SECRET":     givenOr("CRM_REPLY_SECRET", st.replySecret),
 	})
 }
 
@@ -179,15 +174,20 @@ func (st *stack) notificationEnvironment() []string {
 	if smtpURL == "" {
 		smtpURL = "smtp://" + dialable(st.SMTPAddr, "127.0.0.1")
 	}
+	domain, bounces := st.SupportAddress[strings.LastIndexByte(st.SupportAddress, '@')+1:], ""
+	if st.InboundAddr != "" { // delivery reports can come in
+		bounces = "bounces." + domain
+	}
 	return environment("NOTIFICATION_", map[string]string{
-		"NOTIFICATION_ADDR":         st.NotificationAddr,
-		"NOTIFICATION_OPS_ADDR":     string(st.NotificationOpsAddr),
-		"NOTIFICATION_DATABASE_URL": givenOr(notificationDatabase, databaseURL(st.serverURL, "notification")),
-		"NOTIFICATION_JWKS_URL":     givenOr("NOTIFICATION_JWKS_URL", "http://"+dialable(st.CRMAddr, "127.0.0.1")+"/.well-known/jwks.json"),
-		"NOTIFICATION_SMTP_URL":     smtpURL,
-		"NOTIFICATION_INBOUND_ADDR": cmp.Or(string(st.InboundAddr), "off"),
-		"NOTIFICATION_INBOUND_DOMAINS": givenOr("NOTIFICATION_INBOUND_DOMAINS",
-			st.SupportAddress[strings.LastIndexByte(st.SupportAddress, '@')+1:]),
+		"NOTIFICATION_ADDR":            st.NotificationAddr,
+		"NOTIFICATION_OPS_ADDR":        string(st.NotificationOpsAddr),
+		"NOTIFICATION_DATABASE_URL":    givenOr(notificationDatabase, databaseURL(st.serverURL, "notification")),
+		"NOTIFICATION_JWKS_URL":        givenOr("NOTIFICATION_JWKS_URL", "http://"+dialable(st.CRMAddr, "127.0.0.1")+"/.well-known/jwks.json"),
+		"NOTIFICATION_SMTP_URL":        smtpURL,
+		"NOTIFICATION_MAIL_FROM":       givenOr("NOTIFICATION_MAIL_FROM", "Fixdesk <"+st.SupportAddress+">"),
+		"NOTIFICATION_INBOUND_ADDR":    cmp.Or(string(st.InboundAddr), "off"),
+		"NOTIFICATION_INBOUND_DOMAINS": givenOr("NOTIFICATION_INBOUND_DOMAINS", domain),
+		"NOTIFICATION_BOUNCE_DOMAIN":   givenOr("NOTIFICATION_BOUNCE_DOMAIN", bounces),
 	})
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -47,19 +46,4 @@ func ensureKeys(ctx context.Context, s *settings) error {
 		return fmt.Errorf("make the signing keys: %w\n%s", err, output)
 	}
 	return nil
-}
-
-// ensureReplySecret reads the secret of the addresses for answers to mails, or makes
-// it at the first start, in a file that its owner alone may read.
-func ensureReplySecret(s *settings) (string, error) {
-	file := s.path("reply.secret")
-	secret, err := os.ReadFile(file)
-	if err == nil || !errors.Is(err, os.ErrNotExist) {
-		return string(secret), err
-	}
-	made := rand.Text() + rand.Text()
-	if err := os.WriteFile(file+".part", []byte(made), 0o600); err != nil {
-		return "", fmt.Errorf("keep the secret of addresses for answers: %w", err)
-	}
-	return made, os.Rename(file+".part", file)
 }

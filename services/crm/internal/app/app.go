@@ -53,16 +53,17 @@ const (
 
 // App is the whole service, ready to run.
 type App struct {
-	config  Config
-	log     *slog.Logger
-	pool    *pgxpool.Pool
-	probe   *pg.Probe
-	api     *httpapi.API
-	limiter *ratelimit.Limiter
-	users   *identity.Service
-	tickets *ticket.Service
-	files   *attachment.Service
-	loops   []func(context.Context) error
+	config    Config
+	addresses inbound.Addresses
+	log       *slog.Logger
+	pool      *pgxpool.Pool
+	probe     *pg.Probe
+	api       *httpapi.API
+	limiter   *ratelimit.Limiter
+	users     *identity.Service
+	tickets   *ticket.Service
+	files     *attachment.Service
+	loops     []func(context.Context) error
 }
 
 // Clock is the time of day in the database's precision, so that what is
@@ -112,9 +113,9 @@ func (a *App) assemble(p parts, keys keySource) {
 	jobs := background.NewMetrics(registry)
 	signer := jwtauth.NewSigner(keys.set)
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
-	addresses := a.config.addresses(a.log)
+	a.addresses = a.config.addresses()
 	dispatcher := outbox.NewDispatcher(outbox.Config{
-		Pool: a.pool, Client: client, Links: a.links(addresses), Files: a.filesForMail,
+		Pool: a.pool, Client: client, Links: a.links(), Files: a.filesForMail,
 		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry, Metrics: jobs,
 	})
 	check := func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) }
@@ -137,7 +138,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	preferences := preference.NewService(preference.Config{Pool: a.pool, Now: p.now, Wake: dispatcher.Wake, Log: a.log})
 	a.files = a.newAttachments(p)
 	mails := inbound.NewService(inbound.Config{
-		Pool: a.pool, Client: inboundClient(client), Tickets: a.tickets, Files: a.files, Addresses: addresses, Now: p.now, Log: a.log, Registry: registry,
+		Pool: a.pool, Client: inboundClient(client), Tickets: a.tickets, Files: a.files, Addresses: a.addresses, Now: p.now, Log: a.log, Registry: registry,
 	})
 	lists := ticketlist.NewService(a.pool, p.now, check)
 	figures := reports.NewService(a.pool, p.now)
@@ -145,7 +146,7 @@ func (a *App) assemble(p parts, keys keySource) {
 		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, lists.CountsLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,
 		preferences.DigestLoop(jobs).Run,
 	}
-	if addresses.Set() {
+	if a.addresses.Set() {
 		a.runAll(mails.Jobs(jobs))
 	}
 	a.limiter = a.newLimiter(registry, jobs)
@@ -174,11 +175,11 @@ func (a *App) runAll(jobs []*background.Loop) {
 }
 
 // links are the addresses in mails.
-func (a *App) links(addresses inbound.Addresses) notice.Links {
+func (a *App) links() notice.Links {
 	links := notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()}
-	if addresses.Set() {
+	if a.addresses.Set() {
 		links.ReplyTo = func(number int64, ticket uuid.UUID, to notice.Audience) string {
-			return addresses.ReplyTo(ticket, number, inbound.Audience(to))
+			return a.addresses.ReplyTo(ticket, number, inbound.Audience(to))
 		}
 	}
 	return links
@@ -287,9 +288,12 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// prepare migrates the database and makes the first admin.
+// prepare migrates the database, reads its secret of addresses, and makes the first admin.
 func (a *App) prepare(ctx context.Context) error {
-	if err := a.EnsureSchema(ctx); err != nil || a.config.AdminEmail == "" {
+	if err := a.EnsureSchema(ctx); err != nil {
+		return err
+	}
+	if err := a.prepareAddresses(ctx); err != nil || a.config.AdminEmail == "" {
 		return err
 	}
 	var created bool

@@ -39,7 +39,7 @@ type Config struct {
 	ReopenWithin     time.Duration       `split_words:"true" default:"336h" desc:"how long after its closing a comment of the reporter reopens a ticket; 336h is 14 days"`
 	TicketsPerHour   int                 `split_words:"true" default:"60" desc:"how many tickets a customer raises, and how many comments a customer writes, in any hour, a positive number"`
 	SupportAddress   string              `split_words:"true" desc:"address to which people mail new tickets, as in support@example.com, and of which the addresses for answers are made; unset, mails can't be answered"`
-	ReplySecret      config.Secret       `split_words:"true" desc:"secret of the addresses for answers, at least 32 characters, the same on every replica and at every start; unset, generated for the process. After a change, answers to older mails are found by their headers alone"`
+	ReplySecret      config.Secret       `split_words:"true" desc:"secret of the addresses for answers, at least 32 characters, the same on every replica; unset, one that is made once and kept in the database. After a change, answers to older mails are found by their headers alone"`
 	AttachmentMax    config.Size         `split_words:"true" default:"25MiB" desc:"the largest file that can be uploaded"`
 	AttachmentQuota  config.Size         `split_words:"true" default:"500MiB" desc:"how much a person may upload in 24 hours"`
 	AttachmentStore  string              `split_words:"true" default:"postgres" desc:"where new files are kept: postgres, file:///folder, or s3://bucket/prefix?endpoint=https://host&region=name; those that are there already: crm attachments move"`
@@ -155,8 +155,6 @@ func (c Config) checkInbound() error {
 		return fmt.Errorf("CRM_SUPPORT_ADDRESS must have at most %d characters before the @, and no plus sign there", inbound.MaxSupportLocal)
 	case c.ReplySecret.IsSet() && len(c.ReplySecret.Reveal()) < minReplySecret:
 		return fmt.Errorf("CRM_REPLY_SECRET must have at least %d characters", minReplySecret)
-	case !c.ReplySecret.IsSet() && c.Env == config.Production:
-		return errors.New("CRM_REPLY_SECRET must be set in production, with CRM_SUPPORT_ADDRESS: with a generated one, answers to mails of before a restart would not be recognised by their address")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -29,19 +30,33 @@ var audiences = []Audience{ToReporter, ToFollower, ToStaff, ToInternal}
 // value has none.
 type Addresses struct {
 	local, domain string
-	secret        []byte
+	secret        *atomic.Pointer[[]byte]
 }
+
+// ReplySecret names the secret of addresses for answers in the table secrets.
+const ReplySecret = "reply"
 
 // MaxSupportLocal is the longest local part of a support address in octets, so that
 // a reply address with any number fits the 64 octets of RFC 5321, section 4.5.3.1.1.
 const MaxSupportLocal = 64 - len("+") - len("9223372036854775807") - len(".") - address.TokenLength
 
 // NewAddresses takes the canonical support address (see package address) and the
-// secret of the tokens. An empty support address means that no mail is taken in.
+// secret of the tokens. An empty support address means that no mail is taken in. Without
+// a secret there are no addresses for answers until SetSecret.
 func NewAddresses(support string, secret []byte) Addresses {
 	local, domain, _ := strings.Cut(support, "@")
-	return Addresses{local, domain, secret}
+	a := Addresses{local, domain, &atomic.Pointer[[]byte]{}}
+	if len(secret) > 0 {
+		a.SetSecret(secret)
+	}
+	return a
 }
+
+// SetSecret sets the secret of the tokens, for all copies of a.
+func (a Addresses) SetSecret(secret []byte) { a.secret.Store(&secret) }
+
+// HasSecret reports whether there is a secret.
+func (a Addresses) HasSecret() bool { return a.secret != nil && a.secret.Load() != nil }
 
 // Set reports whether there is a support address.
 func (a Addresses) Set() bool { return a.local != "" }
@@ -57,14 +72,14 @@ func (a Addresses) Support() string {
 // ReplyTo is the address for answers to a ticket's mails to one audience,
 // <support local part>+<number>.<token>@<domain>; "" if no mail is taken in.
 func (a Addresses) ReplyTo(ticket uuid.UUID, number int64, audience Audience) string {
-	if !a.Set() {
+	if !a.Set() || !a.HasSecret() {
 		return ""
 	}
 	return a.local + "+" + strconv.FormatInt(number, 10) + "." + a.token(ticket, audience) + "@" + a.domain
 }
 
 func (a Addresses) token(ticket uuid.UUID, audience Audience) string {
-	return address.Token(a.secret, "reply address\x00"+string(audience), ticket)
+	return address.Token(*a.secret.Load(), "reply address\x00"+string(audience), ticket)
 }
 
 // replyAddress is what a recipient address says about a ticket. Only audience
@@ -94,6 +109,9 @@ func (a Addresses) parse(addr string) (r replyAddress, ok bool) {
 // audience is the one that the address was made for; ok is false for a token that
 // is not the ticket's. The comparison takes the same time for every wrong token.
 func (a Addresses) audience(r replyAddress, ticket uuid.UUID) (_ Audience, ok bool) {
+	if !a.HasSecret() {
+		return "", false
+	}
 	for _, audience := range audiences {
 		if hmac.Equal([]byte(r.token), []byte(a.token(ticket, audience))) {
 			return audience, true
