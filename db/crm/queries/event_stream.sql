@@ -23,7 +23,8 @@ select coalesce(max(position), 0)::bigint as position from ticket_events;
 
 -- name: EventStreamPage :many
 -- The events of all tickets behind a position, in order.
-select e.position::bigint as position, e.id, e.ticket_id, t.number, t.reporter_id, e.kind,
+select e.position::bigint as position, e.id, e.ticket_id, t.number, t.reporter_id,
+       array(select f.user_id from ticket_followers f where f.ticket_id = t.id)::uuid[] as followers, e.kind,
        e.actor_id, coalesce(u.name, '')::text as actor_name, e.internal, e.changes, e.created_at
 from ticket_events e
 join tickets t on t.id = e.ticket_id
@@ -32,19 +33,22 @@ where e.position > @after::bigint
 order by e.position
 limit @most;
 
--- name: EventStreamPageOfReporter :many
+-- name: EventStreamPageOfCustomer :many
 -- The same as EventStreamPage for a customer: the events that they may read of the
--- tickets they reported. The events are selected before they are ordered and cut,
+-- tickets they reported and, with followed, of those that they follow. The events are selected before they are ordered and cut,
 -- since the planner would otherwise read the events of all tickets to fill a page.
 with own as materialized (
     select e.position, e.id, e.ticket_id, t.number, t.reporter_id, e.kind,
            e.actor_id, e.internal, e.changes, e.created_at
-    from tickets t
+    from (select id from tickets where reporter_id = @customer_id::uuid
+          union select f.ticket_id from ticket_followers f where f.user_id = @customer_id and @followed::boolean) visible
+    join tickets t on t.id = visible.id
     join ticket_events e on e.ticket_id = t.id
-    where t.reporter_id = @reporter_id and not e.internal
+    where not e.internal
       and e.position > @after::bigint and e.position <= @until::bigint
 )
-select e.position::bigint as position, e.id, e.ticket_id, e.number, e.reporter_id, e.kind,
+select e.position::bigint as position, e.id, e.ticket_id, e.number, e.reporter_id,
+       array(select f.user_id from ticket_followers f where f.ticket_id = e.ticket_id)::uuid[] as followers, e.kind,
        e.actor_id, coalesce(u.name, '')::text as actor_name, e.internal, e.changes, e.created_at
 from own e
 left join users u on u.id = e.actor_id

@@ -100,6 +100,9 @@ where f.ticket_id = @ticket_id and (u.name, f.user_id) > (@after_name::text, @af
 order by u.name, f.user_id
 limit @most;
 
+-- name: FollowerExists :one
+select exists (select from ticket_followers where ticket_id = @ticket_id and user_id = @user_id);
+
 -- name: FollowerCount :one
 select count(*) from ticket_followers where ticket_id = $1;
 

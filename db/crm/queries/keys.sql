@@ -1,7 +1,7 @@
 -- name: KeyPrincipal :one
 -- Read on every request with an API key: the key of a valid secret, and its owner,
 -- if approved.
-select k.id as key_id, k.scopes, k.networks, k.last_used_at, u.id, u.name, u.email, u.role
+select k.id as key_id, k.scopes, k.networks, k.last_used_at, u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
 from api_key_secrets s join api_keys k on k.id = s.key_id join users u on u.id = k.user_id
 where s.secret_hash = @secret_hash and (s.expires_at is null or s.expires_at > @now::timestamptz)
   and k.expires_at > @now::timestamptz and u.status = 'approved';
@@ -65,6 +65,6 @@ delete from api_key_secrets where secret_hash in (
 
 -- name: KeyOwner :one
 -- The owner of a valid key, if approved, for URLs that the key's holder had signed.
-select k.scopes, k.networks, u.id, u.name, u.email, u.role
+select k.scopes, k.networks, u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
 from api_keys k join users u on u.id = k.user_id
 where k.id = @id and u.id = @user_id and k.expires_at > @now::timestamptz and u.status = 'approved';

@@ -4,7 +4,7 @@ values (@id, @user_id, @now, @expires_at, @now, @address, @user_agent);
 
 -- name: SessionPrincipal :one
 -- Read on every request: the user of a valid session, if approved.
-select u.id, u.name, u.email, u.role
+select u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
 from sessions s join users u on u.id = s.user_id
 where s.id = @id and s.user_id = @user_id and s.revoked_at is null and s.expires_at > @now and u.status = 'approved';
 

@@ -2792,6 +2792,9 @@ type ListTicketsParams struct {
 	// Reporter A user's id, or me.
 	Reporter *string `form:"reporter,omitempty" json:"reporter,omitempty"`
 
+	// Follower A user's id, or me: tickets that they follow. Customers see their own alone.
+	Follower *string `form:"follower,omitempty" json:"follower,omitempty"`
+
 	// Q Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number.
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 
@@ -2840,6 +2843,9 @@ type CountTicketsParams struct {
 	// Reporter A user's id, or me.
 	Reporter *string `form:"reporter,omitempty" json:"reporter,omitempty"`
 
+	// Follower A user's id, or me: tickets that they follow. Customers see their own alone.
+	Follower *string `form:"follower,omitempty" json:"follower,omitempty"`
+
 	// Q Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number.
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 
@@ -2872,6 +2878,9 @@ type ExportTicketsParams struct {
 
 	// Reporter A user's id, or me.
 	Reporter *string `form:"reporter,omitempty" json:"reporter,omitempty"`
+
+	// Follower A user's id, or me: tickets that they follow. Customers see their own alone.
+	Follower *string `form:"follower,omitempty" json:"follower,omitempty"`
 
 	// Q Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number.
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
@@ -4437,7 +4446,7 @@ type ClientInterface interface {
 
 	// ListTickets List and search tickets
 	//
-	// Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+	// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -4661,7 +4670,7 @@ type ClientInterface interface {
 
 	// ListFollowers Followers of a ticket, by name
 	//
-	// They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+	// They are mailed what its reporter is mailed, read what the reporter reads, never internal comments, and comment, here or by mail.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -4670,7 +4679,7 @@ type ClientInterface interface {
 
 	// AddFollowerWithBody Make somebody a follower of a ticket
 	//
-	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -4681,7 +4690,7 @@ type ClientInterface interface {
 
 	// AddFollower Make somebody a follower of a ticket
 	//
-	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -4692,7 +4701,7 @@ type ClientInterface interface {
 
 	// RemoveFollower Remove a follower
 	//
-	// They get no more mails about the ticket. Their comments stay.
+	// They get no more mails about the ticket, and it is missing for them from the next request on. Their comments stay.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -6143,7 +6152,7 @@ func (c *Client) ReportTickets(ctx context.Context, params *ReportTicketsParams,
 
 // ListTickets List and search tickets
 //
-// Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -6587,7 +6596,7 @@ func (c *Client) ListEvents(ctx context.Context, id string, params *ListEventsPa
 
 // ListFollowers Followers of a ticket, by name
 //
-// They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+// They are mailed what its reporter is mailed, read what the reporter reads, never internal comments, and comment, here or by mail.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -6606,7 +6615,7 @@ func (c *Client) ListFollowers(ctx context.Context, id string, params *ListFollo
 
 // AddFollowerWithBody Make somebody a follower of a ticket
 //
-// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -6627,7 +6636,7 @@ func (c *Client) AddFollowerWithBody(ctx context.Context, id string, contentType
 
 // AddFollower Make somebody a follower of a ticket
 //
-// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -6648,7 +6657,7 @@ func (c *Client) AddFollower(ctx context.Context, id string, body AddFollowerJSO
 
 // RemoveFollower Remove a follower
 //
-// They get no more mails about the ticket. Their comments stay.
+// They get no more mails about the ticket, and it is missing for them from the next request on. Their comments stay.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -9512,6 +9521,18 @@ func NewListTicketsRequest(server string, params *ListTicketsParams) (*http.Requ
 
 		}
 
+		if params.Follower != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "follower", *params.Follower, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Q != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -9753,6 +9774,18 @@ func NewCountTicketsRequest(server string, params *CountTicketsParams) (*http.Re
 
 		}
 
+		if params.Follower != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "follower", *params.Follower, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Q != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -9894,6 +9927,18 @@ func NewExportTicketsRequest(server string, params *ExportTicketsParams) (*http.
 		if params.Reporter != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "reporter", *params.Reporter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Follower != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "follower", *params.Follower, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -12220,7 +12265,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListTicketsWithResponse List and search tickets
 	//
-	// Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+	// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -12468,7 +12513,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListFollowersWithResponse Followers of a ticket, by name
 	//
-	// They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+	// They are mailed what its reporter is mailed, read what the reporter reads, never internal comments, and comment, here or by mail.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -12479,7 +12524,7 @@ type ClientWithResponsesInterface interface {
 
 	// AddFollowerWithBodyWithResponse Make somebody a follower of a ticket
 	//
-	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -12490,7 +12535,7 @@ type ClientWithResponsesInterface interface {
 
 	// AddFollowerWithResponse Make somebody a follower of a ticket
 	//
-	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+	// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -12501,7 +12546,7 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveFollowerWithResponse Remove a follower
 	//
-	// They get no more mails about the ticket. Their comments stay.
+	// They get no more mails about the ticket, and it is missing for them from the next request on. Their comments stay.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -15909,7 +15954,7 @@ func (c *ClientWithResponses) ReportTicketsWithResponse(ctx context.Context, par
 
 // ListTicketsWithResponse List and search tickets
 //
-// Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -16289,7 +16334,7 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, id str
 
 // ListFollowersWithResponse Followers of a ticket, by name
 //
-// They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+// They are mailed what its reporter is mailed, read what the reporter reads, never internal comments, and comment, here or by mail.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -16306,7 +16351,7 @@ func (c *ClientWithResponses) ListFollowersWithResponse(ctx context.Context, id 
 
 // AddFollowerWithBodyWithResponse Make somebody a follower of a ticket
 //
-// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -16323,7 +16368,7 @@ func (c *ClientWithResponses) AddFollowerWithBodyWithResponse(ctx context.Contex
 
 // AddFollowerWithResponse Make somebody a follower of a ticket
 //
-// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+// From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -16340,7 +16385,7 @@ func (c *ClientWithResponses) AddFollowerWithResponse(ctx context.Context, id st
 
 // RemoveFollowerWithResponse Remove a follower
 //
-// They get no more mails about the ticket. Their comments stay.
+// They get no more mails about the ticket, and it is missing for them from the next request on. Their comments stay.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //

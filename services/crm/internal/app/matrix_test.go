@@ -27,8 +27,8 @@ import (
 
 // personas call every route, in the order of the matrix's columns. The object
 // that the route is called for is the reporter's: their ticket, their session, their
-// API key, their account.
-var personas = []string{"anonymous", "suspended", "reporter", "customer", "assignee", "engineer", "admin"}
+// API key, their account. The follower follows the ticket.
+var personas = []string{"anonymous", "suspended", "reporter", "follower", "customer", "assignee", "engineer", "admin"}
 
 // route is one row of the matrix: the statuses by persona, a single one where
 // all get the same. query lists further queries to try for leaks.
@@ -48,94 +48,94 @@ var matrix = map[string]route{
 	"POST /v1/auth/password/reset":             {want: "401", body: `{"token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","password":"<password>"}`},
 	"POST /v1/auth/token":                      {want: "400"}, // the client is authenticated by the form
 	"POST /v1/auth/verify":                     {want: "401", body: `{"token":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`},
-	"POST /v1/keys":                            {want: "401 401 201 201 201 201 201", body: `{"name":"Import","scopes":["tickets:read"]}`},
-	"GET /v1/keys":                             {want: "401 401 200 200 200 200 200", query: []string{"?owner=all", "?owner=<reporter id>"}},
-	"GET /v1/keys/{id}":                        {want: "401 401 200 404 404 404 200"},
-	"DELETE /v1/keys/{id}":                     {want: "401 401 204 404 404 404 204"},
-	"POST /v1/keys/{id}/rotate":                {want: "401 401 200 404 404 404 403", body: `{"overlap_seconds":0}`},
-	"POST /v1/auth/verify/resend":              {want: "401 401 202 202 202 202 202"},
-	"POST /v1/auth/logout":                     {want: "401 401 204 204 204 204 204"},
-	"GET /v1/me":                               {want: "401 401 200 200 200 200 200"},
-	"PATCH /v1/me":                             {want: "401 401 200 200 200 200 200", body: `{"name":"Renamed"}`},
-	"GET /v1/me/preferences":                   {want: "401 401 200 200 200 200 200"},
-	"PUT /v1/me/preferences":                   {want: "401 401 200 200 200 200 200", body: `{"events":{},"digest":"never","digest_hour":8,"time_zone":"UTC"}`},
+	"POST /v1/keys":                            {want: "401 401 201 201 201 201 201 201", body: `{"name":"Import","scopes":["tickets:read"]}`},
+	"GET /v1/keys":                             {want: "401 401 200 200 200 200 200 200", query: []string{"?owner=all", "?owner=<reporter id>"}},
+	"GET /v1/keys/{id}":                        {want: "401 401 200 404 404 404 404 200"},
+	"DELETE /v1/keys/{id}":                     {want: "401 401 204 404 404 404 404 204"},
+	"POST /v1/keys/{id}/rotate":                {want: "401 401 200 404 404 404 404 403", body: `{"overlap_seconds":0}`},
+	"POST /v1/auth/verify/resend":              {want: "401 401 202 202 202 202 202 202"},
+	"POST /v1/auth/logout":                     {want: "401 401 204 204 204 204 204 204"},
+	"GET /v1/me":                               {want: "401 401 200 200 200 200 200 200"},
+	"PATCH /v1/me":                             {want: "401 401 200 200 200 200 200 200", body: `{"name":"Renamed"}`},
+	"GET /v1/me/preferences":                   {want: "401 401 200 200 200 200 200 200"},
+	"PUT /v1/me/preferences":                   {want: "401 401 200 200 200 200 200 200", body: `{"events":{},"digest":"never","digest_hour":8,"time_zone":"UTC"}`},
 	"GET /v1/unsubscribe":                      {want: "422", query: []string{"?token=AAAA"}}, // the token is in the query
 	"POST /v1/unsubscribe":                     {want: "422"},
-	"POST /v1/me/password":                     {want: "401 401 204 204 204 204 204", body: `{"current_password":"<password>","new_password":"<password>"}`},
-	"GET /v1/me/sessions":                      {want: "401 401 200 200 200 200 200"},
-	"DELETE /v1/me/sessions/{id}":              {want: "401 401 204 404 404 404 404"},
-	"GET /v1/users":                            {want: "401 401 403 403 403 403 200", query: []string{"?q=Reporter", "?role=customer&status=approved"}},
-	"GET /v1/users/{id}":                       {want: "401 401 403 403 403 403 200"},
-	"POST /v1/users":                           {want: "401 401 403 403 403 403 201", body: `{"name":"Invited","email":"<fresh>","role":"engineer"}`},
-	"DELETE /v1/users/{id}":                    {want: "401 401 403 403 403 403 204"},
-	"GET /v1/users/{id}/sessions":              {want: "401 401 403 403 403 403 200"},
-	"DELETE /v1/users/{id}/sessions":           {want: "401 401 403 403 403 403 204"},
-	"GET /v1/users/{id}/export":                {want: "401 401 403 403 403 403 200"},
-	"GET /v1/me/export":                        {want: "401 401 200 200 200 200 200"},
-	"PATCH /v1/users/{id}":                     {want: "401 401 403 403 403 403 200", body: `{"name":"Renamed"}`},
-	"GET /v1/registrations":                    {want: "401 401 403 403 403 403 200", query: []string{"?status=pending"}},
-	"GET /v1/audit":                            {want: "401 401 403 403 403 403 200"},
-	"GET /v1/outbox":                           {want: "401 401 403 403 403 403 200"},
-	"POST /v1/outbox/{id}/retry":               {want: "401 401 403 403 403 403 409"},
-	"POST /v1/attachments":                     {want: "401 401 201 201 201 201 201", body: "--file\r\nContent-Disposition: form-data; name=file; filename=a.txt\r\n\r\ntext\r\n--file--\r\n"},
-	"GET /v1/attachments/{id}":                 {want: "401 401 200 404 200 200 200"},
-	"GET /v1/attachments/{id}/content":         {want: "401 401 200 404 200 200 200"},
-	"POST /v1/tickets":                         {want: "401 401 201 201 201 201 201", body: `{"title":"Another","description":"One more"}`},
-	"GET /v1/tickets":                          {want: "401 401 200 200 200 200 200", query: ticketQueries},
-	"GET /v1/tickets/counts":                   {want: "401 401 200 200 200 200 200", query: ticketQueries},
-	"GET /v1/tickets/export":                   {want: "401 401 200 200 200 200 200", query: ticketQueries},
-	"GET /v1/tickets/{id}":                     {want: "401 401 200 404 200 200 200"},
-	"PATCH /v1/tickets/{id}":                   {want: "401 401 200 404 200 403 200", body: `{"title":"Changed"}`},
-	"POST /v1/tickets/{id}/accept":             {want: "401 401 403 403 200 403 403"},
-	"POST /v1/tickets/{id}/decline":            {want: "401 401 403 403 200 403 403", body: `{"reason":"I am no plumber."}`},
-	"POST /v1/tickets/{id}/assign":             {want: "401 401 403 403 403 403 200", body: `{"engineer_id":null}`},
-	"GET /v1/tickets/{id}/comments":            {want: "401 401 200 404 200 200 200"},
-	"POST /v1/tickets/{id}/comments":           {want: "401 401 201 404 201 201 201", body: `{"body":"Hello"}`},
-	"GET /v1/tickets/{id}/events":              {want: "401 401 200 404 200 200 200"},
-	"GET /v1/tickets/{id}/notifications":       {want: "401 401 403 403 503 503 503"}, // the notification service is not running,
-	"GET /v1/reports/tickets":                  {want: "401 401 403 403 403 403 200"},
-	"GET /v1/events":                           {want: "401 401 200 200 200 200 200"},
-	"POST /v1/registrations/{user_id}/approve": {want: "401 401 403 403 403 403 200"},
-	"POST /v1/registrations/{user_id}/reject":  {want: "401 401 403 403 403 403 200", body: `{"reason":"No."}`},
-	"GET /v1/engineers":                        {want: "401 401 403 403 200 200 200"},
+	"POST /v1/me/password":                     {want: "401 401 204 204 204 204 204 204", body: `{"current_password":"<password>","new_password":"<password>"}`},
+	"GET /v1/me/sessions":                      {want: "401 401 200 200 200 200 200 200"},
+	"DELETE /v1/me/sessions/{id}":              {want: "401 401 204 404 404 404 404 404"},
+	"GET /v1/users":                            {want: "401 401 403 403 403 403 403 200", query: []string{"?q=Reporter", "?role=customer&status=approved"}},
+	"GET /v1/users/{id}":                       {want: "401 401 403 403 403 403 403 200"},
+	"POST /v1/users":                           {want: "401 401 403 403 403 403 403 201", body: `{"name":"Invited","email":"<fresh>","role":"engineer"}`},
+	"DELETE /v1/users/{id}":                    {want: "401 401 403 403 403 403 403 204"},
+	"GET /v1/users/{id}/sessions":              {want: "401 401 403 403 403 403 403 200"},
+	"DELETE /v1/users/{id}/sessions":           {want: "401 401 403 403 403 403 403 204"},
+	"GET /v1/users/{id}/export":                {want: "401 401 403 403 403 403 403 200"},
+	"GET /v1/me/export":                        {want: "401 401 200 200 200 200 200 200"},
+	"PATCH /v1/users/{id}":                     {want: "401 401 403 403 403 403 403 200", body: `{"name":"Renamed"}`},
+	"GET /v1/registrations":                    {want: "401 401 403 403 403 403 403 200", query: []string{"?status=pending"}},
+	"GET /v1/audit":                            {want: "401 401 403 403 403 403 403 200"},
+	"GET /v1/outbox":                           {want: "401 401 403 403 403 403 403 200"},
+	"POST /v1/outbox/{id}/retry":               {want: "401 401 403 403 403 403 403 409"},
+	"POST /v1/attachments":                     {want: "401 401 201 201 201 201 201 201", body: "--file\r\nContent-Disposition: form-data; name=file; filename=a.txt\r\n\r\ntext\r\n--file--\r\n"},
+	"GET /v1/attachments/{id}":                 {want: "401 401 200 200 404 200 200 200"},
+	"GET /v1/attachments/{id}/content":         {want: "401 401 200 200 404 200 200 200"},
+	"POST /v1/tickets":                         {want: "401 401 201 201 201 201 201 201", body: `{"title":"Another","description":"One more"}`},
+	"GET /v1/tickets":                          {want: "401 401 200 200 200 200 200 200", query: ticketQueries},
+	"GET /v1/tickets/counts":                   {want: "401 401 200 200 200 200 200 200", query: ticketQueries},
+	"GET /v1/tickets/export":                   {want: "401 401 200 200 200 200 200 200", query: ticketQueries},
+	"GET /v1/tickets/{id}":                     {want: "401 401 200 200 404 200 200 200"},
+	"PATCH /v1/tickets/{id}":                   {want: "401 401 200 403 404 200 403 200", body: `{"title":"Changed"}`},
+	"POST /v1/tickets/{id}/accept":             {want: "401 401 403 403 403 200 403 403"},
+	"POST /v1/tickets/{id}/decline":            {want: "401 401 403 403 403 200 403 403", body: `{"reason":"I am no plumber."}`},
+	"POST /v1/tickets/{id}/assign":             {want: "401 401 403 403 403 403 403 200", body: `{"engineer_id":null}`},
+	"GET /v1/tickets/{id}/comments":            {want: "401 401 200 200 404 200 200 200"},
+	"POST /v1/tickets/{id}/comments":           {want: "401 401 201 201 404 201 201 201", body: `{"body":"Hello"}`},
+	"GET /v1/tickets/{id}/events":              {want: "401 401 200 200 404 200 200 200"},
+	"GET /v1/tickets/{id}/notifications":       {want: "401 401 403 403 403 503 503 503"}, // the notification service is not running,
+	"GET /v1/reports/tickets":                  {want: "401 401 403 403 403 403 403 200"},
+	"GET /v1/events":                           {want: "401 401 200 200 200 200 200 200"},
+	"POST /v1/registrations/{user_id}/approve": {want: "401 401 403 403 403 403 403 200"},
+	"POST /v1/registrations/{user_id}/reject":  {want: "401 401 403 403 403 403 403 200", body: `{"reason":"No."}`},
+	"GET /v1/engineers":                        {want: "401 401 403 403 403 200 200 200"},
 
 	// The notification service is not running.
-	"GET /v1/operations/queue":                      {want: "401 401 403 403 403 403 503"},
-	"GET /v1/operations/notifications":              {want: "401 401 403 403 403 403 503"},
-	"GET /v1/operations/notifications/{id}":         {want: "401 401 403 403 403 403 503"},
-	"POST /v1/operations/notifications/{id}/cancel": {want: "401 401 403 403 403 403 503"},
-	"POST /v1/operations/notifications/{id}/retry":  {want: "401 401 403 403 403 403 503"},
+	"GET /v1/operations/queue":                      {want: "401 401 403 403 403 403 403 503"},
+	"GET /v1/operations/notifications":              {want: "401 401 403 403 403 403 403 503"},
+	"GET /v1/operations/notifications/{id}":         {want: "401 401 403 403 403 403 403 503"},
+	"POST /v1/operations/notifications/{id}/cancel": {want: "401 401 403 403 403 403 403 503"},
+	"POST /v1/operations/notifications/{id}/retry":  {want: "401 401 403 403 403 403 403 503"},
 
-	"GET /v1/operations/notifications/{id}/recipients":                         {want: "401 401 403 403 403 403 503"},
-	"GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts": {want: "401 401 403 403 403 403 503"},
-	"GET /v1/operations/notifications/{id}/recipients/{recipient_id}/reports":  {want: "401 401 403 403 403 403 503"},
+	"GET /v1/operations/notifications/{id}/recipients":                         {want: "401 401 403 403 403 403 403 503"},
+	"GET /v1/operations/notifications/{id}/recipients/{recipient_id}/attempts": {want: "401 401 403 403 403 403 403 503"},
+	"GET /v1/operations/notifications/{id}/recipients/{recipient_id}/reports":  {want: "401 401 403 403 403 403 403 503"},
 
-	"GET /v1/operations/suppressions":            {want: "401 401 403 403 403 403 503"},
-	"POST /v1/operations/suppressions":           {want: "401 401 403 403 403 403 503", body: `{"email":"<fresh>","reason":"The mailbox is closed"}`},
-	"DELETE /v1/operations/suppressions/{email}": {want: "401 401 403 403 403 403 503"},
-	"GET /v1/users/{id}/mail":                    {want: "401 401 403 403 503 503 503"},
+	"GET /v1/operations/suppressions":            {want: "401 401 403 403 403 403 403 503"},
+	"POST /v1/operations/suppressions":           {want: "401 401 403 403 403 403 403 503", body: `{"email":"<fresh>","reason":"The mailbox is closed"}`},
+	"DELETE /v1/operations/suppressions/{email}": {want: "401 401 403 403 403 403 403 503"},
+	"GET /v1/users/{id}/mail":                    {want: "401 401 403 403 403 503 503 503"},
 
-	"DELETE /v1/tickets/{id}/comments/{comment_id}": {want: "401 401 403 403 403 403 204"},
+	"DELETE /v1/tickets/{id}/comments/{comment_id}": {want: "401 401 403 403 403 403 403 204"},
 
-	"GET /v1/tickets/{id}/followers":                  {want: "401 401 403 403 200 200 200"},
-	"POST /v1/tickets/{id}/followers":                 {want: "401 401 403 403 201 201 201", body: `{"email":"<fresh>"}`},
-	"DELETE /v1/tickets/{id}/followers/{follower_id}": {want: "401 401 403 403 204 204 204"},
+	"GET /v1/tickets/{id}/followers":                  {want: "401 401 403 403 403 200 200 200"},
+	"POST /v1/tickets/{id}/followers":                 {want: "401 401 403 403 403 201 201 201", body: `{"email":"<fresh>"}`},
+	"DELETE /v1/tickets/{id}/followers/{follower_id}": {want: "401 401 403 403 403 204 204 204"},
 
-	"GET /v1/tickets/{id}/original":                           {want: "401 401 403 403 200 200 200"},
-	"GET /v1/tickets/{id}/original/raw":                       {want: "401 401 403 403 503 503 503"},
-	"GET /v1/tickets/{id}/comments/{comment_id}/original":     {want: "401 401 403 403 200 200 200"},
-	"GET /v1/tickets/{id}/comments/{comment_id}/original/raw": {want: "401 401 403 403 503 503 503"},
-	"POST /v1/tickets/{id}/comments/{comment_id}/release":     {want: "401 401 403 403 204 403 204"},
-	"POST /v1/tickets/{id}/comments/{comment_id}/refuse":      {want: "401 401 403 403 204 403 204"},
-	"GET /v1/inbound":               {want: "401 401 403 403 403 403 200", query: []string{"?outcome=held"}},
-	"GET /v1/inbound/{id}":          {want: "401 401 403 403 403 403 200"},
-	"GET /v1/inbound/{id}/raw":      {want: "401 401 403 403 403 403 503"},
-	"POST /v1/inbound/{id}/refuse":  {want: "401 401 403 403 403 403 200"},
-	"POST /v1/inbound/{id}/release": {want: "401 401 403 403 403 403 503"},
+	"GET /v1/tickets/{id}/original":                           {want: "401 401 403 403 403 200 200 200"},
+	"GET /v1/tickets/{id}/original/raw":                       {want: "401 401 403 403 403 503 503 503"},
+	"GET /v1/tickets/{id}/comments/{comment_id}/original":     {want: "401 401 403 403 403 200 200 200"},
+	"GET /v1/tickets/{id}/comments/{comment_id}/original/raw": {want: "401 401 403 403 403 503 503 503"},
+	"POST /v1/tickets/{id}/comments/{comment_id}/release":     {want: "401 401 403 403 403 204 403 204"},
+	"POST /v1/tickets/{id}/comments/{comment_id}/refuse":      {want: "401 401 403 403 403 204 403 204"},
+	"GET /v1/inbound":               {want: "401 401 403 403 403 403 403 200", query: []string{"?outcome=held"}},
+	"GET /v1/inbound/{id}":          {want: "401 401 403 403 403 403 403 200"},
+	"GET /v1/inbound/{id}/raw":      {want: "401 401 403 403 403 403 403 503"},
+	"POST /v1/inbound/{id}/refuse":  {want: "401 401 403 403 403 403 403 200"},
+	"POST /v1/inbound/{id}/release": {want: "401 401 403 403 403 403 403 503"},
 }
 
 var ticketQueries = []string{
-	"?q=canarytitle", "?q=canarydescription", "?q=canarycomment", "?q=canaryinternal", "?q=%23<number>", "?active=true", "?assignee=<assignee id>", "?reporter=<reporter id>",
+	"?follower=me", "?follower=<follower>", "?q=canarytitle", "?q=canarydescription", "?q=canarycomment", "?q=canaryinternal", "?q=%23<number>", "?active=true", "?assignee=<assignee id>", "?reporter=<reporter id>",
 }
 
 const matrixPassword = "a lamp in the hallway"
@@ -199,7 +199,7 @@ func newTestEnv(t *testing.T) *testEnv {
 
 // roles are the roles of the personas who register.
 var roles = map[string]string{
-	"suspended": "customer", "reporter": "customer", "customer": "customer", "assignee": "engineer", "engineer": "engineer",
+	"suspended": "customer", "reporter": "customer", "follower": "customer", "customer": "customer", "assignee": "engineer", "engineer": "engineer",
 }
 
 func (w *testEnv) newAdmin() {
@@ -288,7 +288,7 @@ func (w *testEnv) prepare() map[string]string {
 	pending := w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(`{"name":"Waiting","email":%q,"password":%q,"role":"engineer"}`, "p"+fresh, matrixPassword)).want(w.t, 201)
 	held, mail := w.heldMail(ticket.str("id"))
 	return map[string]string{
-		"held": held, "follower": w.ids["customer"], "inbound": mail,
+		"held": held, "follower": w.ids["follower"], "inbound": mail,
 		"attachment": attachment, "unattached": upload(), "ticket": ticket.str("id"), "comment": comment.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(), "key": key.str("id"),
 		"session": session.body["items"].([]any)[0].(map[string]any)["id"].(string),
 		"number":  strconv.Itoa(int(ticket.body["number"].(float64))), "fresh": fresh, "password": matrixPassword,
@@ -313,7 +313,7 @@ func (w *testEnv) heldMail(ticket string) (comment, mail string) {
 			returning id, ticket_id
 		)
 		select (select id::text from comment), (select id::text from mails where ticket_id is null)`,
-		ticket, w.ids["engineer"], w.ids["customer"], w.ids["assignee"]).Scan(&comment, &mail)
+		ticket, w.ids["engineer"], w.ids["follower"], w.ids["assignee"]).Scan(&comment, &mail)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -393,11 +393,14 @@ func hidden(persona string) []string {
 	switch persona {
 	case "anonymous", "suspended", "customer":
 		return []string{"canarytitle", "canarydescription", "canarycomment", "canaryfile", "canaryinternal", "canaryheld", "reporter@fixdesk.test", "Canary reporter", "Canary assignee"}
-	case "reporter":
-		return []string{"canaryinternal", "assignee@fixdesk.test", "customer@fixdesk.test", "active_tickets", "candidates"}
+	case "reporter", "follower":
+		return []string{"canaryinternal", "canaryheld", "assignee@fixdesk.test", "customer@fixdesk.test", "active_tickets", "candidates", others[persona]}
 	}
 	return []string{"argon2id"}
 }
+
+// others are what a reporter and a follower must not read of each other.
+var others = map[string]string{"reporter": "follower@fixdesk.test", "follower": "reporter@fixdesk.test"}
 
 func operations(t *testing.T, w *testEnv) []string {
 	t.Helper()

@@ -68,7 +68,8 @@ func (q *Queries) EventStreamLatest(ctx context.Context) (int64, error) {
 }
 
 const eventStreamPage = `-- name: EventStreamPage :many
-select e.position::bigint as position, e.id, e.ticket_id, t.number, t.reporter_id, e.kind,
+select e.position::bigint as position, e.id, e.ticket_id, t.number, t.reporter_id,
+       array(select f.user_id from ticket_followers f where f.ticket_id = t.id)::uuid[] as followers, e.kind,
        e.actor_id, coalesce(u.name, '')::text as actor_name, e.internal, e.changes, e.created_at
 from ticket_events e
 join tickets t on t.id = e.ticket_id
@@ -89,6 +90,7 @@ type EventStreamPageRow struct {
 	TicketID   uuid.UUID
 	Number     int64
 	ReporterID uuid.UUID
+	Followers  []uuid.UUID
 	Kind       string
 	ActorID    *uuid.UUID
 	ActorName  string
@@ -113,6 +115,7 @@ func (q *Queries) EventStreamPage(ctx context.Context, arg EventStreamPageParams
 			&i.TicketID,
 			&i.Number,
 			&i.ReporterID,
+			&i.Followers,
 			&i.Kind,
 			&i.ActorID,
 			&i.ActorName,
@@ -130,16 +133,19 @@ func (q *Queries) EventStreamPage(ctx context.Context, arg EventStreamPageParams
 	return items, nil
 }
 
-const eventStreamPageOfReporter = `-- name: EventStreamPageOfReporter :many
+const eventStreamPageOfCustomer = `-- name: EventStreamPageOfCustomer :many
 with own as materialized (
     select e.position, e.id, e.ticket_id, t.number, t.reporter_id, e.kind,
            e.actor_id, e.internal, e.changes, e.created_at
-    from tickets t
+    from (select id from tickets where reporter_id = $2::uuid
+          union select f.ticket_id from ticket_followers f where f.user_id = $2 and $3::boolean) visible
+    join tickets t on t.id = visible.id
     join ticket_events e on e.ticket_id = t.id
-    where t.reporter_id = $2 and not e.internal
-      and e.position > $3::bigint and e.position <= $4::bigint
+    where not e.internal
+      and e.position > $4::bigint and e.position <= $5::bigint
 )
-select e.position::bigint as position, e.id, e.ticket_id, e.number, e.reporter_id, e.kind,
+select e.position::bigint as position, e.id, e.ticket_id, e.number, e.reporter_id,
+       array(select f.user_id from ticket_followers f where f.ticket_id = e.ticket_id)::uuid[] as followers, e.kind,
        e.actor_id, coalesce(u.name, '')::text as actor_name, e.internal, e.changes, e.created_at
 from own e
 left join users u on u.id = e.actor_id
@@ -147,19 +153,21 @@ order by e.position
 limit $1
 `
 
-type EventStreamPageOfReporterParams struct {
+type EventStreamPageOfCustomerParams struct {
 	Most       int32
-	ReporterID uuid.UUID
+	CustomerID uuid.UUID
+	Followed   bool
 	After      int64
 	Until      int64
 }
 
-type EventStreamPageOfReporterRow struct {
+type EventStreamPageOfCustomerRow struct {
 	Position   int64
 	ID         uuid.UUID
 	TicketID   uuid.UUID
 	Number     int64
 	ReporterID uuid.UUID
+	Followers  []uuid.UUID
 	Kind       string
 	ActorID    *uuid.UUID
 	ActorName  string
@@ -169,12 +177,13 @@ type EventStreamPageOfReporterRow struct {
 }
 
 // The same as EventStreamPage for a customer: the events that they may read of the
-// tickets they reported. The events are selected before they are ordered and cut,
+// tickets they reported and, with followed, of those that they follow. The events are selected before they are ordered and cut,
 // since the planner would otherwise read the events of all tickets to fill a page.
-func (q *Queries) EventStreamPageOfReporter(ctx context.Context, arg EventStreamPageOfReporterParams) ([]EventStreamPageOfReporterRow, error) {
-	rows, err := q.db.Query(ctx, eventStreamPageOfReporter,
+func (q *Queries) EventStreamPageOfCustomer(ctx context.Context, arg EventStreamPageOfCustomerParams) ([]EventStreamPageOfCustomerRow, error) {
+	rows, err := q.db.Query(ctx, eventStreamPageOfCustomer,
 		arg.Most,
-		arg.ReporterID,
+		arg.CustomerID,
+		arg.Followed,
 		arg.After,
 		arg.Until,
 	)
@@ -182,15 +191,16 @@ func (q *Queries) EventStreamPageOfReporter(ctx context.Context, arg EventStream
 		return nil, err
 	}
 	defer rows.Close()
-	items := []EventStreamPageOfReporterRow{}
+	items := []EventStreamPageOfCustomerRow{}
 	for rows.Next() {
-		var i EventStreamPageOfReporterRow
+		var i EventStreamPageOfCustomerRow
 		if err := rows.Scan(
 			&i.Position,
 			&i.ID,
 			&i.TicketID,
 			&i.Number,
 			&i.ReporterID,
+			&i.Followers,
 			&i.Kind,
 			&i.ActorID,
 			&i.ActorName,

@@ -113,6 +113,22 @@ func (q *Queries) FollowerCount(ctx context.Context, ticketID uuid.UUID) (int64,
 	return count, err
 }
 
+const followerExists = `-- name: FollowerExists :one
+select exists (select from ticket_followers where ticket_id = $1 and user_id = $2)
+`
+
+type FollowerExistsParams struct {
+	TicketID uuid.UUID
+	UserID   uuid.UUID
+}
+
+func (q *Queries) FollowerExists(ctx context.Context, arg FollowerExistsParams) (bool, error) {
+	row := q.db.QueryRow(ctx, followerExists, arg.TicketID, arg.UserID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const followerList = `-- name: FollowerList :many
 select f.user_id, u.name, u.email, f.created_at, f.added_by, a.name as added_by_name
 from ticket_followers f

@@ -212,7 +212,7 @@ func (q *Queries) KeyLock(ctx context.Context, id uuid.UUID) (KeyLockRow, error)
 }
 
 const keyOwner = `-- name: KeyOwner :one
-select k.scopes, k.networks, u.id, u.name, u.email, u.role
+select k.scopes, k.networks, u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
 from api_keys k join users u on u.id = k.user_id
 where k.id = $1 and u.id = $2 and k.expires_at > $3::timestamptz and u.status = 'approved'
 `
@@ -230,6 +230,7 @@ type KeyOwnerRow struct {
 	Name     string
 	Email    string
 	Role     UserRole
+	Verified bool
 }
 
 // The owner of a valid key, if approved, for URLs that the key's holder had signed.
@@ -243,12 +244,13 @@ func (q *Queries) KeyOwner(ctx context.Context, arg KeyOwnerParams) (KeyOwnerRow
 		&i.Name,
 		&i.Email,
 		&i.Role,
+		&i.Verified,
 	)
 	return i, err
 }
 
 const keyPrincipal = `-- name: KeyPrincipal :one
-select k.id as key_id, k.scopes, k.networks, k.last_used_at, u.id, u.name, u.email, u.role
+select k.id as key_id, k.scopes, k.networks, k.last_used_at, u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
 from api_key_secrets s join api_keys k on k.id = s.key_id join users u on u.id = k.user_id
 where s.secret_hash = $1 and (s.expires_at is null or s.expires_at > $2::timestamptz)
   and k.expires_at > $2::timestamptz and u.status = 'approved'
@@ -268,6 +270,7 @@ type KeyPrincipalRow struct {
 	Name       string
 	Email      string
 	Role       UserRole
+	Verified   bool
 }
 
 // Read on every request with an API key: the key of a valid secret, and its owner,
@@ -284,6 +287,7 @@ func (q *Queries) KeyPrincipal(ctx context.Context, arg KeyPrincipalParams) (Key
 		&i.Name,
 		&i.Email,
 		&i.Role,
+		&i.Verified,
 	)
 	return i, err
 }

@@ -285,7 +285,7 @@ func (q *Queries) SessionOfRefreshToken(ctx context.Context, tokenHash []byte) (
 }
 
 const sessionPrincipal = `-- name: SessionPrincipal :one
-select u.id, u.name, u.email, u.role
+select u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
 from sessions s join users u on u.id = s.user_id
 where s.id = $1 and s.user_id = $2 and s.revoked_at is null and s.expires_at > $3 and u.status = 'approved'
 `
@@ -297,10 +297,11 @@ type SessionPrincipalParams struct {
 }
 
 type SessionPrincipalRow struct {
-	ID    uuid.UUID
-	Name  string
-	Email string
-	Role  UserRole
+	ID       uuid.UUID
+	Name     string
+	Email    string
+	Role     UserRole
+	Verified bool
 }
 
 // Read on every request: the user of a valid session, if approved.
@@ -312,6 +313,7 @@ func (q *Queries) SessionPrincipal(ctx context.Context, arg SessionPrincipalPara
 		&i.Name,
 		&i.Email,
 		&i.Role,
+		&i.Verified,
 	)
 	return i, err
 }

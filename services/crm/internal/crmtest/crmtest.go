@@ -41,7 +41,9 @@ type Env struct {
 	Pool    *pgxpool.Pool
 	Handler http.Handler
 	Log     *bytes.Buffer
-	offset  atomic.Int64 // of the clock, ahead of the real time
+	// NeedsVerified makes callers Unverified whose address is not verified.
+	NeedsVerified bool
+	offset        atomic.Int64 // of the clock, ahead of the real time
 	users   int
 	seen    uuid.UUID // the last outbox entry that Messages has returned
 }
@@ -52,6 +54,8 @@ type User struct {
 	Name  string
 	Email string
 	Role  string
+
+	Unverified bool // of a ticket.Viewer that is made of it
 }
 
 // Mount adds the routes under test to the API of an Env.
@@ -112,8 +116,8 @@ func (d *Env) Advance(by time.Duration) { d.offset.Add(int64(by)) }
 // Authenticate accepts the id of an approved user as their bearer token.
 func (d *Env) Authenticate(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
 	var p identity.Principal
-	row := d.Pool.QueryRow(ctx, `select id, name, email, role from users where id = $1 and status = 'approved'`, bearer)
-	if err := row.Scan(&p.UserID, &p.Name, &p.Email, &p.Role); err != nil {
+	row := d.Pool.QueryRow(ctx, `select id, name, email, role, email_verified_at is null and $2 from users where id = $1 and status = 'approved'`, bearer, d.NeedsVerified)
+	if err := row.Scan(&p.UserID, &p.Name, &p.Email, &p.Role, &p.Unverified); err != nil {
 		return nil, errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The token is not valid.").Because(err)
 	}
 	if !slices.Contains(allow, string(p.Role)) {

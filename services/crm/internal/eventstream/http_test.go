@@ -91,6 +91,37 @@ func TestEachStreamHasExactlyTheEventsItsReaderMaySee(t *testing.T) {
 	}
 }
 
+func TestFollowerGetsTheEventsOfTheTicketUntilRemoved(t *testing.T) {
+	t.Parallel()
+	closeIdleConnections(t)
+	d := newTestEnv(t)
+	customer, follower, engineer := d.User("customer"), d.User("customer"), d.Engineer()
+	r, second := d.newReplica(nil), d.newReplica(nil)
+	raised := d.Raise(customer, "Printer", "It smokes")
+	path := raised.Path("/followers")
+	d.Call(engineer, "POST", path, crmtest.Object{"email": follower.Email}).Want(201)
+	live, reporters := d.connect(r.url, follower.ID.String(), ""), d.connect(r.url, customer.ID.String(), "")
+	r.comment(engineer, raised, "canary internal", true)
+	r.comment(engineer, raised, "First", false)
+	theirs, wanted := live.until(commentOn(raised)), reporters.until(commentOn(raised))
+	if theirs[len(theirs)-1].data != wanted[len(wanted)-1].data || strings.Contains(fmt.Sprint(theirs), "canary") || strings.Contains(fmt.Sprint(theirs), `"internal":true`) {
+		t.Errorf("the follower gets %v, the reporter %v", theirs, wanted)
+	}
+	last := live.lastID()
+	d.Call(engineer, "DELETE", path+"/"+follower.ID.String(), nil).Want(204)
+	r.comment(engineer, raised, "Second", false)
+	own := d.Raise(follower, "Lamp", "It flickers")
+	r.comment(engineer, own, "About the lamp", false)
+	for name, l := range map[string]*client{"live": live, "resumed": d.connect(r.url, follower.ID.String(), last), "resumed elsewhere": d.connect(second.url, follower.ID.String(), last)} {
+		for _, e := range l.until(commentOn(own)) {
+			if e.body.TicketID == raised.ID {
+				t.Errorf("%s: a former follower gets %s", name, e.data)
+			}
+		}
+	}
+	reporters.until(commentOn(raised)) // the control
+}
+
 func TestEveryEventIsSentOnceUnderWritersAndDisconnects(t *testing.T) {
 	t.Parallel()
 	closeIdleConnections(t)

@@ -80,7 +80,7 @@ func (s store) pageFor(ctx context.Context, v ticket.Viewer, after Position) ([]
 	if v.Staff() {
 		events, err = s.page(ctx, after)
 	} else {
-		events, err = s.pageOfReporter(ctx, v.ID, after, latest)
+		events, err = s.pageOfCustomer(ctx, v, after, latest)
 	}
 	if err != nil {
 		return nil, after, err
@@ -93,12 +93,12 @@ func (s store) pageFor(ctx context.Context, v ticket.Viewer, after Position) ([]
 	return events, latest, nil
 }
 
-func (s store) pageOfReporter(ctx context.Context, reporter uuid.UUID, after, until Position) ([]*event, error) {
-	own, err := crmdb.New(s.pool).EventStreamPageOfReporter(ctx, crmdb.EventStreamPageOfReporterParams{
-		ReporterID: reporter, After: int64(after), Until: int64(until), Most: pageSize,
+func (s store) pageOfCustomer(ctx context.Context, v ticket.Viewer, after, until Position) ([]*event, error) {
+	own, err := crmdb.New(s.pool).EventStreamPageOfCustomer(ctx, crmdb.EventStreamPageOfCustomerParams{
+		CustomerID: v.ID, Followed: !v.Unverified, After: int64(after), Until: int64(until), Most: pageSize,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read a reporter's event stream: %w", err)
+		return nil, fmt.Errorf("read a customer's event stream: %w", err)
 	}
 	rows := make([]crmdb.EventStreamPageRow, len(own))
 	for i, r := range own {
@@ -155,7 +155,7 @@ func encodeRow(r crmdb.EventStreamPageRow) (*event, error) {
 	if r.ActorID != nil {
 		e.Actor = &ticket.Person{ID: *r.ActorID, Name: r.ActorName}
 	}
-	encoded := &event{position: Position(r.Position), reporter: r.ReporterID}
+	encoded := &event{position: Position(r.Position), reporter: r.ReporterID, followers: r.Followers}
 	var err error
 	if encoded.staff, err = frame(encoded.position, e); err != nil || e.Internal {
 		return encoded, err

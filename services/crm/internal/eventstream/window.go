@@ -13,8 +13,10 @@ import (
 type event struct {
 	position Position
 	reporter uuid.UUID // of the ticket
-	staff    []byte
-	customer []byte // nil for an internal event
+	// followers of the ticket, as they were when the event was read after its commit
+	followers []uuid.UUID
+	staff     []byte
+	customer  []byte // nil for an internal event
 }
 
 // visibleTo returns the form for a viewer; nil if they may not see the event.
@@ -22,13 +24,13 @@ func (e *event) visibleTo(v ticket.Viewer) []byte {
 	switch {
 	case v.Staff():
 		return e.staff
-	case e.reporter == v.ID:
+	case e.reporter == v.ID, !v.Unverified && slices.Contains(e.followers, v.ID):
 		return e.customer
 	}
 	return nil
 }
 
-func (e *event) size() int { return len(e.staff) + len(e.customer) }
+func (e *event) size() int { return len(e.staff) + len(e.customer) + len(e.followers)*len(uuid.UUID{}) }
 
 // The bounds of a window, which holds a burst of changes.
 const (

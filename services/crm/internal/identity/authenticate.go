@@ -50,7 +50,7 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, allow []strin
 	if err != nil {
 		return nil, fmt.Errorf("read session: %w", err)
 	}
-	p := Principal{UserID: row.ID, SessionID: sessionID, Name: row.Name, Email: row.Email, Role: Role(row.Role)}
+	p := Principal{UserID: row.ID, SessionID: sessionID, Name: row.Name, Email: row.Email, Role: Role(row.Role), Unverified: s.SendVerification && !row.Verified}
 	ctx = WithPrincipal(ctx, p)
 	if !slices.Contains(allow, string(p.Role)) {
 		refused := audit{kind: auditRefused, actor: p.UserID, after: map[string]Role{"role": p.Role}}

@@ -59,6 +59,8 @@ type Principal struct {
 	Name      string
 	Email     string
 	Role      Role
+	// Unverified means that the account's address must be verified and is not.
+	Unverified bool
 
 	keyHash string // of the key's secret, for Check
 }

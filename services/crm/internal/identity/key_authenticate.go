@@ -52,6 +52,7 @@ func (s *Service) readKey(ctx context.Context, text string) (Principal, crmdb.Ke
 	}
 	return Principal{
 		UserID: row.ID, KeyID: row.KeyID, Name: row.Name, Email: row.Email, Role: Role(row.Role), keyHash: string(secret.hash()),
+		Unverified: s.SendVerification && !row.Verified,
 	}, row, nil
 }
 

@@ -79,7 +79,7 @@ func (s *Service) urlSession(ctx context.Context, userID, sessionID uuid.UUID, _
 	if err != nil {
 		return Principal{}, fmt.Errorf("read session: %w", err)
 	}
-	return Principal{UserID: row.ID, SessionID: sessionID, Name: row.Name, Email: row.Email, Role: Role(row.Role)}, nil
+	return Principal{UserID: row.ID, SessionID: sessionID, Name: row.Name, Email: row.Email, Role: Role(row.Role), Unverified: s.SendVerification && !row.Verified}, nil
 }
 
 func (s *Service) urlKey(ctx context.Context, userID, keyID uuid.UUID, scope string) (Principal, error) {
@@ -90,5 +90,5 @@ func (s *Service) urlKey(ctx context.Context, userID, keyID uuid.UUID, scope str
 	if err != nil {
 		return Principal{}, fmt.Errorf("read key: %w", err)
 	}
-	return Principal{UserID: row.ID, KeyID: keyID, Name: row.Name, Email: row.Email, Role: Role(row.Role)}, nil
+	return Principal{UserID: row.ID, KeyID: keyID, Name: row.Name, Email: row.Email, Role: Role(row.Role), Unverified: s.SendVerification && !row.Verified}, nil
 }

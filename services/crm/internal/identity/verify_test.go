@@ -23,9 +23,12 @@ func TestRegistrationMailsATokenThatVerifiesTheAddressOnce(t *testing.T) {
 	env := newTestEnv(t)
 	env.service.SendVerification = true
 	for _, role := range []Role{RoleCustomer, RoleEngineer} {
-		id, _ := env.register(role)
+		id, email := env.register(role)
 		if env.isVerified(id) {
 			t.Errorf("%s: verified on registration", role)
+		}
+		if role == RoleCustomer && !env.login(email, goodPassword).principal().Unverified {
+			t.Error("the principal's address counts as verified")
 		}
 		token := env.tokenIn("email_verification", id)
 		env.verify(token+"x").want(t, 401, "invalid_token")
@@ -36,6 +39,9 @@ func TestRegistrationMailsATokenThatVerifiesTheAddressOnce(t *testing.T) {
 			} else {
 				a.want(t, 401, "invalid_token")
 			}
+		}
+		if role == RoleCustomer && env.login(email, goodPassword).principal().Unverified {
+			t.Error("the principal's address doesn't count as verified")
 		}
 		if won != 1 || !env.isVerified(id) {
 			t.Errorf("%s: used %d times, verified %v", role, won, env.isVerified(id))

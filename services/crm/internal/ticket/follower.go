@@ -18,8 +18,8 @@ import (
 // MaxFollowers is how many people follow a ticket at most.
 const MaxFollowers = 50
 
-// Follower is somebody who is mailed what the reporter of a ticket is mailed, and who
-// answers by mail. They don't see the ticket in the API.
+// Follower is somebody who is mailed what the reporter of a ticket is mailed, reads what
+// the reporter reads, and comments. They change nothing else.
 type Follower struct {
 	Person    // with Email
 	CreatedAt time.Time
@@ -107,7 +107,7 @@ func followerFor(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, emai
 	return Person{ID: user.ID, Name: user.Name, Email: user.Email}, nil
 }
 
-// RemoveFollower ends what a person is mailed about a ticket. The error is not_found
+// RemoveFollower ends what a person is mailed about a ticket and reads of it. The error is not_found
 // for somebody who doesn't follow it.
 func (s *Service) RemoveFollower(ctx context.Context, v Viewer, id, follower uuid.UUID) error {
 	_, err := s.change(ctx, v, id, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {

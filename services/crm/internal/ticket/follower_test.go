@@ -78,6 +78,45 @@ func TestFollowerIsMailedWhatTheReporterIsMailed(t *testing.T) {
 	}
 }
 
+func TestFollowerReadsWhatTheReporterReadsAndCommentsUntilRemoved(t *testing.T) {
+	t.Parallel()
+	d := newTestEnv(t)
+	customer, follower, engineer := d.User("customer"), d.User("customer"), d.Engineer()
+	ticket := d.accepted(customer, engineer)
+	d.comment(engineer, ticket, "Which tray?").Want(201)
+	d.Call(engineer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "secretword", "internal": true}).Want(201)
+	missing := func(what string) {
+		t.Helper()
+		for _, path := range []string{"", "/comments", "/events"} {
+			d.Call(follower, "GET", ticket.Path(path), nil).Refused(404, "not_found")
+		}
+		d.comment(follower, ticket, what).Refused(404, "not_found")
+		d.Patch(follower, ticket, crmtest.Object{"title": what}).Refused(404, "not_found")
+	}
+	missing("before")
+	d.Call(engineer, "POST", ticket.Path("/followers"), crmtest.Object{"email": follower.Email}).Want(201)
+	for _, path := range []string{"", "/comments", "/events"} {
+		theirs, reporters := d.Call(follower, "GET", ticket.Path(path), nil).Want(200), d.Call(customer, "GET", ticket.Path(path), nil).Want(200)
+		if string(theirs.Body) != string(reporters.Body) || strings.Contains(string(theirs.Body), "secretword") {
+			t.Errorf("%s: the follower reads %s, the reporter %s", path, theirs.Body, reporters.Body)
+		}
+	}
+	d.comment(follower, ticket, "The second one.").Want(201)
+	d.Call(follower, "POST", ticket.Path("/comments"), crmtest.Object{"body": "Quietly", "internal": true}).Refused(403, "forbidden")
+	for _, edit := range []crmtest.Object{{"title": "Other"}, {"status": "closed"}, {"priority": "urgent"}} {
+		d.Patch(follower, ticket, edit).Refused(403, "forbidden")
+	}
+	d.Call(follower, "GET", ticket.Path("/followers"), nil).Refused(403, "forbidden")
+	// Somebody may have registered with an address that is not theirs.
+	d.NeedsVerified = true
+	missing("not verified")
+	d.Exec(`update users set email_verified_at = now() where id = $1`, follower.ID)
+	d.Call(follower, "GET", ticket.Path(""), nil).Want(200)
+	d.Call(customer, "GET", ticket.Path(""), nil).Want(200)
+	d.Call(engineer, "DELETE", ticket.Path("/followers/"+follower.ID.String()), nil).Want(204)
+	missing("removed")
+}
+
 func TestFollowerMustBeSomebodyElseWithAnAccountInUse(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)

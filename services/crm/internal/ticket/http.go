@@ -88,7 +88,7 @@ func ViewerFrom(ctx context.Context) Viewer { return ViewerOf(identity.Principal
 
 // ViewerOf returns the viewer that a user is.
 func ViewerOf(p identity.Principal) Viewer {
-	return Viewer{ID: p.UserID, Name: p.Name, Email: p.Email, Role: string(p.Role)}
+	return Viewer{ID: p.UserID, Name: p.Name, Email: p.Email, Role: string(p.Role), Unverified: p.Unverified}
 }
 
 // Ref is a ticket's id or number.

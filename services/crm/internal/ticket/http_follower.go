@@ -16,18 +16,18 @@ func registerFollowers(api *httpapi.API, h handlers) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}/followers", ID: "list-followers", Tag: "tickets", Allow: staff, Scope: identity.ScopeTicketsRead,
 		Summary: "Followers of a ticket, by name", Errors: []string{errs.CodeNotFound, errs.CodeInvalidCursor},
-		Description: "They are mailed what its reporter is mailed, never internal comments, and may answer by mail.",
+		Description: "They are mailed what its reporter is mailed, read what the reporter reads, never internal comments, and comment, here or by mail.",
 		Example:     httpapi.NewPage([]followerView{exampleFollower}, ""),
 	}, h.followers)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets/{id}/followers", ID: "add-follower", Tag: "tickets", Status: http.StatusCreated, Allow: staff, Scope: identity.ScopeTicketsWrite,
 		Summary:        "Make somebody a follower of a ticket",
-		Description:    "From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.",
+		Description:    "From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.",
 		RequestExample: exampleFollow, Example: exampleFollower, Errors: []string{errs.CodeNotFound, errs.CodeConflict},
 	}, h.addFollower)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodDelete, Path: "/v1/tickets/{id}/followers/{follower_id}", ID: "remove-follower", Tag: "tickets", Allow: staff, Scope: identity.ScopeTicketsWrite,
-		Summary: "Remove a follower", Description: "They get no more mails about the ticket. Their comments stay.", Errors: []string{errs.CodeNotFound},
+		Summary: "Remove a follower", Description: "They get no more mails about the ticket, and it is missing for them from the next request on. Their comments stay.", Errors: []string{errs.CodeNotFound},
 	}, h.removeFollower)
 }
 

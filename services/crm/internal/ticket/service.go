@@ -66,14 +66,31 @@ func (s *Service) Find(ctx context.Context, number int64) (uuid.UUID, error) {
 // Get returns a ticket that the viewer may see; the error is errs.Missing for any
 // other.
 func (s *Service) Get(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, error) {
-	t, err := read(ctx, crmdb.New(s.pool), id)
+	q := crmdb.New(s.pool)
+	t, err := read(ctx, q, id)
+	if err == nil {
+		err = visible(ctx, q, v, t)
+	}
 	if err != nil {
 		return Ticket{}, err
 	}
-	if !v.CanSee(t) {
-		return Ticket{}, errs.Missing()
-	}
 	return t, nil
+}
+
+// visible returns nil for a ticket that the viewer may see, and errs.Missing for any
+// other.
+func visible(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket) error {
+	if v.CanSee(t, false) {
+		return nil
+	}
+	follows, err := q.FollowerExists(ctx, crmdb.FollowerExistsParams{TicketID: t.ID, UserID: v.ID})
+	if err != nil {
+		return fmt.Errorf("look for a follower: %w", err)
+	}
+	if !v.CanSee(t, follows) {
+		return errs.Missing()
+	}
+	return nil
 }
 
 // MayRead returns nil when the viewer may read the ticket and, with internal, the
@@ -120,8 +137,8 @@ func (s *Service) change(ctx context.Context, v Viewer, id uuid.UUID, fn func(q 
 			if err != nil {
 				return err
 			}
-			if !v.CanSee(t) {
-				return errs.Missing()
+			if err := visible(ctx, q, v, t); err != nil {
+				return err
 			}
 			after, err = fn(q, t, assignment.TimeOfChange(s.now(), t.UpdatedAt))
 			return err

@@ -88,8 +88,8 @@ type Ticket struct {
 // Party is a set of relations of a person to a ticket.
 type Party uint8
 
-// The parties. Customers see the tickets they reported, staff (engineers and
-// admins) see all. Only reporter, assignee and admins change a ticket.
+// The parties. Customers see the tickets that they reported or follow, staff
+// (engineers and admins) see all. Only reporter, assignee and admins change a ticket.
 const (
 	AsReporter Party = 1 << iota
 	AsAssignee
@@ -102,14 +102,20 @@ type Viewer struct {
 	Name  string
 	Email string
 	Role  string // customer, engineer or admin
+	// Unverified means that nobody has shown to read mail at Email, which may be
+	// somebody else's: as a follower, the viewer sees nothing.
+	Unverified bool
 }
 
 // Staff reports whether the viewer is an engineer or an admin: they see every
 // ticket, internal comments and the reasons of assignments.
 func (v Viewer) Staff() bool { return v.Role == "engineer" || v.Role == "admin" }
 
-// CanSee reports whether the viewer may see the ticket at all.
-func (v Viewer) CanSee(t Ticket) bool { return v.Staff() || t.Reporter.ID == v.ID }
+// CanSee reports whether the viewer may see the ticket at all. follows is whether they
+// are one of its followers; who sees it without that needs no answer.
+func (v Viewer) CanSee(t Ticket, follows bool) bool {
+	return v.Staff() || t.Reporter.ID == v.ID || follows && !v.Unverified
+}
 
 // partyOf returns the viewer's relations to the ticket.
 func partyOf(v Viewer, t Ticket) Party {

@@ -127,11 +127,19 @@ func TestEachPartyTakesExactlyTheStepsOfTheContract(t *testing.T) {
 	}
 }
 
-func TestTicketIsVisibleOnlyToStaffAndItsReporter(t *testing.T) {
+func TestTicketIsVisibleOnlyToStaffItsReporterAndFollowers(t *testing.T) {
 	eachSituation(func(s situation) {
 		want := s.role != "customer" || s.reporter
-		if got := s.viewer().CanSee(s.ticket()); got != want {
+		v := s.viewer()
+		if got := v.CanSee(s.ticket(), false); got != want {
 			t.Errorf("%s: sees it %v", s, got)
+		}
+		if !v.CanSee(s.ticket(), true) {
+			t.Errorf("%s: a follower doesn't see it", s)
+		}
+		v.Unverified = true
+		if got := v.CanSee(s.ticket(), true); got != want {
+			t.Errorf("%s: with an address that is not verified, a follower sees it %v", s, got)
 		}
 	})
 }

@@ -26,7 +26,7 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary:     "List and search tickets",
-		Description: "Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.",
+		Description: "Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.",
 		Errors:      []string{errs.CodeInvalidCursor},
 		Example:     httpapi.NewPage([]listedTicketView{exampleListed}, example.NextCursor),
 	}, h.list)
@@ -55,6 +55,7 @@ type FilterParams struct {
 	Priority      []ticket.Priority `query:"priority" doc:"One or more."`
 	Assignee      string            `query:"assignee" maxLength:"36" doc:"An engineer's id, me, or none."`
 	Reporter      string            `query:"reporter" maxLength:"36" doc:"A user's id, or me."`
+	Follower      string            `query:"follower" maxLength:"36" doc:"A user's id, or me: tickets that they follow. Customers see their own alone."`
 	Q             string            `query:"q" maxLength:"200" doc:"Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number."`
 	CreatedAfter  time.Time         `query:"created_after" doc:"Tickets raised after this time (RFC 3339)." example:"2026-01-12T00:00:00Z"`
 	CreatedBefore time.Time         `query:"created_before" doc:"Tickets raised before this time (RFC 3339)." example:"2026-01-13T00:00:00Z"`
@@ -96,6 +97,9 @@ func (p FilterParams) filter(v ticket.Viewer) (Filter, error) {
 	}
 	if f.Reporter = who(p.Reporter, v); f.Reporter == nil && p.Reporter != "" {
 		wrong = append(wrong, errs.Field{Location: "query.reporter", Message: "must be an id or me"})
+	}
+	if f.Follower = who(p.Follower, v); f.Follower == nil && p.Follower != "" {
+		wrong = append(wrong, errs.Field{Location: "query.follower", Message: "must be an id or me"})
 	}
 	if len(wrong) > 0 {
 		return Filter{}, errs.Validation(wrong...)

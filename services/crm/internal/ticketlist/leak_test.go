@@ -17,7 +17,7 @@ const canary = "zcanaryz"
 // customerReads are all paths by which a customer can read about a ticket.
 func customerReads(t crmtest.Ticket) []string {
 	paths := []string{t.Path(""), t.Path("/comments?limit=100"), t.Path("/events?limit=100"), t.Path("/notifications"), "/v1/tickets/counts"}
-	for _, query := range []string{"", "q=" + canary, "q=zcan", "q=%23" + "1", "q=printer", "q=" + canary + "&sort=relevance", "q=printer&sort=relevance", "assignee=none", "active=true", "reporter=me", "sort=-updated_at"} {
+	for _, query := range []string{"", "q=" + canary, "q=zcan", "q=%23" + "1", "q=printer", "q=" + canary + "&sort=relevance", "q=printer&sort=relevance", "assignee=none", "active=true", "reporter=me", "follower=me", "follower=me&q=printer", "sort=-updated_at"} {
 		paths = append(paths, "/v1/tickets?"+query, "/v1/tickets/counts?"+strings.TrimSuffix(strings.TrimSuffix(query, "&sort=relevance"), "sort=-updated_at"))
 	}
 	return paths
@@ -25,9 +25,10 @@ func customerReads(t crmtest.Ticket) []string {
 
 func TestNoRouteShowsACustomerStaffData(t *testing.T) {
 	d := newTestEnv(t)
-	reporter, otherCustomer, admin := d.User("customer"), d.User("customer"), d.User("admin")
+	reporter, follower, otherCustomer, admin := d.User("customer"), d.User("customer"), d.User("customer"), d.User("admin")
 	a, b := d.Engineer(), d.Engineer()
 	raised, first, second := d.Pair(reporter, a, b)
+	d.Call(first, "POST", raised.Path("/followers"), crmtest.Object{"email": follower.Email}).Want(201)
 	d.Call(first, "POST", raised.Path("/accept"), nil).Want(200)
 	d.Call(first, "POST", raised.Path("/comments"), crmtest.Object{"body": canary + " internal", "internal": true}).Want(201)
 	d.Call(first, "POST", raised.Path("/decline"), crmtest.Object{"reason": canary + " reason"}).Want(200)
@@ -42,7 +43,7 @@ func TestNoRouteShowsACustomerStaffData(t *testing.T) {
 
 	server := d.server()
 	demoted := crmtest.User{ID: first.ID, Role: "customer"}
-	for _, who := range []crmtest.User{reporter, otherCustomer, demoted} {
+	for _, who := range []crmtest.User{reporter, follower, otherCustomer, demoted} {
 		for _, path := range customerReads(raised) {
 			answer := d.Call(who, "GET", path, nil)
 			for _, secret := range []string{canary, "zcan", "active_tickets", "candidates", "why", "fewest_active", "outcome"} {
@@ -50,7 +51,7 @@ func TestNoRouteShowsACustomerStaffData(t *testing.T) {
 					t.Errorf("%s reads %q through %s: %s", who.Role, secret, path, answer.Body)
 				}
 			}
-			if who.ID != reporter.ID && strings.Contains(string(answer.Body), raised.ID.String()) {
+			if who.ID != reporter.ID && who.ID != follower.ID && strings.Contains(string(answer.Body), raised.ID.String()) {
 				t.Errorf("another customer sees the ticket through %s", path)
 			}
 		}

@@ -40,7 +40,8 @@ type Filter struct {
 	Assignee      *uuid.UUID
 	NoAssignee    bool
 	Reporter      *uuid.UUID
-	Query         string // words, each matched from its beginning, or #number
+	Follower      *uuid.UUID // customers see the tickets that they follow only with their own id
+	Query         string     // words, each matched from its beginning, or #number
 	CreatedAfter  *time.Time
 	CreatedBefore *time.Time
 	UpdatedAfter  *time.Time

@@ -327,6 +327,43 @@ func TestTotalsHaveEachStatusAndPriorityAndTheTopAssignees(t *testing.T) {
 	}
 }
 
+func TestFollowedTicketsAreListedForTheirFollowerAlone(t *testing.T) {
+	d := newTestEnv(t)
+	customer, follower, other, engineer := d.User("customer"), d.User("customer"), d.User("customer"), d.Engineer()
+	followed := d.Raise(customer, "Printer", "It smokes")
+	d.Raise(follower, "Lamp", "It flickers")
+	d.Call(engineer, "POST", followed.Path("/followers"), crmtest.Object{"email": follower.Email}).Want(201)
+	want := func(who crmtest.User, query string, titles ...string) {
+		t.Helper()
+		var got []string
+		for _, item := range crmtest.Parse[crmtest.Page[crmtest.Ticket]](d.Call(who, "GET", "/v1/tickets?"+query, nil).Want(200)).Items {
+			got = append(got, item.Title)
+		}
+		counts := crmtest.Parse[struct{ Total int }](d.Call(who, "GET", "/v1/tickets/counts?"+query, nil).Want(200))
+		if !slices.Equal(got, titles) || counts.Total != len(titles) {
+			t.Errorf("%s by %s: %v, %d counted", query, who.Role, got, counts.Total)
+		}
+	}
+	id := "follower=" + follower.ID.String()
+	want(follower, "follower=me", "Printer")
+	want(follower, id+"&q=smokes", "Printer")
+	want(follower, id+"&q=flickers")
+	want(follower, "", "Lamp")
+	want(follower, "q=printer")
+	want(engineer, id, "Printer")
+	want(engineer, "follower=me")
+	for _, who := range []crmtest.User{customer, other} { // not even the reporter learns who follows
+		want(who, "follower=me")
+		want(who, id)
+	}
+	d.NeedsVerified = true
+	want(follower, "follower=me")
+	d.Exec(`update users set email_verified_at = now() where id = $1`, follower.ID)
+	want(follower, "follower=me", "Printer")
+	d.Call(engineer, "DELETE", followed.Path("/followers/"+follower.ID.String()), nil).Want(204)
+	want(follower, "follower=me")
+}
+
 func TestListHasNoAddressOfAnErasedReporter(t *testing.T) {
 	d := newTestEnv(t)
 	customer, admin := d.User("customer"), d.User("admin")

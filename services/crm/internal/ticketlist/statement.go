@@ -20,7 +20,7 @@ type statement struct {
 	number     string // parameter of the ticket number; empty for none
 	internal   bool   // internal comments are searched and shown too
 	comments   bool   // the last comment of each ticket is selected
-	reported   bool   // one reporter's tickets are searched
+	reported   bool   // the tickets of one reporter or follower are searched
 	single     bool   // a condition is about more than status, priority and assignee
 	impossible bool   // nothing can match
 }
@@ -44,8 +44,8 @@ func (b *statement) andSingle(condition string) {
 }
 
 func newStatement(v ticket.Viewer, f Filter) *statement {
-	b := &statement{internal: v.Staff(), reported: !v.Staff() || f.Reporter != nil}
-	if !v.Staff() {
+	b := &statement{internal: v.Staff(), reported: !v.Staff() || f.Reporter != nil || f.Follower != nil}
+	if !v.Staff() && f.Follower == nil {
 		b.andSingle("t.reporter_id = " + b.arg(v.ID))
 	}
 	if len(f.Statuses) > 0 {
@@ -70,6 +70,9 @@ func newStatement(v ticket.Viewer, f Filter) *statement {
 	if f.Reporter != nil {
 		b.andSingle("t.reporter_id = " + b.arg(*f.Reporter))
 	}
+	if f.Follower != nil {
+		b.andSingle("t.id in (select f.ticket_id from ticket_followers f where f.user_id = " + b.arg(*f.Follower) + ")")
+	}
 	if f.CreatedAfter != nil {
 		b.andSingle("t.created_at > " + b.arg(*f.CreatedAfter))
 	}
@@ -80,6 +83,9 @@ func newStatement(v ticket.Viewer, f Filter) *statement {
 		b.andSingle("t.updated_at > " + b.arg(*f.UpdatedAfter))
 	}
 	b.find(f.Query)
+	if !v.Staff() && f.Follower != nil && (*f.Follower != v.ID || v.Unverified) {
+		b.impossible = true
+	}
 	return b
 }
 

@@ -19,6 +19,7 @@ function groups() {
   /** @type {[string, [string, string][]][]} */
   const all = [["Tickets", [["/tickets", staff.value ? "All tickets" : "My tickets"]]]];
   if (staff.value) all[0][1] = [["/queue", "Queue"], ["/tickets?reporter=me", "My tickets"], ["/tickets", "All tickets"]];
+  if (!staff.value) all[0][1].push(["/tickets?follower=me", "Followed tickets"]);
   all[0][1].push(["/new", "New ticket"]);
   if (admin.value) {
     all.push(["Admin", [["/admin/registrations", "Registrations"], ["/admin/users", "Users"], ["/admin/reports", "Reports"], ["/admin/audit", "Audit"]]]);
@@ -30,7 +31,7 @@ function groups() {
 /** @param {string} address */
 function isHere(address) {
   const [path, query = ""] = address.split("?");
-  return place.value.path === path && (query ? place.value.query.toString() === query : place.value.query.get("reporter") !== "me");
+  return place.value.path === path && (query ? place.value.query.toString() === query : place.value.query.get("reporter") !== "me" && place.value.query.get("follower") !== "me");
 }
 
 const Navigation = () => html`<nav aria-label="Main">

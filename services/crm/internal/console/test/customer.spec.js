@@ -1,4 +1,4 @@
-import { expect, newPerson, newTicket, signIn, test, windowOf } from "./people.js";
+import { api, expect, newPerson, newTicket, signIn, test, windowOf } from "./people.js";
 
 test("somebody new registers, raises a ticket and closes it", async ({ page }) => {
   await page.goto("/");
@@ -110,4 +110,25 @@ test("an API key is shown once, works, and is refused after it was revoked", asy
   await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
   await expect(page.getByText("You have no keys.")).toBeVisible();
   expect(await status()).toBe(401);
+});
+
+test("somebody who follows a ticket finds it, reads and answers it, and can't change it", async ({ browser }) => {
+  const cora = await newPerson("Cora Followed", "customer");
+  const fred = await newPerson("Fred Follows", "customer");
+  const eve = await newPerson("Eve Follows", "engineer");
+  const ticket = await newTicket(cora, "Both of us wait for the lift");
+  const path = `/v1/tickets/${ticket.id}`;
+  await api("POST", `${path}/followers`, eve.token, { email: fred.email });
+  const page = await windowOf(browser, fred, "/");
+  await page.getByRole("link", { name: "Followed tickets" }).click();
+  await page.getByRole("link", { name: "Both of us wait for the lift" }).click();
+  await expect(page.getByRole("heading", { name: "Both of us wait for the lift" })).toBeVisible();
+  await api("POST", `${path}/comments`, eve.token, { body: "Only between us.", internal: true });
+  await api("POST", `${path}/comments`, eve.token, { body: "It moves again on Monday." });
+  await expect(page.getByText("It moves again on Monday.")).toBeVisible();
+  await expect(page.getByText("Only between us.")).toHaveCount(0);
+  for (const name of ["Close", "Reopen", "Accept"]) await expect(page.getByRole("button", { name, exact: true })).toHaveCount(0);
+  await page.getByLabel("Comment").fill("Thank you.");
+  await page.getByRole("button", { name: "Add comment" }).click();
+  await expect(page.getByRole("article", { name: "Fred Follows wrote" })).toContainText("Thank you.");
 });

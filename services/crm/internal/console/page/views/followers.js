@@ -1,4 +1,4 @@
-// Who follows a ticket: they are mailed what its reporter is mailed.
+// Who follows a ticket: they are mailed and read what its reporter is mailed and reads.
 import { useState } from "preact/hooks";
 import { call, readAll } from "../api.js";
 import { html } from "../html.js";
@@ -27,7 +27,7 @@ export function Followers({ ticket: t }) {
     <ul>${list.map((f) => html`<li key=${f.id}>${f.name}<br /><span class="quiet">${f.email}</span>
       <${Button} kind="quiet" class="small" aria-label=${`Remove follower ${f.name}`} onClick=${() => remove(f.id)}>Remove<//></li>`)}</ul>
     <${Form} form=${form} label="Followers">
-      <${TextField} label="Add a follower" type="email" value=${email} onValue=${setEmail} error=${form.wrong("email")} help="They get the mails that the customer gets." />
+      <${TextField} label="Add a follower" type="email" value=${email} onValue=${setEmail} error=${form.wrong("email")} help="They get the mails that the customer gets, and read the ticket here." />
       <div><${Button} type="submit" class="small" busy=${form.busy}>Add<//></div>
     <//>
   </details>`;

@@ -53,7 +53,7 @@ function openFocused() {
 function List({ at, open }) {
   const filters = filtersOf(at);
   useSelectionKeys();
-  const title = at.path === "/queue" ? "Queue" : filters.reporter === "me" || !staff.value ? "My tickets" : "Tickets";
+  const title = at.path === "/queue" ? "Queue" : filters.follower === "me" ? "Followed tickets" : filters.reporter === "me" || !staff.value ? "My tickets" : "Tickets";
   return html`<section class="list" aria-label=${title}>
     <header class="list-head"><h1>${title}</h1><${Total} filters=${filters} />${!staff.value && html`<a class="button primary" href="/new">Raise a ticket</a>`}</header>
     ${at.path === "/queue" ? html`<${Tabs} at=${at} />` : html`<${Filters} filters=${filters} at=${at} />`}
@@ -81,7 +81,7 @@ const sorts = { "-created_at": "Newest first", created_at: "Oldest first", "-upd
 function Filters({ filters, at }) {
   const set = (/** @type {string} */ name, /** @type {string} */ value) =>
     at.path === place.value.path ? filter({ [name]: value }) : go(`${at.path}?${new URLSearchParams({ ...filters, [name]: value })}`);
-  const names = { status: statuses, priority: priorities, active: { true: "Active", false: "Not active" }, assignee: { me: "Mine", none: "Nobody’s" }, reporter: { me: "Raised by me" } };
+  const names = { status: statuses, priority: priorities, active: { true: "Active", false: "Not active" }, assignee: { me: "Mine", none: "Nobody’s" }, reporter: { me: "Raised by me" }, follower: { me: "Followed by me" } };
   const chips = Object.entries(filters).filter(([name]) => name !== "sort");
   const words = (/** @type {string} */ name, /** @type {string} */ value) => {
     const known = /** @type {Record<string, Record<string, string>>} */ (names)[name];
@@ -125,7 +125,7 @@ function AddFilter({ filters, set }) {
 function Page({ filters, open, cursor, first, queue }) {
   const data = useData(...pageOf(filters, cursor));
   return html`<${Loaded} data=${data} lines=${12}>${(/** @type {{items: import("../../types/api").ListedTicket[], next_cursor?: string}} */ page) => html`
-    ${first && page.items.length === 0 ? html`<${Nothing} filtered=${Object.keys(filters).some((f) => f !== "sort")} queue=${queue} />` : html`<${Rows} tickets=${page.items} open=${open} head=${first} sort=${filters.sort ?? "-created_at"} />`}
+    ${first && page.items.length === 0 ? html`<${Nothing} filtered=${Object.keys(filters).some((f) => f !== "sort")} followed=${filters.follower === "me"} queue=${queue} />` : html`<${Rows} tickets=${page.items} open=${open} head=${first} sort=${filters.sort ?? "-created_at"} />`}
     ${page.next_cursor && html`<${More} key=${page.next_cursor}><${Page} filters=${filters} open=${open} cursor=${page.next_cursor} /><//>`}
   `}<//>`;
 }
@@ -143,9 +143,10 @@ function More({ children }) {
   return shown.value ? children : html`<div ref=${ref} class="more" aria-hidden="true"></div>`;
 }
 
-/** @param {{filtered: boolean, queue?: boolean}} props */
-function Nothing({ filtered, queue }) {
+/** @param {{filtered: boolean, followed: boolean, queue?: boolean}} props */
+function Nothing({ filtered, followed, queue }) {
   if (queue) return html`<${Empty} title="Nothing is waiting here"><p>New tickets appear by themselves as soon as they are offered to you.</p><//>`;
+  if (followed) return html`<${Empty} title="No followed tickets"><p>When an engineer adds you to somebody’s ticket, you get its mails, and find it here.</p><//>`;
   if (filtered && staff.value) return html`<${Empty} title="No ticket matches"><p>Remove a filter, or <a href="/tickets">see all tickets</a>.</p><//>`;
   if (filtered) return html`<${Empty} title="No ticket matches"><p><a href="/tickets">See all my tickets</a></p><//>`;
   return html`<${Empty} title="No tickets yet"><p>Tell us what is wrong, and you see here how it goes on.</p><//>`;
