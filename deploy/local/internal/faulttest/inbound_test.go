@@ -1,81 +1,258 @@
 package faulttest
 
 import (
+	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/smtp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"fixdesk/pkg/dev/trials"
 )
 
-// mailKills sends n mails one by one and kills the CRM when it acknowledges each, before
-// the notification service knows, and again while it reads what was left. forget is
-// called after each kill. It returns how many tickets each mail became.
-func mailKills(t *testing.T, n int, forget func(*stack)) (tickets map[string]int) {
+// points are where a consumer of mail is killed. The first ones are those at which most
+// can go wrong, for short tests.
+var points = []point{
+	{name: "the commit is under way", table: "inbound_mails", on: "update", deferred: true},
+	{name: "committed and not acknowledged", request: "/ack"},
+	{name: "acknowledged, the answer lost", request: "/ack", answered: true},
+	{name: "the file is being stored", table: "attachment_chunks", on: "insert"},
+	{name: "fetched", request: "/attachments/0"},
+	{name: "acknowledged and answered", request: "/ack", answered: true, passed: true},
+	{name: "the file's owner is being stored", table: "users", on: "insert"},
+	{name: "the upload begins", table: "attachment_removals", on: "insert"},
+	{name: "the file's content is stored", table: "attachment_contents", on: "insert"},
+	{name: "the file is stored", table: "attachments", on: "insert"},
+	{name: "the transaction begins", table: "inbound_mails", on: "insert"},
+	{name: "the ticket is being written", table: "tickets", on: "insert"},
+	{name: "the receipt is being written", table: "outbox", on: "insert"},
+	{name: "the file is being attached", table: "attachments", on: "update"},
+	{name: "the outcome is being written", table: "inbound_mails", on: "update"},
+}
+
+// point is a moment in the way of a mail through the CRM: a row is about to be written,
+// or, deferred, the transaction that wrote it commits; or a request is on its way.
+type point struct {
+	name      string
+	table, on string
+	deferred  bool
+	request   string // the end of its path
+	answered  bool   // its answer has come, and is lost unless passed
+	passed    bool   // its answer was passed on
+}
+
+// trigger makes writers at the point wait for the advisory lock n.
+func (p point) trigger(n int) string {
+	if p.deferred {
+		return fmt.Sprintf("create constraint trigger stop_%d after %s on %s deferrable initially deferred for each row execute function stop(%d)", n, p.on, p.table, n)
+	}
+	return fmt.Sprintf("create trigger stop_%d before %s on %s for each row execute function stop(%d)", n, p.on, p.table, n)
+}
+
+const stopFunction = `create function stop() returns trigger language plpgsql as $$
+begin perform pg_advisory_xact_lock_shared(tg_argv[0]::bigint); return new; end $$`
+
+// consumer is a stack with mail to its support address.
+type consumer struct {
+	*stack
+	t        *testing.T
+	settings variables
+	in       string // where mail is handed in
+	crm      atomic.Pointer[service]
+	armed    atomic.Pointer[point]
+	killed   chan struct{}
+	mails    int
+}
+
+// newConsumer starts both services, with the points at which the CRM can be killed.
+func newConsumer(t *testing.T) *consumer {
 	t.Helper()
-	s := newStack(t, shared.server)
-	p := startProxy(t, "http://"+s.notifyAddr)
-	var crm atomic.Pointer[service]
-	var armed atomic.Bool
-	killed := make(chan struct{}, 1)
+	c := &consumer{stack: newStack(t, shared.server), t: t, in: freeAddress(t), killed: make(chan struct{}, 1)}
+	p := startProxy(t, "http://"+c.notifyAddr)
 	p.tamper = func(r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/ack") && armed.CompareAndSwap(true, false) {
-			crm.Load().Kill()
-			killed <- struct{}{}
+		if c.killsAt(r, false, false) {
 			panic(http.ErrAbortHandler)
 		}
 	}
-	settings := variables{
-		"CRM_NOTIFICATION_URL": p.url, "CRM_SUPPORT_ADDRESS": "support@fixdesk.test", "CRM_REPLY_SECRET": strings.Repeat("secret ", 10),
+	p.answered = func(r *http.Request) (deliver bool) { return !c.killsAt(r, true, false) }
+	p.passed = func(r *http.Request) { c.killsAt(r, true, true) }
+	c.settings = variables{
+		"CRM_NOTIFICATION_URL": p.url, "CRM_SUPPORT_ADDRESS": "support@fixdesk.test",
 	}
-	in := freeAddress(t)
-	crm.Store(s.startCRM(t, settings))
-	s.startNotification(t, variables{"NOTIFICATION_INBOUND_ADDR": in, "NOTIFICATION_INBOUND_DOMAINS": "fixdesk.test"})
-	for i := range n {
-		armed.Store(true)
-		message := fmt.Sprintf("From: Ada <ada%d@example.com>\r\nTo: <support@fixdesk.test>\r\nSubject: Mail %d\r\nMessage-ID: <%d@example.com>\r\n\r\nIt smokes.\r\n", i, i, i)
-		if err := smtp.SendMail(in, nil, "ada@example.com", []string{"support@fixdesk.test"}, []byte(message)); err != nil {
-			t.Fatal(err)
+	c.crm.Store(c.startCRM(t, c.settings))
+	c.startNotification(t, variables{"NOTIFICATION_INBOUND_ADDR": c.in, "NOTIFICATION_INBOUND_DOMAINS": "fixdesk.test"})
+	c.exec(stopFunction)
+	for n, at := range points {
+		if at.table != "" {
+			c.exec(at.trigger(n))
 		}
-		<-killed
-		forget(s)
-		crm.Store(s.startCRM(t, settings))
 	}
-	eventually(t, "every mail is acknowledged", func() bool {
-		return len(s.ids(t, s.notify, "select id::text from inbound_mails where status <> 'acknowledged'")) == 0
-	})
-	tickets = map[string]int{}
-	for _, title := range s.ids(t, s.crm, "select title from tickets") {
-		tickets[title]++
-	}
-	return tickets
+	return c
 }
 
-func TestConsumerKilledAtEachAcknowledgementGivesEachMailOneEffect(t *testing.T) {
-	t.Parallel()
-	n := trials.Count(2, 20)
-	tickets := mailKills(t, n, func(*stack) {})
-	for i := range n {
-		if got := tickets[fmt.Sprint("Mail ", i)]; got != 1 {
-			t.Errorf("mail %d became %d tickets", i, got)
-		}
+func (c *consumer) exec(sql string, arguments ...any) {
+	c.t.Helper()
+	if _, err := c.stack.crm.Exec(context.Background(), sql, arguments...); err != nil {
+		c.t.Fatalf("%s: %v", sql, err)
 	}
-	t.Logf("%d kills, %d tickets", n, len(tickets))
+}
+
+// killsAt kills the CRM if the request is where it is to be killed.
+func (c *consumer) killsAt(r *http.Request, answered, passed bool) bool {
+	at := c.armed.Load()
+	if at == nil || at.request == "" || !strings.HasSuffix(r.URL.Path, at.request) || at.answered != answered || at.passed != passed || !c.armed.CompareAndSwap(at, nil) {
+		return false
+	}
+	c.crm.Load().Kill()
+	c.killed <- struct{}{}
+	return true
+}
+
+// fileSize is that of the file of each mail, more than a chunk of the store.
+const fileSize = 300_000
+
+// send hands in a mail of a new sender, with a file of its own.
+func (c *consumer) send() {
+	c.t.Helper()
+	file := base64.StdEncoding.EncodeToString(slices.Repeat(fmt.Appendf(nil, "%10d", c.mails), fileSize/10))
+	message := fmt.Sprintf("From: Ada <ada%d@example.com>\r\nTo: <support@fixdesk.test>\r\nSubject: Mail %d\r\nMessage-ID: <%d@example.com>\r\n"+
+		"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nIt smokes.\r\n"+
+		"--b\r\nContent-Type: image/png; name=smoke.png\r\nContent-Disposition: attachment; filename=smoke.png\r\nContent-Transfer-Encoding: base64\r\n\r\n", c.mails, c.mails, c.mails)
+	for line := range slices.Chunk([]byte(file), 76) {
+		message += string(line) + "\r\n"
+	}
+	message += "--b--\r\n"
+	if err := smtp.SendMail(c.in, nil, "ada@example.com", []string{"support@fixdesk.test"}, []byte(message)); err != nil {
+		c.t.Fatal(err)
+	}
+	c.mails++
+}
+
+// kill sends a mail and kills the CRM at the point.
+func (c *consumer) kill(n int) {
+	c.t.Helper()
+	at := points[n]
+	if at.table == "" {
+		c.armed.Store(&at)
+		c.send()
+		<-c.killed
+		return
+	}
+	gate := c.shut(n)
+	c.send()
+	eventually(c.t, at.name, func() bool {
+		return count(c.t, c.stack.crm, `select count(*) from pg_locks where locktype = 'advisory' and objid = $1 and classid = 0 and not granted
+			and database = (select oid from pg_database where datname = current_database())`, n) > 0
+	})
+	c.crm.Load().Kill()
+	gate.Release()
+}
+
+// shut makes writers at the point wait until the connection is released.
+func (c *consumer) shut(n int) *pgxpool.Conn {
+	c.t.Helper()
+	conn, err := c.stack.crm.Acquire(c.t.Context())
+	if err == nil {
+		_, err = conn.Exec(c.t.Context(), `select pg_advisory_lock($1::bigint)`, n)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return conn
+}
+
+// restart starts the CRM again and waits until every mail is acknowledged.
+func (c *consumer) restart() {
+	c.t.Helper()
+	c.crm.Store(c.startCRM(c.t, c.settings))
+	c.drained()
+}
+
+func (c *consumer) drained() {
+	c.t.Helper()
+	eventually(c.t, "every mail is acknowledged", func() bool {
+		return count(c.t, c.notify, "select count(*) from inbound_mails where status in ('received', 'pending')") == 0
+	})
+}
+
+// effects counts the mails that had no effect, and those that had more than one ticket
+// with one file and one receipt.
+func (c *consumer) effects() (lost, doubled int) {
+	c.t.Helper()
+	for i := range c.mails {
+		const of = ` from tickets t where t.title = 'Mail ' || $1::text`
+		tickets := count(c.t, c.stack.crm, `select count(*)`+of, i)
+		files := count(c.t, c.stack.crm, `select count(*)`+` from attachments a join tickets t on t.id = a.ticket_id where a.size = $2 and t.title = 'Mail ' || $1::text`, i, fileSize)
+		receipts := count(c.t, c.stack.crm, `select count(*) from outbox o join tickets t on t.id = o.reference where o.kind = 'ticket_received' and t.title = 'Mail ' || $1::text`, i)
+		switch {
+		case tickets > 1 || files > 1 || receipts > 1:
+			doubled++
+		case tickets < 1 || files < 1 || receipts < 1:
+			lost++
+		default:
+			continue
+		}
+		c.t.Logf("mail %d: %d tickets, %d files, %d receipts", i, tickets, files, receipts)
+	}
+	return lost, doubled
+}
+
+func TestConsumerKilledAnywhereGivesEachMailOneEffect(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t)
+	kills := trials.Count(5, 2*len(points))
+	for i := range kills {
+		c.kill(i % len(points))
+		c.restart()
+	}
+	lost, doubled := c.effects()
+	if lost > 0 || doubled > 0 {
+		t.Errorf("%d mails lost, %d doubled", lost, doubled)
+	}
+	t.Logf("%d kills at %d points: %d lost, %d doubled", kills, min(kills, len(points)), lost, doubled)
 }
 
 // The control: a consumer that doesn't remember what it did before it acknowledges does
-// it twice.
-func TestControlConsumerThatForgetsMailDoublesIt(t *testing.T) {
+// it twice, and one that acknowledges before it commits loses a mail.
+func TestControlConsumerThatForgetsOrAcknowledgesEarlyIsFound(t *testing.T) {
 	t.Parallel()
-	tickets := mailKills(t, 1, func(s *stack) {
-		if _, err := s.crm.Exec(t.Context(), "delete from inbound_mails"); err != nil {
-			t.Fatal(err)
-		}
-	})
-	if tickets["Mail 0"] != 2 {
-		t.Errorf("a forgotten mail became %d tickets", tickets["Mail 0"])
+	c := newConsumer(t)
+	c.kill(1)
+	c.exec("delete from inbound_mails")
+	c.restart()
+	c.kill(4)
+	if _, err := c.notify.Exec(t.Context(), "update inbound_mails set status = 'acknowledged', result = 'ticket', acknowledged_at = now() where status = 'pending'"); err != nil {
+		t.Fatal(err)
+	}
+	c.restart()
+	if lost, doubled := c.effects(); lost != 1 || doubled != 1 {
+		t.Errorf("%d lost, %d doubled", lost, doubled)
+	}
+}
+
+// One of two replicas reads; when it is killed, the other one goes on.
+func TestSecondConsumerGoesOnWhenTheFirstIsKilled(t *testing.T) {
+	t.Parallel()
+	c := newConsumer(t)
+	other := c.startCRM(t, variables{"CRM_ADDR": freeAddress(t), "CRM_SUPPORT_ADDRESS": c.settings["CRM_SUPPORT_ADDRESS"]})
+	c.kill(3) // the first one reads: it started before there was another
+	c.drained()
+	c.send()
+	c.drained()
+	c.crm.Store(c.startCRM(t, c.settings))
+	for range trials.Count(3, 20) {
+		c.send()
+	}
+	other.Kill()
+	c.send()
+	c.drained()
+	if lost, doubled := c.effects(); lost > 0 || doubled > 0 {
+		t.Errorf("%d mails lost, %d doubled", lost, doubled)
 	}
 }

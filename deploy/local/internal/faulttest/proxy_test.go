@@ -22,6 +22,10 @@ type proxy struct {
 	// accepted is called when the service has answered 202: after false the
 	// connection is closed instead of passing the answer on.
 	accepted func() (deliver bool)
+	// answered is called when the service has answered anything: after false the
+	// connection is closed. passed is called after the answer was passed on.
+	answered func(*http.Request) (deliver bool)
+	passed   func(*http.Request)
 
 	mismatched atomic.Int32 // answers that say idempotency_mismatch
 
@@ -77,11 +81,18 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request, transport *http.Tra
 			panic(http.ErrAbortHandler)
 		}
 	}
+	if p.answered != nil && !p.answered(r) {
+		panic(http.ErrAbortHandler)
+	}
 	for name, values := range response.Header {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(response.StatusCode)
 	_, _ = w.Write(answer)
+	if p.passed != nil {
+		_ = http.NewResponseController(w).Flush()
+		p.passed(r)
+	}
 }
 
 // repeated returns how many posts were accepted again.
