@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"fixdesk/pkg/dev/trials"
 )
 
@@ -144,18 +142,18 @@ func (c *consumer) kill(n int) {
 		<-c.killed
 		return
 	}
-	gate := c.shut(n)
+	open := c.shut(n)
 	c.send()
 	eventually(c.t, at.name, func() bool {
 		return count(c.t, c.stack.crm, `select count(*) from pg_locks where locktype = 'advisory' and objid = $1 and classid = 0 and not granted
 			and database = (select oid from pg_database where datname = current_database())`, n) > 0
 	})
 	c.crm.Load().Kill()
-	gate.Release()
+	open()
 }
 
-// shut makes writers at the point wait until the connection is released.
-func (c *consumer) shut(n int) *pgxpool.Conn {
+// shut makes writers at the point wait until open is called.
+func (c *consumer) shut(n int) (open func()) {
 	c.t.Helper()
 	conn, err := c.stack.crm.Acquire(c.t.Context())
 	if err == nil {
@@ -164,7 +162,12 @@ func (c *consumer) shut(n int) *pgxpool.Conn {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return conn
+	return func() {
+		if _, err := conn.Exec(context.Background(), `select pg_advisory_unlock($1::bigint)`, n); err != nil {
+			c.t.Fatal(err)
+		}
+		conn.Release()
+	}
 }
 
 // restart starts the CRM again and waits until every mail is acknowledged.
@@ -186,10 +189,10 @@ func (c *consumer) drained() {
 func (c *consumer) effects() (lost, doubled int) {
 	c.t.Helper()
 	for i := range c.mails {
-		const of = ` from tickets t where t.title = 'Mail ' || $1::text`
-		tickets := count(c.t, c.stack.crm, `select count(*)`+of, i)
-		files := count(c.t, c.stack.crm, `select count(*)`+` from attachments a join tickets t on t.id = a.ticket_id where a.size = $2 and t.title = 'Mail ' || $1::text`, i, fileSize)
-		receipts := count(c.t, c.stack.crm, `select count(*) from outbox o join tickets t on t.id = o.reference where o.kind = 'ticket_received' and t.title = 'Mail ' || $1::text`, i)
+		title := fmt.Sprint("Mail ", i)
+		tickets := count(c.t, c.stack.crm, `select count(*) from tickets where title = $1`, title)
+		files := count(c.t, c.stack.crm, `select count(*) from attachments a join tickets t on t.id = a.ticket_id where t.title = $1 and a.size = $2`, title, fileSize)
+		receipts := count(c.t, c.stack.crm, `select count(*) from outbox o join tickets t on t.id = o.reference where t.title = $1 and o.kind = 'ticket_received'`, title)
 		switch {
 		case tickets > 1 || files > 1 || receipts > 1:
 			doubled++
