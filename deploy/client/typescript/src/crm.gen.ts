@@ -1051,7 +1051,7 @@ export interface paths {
         };
         /**
          * List and search tickets
-         * @description Customers see the tickets they reported, engineers and admins all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+         * @description Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
          *
          *     Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
          */
@@ -1379,7 +1379,7 @@ export interface paths {
         };
         /**
          * Followers of a ticket, by name
-         * @description They are mailed what its reporter is mailed, never internal comments, and may answer by mail.
+         * @description They are mailed what its reporter is mailed, read what the reporter reads, never internal comments, and comment, here or by mail.
          *
          *     Roles: engineer, admin. API keys need the scope `tickets:read`.
          */
@@ -1387,7 +1387,7 @@ export interface paths {
         put?: never;
         /**
          * Make somebody a follower of a ticket
-         * @description From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They don't see the ticket in the API or the console. Adding a follower again changes nothing. A ticket has at most 50.
+         * @description From then on they are mailed what the reporter is mailed, never internal comments, and their answers by mail become comments. An unknown address becomes a customer without a password. They read the ticket as its reporter does, and may comment here, too, but change nothing else. Adding a follower again changes nothing. A ticket has at most 50.
          *
          *     Roles: engineer, admin. API keys need the scope `tickets:write`.
          */
@@ -1410,7 +1410,7 @@ export interface paths {
         post?: never;
         /**
          * Remove a follower
-         * @description They get no more mails about the ticket. Their comments stay.
+         * @description They get no more mails about the ticket, and it is missing for them from the next request on. Their comments stay.
          *
          *     Roles: engineer, admin. API keys need the scope `tickets:write`.
          */
@@ -7604,6 +7604,8 @@ export interface operations {
                 assignee?: string;
                 /** @description A user's id, or me. */
                 reporter?: string;
+                /** @description A user's id, or me: tickets that they follow. Customers see their own alone. */
+                follower?: string;
                 /** @description Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number. */
                 q?: string;
                 /**
@@ -7796,6 +7798,8 @@ export interface operations {
                 assignee?: string;
                 /** @description A user's id, or me. */
                 reporter?: string;
+                /** @description A user's id, or me: tickets that they follow. Customers see their own alone. */
+                follower?: string;
                 /** @description Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number. */
                 q?: string;
                 /**
@@ -7883,6 +7887,8 @@ export interface operations {
                 assignee?: string;
                 /** @description A user's id, or me. */
                 reporter?: string;
+                /** @description A user's id, or me: tickets that they follow. Customers see their own alone. */
+                follower?: string;
                 /** @description Words, matched from their beginning, in title, description and the comments you may read; #42 is the ticket of that number. */
                 q?: string;
                 /**
