@@ -44,8 +44,8 @@ type Env struct {
 	// NeedsVerified makes callers Unverified whose address is not verified.
 	NeedsVerified bool
 	offset        atomic.Int64 // of the clock, ahead of the real time
-	users   int
-	seen    uuid.UUID // the last outbox entry that Messages has returned
+	users         int
+	seen          uuid.UUID // the last outbox entry that Messages has returned
 }
 
 // User is a user of an Env.
