@@ -107,9 +107,10 @@ test-smtp: ## try Debian's Postfix and OpenSMTPD (root, throwaway machine)
 test-manifests: ## docker-compose.yml, by Compose's own library
 	cd deploy/manifests && GOWORK=off go test ./...
 
-test-servers: ## try Debian's Postfix (LMTP), Dovecot (IMAP), clamd (root, throwaway machine)
+test-servers: ## try Debian's Postfix, Dovecot and clamd, and an S3 server (root, throwaway machine)
 	services/notification/test-servers.sh
 	services/crm/test-clamd.sh
+	services/crm/test-s3.sh
 
 # install PACKAGE@VERSION builds a tool for the target, which is named after it
 # and its version.
