@@ -378,7 +378,7 @@ totals as (
 	from groups
 	group by grouping sets ((status), (priority), (assignee_id))
 	having sum(n) > 0)
-select totals.status::text, totals.priority::text, totals.assignee_id, a.name, totals.kind, totals.n
-from totals left join users a on a.id = totals.assignee_id
-order by totals.kind, totals.n desc, a.name`
+select status::text, priority::text, assignee_id, (select a.name from users a where a.id = assignee_id) as name, kind, n
+from totals
+order by kind, n desc, name`
 }
