@@ -42,9 +42,10 @@ token: ## print a service token: SCOPE="notifications:read" [SUBJECT=ops]
 	@test -x $(BIN)/local || { echo "Start Fixdesk with make run first." >&2; exit 1; }
 	@$(BIN)/local token $(if $(SCOPE),--scope "$(SCOPE)") $(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(TTL),--ttl "$(TTL)")
 
-# Tests wait more than they compute, so four packages run at a time.
+# Tests wait more than they compute, so four packages run at a time. Their programs
+# are linked without what only a debugger reads, and run too briefly to collect often.
 test: ## run every test on a PostgreSQL that is started for it
-	$(WITHPG) go test -p=4 -shuffle=on -timeout=30m work
+	GOGC=400 $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=30m work
 
 test-long: ## repeat faults, races and requests FIXDESK_TRIALS times (5)
 	FIXDESK_TRIALS=$(or $(FIXDESK_TRIALS),5) $(WITHPG) go test -shuffle=on -timeout=60m -count=1 $(LONG)

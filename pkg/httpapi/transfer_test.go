@@ -144,6 +144,7 @@ func TestDownloadMayTakeLongerThanTheTimeoutsOfTheServer(t *testing.T) {
 	tick := time.NewTicker(time.Second) // the client waits longer than the timeouts before it reads
 	defer tick.Stop()
 	<-tick.C
+	_ = conn.(*net.TCPConn).SetReadBuffer(size)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -118,7 +118,7 @@ func hammer(t *testing.T, p ratelimit.Policy, d time.Duration, replicas ...repli
 					if r.takes("ann") {
 						total.Add(1)
 					} else {
-						time.Sleep(100 * time.Microsecond)
+						time.Sleep(time.Millisecond)
 					}
 				}
 			})

@@ -35,6 +35,7 @@ var server struct {
 	managed bool // Main runs and stops the server
 	url     string
 	cluster *Cluster
+	conn    *pgx.Conn // makes and drops the databases
 }
 
 // Main is all of a package's TestMain:
@@ -52,6 +53,9 @@ func Main(m *testing.M, options ...goleak.Option) {
 	code := m.Run()
 
 	server.Lock()
+	if server.conn != nil {
+		_ = server.conn.Close(context.Background())
+	}
 	if server.cluster != nil {
 		if err := server.cluster.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, "pgtest:", err)
@@ -155,13 +159,23 @@ func maintenanceURL(ctx context.Context) (string, error) {
 func drop(t testing.TB, maintenance, name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	err := connected(ctx, maintenance, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "drop database if exists "+quote(name)+" with (force)")
-		return err
-	})
-	if err != nil {
+	if err := execute(ctx, maintenance, "drop database if exists "+quote(name)+" with (force)"); err != nil {
 		t.Logf("pgtest: drop the test's database: %v", err)
 	}
+}
+
+// execute runs a statement on the one connection that a test binary keeps for its
+// databases: each connection costs the server a process.
+func execute(ctx context.Context, maintenance, sql string) (err error) {
+	server.Lock()
+	defer server.Unlock()
+	if server.conn == nil || server.conn.IsClosed() {
+		if server.conn, err = pgx.Connect(ctx, maintenance); err != nil {
+			return err
+		}
+	}
+	_, err = server.conn.Exec(ctx, sql)
+	return err
 }
 
 func connected(ctx context.Context, url string, do func(*pgx.Conn) error) error {

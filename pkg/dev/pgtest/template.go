@@ -38,11 +38,7 @@ func clone(ctx context.Context, maintenance string, files fs.FS, dir string) (st
 		ready.Store(maintenance+template, true)
 	}
 	name := "test_" + strings.ToLower(rand.Text()[:16])
-	err = connected(ctx, maintenance, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "create database "+quote(name)+" template "+quote(template)+" strategy file_copy")
-		return err
-	})
-	if err != nil {
+	if err := execute(ctx, maintenance, "create database "+quote(name)+" template "+quote(template)+" strategy file_copy"); err != nil {
 		return "", fmt.Errorf("clone the template database: %w", err)
 	}
 	return name, nil

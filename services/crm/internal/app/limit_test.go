@@ -112,7 +112,7 @@ func TestRefusedTokensAreLimitedByNetworkAndDelayNoValidOne(t *testing.T) {
 
 // hammerURL requests a path of all replicas for d, or longer until some requests
 // were refused, and returns how many requests were answered with each status, and
-// the time it took.
+// the time it took. A client that is refused pauses, since it would do nothing else.
 func hammerURL(t *testing.T, d time.Duration, urls ...string) (ok, limited int64, took time.Duration) {
 	t.Helper()
 	var counts [600]atomic.Int64
@@ -132,6 +132,9 @@ func hammerURL(t *testing.T, d time.Duration, urls ...string) (ok, limited int64
 					_, _ = io.Copy(io.Discard, res.Body)
 					_ = res.Body.Close()
 					counts[res.StatusCode].Add(1)
+					if res.StatusCode == http.StatusTooManyRequests {
+						<-time.After(5 * time.Millisecond)
+					}
 				}
 			})
 		}
