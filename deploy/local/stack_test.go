@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,12 +22,17 @@ import (
 
 	"go.uber.org/goleak"
 
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgserver"
 )
 
 // launcher is this command's program, built once with the services for all
 // tests.
 var launcher string
+
+// migrated is a cluster with both databases, of which the servers of most stacks are
+// copies. The common stack makes and migrates its databases itself.
+var migrated string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -41,6 +47,11 @@ func TestMain(m *testing.M) {
 		build.Env = append(os.Environ(), "FIXDESK_BIN="+dir, "FIXDESK_VERSION="+testVersion)
 		if output, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, output)
+			return 1
+		}
+		migrated = filepath.Join(dir, "cluster")
+		if err := errors.Join(os.Chmod(dir, 0o755), launch.NewTemplate(context.Background(), migrated, dir)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		code := m.Run()
@@ -76,7 +87,7 @@ func commonStack(t *testing.T) *running {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := startLauncher(state)
+		r, err := startLauncher(state, pgserver.TemplateVariable+"="+os.Getenv(pgserver.TemplateVariable))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +145,7 @@ func command(state string, variables []string, arguments ...string) *exec.Cmd {
 	cmd := exec.Command(launcher, arguments...)
 	cmd.Env = append([]string{
 		"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH"), "FIXDESK_STATE=" + state,
-		pgserver.TemplateVariable + "=" + os.Getenv(pgserver.TemplateVariable),
+		pgserver.TemplateVariable + "=" + migrated,
 		"CRM_ADDR=127.0.0.1:0", "NOTIFICATION_ADDR=127.0.0.1:0", "MAIL_SMTP_ADDR=127.0.0.1:0", "MAIL_HTTP_ADDR=127.0.0.1:0",
 	}, variables...)
 	if !slices.Contains(variables, defaultOpsPorts) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 // browser is Swagger UI (Apache License 2.0) and the page that starts it. It
@@ -30,15 +31,27 @@ var browserFiles = map[string]string{ //nolint:gosec // tokens.css has colours
 const browserPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// mountDocumentation adds the routes of the OpenAPI document, as it is now, and of
-// the API browser.
+// mountDocumentation adds the routes of the OpenAPI document, which is written when it
+// is first asked for, and of the API browser.
 func (a *API) mountDocumentation() {
-	document, err := a.OpenAPI()
-	if err != nil {
-		panic(fmt.Errorf("httpapi: write the OpenAPI document: %w", err))
+	document := sync.OnceValue(func() http.HandlerFunc {
+		content, err := a.OpenAPI()
+		if err != nil {
+			panic(fmt.Errorf("httpapi: write the OpenAPI document: %w", err))
+		}
+		return a.ServeStatic(Static{ContentType: "application/json", Content: content})
+	})
+	a.handle(http.MethodGet, "/openapi.json", func(w http.ResponseWriter, r *http.Request) { document()(w, r) })
+	for file, content := range browserContents() {
+		a.handle(http.MethodGet, file, a.ServeStatic(Static{ContentType: browserFiles[file], Content: content, Policy: browserPolicy}))
 	}
-	a.handle(http.MethodGet, "/openapi.json", a.ServeStatic(Static{ContentType: "application/json", Content: document}))
-	for file, contentType := range browserFiles {
+}
+
+// browserContents are the contents of browserFiles, read once: each reading copies
+// 2 MB.
+var browserContents = sync.OnceValue(func() map[string][]byte {
+	contents := map[string][]byte{}
+	for file := range browserFiles {
 		name := path.Join("docs", strings.TrimPrefix(file, "/docs"))
 		if file == "/docs" {
 			name = "docs/index.html"
@@ -47,6 +60,7 @@ func (a *API) mountDocumentation() {
 		if err != nil {
 			panic(fmt.Errorf("httpapi: read an embedded file: %w", err))
 		}
-		a.handle(http.MethodGet, file, a.ServeStatic(Static{ContentType: contentType, Content: content, Policy: browserPolicy}))
+		contents[file] = content
 	}
-}
+	return contents
+})

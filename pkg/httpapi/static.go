@@ -21,10 +21,10 @@ type Static struct {
 }
 
 // ServeStatic serves s with an ETag, and compressed with gzip if the client takes that.
-// It compresses the content once, when it is first asked for. (zstd at its best makes
+// It hashes and compresses the content once, when it is first asked for. (zstd at its best makes
 // such files no smaller, and needs 64 MiB for it.)
 func (a *API) ServeStatic(s Static) http.HandlerFunc {
-	hash, status := fingerprint(s.Content), cmp.Or(s.Status, http.StatusOK)
+	hash, status := sync.OnceValue(func() string { return fingerprint(s.Content) }), cmp.Or(s.Status, http.StatusOK)
 	zipped := sync.OnceValue(func() []byte { return zipOnce(s.Content) })
 	return func(w http.ResponseWriter, r *http.Request) {
 		choice, ok := negotiate(r.Header["Accept-Encoding"], gzipped)
@@ -35,7 +35,7 @@ func (a *API) ServeStatic(s Static) http.HandlerFunc {
 		if len(s.Content) <= compressFrom && !s.Small && !choice.always {
 			choice.coding = identity
 		}
-		h, tag := w.Header(), entityTag("", hash, choice.coding)
+		h, tag := w.Header(), entityTag("", hash(), choice.coding)
 		h["Etag"], h["Cache-Control"] = []string{tag}, []string{cmp.Or(s.Cache, "no-cache")}
 		h["Vary"] = append(h["Vary"], "Accept-Encoding")
 		if s.Policy != "" {

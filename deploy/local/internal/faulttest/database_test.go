@@ -27,7 +27,7 @@ func ownServer(t *testing.T, options pgserver.Options) (*pgserver.Server, pgserv
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	options.Dir = filepath.Join(dir, "pg")
+	options.Dir, options.Template = filepath.Join(dir, "pg"), migrated()
 	return startServer(t, options), options
 }
 
@@ -126,7 +126,7 @@ func TestDatabaseThatCrashesLosesNothingAcknowledgedAndServiceResumes(t *testing
 	s := newStack(t, server)
 	crm := s.startCRM(t, nil)
 	s.startNotification(t, nil)
-	c := newPeople(t, crm, 3)
+	c := newPeople(t, crm, 1)
 	var o outage
 	stop := load(8, func(ctx context.Context, _, n int) { o.ask(ctx, c.customer, n) })
 	for i := range trials.Count(2, 2) {

@@ -35,7 +35,7 @@ func TestKilledCRMLosesNothingAcknowledgedAndWritesNothingPartially(t *testing.T
 	s := newStack(t, shared.server)
 	crm := s.startCRM(t, nil)
 	s.startNotification(t, nil)
-	c := newPeople(t, crm, 3)
+	c := newPeople(t, crm, 1)
 	var tickets, comments idList
 	for range trials.Count(1, 2) {
 		before := tickets.len()
@@ -140,7 +140,7 @@ func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
 	s := newStack(t, shared.server)
 	crm := s.startCRM(t, nil)
 	notification := s.startNotification(t, nil)
-	c := newPeople(t, crm, 3)
+	c := newPeople(t, crm, 1)
 	tickets := &idList{}
 	create := func(n int) time.Duration {
 		var took []time.Duration

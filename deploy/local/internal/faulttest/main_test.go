@@ -53,9 +53,16 @@ func prepare() error {
 	if err := launch.Build(context.Background(), filepath.Join(shared.dir, "bin")); err != nil {
 		return err
 	}
-	shared.server, err = pgserver.Start(context.Background(), pgserver.Options{Dir: filepath.Join(shared.dir, "pg")})
+	if err := launch.NewTemplate(context.Background(), migrated(), filepath.Join(shared.dir, "bin")); err != nil {
+		return err
+	}
+	shared.server, err = pgserver.Start(context.Background(), pgserver.Options{Dir: filepath.Join(shared.dir, "pg"), Template: migrated()})
 	return err
 }
+
+// migrated is a cluster with both databases. All servers are copies of it, and all
+// databases copies of its databases.
+func migrated() string { return filepath.Join(shared.dir, "template") }
 
 func stopServer(server *pgserver.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -38,14 +38,14 @@ func TestFullDiskIsAnswered503AndTheDatabaseStaysConsistent(t *testing.T) {
 	}
 	defer func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) }()
 	options := pgserver.Options{
-		Dir: filepath.Join(disk, "pg"), LogFile: filepath.Join(shared.dir, "small.log"),
+		Dir: filepath.Join(disk, "pg"), LogFile: filepath.Join(shared.dir, "small.log"), Template: migrated(),
 		Settings: map[string]string{"max_wal_size": "32MB", "min_wal_size": "32MB"},
 	}
 	server := startServer(t, options)
 	s := newStack(t, server)
 	crm := s.startCRM(t, nil)
 	s.startNotification(t, nil)
-	c := newPeople(t, crm, 3)
+	c := newPeople(t, crm, 1)
 	var o outage
 	stop := load(4, func(ctx context.Context, _, n int) { o.ask(ctx, c.customer, n) })
 	for range trials.Count(1, 1) {

@@ -63,8 +63,8 @@ func newStack(t *testing.T, server *pgserver.Server) *stack {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	for _, name := range []string{s.crmName, s.notifyName} {
-		if _, err := conn.Exec(t.Context(), "create database "+name); err != nil {
+	for name, template := range map[string]string{s.crmName: "crm", s.notifyName: "notification"} {
+		if _, err := conn.Exec(t.Context(), "create database "+name+" template "+template); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,7 +31,7 @@ func TestServicesStoppedUnderLoadLoseAndDoubleNothing(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, shared.server)
 	crm, notification := s.startCRM(t, nil), s.startNotification(t, nil)
-	c := newPeople(t, crm, 3)
+	c := newPeople(t, crm, 1)
 	var tickets idList
 	stop := load(8, func(ctx context.Context, worker, n int) {
 		if id, _ := c.customer.once(ctx, fmt.Sprintf("%d-%d", worker, n), n); id != "" {

@@ -9,16 +9,16 @@ import (
 	"fixdesk/pkg/dev/pgtest"
 )
 
-// TestSearchOfManyUsersReadsFew is about 40,000 users, of which one in ten is an
-// engineer and one in 4,000 has a rare name.
+// TestSearchOfManyUsersReadsFew is about 16,000 users, of which one in ten is an
+// engineer and one in 1,600 has a rare name.
 func TestSearchOfManyUsersReadsFew(t *testing.T) {
 	env := newTestEnv(t)
-	const users = 40_000
+	const users = 16_000
 	for _, sql := range []string{
 		`insert into users (id, name, email, search, password_hash, role, status, created_at, updated_at)
 			select gen_random_uuid(), name, email, name || ' ' || email, 'x', case when n % 10 = 0 then 'engineer' else 'customer' end::user_role, 'approved', at, at
-			from (select n, case when n % 4000 = 17 then 'zacharias' else 'anna' end || ' number' || n as name,
-				'user' || n || '@customer.example' as email, now() - n * interval '1 second' as at from generate_series(1, 40000) n) u`,
+			from (select n, case when n % 1600 = 17 then 'zacharias' else 'anna' end || ' number' || n as name,
+				'user' || n || '@customer.example' as email, now() - n * interval '1 second' as at from generate_series(1, 16000) n) u`,
 		`vacuum analyze users`,
 	} {
 		if _, err := env.pool.Exec(t.Context(), sql); err != nil {

@@ -239,7 +239,7 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 		t.Run(strconv.Itoa(engineers), func(t *testing.T) {
 			d := newTestEnvWithLongTimeouts(t)
 			s := d.newLoad(5, engineers)
-			n, start := trials.Count(160, 400), time.Now()
+			n, start := trials.Count(80, 400), time.Now()
 			concurrently(40, func(h int) bool {
 				r := rand.New(rand.NewPCG(1, uint64(h)))
 				for range n / 40 {
@@ -314,7 +314,7 @@ func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
 	}
 	outcomes := map[string]int{}
 	var slowest time.Duration
-	for i := range trials.Count(40, 40) {
+	for i := range trials.Count(15, 40) {
 		id := uuid.Nil
 		for ok := false; !ok; {
 			id, ok = s.someTicket(rand.New(rand.NewPCG(3, uint64(i))))
@@ -329,7 +329,7 @@ func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
 		outcomes[fmt.Sprint(err)]++
 	}
 	e := s.engineers[1]
-	for range trials.Count(5, 5) {
+	for range trials.Count(2, 5) {
 		began := time.Now()
 		d.Do(func(q *crmdb.Queries) error {
 			return assignment.SetAvailable(context.Background(), q, e.ID, false, true)
@@ -342,7 +342,7 @@ func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {
 	close(stop)
 	all.Wait()
 	t.Logf("%d tickets meanwhile, the slowest decline or hand-over %s, %d deadlocks", len(s.tickets), slowest.Round(time.Millisecond), d.deadlocks())
-	if !maps.Equal(outcomes, map[string]int{"<nil>": trials.Count(40, 40)}) {
+	if !maps.Equal(outcomes, map[string]int{"<nil>": trials.Count(15, 40)}) {
 		t.Errorf("declines: %v", outcomes)
 	}
 	if n := crmtest.Get[int](d.Env, crmtest.WrongLoads); n != 0 {

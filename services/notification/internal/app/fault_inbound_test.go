@@ -150,7 +150,7 @@ func inboundKillTrial(t *testing.T, kills int, fault string, relay func(t *testi
 
 func TestKilledListenerLosesAndDoublesNoMail(t *testing.T) {
 	t.Parallel()
-	acked, lost, doubled := inboundKillTrial(t, trials.Count(3, 20), "", nil)
+	acked, lost, doubled := inboundKillTrial(t, trials.Count(2, 20), "", nil)
 	t.Logf("acknowledged %d, lost %d, doubled %d", acked, lost, doubled)
 	if acked == 0 || lost > 0 || doubled > 0 {
 		t.Errorf("acknowledged %d, lost %d, doubled %d", acked, lost, doubled)
@@ -210,7 +210,7 @@ func converse(conn net.Conn, to string) {
 func TestControlAnsweredBeforeTheCommitAKillLosesMail(t *testing.T) {
 	t.Parallel()
 	if !trials.Shows(10, func() bool {
-		_, lost, _ := inboundKillTrial(t, 2, "", forgetful)
+		_, lost, _ := inboundKillTrial(t, 1, "", forgetful)
 		return lost > 0
 	}) {
 		t.Error("nothing was lost without the safeguard: the trial can't fail")
@@ -229,7 +229,7 @@ create trigger other_fingerprint before insert on inbound_mails for each row exe
 func TestControlWithoutFingerprintsMailIsDoubled(t *testing.T) {
 	t.Parallel()
 	if !trials.Shows(10, func() bool {
-		_, _, doubled := inboundKillTrial(t, 2, otherFingerprints, nil)
+		_, _, doubled := inboundKillTrial(t, 1, otherFingerprints, nil)
 		return doubled > 0
 	}) {
 		t.Error("nothing was doubled without the safeguard: the trial can't fail")
@@ -251,7 +251,7 @@ func mailboxKillTrial(t *testing.T, kills int) (added, lost, doubled int) {
 			select {
 			case <-stop:
 				return
-			case <-time.After(time.Millisecond):
+			case <-time.After(5 * time.Millisecond):
 				id := fmt.Sprintf("%d@mailbox.example", n)
 				m.add(t, plainMail(id, "trial", id))
 				ids[id] = true
@@ -276,7 +276,7 @@ func mailboxKillTrial(t *testing.T, kills int) (added, lost, doubled int) {
 
 func TestKilledReaderOfAMailboxLosesAndDoublesNoMail(t *testing.T) {
 	t.Parallel()
-	added, lost, doubled := mailboxKillTrial(t, trials.Count(3, 20))
+	added, lost, doubled := mailboxKillTrial(t, trials.Count(2, 20))
 	t.Logf("added %d, lost %d, doubled %d", added, lost, doubled)
 	if added == 0 || lost > 0 || doubled > 0 {
 		t.Errorf("added %d, lost %d, doubled %d", added, lost, doubled)
