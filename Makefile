@@ -48,14 +48,14 @@ test: ## run every test on a PostgreSQL that is started for it
 	GOGC=400 $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=30m work
 
 test-long: ## repeat faults, races and requests FIXDESK_TRIALS times (5)
-	FIXDESK_TRIALS=$(or $(FIXDESK_TRIALS),5) $(WITHPG) go test -shuffle=on -timeout=60m -count=1 $(LONG)
+	FIXDESK_TRIALS=$(or $(FIXDESK_TRIALS),5) $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=60m -count=1 $(LONG)
 
 cover: ## run every test and print the coverage of each package
-	$(WITHPG) go test -shuffle=on -timeout=30m -coverpkg=fixdesk/... -coverprofile=coverage.out work
+	GOGC=400 $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=60m -coverpkg=fixdesk/... -coverprofile=coverage.out work
 	@.ci/coverage coverage.out
 
 race: ## test what shares memory under the race detector (needs gcc)
-	$(WITHPG) go test -race -shuffle=on -timeout=30m $(RACE)
+	$(WITHPG) go test -p=4 -ldflags=-w -race -shuffle=on -timeout=30m $(RACE)
 
 race-all: ## run every test under the race detector
 	$(WITHPG) go test -race -shuffle=on -timeout=60m work

@@ -10,17 +10,20 @@ import (
 	"fixdesk/services/crm/internal/crmdb"
 )
 
-// fastestRatio measures two functions alternately and returns the ratio of their
-// fastest runs, to which other work on the machine adds the least.
-func fastestRatio(n int, a, b func()) float64 {
+// fastestRatio measures two functions alternately, n times each, and returns the ratio
+// of their fastest runs, to which other work on the machine adds the least. It goes on,
+// up to twenty times as often, while the ratio is not accepted: more runs change only
+// what other work added.
+func fastestRatio(n int, accepted func(float64) bool, a, b func()) (ratio float64) {
 	fastest := [2]time.Duration{time.Hour, time.Hour}
-	for i := range 2 * n {
+	for i := 0; i < 2*n || i < 40*n && !accepted(ratio); i++ {
 		which := (i + i/2) % 2 // a b b a a b b a ...
 		start := time.Now()
 		[]func(){a, b}[which]()
 		fastest[which] = min(fastest[which], time.Since(start))
+		ratio = float64(fastest[0]) / float64(fastest[1])
 	}
-	return float64(fastest[0]) / float64(fastest[1])
+	return ratio
 }
 
 // TestUnknownAddressesTakeAsLongAsKnownOnes measures refused logins at the real
@@ -36,16 +39,15 @@ func TestUnknownAddressesTakeAsLongAsKnownOnes(t *testing.T) {
 			}
 		}
 	}
-	ratio := fastestRatio(trials.Count(12, 12), login(c.email), login("nobody@fixdesk.test"))
+	alike := func(ratio float64) bool { return ratio > 0.6 && ratio < 1.7 }
+	ratio := fastestRatio(trials.Count(8, 12), alike, login(c.email), login("nobody@fixdesk.test"))
 	t.Logf("known/unknown: %.3f", ratio)
-	if ratio < 0.6 || ratio > 1.7 {
+	if !alike(ratio) {
 		t.Errorf("known and unknown addresses differ in time: %.3f", ratio)
 	}
-	control := 0.0
-	if !trials.Shows(10, func() bool {
-		control = fastestRatio(5, login(c.email), func() { env.loginWithoutDummy(t, "nobody@fixdesk.test") })
-		return control > 2
-	}) {
+	differ := func(ratio float64) bool { return ratio > 2 }
+	control := fastestRatio(4, differ, login(c.email), func() { env.loginWithoutDummy(t, "nobody@fixdesk.test") })
+	if !differ(control) {
 		t.Errorf("the control does not differ: %.3f", control)
 	}
 	t.Logf("without the dummy hash: %.3f", control)
