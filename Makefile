@@ -105,7 +105,7 @@ bench: ## measure speed against pgbench and smtp-source; prints a table
 test-smtp: ## try Debian's Postfix and OpenSMTPD (root, throwaway machine)
 	services/notification/test-smtp.sh
 
-test-manifests: ## docker-compose.yml, by Compose's own library
+test-manifests: ## docker-compose.yml and deploy/kubernetes, by the libraries of their tools
 	cd deploy/manifests && GOWORK=off go test ./...
 
 test-servers: ## try Debian's Postfix, Dovecot and clamd, and an S3 server (root, throwaway machine)
