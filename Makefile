@@ -27,7 +27,7 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench test-smtp test-servers test-manifests
+.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench profile test-smtp test-servers test-manifests
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,8 +99,11 @@ gen-typescript: ## generate the TypeScript client (needs npm)
 build: ## build the programs into bin/
 	deploy/local/build.sh
 
-bench: ## measure speed against pgbench and smtp-source; prints a table
-	@go run ./deploy/bench
+bench: ## measure speed against pgbench and smtp-source; prints a table, and with JSON=file writes it
+	@go run ./deploy/bench $(if $(JSON),-json "$(JSON)")
+
+profile: ## pprof files of the services under a load: WORK=get (create, list, accept, mail…)
+	@go run ./deploy/bench -profile "$(or $(WORK),get)"
 
 test-smtp: ## try Debian's Postfix and OpenSMTPD (root, throwaway machine)
 	services/notification/test-smtp.sh

@@ -43,21 +43,27 @@ func reporterOf(ticket int) int {
 	return 1 + ticket%customers
 }
 
+// assigneeOf returns the engineer whose ticket it is in a new database.
+func assigneeOf(ticket int) int { return 1 + customers + ticket/100%engineers }
+
 // tokens signs an access token for each person's session, at the person's number.
 func (s *stack) tokens() ([]string, error) {
-	signer := jwtauth.NewSigner(func() *jwtauth.KeySet { return s.keys })
 	tokens := []string{""}
 	for n := 1; n <= admin; n++ {
-		token, err := signer.Sign(jwtauth.Claims{
-			Issuer: "fixdesk", Subject: id(userIDs, n), Audience: "fixdesk", SessionID: id(sessionIDs, n),
-			ID: fmt.Sprint(n), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
-		})
+		token, err := s.token(n)
 		if err != nil {
 			return nil, err
 		}
 		tokens = append(tokens, token)
 	}
 	return tokens, nil
+}
+
+func (s *stack) token(person int) (string, error) {
+	return jwtauth.NewSigner(func() *jwtauth.KeySet { return s.keys }).Sign(jwtauth.Claims{
+		Issuer: "fixdesk", Subject: id(userIDs, person), Audience: "fixdesk", SessionID: id(sessionIDs, person),
+		ID: fmt.Sprint(person), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(2 * time.Hour),
+	})
 }
 
 // makeTickets makes a database of the CRM that holds tickets.

@@ -29,6 +29,8 @@ type load struct {
 	// firstByte measures until the first byte of the body, on a connection for
 	// each request, and reads no further.
 	firstByte bool
+	// unchanged expects 304 instead of 2xx.
+	unchanged bool
 }
 
 // outcome is the result of a load.
@@ -106,37 +108,66 @@ func (l load) begin(ctx context.Context, request []byte) error {
 	return err
 }
 
-func (l load) one(ctx context.Context, end time.Time) ([]float64, error) {
-	conn, err := net.Dial("tcp", l.addr)
+func (l load) one(ctx context.Context, end time.Time) (took []float64, err error) {
+	c, err := l.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	var (
-		took    []float64
-		random  = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-		reader  = bufio.NewReaderSize(conn, 32<<10)
-		request []byte
-	)
+	defer c.close()
+	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	for begin := time.Now(); begin.Before(end); {
-		request = l.request(request[:0], random)
-		if _, err := conn.Write(request); err != nil {
+		if err := c.exchange(random); err != nil {
 			return took, err
-		}
-		status, err := readAnswer(reader)
-		if err != nil {
-			return took, fmt.Errorf("read an answer: %w", err)
-		}
-		if status < 200 || status > 299 {
-			return took, fmt.Errorf("the service answered %d", status)
 		}
 		now := time.Now()
 		took = append(took, now.Sub(begin).Seconds())
 		begin = now
 	}
 	return took, nil
+}
+
+// client is one connection of a load.
+type client struct {
+	load
+	conn    net.Conn
+	reader  *bufio.Reader
+	request []byte
+	close   func()
+}
+
+func (l load) dial(ctx context.Context) (*client, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.addr)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return &client{load: l, conn: conn, reader: bufio.NewReaderSize(conn, 32<<10), close: func() {
+		stop()
+		_ = conn.Close()
+	}}, nil
+}
+
+// exchange sends one request and reads its answer.
+func (c *client) exchange(random *rand.Rand) error {
+	c.request = c.load.request(c.request[:0], random)
+	if _, err := c.conn.Write(c.request); err != nil {
+		return err
+	}
+	status, err := readAnswer(c.reader)
+	if err != nil {
+		return fmt.Errorf("read an answer: %w", err)
+	}
+	if !c.expects(status) {
+		return fmt.Errorf("the service answered %d", status)
+	}
+	return nil
+}
+
+func (l load) expects(status int) bool {
+	if l.unchanged {
+		return status == http.StatusNotModified
+	}
+	return status >= 200 && status <= 299
 }
 
 // readAnswer reads one HTTP/1.1 answer to its end.
@@ -170,6 +201,9 @@ func readAnswer(r *bufio.Reader) (status int, err error) {
 			chunked = true
 		}
 	}
+	if status == http.StatusNotModified {
+		return status, nil
+	}
 	if !chunked {
 		_, err = r.Discard(length)
 		return status, err
@@ -194,6 +228,27 @@ func discardChunks(r *bufio.Reader) error {
 			return nil
 		}
 	}
+}
+
+// entityTag returns the ETag of the answer to a request.
+func entityTag(ctx context.Context, addr string, request []byte) (string, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if _, err := conn.Write(request); err != nil {
+		return "", err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	if tag := answer.Header.Get("ETag"); tag != "" && answer.StatusCode == http.StatusOK {
+		return tag, nil
+	}
+	return "", fmt.Errorf("the answer %d has no ETag", answer.StatusCode)
 }
 
 // ask sends one request and returns the body of the answer.

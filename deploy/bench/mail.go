@@ -81,6 +81,36 @@ func (s *stack) serviceClient(addr string) (*notifyapi.Client, error) {
 	}, err
 }
 
+// startMailing starts the notification service on the empty database mail, with a sink.
+func (s *stack) startMailing(ctx context.Context) (client *notifyapi.Client, sink string, err error) {
+	if sink, err = s.startSink(ctx); err != nil {
+		return nil, "", err
+	}
+	if err := s.makeDatabase(ctx, "mail", "notification"); err != nil {
+		return nil, "", err
+	}
+	svc, err := s.startNotification(ctx, "mail", sink)
+	if err != nil {
+		return nil, "", err
+	}
+	client, err = s.serviceClient(svc.Address)
+	return client, sink, err
+}
+
+// mailLoad returns a function that mails until its context ends.
+func (s *stack) mailLoad(ctx context.Context) (func(context.Context) error, error) {
+	client, _, err := s.startMailing(ctx)
+	return func(ctx context.Context) error {
+		return s.inDatabase(ctx, "mail", func(conn *pgx.Conn) error {
+			for {
+				if _, err := mailRound(ctx, client, conn, 20*perNotification); err != nil {
+					return err
+				}
+			}
+		})
+	}, err
+}
+
 // measureMail creates notifications and waits until every recipient is stored as
 // sent, in turns with smtp-source, which stores nothing.
 func measureMail(ctx context.Context, s *stack, o options) ([]line, error) {
@@ -88,18 +118,7 @@ func measureMail(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	sink, err := s.startSink(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.makeDatabase(ctx, "mail", "notification"); err != nil {
-		return nil, err
-	}
-	svc, err := s.startNotification(ctx, "mail", sink)
-	if err != nil {
-		return nil, err
-	}
-	client, err := s.serviceClient(svc.Address)
+	client, sink, err := s.startMailing(ctx)
 	if err != nil {
 		return nil, err
 	}

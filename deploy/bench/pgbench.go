@@ -43,7 +43,7 @@ var (
 func (p *pgbench) run(ctx context.Context, conns int, d time.Duration) (rate, transactions float64, err error) {
 	args := []string{
 		"-n", "-M", "prepared", "-c", strconv.Itoa(conns), "-j", "2", "-T", strconv.Itoa(max(1, int(d.Seconds()))),
-		"-f", p.script, "-D", "seq=" + strconv.FormatInt(time.Now().UnixMicro(), 10),
+		"-f", p.script, "-D", "n=-1", "-D", "seq=" + strconv.FormatInt(time.Now().UnixMicro(), 10),
 	}
 	for name, value := range p.variables {
 		args = append(args, "-D", name+"="+value)

@@ -33,11 +33,9 @@ type stack struct {
 	filled    []string         // databases of tickets that several measurements use
 	services  []*launch.Service
 	sinks     []*subprocess.Process
-	peak      map[string]int64 // resident bytes of each service, at most
+	peak      map[string]int64  // resident bytes of each service, at most
+	ops       map[string]string // operations listeners by service; nil for none
 }
-
-// serverLog is the log from which the services' statements are read.
-func (s *stack) serverLog() string { return filepath.Join(s.dir, "postgres.log") }
 
 // startStack returns a stack, which must be stopped even after an error.
 func startStack(ctx context.Context, o options) (*stack, error) {
@@ -58,9 +56,9 @@ func startStack(ctx context.Context, o options) (*stack, error) {
 		return s, err
 	}
 	s.postgres, err = pgserver.Start(ctx, pgserver.Options{
-		Dir: filepath.Join(s.dir, "postgres"), LogFile: s.serverLog(),
+		Dir: filepath.Join(s.dir, "postgres"), LogFile: filepath.Join(s.dir, "postgres.log"),
 		Settings: map[string]string{
-			"log_line_prefix": logPrefix, "max_wal_size": "4GB", "log_checkpoints": "off",
+			"max_wal_size": "4GB", "log_checkpoints": "off",
 			// for the indexes of a million rows
 			"maintenance_work_mem": "256MB",
 		},
@@ -124,8 +122,12 @@ func (s *stack) startService(ctx context.Context, name string, variables map[str
 	if err != nil {
 		return nil, err
 	}
+	ops, err := s.opsAddress(name)
+	if err != nil {
+		return nil, err
+	}
 	prefix := strings.ToUpper(name) + "_"
-	environment := []string{"PATH=" + os.Getenv("PATH"), prefix + "ADDR=" + addr, prefix + "OPS_ADDR=off"}
+	environment := []string{"PATH=" + os.Getenv("PATH"), prefix + "ADDR=" + addr, prefix + "OPS_ADDR=" + ops}
 	for _, name := range []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG"} { // for experiments
 		if value, set := os.LookupEnv(name); set {
 			environment = append(environment, name+"="+value)
@@ -213,8 +215,12 @@ func peakResident(pid int) int64 {
 	if err != nil {
 		return 0
 	}
+	return memoryField(string(text), "VmHWM:")
+}
+
+func memoryField(status, name string) int64 {
 	var kilobytes int64
-	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	_, rest, _ := strings.Cut(status, name)
 	_, _ = fmt.Sscan(rest, &kilobytes)
 	return kilobytes << 10
 }

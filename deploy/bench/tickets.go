@@ -1,19 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
 const (
-	connections  = 16
-	smallTickets = 10_000
+	connections     = 16
+	manyConnections = 128
+	smallTickets    = 10_000
+	// openTickets is how many tickets the actions have to work on. The scripts of
+	// pgbench have the number, too.
+	openTickets = 40_000
 )
 
 // crmClient makes requests to a CRM on a database of so many tickets.
@@ -21,6 +25,7 @@ type crmClient struct {
 	addr    string
 	tokens  []string
 	tickets int
+	next    *atomic.Int64 // of the actions, which take one ticket after the other
 }
 
 // get, create and list append requests. A ticket is read by its reporter,
@@ -28,10 +33,10 @@ type crmClient struct {
 
 func (client crmClient) get(buf []byte, random *rand.Rand) []byte {
 	ticket := 1 + random.IntN(client.tickets)
-	return client.request(buf, "GET", fmt.Sprintf("/v1/tickets/%s", id(ticketIDs, ticket)), reporterOf(ticket), "")
+	return client.request(buf, "GET", "/v1/tickets/"+id(ticketIDs, ticket), reporterOf(ticket), "")
 }
 
-const newTicket = `{"title":"The printer on the second floor","description":"It takes the paper, pulls it halfway through and stops. It has done so since Monday, and everybody here has tried to switch it off and on again."}`
+const newTicket = `{"title":"` + titleText + `","description":"` + descriptionText + `"}`
 
 func (client crmClient) create(buf []byte, random *rand.Rand) []byte {
 	return client.request(buf, "POST", "/v1/tickets", 1+random.IntN(customers), newTicket)
@@ -41,6 +46,33 @@ func (client crmClient) list(query string) func([]byte, *rand.Rand) []byte {
 	return func(buf []byte, random *rand.Rand) []byte {
 		return client.request(buf, "GET", "/v1/tickets?"+query, 1+customers+random.IntN(engineers), "")
 	}
+}
+
+// turn returns the number of the next ticket, and how often all were taken before.
+func (client crmClient) turn() (ticket, round int) {
+	n := int(client.next.Add(1))
+	return 1 + n%openTickets, n / openTickets
+}
+
+// accept, comment and patch append requests of the ticket's assignee.
+
+func (client crmClient) accept(buf []byte, _ *rand.Rand) []byte {
+	t, _ := client.turn()
+	return client.request(buf, "POST", "/v1/tickets/"+id(ticketIDs, t)+"/accept", assigneeOf(t), "")
+}
+
+func (client crmClient) comment(buf []byte, _ *rand.Rand) []byte {
+	t, _ := client.turn()
+	return client.request(buf, "POST", "/v1/tickets/"+id(ticketIDs, t)+"/comments", assigneeOf(t), `{"body":"`+commentText+`"}`)
+}
+
+func (client crmClient) patch(buf []byte, _ *rand.Rand) []byte {
+	t, round := client.turn()
+	priority := "urgent"
+	if round%2 == 1 {
+		priority = "low"
+	}
+	return client.request(buf, "PATCH", "/v1/tickets/"+id(ticketIDs, t), assigneeOf(t), `{"priority":"`+priority+`"}`)
 }
 
 func (client crmClient) request(buf []byte, method, path string, person int, body string) []byte {
@@ -54,83 +86,151 @@ func (client crmClient) request(buf []byte, method, path string, person int, bod
 	return append(buf, body...)
 }
 
-// comparison is one request that is measured against its own statements.
+// comparison is one request that is measured against a script of pgbench.
 type comparison struct {
 	name, work string
+	script     string // of the yardstick
+	conns      int
 	bar        float64
-	request    func([]byte, *rand.Rand) []byte
-	set        string            // pgbench's choice of person and ticket
-	known      map[string]string // pgbench's expressions of values in sample
-	sample     []byte
+	request    func(crmClient) func([]byte, *rand.Rand) []byte
+	raises     bool // the rate is that of new tickets, see bound
+	// before brings both databases into the same state before each turn.
+	before string
 }
 
-func (client crmClient) comparisons() []comparison {
-	const person, ticket = 7, 6 // ticket 6 is person 7's
-	engineer := 1 + customers
-	byPerson := func(n int) map[string]string {
-		return map[string]string{id(userIDs, n): numbered(userIDs, "c"), id(sessionIDs, n): numbered(sessionIDs, "c")}
-	}
-	ofTicket := byPerson(person)
-	ofTicket[id(ticketIDs, ticket)] = numbered(ticketIDs, "t")
-	return []comparison{
-		{
-			name: "create", work: "`POST /v1/tickets`, 16 connections", bar: 0.70, request: client.create,
-			set: fmt.Sprintf("\\set c random(1, %d)", customers), known: byPerson(person),
-			sample: client.request(nil, "POST", "/v1/tickets", person, newTicket),
-		}, {
-			name: "get", work: "`GET /v1/tickets/{id}`, 16 connections", bar: 0.40, request: client.get,
-			set:   fmt.Sprintf("\\set t random(1, %d)\n\\set c case when :t %% 20 = 0 then %d else 1 + :t %% %d end", client.tickets, busyReporter, customers),
-			known: ofTicket, sample: client.request(nil, "GET", "/v1/tickets/"+id(ticketIDs, ticket), person, ""),
-		}, {
-			name: "list", work: "`GET /v1/tickets?limit=20&status=open`, 16 connections", bar: 0.50,
-			request: client.list("limit=20&status=open"),
-			set:     fmt.Sprintf("\\set c random(%d, %d)", engineer, customers+engineers), known: byPerson(engineer),
-			sample: client.request(nil, "GET", "/v1/tickets?limit=20&status=open", engineer, ""),
-		},
-	}
+const openList = "limit=20&status=open"
+
+var reads = []comparison{
+	{
+		name: "create", work: "`POST /v1/tickets`, 16 connections", script: "create", conns: connections, bar: 0.90, raises: true,
+		request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.create },
+	}, {
+		name: "get", work: "`GET /v1/tickets/{id}`, 16 connections", script: "get", conns: connections, bar: 0.50,
+		request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.get },
+	}, {
+		name: "get128", work: "`GET /v1/tickets/{id}`, 128 connections", script: "get", conns: manyConnections, bar: 0.80,
+		request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.get },
+	}, {
+		name: "list", work: "`GET /v1/tickets?limit=20&status=open`, 16 connections", script: "list", conns: connections, bar: 0.45,
+		request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.list(openList) },
+	},
 }
 
-// measureTickets runs the CRM on one copy of a database and pgbench on
-// another. There is no notification service, so that both do the same work.
+var actions = []comparison{
+	{
+		name: "accept", work: "`POST /v1/tickets/{id}/accept`, 16 connections", script: "accept", conns: connections, bar: 0.60,
+		request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.accept },
+		before:  openAgain,
+	}, {
+		name: "comment", work: "`POST /v1/tickets/{id}/comments`, 16 connections", script: "comment", conns: connections, bar: 0.60,
+		request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.comment },
+	}, {
+		name: "patch", work: "`PATCH /v1/tickets/{id}`, 16 connections", script: "patch", conns: connections, bar: 0.60,
+		request: func(client crmClient) func([]byte, *rand.Rand) []byte { return client.patch },
+	},
+}
+
+// openAgain opens all tickets, without the triggers: an active one stays active.
+const openAgain = `set session_replication_role = replica;
+update tickets set status = 'open', resolution = null, accepted_at = null, resolved_at = null, closed_at = null, blocked_reason = null, waiting_for = null
+where status <> 'open'`
+
+// sides are two copies of one database: ours has a CRM, without a notification
+// service, so that both do the same work.
+type sides struct {
+	client          crmClient
+	ours, yardstick string
+}
+
+func (s *stack) makeSides(ctx context.Context, name string) (sides, error) {
+	both := sides{ours: name + "_ours", yardstick: name + "_yardstick"}
+	for _, database := range []string{both.ours, both.yardstick} {
+		if err := s.clone(ctx, database, name); err != nil {
+			return both, err
+		}
+	}
+	crm, err := s.startCRM(ctx, both.ours, closedURL)
+	if err != nil {
+		return both, err
+	}
+	both.client, err = s.client(crm.Address, smallTickets)
+	return both, err
+}
+
+func (s *stack) client(addr string, tickets int) (crmClient, error) {
+	tokens, err := s.tokens()
+	return crmClient{addr: addr, tokens: tokens, tickets: tickets, next: new(atomic.Int64)}, err
+}
+
+// makeOpenTickets makes a database whose tickets are all open.
+func (s *stack) makeOpenTickets(ctx context.Context, database string) error {
+	if err := s.makeTickets(ctx, database, openTickets); err != nil {
+		return err
+	}
+	return s.execute(ctx, database, openAgain, "set session_replication_role = origin", settleTickets, "vacuum analyze")
+}
+
+func (s *stack) execute(ctx context.Context, database string, statements ...string) error {
+	return s.inDatabase(ctx, database, func(conn *pgx.Conn) error {
+		for _, statement := range statements {
+			if _, err := conn.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 func measureTickets(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err := s.makeTickets(ctx, "tickets", smallTickets); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"tickets_ours", "tickets_yardstick"} {
-		if err := s.clone(ctx, name, "tickets"); err != nil {
-			return nil, err
-		}
-	}
-	crm, err := s.startCRM(ctx, "tickets_ours", closedURL)
+	both, err := s.makeSides(ctx, "tickets")
 	if err != nil {
 		return nil, err
 	}
-	client := crmClient{addr: crm.Address, tickets: smallTickets}
-	if client.tokens, err = s.tokens(); err != nil {
+	lines := s.compareAll(ctx, o, both, reads)
+	unchanged, err := s.measureUnchanged(ctx, o, both.client)
+	if err != nil {
+		unchanged = line{work: unchangedWork, note: err.Error()}
+	}
+	return append(lines, unchanged), ctx.Err()
+}
+
+func measureActions(ctx context.Context, s *stack, o options) ([]line, error) {
+	if err := s.makeOpenTickets(ctx, "actions"); err != nil {
 		return nil, err
 	}
+	both, err := s.makeSides(ctx, "actions")
+	if err != nil {
+		return nil, err
+	}
+	return s.compareAll(ctx, o, both, actions), ctx.Err()
+}
+
+func (s *stack) compareAll(ctx context.Context, o options, both sides, list []comparison) []line {
 	var lines []line
-	for _, c := range client.comparisons() {
-		l, err := s.compare(ctx, o, client, c)
+	for _, c := range list {
+		l, err := s.compare(ctx, o, both, c)
 		if err != nil {
 			l = line{work: c.work, note: err.Error()}
 		}
 		lines = append(lines, l)
 	}
-	return lines, ctx.Err()
+	return lines
 }
 
 // bound returns the yardstick's rate. When all engineers are locked by others, the
 // statement that raises a ticket raises none; the service repeats it and pgbench
 // doesn't, so with raises the rate is that of tickets.
-func (s *stack) bound(ctx context.Context, o options, yardstick *pgbench, raises bool) (rate float64, err error) {
-	err = s.inDatabase(ctx, "tickets_yardstick", func(conn *pgx.Conn) error {
+func (s *stack) bound(ctx context.Context, o options, database string, yardstick *pgbench, c comparison) (rate float64, err error) {
+	err = s.inDatabase(ctx, database, func(conn *pgx.Conn) error {
 		const newest = "select max(number)::float8 from tickets"
 		var before, after, transactions float64
 		if err := conn.QueryRow(ctx, newest).Scan(&before); err != nil {
 			return err
 		}
-		if rate, transactions, err = yardstick.run(ctx, connections, o.round); err != nil || !raises {
+		if rate, transactions, err = yardstick.run(ctx, c.conns, o.round); err != nil || !c.raises {
 			return err
 		}
 		if err := conn.QueryRow(ctx, newest).Scan(&after); err != nil {
@@ -142,42 +242,84 @@ func (s *stack) bound(ctx context.Context, o options, yardstick *pgbench, raises
 	return rate, err
 }
 
-func (s *stack) compare(ctx context.Context, o options, client crmClient, c comparison) (line, error) {
-	statements, err := s.statementsOf(ctx, func() error {
-		// A constant request id, since script replaces every UUID.
-		sample := bytes.Replace(c.sample, []byte("\r\n"), []byte("\r\nX-Request-ID: bench\r\n"), 1)
-		status, body, err := ask(ctx, client.addr, sample)
-		if err == nil && status > 299 {
-			err = fmt.Errorf("the service answered %d: %s", status, body)
-		}
-		return err
-	})
+func (s *stack) compare(ctx context.Context, o options, both sides, c comparison) (line, error) {
+	yardstick, err := s.yardstick(c.script, both.yardstick)
 	if err != nil {
 		return line{}, err
 	}
-	text, variables := script(statements, c.set, c.known)
-	yardstick, err := s.newPgbench(c.name, "tickets_yardstick", text, variables)
-	if err != nil {
-		return line{}, err
-	}
-	ours := load{addr: client.addr, conns: connections, request: c.request}
+	ours := load{addr: both.client.addr, conns: c.conns, request: c.request(both.client)}
 	if _, err := ours.run(ctx, time.Second); err != nil { // warm up
 		return line{}, err
 	}
 	var rates, bounds []float64
+	note := ""
 	for range o.turns {
-		bound, err := s.bound(ctx, o, yardstick, c.name == "create")
+		if err := s.reset(ctx, both, c); err != nil {
+			return line{}, err
+		}
+		bound, err := s.bound(ctx, o, both.yardstick, yardstick, c)
 		if err != nil {
 			return line{}, err
 		}
+		before := s.spent()
 		got, err := ours.run(ctx, o.round)
 		if err != nil {
 			return line{}, err
 		}
+		note = before.perRequest(s.spent(), len(got.took))
 		rates, bounds = append(rates, got.rate), append(bounds, bound)
-		progress("  %s: %.0f/s, pgbench %.0f/s", c.name, got.rate, bound)
+		progress("  %s: %.0f/s, pgbench %.0f/s; %s", c.name, got.rate, bound, note)
 	}
 	l := atLeast(c.work, rates, bounds, c.bar, "/s")
-	l.note = fmt.Sprintf("%d statements a request", len(statements))
+	l.note = note
 	return l, nil
+}
+
+func (s *stack) reset(ctx context.Context, both sides, c comparison) error {
+	if c.before == "" {
+		return nil
+	}
+	both.client.next.Store(0)
+	for _, database := range []string{both.ours, both.yardstick} {
+		if err := s.execute(ctx, database, c.before); err != nil {
+			return fmt.Errorf("reset %s: %w", database, err)
+		}
+	}
+	return nil
+}
+
+const (
+	unchangedWork = "the same with If-None-Match, unchanged (yardstick: without)"
+	unchangedBar  = 1.5
+)
+
+// measureUnchanged compares the first page that a client has already with the same
+// page as a client gets it that has none.
+func (s *stack) measureUnchanged(ctx context.Context, o options, client crmClient) (line, error) {
+	plain := client.request(nil, "GET", "/v1/tickets?"+openList, 1+customers, "")
+	tag, err := entityTag(ctx, client.addr, plain)
+	if err != nil {
+		return line{}, err
+	}
+	conditional := client.request(nil, "GET", "/v1/tickets?"+openList+"", 1+customers, "")
+	conditional = append(conditional[:len(conditional)-2], "If-None-Match: "+tag+"\r\n\r\n"...)
+	repeat := func(request []byte) load {
+		return load{addr: client.addr, conns: connections, request: func(buf []byte, _ *rand.Rand) []byte { return append(buf, request...) }}
+	}
+	with, without := repeat(conditional), repeat(plain)
+	with.unchanged = true
+	var rates, bounds []float64
+	for range o.turns {
+		whole, err := without.run(ctx, o.round)
+		if err != nil {
+			return line{}, err
+		}
+		got, err := with.run(ctx, o.round)
+		if err != nil {
+			return line{}, err
+		}
+		rates, bounds = append(rates, got.rate), append(bounds, whole.rate)
+		progress("  unchanged: %.0f/s, whole %.0f/s", got.rate, whole.rate)
+	}
+	return atLeast(unchangedWork, rates, bounds, unchangedBar, "/s"), nil
 }

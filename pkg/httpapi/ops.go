@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
 	"time"
 
 	"fixdesk/pkg/config"
@@ -41,6 +42,7 @@ func (a *API) OpsHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/mutex", mutexProfile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol) // go tool pprof
@@ -58,6 +60,20 @@ func (a *API) OpsHandler() http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// mutexFraction is the share of the waits for a mutex that a profile records: one in
+// so many.
+const mutexFraction = 10
+
+// mutexProfile is that of net/http/pprof. Waits are recorded only while a profile
+// with the parameter seconds is taken, since it costs a little at all times otherwise.
+func mutexProfile(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("seconds") != "" {
+		runtime.SetMutexProfileFraction(mutexFraction)
+		defer runtime.SetMutexProfileFraction(0)
+	}
+	pprof.Handler("mutex").ServeHTTP(w, r)
 }
 
 var errOtherHost = errs.New(errs.Forbidden, errs.CodeForbidden, "Requests over the loopback interface must name this host: localhost, 127.0.0.1 or [::1].")

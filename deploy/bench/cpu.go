@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// clockTick is the unit of times in /proc (proc(5), USER_HZ).
+const clockTick = 10 * time.Millisecond
+
+// spent is the CPU time, user and system, of the CRM and of PostgreSQL.
+type spent struct{ crm, postgres time.Duration }
+
+func (s *stack) spent() spent {
+	var all spent
+	for _, svc := range s.services {
+		if svc.Name == "crm" {
+			all.crm += cpuOf(svc.Pid())
+		}
+	}
+	for _, pid := range childrenOf(s.postmaster()) {
+		all.postgres += cpuOf(pid)
+	}
+	return all
+}
+
+// postmaster is the process id of PostgreSQL; 0 when it is not known.
+func (s *stack) postmaster() int {
+	text, _ := os.ReadFile(filepath.Join(s.dir, "postgres", "postmaster.pid"))
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, _ := strconv.Atoi(first)
+	return pid
+}
+
+// perRequest describes the time between two readings, shared by requests.
+func (before spent) perRequest(after spent, requests int) string {
+	if requests == 0 {
+		return ""
+	}
+	each := func(d time.Duration) int64 { return d.Microseconds() / int64(requests) }
+	return fmt.Sprintf("CPU a request: crm %d µs, PostgreSQL %d µs", each(after.crm-before.crm), each(after.postgres-before.postgres))
+}
+
+// cpuOf reads utime and stime of /proc/pid/stat; 0 where there is none.
+func cpuOf(pid int) time.Duration {
+	fields := statFields(pid)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * clockTick
+}
+
+// statFields are the fields of /proc/pid/stat after the name of the program.
+func statFields(pid int) []string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+}
+
+// childrenOf lists the processes whose parent is pid.
+func childrenOf(pid int) (children []int) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if fields := statFields(child); len(fields) > 1 && fields[1] == strconv.Itoa(pid) {
+			children = append(children, child)
+		}
+	}
+	return children
+}

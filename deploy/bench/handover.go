@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	handOverTickets = 5000
+	handOverRate    = 200 // creates a second
+	handOverBar     = 2
+	leavingEngineer = 1 + customers
+)
+
+// measureHandOver raises tickets at a fixed rate, while an engineer's tickets are
+// handed over to the others, and before and after that.
+func measureHandOver(ctx context.Context, s *stack, o options) ([]line, error) {
+	if err := s.makeTickets(ctx, "handover", smallTickets); err != nil {
+		return nil, err
+	}
+	if err := s.execute(ctx, "handover", fmt.Sprintf(ownedBy, id(userIDs, leavingEngineer), handOverTickets), "set session_replication_role = origin",
+		settleTickets, "vacuum analyze"); err != nil {
+		return nil, err
+	}
+	crm, err := s.startCRM(ctx, "handover", closedURL)
+	if err != nil {
+		return nil, err
+	}
+	client, err := s.client(crm.Address, smallTickets)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := client.createAtRate(ctx, time.Second); err != nil { // warm up
+		return nil, err
+	}
+	quiet, err := client.createAtRate(ctx, 2*o.round)
+	if err != nil {
+		return nil, err
+	}
+	during, took, err := s.duringHandOver(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	after, err := client.createAtRate(ctx, 2*o.round)
+	if err != nil {
+		return nil, err
+	}
+	quiet = append(quiet, after...)
+	with, without := quantile(during, 0.99), quantile(quiet, 0.99)
+	describe := func(all []float64) string {
+		return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms", quantile(all, 0.5)*1000, quantile(all, 0.99)*1000)
+	}
+	l := line{
+		work: fmt.Sprintf("%d creates/s while %d tickets are handed over (yardstick: before and after)", handOverRate, handOverTickets),
+		ours: describe(during), yardstick: describe(quiet), ratio: with / without, bar: fmt.Sprintf("p99 ≤ %d ×", handOverBar), met: with <= handOverBar*without,
+		note: fmt.Sprintf("handed over in %.1f s", took.Seconds()),
+	}
+	progress("  %s; %s, otherwise %s", l.note, l.ours, l.yardstick)
+	return []line{l}, nil
+}
+
+// ownedBy makes the first tickets active ones of an engineer.
+const ownedBy = `set session_replication_role = replica;
+update tickets set assignee_id = '%s', status = 'in_progress', resolution = null, resolved_at = null, closed_at = null where number <= %d`
+
+// duringHandOver raises tickets from the request to hand over until the engineer has
+// none.
+func (s *stack) duringHandOver(ctx context.Context, client crmClient) (took []float64, whole time.Duration, err error) {
+	request := client.request(nil, "PATCH", "/v1/me", leavingEngineer, `{"available":false,"hand_over":true}`)
+	status, body, err := ask(ctx, client.addr, request)
+	if err == nil && status != 200 {
+		err = fmt.Errorf("the service answered %d: %s", status, body)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	begin := time.Now()
+	err = s.inDatabase(ctx, "handover", func(conn *pgx.Conn) error {
+		for left := 1; left > 0; {
+			some, err := client.createAtRate(ctx, time.Second)
+			if err != nil {
+				return err
+			}
+			took = append(took, some...)
+			const rest = "select count(*) from tickets where assignee_id = $1 and ticket_is_active(status)"
+			if err := conn.QueryRow(ctx, rest, id(userIDs, leavingEngineer)).Scan(&left); err != nil {
+				return err
+			}
+			if time.Since(begin) > 3*time.Minute {
+				return fmt.Errorf("%d tickets still wait after 3 minutes", left)
+			}
+		}
+		return nil
+	})
+	return took, time.Since(begin), err
+}
+
+// createAtRate raises tickets at a fixed rate, whatever the answers take, and returns
+// the seconds from the moment when each was due to its answer.
+func (client crmClient) createAtRate(ctx context.Context, d time.Duration) ([]float64, error) {
+	var (
+		mu     sync.Mutex
+		all    []float64
+		failed error
+		wg     sync.WaitGroup
+	)
+	period := time.Second * connections / handOverRate
+	begin := time.Now()
+	for n := range connections {
+		wg.Go(func() {
+			took, err := client.paced(ctx, begin.Add(period*time.Duration(n)/connections), period, begin.Add(d))
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, took...)
+			if failed == nil {
+				failed = err
+			}
+		})
+	}
+	wg.Wait()
+	return all, failed
+}
+
+func (client crmClient) paced(ctx context.Context, next time.Time, period time.Duration, end time.Time) (took []float64, err error) {
+	one, err := load{addr: client.addr, request: client.create}.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer one.close()
+	random := rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	for ; next.Before(end); next = next.Add(period) {
+		time.Sleep(time.Until(next))
+		if err := one.exchange(random); err != nil {
+			return took, err
+		}
+		took = append(took, time.Since(next).Seconds())
+	}
+	return took, nil
+}
