@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -22,18 +21,10 @@ func (s *stack) spent() spent {
 			all.crm += cpuOf(svc.Pid())
 		}
 	}
-	for _, pid := range childrenOf(s.postmaster()) {
+	for _, pid := range childrenOf(s.postgres.Pid()) {
 		all.postgres += cpuOf(pid)
 	}
 	return all
-}
-
-// postmaster is the process id of PostgreSQL; 0 when it is not known.
-func (s *stack) postmaster() int {
-	text, _ := os.ReadFile(filepath.Join(s.dir, "postgres", "postmaster.pid"))
-	first, _, _ := strings.Cut(string(text), "\n")
-	pid, _ := strconv.Atoi(first)
-	return pid
 }
 
 // perRequest describes the time between two readings, shared by requests.
