@@ -11,18 +11,19 @@ import (
 // clockTick is the unit of times in /proc (proc(5), USER_HZ).
 const clockTick = 10 * time.Millisecond
 
-// spent is the CPU time, user and system, of the CRM and of PostgreSQL.
-type spent struct{ crm, postgres time.Duration }
+// spent is the CPU time, user and system, of processes of the CRM and of PostgreSQL
+// so far, by their ids.
+type spent struct{ crm, postgres map[int]time.Duration }
 
 func (s *stack) spent() spent {
-	var all spent
+	all := spent{map[int]time.Duration{}, map[int]time.Duration{}}
 	for _, svc := range s.services {
 		if svc.Name == "crm" {
-			all.crm += cpuOf(svc.Pid())
+			all.crm[svc.Pid()] = cpuOf(svc.Pid())
 		}
 	}
 	for _, pid := range childrenOf(s.postgres.Pid()) {
-		all.postgres += cpuOf(pid)
+		all.postgres[pid] = cpuOf(pid)
 	}
 	return all
 }
@@ -32,8 +33,16 @@ func (before spent) perRequest(after spent, requests int) string {
 	if requests == 0 {
 		return ""
 	}
-	each := func(d time.Duration) int64 { return d.Microseconds() / int64(requests) }
-	return fmt.Sprintf("CPU a request: crm %d µs, PostgreSQL %d µs", each(after.crm-before.crm), each(after.postgres-before.postgres))
+	return fmt.Sprintf("CPU a request: crm %d µs, PostgreSQL %d µs",
+		between(before.crm, after.crm).Microseconds()/int64(requests), between(before.postgres, after.postgres).Microseconds()/int64(requests))
+}
+
+// between is the time of those processes that still run.
+func between(before, after map[int]time.Duration) (sum time.Duration) {
+	for pid, at := range after {
+		sum += at - before[pid]
+	}
+	return sum
 }
 
 // cpuOf reads utime and stime of /proc/pid/stat; 0 where there is none.
