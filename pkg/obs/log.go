@@ -7,6 +7,7 @@ package obs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,14 +36,16 @@ func (f *Format) UnmarshalText(text []byte) error {
 
 // NewLogger writes structured lines of at least the given level to w, as JSON
 // unless Text is asked for. A line logged with a context that carries a request
-// id (see WithRequestID) has it as request_id.
+// id (see WithRequestID) has it as request_id. When w is Lines, warnings and errors are
+// written at once.
 func NewLogger(w io.Writer, level slog.Level, format Format) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewJSONHandler(w, options)
 	if format == Text {
 		h = slog.NewTextHandler(w, options)
 	}
-	return slog.New(requestIDHandler{h})
+	lines, _ := w.(*Lines)
+	return slog.New(requestIDHandler{h, lines})
 }
 
 // Fatal logs the error with which the process ends, with a line for each of its
@@ -82,20 +85,27 @@ func Client(ctx context.Context) netip.Addr {
 }
 
 // requestIDHandler adds the context's request id to each line.
-type requestIDHandler struct{ slog.Handler }
+type requestIDHandler struct {
+	slog.Handler
+	lines *Lines // nil when each line is written at once
+}
 
 func (h requestIDHandler) Handle(ctx context.Context, r slog.Record) error {
 	if id := RequestID(ctx); id != "" {
 		r = r.Clone()
 		r.AddAttrs(slog.String("request_id", id))
 	}
-	return h.Handler.Handle(ctx, r)
+	err := h.Handler.Handle(ctx, r)
+	if h.lines != nil && r.Level >= slog.LevelWarn {
+		return errors.Join(err, h.lines.Flush())
+	}
+	return err
 }
 
 func (h requestIDHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return requestIDHandler{h.Handler.WithAttrs(attrs)}
+	return requestIDHandler{h.Handler.WithAttrs(attrs), h.lines}
 }
 
 func (h requestIDHandler) WithGroup(name string) slog.Handler {
-	return requestIDHandler{h.Handler.WithGroup(name)}
+	return requestIDHandler{h.Handler.WithGroup(name), h.lines}
 }

@@ -133,7 +133,9 @@ func migrate(ctx context.Context, errOut io.Writer) error {
 // logged runs a command whose errors belong in the log, like everything else of it.
 func logged(ctx context.Context, errOut io.Writer, load func() (app.Config, error), options []app.Option, do func(*app.App) error) error {
 	c, err := load()
-	log := c.Logger(errOut)
+	lines := obs.NewLines(errOut)
+	defer func() { _ = lines.Flush() }()
+	log := c.Logger(lines)
 	var a *app.App
 	if err == nil {
 		a, err = assemble(ctx, c, log, options...)
