@@ -2,11 +2,16 @@
 insert into sessions (id, user_id, created_at, expires_at, used_at, address, user_agent)
 values (@id, @user_id, @now, @expires_at, @now, @address, @user_agent);
 
--- name: SessionPrincipal :one
--- Read on every request: the user of a valid session, if approved.
-select u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
-from sessions s join users u on u.id = s.user_id
-where s.id = @id and s.user_id = @user_id and s.revoked_at is null and s.expires_at > @now and u.status = 'approved';
+-- name: SessionPrincipals :many
+-- Read for every request: the users of those sessions that are valid, if approved. The
+-- lateral query is planned for each session, so that no table is read whole.
+select p.session_id, p.id, p.name, p.email, p.role, p.verified
+from unnest(@session_ids::uuid[]) as wanted(id)
+cross join lateral (
+    select s.id as session_id, u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
+    from sessions s join users u on u.id = s.user_id
+    where s.id = wanted.id and s.revoked_at is null and s.expires_at > @now and u.status = 'approved'
+    offset 0) p;
 
 -- name: SessionList :many
 select id, created_at, used_at, expires_at, address, user_agent

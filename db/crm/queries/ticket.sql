@@ -195,24 +195,11 @@ order by c.created_at desc, c.id desc
 limit @most;
 
 -- name: CommentLatest :one
-select c.body, u.name as author_name
+select c.body, u.name as author_name, c.created_at
 from ticket_comments c
 join users u on u.id = c.author_id
 where c.ticket_id = @ticket_id and (@with_internal::boolean or not c.internal) and c.removed_at is null
 order by c.created_at desc, c.id desc
-limit 1;
-
--- name: MessageBefore :one
--- The latest comment on a ticket, or its description when there is none.
-select m.body::text as body, u.name as author_name, m.created_at::timestamptz as created_at
-from ((select c.body, c.author_id, c.created_at, 1 as place from ticket_comments c
-       where c.ticket_id = @ticket_id and (@with_internal::boolean or not c.internal) and c.removed_at is null
-       order by c.created_at desc, c.id desc
-       limit 1)
-      union all
-      select t.description, t.reporter_id, t.created_at, 2 from tickets t where t.id = @ticket_id) m
-join users u on u.id = m.author_id
-order by m.place
 limit 1;
 
 -- name: IdempotencyGet :one
@@ -235,3 +222,19 @@ where created_at = @created_at and object_id = @object_id;
 
 -- name: IdempotencyForget :exec
 delete from idempotency_keys where user_id = @user_id and key = @key and created_at < @before;
+
+-- name: TicketGetMany :many
+-- TicketGet for several tickets at once, with their columns in the same order. The
+-- lateral query is planned for each of them, so that no table is read whole.
+select f.*
+from unnest(@ids::uuid[]) as wanted(id)
+cross join lateral (
+    select t.id, t.number, t.title, t.description, t.status, t.priority,
+           t.reporter_id, r.name as reporter_name, (case when r.erased_at is null then r.email else '' end)::text as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
+           t.resolution, t.blocked_reason, t.waiting_for, t.version,
+           t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at, t.has_files
+    from tickets t
+    join users r on r.id = t.reporter_id
+    left join users a on a.id = t.assignee_id
+    where t.id = wanted.id
+    offset 0) f;

@@ -284,38 +284,57 @@ func (q *Queries) SessionOfRefreshToken(ctx context.Context, tokenHash []byte) (
 	return i, err
 }
 
-const sessionPrincipal = `-- name: SessionPrincipal :one
-select u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
-from sessions s join users u on u.id = s.user_id
-where s.id = $1 and s.user_id = $2 and s.revoked_at is null and s.expires_at > $3 and u.status = 'approved'
+const sessionPrincipals = `-- name: SessionPrincipals :many
+select p.session_id, p.id, p.name, p.email, p.role, p.verified
+from unnest($1::uuid[]) as wanted(id)
+cross join lateral (
+    select s.id as session_id, u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
+    from sessions s join users u on u.id = s.user_id
+    where s.id = wanted.id and s.revoked_at is null and s.expires_at > $2 and u.status = 'approved'
+    offset 0) p
 `
 
-type SessionPrincipalParams struct {
-	ID     uuid.UUID
-	UserID uuid.UUID
-	Now    time.Time
+type SessionPrincipalsParams struct {
+	SessionIds []uuid.UUID
+	Now        time.Time
 }
 
-type SessionPrincipalRow struct {
-	ID       uuid.UUID
-	Name     string
-	Email    string
-	Role     UserRole
-	Verified bool
+type SessionPrincipalsRow struct {
+	SessionID uuid.UUID
+	ID        uuid.UUID
+	Name      string
+	Email     string
+	Role      UserRole
+	Verified  bool
 }
 
-// Read on every request: the user of a valid session, if approved.
-func (q *Queries) SessionPrincipal(ctx context.Context, arg SessionPrincipalParams) (SessionPrincipalRow, error) {
-	row := q.db.QueryRow(ctx, sessionPrincipal, arg.ID, arg.UserID, arg.Now)
-	var i SessionPrincipalRow
-	err := row.Scan(
-		&i.ID,
-		&i.Name,
-		&i.Email,
-		&i.Role,
-		&i.Verified,
-	)
-	return i, err
+// Read for every request: the users of those sessions that are valid, if approved. The
+// lateral query is planned for each session, so that no table is read whole.
+func (q *Queries) SessionPrincipals(ctx context.Context, arg SessionPrincipalsParams) ([]SessionPrincipalsRow, error) {
+	rows, err := q.db.Query(ctx, sessionPrincipals, arg.SessionIds, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SessionPrincipalsRow{}
+	for rows.Next() {
+		var i SessionPrincipalsRow
+		if err := rows.Scan(
+			&i.SessionID,
+			&i.ID,
+			&i.Name,
+			&i.Email,
+			&i.Role,
+			&i.Verified,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const sessionPurge = `-- name: SessionPurge :execrows

@@ -78,7 +78,7 @@ func (q *Queries) CommentGet(ctx context.Context, arg CommentGetParams) (Comment
 }
 
 const commentLatest = `-- name: CommentLatest :one
-select c.body, u.name as author_name
+select c.body, u.name as author_name, c.created_at
 from ticket_comments c
 join users u on u.id = c.author_id
 where c.ticket_id = $1 and ($2::boolean or not c.internal) and c.removed_at is null
@@ -94,12 +94,13 @@ type CommentLatestParams struct {
 type CommentLatestRow struct {
 	Body       string
 	AuthorName string
+	CreatedAt  time.Time
 }
 
 func (q *Queries) CommentLatest(ctx context.Context, arg CommentLatestParams) (CommentLatestRow, error) {
 	row := q.db.QueryRow(ctx, commentLatest, arg.TicketID, arg.WithInternal)
 	var i CommentLatestRow
-	err := row.Scan(&i.Body, &i.AuthorName)
+	err := row.Scan(&i.Body, &i.AuthorName, &i.CreatedAt)
 	return i, err
 }
 
@@ -350,38 +351,6 @@ type IdempotencyRedactParams struct {
 func (q *Queries) IdempotencyRedact(ctx context.Context, arg IdempotencyRedactParams) error {
 	_, err := q.db.Exec(ctx, idempotencyRedact, arg.CreatedAt, arg.ObjectID)
 	return err
-}
-
-const messageBefore = `-- name: MessageBefore :one
-select m.body::text as body, u.name as author_name, m.created_at::timestamptz as created_at
-from ((select c.body, c.author_id, c.created_at, 1 as place from ticket_comments c
-       where c.ticket_id = $1 and ($2::boolean or not c.internal) and c.removed_at is null
-       order by c.created_at desc, c.id desc
-       limit 1)
-      union all
-      select t.description, t.reporter_id, t.created_at, 2 from tickets t where t.id = $1) m
-join users u on u.id = m.author_id
-order by m.place
-limit 1
-`
-
-type MessageBeforeParams struct {
-	TicketID     uuid.UUID
-	WithInternal bool
-}
-
-type MessageBeforeRow struct {
-	Body       string
-	AuthorName string
-	CreatedAt  time.Time
-}
-
-// The latest comment on a ticket, or its description when there is none.
-func (q *Queries) MessageBefore(ctx context.Context, arg MessageBeforeParams) (MessageBeforeRow, error) {
-	row := q.db.QueryRow(ctx, messageBefore, arg.TicketID, arg.WithInternal)
-	var i MessageBeforeRow
-	err := row.Scan(&i.Body, &i.AuthorName, &i.CreatedAt)
-	return i, err
 }
 
 const ticketAccept = `-- name: TicketAccept :execrows
@@ -780,6 +749,89 @@ func (q *Queries) TicketGet(ctx context.Context, id uuid.UUID) (TicketGetRow, er
 		&i.HasFiles,
 	)
 	return i, err
+}
+
+const ticketGetMany = `-- name: TicketGetMany :many
+select f.id, f.number, f.title, f.description, f.status, f.priority, f.reporter_id, f.reporter_name, f.reporter_email, f.assignee_id, f.assignee_name, f.resolution, f.blocked_reason, f.waiting_for, f.version, f.created_at, f.updated_at, f.accepted_at, f.resolved_at, f.closed_at, f.has_files
+from unnest($1::uuid[]) as wanted(id)
+cross join lateral (
+    select t.id, t.number, t.title, t.description, t.status, t.priority,
+           t.reporter_id, r.name as reporter_name, (case when r.erased_at is null then r.email else '' end)::text as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
+           t.resolution, t.blocked_reason, t.waiting_for, t.version,
+           t.created_at, t.updated_at, t.accepted_at, t.resolved_at, t.closed_at, t.has_files
+    from tickets t
+    join users r on r.id = t.reporter_id
+    left join users a on a.id = t.assignee_id
+    where t.id = wanted.id
+    offset 0) f
+`
+
+type TicketGetManyRow struct {
+	ID            uuid.UUID
+	Number        int64
+	Title         string
+	Description   string
+	Status        TicketStatus
+	Priority      TicketPriority
+	ReporterID    uuid.UUID
+	ReporterName  string
+	ReporterEmail string
+	AssigneeID    *uuid.UUID
+	AssigneeName  string
+	Resolution    *string
+	BlockedReason *string
+	WaitingFor    *TicketWaitingFor
+	Version       int32
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
+	AcceptedAt    *time.Time
+	ResolvedAt    *time.Time
+	ClosedAt      *time.Time
+	HasFiles      bool
+}
+
+// TicketGet for several tickets at once, with their columns in the same order. The
+// lateral query is planned for each of them, so that no table is read whole.
+func (q *Queries) TicketGetMany(ctx context.Context, ids []uuid.UUID) ([]TicketGetManyRow, error) {
+	rows, err := q.db.Query(ctx, ticketGetMany, ids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TicketGetManyRow{}
+	for rows.Next() {
+		var i TicketGetManyRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Number,
+			&i.Title,
+			&i.Description,
+			&i.Status,
+			&i.Priority,
+			&i.ReporterID,
+			&i.ReporterName,
+			&i.ReporterEmail,
+			&i.AssigneeID,
+			&i.AssigneeName,
+			&i.Resolution,
+			&i.BlockedReason,
+			&i.WaitingFor,
+			&i.Version,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.AcceptedAt,
+			&i.ResolvedAt,
+			&i.ClosedAt,
+			&i.HasFiles,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const ticketLock = `-- name: TicketLock :one

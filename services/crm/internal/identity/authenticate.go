@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"fixdesk/services/crm/internal/crmdb"
 )
@@ -43,12 +42,9 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, allow []strin
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, errInvalidToken.Because(errors.New("sub or sid is no id"))
 	}
-	row, err := s.q.SessionPrincipal(ctx, crmdb.SessionPrincipalParams{ID: sessionID, UserID: userID, Now: s.now()})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, errInvalidToken
-	}
+	row, err := s.principalOf(ctx, sessionID, userID)
 	if err != nil {
-		return nil, fmt.Errorf("read session: %w", err)
+		return nil, err
 	}
 	p := Principal{UserID: row.ID, SessionID: sessionID, Name: row.Name, Email: row.Email, Role: Role(row.Role), Unverified: s.SendVerification && !row.Verified}
 	ctx = WithPrincipal(ctx, p)
@@ -57,6 +53,32 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, allow []strin
 		return ctx, s.refuse(ctx, p.UserID, refused, errForbidden)
 	}
 	return ctx, nil
+}
+
+// principalOf returns the user of a valid session, as they are after the call; the
+// error is errs.CodeInvalidToken when it is no longer valid or another user's.
+func (s *Service) principalOf(ctx context.Context, session, user uuid.UUID) (crmdb.SessionPrincipalsRow, error) {
+	row, found, err := s.principals.Get(ctx, session)
+	if err != nil {
+		return row, fmt.Errorf("read session: %w", err)
+	}
+	if !found || row.ID != user {
+		return row, errInvalidToken
+	}
+	return row, nil
+}
+
+// readPrincipals reads the users of those sessions that are valid.
+func (s *Service) readPrincipals(ctx context.Context, sessions []uuid.UUID) (map[uuid.UUID]crmdb.SessionPrincipalsRow, error) {
+	rows, err := s.q.SessionPrincipals(ctx, crmdb.SessionPrincipalsParams{SessionIds: sessions, Now: s.now()})
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[uuid.UUID]crmdb.SessionPrincipalsRow, len(rows))
+	for _, r := range rows {
+		found[r.SessionID] = r
+	}
+	return found, nil
 }
 
 // refuse records a refused request of a user or key, at most a few times a minute
@@ -82,12 +104,9 @@ func (s *Service) Check(ctx context.Context, p Principal) error {
 	if p.KeyID != uuid.Nil {
 		return s.checkKey(ctx, p)
 	}
-	row, err := s.q.SessionPrincipal(ctx, crmdb.SessionPrincipalParams{ID: p.SessionID, UserID: p.UserID, Now: s.now()})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return errInvalidToken
-	}
+	row, err := s.principalOf(ctx, p.SessionID, p.UserID)
 	if err != nil {
-		return fmt.Errorf("read session: %w", err)
+		return err
 	}
 	if Role(row.Role) != p.Role {
 		return errForbidden

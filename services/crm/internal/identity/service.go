@@ -55,6 +55,8 @@ type Service struct {
 	Config
 	q      *crmdb.Queries
 	hasher *hasher
+	// principals reads the users of valid sessions.
+	principals *pg.Shared[uuid.UUID, crmdb.SessionPrincipalsRow]
 	// minForgotTime is the least duration of a request for a password reset. It
 	// hides whether the address is known.
 	minForgotTime time.Duration
@@ -62,7 +64,9 @@ type Service struct {
 
 // New makes the service.
 func New(c Config) *Service {
-	return &Service{Config: c, q: crmdb.New(c.Pool), hasher: newHasher(c.HashCost), minForgotTime: 100 * time.Millisecond}
+	s := &Service{Config: c, q: crmdb.New(c.Pool), hasher: newHasher(c.HashCost), minForgotTime: 100 * time.Millisecond}
+	s.principals = pg.NewShared(c.Now, s.readPrincipals)
+	return s
 }
 
 // now has the database's precision, so that an answer to a write equals a later

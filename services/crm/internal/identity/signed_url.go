@@ -72,12 +72,9 @@ func (s *Service) AuthenticateURL(ctx context.Context, path, signature string, a
 }
 
 func (s *Service) urlSession(ctx context.Context, userID, sessionID uuid.UUID, _ string) (Principal, error) {
-	row, err := s.q.SessionPrincipal(ctx, crmdb.SessionPrincipalParams{ID: sessionID, UserID: userID, Now: s.now()})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Principal{}, errInvalidToken
-	}
+	row, err := s.principalOf(ctx, sessionID, userID)
 	if err != nil {
-		return Principal{}, fmt.Errorf("read session: %w", err)
+		return Principal{}, err
 	}
 	return Principal{UserID: row.ID, SessionID: sessionID, Name: row.Name, Email: row.Email, Role: Role(row.Role), Unverified: s.SendVerification && !row.Verified}, nil
 }

@@ -52,29 +52,29 @@ func (s *Service) AddComment(ctx context.Context, v Viewer, id uuid.UUID, in New
 		ID: uuid.Must(uuid.NewV7()), TicketID: id, Author: Person{ID: v.ID, Name: v.Name},
 		Body: in.Body, Internal: in.Internal, HasFiles: len(in.AttachmentIDs) > 0,
 	}
-	_, err := s.change(ctx, v, id, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
+	_, err := s.change(ctx, v, id, func(u unit, t Ticket, now time.Time) (Ticket, error) {
 		if in.Internal && !v.Staff() {
 			return t, errs.New(errs.Forbidden, errs.CodeForbidden, "Only engineers and admins may write internal comments.")
 		}
 		c.CreatedAt = now
-		if err := remember(ctx, q, v, c, once); err != nil {
+		if err := remember(ctx, u.q, v, c, once); err != nil {
 			return t, err
 		}
-		if err := s.hitLimit(ctx, q, v, commentsPerHour, now); err != nil {
+		if err := s.hitLimit(ctx, u.q, v, commentsPerHour, now); err != nil {
 			return t, err
 		}
-		if err := attachment.Lock(ctx, q, v.ID, in.AttachmentIDs); err != nil {
+		if err := attachment.Lock(ctx, u.q, v.ID, in.AttachmentIDs); err != nil {
 			return t, err
 		}
-		files, err := attachment.Names(ctx, q, in.AttachmentIDs)
+		files, err := attachment.Names(ctx, u.q, in.AttachmentIDs)
 		if err != nil {
 			return t, err
 		}
-		after, err := s.writeComment(ctx, q, v, t, c, files)
+		after, err := s.writeComment(ctx, u, v, t, c, files)
 		if err != nil {
 			return t, err
 		}
-		return after, attachment.Attach(ctx, q, t.ID, &c.ID, in.AttachmentIDs)
+		return after, attachment.Attach(ctx, u.q, t.ID, &c.ID, in.AttachmentIDs)
 	})
 	if once == nil || !once.spent(err) {
 		return c, err
@@ -110,19 +110,19 @@ func remember(ctx context.Context, q *crmdb.Queries, v Viewer, c Comment, once *
 
 // writeComment stores a comment with its event, its effect on the ticket, and the
 // notices.
-func (s *Service) writeComment(ctx context.Context, q *crmdb.Queries, v Viewer, before Ticket, c Comment, files []notice.File) (Ticket, error) {
+func (s *Service) writeComment(ctx context.Context, u unit, v Viewer, before Ticket, c Comment, files []notice.File) (Ticket, error) {
 	after, err := s.afterComment(v, before, c)
 	if err != nil {
 		return Ticket{}, err
 	}
-	earlier, err := messageBefore(ctx, q, before.ID, c.Internal)
+	earlier, err := u.messageBefore(ctx, before, c.Internal)
 	if err != nil {
 		return Ticket{}, err
 	}
-	if err := storeComment(ctx, q, v, before, c); err != nil {
+	if err := storeComment(ctx, u.later, v, before, c); err != nil {
 		return Ticket{}, err
 	}
-	return after, publishComment(ctx, q, v, before, after, notice.TicketCommented{Body: c.Body, Internal: c.Internal, Earlier: earlier, Files: files}, c.CreatedAt)
+	return after, publishComment(ctx, u, v, before, after, notice.TicketCommented{Body: c.Body, Internal: c.Internal, Earlier: earlier, Files: files}, c.CreatedAt)
 }
 
 // afterComment is the ticket with the status that it has after the comment.
@@ -142,17 +142,17 @@ func (s *Service) afterComment(v Viewer, before Ticket, c Comment) (Ticket, erro
 
 // publishComment writes the effect of a comment on the ticket, and the notices. n has
 // what they say of the comment.
-func publishComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket, n notice.TicketCommented, now time.Time) error {
-	audience, err := q.TicketAudience(ctx, before.ID)
+func publishComment(ctx context.Context, u unit, v Viewer, before, after Ticket, n notice.TicketCommented, now time.Time) error {
+	audience, err := u.audience(ctx, before.ID)
 	if err != nil {
-		return fmt.Errorf("list audience: %w", err)
+		return err
 	}
 	var offeredTo *notice.Person
 	switch {
 	case after.Status != before.Status:
-		offeredTo, err = write(ctx, q, v, before, after)
+		offeredTo, err = write(ctx, u, v, before, after)
 	case !n.Internal:
-		err = q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: before.ID, Now: now})
+		err = u.later.TicketTouch(ctx, crmdb.TicketTouchParams{ID: before.ID, Now: now})
 	}
 	if err != nil {
 		return fmt.Errorf("update ticket: %w", err)
@@ -161,17 +161,20 @@ func publishComment(ctx context.Context, q *crmdb.Queries, v Viewer, before, aft
 	if after.Status != before.Status {
 		n.Status = string(after.Status)
 	}
-	return notifyOfComment(ctx, q, v, n, audience, offeredTo, now)
+	return notifyOfComment(ctx, u.later, v, n, audience, offeredTo, now)
 }
 
 // messageBefore is what a new comment follows: the latest comment, or the
 // description. For a public one it is public, too, since customers read both.
-func messageBefore(ctx context.Context, q *crmdb.Queries, ticketID uuid.UUID, internal bool) (*notice.Earlier, error) {
-	row, err := q.MessageBefore(ctx, crmdb.MessageBeforeParams{TicketID: ticketID, WithInternal: internal})
-	if err != nil {
-		return nil, fmt.Errorf("read the message before: %w", err)
+func (u unit) messageBefore(ctx context.Context, t Ticket, internal bool) (*notice.Earlier, error) {
+	comment, err := u.latest(ctx, t.ID, internal)
+	switch {
+	case err != nil:
+		return nil, err
+	case comment != nil:
+		return &notice.Earlier{AuthorName: comment.AuthorName, At: comment.CreatedAt, Body: comment.Body}, nil
 	}
-	return &notice.Earlier{AuthorName: row.AuthorName, At: row.CreatedAt, Body: row.Body}, nil
+	return &notice.Earlier{AuthorName: t.Reporter.Name, At: t.CreatedAt, Body: t.Description}, nil
 }
 
 func storeComment(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c Comment) error {
@@ -209,36 +212,36 @@ func notifyOfComment(ctx context.Context, q *crmdb.Queries, v Viewer, n notice.T
 // event and the audit log record who removed it. Removing it again changes
 // nothing.
 func (s *Service) RemoveComment(ctx context.Context, v Viewer, ticketID, commentID uuid.UUID) error {
-	_, err := s.change(ctx, v, ticketID, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
-		row, err := q.CommentGet(ctx, crmdb.CommentGetParams{ID: commentID, TicketID: ticketID})
+	_, err := s.change(ctx, v, ticketID, func(u unit, t Ticket, now time.Time) (Ticket, error) {
+		row, err := u.q.CommentGet(ctx, crmdb.CommentGetParams{ID: commentID, TicketID: ticketID})
 		if err != nil {
 			return t, missing("get comment", err)
 		}
 		if row.RemovedAt != nil {
 			return t, nil
 		}
-		if err := q.CommentRemove(ctx, crmdb.CommentRemoveParams{ID: commentID, RemovedAt: now}); err != nil {
+		if err := u.q.CommentRemove(ctx, crmdb.CommentRemoveParams{ID: commentID, RemovedAt: now}); err != nil {
 			return t, fmt.Errorf("remove comment: %w", err)
 		}
-		if err := redact(ctx, q, ticketID, row); err != nil {
+		if err := redact(ctx, u.q, ticketID, row); err != nil {
 			return t, err
 		}
-		if err := attachment.RemoveOfComment(ctx, q, crmdb.AttachmentRemoveOfCommentParams{CommentID: commentID, Now: now}); err != nil {
+		if err := attachment.RemoveOfComment(ctx, u.q, crmdb.AttachmentRemoveOfCommentParams{CommentID: commentID, Now: now}); err != nil {
 			return t, err
 		}
-		if err := q.InboundEraseOfComment(ctx, &commentID); err != nil {
+		if err := u.q.InboundEraseOfComment(ctx, &commentID); err != nil {
 			return t, fmt.Errorf("erase the mail: %w", err)
 		}
 		if !row.Internal {
-			if err := q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: t.ID, Now: now}); err != nil {
+			if err := u.q.TicketTouch(ctx, crmdb.TicketTouchParams{ID: t.ID, Now: now}); err != nil {
 				return t, fmt.Errorf("touch ticket: %w", err)
 			}
 		}
 		changes := changesOfComment(Comment{ID: commentID, Internal: row.Internal})
-		if err := addEvent(ctx, q, ticketID, EventCommentRemoved, v.ID, row.Internal, changes, now); err != nil {
+		if err := addEvent(ctx, u.q, ticketID, EventCommentRemoved, v.ID, row.Internal, changes, now); err != nil {
 			return t, err
 		}
-		return t, identity.RecordCommentRemoved(ctx, q, now, v.ID, commentID, ticketID)
+		return t, identity.RecordCommentRemoved(ctx, u.q, now, v.ID, commentID, ticketID)
 	})
 	return err
 }

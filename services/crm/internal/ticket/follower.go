@@ -62,23 +62,23 @@ func (s *Service) Followers(ctx context.Context, v Viewer, id uuid.UUID, after *
 // validation_failed for an address that can't follow, and conflict beyond MaxFollowers.
 func (s *Service) AddFollower(ctx context.Context, v Viewer, id uuid.UUID, email, name string) (Follower, error) {
 	var f Follower
-	_, err := s.change(ctx, v, id, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
-		person, err := followerFor(ctx, q, v, t, email, name, now)
+	_, err := s.change(ctx, v, id, func(u unit, t Ticket, now time.Time) (Ticket, error) {
+		person, err := followerFor(ctx, u.q, v, t, email, name, now)
 		if err != nil {
 			return t, err
 		}
 		f = Follower{Person: person, CreatedAt: now, AddedBy: Person{ID: v.ID, Name: v.Name}}
-		n, err := q.FollowerAdd(ctx, crmdb.FollowerAddParams{TicketID: id, UserID: person.ID, AddedBy: v.ID, CreatedAt: now})
+		n, err := u.q.FollowerAdd(ctx, crmdb.FollowerAddParams{TicketID: id, UserID: person.ID, AddedBy: v.ID, CreatedAt: now})
 		if err != nil {
 			return t, fmt.Errorf("add follower: %w", err)
 		}
 		if n == 0 {
 			return t, nil
 		}
-		if count, err := q.FollowerCount(ctx, id); err != nil || count > MaxFollowers {
+		if count, err := u.q.FollowerCount(ctx, id); err != nil || count > MaxFollowers {
 			return t, errors.Join(err, errs.New(errs.Conflict, errs.CodeConflict, fmt.Sprintf("A ticket has at most %d followers.", MaxFollowers)))
 		}
-		return t, addEvent(ctx, q, id, EventFollowerAdded, v.ID, true, changesOfFollower(nil, &person), now)
+		return t, addEvent(ctx, u.later, id, EventFollowerAdded, v.ID, true, changesOfFollower(nil, &person), now)
 	})
 	return f, err
 }
@@ -110,15 +110,15 @@ func followerFor(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, emai
 // RemoveFollower ends what a person is mailed about a ticket and reads of it. The error is not_found
 // for somebody who doesn't follow it.
 func (s *Service) RemoveFollower(ctx context.Context, v Viewer, id, follower uuid.UUID) error {
-	_, err := s.change(ctx, v, id, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
-		n, err := q.FollowerRemove(ctx, crmdb.FollowerRemoveParams{TicketID: id, UserID: follower})
+	_, err := s.change(ctx, v, id, func(u unit, t Ticket, now time.Time) (Ticket, error) {
+		n, err := u.q.FollowerRemove(ctx, crmdb.FollowerRemoveParams{TicketID: id, UserID: follower})
 		if err != nil {
 			return t, fmt.Errorf("remove follower: %w", err)
 		}
 		if n == 0 {
 			return t, errs.Missing()
 		}
-		people, err := q.AssignmentPeople(ctx, []uuid.UUID{follower})
+		people, err := u.q.AssignmentPeople(ctx, []uuid.UUID{follower})
 		if err != nil {
 			return t, fmt.Errorf("read follower: %w", err)
 		}
@@ -126,7 +126,7 @@ func (s *Service) RemoveFollower(ctx context.Context, v Viewer, id, follower uui
 		for _, p := range people {
 			former.Name = p.Name
 		}
-		return t, addEvent(ctx, q, id, EventFollowerRemoved, v.ID, true, changesOfFollower(&former, nil), now)
+		return t, addEvent(ctx, u.later, id, EventFollowerRemoved, v.ID, true, changesOfFollower(&former, nil), now)
 	})
 	return err
 }

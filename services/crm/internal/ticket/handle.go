@@ -18,7 +18,7 @@ import (
 // Accept accepts a ticket that is assigned to the engineer or unassigned. Of
 // concurrent calls exactly one succeeds, the others get already_accepted.
 func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, error) {
-	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
+	return s.change(ctx, v, id, func(u unit, before Ticket, now time.Time) (Ticket, error) {
 		switch r := before.checkAccept(v.ID); r {
 		case Allowed:
 		case NotYours:
@@ -26,37 +26,42 @@ func (s *Service) Accept(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, e
 		default:
 			return Ticket{}, refused(r, before, partyOf(v, before))
 		}
-		n, err := q.TicketAccept(ctx, crmdb.TicketAcceptParams{ID: id, EngineerID: v.ID, Now: now})
+		n, err := u.q.TicketAccept(ctx, crmdb.TicketAcceptParams{ID: id, EngineerID: v.ID, Now: now})
 		if pg.IsForeignKey(err, "tickets_assignee_is_engineer") || err == nil && n == 0 {
 			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden, "Only an approved engineer may accept tickets.").Because(err)
 		}
 		if err != nil {
 			return Ticket{}, fmt.Errorf("accept ticket: %w", err)
 		}
-		after, err := read(ctx, q, id)
-		if err != nil {
-			return Ticket{}, err
-		}
+		after := before.accepted(v, now)
 		changes := diff(before, after)
 		recorded := changesJSON(changes)
 		if before.Assignee == nil {
 			recorded["assignee"] = map[string]any{"from": nil, "to": assignment.Person{ID: v.ID, Name: v.Name}}
 		}
-		if err := addEvent(ctx, q, id, EventAccepted, v.ID, false, recorded, now); err != nil {
+		if err := addEvent(ctx, u.later, id, EventAccepted, v.ID, false, recorded, now); err != nil {
 			return Ticket{}, err
 		}
-		audience, err := q.TicketAudience(ctx, id)
+		audience, err := u.audience(ctx, id)
 		if err != nil {
-			return Ticket{}, fmt.Errorf("list audience: %w", err)
+			return Ticket{}, err
 		}
-		return after, notifyOfChange(ctx, q, v, after, changes, audience, nil, now)
+		return after, notifyOfChange(ctx, u, v, after, changes, audience, nil, now)
 	})
+}
+
+// accepted is the ticket after its acceptance.
+func (t Ticket) accepted(by Viewer, now time.Time) Ticket {
+	t.Status, t.Assignee, t.AcceptedAt = InProgress, &Person{ID: by.ID, Name: by.Name}, &now
+	t.Version++
+	t.UpdatedAt = now
+	return t
 }
 
 // Decline unassigns the ticket with a reason that engineers and admins can read,
 // and offers it to the next engineer. When none remains, the ticket waits.
 func (s *Service) Decline(ctx context.Context, v Viewer, id uuid.UUID, reason string) (Ticket, error) {
-	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
+	return s.change(ctx, v, id, func(u unit, before Ticket, now time.Time) (Ticket, error) {
 		switch r := before.checkDecline(v.ID); r {
 		case Allowed:
 		case NotYours:
@@ -64,21 +69,21 @@ func (s *Service) Decline(ctx context.Context, v Viewer, id uuid.UUID, reason st
 		default:
 			return Ticket{}, refused(r, before, partyOf(v, before))
 		}
-		if err := q.TicketDeclineAdd(ctx, crmdb.TicketDeclineAddParams{
+		if err := u.later.TicketDeclineAdd(ctx, crmdb.TicketDeclineAddParams{
 			TicketID: id, EngineerID: v.ID, Reason: reason, CreatedAt: now,
 		}); err != nil {
 			return Ticket{}, fmt.Errorf("record decline: %w", err)
 		}
 		why := assignment.Why{Cause: assignment.Declined, Reason: reason}
-		if err := addEvent(ctx, q, id, EventDeclined, v.ID, false, map[string]any{"why": why}, now); err != nil {
+		if err := addEvent(ctx, u.later, id, EventDeclined, v.ID, false, map[string]any{"why": why}, now); err != nil {
 			return Ticket{}, err
 		}
 		m := move(before, v, assignment.Declined, reason, now)
 		m.Ticket.Assignee = v.person()
-		if _, err := assignment.Offer(ctx, q, m); err != nil {
+		if _, err := assignment.Offer(ctx, u.q, m); err != nil {
 			return Ticket{}, err
 		}
-		return read(ctx, q, id)
+		return read(ctx, u.q, id)
 	})
 }
 
@@ -86,7 +91,7 @@ func (s *Service) Decline(ctx context.Context, v Viewer, id uuid.UUID, reason st
 // chose. An admin can unassign it with nil. Assigning the present assignee changes
 // nothing. A ticket is never assigned to its reporter.
 func (s *Service) Assign(ctx context.Context, v Viewer, id uuid.UUID, engineer *uuid.UUID) (Ticket, error) {
-	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
+	return s.change(ctx, v, id, func(u unit, before Ticket, now time.Time) (Ticket, error) {
 		if p := partyOf(v, before); p&AsAdmin == 0 && (p&AsAssignee == 0 || engineer == nil) {
 			return Ticket{}, errs.New(errs.Forbidden, errs.CodeForbidden,
 				"Only an admin or the ticket's assignee may assign it, and only an admin may unassign it.")
@@ -101,20 +106,20 @@ func (s *Service) Assign(ctx context.Context, v Viewer, id uuid.UUID, engineer *
 		if engineer != nil && *engineer == before.Reporter.ID {
 			return Ticket{}, errs.Validation(errs.Field{Location: "body.engineer_id", Message: "must not be the ticket's reporter"})
 		}
-		to, from, err := parties(ctx, q, engineer, before.Assignee)
+		to, from, err := parties(ctx, u.q, engineer, before.Assignee)
 		if err != nil {
 			return Ticket{}, err
 		}
 		m := move(before, v, assignment.Requested, "", now)
 		m.Ticket.Assignee = from
-		err = assignment.Assign(ctx, q, m, to)
+		err = assignment.Assign(ctx, u.q, m, to)
 		if errors.Is(err, assignment.ErrNoEngineer) {
 			return Ticket{}, notAnEngineer()
 		}
 		if err != nil {
 			return Ticket{}, err
 		}
-		return read(ctx, q, id)
+		return read(ctx, u.q, id)
 	})
 }
 

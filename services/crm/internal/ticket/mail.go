@@ -129,7 +129,7 @@ func (s *Service) addByMail(ctx context.Context, q *crmdb.Queries, author Viewer
 	if err != nil {
 		return err
 	}
-	if _, err := s.writeComment(ctx, q, author, t, c, files); err != nil {
+	if _, err := s.writeComment(ctx, at(q), author, t, c, files); err != nil {
 		return err
 	}
 	return attachment.Attach(ctx, q, t.ID, &c.ID, in.Files)
@@ -188,8 +188,8 @@ func (v Viewer) MayDecide(t Ticket) bool { return partyOf(v, t)&(AsAssignee|AsAd
 // The errors are not_found for a comment that did not come by mail, forbidden for other
 // staff, and already_decided.
 func (s *Service) DecideComment(ctx context.Context, v Viewer, ticketID, commentID uuid.UUID, letIn bool) error {
-	_, err := s.change(ctx, v, ticketID, func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error) {
-		row, err := q.CommentOfMail(ctx, crmdb.CommentOfMailParams{ID: commentID, TicketID: ticketID})
+	_, err := s.change(ctx, v, ticketID, func(u unit, t Ticket, now time.Time) (Ticket, error) {
+		row, err := u.q.CommentOfMail(ctx, crmdb.CommentOfMailParams{ID: commentID, TicketID: ticketID})
 		if err != nil {
 			return t, missing("get held comment", err)
 		}
@@ -203,44 +203,44 @@ func (s *Service) DecideComment(ctx context.Context, v Viewer, ticketID, comment
 		if letIn {
 			outcome, kind = crmdb.InboundOutcomeComment, EventCommentReleased
 		}
-		if err := q.InboundDecide(ctx, crmdb.InboundDecideParams{
+		if err := u.q.InboundDecide(ctx, crmdb.InboundDecideParams{
 			ID: row.MailID, Outcome: outcome, TicketID: &ticketID, CommentID: &commentID, DecidedBy: v.ID, Now: now,
 		}); err != nil {
 			return t, fmt.Errorf("decide about a mail: %w", err)
 		}
-		if err := addEvent(ctx, q, ticketID, kind, v.ID, true, changesOfComment(Comment{ID: commentID, Internal: !letIn}), now); err != nil || !letIn {
+		if err := addEvent(ctx, u.q, ticketID, kind, v.ID, true, changesOfComment(Comment{ID: commentID, Internal: !letIn}), now); err != nil || !letIn {
 			return t, err
 		}
-		return s.releaseComment(ctx, q, t, row, now)
+		return s.releaseComment(ctx, u, t, row, now)
 	})
 	return err
 }
 
 // releaseComment makes a held comment public.
-func (s *Service) releaseComment(ctx context.Context, q *crmdb.Queries, before Ticket, row crmdb.CommentOfMailRow, now time.Time) (Ticket, error) {
+func (s *Service) releaseComment(ctx context.Context, u unit, before Ticket, row crmdb.CommentOfMailRow, now time.Time) (Ticket, error) {
 	author := Viewer{ID: row.AuthorID, Name: row.AuthorName, Email: row.AuthorEmail, Role: string(row.AuthorRole)}
 	c := Comment{ID: row.ID, TicketID: before.ID, Author: Person{ID: author.ID, Name: author.Name}, Body: row.Body, CreatedAt: now}
 	after, err := s.afterComment(author, before, c)
 	if err != nil {
 		return Ticket{}, err
 	}
-	earlier, err := messageBefore(ctx, q, before.ID, false)
+	earlier, err := u.messageBefore(ctx, before, false)
 	if err != nil {
 		return Ticket{}, err
 	}
-	n, err := q.CommentRelease(ctx, row.ID)
+	n, err := u.q.CommentRelease(ctx, row.ID)
 	if err != nil {
 		return Ticket{}, fmt.Errorf("release comment: %w", err)
 	}
 	if n != 1 {
 		return Ticket{}, errs.Missing()
 	}
-	if err := addEvent(ctx, q, before.ID, EventCommented, author.ID, false, changesOfComment(c), now); err != nil {
+	if err := addEvent(ctx, u.q, before.ID, EventCommented, author.ID, false, changesOfComment(c), now); err != nil {
 		return Ticket{}, err
 	}
-	files, err := attachment.NamesOfComment(ctx, q, c.ID)
+	files, err := attachment.NamesOfComment(ctx, u.q, c.ID)
 	if err != nil {
 		return Ticket{}, err
 	}
-	return after, publishComment(ctx, q, author, before, after, notice.TicketCommented{Body: c.Body, Earlier: earlier, Files: files}, c.CreatedAt)
+	return after, publishComment(ctx, u, author, before, after, notice.TicketCommented{Body: c.Body, Earlier: earlier, Files: files}, c.CreatedAt)
 }

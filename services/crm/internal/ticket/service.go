@@ -29,6 +29,8 @@ type Service struct {
 	changed      func()
 	reopenWithin time.Duration
 	perHour      int
+	// rows reads tickets outside of transactions.
+	rows *pg.Shared[uuid.UUID, crmdb.TicketGetManyRow]
 }
 
 // Config has the dependencies and settings of the service.
@@ -50,7 +52,9 @@ type Config struct {
 
 // NewService makes the service.
 func NewService(c Config) *Service {
-	return &Service{pool: c.Pool, mails: c.Mails, now: c.Now, changed: c.Changed, reopenWithin: c.ReopenWithin, perHour: c.PerHour}
+	s := &Service{pool: c.Pool, mails: c.Mails, now: c.Now, changed: c.Changed, reopenWithin: c.ReopenWithin, perHour: c.PerHour}
+	s.rows = pg.NewShared(c.Now, s.readMany)
+	return s
 }
 
 // Find returns the id of the ticket with this number. It does not check whether
@@ -66,12 +70,15 @@ func (s *Service) Find(ctx context.Context, number int64) (uuid.UUID, error) {
 // Get returns a ticket that the viewer may see; the error is errs.Missing for any
 // other.
 func (s *Service) Get(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, error) {
-	q := crmdb.New(s.pool)
-	t, err := read(ctx, q, id)
-	if err == nil {
-		err = visible(ctx, q, v, t)
-	}
+	row, found, err := s.rows.Get(ctx, id)
 	if err != nil {
+		return Ticket{}, fmt.Errorf("read ticket: %w", err)
+	}
+	if !found {
+		return Ticket{}, errs.Missing()
+	}
+	t := FromRow(crmdb.TicketGetRow(row))
+	if err := visible(ctx, crmdb.New(s.pool), v, t); err != nil {
 		return Ticket{}, err
 	}
 	return t, nil
@@ -91,6 +98,19 @@ func visible(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket) error {
 		return errs.Missing()
 	}
 	return nil
+}
+
+// readMany reads tickets by their ids.
+func (s *Service) readMany(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]crmdb.TicketGetManyRow, error) {
+	rows, err := crmdb.New(s.pool).TicketGetMany(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[uuid.UUID]crmdb.TicketGetManyRow, len(rows))
+	for _, r := range rows {
+		found[r.ID] = r
+	}
+	return found, nil
 }
 
 // MayRead returns nil when the viewer may read the ticket and, with internal, the
@@ -122,25 +142,50 @@ func (s *Service) filesOf(ctx context.Context, comments ...Comment) (map[uuid.UU
 	return attachment.OfComments(ctx, crmdb.New(s.pool), ids)
 }
 
+// unit has the statements of one change. Those of q run at once, those of later are
+// sent with the next of q or with the commit; nobody reads their results.
+type unit struct {
+	q, later *crmdb.Queries
+	ahead    *ahead
+}
+
+// ahead is what was read together with the ticket; nil where nothing was.
+type ahead struct {
+	audience []crmdb.TicketAudienceRow
+	comment  *crmdb.CommentLatestRow // the public one; nil for none
+}
+
+// at is the unit of a transaction of the caller's.
+func at(q *crmdb.Queries) unit { return unit{q: q, later: q} }
+
+// audience lists the people whom a change of the ticket concerns.
+func (u unit) audience(ctx context.Context, id uuid.UUID) ([]crmdb.TicketAudienceRow, error) {
+	if u.ahead != nil {
+		return u.ahead.audience, nil
+	}
+	audience, err := u.q.TicketAudience(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("list audience: %w", err)
+	}
+	return audience, nil
+}
+
 // change locks the ticket's row, runs fn in the same transaction, and calls
 // Changed after the commit. It repeats all of that as pg.Retry does. now is the
 // time of the change (see assignment.TimeOfChange).
-func (s *Service) change(ctx context.Context, v Viewer, id uuid.UUID, fn func(q *crmdb.Queries, t Ticket, now time.Time) (Ticket, error)) (Ticket, error) {
+func (s *Service) change(ctx context.Context, v Viewer, id uuid.UUID, fn func(u unit, t Ticket, now time.Time) (Ticket, error)) (Ticket, error) {
 	var after Ticket
 	err := pg.Retry(ctx, func() error {
-		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			q := crmdb.New(tx)
-			if _, err := q.TicketLock(ctx, id); err != nil {
-				return missing("lock ticket", err)
-			}
-			t, err := read(ctx, q, id)
+		return pg.InTx(ctx, s.pool, func(tx *pg.Tx) error {
+			u := unit{q: crmdb.New(tx), later: crmdb.New(tx.Later()), ahead: &ahead{}}
+			t, err := u.lock(ctx, tx, id)
 			if err != nil {
 				return err
 			}
-			if err := visible(ctx, q, v, t); err != nil {
+			if err := visible(ctx, u.q, v, t); err != nil {
 				return err
 			}
-			after, err = fn(q, t, assignment.TimeOfChange(s.now(), t.UpdatedAt))
+			after, err = fn(u, t, assignment.TimeOfChange(s.now(), t.UpdatedAt))
 			return err
 		})
 	})
@@ -151,7 +196,33 @@ func (s *Service) change(ctx context.Context, v Viewer, id uuid.UUID, fn func(q 
 	return after, nil
 }
 
+// lock locks a ticket, and then reads it and what most changes need, so that they see
+// what was committed while the lock was waited for.
+func (u unit) lock(ctx context.Context, tx *pg.Tx, id uuid.UUID) (t Ticket, err error) {
+	err = tx.Together(ctx,
+		func(db pg.DBTX) error {
+			_, err := crmdb.New(db).TicketLock(ctx, id)
+			return missing("lock ticket", err)
+		},
+		func(db pg.DBTX) (err error) {
+			t, err = read(ctx, crmdb.New(db), id)
+			return err
+		},
+		func(db pg.DBTX) (err error) {
+			u.ahead.audience, err = unit{q: crmdb.New(db)}.audience(ctx, id)
+			return err
+		},
+		func(db pg.DBTX) (err error) {
+			u.ahead.comment, err = unit{q: crmdb.New(db)}.latest(ctx, id, false)
+			return err
+		})
+	return t, err
+}
+
 func missing(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return errs.Missing()
 	}

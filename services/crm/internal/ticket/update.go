@@ -22,7 +22,7 @@ import (
 // nothing writes nothing. The errors are not_found, forbidden, version_mismatch,
 // invalid_transition, conflict and validation_failed.
 func (s *Service) Update(ctx context.Context, v Viewer, id uuid.UUID, e Edit, matches func(version int) bool) (Ticket, error) {
-	return s.change(ctx, v, id, func(q *crmdb.Queries, before Ticket, now time.Time) (Ticket, error) {
+	return s.change(ctx, v, id, func(u unit, before Ticket, now time.Time) (Ticket, error) {
 		p := partyOf(v, before)
 		if p&(AsReporter|AsAssignee|AsAdmin) == 0 {
 			return Ticket{}, refused(NotYours, before, p)
@@ -38,41 +38,44 @@ func (s *Service) Update(ctx context.Context, v Viewer, id uuid.UUID, e Edit, ma
 		if after.Version == before.Version {
 			return before, nil
 		}
-		audience, err := q.TicketAudience(ctx, before.ID)
-		if err != nil {
-			return Ticket{}, fmt.Errorf("list audience: %w", err)
-		}
-		offeredTo, err := write(ctx, q, v, before, after)
+		audience, err := u.audience(ctx, before.ID)
 		if err != nil {
 			return Ticket{}, err
 		}
-		if err := notifyOfChange(ctx, q, v, after, diff(before, after), audience, offeredTo, now); err != nil {
+		offeredTo, err := write(ctx, u, v, before, after)
+		if err != nil {
 			return Ticket{}, err
 		}
-		return read(ctx, q, after.ID)
+		if err := notifyOfChange(ctx, u, v, after, diff(before, after), audience, offeredTo, now); err != nil {
+			return Ticket{}, err
+		}
+		if reopens(before, after) { // the assignee may be another one
+			return read(ctx, u.q, after.ID)
+		}
+		return after, nil
 	})
 }
 
 // write stores a change with its event, and offers a reopened ticket without an
 // engineer to the next one, whom it returns.
-func write(ctx context.Context, q *crmdb.Queries, v Viewer, before, after Ticket) (offeredTo *notice.Person, err error) {
+func write(ctx context.Context, u unit, v Viewer, before, after Ticket) (offeredTo *notice.Person, err error) {
 	offer := false
 	if reopens(before, after) {
-		if offer, err = withoutEngineer(ctx, q, before); err != nil {
+		if offer, err = withoutEngineer(ctx, u.q, before); err != nil {
 			return nil, err
 		}
 	}
-	if err := save(ctx, q, before.Version, after); err != nil {
+	if err := save(ctx, u.q, before.Version, after); err != nil {
 		return nil, err
 	}
-	if err := saveSearch(ctx, q, before, after); err != nil {
+	if err := saveSearch(ctx, u.later, before, after); err != nil {
 		return nil, err
 	}
 	changes := changesJSON(diff(before, after))
-	if err := addEvent(ctx, q, after.ID, eventKind(before, after), v.ID, false, changes, after.UpdatedAt); err != nil || !offer {
+	if err := addEvent(ctx, u.later, after.ID, eventKind(before, after), v.ID, false, changes, after.UpdatedAt); err != nil || !offer {
 		return nil, err
 	}
-	return offerReopened(ctx, q, v, before, after, after.UpdatedAt)
+	return offerReopened(ctx, u.q, v, before, after, after.UpdatedAt)
 }
 
 // withoutEngineer reports whether a ticket that is to be reopened needs a new
@@ -125,7 +128,7 @@ func move(t Ticket, v Viewer, cause assignment.Cause, reason string, now time.Ti
 
 // notifyOfChange notifies reporter and assignee, each once, except the actor and
 // the engineer whom the same change notifies of an assignment.
-func notifyOfChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, changes []Change, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person, now time.Time) error {
+func notifyOfChange(ctx context.Context, u unit, v Viewer, t Ticket, changes []Change, audience []crmdb.TicketAudienceRow, offeredTo *notice.Person, now time.Time) error {
 	reported := make([]notice.Change, len(changes))
 	for i, c := range changes {
 		reported[i] = notice.Change{Field: c.Field, From: deref(c.From), To: deref(c.To)}
@@ -134,11 +137,11 @@ func notifyOfChange(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, c
 		if p.ID == v.ID || offeredTo != nil && p.ID == offeredTo.ID {
 			continue
 		}
-		comment, err := latestComment(ctx, q, t.ID, seesInternal(p))
+		comment, err := u.latestComment(ctx, t.ID, seesInternal(p))
 		if err != nil {
 			return err
 		}
-		if err := outbox.Add(ctx, q, now, t.ID, notice.TicketChanged{
+		if err := outbox.Add(ctx, u.later, now, t.ID, notice.TicketChanged{
 			Ticket: about(t), To: notice.Person{ID: p.ID, Name: p.Name, Email: p.Email}, Audience: audienceOf(p),
 			ActorName: v.Name, Changes: reported, Resolution: deref(t.Resolution), LatestComment: comment,
 		}); err != nil {
@@ -162,12 +165,28 @@ func audienceOf(p crmdb.TicketAudienceRow) notice.Audience {
 // seesInternal reports whether somebody of the audience is mailed internal comments.
 func seesInternal(p crmdb.TicketAudienceRow) bool { return p.Role != "customer" && !p.IsFollower }
 
-func latestComment(ctx context.Context, q *crmdb.Queries, id uuid.UUID, withInternal bool) (string, error) {
-	row, err := q.CommentLatest(ctx, crmdb.CommentLatestParams{TicketID: id, WithInternal: withInternal})
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return "", fmt.Errorf("read latest comment: %w", err)
+// latestComment is the text of the latest comment; "" when there is none.
+func (u unit) latestComment(ctx context.Context, id uuid.UUID, withInternal bool) (string, error) {
+	row, err := u.latest(ctx, id, withInternal)
+	if row == nil || err != nil {
+		return "", err
 	}
 	return row.Body, nil
+}
+
+// latest is the latest comment, as it was before the change; nil when there is none.
+func (u unit) latest(ctx context.Context, id uuid.UUID, withInternal bool) (*crmdb.CommentLatestRow, error) {
+	if u.ahead != nil && !withInternal {
+		return u.ahead.comment, nil
+	}
+	row, err := u.q.CommentLatest(ctx, crmdb.CommentLatestParams{TicketID: id, WithInternal: withInternal})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read latest comment: %w", err)
+	}
+	return &row, nil
 }
 
 func deref(s *string) string {

@@ -1,0 +1,173 @@
+package pg_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/pg"
+)
+
+// sharedTable is a table with one row and a Shared that reads it. Each statement
+// waits at gate after it has read.
+type sharedTable struct {
+	*pg.Shared[int, string]
+	statements atomic.Int32
+	gate       chan struct{}
+	read       chan struct{} // after each statement
+}
+
+func newSharedTable(t *testing.T) (*sharedTable, func(sql string)) {
+	t.Helper()
+	pool := pgtest.New(t, none, "m")
+	mustExec(t, pool, "create table people (id int primary key, status text)")
+	mustExec(t, pool, "insert into people select n, 'approved' from generate_series(1, 100) n")
+	s := &sharedTable{gate: make(chan struct{}), read: make(chan struct{}, 100)}
+	s.Shared = pg.NewShared(time.Now, func(ctx context.Context, ids []int) (map[int]string, error) {
+		s.statements.Add(1)
+		rows, err := pool.Query(ctx, "select id, status from people where id = any ($1)", ids)
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		found := map[int]string{}
+		for rows.Next() {
+			var id int
+			var status string
+			if err := rows.Scan(&id, &status); err != nil {
+				return nil, err
+			}
+			found[id] = status
+		}
+		s.read <- struct{}{}
+		<-s.gate
+		return found, rows.Err()
+	})
+	return s, func(sql string) { mustExec(t, pool, sql) }
+}
+
+type sharedAnswer struct {
+	status string
+	found  bool
+	err    error
+}
+
+func (s *sharedTable) ask(ctx context.Context, id int) <-chan sharedAnswer {
+	answer := make(chan sharedAnswer, 1)
+	go func() {
+		status, found, err := s.Get(ctx, id)
+		answer <- sharedAnswer{status, found, err}
+	}()
+	return answer
+}
+
+// The first caller is the control: its statement began before the decision, so a
+// caller that joined it would get what was decided before.
+func TestSharedReadIsNeverOlderThanItsCall(t *testing.T) {
+	t.Parallel()
+	s, exec := newSharedTable(t)
+	before := s.ask(t.Context(), 7)
+	<-s.read
+	exec("update people set status = 'suspended' where id = 7")
+	after := s.ask(t.Context(), 7)
+	close(s.gate)
+	if a := <-before; a.status != "approved" || a.err != nil {
+		t.Errorf("a statement from before the decision: %+v", a)
+	}
+	if a := <-after; a.status != "suspended" || a.err != nil {
+		t.Errorf("a call after the decision got %+v", a)
+	}
+}
+
+func TestCallsDuringAStatementShareTheNext(t *testing.T) {
+	t.Parallel()
+	s, _ := newSharedTable(t)
+	first := s.ask(t.Context(), 1)
+	<-s.read
+	var all sync.WaitGroup
+	var joined sync.WaitGroup
+	for id := 2; id <= 51; id++ {
+		joined.Add(1)
+		all.Go(func() {
+			joined.Done()
+			status, found, err := s.Get(t.Context(), id%60)
+			if status != "approved" || !found || err != nil {
+				t.Errorf("%d: %q, %v, %v", id, status, found, err)
+			}
+		})
+	}
+	joined.Wait()
+	close(s.gate)
+	all.Wait()
+	<-first
+	// Goroutines that hadn't called yet when the gate opened, and those of a busy
+	// machine that waited longer than a statement may take, need a few more.
+	if n := s.statements.Load(); n > 25 {
+		t.Errorf("51 calls took %d statements", n)
+	}
+}
+
+func TestSharedReadOfAMissingRowFindsNothing(t *testing.T) {
+	t.Parallel()
+	s, _ := newSharedTable(t)
+	close(s.gate)
+	if a := <-s.ask(t.Context(), 1000); a.found || a.err != nil {
+		t.Errorf("got %+v", a)
+	}
+	if a := <-s.ask(t.Context(), 1); !a.found {
+		t.Error("the control finds nothing")
+	}
+}
+
+func TestCallerOfASharedReadMayLeave(t *testing.T) {
+	t.Parallel()
+	s, _ := newSharedTable(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	leaves := s.ask(ctx, 1)
+	<-s.read
+	stays := s.ask(t.Context(), 2)
+	cancel()
+	if a := <-leaves; !errors.Is(a.err, context.Canceled) {
+		t.Errorf("got %+v", a)
+	}
+	close(s.gate)
+	if a := <-stays; a.status != "approved" || a.err != nil {
+		t.Errorf("the other got %+v", a)
+	}
+}
+
+// A statement hangs until the end of the test.
+func TestHangingSharedReadDelaysNoLaterCalls(t *testing.T) {
+	t.Parallel()
+	s, _ := newSharedTable(t)
+	hangs := s.ask(t.Context(), 1)
+	<-s.read
+	later := s.ask(t.Context(), 2)
+	for s.statements.Load() < 2 { // a later call begins it, when the first has taken long
+		again := s.ask(t.Context(), 3)
+		select {
+		case <-s.read:
+		case <-again:
+			t.Fatal("a call was answered while its statement could not end")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	close(s.gate)
+	for _, answer := range []<-chan sharedAnswer{hangs, later} {
+		if a := <-answer; a.status != "approved" || a.err != nil {
+			t.Errorf("got %+v", a)
+		}
+	}
+}
+
+func TestPanicOfASharedReadIsAnErrorOfItsCallers(t *testing.T) {
+	t.Parallel()
+	s := pg.NewShared(time.Now, func(context.Context, []int) (map[int]string, error) { panic("a defect") })
+	if _, _, err := s.Get(t.Context(), 1); err == nil {
+		t.Error("no error")
+	}
+}
