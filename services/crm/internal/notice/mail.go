@@ -17,6 +17,7 @@ type mail struct {
 
 	Passages    []passage
 	Unsubscribe string // the address of the page, "" for none
+	PublicURL   string // what begins the addresses that the HTML part links to
 }
 
 // row is a short fact with its name.
@@ -82,11 +83,20 @@ func (l mail) Greeting() string {
 	return "Hello " + l.Name + ","
 }
 
+// closingLine is a line of a closing, with the address at its end, "" for none.
+type closingLine struct{ Words, Link string }
+
 // Paragraphs splits a closing at its line breaks, for the HTML part.
-func (l mail) Paragraphs() [][]string {
-	out := make([][]string, len(l.Closing))
+func (l mail) Paragraphs() [][]closingLine {
+	out := make([][]closingLine, len(l.Closing))
 	for i, s := range l.Closing {
-		out[i] = strings.Split(s, "\n")
+		for line := range strings.SplitSeq(s, "\n") {
+			words, link := line, ""
+			if at := strings.LastIndexByte(line, ' ') + 1; strings.HasPrefix(line[at:], l.PublicURL+"/") {
+				words, link = line[:at], line[at:]
+			}
+			out[i] = append(out[i], closingLine{words, link})
+		}
 	}
 	return out
 }
@@ -117,18 +127,18 @@ var page = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
 {{- end}}
 {{- range .Passages}}
 <p style="margin:0 0 4px"><strong>{{.Heading}}</strong></p>
-<p style="margin:0 0 16px;overflow-wrap:anywhere">{{range .Lines}}{{.}}<br>{{end}}{{.Link}}</p>
+<p style="margin:0 0 16px;overflow-wrap:anywhere">{{range .Lines}}{{.}}<br>{{end}}<a href="{{.Link}}">{{.Link}}</a></p>
 {{- end}}
 {{- range .Quotes}}
 <p style="margin:0 0 4px;color:#52606d">{{.Heading}}:</p>
 <blockquote style="margin:0 0 16px;padding:4px 12px;border-left:3px solid #cbd2d9;white-space:pre-wrap;overflow-wrap:anywhere">{{.Body}}</blockquote>
 {{- end}}
 {{- range .Paragraphs}}
-<p style="margin:0 0 16px;color:#52606d;overflow-wrap:anywhere">{{range $i, $s := .}}{{if $i}}<br>{{end}}{{$s}}{{end}}</p>
+<p style="margin:0 0 16px;color:#52606d;overflow-wrap:anywhere">{{range $i, $_ := .}}{{if $i}}<br>{{end}}{{.Words}}{{if .Link}}<a href="{{.Link}}">{{.Link}}</a>{{end}}{{end}}</p>
 {{- end}}
 <p style="margin:0;color:#52606d">Fixdesk</p>
 {{- if .Unsubscribe}}
-<p style="margin:16px 0 0;color:#52606d;font-size:13px;overflow-wrap:anywhere">{{.Stop}}: {{.Unsubscribe}}</p>
+<p style="margin:16px 0 0;color:#52606d;font-size:13px;overflow-wrap:anywhere"><a href="{{.Unsubscribe}}" style="color:#52606d">{{.Stop}}</a></p>
 {{- end}}
 </div>
 </body>

@@ -165,7 +165,7 @@ func (l mail) message(links Links, to []Person, subject, kind string) Message {
 	if len(to) == 1 {
 		m = m.unsubscribable(links, to[0], kind)
 	}
-	l.Unsubscribe = m.Unsubscribe
+	l.Unsubscribe, l.PublicURL = m.Unsubscribe, links.PublicURL
 	m.Text, m.HTML = l.text(), l.html()
 	for _, p := range to {
 		m.To = append(m.To, p.Email)

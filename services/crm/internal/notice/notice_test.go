@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -320,6 +321,9 @@ func longDigest(tk notice.Ticket, p notice.Person, s string) notice.Digest {
 	return d
 }
 
+// ownLink is a link to a page of Fixdesk.
+var ownLink = regexp.MustCompile(`<a href="https://fixdesk\.example/[^"]*"`)
+
 // broken returns what is wrong with a mail that contains hostile text.
 func broken(m notice.Message) string {
 	if n := utf8.RuneCountInString(m.Subject); n == 0 || n > 160 {
@@ -335,8 +339,9 @@ func broken(m notice.Message) string {
 			return "control characters"
 		}
 	}
+	html := ownLink.ReplaceAllString(m.HTML, "")
 	for _, tag := range []string{"<script", "<img", "<a ", "<link", "<iframe"} {
-		if strings.Contains(m.HTML, tag) {
+		if strings.Contains(html, tag) {
 			return tag + " in the HTML part"
 		}
 	}
@@ -362,6 +367,7 @@ func TestControlHostileTextIsRecognised(t *testing.T) {
 		"subject":   func(m *notice.Message) { m.Subject += "\r\nBcc: eve@example.com" },
 		"direction": func(m *notice.Message) { m.Text += "\u202e" },
 		"html":      func(m *notice.Message) { m.HTML += "<script>" },
+		"link":      func(m *notice.Message) { m.HTML += `<a href="https://evil.example/">` },
 		"length":    func(m *notice.Message) { m.Subject += strings.Repeat("x", 160) },
 	} {
 		spoilt := m
