@@ -3,16 +3,19 @@ insert into audit_events (id, kind, actor_id, object_id, before, after, address,
 values (@id, @kind, @actor_id, @object_id, @before, @after, @address, @request_id, @now);
 
 -- name: AuditList :many
-select id, kind, actor_id, object_id, before, after, address, request_id, created_at
-from audit_events
-where (sqlc.narg(actor)::uuid is null or actor_id = sqlc.narg(actor))
-  and (sqlc.narg(object)::uuid is null or object_id = sqlc.narg(object))
-  and (@kind::text = '' or kind = @kind)
-  and (sqlc.narg(created_after)::timestamptz is null or created_at > sqlc.narg(created_after))
-  and (sqlc.narg(created_before)::timestamptz is null or created_at < sqlc.narg(created_before))
+select e.id, e.kind, e.actor_id, actor.name as actor_name, e.object_id, object.name as object_name,
+       e.before, e.after, e.address, e.request_id, e.created_at
+from audit_events e
+left join users actor on actor.id = e.actor_id
+left join users object on object.id = e.object_id
+where (sqlc.narg(actor)::uuid is null or e.actor_id = sqlc.narg(actor))
+  and (sqlc.narg(object)::uuid is null or e.object_id = sqlc.narg(object))
+  and (@kind::text = '' or e.kind = @kind)
+  and (sqlc.narg(created_after)::timestamptz is null or e.created_at > sqlc.narg(created_after))
+  and (sqlc.narg(created_before)::timestamptz is null or e.created_at < sqlc.narg(created_before))
   and (sqlc.narg(before_at)::timestamptz is null
-       or (created_at, id) < (sqlc.narg(before_at), @before_id::uuid))
-order by created_at desc, id desc
+       or (e.created_at, e.id) < (sqlc.narg(before_at), @before_id::uuid))
+order by e.created_at desc, e.id desc
 limit @max_rows;
 
 -- name: UserEraseAuditFacts :exec

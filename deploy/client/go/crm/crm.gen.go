@@ -666,6 +666,9 @@ type AuditEvent struct {
 	// ActorID The user who acted; null for nobody who is known.
 	ActorID *openapi_types.UUID `json:"actor_id"`
 
+	// ActorName That user's name now; null for nobody who is known.
+	ActorName *string `json:"actor_name"`
+
 	// Address The client's network address; null when it is not known.
 	Address *string `json:"address"`
 
@@ -688,6 +691,9 @@ type AuditEvent struct {
 
 	// ObjectID The user, session, API key or comment that was acted on; null for none.
 	ObjectID *openapi_types.UUID `json:"object_id"`
+
+	// ObjectName The name now of the user who was acted on; null for anything else.
+	ObjectName *string `json:"object_name"`
 
 	// RequestID The X-Request-Id of the request.
 	RequestID string `json:"request_id"`

@@ -1883,6 +1883,8 @@ export interface components {
              * @description The user who acted; null for nobody who is known.
              */
             actor_id: string | null;
+            /** @description That user's name now; null for nobody who is known. */
+            actor_name: string | null;
             /** @description The client's network address; null when it is not known. */
             address: string | null;
             /** @description The facts after, by kind; never a secret. null for none. */
@@ -1911,6 +1913,8 @@ export interface components {
              * @description The user, session, API key or comment that was acted on; null for none.
              */
             object_id: string | null;
+            /** @description The name now of the user who was acted on; null for anything else. */
+            object_name: string | null;
             /** @description The X-Request-Id of the request. */
             request_id: string;
         };
@@ -5172,7 +5176,9 @@ export interface operations {
                      *           "id": "019bb19e-a360-7a85-9e92-7dbf31509c46",
                      *           "kind": "registration_approved",
                      *           "actor_id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1a04",
+                     *           "actor_name": "Mira Okafor",
                      *           "object_id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1a05",
+                     *           "object_name": "Jonas Weber",
                      *           "before": {
                      *             "role": "engineer",
                      *             "status": "pending"

@@ -46,16 +46,19 @@ func (q *Queries) AuditInsert(ctx context.Context, arg AuditInsertParams) error 
 }
 
 const auditList = `-- name: AuditList :many
-select id, kind, actor_id, object_id, before, after, address, request_id, created_at
-from audit_events
-where ($1::uuid is null or actor_id = $1)
-  and ($2::uuid is null or object_id = $2)
-  and ($3::text = '' or kind = $3)
-  and ($4::timestamptz is null or created_at > $4)
-  and ($5::timestamptz is null or created_at < $5)
+select e.id, e.kind, e.actor_id, actor.name as actor_name, e.object_id, object.name as object_name,
+       e.before, e.after, e.address, e.request_id, e.created_at
+from audit_events e
+left join users actor on actor.id = e.actor_id
+left join users object on object.id = e.object_id
+where ($1::uuid is null or e.actor_id = $1)
+  and ($2::uuid is null or e.object_id = $2)
+  and ($3::text = '' or e.kind = $3)
+  and ($4::timestamptz is null or e.created_at > $4)
+  and ($5::timestamptz is null or e.created_at < $5)
   and ($6::timestamptz is null
-       or (created_at, id) < ($6, $7::uuid))
-order by created_at desc, id desc
+       or (e.created_at, e.id) < ($6, $7::uuid))
+order by e.created_at desc, e.id desc
 limit $8
 `
 
@@ -70,7 +73,21 @@ type AuditListParams struct {
 	MaxRows       int32
 }
 
-func (q *Queries) AuditList(ctx context.Context, arg AuditListParams) ([]AuditEvent, error) {
+type AuditListRow struct {
+	ID         uuid.UUID
+	Kind       string
+	ActorID    *uuid.UUID
+	ActorName  *string
+	ObjectID   *uuid.UUID
+	ObjectName *string
+	Before     []byte
+	After      []byte
+	Address    *netip.Addr
+	RequestID  string
+	CreatedAt  time.Time
+}
+
+func (q *Queries) AuditList(ctx context.Context, arg AuditListParams) ([]AuditListRow, error) {
 	rows, err := q.db.Query(ctx, auditList,
 		arg.Actor,
 		arg.Object,
@@ -85,14 +102,16 @@ func (q *Queries) AuditList(ctx context.Context, arg AuditListParams) ([]AuditEv
 		return nil, err
 	}
 	defer rows.Close()
-	items := []AuditEvent{}
+	items := []AuditListRow{}
 	for rows.Next() {
-		var i AuditEvent
+		var i AuditListRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.Kind,
 			&i.ActorID,
+			&i.ActorName,
 			&i.ObjectID,
+			&i.ObjectName,
 			&i.Before,
 			&i.After,
 			&i.Address,

@@ -134,6 +134,8 @@ type AuditEvent struct {
 	ID            uuid.UUID
 	Kind          string
 	Actor, Object *uuid.UUID
+	ActorName     *string // as it is now; nil when it is no user
+	ObjectName    *string
 	Before, After map[string]any
 	Address       *netip.Addr
 	RequestID     string
@@ -153,7 +155,7 @@ func (s *Service) Audit(ctx context.Context, f AuditFilter, after *Position, n i
 	events := make([]AuditEvent, 0, len(rows))
 	for _, r := range rows {
 		e := AuditEvent{
-			ID: r.ID, Kind: r.Kind, Actor: r.ActorID, Object: r.ObjectID,
+			ID: r.ID, Kind: r.Kind, Actor: r.ActorID, ActorName: r.ActorName, Object: r.ObjectID, ObjectName: r.ObjectName,
 			Address: r.Address, RequestID: r.RequestID, CreatedAt: r.CreatedAt,
 		}
 		if err := errors.Join(decodeFacts(r.Before, &e.Before), decodeFacts(r.After, &e.After)); err != nil {

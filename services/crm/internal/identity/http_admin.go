@@ -225,20 +225,22 @@ type listAuditInput struct {
 }
 
 type auditEventBody struct {
-	ID        uuid.UUID                        `json:"id" format:"uuid" doc:"The event's id."`
-	Kind      AuditKind                        `json:"kind" doc:"What happened."`
-	ActorID   *uuid.UUID                       `json:"actor_id" format:"uuid" nullable:"true" doc:"The user who acted; null for nobody who is known."`
-	ObjectID  *uuid.UUID                       `json:"object_id" format:"uuid" nullable:"true" doc:"The user, session, API key or comment that was acted on; null for none."`
-	Before    httpapi.Nullable[map[string]any] `json:"before" doc:"The facts before, by kind; never a secret. null for none."`
-	After     httpapi.Nullable[map[string]any] `json:"after" doc:"The facts after, by kind; never a secret. null for none."`
-	Address   *string                          `json:"address" nullable:"true" doc:"The client's network address; null when it is not known."`
-	RequestID string                           `json:"request_id" doc:"The X-Request-Id of the request."`
-	CreatedAt httpapi.Time                     `json:"created_at" doc:"When it happened."`
+	ID         uuid.UUID                        `json:"id" format:"uuid" doc:"The event's id."`
+	Kind       AuditKind                        `json:"kind" doc:"What happened."`
+	ActorID    *uuid.UUID                       `json:"actor_id" format:"uuid" nullable:"true" doc:"The user who acted; null for nobody who is known."`
+	ActorName  *string                          `json:"actor_name" nullable:"true" doc:"That user's name now; null for nobody who is known."`
+	ObjectID   *uuid.UUID                       `json:"object_id" format:"uuid" nullable:"true" doc:"The user, session, API key or comment that was acted on; null for none."`
+	ObjectName *string                          `json:"object_name" nullable:"true" doc:"The name now of the user who was acted on; null for anything else."`
+	Before     httpapi.Nullable[map[string]any] `json:"before" doc:"The facts before, by kind; never a secret. null for none."`
+	After      httpapi.Nullable[map[string]any] `json:"after" doc:"The facts after, by kind; never a secret. null for none."`
+	Address    *string                          `json:"address" nullable:"true" doc:"The client's network address; null when it is not known."`
+	RequestID  string                           `json:"request_id" doc:"The X-Request-Id of the request."`
+	CreatedAt  httpapi.Time                     `json:"created_at" doc:"When it happened."`
 }
 
 func viewAudit(e AuditEvent) auditEventBody {
 	b := auditEventBody{
-		ID: e.ID, Kind: AuditKind(e.Kind), ActorID: e.Actor, ObjectID: e.Object,
+		ID: e.ID, Kind: AuditKind(e.Kind), ActorID: e.Actor, ActorName: e.ActorName, ObjectID: e.Object, ObjectName: e.ObjectName,
 		Before: facts(e.Before), After: facts(e.After), RequestID: e.RequestID, CreatedAt: httpapi.NewTime(e.CreatedAt),
 	}
 	if e.Address != nil {

@@ -59,7 +59,7 @@ func decided(s Status, reason *string) registrationBody {
 }
 
 var exampleAudit = httpapi.NewPage([]auditEventBody{{
-	ID: example.EventID, Kind: auditApproved, ActorID: &example.Mira.ID, ObjectID: &example.Jonas.ID,
+	ID: example.EventID, Kind: auditApproved, ActorID: &example.Mira.ID, ActorName: &example.Mira.Name, ObjectID: &example.Jonas.ID, ObjectName: &example.Jonas.Name,
 	Before: facts(map[string]any{"role": "engineer", "status": "pending"}), After: facts(map[string]any{"role": "engineer", "status": "approved"}),
 	Address: new("192.0.2.44"), RequestID: example.RequestID, CreatedAt: httpapi.NewTime(example.At("08:30:00")),
 }}, "")

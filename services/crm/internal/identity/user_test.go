@@ -206,6 +206,13 @@ func TestAuditRecordsChangesAndIsAppendOnly(t *testing.T) {
 		t.Errorf("done to the engineer: %s, want %s", got, want)
 	}
 	approval := env.admin.call("GET", "/v1/audit?kind=registration_approved&actor="+env.admin.id, nil).want(t, 200).items(t)[0]
+	if approval["actor_name"] != "Root" || approval["object_name"] != "Test User" {
+		t.Errorf("%v approved %v", approval["actor_name"], approval["object_name"])
+	}
+	signIn := env.admin.call("GET", "/v1/audit?kind=login_succeeded&actor="+id, nil).want(t, 200).items(t)[0]
+	if name, named := signIn["object_name"]; !named || name != nil {
+		t.Errorf("a session is named %v", name)
+	}
 	if approval["address"] != "192.0.2.44" || approval["request_id"] != "the-approval" ||
 		fmt.Sprint(approval["before"], approval["after"]) != "map[name:Test User role:engineer status:pending] map[name:Test User role:engineer status:approved]" {
 		t.Errorf("the approval: %v", approval)

@@ -62,7 +62,9 @@ function Person({ person: u, etag }) {
     <section class="panel" aria-label="Sessions"><h2>Sessions</h2><${Sessions} path=${`/v1/users/${u.id}/sessions`} name=${`sessions ${u.id}`} />
       <div><${Button} onClick=${() => setAsking("sessions")}>Sign out everywhere<//></div></section>
     <section class="panel" aria-label="Tickets and data"><h2>Tickets and data</h2>
-      <p><a href=${`/tickets?reporter=${u.id}`}>Tickets of ${u.name}</a></p>
+      <ul><li><a href=${`/tickets?reporter=${u.id}`}>Tickets of ${u.name}</a></li>
+        <li><a href=${`/admin/audit?actor=${u.id}`}>What ${u.name} did</a></li>
+        <li><a href=${`/admin/audit?object=${u.id}`}>What was done about ${u.name}</a></li></ul>
       ${!self && html`<div><${Button} kind="danger" onClick=${() => setAsking("erase")}>Erase this person<//></div>`}</section>
     ${question && html`<${Confirm} ...${question} onClose=${() => setAsking("")}><p>${question.text}</p><//>`}`;
 }
