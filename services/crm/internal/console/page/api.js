@@ -4,6 +4,9 @@ import { signal } from "@preact/signals";
 /** Whether the last call reached the server. */
 export const reachable = signal(true);
 
+/** @param {{location: string}} error */
+const ofBody = ({ location }) => location.startsWith("body.");
+
 /** An answer that is no success, in words for people (RFC 9457). */
 export class Problem extends Error {
   /**
@@ -12,14 +15,14 @@ export class Problem extends Error {
    * @param {number} retryAfter seconds
    */
   constructor(status, body, retryAfter = 0) {
-    super(body.detail ?? "Something went wrong.");
+    super(body.code === "validation_failed" && body.errors?.some(ofBody) ? "Something is missing or not right. It says where." : (body.detail ?? "Something went wrong."));
     this.status = status;
     this.code = body.code ?? "internal";
     this.requestId = body.request_id ?? "";
     this.retryAfter = retryAfter;
     /** @type {Record<string, string>} what is wrong with each field of the body */
     this.fields = {};
-    for (const e of body.errors ?? []) this.fields[e.location.replace(/^body\./, "")] = e.message;
+    for (const e of body.errors ?? []) this.fields[e.location.replace(/^body\./, "")] = e.message.replace("must have at least 1 characters", "must not be empty");
   }
 }
 

@@ -50,11 +50,17 @@ const always = [
 /** Every action that is possible now. */
 export const actions = () => [...layers.value.flat(), ...places(), ...always];
 
-/** @param {string} selector */
-export function focusOn(selector) {
-  const found = /** @type {HTMLElement | null} */ (document.querySelector(selector));
-  found?.focus();
+/** @param {string | Element} place an element or its selector */
+export function focusOn(place) {
+  const found = /** @type {HTMLElement | null} */ (typeof place === "string" ? document.querySelector(place) : place);
+  found?.focus({ preventScroll: true });
   found?.scrollIntoView({ block: "nearest" });
+}
+
+/** Escape leaves a field, so that the shortcuts work again; what was typed stays. @param {HTMLElement} field */
+function leave(field) {
+  if (field.matches("select") || (field.matches("[type=search]") && /** @type {HTMLInputElement} */ (field).value)) return; // Escape has a use there
+  focusOn(field.closest("article[tabindex]") ?? "main");
 }
 
 /**
@@ -84,8 +90,9 @@ addEventListener("keydown", (event) => {
     overlay.value = overlay.value === "palette" ? "" : "palette";
     return;
   }
-  const target = event.target instanceof Element ? event.target : null;
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || target?.closest(typing) || document.querySelector("dialog[open]")) return;
+  const field = /** @type {HTMLElement | null} */ (event.target instanceof Element ? event.target.closest(typing) : null);
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
+  if (field) return void (event.key === "Escape" && leave(field));
   const keys = prefix ? `${prefix} ${nameOf(event)}` : nameOf(event);
   prefix = "";
   clearTimeout(forget);

@@ -3,6 +3,7 @@ import { restored } from "./first.js"; // before all others, which it doesn't ne
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { html } from "./html.js";
+import { focusOn } from "./keys.js";
 import { later } from "./later.js";
 import { Skeleton } from "./parts/states.js";
 import { go, place } from "./router.js";
@@ -55,6 +56,19 @@ const home = () => (admin.value ? "/tickets?active=true" : staff.value ? "/queue
 /** @param {Route | undefined} route */
 const mayOpen = (route) => route && (route.for !== "staff" || staff.value) && (route.for !== "admin" || admin.value);
 
+let shown = ""; // the path of the page before
+
+/**
+ * Puts the focus where reading begins: at the ticket, in a list at the ticket from which
+ * one comes back, or at the beginning of the page.
+ * @param {string} from the path of the page before
+ */
+function focusPage(from) {
+  const place = document.querySelector("article.ticket") ?? document.querySelector(`[data-row][href="${CSS.escape(from)}"]`);
+  if (place) return focusOn(place);
+  document.querySelector("main")?.focus({ preventScroll: true });
+}
+
 function App() {
   const { path } = place.value;
   const route = routes.find((r) => r.path.test(path));
@@ -63,7 +77,8 @@ function App() {
   }, [user.value, path]);
   useEffect(() => {
     document.title = `${route && (user.value || route.for === "everybody") ? route.title : "Sign in"} · Fixdesk`;
-    document.querySelector("main")?.focus({ preventScroll: true });
+    focusPage(shown);
+    shown = path;
   }, [path, !user.value]);
   if (user.value === undefined) return html`<${Skeleton} />`;
   const groups = route?.path.exec(path)?.groups ?? {};

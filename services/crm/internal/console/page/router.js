@@ -1,6 +1,8 @@
 // The address bar: which page is shown, and with which filters.
 import { signal } from "@preact/signals";
 
+const kept = "fixdesk list";
+
 /** Where we are. */
 export const place = signal(read());
 
@@ -20,6 +22,10 @@ export function go(address, { replace = false } = {}) {
   place.value = read();
   if (place.value.path !== from) scrollTo(0, 0);
 }
+
+/** The list of tickets that this tab has shown last: where a ticket leads back to. */
+export const lastList = signal(sessionStorage.getItem(kept) ?? "/tickets");
+lastList.subscribe((address) => sessionStorage.setItem(kept, address));
 
 /**
  * Sets filters in the address; undefined and empty ones are removed.

@@ -8,7 +8,7 @@ import { Avatar } from "./parts/avatar.js";
 import { Dialog } from "./parts/dialog.js";
 import { attempt, Notices } from "./parts/notice.js";
 import { Palette } from "./parts/palette.js";
-import { go, place } from "./router.js";
+import { go, lastList, place } from "./router.js";
 import { admin, ended, forget, signOut, staff, user } from "./session.js";
 import { state } from "./stream.js";
 import { SignInForm } from "./views/sign-in.js";
@@ -28,10 +28,12 @@ function groups() {
   return all;
 }
 
-/** @param {string} address */
+/** Whether this page is meant; a ticket belongs to the list from which it was opened. @param {string} address */
 function isHere(address) {
   const [path, query = ""] = address.split("?");
-  return place.value.path === path && (query ? place.value.query.toString() === query : place.value.query.get("reporter") !== "me" && place.value.query.get("follower") !== "me");
+  const here = /^\/tickets\/./.test(place.value.path) ? new URL(lastList.value, location.origin) : undefined;
+  const filters = here?.searchParams ?? place.value.query;
+  return (here?.pathname ?? place.value.path) === path && (query ? filters.toString() === query : filters.get("reporter") !== "me" && filters.get("follower") !== "me");
 }
 
 const Navigation = () => html`<nav aria-label="Main">

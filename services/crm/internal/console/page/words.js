@@ -63,6 +63,11 @@ export const exact = (time) => exactFormat.format(new Date(time));
 /** @param {string} time */
 export const day = (time) => dayFormat.format(new Date(time));
 
+const dayOfMonthFormat = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
+
+/** A day of a report, for example "3 Nov". @param {string} date */
+export const dayOfMonth = (date) => dayOfMonthFormat.format(new Date(date));
+
 const numberFormat = new Intl.NumberFormat();
 
 /** @param {number} n */

@@ -45,7 +45,12 @@ test("an admin sees what became of a mail, figures, and who did what", async ({ 
   await page.getByText("Table of days").click();
   await expect(page.getByRole("row")).not.toHaveCount(0);
   await page.getByRole("link", { name: "Audit" }).click();
-  await expect(page.getByRole("cell", { name: "login succeeded" }).first()).toBeVisible();
+  await page.getByRole("combobox", { name: "What" }).selectOption("Registered");
+  await page.getByRole("row", { name: "Cora Mailed" }).getByRole("link", { name: "Cora Mailed" }).first().click();
+  await page.getByRole("link", { name: "What Cora Mailed did" }).click();
+  await expect(page.getByRole("row", { name: "Cora Mailed Signed in" }).first()).toBeVisible();
+  await page.getByRole("button", { name: "Remove filter By Cora Mailed" }).click();
+  await expect(page.getByRole("row", { name: /^\S.* Admin Signed in/ }).first()).toBeVisible();
   await page.getByRole("link", { name: "Outbox" }).click();
   await expect(page.getByRole("heading", { name: "Outbox" })).toBeVisible();
   await page.getByRole("link", { name: "Health" }).click();

@@ -17,8 +17,11 @@ test("an engineer clears a queue without the mouse", async ({ browser }) => {
   for (let left = tickets; left > 0; left--) {
     await expect(page.locator("[data-row]")).toHaveCount(left);
     await press("j");
+    const title = await page.locator("[data-row]:focus").innerText();
     await press("o");
     await expect(page.getByRole("button", { name: "Accept" })).toBeVisible();
+    await expect(page.getByRole("article", { name: title })).toBeFocused();
+    await expect(page).toHaveTitle(new RegExp(`^#\\d+ ${title} · `));
     await press("a");
     await expect(page.getByRole("button", { name: "Resolve" })).toBeVisible();
     await press("r");
@@ -31,6 +34,25 @@ test("an engineer clears a queue without the mouse", async ({ browser }) => {
     await press("q");
   }
   await expect(page.getByRole("heading", { name: "Nothing is waiting here" })).toBeVisible();
+});
+
+test("Escape leaves a field and then a ticket, whose row has the focus afterwards", async ({ browser }) => {
+  const cora = await newPerson("Cora Escape", "customer");
+  await newTicket(cora, "The first of two");
+  await newTicket(cora, "The second of two");
+  const page = await windowOf(browser, cora, "/tickets");
+  const first = page.getByRole("link", { name: "The first of two" });
+  await first.click();
+  await expect(page.getByRole("heading", { name: "The first of two" })).toBeVisible();
+  await page.keyboard.press("c");
+  await page.keyboard.type("g n");
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("article", { name: "The first of two" })).toBeFocused();
+  await expect(page.getByLabel("Comment")).toHaveValue("g n");
+  await page.keyboard.press("Escape");
+  await expect(first).toBeFocused();
+  await page.keyboard.press("k");
+  await expect(page.getByRole("link", { name: "The second of two" })).toBeFocused();
 });
 
 test("shortcuts are listed, searched and never fire while one types", async ({ browser }) => {

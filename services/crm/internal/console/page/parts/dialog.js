@@ -10,6 +10,7 @@ export function Dialog({ title, onClose, children, class: more = "" }) {
   useLayoutEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
+    if (!dialog?.querySelector("[autofocus]")) /** @type {HTMLElement | null | undefined} */ (dialog?.querySelector("header ~ * :is(input, select, textarea)"))?.focus();
     return () => dialog?.close();
   }, []);
   return html`<dialog ref=${ref} class=${more} aria-label=${title} onCancel=${(/** @type {Event} */ e) => (e.preventDefault(), onClose())}

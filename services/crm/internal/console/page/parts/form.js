@@ -1,6 +1,6 @@
 // A form that calls the API: it is busy meanwhile, shows what is wrong where it is
 // wrong, and keeps what was typed.
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "../api.js";
 import { html } from "../html.js";
 import { sendOnCtrlEnter } from "../keys.js";
@@ -29,9 +29,11 @@ export function useForm(send) {
   return { busy, problem, submit, setProblem, wrong: (/** @type {string} */ field) => problem?.fields[field] };
 }
 
-/** @param {{form: ReturnType<typeof useForm>, label?: string, class?: string, children?: any}} props */
+/** It puts the focus at the first field that is wrong. @param {{form: ReturnType<typeof useForm>, label?: string, class?: string, children?: any}} props */
 export function Form({ form, label, class: more = "", children }) {
-  return html`<form class=${`form ${more}`} aria-label=${label} onSubmit=${form.submit} onKeyDown=${sendOnCtrlEnter} novalidate>
+  const ref = useRef(/** @type {HTMLFormElement | null} */ (null));
+  useEffect(() => /** @type {HTMLElement | null | undefined} */ (form.problem && ref.current?.querySelector("[aria-invalid=true]"))?.focus(), [form.problem]);
+  return html`<form ref=${ref} class=${`form ${more}`} aria-label=${label} onSubmit=${form.submit} onKeyDown=${sendOnCtrlEnter} novalidate>
     ${children}
     <${Trouble} problem=${form.problem} />
   </form>`;

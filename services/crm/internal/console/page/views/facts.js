@@ -1,9 +1,12 @@
 // The facts of a ticket, beside its conversation.
+import { useState } from "preact/hooks";
 import { call, readAll } from "../api.js";
 import { html } from "../html.js";
 import { Priority } from "../parts/chip.js";
+import { Email } from "../parts/email.js";
 import { Select } from "../parts/field.js";
 import { Time } from "../parts/time.js";
+import { usePolling } from "../polling.js";
 import { staff, user } from "../session.js";
 import { useData } from "../store.js";
 import { change, mayEditPriority } from "../tickets.js";
@@ -44,15 +47,20 @@ const mailStatuses = {
   failed: "failed", canceled: "canceled", uncertain: "perhaps sent", bounced: "came back", suppressed: "not sent: the address is suppressed", expired: "expired",
 };
 
+/** Without the number of the ticket, which is known here. @param {{subject: string}} mail */
+const subject = ({ subject: s }) => s.replace(/^\[[^\]]+ #\d+\] /, "");
+
 /** What became of each mail. @param {{ticket: Ticket}} props */
 function Mails({ ticket: t }) {
-  const mails = useData(`notifications ${t.number}`, () => readAll(`/v1/tickets/${t.id}/notifications`));
-  return html`<details class="mails"><summary>Mails${mails.value && ` (${mails.value.length})`}</summary>
+  const [open, setOpen] = useState(false);
+  const key = `notifications ${t.number}`;
+  const mails = useData(key, () => readAll(`/v1/tickets/${t.id}/notifications`));
+  usePolling(...(open ? [key] : []));
+  return html`<details class="mails" onToggle=${(/** @type {any} */ e) => setOpen(e.currentTarget.open)}><summary>Mails${mails.value && ` (${mails.value.length})`}</summary>
     ${mails.problem && html`<p class="wrong">${mails.problem.message}</p>`}
     <ul>${(mails.value ?? []).map((/** @type {import("../../types/api").TicketMail} */ m) => html`<li key=${m.id}>
-      <strong>${m.subject}</strong> <span class="quiet"><${Time} of=${m.created_at} /></span>
-      <ul>${m.recipients.map((/** @type {any} */ r) => html`<li key=${r.email}><span class=${`mail ${r.status}`}>${r.email}: ${/** @type {any} */ (mailStatuses)[r.status] ?? r.status}</span>${r.last_error && html`<br /><span class="quiet">${r.last_error}</span>`}</li>`)}</ul>
+      <span class="quiet">${subject(m) !== t.title && `${subject(m)} · `}<${Time} of=${m.created_at} /></span>
+      <ul>${m.recipients.map((/** @type {any} */ r) => html`<li key=${r.email}><span class=${`mail ${r.status}`}><${Email} of=${r.email} />: ${/** @type {any} */ (mailStatuses)[r.status] ?? r.status}</span>${r.last_error && html`<br /><span class="quiet">${r.last_error}</span>`}</li>`)}</ul>
     </li>`)}</ul>
-    <button type="button" class="button quiet small" onClick=${mails.reload}>Read again</button>
   </details>`;
 }

@@ -5,11 +5,13 @@ import { html } from "../html.js";
 import { focusOn } from "../keys.js";
 import { Button } from "../parts/button.js";
 import { Dialog } from "../parts/dialog.js";
+import { Email } from "../parts/email.js";
 import { filtersOf } from "../parts/filters.js";
 import { attempt, notify } from "../parts/notice.js";
 import { Empty } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
+import { usePolling } from "../polling.js";
 import { invalidate } from "../store.js";
 import { heldReasons } from "./by-mail.js";
 import { Original } from "./original.js";
@@ -76,6 +78,7 @@ const Nothing = (outcome) => outcome === "held"
     : html`<${Empty} title="No mail of this kind"><p>Mails that come in are listed for as long as what became of them, others for 90 days.</p><//>`;
 
 export function Inbound() {
+  usePolling("inbound *");
   const [reading, read] = useState(/** @type {Mail | undefined} */ (undefined));
   const [decided, setDecided] = useState(0);
   const outcome = filtersOf("outcome").outcome || "held";
@@ -84,16 +87,16 @@ export function Inbound() {
     if (decided) focusOn("#mail-in"); // the row with the button is gone
   }, [decided]);
   const columns = [
-    { title: "From", cell: (/** @type {Mail} */ m) => html`<div>${m.from.name || m.from.email || "(no sender)"}${m.from.name && html`<br /><span class="quiet">${m.from.email}</span>`}</div>` },
+    { title: "From", cell: (/** @type {Mail} */ m) => html`<div>${m.from.name}${m.from.name && m.from.email && html`<br />`}${m.from.email ? html`<span class=${m.from.name ? "quiet" : ""}><${Email} of=${m.from.email} /></span>` : !m.from.name && "(no sender)"}</div>` },
     { title: "Subject", cell: (/** @type {Mail} */ m) => html`<span>${m.subject || "(no subject)"}</span>` },
     { title: "Came in", cell: (/** @type {Mail} */ m) => html`<${Time} of=${m.received_at} />` },
-    { title: "What became of it", cell: (/** @type {Mail} */ m) => html`<${Outcome} mail=${m} />` },
+    { title: "Result", cell: (/** @type {Mail} */ m) => html`<${Outcome} mail=${m} />` },
     {
       title: "", class: "one-line", cell: (/** @type {Mail} */ m) => html`<div class="row">
         <${Button} class="small" aria-label=${`Read ${nameOf(m)}`} onClick=${() => read(m)}>Read<//><${Decision} mail=${m} named onDone=${done} /></div>`,
     },
   ];
-  return html`<header class="list-head"><h1 id="mail-in" tabindex="-1">Mail in</h1><${Button} onClick=${() => invalidate("inbound *")}>Read again<//></header>
+  return html`<h1 id="mail-in" tabindex="-1">Mail in</h1>
     <nav class="tabs" aria-label="What became of it">${Object.entries(tabs).map(([name, words]) => html`<a key=${name}
       href=${name === "held" ? "/ops/inbound" : `/ops/inbound?outcome=${name}`} aria-current=${name === outcome ? "page" : undefined}>${words}</a>`)}</nav>
     <${Table} key=${outcome} name="inbound" path="/v1/inbound" query=${{ outcome: outcome === "all" ? "" : outcome }} columns=${columns} caption="Mails that came in" empty=${Nothing(outcome)} />

@@ -32,8 +32,8 @@ export function New() {
   });
   return html`<div class=${`narrow-page ${uploads.over ? "dropping" : ""}`} ...${uploads.zone}><h1>New ticket</h1>
     <${Form} form=${form} label="New ticket">
-      <${TextField} label="Title" value=${f.title} onValue=${set("title")} error=${form.wrong("title")} maxlength="200" placeholder="What is wrong, in a few words" autofocus required />
-      <${Similar} title=${f.title} />
+      <div><${TextField} label="Title" value=${f.title} onValue=${set("title")} error=${form.wrong("title")} maxlength="200" placeholder="What is wrong, in a few words" autofocus required />
+      <${Similar} title=${f.title} /></div>
       <${TextArea} label="Description" rows=${9} value=${f.description} onValue=${set("description")} error=${form.wrong("description")} maxlength="20000" help="What happens, since when, and what you have tried." required />
       <div class="attachments"><${Attached} uploads=${uploads} problem=${form.problem} /><div class="row"><${AttachButton} uploads=${uploads} /><span class="quiet">or drop or paste them here</span></div></div>
       <${Select} label="Priority" value=${f.priority} onValue=${set("priority")} options=${priorities} />

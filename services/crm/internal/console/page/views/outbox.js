@@ -7,6 +7,7 @@ import { attempt, notify } from "../parts/notice.js";
 import { Empty } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
+import { usePolling } from "../polling.js";
 import { invalidate } from "../store.js";
 
 async function retry(/** @type {import("../../types/api").OutboxEntry} */ entry) {
@@ -27,8 +28,9 @@ const columns = [
 ];
 
 export function Outbox() {
+  usePolling("outbox *");
   const state = filtersOf("state").state || "pending";
-  return html`<header class="list-head"><h1>Outbox</h1><${Button} onClick=${() => invalidate("outbox *")}>Read again<//></header>
+  return html`<h1>Outbox</h1>
     <p class="quiet">Notices on their way to the notification service. An entry is dead when the service refused it for good.</p>
     <div class="filters"><${FilterSelect} label="Show" name="state" options=${{ "": "Pending", dead: "Dead" }} /></div>
     <${Table} name="outbox" path="/v1/outbox" query=${{ state }} columns=${columns} caption="Outbox"

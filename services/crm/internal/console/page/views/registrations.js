@@ -4,11 +4,13 @@ import { call } from "../api.js";
 import { html } from "../html.js";
 import { Button } from "../parts/button.js";
 import { Confirm } from "../parts/confirm.js";
+import { Email } from "../parts/email.js";
 import { filtersOf, FilterSelect } from "../parts/filters.js";
 import { attempt, notify } from "../parts/notice.js";
 import { Empty } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { Time } from "../parts/time.js";
+import { usePolling } from "../polling.js";
 import { invalidate } from "../store.js";
 import { roles, userStatuses } from "../words.js";
 
@@ -25,7 +27,7 @@ export function Registrations() {
   const approve = (/** @type {import("../../types/api").Registration} */ r) => attempt(() => decide(r, "approve"));
   const columns = [
     { title: "Name", cell: (/** @type {import("../../types/api").Registration} */ r) => html`<strong>${r.name}</strong>` },
-    { title: "Email", cell: (/** @type {import("../../types/api").Registration} */ r) => html`${r.email}${!r.email_verified_at && html` <span class="quiet">(not verified)</span>`}` },
+    { title: "Email", cell: (/** @type {import("../../types/api").Registration} */ r) => html`<${Email} of=${r.email} />${!r.email_verified_at && html` <span class="quiet">(not verified)</span>`}` },
     { title: "Role", cell: (/** @type {import("../../types/api").Registration} */ r) => roles[/** @type {"admin"} */ (r.role)] },
     { title: "Registered", cell: (/** @type {import("../../types/api").Registration} */ r) => html`<${Time} of=${r.created_at} />` },
     { title: "Status", cell: (/** @type {import("../../types/api").Registration} */ r) => html`${userStatuses[/** @type {"pending"} */ (r.status)]}${r.reason && html`<br /><span class="quiet">${r.reason}</span>`}` },
@@ -36,6 +38,7 @@ export function Registrations() {
     },
   ];
   const query = filtersOf("status", "role");
+  usePolling("registrations *");
   return html`<h1>Registrations</h1>
     <div class="filters">
       <${FilterSelect} label="Show" name="status" options=${{ "": "Waiting", approved: "Approved", rejected: "Rejected" }} />

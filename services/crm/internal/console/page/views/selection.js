@@ -6,7 +6,7 @@ import { Button } from "../parts/button.js";
 import { Dialog } from "../parts/dialog.js";
 import { Select } from "../parts/field.js";
 import { Form, useForm } from "../parts/form.js";
-import { notify } from "../parts/notice.js";
+import { announce, notify } from "../parts/notice.js";
 import { chosen, clearSelection, doWithEach, selected } from "../selection.js";
 import { user } from "../session.js";
 import { mayEditPriority, stepsOf } from "../tickets.js";
@@ -42,12 +42,14 @@ export function Selection() {
 /** @param {{onAction: (action: BulkAction) => void}} props */
 function Bar({ onAction }) {
   const can = possible(chosen());
+  const words = `${plural(selected.value.size, "ticket")} selected`;
+  useEffect(() => announce(words), [words]);
   useActions([
     ...can.map((a) => ({ keys: bulk[a].keys, label: bulk[a].title, run: () => onAction(a) })),
     { keys: "Escape", label: "Select nothing", run: clearSelection, first: true },
   ], [can.join()]);
   return html`<div class="selection" role="group" aria-label="Selected tickets">
-    <p role="status">${plural(selected.value.size, "ticket")} selected</p>
+    <p>${words}</p>
     ${can.map((a) => html`<${Button} key=${a} class="small" title=${`Shortcut: ${bulk[a].keys}`} onClick=${() => onAction(a)}>${bulk[a].label}<//>`)}
     <${Button} class="small" kind="quiet" hint="Escape" onClick=${clearSelection}>Clear<//>
   </div>`;

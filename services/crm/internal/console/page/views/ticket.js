@@ -5,7 +5,7 @@ import { html } from "../html.js";
 import { focusOn, useActions } from "../keys.js";
 import { Button } from "../parts/button.js";
 import { Priority, Status } from "../parts/chip.js";
-import { notify } from "../parts/notice.js";
+import { announce, notify } from "../parts/notice.js";
 import { Loaded, Skeleton } from "../parts/states.js";
 import { Time } from "../parts/time.js";
 import { go } from "../router.js";
@@ -29,7 +29,13 @@ export function TicketPane({ number, back }) {
   const data = useData(`ticket ${number}`, () => call("GET", `/v1/tickets/${number}`));
   const listed = useMemo(() => inLists("tickets ", (t) => String(t.number) === number), [number]);
   useLayoutEffect(() => readTimelineAhead(number), [number]);
-  return html`<article class="ticket" aria-label=${`Ticket ${number}`} aria-busy=${data.value ? undefined : "true"}>
+  const title = data.value?.title;
+  useEffect(() => {
+    if (!title) return;
+    document.title = `#${number} ${title} · Fixdesk`;
+    announce(`Ticket #${number}: ${title}`);
+  }, [number, title]);
+  return html`<article class="ticket" tabindex="-1" aria-label=${`Ticket ${number}`} aria-busy=${data.value ? undefined : "true"}>
     <a class="back" href=${back}>← Back to the list</a>
     ${listed && !data.value && !data.problem ? html`<${Listed} ticket=${listed} />` : html`<${Loaded} data=${data} lines=${8}>${(/** @type {Ticket} */ ticket) => html`<${Ticket} key=${ticket.id} ticket=${ticket} />`}<//>`}
   </article>`;

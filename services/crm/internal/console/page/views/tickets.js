@@ -7,7 +7,7 @@ import { useActions } from "../keys.js";
 import { filtersOf, pageOf, queues } from "../lists.js";
 import { FilterChip } from "../parts/chip.js";
 import { Empty, Loaded } from "../parts/states.js";
-import { filter, go, place } from "../router.js";
+import { filter, go, lastList, place } from "../router.js";
 import { staff } from "../session.js";
 import { useData } from "../store.js";
 import { count, priorities, statuses } from "../words.js";
@@ -18,9 +18,6 @@ import { focusRow, focusedRow, Rows, useSelectionKeys } from "./ticket-rows.js";
 const wideScreen = matchMedia("(min-width: 1100px)");
 const wide = signal(wideScreen.matches);
 wideScreen.addEventListener("change", (e) => (wide.value = e.matches));
-
-/** The address of the list that was shown last. */
-const lastList = signal("/tickets");
 
 /** @typedef {import("../lists.js").Place} Place */
 
@@ -62,11 +59,11 @@ function List({ at, open }) {
   </section>`;
 }
 
-/** @param {{filters: Record<string, string>}} props */
+/** How many tickets match. @param {{filters: Record<string, string>}} props */
 function Total({ filters }) {
   const { sort, ...query } = filters;
   const totals = useData(`counts ${queryString(query)}`, () => call("GET", "/v1/tickets/counts", { query }));
-  return html`<span class="quiet" role="status">${totals.value && `${totals.value.complete === false ? "more than " : ""}${count(totals.value.total)}`}</span>`;
+  return totals.value && html`<span class="quiet">${totals.value.complete === false ? "more than " : ""}${count(totals.value.total)}<span class="visually-hidden"> tickets</span></span>`;
 }
 
 /** @param {{at: Place}} props */

@@ -55,7 +55,7 @@ function Comment({ comment: c, ticket: t }) {
   };
   if (c.removed_at) return html`<p class="quiet removed">A comment by ${c.author.name} was removed <${Time} of=${c.removed_at} />.</p>`;
   return html`<article class=${`card comment ${c.internal ? "internal" : ""}`} aria-label=${`${c.author.name} wrote${c.internal ? ", for staff alone" : ""}`}>
-    <header><${Avatar} name=${c.author.name} /><strong>${c.author.name}</strong><span class="quiet"><${Time} of=${c.created_at} /></span>
+    <header><${Avatar} name=${c.author.name} /><p><strong>${c.author.name}</strong> <span class="quiet"><${Time} of=${c.created_at} /></span></p>
       ${admin.value && html`<${Button} kind="quiet" class="small" aria-label="Remove what was written here" onClick=${() => ask(true)}>Remove<//>`}
     </header>
     ${c.internal && html`<p class="internal-mark"><svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true"><path d="M4 7V5a4 4 0 0 1 8 0v2h1v8H3V7zm2 0h4V5a2 2 0 0 0-4 0z" fill="currentColor" /></svg> Internal – the customer can’t see this</p>`}

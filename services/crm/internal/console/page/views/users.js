@@ -4,6 +4,7 @@ import { call } from "../api.js";
 import { html } from "../html.js";
 import { Button } from "../parts/button.js";
 import { Dialog } from "../parts/dialog.js";
+import { Email } from "../parts/email.js";
 import { Select, TextField } from "../parts/field.js";
 import { filtersOf, FilterSelect, FilterText } from "../parts/filters.js";
 import { Form, useForm } from "../parts/form.js";
@@ -16,7 +17,7 @@ import { roles, userStatuses } from "../words.js";
 
 const columns = [
   { title: "Name", cell: (/** @type {import("../../types/api").User} */ u) => html`<a href=${`/admin/users/${u.id}`}>${u.name}</a>` },
-  { title: "Email", cell: (/** @type {import("../../types/api").User} */ u) => html`${u.email}${!u.email_verified_at && html` <span class="quiet">(not verified)</span>`}` },
+  { title: "Email", cell: (/** @type {import("../../types/api").User} */ u) => html`<${Email} of=${u.email} />${!u.email_verified_at && html` <span class="quiet">(not verified)</span>`}` },
   { title: "Role", cell: (/** @type {import("../../types/api").User} */ u) => roles[/** @type {"admin"} */ (u.role)] },
   { title: "Status", cell: (/** @type {import("../../types/api").User} */ u) => userStatuses[/** @type {"pending"} */ (u.status)] },
   { title: "Since", cell: (/** @type {import("../../types/api").User} */ u) => html`<${Time} of=${u.created_at} />` },
