@@ -15,7 +15,7 @@ export class Problem extends Error {
    * @param {number} retryAfter seconds
    */
   constructor(status, body, retryAfter = 0) {
-    super(body.code === "validation_failed" && body.errors?.some(ofBody) ? "Something is missing or not right. It says where." : (body.detail ?? "Something went wrong."));
+    super(body.code === "validation_failed" && body.errors?.some(ofBody) ? "Something is missing or not right where it is marked." : (body.detail ?? "Something went wrong."));
     this.status = status;
     this.code = body.code ?? "internal";
     this.requestId = body.request_id ?? "";

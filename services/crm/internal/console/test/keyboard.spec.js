@@ -7,7 +7,10 @@ test("an engineer clears a queue without the mouse", async ({ browser }) => {
   const cora = await newPerson("Cora Keys", "customer");
   const { api, theAdmin } = await import("./people.js");
   const boss = await theAdmin();
-  const me = await api("GET", "/v1/me", eve.token);
+  const me = await api("PATCH", "/v1/me", eve.token, { available: false });
+  for (const t of (await api("GET", "/v1/tickets?assignee=me&limit=100", eve.token)).items) { // waited for an engineer
+    await api("POST", `/v1/tickets/${t.id}/assign`, boss.token, { engineer_id: null });
+  }
   for (let i = 0; i < tickets; i++) {
     const t = await newTicket(cora, `Keys ${i}`);
     await api("POST", `/v1/tickets/${t.id}/assign`, boss.token, { engineer_id: me.id });

@@ -9,7 +9,7 @@ import { Time } from "../parts/time.js";
 import { useData } from "../store.js";
 
 /** @param {{name: string, email: string}} sender */
-export const senderWords = ({ name, email }) => [name, email].filter(Boolean).join(" ") || "nobody who can be read";
+const senderWords = ({ name, email }) => [name, email].filter(Boolean).join(" ") || "nobody who can be read";
 
 /** @param {string} path of the mail in the API */
 const save = (path) => attempt(async () => {

@@ -96,9 +96,9 @@ function Row({ ticket: t, open }) {
       <input type="checkbox" aria-label=${`Select #${t.number}`} checked=${chosen} /></td>`}
     <td class="number">#${t.number}</td>
     <td class="title"><a href=${`/tickets/${t.number}`} data-row=${t.id}>${t.title}</a>${unread && html`<span class="visually-hidden"> (unread)</span>`}${!staff.value && html`<${LastAnswer} ticket=${t} />`}</td>
-    <td class="status-cell"><${Status} of=${t.status} /></td>
-    <td class="priority-cell"><${Priority} of=${t.priority} /></td>
-    ${staff.value && html`<td class="person customer">${t.reporter.name}</td>`}
+    <td><${Status} of=${t.status} /></td>
+    <td><${Priority} of=${t.priority} /></td>
+    ${staff.value && html`<td class="person">${t.reporter.name}</td>`}
     <td class="person">${t.assignee?.name ?? html`<span class="quiet">nobody yet</span>`}</td>
     <td class="when"><${Time} of=${t.updated_at} /></td>
   </tr>`;

@@ -55,7 +55,7 @@ export function Title({ ticket: t, onConflict }) {
 /** @param {{ticket: Ticket, onConflict: (e: any) => void}} props */
 export function Description({ ticket: t, onConflict }) {
   const edit = useEdit(t, "description", onConflict);
-  return html`<section class="card comment first" aria-label=${`${t.reporter.name} raised this`}>
+  return html`<section class="card comment" aria-label=${`${t.reporter.name} raised this`}>
     <header><${Avatar} name=${t.reporter.name} /><p><strong>${t.reporter.name}</strong> <span class="quiet">raised this <${Time} of=${t.created_at} /></span></p>
       ${!edit.open && mayEditText(t, /** @type {any} */ (user.value)) && html`<${Button} kind="quiet" class="small" aria-label="Edit text" onClick=${edit.begin}>Edit<//>`}
     </header>
