@@ -23,7 +23,7 @@ test("an engineer clears a queue without the mouse", async ({ browser }) => {
     const title = await page.locator("[data-row]:focus").innerText();
     await press("o");
     await expect(page.getByRole("button", { name: "Accept" })).toBeVisible();
-    await expect(page.getByRole("article", { name: title })).toBeFocused();
+    await expect(page.locator("article.ticket")).toBeFocused();
     await expect(page).toHaveTitle(new RegExp(`^#\\d+ ${title} · `));
     await press("a");
     await expect(page.getByRole("button", { name: "Resolve" })).toBeVisible();
@@ -50,7 +50,7 @@ test("Escape leaves a field and then a ticket, whose row has the focus afterward
   await page.keyboard.press("c");
   await page.keyboard.type("g n");
   await page.keyboard.press("Escape");
-  await expect(page.getByRole("article", { name: "The first of two" })).toBeFocused();
+  await expect(page.locator("article.ticket")).toBeFocused();
   await expect(page.getByLabel("Comment")).toHaveValue("g n");
   await page.keyboard.press("Escape");
   await expect(first).toBeFocused();
