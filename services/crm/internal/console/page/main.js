@@ -1,7 +1,7 @@
 // The start of the console: which view belongs to which address.
 import { restored } from "./first.js"; // before all others, which it doesn't need
 import { render } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { html } from "./html.js";
 import { focusOn } from "./keys.js";
 import { later } from "./later.js";
@@ -75,8 +75,10 @@ function App() {
   useEffect(() => {
     if (user.value && path === "/") go(home(), { replace: true });
   }, [user.value, path]);
-  useEffect(() => {
+  useLayoutEffect(() => { // before the effects of a view, which may know a better one
     document.title = `${route && (user.value || route.for === "everybody") ? route.title : "Sign in"} · Fixdesk`;
+  }, [path, !user.value]);
+  useEffect(() => {
     focusPage(shown);
     shown = path;
   }, [path, !user.value]);
