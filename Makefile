@@ -12,7 +12,7 @@ MODULES := db deploy/bench deploy/client deploy/local pkg services/crm services/
 
 # Modules outside of the workspace, so that no service gets the versions that their
 # dependencies ask for.
-APART := deploy/manifests
+APART := deploy/manifests deploy/release
 
 # Runs a command with a temporary PostgreSQL server.
 WITHPG := go run ./pkg/dev/pgtest/withpg
@@ -27,7 +27,7 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench profile test-smtp test-servers test-manifests
+.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench profile test-smtp test-servers test-manifests release images test-release
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,15 @@ profile: ## pprof files of the services under a load: WORK=get (create, list, ac
 
 test-smtp: ## try Debian's Postfix and OpenSMTPD (root, throwaway machine)
 	services/notification/test-smtp.sh
+
+release: ## archives and images in dist/, with checksums, the same bytes each time
+	cd deploy/release && GOWORK=off go run .
+
+images: ## the images alone; PUSH=registry.example.com/fixdesk pushes them
+	cd deploy/release && GOWORK=off go run . $(if $(PUSH),-push $(PUSH)) images
+
+test-release: ## images, archives and systemd units (root for the programs in their images)
+	cd deploy/release && GOWORK=off go test -timeout=30m ./...
 
 test-manifests: ## docker-compose.yml and deploy/kubernetes, by the libraries of their tools
 	cd deploy/manifests && GOWORK=off go test ./...
