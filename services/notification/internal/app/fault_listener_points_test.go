@@ -20,6 +20,7 @@ type pointTrial struct {
 	url     string
 	gate    *gate
 	process *process
+	number  int // of mails
 	acked   map[string]bool
 	relay   string // hands the mails on, if it is set
 }
@@ -146,8 +147,9 @@ var listenerPoints = map[string]func(p *pointTrial, id string) (acked bool){
 // again, as its server would.
 func (p *pointTrial) repeat(n int, point func(p *pointTrial, id string) bool) (lost, doubled int) {
 	p.Helper()
-	for k := range n {
-		id := fmt.Sprintf("%d@point.example", k)
+	for range n {
+		p.number++
+		id := fmt.Sprintf("%d@point.example", p.number)
 		acked := point(p, id)
 		p.restart()
 		for !acked {
@@ -162,16 +164,16 @@ func (p *pointTrial) repeat(n int, point func(p *pointTrial, id string) bool) (l
 
 func TestListenerKilledAtEachPointLosesAndDoublesNoMail(t *testing.T) {
 	t.Parallel()
+	p, n := newListenerTrial(t, notifyapi.InboundSMTP, ""), trials.Count(1, 20)
 	for name, point := range listenerPoints {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := newListenerTrial(t, notifyapi.InboundSMTP, "")
-			lost, doubled := p.repeat(trials.Count(1, 20), point)
-			t.Logf("killed and acknowledged %d, lost %d, doubled %d", len(p.acked), lost, doubled)
-			if lost > 0 || doubled > 0 {
-				t.Errorf("lost %d, doubled %d", lost, doubled)
-			}
-		})
+		lost, doubled := p.repeat(n, point)
+		t.Logf("killed %d times %s: lost %d, doubled %d", n, name, lost, doubled)
+		if lost > 0 || doubled > 0 {
+			t.Fatalf("%s: lost %d, doubled %d", name, lost, doubled)
+		}
+	}
+	if len(p.acked) != n*len(listenerPoints) {
+		t.Errorf("%d mails were acknowledged, want %d", len(p.acked), n*len(listenerPoints))
 	}
 }
 

@@ -137,16 +137,13 @@ func (m *mailboxTrial) caughtUp() {
 
 func TestReaderOfAMailboxKilledAtEachPointLosesAndDoublesNoMail(t *testing.T) {
 	t.Parallel()
+	m, n := newMailboxTrial(t, ""), trials.Count(1, 20)
 	for name, point := range mailboxPoints {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			m, n := newMailboxTrial(t, ""), trials.Count(1, 20)
-			lost, doubled := m.repeat(n, point, func() {})
-			t.Logf("killed %d times, mails %d, lost %d, doubled %d", n, len(m.acked), lost, doubled)
-			if lost > 0 || doubled > 0 {
-				t.Errorf("lost %d, doubled %d", lost, doubled)
-			}
-		})
+		lost, doubled := m.repeat(n, point, func() {})
+		t.Logf("killed %d times %s: lost %d, doubled %d", n, name, lost, doubled)
+		if lost > 0 || doubled > 0 {
+			t.Fatalf("%s: lost %d, doubled %d", name, lost, doubled)
+		}
 	}
 }
 
