@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -292,9 +294,39 @@ func TestFingerprintIsThatOfTheSameMailOnAnotherWay(t *testing.T) {
 	}
 }
 
+// nested is a mail of multiparts within multiparts, none of which is closed.
+func nested(levels int) []byte {
+	var mail strings.Builder
+	for n := range levels {
+		fmt.Fprintf(&mail, "Content-Type: multipart/mixed; boundary=\"part %d\"\n\n--part %[1]d\n", n)
+	}
+	return []byte(mail.String() + "Content-Type: text/plain\n\ntext\n")
+}
+
+// A mail of 20 levels took seconds and one of 30 hours.
+func TestMultipartsThatAreNotClosedAreTakenApartToTenLevels(t *testing.T) {
+	t.Parallel()
+	for levels, want := range map[int]bool{1: true, maxNesting: true, maxNesting + 1: false, 30: false, 100: false} {
+		if c := (Rules{}).Parse(nested(levels), ""); (c.Unparsed == nil) != want || want && !strings.Contains(c.Text, "text") {
+			t.Errorf("%d levels: %v %q", levels, c.Unparsed, c.Text)
+		}
+	}
+}
+
 // FuzzParse looks for mails that stop the reader, or of which something is stored
 // that the database does not take.
 func FuzzParse(f *testing.F) {
+	mails, err := filepath.Glob("testdata/mails/*.eml")
+	if err != nil || len(mails) == 0 {
+		f.Fatal(len(mails), err)
+	}
+	for _, file := range mails {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
 	f.Add(message("From: a@example.com", "Content-Type: multipart/mixed; boundary=m", "", "--m", "", "x", "--m--"))
 	f.Add(message("Content-Type: application/ms-tnef; name=winmail.dat", "Content-Transfer-Encoding: base64", "", base64.StdEncoding.EncodeToString(winmail())))
 	f.Add(message("Subject: =?utf-8?B?w4E=?= =?x?Q?=?=", "To: a <b@c>, ;<", "Content-Disposition: inline; filename*0*=a'b'%zz", "", "=\r\n="))

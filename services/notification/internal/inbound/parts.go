@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jhillyerd/enmime/v2"
@@ -18,6 +19,10 @@ var (
 // multipartWork bounds the bytes of a mail times its multiparts, since each level of
 // nesting reads all bytes within it once more.
 const multipartWork = 512 << 20
+
+// maxNesting bounds multiparts within multiparts: the time that enmime takes for those
+// that are not closed doubles with each level.
+const maxNesting = 10
 
 // tooComplex is the reason why a mail would take too long to be taken apart, "" if
 // it doesn't. It reads the bytes once.
@@ -34,6 +39,7 @@ func tooComplex(raw []byte) string {
 		boundaries[string(append(m[1], m[2]...))] = true
 	}
 	parts := 0
+	var open []string // the boundaries within which the line is
 	for rest := raw; ; {
 		at := bytes.Index(rest, []byte("\n--"))
 		if at < 0 {
@@ -42,10 +48,23 @@ func tooComplex(raw []byte) string {
 		rest = rest[at+3:]
 		line, _, _ := bytes.Cut(rest[:min(len(rest), 200)], []byte("\n"))
 		line = bytes.TrimSpace(line)
-		if boundaries[string(line)] {
-			if parts++; parts > maxParts {
-				return unparsedParts
+		boundary := string(line)
+		if end := strings.TrimSuffix(boundary, "--"); !boundaries[boundary] && boundaries[end] {
+			if i := slices.Index(open, end); i >= 0 {
+				open = open[:i]
 			}
+			continue
+		}
+		if !boundaries[boundary] {
+			continue
+		}
+		if parts++; parts > maxParts {
+			return unparsedParts
+		}
+		if i := slices.Index(open, boundary); i >= 0 {
+			open = open[:i+1]
+		} else if open = append(open, boundary); len(open) > maxNesting {
+			return unparsedNested
 		}
 	}
 }
