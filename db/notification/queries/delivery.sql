@@ -1,9 +1,9 @@
 -- name: DeliveryPlanByIndex :exec
 -- Makes this transaction read the queue in the order of its index, even when
--- outdated statistics underestimate its length.
+-- outdated statistics underestimate its length, and plan each statement only once.
 select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true),
-    set_config('enable_mergejoin', 'off', true);
+    set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true);
 
 -- name: DeliveryClaim :many
 -- Leases the next recipients in fair order, except those with the given
@@ -12,29 +12,27 @@ select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 -- fetched by the worker, so that a batch stays small in memory. The mail's date is
 -- that of the notification or its later due time, so that a repeat is the same mail.
 with next as (
-    select r.id, r.queue_at from recipients r
+    select r.id, r.queue_at, r.email, r.priority >= 0 or r.attempts > r.attempts_before as may_be_suppressed
+    from recipients r
     where r.queue_at is not null and r.queue_at < @placed_before::timestamptz and r.email <> all(@skipped::text[])
     order by r.queue_at
     limit @max::integer
     for update skip locked
-), judged as (
-    select next.id, next.queue_at, s.source
-    from next
-    join recipients r on r.id = next.id
-    left join suppressions s on s.email = r.email and (r.priority >= 0 or r.attempts > r.attempts_before)
 )
 update recipients r
 set queue_at = null,
-    lease_token = case when judged.source is null then @token::uuid end,
-    leased_until = case when judged.source is null then clock_timestamp() + @lease::interval end,
-    status = case when judged.source is null or r.status = 'uncertain' then r.status else 'suppressed' end,
-    finished_at = case when judged.source is not null then @now::timestamptz end,
-    last_error = case when judged.source is null then r.last_error
-        else 'the address is suppressed (' || judged.source || ')' end
-from judged, notifications n
-where r.id = judged.id and n.id = r.notification_id
+    lease_token = case when s.source is null then @token::uuid end,
+    leased_until = case when s.source is null then clock_timestamp() + @lease::interval end,
+    status = case when s.source is null or r.status = 'uncertain' then r.status else 'suppressed' end,
+    finished_at = case when s.source is not null then @now::timestamptz end,
+    last_error = case when s.source is null then r.last_error
+        else 'the address is suppressed (' || s.source || ')' end
+from next
+left join suppressions s on s.email = next.email and next.may_be_suppressed,
+    notifications n
+where r.id = next.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
-    judged.queue_at, (judged.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.files, n.subject, n.reply_to, n.unsubscribe_url,
+    next.queue_at, (s.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.files, (n.recipient_count > 1)::boolean as shared, n.subject, n.reply_to, n.unsubscribe_url,
     (case when n.bytes <= @inline_bytes::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= @inline_bytes::integer then n.html end, '')::text as html,
     n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,

@@ -46,9 +46,14 @@ type Server struct {
 	// Hook chooses the reply to a step: "" is the usual one, Drop closes the
 	// connection, any other text is sent as it is. It may block.
 	Hook func(Event) string
+	// Cut, if set, returns how many bytes of a reply are sent before the connection is
+	// closed, at least its length for all and to go on. The reply has its line breaks.
+	Cut func(e Event, reply string) int
 	// Extensions are announced besides PIPELINING, 8BITMIME and
 	// ENHANCEDSTATUSCODES.
 	Extensions []string
+	// NoPipelining leaves PIPELINING out of what is announced.
+	NoPipelining bool
 	// TLS, if set, offers STARTTLS or, with Implicit, starts TLS at once.
 	TLS      *tls.Config
 	Implicit bool
@@ -214,6 +219,7 @@ type conversation struct {
 	r        *bufio.Reader
 	w        *bufio.Writer
 	secure   bool
+	mail     bool // MAIL was accepted
 	from, to string
 	params   string
 
@@ -261,17 +267,29 @@ func (c *conversation) decide(verb, arg, usual string) (ok bool, err error) {
 	if reply == Drop {
 		return false, errDropped
 	}
-	ok = reply == "" || strings.HasPrefix(reply, "2")
-	if verb == "DOT" && ok { // stored before the client gets the reply
-		c.server.accepted(Message{Session: c.session, From: c.from, To: c.to, Params: c.params, Data: arg})
-	}
 	if reply == "" {
 		reply = usual
 	}
-	if _, err := io.WriteString(c.w, reply+"\r\n"); err != nil {
-		return false, err
+	ok = strings.HasPrefix(reply, "2")
+	if verb == "DOT" && ok { // stored before the client gets the reply
+		c.server.accepted(Message{Session: c.session, From: c.from, To: c.to, Params: c.params, Data: arg})
 	}
-	return ok, c.w.Flush()
+	return ok, c.send(e, reply+"\r\n")
+}
+
+// send sends a reply, or its first bytes.
+func (c *conversation) send(e Event, reply string) error {
+	n := len(reply)
+	if c.server.Cut != nil {
+		n = min(n, c.server.Cut(e, reply))
+	}
+	if _, err := io.WriteString(c.w, reply[:n]); err != nil {
+		return err
+	}
+	if err := c.w.Flush(); err != nil || n == len(reply) {
+		return err
+	}
+	return errDropped
 }
 
 func (s *Server) accepted(m Message) {
@@ -299,11 +317,15 @@ func (c *conversation) step(line string) error {
 		address, params, _ := strings.Cut(strings.TrimPrefix(arg, "FROM:"), " ")
 		ok, err := c.decide(verb, arg, "250 2.1.0 Ok")
 		if ok {
-			c.from, c.params = strings.Trim(address, "<>"), params
+			c.mail, c.from, c.params = true, strings.Trim(address, "<>"), params
 		}
 		return err
 	case "RCPT":
-		ok, err := c.decide(verb, strings.Trim(strings.TrimPrefix(arg, "TO:"), "<>"), "250 2.1.5 Ok")
+		usual := "250 2.1.5 Ok"
+		if !c.mail {
+			usual = "503 5.5.1 Need MAIL"
+		}
+		ok, err := c.decide(verb, strings.Trim(strings.TrimPrefix(arg, "TO:"), "<>"), usual)
 		if ok {
 			c.to = strings.Trim(strings.TrimPrefix(arg, "TO:"), "<>")
 		}
@@ -311,7 +333,7 @@ func (c *conversation) step(line string) error {
 	case "DATA":
 		return c.data()
 	case "RSET":
-		c.from, c.to = "", ""
+		c.mail, c.from, c.to = false, "", ""
 		return c.answer(verb, arg, "250 2.0.0 Ok")
 	case "NOOP":
 		return c.answer(verb, arg, "250 2.0.0 Ok")
@@ -325,7 +347,10 @@ func (c *conversation) step(line string) error {
 }
 
 func (c *conversation) greeting() string {
-	extensions := append([]string{"test.example", "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"}, c.server.Extensions...)
+	extensions := append([]string{"test.example", "8BITMIME", "ENHANCEDSTATUSCODES"}, c.server.Extensions...)
+	if !c.server.NoPipelining {
+		extensions = append(extensions, "PIPELINING")
+	}
 	if c.server.TLS != nil && !c.secure {
 		extensions = append(extensions, "STARTTLS")
 	}
@@ -395,9 +420,10 @@ func (c *conversation) data() error {
 	if c.to == "" {
 		usual = "503 5.5.1 Need RCPT"
 	}
+	e := Event{Session: c.session, Verb: "DATA", To: c.to}
 	before := ""
 	if c.server.Hook != nil {
-		before = c.server.Hook(Event{Session: c.session, Verb: "DATA", To: c.to})
+		before = c.server.Hook(e)
 	}
 	if before == Drop {
 		return errDropped
@@ -405,10 +431,7 @@ func (c *conversation) data() error {
 	if before != "" {
 		usual = before
 	}
-	if _, err := fmt.Fprintf(c.w, "%s\r\n", usual); err != nil {
-		return err
-	}
-	if err := c.w.Flush(); err != nil || !strings.HasPrefix(usual, "354") {
+	if err := c.send(e, usual+"\r\n"); err != nil || !strings.HasPrefix(usual, "354") {
 		return err
 	}
 	var message strings.Builder
@@ -423,6 +446,6 @@ func (c *conversation) data() error {
 		message.WriteString(strings.TrimPrefix(line, "."))
 	}
 	err := c.answer("DOT", message.String(), "250 2.0.0 Ok: taken")
-	c.from, c.to = "", ""
+	c.mail, c.from, c.to = false, "", ""
 	return err
 }

@@ -12,7 +12,8 @@ type backlog struct {
 	mu     sync.Mutex
 	more   *sync.Cond
 	tasks  []task
-	files  int // mails with attachments that are being sent
+	files  int    // mails with attachments that are being sent
+	idle   [2]int // workers that wait for any task, and those that wait for one that is not bulk
 	closed bool
 }
 
@@ -59,8 +60,37 @@ func (b *backlog) next(bulk bool) (task, bool) {
 		if b.closed {
 			return task{}, false
 		}
-		b.more.Wait()
+		b.wait(bulk)
 	}
+}
+
+// wait waits for a change, and counts the worker as idle meanwhile.
+func (b *backlog) wait(bulk bool) {
+	kind := 0
+	if !bulk {
+		kind = 1
+	}
+	b.idle[kind]++
+	b.more.Wait()
+	b.idle[kind]--
+}
+
+// following returns the first task for a worker that still sends another mail; false
+// when there is none, another worker is idle and can take it, or it has content that
+// is still to be fetched. It never blocks.
+func (b *backlog) following(bulk bool) (task, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.tasks) == 0 {
+		return task{}, false
+	}
+	t := b.tasks[0]
+	isBulk := t.priority > 0
+	if isBulk && !bulk || b.idle[0] > 0 || b.idle[1] > 0 && !isBulk || t.large || t.files > 0 || t.done != nil {
+		return task{}, false
+	}
+	b.tasks = slices.Delete(b.tasks, 0, 1)
+	return t, true
 }
 
 // ended lets the next mail with attachments be sent.

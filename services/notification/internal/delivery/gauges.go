@@ -123,11 +123,8 @@ func Counts(ctx context.Context, q *notificationdb.Queries) (counts map[notifyap
 // OldestDue reads the earliest time at which a waiting recipient was or will be
 // due; now if none waits.
 func OldestDue(ctx context.Context, db *pgxpool.Pool, now time.Time) (due time.Time, err error) {
-	err = store{db}.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
-		due, err = q.StatsOldestDue(ctx, notificationdb.StatsOldestDueParams{
-			NormalFrom: normalFrom(now), BulkFrom: bulkFrom(now), Now: now,
-		})
-		return err
+	due, err = byIndex(db).StatsOldestDue(ctx, notificationdb.StatsOldestDueParams{
+		NormalFrom: normalFrom(now), BulkFrom: bulkFrom(now), Now: now,
 	})
 	if err != nil {
 		return time.Time{}, fmt.Errorf("find the oldest due recipient: %w", err)

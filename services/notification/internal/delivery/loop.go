@@ -285,32 +285,74 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // work sends one mail after the other, bulk mails if it may. A mail that waited for
 // too long, or whose turn comes after the stop, is returned to the queue.
 func (l *Loop) work(ctx, store context.Context, bulk bool) {
+	stream := l.Mailer.Stream()
+	defer stream.Drop()
+	var next *task // begun by the stream, or to be sent next
 	for {
-		t, ok := l.backlog.next(bulk)
-		if !ok {
+		var t task
+		if next != nil {
+			t, next = *next, nil
+		} else if following, ok := l.backlog.next(bulk); ok {
+			t = following
+		} else {
 			return
 		}
 		s := settlement{task: t, result: email.Result{Outcome: email.NotTried}}
-		if ctx.Err() == nil && l.Now().Before(t.beginBy) {
+		if l.mayBegin(ctx, t) {
 			l.leases.hold(t)
-			s.result = l.send(ctx, store, t)
+			s.result = l.send(ctx, store, stream, t, l.next(ctx, bulk, &next))
+		} else {
+			stream.Drop()
 		}
-		l.backlog.ended(t)
-		s.at = l.Now()
-		if t.done != nil {
-			close(t.done)
-		}
-		if s.result.Throttled {
-			s = l.throttled(s)
-		}
-		l.settled <- s
-		if t.extra { // more urgent ones may be queued
-			l.extra.Add(-1)
-			signal(l.urgent)
-		}
-		if int(l.inHand.Add(-1)) <= l.ahead/2 {
-			signal(l.freed)
-		}
+		l.sent(s)
+	}
+}
+
+// mayBegin reports whether the conversation about a task may begin, or go on to its
+// message.
+func (l *Loop) mayBegin(ctx context.Context, t task) bool {
+	return ctx.Err() == nil && l.Now().Before(t.beginBy)
+}
+
+// next takes the task that a worker sends next while it still sends another one.
+func (l *Loop) next(ctx context.Context, bulk bool, next **task) email.Next {
+	return email.Next{
+		Take: func() (m email.Mail, ok bool) {
+			t, ok := l.backlog.following(bulk)
+			if !ok {
+				return m, false
+			}
+			*next = &t
+			if !l.mayBegin(ctx, t) {
+				return m, false
+			}
+			l.leases.hold(t)
+			return t.mail, true
+		},
+		GiveBack: func() {
+			l.backlog.add(**next)
+			*next = nil
+		},
+	}
+}
+
+// sent passes on a task that was sent or is to be returned to the queue.
+func (l *Loop) sent(s settlement) {
+	l.backlog.ended(s.task)
+	s.at = l.Now()
+	if s.done != nil {
+		close(s.done)
+	}
+	if s.result.Throttled {
+		s = l.throttled(s)
+	}
+	l.settled <- s
+	if s.extra { // more urgent ones may be queued
+		l.extra.Add(-1)
+		signal(l.urgent)
+	}
+	if int(l.inHand.Add(-1)) <= l.ahead/2 {
+		signal(l.freed)
 	}
 }
 
@@ -328,7 +370,7 @@ func (l *Loop) throttled(s settlement) settlement {
 
 // send sends one mail. A conversation that has begun when ctx ends continues for
 // at most the mailer's StopTimeout.
-func (l *Loop) send(ctx, store context.Context, t task) (result email.Result) {
+func (l *Loop) send(ctx, store context.Context, stream *email.Stream, t task, next email.Next) (result email.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.Logger.ErrorContext(ctx, "sending panicked", "recipient_id", t.mail.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -352,7 +394,7 @@ func (l *Loop) send(ctx, store context.Context, t task) (result email.Result) {
 		t.mail.Attachments = files
 	}
 	start := l.Now()
-	result = l.Mailer.Send(ctx, t.mail)
+	result = stream.Send(ctx, t.mail, next)
 	l.metrics.observe(result, l.Now().Sub(start))
 	return result
 }

@@ -86,12 +86,8 @@ func (r *retention) purge(ctx context.Context) error {
 	endedBefore := r.Now().Add(-r.Retention)
 	after := uuid.Nil
 	batches := pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
-		var row notificationdb.RetentionPurgeRow
-		err := store{r.DB}.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
-			row, err = q.RetentionPurge(ctx, notificationdb.RetentionPurgeParams{
-				AfterID: after, BeforeID: FirstID(endedBefore), Max: limit, EndedBefore: endedBefore,
-			})
-			return err
+		row, err := byIndex(r.DB).RetentionPurge(ctx, notificationdb.RetentionPurgeParams{
+			AfterID: after, BeforeID: FirstID(endedBefore), Max: limit, EndedBefore: endedBefore,
 		})
 		if err != nil {
 			return 0, err
@@ -111,11 +107,7 @@ func (r *retention) purge(ctx context.Context) error {
 func (r *retention) erase(ctx context.Context) error {
 	after := uuid.Nil
 	batches := pg.Purge{Max: eraseBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
-		var row notificationdb.RetentionEraseRow
-		err := store{r.DB}.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
-			row, err = q.RetentionErase(ctx, notificationdb.RetentionEraseParams{AfterID: after, Max: limit})
-			return err
-		})
+		row, err := byIndex(r.DB).RetentionErase(ctx, notificationdb.RetentionEraseParams{AfterID: after, Max: limit})
 		if err != nil {
 			return 0, err
 		}

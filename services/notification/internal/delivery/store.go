@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -51,19 +50,6 @@ const callTimeout = 10 * time.Second
 
 type store struct{ db *pgxpool.Pool }
 
-// byIndex runs fn in a transaction whose statements find rows by index.
-// Otherwise a connection keeps the plans that it made when the tables were small,
-// by which every claim and settlement reads all recipients.
-func (s store) byIndex(ctx context.Context, fn func(*notificationdb.Queries) error) error {
-	return pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
-		q := notificationdb.New(tx)
-		if err := q.DeliveryPlanByIndex(ctx); err != nil {
-			return err
-		}
-		return fn(q)
-	})
-}
-
 // Interval is a duration as a parameter of a query.
 func Interval(d time.Duration) pgtype.Interval {
 	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
@@ -91,13 +77,9 @@ func (s store) claim(ctx context.Context, max int, now, before time.Time, lease 
 	if err != nil {
 		return claimed{}, fmt.Errorf("make a lease token: %w", err)
 	}
-	var rows []notificationdb.DeliveryClaimRow
-	err = s.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
-		rows, err = q.DeliveryClaim(ctx, notificationdb.DeliveryClaimParams{
-			Token: token, Lease: Interval(lease), InlineBytes: inlineBytes, Max: int32(max), PlacedBefore: before, Now: now,
-			Skipped: append([]string{}, skipped...), // nil would be NULL
-		})
-		return err
+	rows, err := byIndex(s.db).DeliveryClaim(ctx, notificationdb.DeliveryClaimParams{
+		Token: token, Lease: Interval(lease), InlineBytes: inlineBytes, Max: int32(max), PlacedBefore: before, Now: now,
+		Skipped: append([]string{}, skipped...), // nil would be NULL
 	})
 	if err != nil {
 		return claimed{}, fmt.Errorf("claim recipients: %w", err)
@@ -117,7 +99,7 @@ func newTask(r notificationdb.DeliveryClaimRow, token uuid.UUID) task {
 	t := task{
 		mail: email.Mail{
 			ID: r.ID, To: r.Email, Subject: r.Subject, Text: r.Text, HTML: r.Html,
-			RequestID: r.RequestID, Domain: r.MessageDomain, Date: r.Date,
+			RequestID: r.RequestID, Domain: r.MessageDomain, Date: r.Date, Shared: r.Shared,
 		},
 		notificationID: r.NotificationID, token: token, place: *r.QueueAt, priority: r.Priority, large: r.Bytes > inlineBytes, files: r.Files,
 		history: History{DueAt: r.EnqueuedAt, Failures: int(r.Attempts - r.AttemptsBefore), Uncertain: int(r.Uncertain)},
@@ -175,11 +157,7 @@ func (s store) renew(ctx context.Context, held map[uuid.UUID]uuid.UUID, lease, t
 		p.Ids = append(p.Ids, id)
 		p.Tokens = append(p.Tokens, token)
 	}
-	var renewed []uuid.UUID
-	err := s.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
-		renewed, err = q.DeliveryRenew(ctx, p)
-		return err
-	})
+	renewed, err := byIndex(s.db).DeliveryRenew(ctx, p)
 	if err != nil {
 		return nil, fmt.Errorf("renew leases: %w", err)
 	}
@@ -209,11 +187,9 @@ func (s store) settle(ctx context.Context, policy Policy, batch []settlement) (l
 		p.Outcomes = append(p.Outcomes, string(b.result.Outcome))
 	}
 	var settled []uuid.UUID
-	err = pg.Retry(ctx, func() error {
-		return s.byIndex(ctx, func(q *notificationdb.Queries) (err error) {
-			settled, err = q.DeliverySettle(ctx, p)
-			return err
-		})
+	err = pg.Retry(ctx, func() (err error) {
+		settled, err = byIndex(s.db).DeliverySettle(ctx, p)
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("settle recipients: %w", err)
@@ -236,10 +212,8 @@ func (s store) release(ctx context.Context, now time.Time, batch []settlement) e
 		p.WaitUntil = append(p.WaitUntil, b.waitUntil)
 	}
 	err := pg.Retry(ctx, func() error {
-		return s.byIndex(ctx, func(q *notificationdb.Queries) error {
-			_, err := q.DeliveryRelease(ctx, p)
-			return err
-		})
+		_, err := byIndex(s.db).DeliveryRelease(ctx, p)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("release recipients: %w", err)
@@ -261,11 +235,7 @@ func (s store) queueDue(ctx context.Context, now time.Time) (int64, error) {
 func (s store) expire(ctx context.Context, now time.Time) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err = s.byIndex(ctx, func(q *notificationdb.Queries) error {
-		n, err = q.DeliveryExpire(ctx, notificationdb.DeliveryExpireParams{Now: now, Max: queueBatch})
-		return err
-	})
-	return n, err
+	return byIndex(s.db).DeliveryExpire(ctx, notificationdb.DeliveryExpireParams{Now: now, Max: queueBatch})
 }
 
 // queueExpired queues some of the recipients whose lease has expired, and

@@ -1,15 +1,10 @@
 package email
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/mail"
-	"net/textproto"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -41,9 +36,14 @@ type connection struct {
 	raw      net.Conn // under TLS too: closing it ends any wait
 	smtp     *smtp.Client
 	timeouts Timeouts
+	offered  extensions
 	sent     int         // messages tried
+	out      []byte      // what is written in one piece
 	idle     *time.Timer // closes it when unused for too long
 }
+
+// extensions are those of the server that conversations use.
+type extensions struct{ pipelining, eightBit, utf8 bool }
 
 // dial connects, sends EHLO, starts TLS and authenticates. It ends early with
 // ctx. It closes the socket that go-mail keeps open when it fails after
@@ -83,78 +83,18 @@ func dial(ctx context.Context, s Server, helo string, timeouts Timeouts) (*conne
 		}
 		return nil, err
 	}
+	c.offered.pipelining, _ = c.smtp.Extension("PIPELINING")
+	c.offered.eightBit, _ = c.smtp.Extension("8BITMIME")
+	c.offered.utf8, _ = c.smtp.Extension("SMTPUTF8")
 	return c, nil
 }
 
-// deliver sends one mail. A nil failure means that the server took it.
-// Afterwards usable reports whether the next mail may use the connection.
-func (c *connection) deliver(sender Sender, m Mail) (code int, reply string, f *failure, usable bool) {
-	content, to, err := sender.content(m)
-	if err != nil {
-		return 0, "", failed(phaseMessage, err), true
-	}
-	utf8 := sender.needsSMTPUTF8(m, to)
-	if offered, _ := c.smtp.Extension("SMTPUTF8"); utf8 && !offered {
-		return 0, "", failed(phaseMessage, errors.New("the mail server does not offer SMTPUTF8, which this address needs (RFC 6531)")), true
-	}
-	// SMTPUTF8 is requested only when the address needs it, since later servers
-	// on the way may not support it.
-	c.smtp.SkipSMTPUTF8(!utf8)
-	c.sent++
-	code, reply, f = c.transfer(envelopeAddress(sender.envelopeSender(m)), envelopeAddress(to), content)
-	if f == nil {
-		return code, reply, nil, true
-	}
-	// A connection is usable after a refusal once it is reset. After any other
-	// failure, writing to it could complete a half-sent message.
-	if f.code >= 400 && f.code != 421 && f.code != 530 {
-		usable = c.within(resetTimeout, c.smtp.Reset) == nil
-	}
-	return 0, "", f, usable
-}
-
-func envelopeAddress(address string) string {
-	return (&mail.Address{Address: address}).String()
-}
-
-// transfer is the mail transaction (RFC 5321 section 3.3), each phase within
-// its own time.
-func (c *connection) transfer(from, to string, content []byte) (code int, reply string, f *failure) {
-	if err := c.within(c.timeouts.Mail, func() error { return c.smtp.Mail(from) }); err != nil {
-		return 0, "", failed(phaseMail, err)
-	}
-	if err := c.within(c.timeouts.Rcpt, func() error { return c.smtp.Rcpt(to) }); err != nil {
-		return 0, "", failed(phaseRcpt, err)
-	}
-	var w io.WriteCloser
-	err := c.within(c.timeouts.Data, func() (err error) { w, err = c.smtp.Data(); return err })
-	if err != nil {
-		return 0, "", failed(phaseData, err)
-	}
-	for len(content) > 0 {
-		block := content[:min(blockSize, len(content))]
-		content = content[len(block):]
-		if err := c.within(c.timeouts.Block, func() error { _, err := w.Write(block); return err }); err != nil {
-			return 0, "", failed(phaseData, err)
-		}
-	}
-	err = c.within(c.timeouts.Dot, w.Close)
-	var other *textproto.Error
-	switch {
-	case err == nil:
-		return 250, oneLine(w.(*smtp.DataCloser).ServerResponse()), nil
-	case errors.As(err, &other) && other.Code/100 == 2: // go-mail accepts only 250
-		return other.Code, oneLine(other.Msg), nil
-	}
-	return 0, "", failed(phaseDot, err)
-}
-
-// within runs one phase under its own deadline.
-func (c *connection) within(timeout time.Duration, phase func() error) error {
+// within runs fn under a deadline of its own.
+func (c *connection) within(timeout time.Duration, fn func() error) error {
 	if err := c.smtp.UpdateDeadline(timeout); err != nil {
 		return err
 	}
-	return phase()
+	return fn()
 }
 
 // dropAfter closes the connection when it is still in use for d after ctx
@@ -174,20 +114,6 @@ func (c *connection) dropAfter(ctx context.Context, d time.Duration) (cancel fun
 		close(ended)
 		stop()
 	}
-}
-
-// content is the message for the wire and the address that it goes to.
-func (s Sender) content(m Mail) (content []byte, to string, err error) {
-	msg, err := s.message(m)
-	if err != nil {
-		return nil, "", err
-	}
-	var b bytes.Buffer
-	if _, err := msg.WriteTo(&b); err != nil {
-		return nil, "", fmt.Errorf("write message: %w", err)
-	}
-	to, err = wireAddress(m.To)
-	return folded(b.Bytes()), to, err
 }
 
 // quit ends the conversation with QUIT, within a second.

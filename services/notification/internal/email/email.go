@@ -36,6 +36,9 @@ type Mail struct {
 	Attachments []Attachment
 	Domain      string // the right side of the Message-ID
 	Date        time.Time
+	// Shared says that other mails differ from this one only in ID and To. It is not
+	// part of the message.
+	Shared bool
 	// ExpiresAt is the time from which no conversation about the mail begins; zero
 	// for never. It is not part of the message.
 	ExpiresAt time.Time

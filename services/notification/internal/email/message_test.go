@@ -295,6 +295,5 @@ func TestDKIMKeyThatCantSignIsRefusedAtStart(t *testing.T) {
 
 // render returns the bytes of the mail as they go over the wire.
 func (s Sender) render(m Mail) ([]byte, error) {
-	content, _, err := s.content(m)
-	return content, err
+	return s.content(m)
 }

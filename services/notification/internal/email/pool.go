@@ -3,8 +3,6 @@ package email
 import (
 	"context"
 	"time"
-
-	"fixdesk/pkg/notifyapi"
 )
 
 // Config configures a Pool.
@@ -36,11 +34,11 @@ type Config struct {
 }
 
 // Pool sends mails over connections that it keeps open. It is safe for
-// concurrent use; the number of concurrent Send calls is the number of
-// connections.
+// concurrent use; the number of concurrent streams is the number of connections.
 type Pool struct {
 	config  Config
 	servers []*serverPool
+	layouts layouts
 }
 
 // NewPool makes a pool; Close ends its connections.
@@ -58,70 +56,6 @@ func NewPool(config Config) *Pool {
 		p.servers = append(p.servers, sp)
 	}
 	return p
-}
-
-// Send tries the servers by priority until one returns an outcome for this mail.
-// When no server can be used, or all throttle, the outcome is NotTried, and also
-// when ctx ends or the mail expires before the conversation begins. A conversation
-// under way when ctx ends continues for at most StopTimeout.
-func (p *Pool) Send(ctx context.Context, m Mail) Result {
-	result := Result{Outcome: NotTried, Reply: "no mail server can be used"}
-	for _, s := range p.servers {
-		if ctx.Err() != nil {
-			return result
-		}
-		permit, ok := s.circuit.allow(p.config.Now())
-		if !ok {
-			continue
-		}
-		if result = p.sendVia(ctx, s, permit, m); result.Outcome != NotTried {
-			return result
-		}
-	}
-	return result
-}
-
-// sendVia sends a mail through one server. A conversation that broke before its
-// first command (the server closed an idle connection), or before the final dot,
-// is repeated once.
-func (p *Pool) sendVia(ctx context.Context, s *serverPool, permit *permit, m Mail) Result {
-	defer permit.release()
-	asked, ok := s.pace.wait(ctx, p.config.Now)
-	if !ok {
-		return Result{Outcome: NotTried, Server: s.Name(), Reply: errStopped.Error()}
-	}
-	for first := true; ; first = false {
-		code, reply, reused, f := p.converse(ctx, s, m)
-		if f == nil {
-			permit.success()
-			return Result{Outcome: notifyapi.OutcomeSent, Server: s.Name(), Code: code, Reply: reply}
-		}
-		stale := reused && f.phase == phaseMail && (f.code == 0 || f.code == 421)
-		broke := f.code == 0 && f.phase > phaseDial && f.phase < phaseDot && !f.timeout
-		if first && (stale || broke) && ctx.Err() == nil {
-			s.endIdle((*connection).drop)
-			continue
-		}
-		return p.assess(ctx, s, permit, m, *f, asked)
-	}
-}
-
-// converse sends the mail over one connection, which it always returns to the
-// server's pool.
-func (p *Pool) converse(ctx context.Context, s *serverPool, m Mail) (code int, reply string, reused bool, f *failure) {
-	conn, reused, err := s.acquire(ctx)
-	if err != nil {
-		return 0, "", false, failed(phaseDial, err)
-	}
-	usable := false
-	defer func() { s.release(conn, usable) }()
-	if m.isExpired(p.config.Now()) {
-		usable = true
-		return 0, "", reused, failed(phaseDial, errExpired)
-	}
-	defer conn.dropAfter(ctx, p.config.StopTimeout)()
-	code, reply, f, usable = conn.deliver(p.config.Sender, m)
-	return code, reply, reused, f
 }
 
 // assess turns a failure into an outcome, and reports it to the server's

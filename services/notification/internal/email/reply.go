@@ -2,7 +2,6 @@ package email
 
 import (
 	"errors"
-	"net"
 	"net/textproto"
 	"strings"
 	"unicode"
@@ -71,8 +70,7 @@ type failure struct {
 // failed describes the error of a conversation in the given phase.
 func failed(p phase, err error) *failure {
 	f := &failure{phase: p, reply: oneLine(err.Error()), unbegun: errors.Is(err, errStopped) || errors.Is(err, errExpired)}
-	var netErr net.Error
-	f.timeout = errors.As(err, &netErr) && netErr.Timeout()
+	f.timeout = isTimeout(err)
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
 		f.code = reply.Code

@@ -12,11 +12,16 @@ import (
 // that it accepted.
 const limitTime = time.Minute
 
+// slowTime is how long no mail begins behind another one on a connection to a server
+// that left one unanswered for too long.
+const slowTime = time.Minute
+
 // The reasons why a conversation did not begin: its context ended, or its mail
-// expired.
+// expired, or its address needs what the server has not.
 var (
-	errStopped = errors.New("stopped before the conversation began")
-	errExpired = errors.New("expired before the conversation began")
+	errStopped    = errors.New("stopped before the conversation began")
+	errExpired    = errors.New("expired before the conversation began")
+	errNoSMTPUTF8 = errors.New("the mail server does not offer SMTPUTF8, which this address needs (RFC 6531)")
 )
 
 // serverPool holds one server's connections, in use and idle. The most recently
@@ -35,6 +40,7 @@ type serverPool struct {
 	live       int // in use, idle, or being dialled
 	limit      int // 0: none
 	limitUntil time.Time
+	slowUntil  time.Time // no mail begins behind another one before
 	waiting    int
 	changed    chan struct{} // closed and replaced when a connection becomes free
 }
@@ -106,6 +112,21 @@ func (s *serverPool) await(ctx context.Context, changed <-chan struct{}) error {
 	case <-ctx.Done():
 		return errStopped
 	}
+}
+
+// mayFollow reports whether a mail may begin behind another one on a connection.
+func (s *serverPool) mayFollow(now time.Time) bool {
+	s.mu.Lock()
+	slow := now.Before(s.slowUntil)
+	s.mu.Unlock()
+	return !slow && s.pace.within(now, time.Second) < 0
+}
+
+// wasSlow records that the server left a mail unanswered for too long.
+func (s *serverPool) wasSlow(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slowUntil = now.Add(slowTime)
 }
 
 // isFull reports whether a failed dial only means that the server takes no
