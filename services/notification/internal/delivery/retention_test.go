@@ -151,3 +151,24 @@ func TestContentOfSensitiveNotificationsIsErasedWhenTheyEnd(t *testing.T) {
 		t.Error("the content of a failed one is still there")
 	}
 }
+
+func TestPurgedNotificationLeavesNoRecipientAndNoAttempt(t *testing.T) {
+	t.Parallel()
+	l, c := newLoop(t)
+	old := c.now.Add(-100 * day)
+	purged, kept := seedEnded(t, l, old, old, 3), seedEnded(t, l, old, c.now, 2)
+	if _, err := l.DB.Exec(t.Context(), "insert into attempts select id, 1, now(), 'mx', 250, 'ok', 'sent' from recipients"); err != nil {
+		t.Fatal(err)
+	}
+	if err := newTestRetention(l, c).purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if l.exists(t, purged) || !l.exists(t, kept) {
+		t.Fatal("purged what should be kept, or nothing")
+	}
+	const left = `select (select count(*) from recipients where notification_id = $1) || ' ' || (select count(*) from recipients)
+		|| ' ' || (select count(*) from attempts)`
+	if got := text(t, l.DB, left, purged); got != "0 2 2" {
+		t.Errorf("recipients of the purged one, of all, and attempts: %s, want 0 2 2", got)
+	}
+}
