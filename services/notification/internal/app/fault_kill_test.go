@@ -141,8 +141,8 @@ func killTrial(t *testing.T, i *issuer, fault string) (acked, lost, doubled, une
 	for _, email := range settled {
 		delete(onTheWire, email)
 	}
-	// Each worker has at most one mail on the wire, two waiting, and two in each
-	// of two settlements.
+	// Each worker has at most one mail on the wire, three waiting, and three in a
+	// settlement.
 	if bound := 7 * c.SMTPConnections; fault == "" && len(onTheWire) > bound {
 		t.Errorf("%d mails were taken and not settled, want at most %d", len(onTheWire), bound)
 	}

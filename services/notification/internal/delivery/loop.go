@@ -39,9 +39,9 @@ const (
 	// the one that it sends to. It keeps the worker busy between two claims, and
 	// later recipients don't wait long behind so few.
 	aheadPerWorker = 10
-	// settlers is how many settlements run at a time. While one waits for the
-	// disk, the next is collected, and PostgreSQL writes both at once.
-	settlers = 2
+	// settledPerWorker is how many results for each worker one settlement stores at most.
+	// As many are collected while it waits for the disk.
+	settledPerWorker = 3
 	// pauseAfterError is the pause after a failed call of the database.
 	pauseAfterError = 500 * time.Millisecond
 	// rememberedProbes is how many recipients are skipped after they were used to
@@ -79,7 +79,7 @@ func NewLoop(c Config) *Loop {
 		backlog: newBacklog(),
 		// A crash can repeat the mails on the wire, those that wait here, and those
 		// that are being settled: at most seven for each worker.
-		settled: make(chan settlement, 2*c.Workers),
+		settled: make(chan settlement, settledPerWorker*c.Workers),
 	}
 }
 
@@ -119,9 +119,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		bulk := n > 0 || l.Workers == 1
 		workers.Go(func() { l.work(ctx, store, bulk) })
 	}
-	for range settlers {
-		settling.Go(func() { l.settle(store) })
-	}
+	settling.Go(func() { l.settle(store) })
 	l.claim(ctx, store)
 	l.backlog.close()
 	workers.Wait()
@@ -399,11 +397,11 @@ func (l *Loop) send(ctx, store context.Context, stream *email.Stream, t task, ne
 	return result
 }
 
-// settle stores results in batches of at most two for each worker.
+// settle stores results in batches.
 func (l *Loop) settle(ctx context.Context) {
 	for first := range l.settled {
 		batch := []settlement{first}
-		for len(batch) < 2*l.Workers {
+		for len(batch) < settledPerWorker*l.Workers {
 			select {
 			case s, open := <-l.settled:
 				if open {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"fixdesk/pkg/notifyapi"
 )
 
@@ -17,6 +19,7 @@ type Stream struct {
 
 // begun is a mail whose commands are on the wire.
 type begun struct {
+	id     uuid.UUID // of the mail
 	mail   *outgoing
 	server *serverPool
 	conn   *connection
@@ -49,6 +52,10 @@ func (s *Stream) Send(ctx context.Context, m Mail, next Next) Result {
 	result := Result{Outcome: NotTried, Reply: "no mail server can be used"}
 	b := s.begun
 	s.begun = nil
+	if b != nil && b.id != m.ID {
+		b.drop()
+		b = nil
+	}
 	for _, server := range s.pool.servers {
 		if ctx.Err() != nil {
 			b.drop()
@@ -212,5 +219,5 @@ func (s *Stream) follow(ctx context.Context, b *begun, conn *connection, next Ne
 		permit.release()
 		return nil
 	}
-	return &begun{mail: mail, server: b.server, conn: conn, permit: permit, asked: now}
+	return &begun{id: m.ID, mail: mail, server: b.server, conn: conn, permit: permit, asked: now}
 }

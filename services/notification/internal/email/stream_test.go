@@ -1,6 +1,7 @@
 package email
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -261,5 +262,42 @@ func TestRefusedMailLeavesTheOneBehindItAlone(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestMailThatHasBegunIsNotSentAfterTheStop(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	srv := (&smtptest.Server{Hook: func(e smtptest.Event) string {
+		if e.Verb == "DOT" {
+			stop()
+		}
+		return ""
+	}}).Start(t, "")
+	pool, mails := newPool(t, nil, serverAt(t, srv)), threeMails()
+	stream := pool.Stream()
+	if r := stream.Send(ctx, mails[0], Next{Take: func() (Mail, bool) { return mails[1], true }}); r.Outcome != notifyapi.OutcomeSent {
+		t.Fatalf("%+v", r)
+	}
+	if stream.begun == nil {
+		t.Fatal("the next mail has not begun: the trial shows nothing")
+	}
+	if r := stream.Send(ctx, mails[1], Next{}); r.Outcome != NotTried {
+		t.Errorf("after the stop: %+v", r)
+	}
+	if live := pool.servers[0].live; live != 0 || srv.Count("") != 1 || pool.Status()[0].Open {
+		t.Errorf("%d connections, %d mails taken, status %+v", live, srv.Count(""), pool.Status())
+	}
+}
+
+func TestMailThatHasBegunIsNotSentAsAnother(t *testing.T) {
+	srv := (&smtptest.Server{}).Start(t, "")
+	pool, mails := newPool(t, nil, serverAt(t, srv)), threeMails()
+	stream := pool.Stream()
+	stream.Send(t.Context(), mails[0], Next{Take: func() (Mail, bool) { return mails[1], true }})
+	if r := stream.Send(t.Context(), mails[2], Next{}); r.Outcome != notifyapi.OutcomeSent {
+		t.Errorf("%+v", r)
+	}
+	if srv.Count(mails[1].To) != 0 || srv.Count(mails[2].To) != 1 {
+		t.Errorf("%d and %d mails were taken", srv.Count(mails[1].To), srv.Count(mails[2].To))
 	}
 }
