@@ -269,7 +269,7 @@ func (s *stack) drain(ctx context.Context, database, sink string, mails int) (ra
 			return err
 		}
 		defer s.stopService(svc)
-		sent, begin := 0, cpuTime(s.postgres.Pid())
+		sent, before := 0, s.spent()
 		for sent < mails {
 			select {
 			case <-ctx.Done():
@@ -284,7 +284,8 @@ func (s *stack) drain(ctx context.Context, database, sink string, mails int) (ra
 			}
 			rate = float64(sent) / seconds
 		}
-		progress("  CPU a mail: service %s, PostgreSQL %s", perMail(cpuTime(svc.Pid()), sent), perMail(cpuTime(s.postgres.Pid())-begin, sent))
+		progress("  CPU a mail: service %d µs, PostgreSQL %d µs", cpuOf(svc.Pid()).Microseconds()/int64(sent),
+			between(before.postgres, s.spent().postgres).Microseconds()/int64(sent))
 		return nil
 	})
 	return rate, err
