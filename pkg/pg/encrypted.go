@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -24,6 +25,15 @@ func MayBePlainText(url string) bool {
 		}
 	}
 	return false
+}
+
+// CheckEncrypted returns an error that names the variable when its URL is set and may
+// reach another host without TLS (see MayBePlainText).
+func CheckEncrypted(variable, url string) error {
+	if url == "" || !MayBePlainText(url) {
+		return nil
+	}
+	return fmt.Errorf("%s must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require", variable)
 }
 
 func local(host string) bool {

@@ -113,13 +113,9 @@ func (c Config) check() error {
 		}
 	}
 	bad = append(bad, c.Service.Check(Prefix))
-	for _, v := range []struct {
-		name string
-		url  config.Secret
-	}{{"CRM_DATABASE_URL", c.DatabaseURL}, {"CRM_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL}} {
-		if c.Env == config.Production && v.url.IsSet() && pg.MayBePlainText(v.url.Reveal()) {
-			refuse("%s must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require", v.name)
-		}
+	if c.Env == config.Production {
+		bad = append(bad, pg.CheckEncrypted("CRM_DATABASE_URL", c.DatabaseURL.Reveal()),
+			pg.CheckEncrypted("CRM_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL.Reveal()))
 	}
 	return errors.Join(bad...)
 }

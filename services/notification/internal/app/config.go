@@ -119,13 +119,9 @@ func (c Config) check() error {
 	} else if c.Env == config.Production && u.Scheme != "https" && !config.IsThisHost(u.Hostname()) {
 		refuse("NOTIFICATION_JWKS_URL must be https in production, unless it is on this host")
 	}
-	for _, v := range []struct {
-		name string
-		url  config.Secret
-	}{{"NOTIFICATION_DATABASE_URL", c.DatabaseURL}, {"NOTIFICATION_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL}} {
-		if c.Env == config.Production && v.url.IsSet() && pg.MayBePlainText(v.url.Reveal()) {
-			refuse("%s must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require", v.name)
-		}
+	if c.Env == config.Production {
+		bad = append(bad, pg.CheckEncrypted("NOTIFICATION_DATABASE_URL", c.DatabaseURL.Reveal()),
+			pg.CheckEncrypted("NOTIFICATION_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL.Reveal()))
 	}
 	return errors.Join(append(bad, c.Service.Check(Prefix), c.checkMail())...)
 }
