@@ -4,10 +4,15 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// unlockWithin bounds the end of the lock: a database that hangs must not hold up the
+// stop of a service. The connection is closed then, which ends the lock, too.
+const unlockWithin = time.Second
 
 // Exclusive returns a function that calls run unless another session of the
 // same database is inside such a call for the same name, and that reports
@@ -25,7 +30,11 @@ func Exclusive(pool *pgxpool.Pool, name string) func(ctx context.Context, run fu
 		if err != nil {
 			return false, fmt.Errorf("lock the job: %w", err)
 		}
-		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockWithin)
+			defer cancel()
+			_ = tx.Rollback(ctx)
+		}()
 		batch := &pgx.Batch{}
 		batch.Queue("set local idle_in_transaction_session_timeout = 0")
 		batch.Queue("select pg_try_advisory_xact_lock($1)", key).QueryRow(func(row pgx.Row) error {

@@ -178,6 +178,27 @@ func TestEachCallOfAFrozenServerHasADeadline(t *testing.T) {
 	}
 }
 
+func TestExclusiveRunOnAFrozenServerEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	proxied, freeze := pgtest.Freezable(t, pgtest.NewURL(t, none, "m"))
+	pool, err := pg.Open(t.Context(), proxied, pg.Config{CallTimeout: 10 * time.Minute, AcquireTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pg.Close(pool, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	began := time.Now()
+	ran, err := pg.Exclusive(pool, "job")(ctx, func(ctx context.Context) error {
+		freeze()
+		cancel()
+		return ctx.Err()
+	})
+	if took := time.Since(began); !ran || !errors.Is(err, context.Canceled) || took > 5*time.Minute { // a call may take ten
+		t.Errorf("ran: %v, after %s: %v", ran, took, err)
+	}
+}
+
 func TestCallTimeoutFollowsTheStatementTimeout(t *testing.T) {
 	for setting, want := range map[string]time.Duration{
 		"5000": 10 * time.Second, "9s": 14 * time.Second, "700ms": 5700 * time.Millisecond,
