@@ -4,9 +4,10 @@ values (@id, @user_id, @now, @expires_at, @now, @address, @user_agent);
 
 -- name: SessionPrincipals :many
 -- Read for every request: the users of those sessions that are valid, if approved. The
--- lateral query is planned for each session, so that no table is read whole.
+-- lateral query is planned for each session, so that no table is read whole; the plan is
+-- kept, since the select hides how many there are from the planner.
 select p.session_id, p.id, p.name, p.email, p.role, p.verified
-from unnest(@session_ids::uuid[]) as wanted(id)
+from unnest((select @session_ids::uuid[])) as wanted(id)
 cross join lateral (
     select s.id as session_id, u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
     from sessions s join users u on u.id = s.user_id

@@ -225,9 +225,10 @@ delete from idempotency_keys where user_id = @user_id and key = @key and created
 
 -- name: TicketGetMany :many
 -- TicketGet for several tickets at once, with their columns in the same order. The
--- lateral query is planned for each of them, so that no table is read whole.
+-- lateral query is planned for each of them, so that no table is read whole; the plan is
+-- kept, since the select hides how many there are from the planner.
 select f.*
-from unnest(@ids::uuid[]) as wanted(id)
+from unnest((select @ids::uuid[])) as wanted(id)
 cross join lateral (
     select t.id, t.number, t.title, t.description, t.status, t.priority,
            t.reporter_id, r.name as reporter_name, (case when r.erased_at is null then r.email else '' end)::text as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,

@@ -286,7 +286,7 @@ func (q *Queries) SessionOfRefreshToken(ctx context.Context, tokenHash []byte) (
 
 const sessionPrincipals = `-- name: SessionPrincipals :many
 select p.session_id, p.id, p.name, p.email, p.role, p.verified
-from unnest($1::uuid[]) as wanted(id)
+from unnest((select $1::uuid[])) as wanted(id)
 cross join lateral (
     select s.id as session_id, u.id, u.name, u.email, u.role, (u.email_verified_at is not null)::boolean as verified
     from sessions s join users u on u.id = s.user_id
@@ -309,7 +309,8 @@ type SessionPrincipalsRow struct {
 }
 
 // Read for every request: the users of those sessions that are valid, if approved. The
-// lateral query is planned for each session, so that no table is read whole.
+// lateral query is planned for each session, so that no table is read whole; the plan is
+// kept, since the select hides how many there are from the planner.
 func (q *Queries) SessionPrincipals(ctx context.Context, arg SessionPrincipalsParams) ([]SessionPrincipalsRow, error) {
 	rows, err := q.db.Query(ctx, sessionPrincipals, arg.SessionIds, arg.Now)
 	if err != nil {

@@ -753,7 +753,7 @@ func (q *Queries) TicketGet(ctx context.Context, id uuid.UUID) (TicketGetRow, er
 
 const ticketGetMany = `-- name: TicketGetMany :many
 select f.id, f.number, f.title, f.description, f.status, f.priority, f.reporter_id, f.reporter_name, f.reporter_email, f.assignee_id, f.assignee_name, f.resolution, f.blocked_reason, f.waiting_for, f.version, f.created_at, f.updated_at, f.accepted_at, f.resolved_at, f.closed_at, f.has_files
-from unnest($1::uuid[]) as wanted(id)
+from unnest((select $1::uuid[])) as wanted(id)
 cross join lateral (
     select t.id, t.number, t.title, t.description, t.status, t.priority,
            t.reporter_id, r.name as reporter_name, (case when r.erased_at is null then r.email else '' end)::text as reporter_email, t.assignee_id, coalesce(a.name, '')::text as assignee_name,
@@ -791,7 +791,8 @@ type TicketGetManyRow struct {
 }
 
 // TicketGet for several tickets at once, with their columns in the same order. The
-// lateral query is planned for each of them, so that no table is read whole.
+// lateral query is planned for each of them, so that no table is read whole; the plan is
+// kept, since the select hides how many there are from the planner.
 func (q *Queries) TicketGetMany(ctx context.Context, ids []uuid.UUID) ([]TicketGetManyRow, error) {
 	rows, err := q.db.Query(ctx, ticketGetMany, ids)
 	if err != nil {
