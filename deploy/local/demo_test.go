@@ -10,9 +10,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/deploy/local/internal/demo"
+	"fixdesk/pkg/dev/trials"
 )
 
 func TestDemonstrationFillsAnEmptyFixdeskWithAMonth(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	r := started(t, stateFolder(t))
 	database := regexp.MustCompile(`psql '(postgres://[^']*/crm[^']*)'`).FindStringSubmatch(r.output.String())

@@ -18,6 +18,7 @@ import (
 
 	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/notifyapi"
 )
 
@@ -48,6 +49,7 @@ func TestSecondStartFindsTicketsMailAndAdmin(t *testing.T) {
 }
 
 func TestStateFolderClosedToOthersWorksAndCanBeDeletedToStartOver(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	home := t.TempDir() // closed to others
 	state := filepath.Join(home, "state")
@@ -162,6 +164,7 @@ func TestPortsInUseAreNamedWithTheirVariablesBeforeAnythingStarts(t *testing.T) 
 }
 
 func TestOperationsListenersMoveToFreePortsUnlessTheirsWereChosen(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	// With a stack that has the default ports and is not moved, or another program.
 	for _, port := range []string{"9080", "9081"} {
@@ -257,6 +260,7 @@ func TestServiceThatCannotStartIsNamedWithItsReason(t *testing.T) {
 }
 
 func TestExistingAdminKeepsThePasswordAndNoOtherIsSaved(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	const right, wrong = "right horse battery staple", "wrong horse battery staple"
 	state := stateFolder(t)
@@ -308,6 +312,7 @@ func TestGeneratedPasswordSurvivesAnInterruptedStart(t *testing.T) {
 }
 
 func TestConfiguredDatabaseServerIsUsedInstead(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	server, err := pgserver.Start(t.Context(), pgserver.Options{Dir: filepath.Join(stateFolder(t), "pg"), Test: true})
 	if err != nil {
@@ -435,6 +440,7 @@ func TestServiceHasItsOwnTimeoutToStop(t *testing.T) {
 }
 
 func TestLongBuildReportsItsProgress(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	tools, bin := t.TempDir(), t.TempDir()
 	fake := "#!/bin/sh\necho 'go: downloading example.com/x v1.0.0' >&2\necho fmt >&2\necho net/http >&2\nsleep 3\n"

@@ -8,6 +8,7 @@ package trials
 import (
 	"os"
 	"strconv"
+	"testing"
 )
 
 // Variable names the environment variable with a positive number, by which make
@@ -26,6 +27,16 @@ func Count(few, many int) int {
 		panic(Variable + " must be a positive number")
 	}
 	return many * n
+}
+
+// Long leaves the test to make test-long, which sets FIXDESK_TRIALS: faults of whole
+// processes, migrations and searches of large tables take seconds of CPU time each.
+// docs/promises.md names these tests.
+func Long(t testing.TB) {
+	t.Helper()
+	if os.Getenv(Variable) == "" {
+		t.Skip("runs in make test-long")
+	}
 }
 
 // Shows reports whether a trial without its safeguard goes wrong, as a control

@@ -121,6 +121,7 @@ func (o *outage) report(t *testing.T) {
 }
 
 func TestDatabaseThatCrashesLosesNothingAcknowledgedAndServiceResumes(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	server, options := ownServer(t, pgserver.Options{})
 	s := newStack(t, server)
@@ -164,6 +165,7 @@ func TestDatabaseThatCrashesLosesNothingAcknowledgedAndServiceResumes(t *testing
 }
 
 func TestControlDatabaseThatDoesNotWaitForItsDiskLosesAcknowledgedTickets(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	forgetful := pgserver.Options{Settings: map[string]string{"synchronous_commit": "off", "wal_writer_delay": "10000", "wal_writer_flush_after": "0"}}
 	if !trials.Shows(10, func() bool {

@@ -207,6 +207,7 @@ func (c *consumer) effects() (lost, doubled int) {
 }
 
 func TestConsumerKilledAnywhereGivesEachMailOneEffect(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	c := newConsumer(t)
 	kills := trials.Count(5, 2*len(points))
@@ -224,6 +225,7 @@ func TestConsumerKilledAnywhereGivesEachMailOneEffect(t *testing.T) {
 // The control: a consumer that doesn't remember what it did before it acknowledges does
 // it twice, and one that acknowledges before it commits loses a mail.
 func TestControlConsumerThatForgetsOrAcknowledgesEarlyIsFound(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	c := newConsumer(t)
 	c.kill(1)
@@ -241,6 +243,7 @@ func TestControlConsumerThatForgetsOrAcknowledgesEarlyIsFound(t *testing.T) {
 
 // One of two replicas reads; when it is killed, the other one goes on.
 func TestSecondConsumerGoesOnWhenTheFirstIsKilled(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	c := newConsumer(t)
 	other := c.startCRM(t, variables{"CRM_ADDR": freeAddress(t), "CRM_SUPPORT_ADDRESS": c.settings["CRM_SUPPORT_ADDRESS"]})

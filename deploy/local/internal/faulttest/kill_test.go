@@ -93,6 +93,7 @@ func killBetween(t *testing.T, n int, tamper func(*http.Request)) (s *stack, p *
 }
 
 func TestCRMKilledBetweenAcceptanceAndItsMarkNotifiesOnce(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	s, p := killBetween(t, trials.Count(2, 3), nil)
 	s.notifiedOnce(t)
@@ -107,6 +108,7 @@ func TestCRMKilledBetweenAcceptanceAndItsMarkNotifiesOnce(t *testing.T) {
 }
 
 func TestControlWithoutItsIdempotencyKeyAKilledPostIsStoredTwice(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	s, _ := killBetween(t, trials.Count(1, 1), func(r *http.Request) { r.Header.Set("Idempotency-Key", randomKey()) })
 	entries, notifications := count(t, s.crm, `select count(*) from outbox`), count(t, s.notify, `select count(*) from notifications`)
@@ -117,6 +119,7 @@ func TestControlWithoutItsIdempotencyKeyAKilledPostIsStoredTwice(t *testing.T) {
 }
 
 func TestLostAnswersCauseNoSecondNotification(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	s := newStack(t, shared.server)
 	p := startProxy(t, "http://"+s.notifyAddr)

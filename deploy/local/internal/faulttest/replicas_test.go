@@ -37,6 +37,7 @@ func (p pair) replica(n int) string {
 }
 
 func TestTwoReplicasOfEachServiceActAsOne(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	p := newPair(t, 4)
 	t.Run("everything is mailed once", p.testEverythingIsMailedOnce)

@@ -25,6 +25,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/dev/trials"
 )
 
 // secrets are canaries by their purpose.
@@ -297,6 +298,7 @@ func (x *secretsEnv) wrongSettings(t *testing.T) string {
 }
 
 func TestSecretsAreInNoLogAnswerMetricOrTable(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	server, options := ownServer(t, pgserver.Options{Test: true})
 	x := newSecretsEnv(t, newStack(t, server))

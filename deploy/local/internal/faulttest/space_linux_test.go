@@ -22,6 +22,7 @@ import (
 const insideNamespace = "FIXDESK_TEST_NAMESPACE"
 
 func TestFullDiskIsAnswered503AndTheDatabaseStaysConsistent(t *testing.T) {
+	trials.Long(t)
 	if os.Getenv(insideNamespace) == "" {
 		t.Parallel()
 		inNamespace(t)

@@ -28,6 +28,7 @@ func (c person) once(ctx context.Context, key string, n int) (id string, unanswe
 }
 
 func TestServicesStoppedUnderLoadLoseAndDoubleNothing(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	s := newStack(t, shared.server)
 	crm, notification := s.startCRM(t, nil), s.startNotification(t, nil)

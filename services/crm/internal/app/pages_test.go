@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,11 +30,49 @@ func TestPagesNameTestsThatExist(t *testing.T) {
 	}
 }
 
+// TestPromisesListTheLongTests checks that a reader sees which tests make test leaves to
+// make test-long: each of them, and no other, is in the list.
+func TestPromisesListTheLongTests(t *testing.T) {
+	root := os.DirFS("../../../..")
+	page, err := fs.ReadFile(root, "docs/promises.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "### In `make test-long` alone\n")
+	list, _, _ = strings.Cut(list, "\n## ")
+	var listed []string
+	for _, m := range regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(list, -1) {
+		listed = append(listed, m[1])
+	}
+	var long []string
+	eachTestFile(t, root, func(source []byte) {
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(.*\n\ttrials\.Long\(t\)`).FindAllSubmatch(source, -1) {
+			long = append(long, string(m[1]))
+		}
+	})
+	slices.Sort(listed)
+	slices.Sort(long)
+	if !slices.Equal(listed, long) || len(long) == 0 {
+		t.Errorf("the page lists\n%q\nand these are long:\n%q", listed, long)
+	}
+}
+
 // declaredTests are the names of all tests in the repository.
 func declaredTests(t *testing.T, root fs.FS) map[string]bool {
 	t.Helper()
 	exists := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	eachTestFile(t, root, func(source []byte) {
+		for _, m := range declared.FindAllSubmatch(source, -1) {
+			exists[string(m[1])] = true
+		}
+	})
+	return exists
+}
+
+// eachTestFile calls read with each test file of the repository.
+func eachTestFile(t *testing.T, root fs.FS, read func(source []byte)) {
+	t.Helper()
 	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			if entry != nil && entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && path != "." {
@@ -42,13 +81,10 @@ func declaredTests(t *testing.T, root fs.FS) map[string]bool {
 			return err
 		}
 		source, err := fs.ReadFile(root, path)
-		for _, m := range declared.FindAllSubmatch(source, -1) {
-			exists[string(m[1])] = true
-		}
+		read(source)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return exists
 }

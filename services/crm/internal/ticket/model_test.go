@@ -306,7 +306,7 @@ func (x *experiment) compare() {
 
 func TestRandomStepsMatchTheModel(t *testing.T) {
 	t.Parallel()
-	for range trials.Count(2, 2) {
+	for range trials.Count(1, 2) {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			d := newTestEnv(t)

@@ -137,7 +137,7 @@ func (b *busy) steps(each int, fold func()) int {
 func TestTotalsEqualARecountAfterManyChangesAtOnce(t *testing.T) {
 	t.Parallel()
 	b := newBusy(newTestEnv(t), 30)
-	each := trials.Count(600, 10_000)
+	each := trials.Count(200, 10_000)
 	q := crmdb.New(b.Pool)
 	folded, looked := int64(0), 0
 	committed := b.steps(each, func() {
@@ -211,6 +211,7 @@ func TestManyCountedChangesBecomeFewRows(t *testing.T) {
 // the counters, some of which change between the two migrations, while the binary of
 // the release before still serves.
 func TestTicketsThatChangeDuringTheMigrationAreCountedOnce(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	pool := pgtest.New(t, before(t, "00090"), "crm/migrations")
 	d := newTestEnvOn(t, pool)

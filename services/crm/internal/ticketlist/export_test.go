@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/errs"
 	"fixdesk/services/crm/internal/crmtest"
 	"fixdesk/services/crm/internal/identity"
@@ -19,6 +20,7 @@ func (d *testEnv) fillExport(reporter crmtest.User, n int) {
 }
 
 func TestExportListsEachTicketOnceWhileTicketsChange(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	const tickets = 3*exportPage - 100
 	for _, by := range []Sort{{ByUpdated, false}, {ByUpdated, true}, {ByPriority, false}, {ByPriority, true}, {ByCreated, true}} {

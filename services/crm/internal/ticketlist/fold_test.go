@@ -16,6 +16,7 @@ import (
 
 	"fixdesk/db"
 	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/crmtest"
@@ -114,6 +115,7 @@ func before(t *testing.T, number string) fs.FS {
 }
 
 func TestTicketsOfTheFirstReleaseAreFoundAfterTheMigration(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	pool := pgtest.New(t, before(t, "00034"), "crm/migrations")
 	d := newTestEnvOn(t, pool)

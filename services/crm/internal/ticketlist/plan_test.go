@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/services/crm/internal/crmtest"
 	"fixdesk/services/crm/internal/ticket"
 )
@@ -90,6 +91,7 @@ var (
 )
 
 func TestListsAndSearchesOfManyTicketsReadFew(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	d := newTestEnv(t)
 	start := time.Now()

@@ -52,7 +52,7 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 		i.token(t, notifyapi.Audience, "three", allScopes...), i.token(t, notifyapi.Audience, "four", allScopes...),
 	}
 	report, err := d.Run(t.Context(), apitest.Config{
-		URL: s.BaseURL, Requests: trials.Count(600, 3000), Seed: 1,
+		URL: s.BaseURL, Requests: trials.Count(200, 3000), Seed: 1,
 		Tokens: func() []string { return tokens },
 		Known:  func() map[string][]string { return known(t, s) },
 	})

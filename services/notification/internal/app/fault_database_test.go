@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fixdesk/pkg/dev/pgserver"
+	"fixdesk/pkg/dev/trials"
 )
 
 // ownPostgres starts a server whose data survive a crash, unlike pgtest's, and
@@ -97,6 +98,7 @@ func databaseTrial(t *testing.T, fault string) (wrong []string) {
 const databaseLease = 2 * time.Minute
 
 func TestDatabaseOutageUnderLoadDelaysMailsAndLosesNone(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	report(t, databaseTrial(t, ""))
 }
@@ -124,6 +126,7 @@ create trigger forget_result before update on recipients for each row
     when (old.lease_token is not null and new.lease_token is null) execute function forget_result();`
 
 func TestControlDatabaseOutageWithForgottenResultsDoublesMails(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	mustFind(t, databaseTrial(t, resultsForgotten), "got 2 mails")
 }

@@ -89,6 +89,7 @@ func (s *bothSenders) count() int {
 }
 
 func TestTwoListenersStoreEachMailOnceAndOneGoesOnAlone(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	n := trials.Count(60, 500)
 	acked, lost, doubled := listenersTrial(t, n, "")
@@ -99,6 +100,7 @@ func TestTwoListenersStoreEachMailOnceAndOneGoesOnAlone(t *testing.T) {
 }
 
 func TestControlWithoutFingerprintsTwoListenersDoubleMail(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	if _, _, doubled := listenersTrial(t, 6, otherFingerprints); doubled == 0 {
 		t.Error("nothing was doubled without the safeguard: the trial can't fail")
@@ -145,6 +147,7 @@ func readersTrial(t *testing.T, fault string) (m *mailboxTrial, second *process,
 }
 
 func TestTwoReadersOfAMailboxFetchEachMailOnceAndOneGoesOnAlone(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	m, second, f := readersTrial(t, "")
 	for range trials.Count(30, 200) {
@@ -177,6 +180,7 @@ do $$ begin execute format('alter database %I set search_path = fault, pg_catalo
 // Each mail is fetched by both here, and stored once all the same: its position is
 // stored in the transaction that stores the mail.
 func TestControlWithoutTheLockTwoReadersFetchTheSameMail(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	m, second, f := readersTrial(t, everybodysLock)
 	if !trials.Shows(50, func() bool {

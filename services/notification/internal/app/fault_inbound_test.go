@@ -150,7 +150,7 @@ func inboundKillTrial(t *testing.T, kills int, fault string, relay func(t *testi
 
 func TestKilledListenerLosesAndDoublesNoMail(t *testing.T) {
 	t.Parallel()
-	acked, lost, doubled := inboundKillTrial(t, trials.Count(1, 20), "", nil)
+	acked, lost, doubled := inboundKillTrial(t, trials.Count(1, 10), "", nil)
 	t.Logf("acknowledged %d, lost %d, doubled %d", acked, lost, doubled)
 	if acked == 0 || lost > 0 || doubled > 0 {
 		t.Errorf("acknowledged %d, lost %d, doubled %d", acked, lost, doubled)
@@ -276,7 +276,7 @@ func mailboxKillTrial(t *testing.T, kills int) (added, lost, doubled int) {
 
 func TestKilledReaderOfAMailboxLosesAndDoublesNoMail(t *testing.T) {
 	t.Parallel()
-	added, lost, doubled := mailboxKillTrial(t, trials.Count(1, 20))
+	added, lost, doubled := mailboxKillTrial(t, trials.Count(1, 10))
 	t.Logf("added %d, lost %d, doubled %d", added, lost, doubled)
 	if added == 0 || lost > 0 || doubled > 0 {
 		t.Errorf("added %d, lost %d, doubled %d", added, lost, doubled)

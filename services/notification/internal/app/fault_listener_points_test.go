@@ -163,8 +163,9 @@ func (p *pointTrial) repeat(n int, point func(p *pointTrial, id string) bool) (l
 }
 
 func TestListenerKilledAtEachPointLosesAndDoublesNoMail(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
-	p, n := newListenerTrial(t, notifyapi.InboundSMTP, ""), trials.Count(1, 20)
+	p, n := newListenerTrial(t, notifyapi.InboundSMTP, ""), trials.Count(1, 4)
 	for name, point := range listenerPoints {
 		lost, doubled := p.repeat(n, point)
 		t.Logf("killed %d times %s: lost %d, doubled %d", n, name, lost, doubled)
@@ -198,9 +199,10 @@ func TestControlWithoutFingerprintsMailIsDoubledAtThatPoint(t *testing.T) {
 // recipients that were not answered alone, as Postfix does. The mail to them is stored
 // beside the mail to all; the consumer recognises the two as one.
 func TestLMTPListenerKilledBetweenTwoAnswersLosesNoRecipient(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	p := newListenerTrial(t, notifyapi.InboundLMTP, "")
-	n := trials.Count(1, 20)
+	n := trials.Count(1, 4)
 	for k := range n {
 		c := p.converse("LHLO", "a@desk.test", "b@desk.test")
 		c.body(k)

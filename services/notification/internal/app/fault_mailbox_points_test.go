@@ -136,8 +136,9 @@ func (m *mailboxTrial) caughtUp() {
 }
 
 func TestReaderOfAMailboxKilledAtEachPointLosesAndDoublesNoMail(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
-	m, n := newMailboxTrial(t, ""), trials.Count(1, 20)
+	m, n := newMailboxTrial(t, ""), trials.Count(1, 4)
 	for name, point := range mailboxPoints {
 		lost, doubled := m.repeat(n, point, func() {})
 		t.Logf("killed %d times %s: lost %d, doubled %d", n, name, lost, doubled)
@@ -151,6 +152,7 @@ func TestReaderOfAMailboxKilledAtEachPointLosesAndDoublesNoMail(t *testing.T) {
 func (m *mailboxTrial) forget() { execute(m, m.url, "delete from inbound_mailboxes") }
 
 func TestControlMarkedBeforeTheCommitAMailOfAMailboxIsLost(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	m := newMailboxTrial(t, "")
 	m.mailbox.observe(func(e imapEvent) error {
@@ -165,6 +167,7 @@ func TestControlMarkedBeforeTheCommitAMailOfAMailboxIsLost(t *testing.T) {
 }
 
 func TestControlWithoutPositionAndFingerprintsAMailOfAMailboxIsDoubled(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	m := newMailboxTrial(t, otherFingerprints)
 	if _, doubled := m.repeat(1, mailboxPoints["after the commit, before the mark"], m.forget); doubled != 1 {

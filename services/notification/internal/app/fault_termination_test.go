@@ -134,6 +134,7 @@ func afterTermination(t *testing.T, i *issuer, l *load, smtp *smtptest.Server, e
 }
 
 func TestTerminationUnderLoadFailsNoRequestAndSendsEachMailOnce(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	i := newIssuer(t)
 	for range trials.Count(1, 1) {
@@ -142,12 +143,14 @@ func TestTerminationUnderLoadFailsNoRequestAndSendsEachMailOnce(t *testing.T) {
 }
 
 func TestControlKilledInsteadOfTerminatedBreaksRequestsAndDoublesMails(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	wrong := terminationTrial(t, newIssuer(t), syscall.SIGKILL, "")
 	mustFind(t, wrong, "ended with signal: killed", "a request broke", "got 2 mails")
 }
 
 func TestControlKilledWithoutALeaseInsteadOfTerminatedLosesMails(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	mustFind(t, terminationTrial(t, newIssuer(t), syscall.SIGKILL, settledAtClaim), "lost its mail")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/notification/internal/notificationdb"
@@ -262,6 +263,7 @@ func plan(t *testing.T, l *Loop, byIndex bool, do func(*notificationdb.Queries) 
 }
 
 func TestQueueStatisticsReadNothingThatGrowsWithFinishedRecipients(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	l, c := newLoop(t)
 	ctx := t.Context()
