@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -193,7 +194,7 @@ func (r *readers) wait(ctx context.Context, number int) (time.Time, error) {
 		case <-ctx.Done():
 			return last, ctx.Err()
 		case <-timeout:
-			return last, fmt.Errorf("the event of ticket #%d came by %d of %d streams: %v", number, seen, r.total, failed)
+			return last, errors.Join(fmt.Errorf("the event of ticket #%d came by %d of %d streams", number, seen, r.total), failed)
 		}
 	}
 }

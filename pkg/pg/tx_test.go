@@ -94,7 +94,13 @@ func TestTransactionRollsBack(t *testing.T) {
 		"one of several": func(tx *pg.Tx) error {
 			return errors.Join(set(t.Context(), tx.Later(), nil), set(t.Context(), tx.Later(), "closed"))
 		},
-		"a query, which waits": func(tx *pg.Tx) error { _, err := tx.Later().Query(t.Context(), "select 1"); return err },
+		"a query, which waits": func(tx *pg.Tx) error {
+			rows, err := tx.Later().Query(t.Context(), "select 1")
+			if err == nil {
+				rows.Close()
+			}
+			return err
+		},
 	} {
 		if err := pg.InTx(t.Context(), pool, f); err == nil {
 			t.Errorf("%s: no error", name)

@@ -195,7 +195,7 @@ func TestLoadsEqualARecountAfterThousandsOfConcurrentSteps(t *testing.T) {
 	t.Parallel()
 	d := newTestEnvWithLongTimeouts(t)
 	s := d.newLoad(5, 6)
-	n, seed, start := trials.Count(500, 2000), rand.Uint64(), time.Now()
+	n, seed, start := trials.Count(1000, 2000), rand.Uint64(), time.Now()
 	s.run(n, 40, seed)
 	took := time.Since(start)
 	t.Logf("seed %d: %d steps in %s, the slowest %s, %d deadlocks, %v", seed, n, took.Round(time.Millisecond), s.slowest.Round(time.Millisecond), d.deadlocks(), s.outcomes)
