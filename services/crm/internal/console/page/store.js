@@ -1,7 +1,7 @@
 // What is known of the server's data. Views read it with useData; a change that the
 // event stream reports makes what is on the page be read again.
 import { signal } from "@preact/signals";
-import { useLayoutEffect, useMemo } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { Problem } from "./api.js";
 
 /**
@@ -87,17 +87,34 @@ const maxEntries = 200;
  * @template T
  * @param {string} key
  * @param {() => Promise<{data: T, etag?: string}>} load
+ * @param {boolean} [afterPaint] whether to read when the component was painted, since it has something to show without the data
  * @returns {State<T> & {reload: () => Promise<void>}}
  */
-export function useData(key, load) {
+export function useData(key, load, afterPaint = false) {
   const entry = useMemo(() => entryOf(key, load), [key]);
-  useLayoutEffect(() => { // before the page is painted, which would take the time of a frame
+  useLayoutEffect(() => {
     entry.load = load;
     entry.users++;
-    if (entry.stale) entry.reload();
     return () => void entry.users--;
   }, [entry]);
+  useRead(() => entry.stale && entry.reload(), [entry], afterPaint);
   return { ...entry.state.value, reload: () => entry.reload() };
+}
+
+/**
+ * Begins to read before the page is painted, so that the answer comes a frame earlier; or
+ * after that, when the page has something to show already and is to show it at once.
+ * @param {() => void} read
+ * @param {any[]} inputs as of useEffect
+ * @param {boolean} afterPaint
+ */
+export function useRead(read, inputs, afterPaint) {
+  useLayoutEffect(() => {
+    if (!afterPaint) read();
+  }, inputs);
+  useEffect(() => {
+    if (afterPaint) read();
+  }, inputs);
 }
 
 /**

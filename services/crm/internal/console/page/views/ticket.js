@@ -1,5 +1,5 @@
 // One ticket: its facts, the steps that are possible now, its conversation.
-import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { call } from "../api.js";
 import { html } from "../html.js";
 import { focusOn, useActions } from "../keys.js";
@@ -11,7 +11,7 @@ import { Time } from "../parts/time.js";
 import { go } from "../router.js";
 import { markSeen } from "../seen.js";
 import { staff, user } from "../session.js";
-import { inLists, useData } from "../store.js";
+import { inLists, useData, useRead } from "../store.js";
 import { onEvent } from "../stream.js";
 import { act, Conflict, stepNames, stepsOf } from "../tickets.js";
 import { eventWords } from "../words.js";
@@ -26,9 +26,9 @@ import { readTimelineAhead, Timeline } from "./timeline.js";
 
 /** @param {{number: string, back: string}} props */
 export function TicketPane({ number, back }) {
-  const data = useData(`ticket ${number}`, () => call("GET", `/v1/tickets/${number}`));
   const listed = useMemo(() => inLists("tickets ", (t) => String(t.number) === number), [number]);
-  useLayoutEffect(() => readTimelineAhead(number), [number]);
+  const data = useData(`ticket ${number}`, () => call("GET", `/v1/tickets/${number}`), Boolean(listed));
+  useRead(() => readTimelineAhead(number), [number], Boolean(listed));
   const title = data.value?.title;
   useEffect(() => {
     if (!title) return;
