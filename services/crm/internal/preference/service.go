@@ -53,8 +53,9 @@ func (s *Service) Put(ctx context.Context, user uuid.UUID, p Preferences) (Prefe
 	if err := checkTimeZone(p.TimeZone); err != nil {
 		return Preferences{}, errs.Validation(errs.Field{Location: "body.time_zone", Message: err.Error()})
 	}
-	slices.Sort(p.Refused)
-	p.Refused = slices.Compact(append([]string{}, p.Refused...))
+	refused := append([]string{}, p.Refused...) // the caller's stays as it is
+	slices.Sort(refused)
+	p.Refused = slices.Compact(refused)
 	if err := crmdb.New(s.Pool).PreferencePut(ctx, crmdb.PreferencePutParams{
 		UserID: user, Refused: p.Refused, Digest: string(p.Digest), DigestHour: int16(p.Hour), TimeZone: p.TimeZone, UpdatedAt: s.Now(),
 	}); err != nil {
