@@ -165,8 +165,11 @@ func TestReadTogetherWithALockSeesWhatWasCommittedMeanwhile(t *testing.T) {
 			)
 		})
 	}()
-	const waiting = "select exists (select from pg_locks where not granted)"
-	for waits := false; !waits; {
+	const waiting = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
+	for waits, deadline := false, time.Now().Add(4*time.Minute); !waits; {
+		if time.Now().After(deadline) {
+			t.Fatal("the transaction does not wait for the lock")
+		}
 		if err := pool.QueryRow(t.Context(), waiting).Scan(&waits); err != nil {
 			t.Fatal(err)
 		}

@@ -81,7 +81,7 @@ func (r atEnd) Read(p []byte) (int, error) {
 }
 
 // A mail whose commit was not answered may be stored. Its bytes are kept, so that the
-// mail is whole when its sender's server sends it again and is told that it is stored.
+// mail is whole when its sender's server sends it again and gets the answer that it is stored.
 func TestMailWhoseCommitIsNotAnsweredIsRefusedAndKeptWhole(t *testing.T) {
 	t.Parallel()
 	for _, cut := range []int32{cutAnswer, cutConfirm} {
