@@ -51,7 +51,7 @@ test-long: ## repeat faults, races and requests FIXDESK_TRIALS times (5)
 	FIXDESK_TRIALS=$(or $(FIXDESK_TRIALS),5) $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=60m -count=1 $(LONG)
 
 cover: ## run every test and print the coverage of each package
-	GOGC=400 $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=60m -coverpkg=fixdesk/... -coverprofile=coverage.out work
+	GOGC=400 $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=20m -coverpkg=fixdesk/... -coverprofile=coverage.out work
 	@.ci/coverage coverage.out
 
 race: ## test what shares memory under the race detector (needs gcc)

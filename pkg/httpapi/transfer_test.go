@@ -32,13 +32,22 @@ type memoryFile struct{ *bytes.Reader }
 
 func (memoryFile) Close() error { return nil }
 
+type fileServer struct {
+	*httptest.Server
+	receiving chan struct{} // has one for each upload whose file is being read, as far as they fit
+}
+
+// shortTimeout is what a slow transfer outlasts.
+const shortTimeout = 300 * time.Millisecond
+
 // newFileServer serves an upload, whose answer is the size, a download of downloadSize
-// bytes, and an ordinary operation, with short timeouts of the server.
-func newFileServer(t *testing.T, downloadSize int) *httptest.Server {
+// bytes, and an ordinary operation, with these timeouts of requests and connections.
+func newFileServer(t *testing.T, downloadSize int, timeout time.Duration) fileServer {
 	t.Helper()
+	receiving := make(chan struct{}, 100)
 	api := httpapi.New(httpapi.Config{
 		Title: "test", Version: "1", Registry: prometheus.NewRegistry(), Now: time.Now, Logger: obs.NewLogger(io.Discard, 0, obs.JSON),
-		RequestTimeout: 300 * time.Millisecond,
+		RequestTimeout: timeout,
 		Authenticate: func(ctx context.Context, _ string, _ []string, _ string) (context.Context, error) {
 			return ctx, nil
 		},
@@ -48,6 +57,10 @@ func newFileServer(t *testing.T, downloadSize int) *httptest.Server {
 	httpapi.RegisterUpload(api, httpapi.Operation{
 		Method: "POST", Path: "/files", ID: "upload", Tag: "t", Summary: "s", Allow: anyone, UploadMax: fileMax,
 	}, func(ctx context.Context, _ *struct{}, u *httpapi.Upload) (*sizeAnswer, error) {
+		select {
+		case receiving <- struct{}{}:
+		default:
+		}
 		out := &sizeAnswer{}
 		n, err := io.Copy(io.Discard, u)
 		out.Body.Size = n
@@ -71,10 +84,10 @@ func newFileServer(t *testing.T, downloadSize int) *httptest.Server {
 	})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = httpapi.NewServer("", api.Handler())
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, timeout
 	server.Start()
 	t.Cleanup(server.Close)
-	return server
+	return fileServer{Server: server, receiving: receiving}
 }
 
 const (
@@ -118,7 +131,7 @@ func post(t *testing.T, url, contentType string, body io.Reader) (status int, te
 const formOfB = "multipart/form-data; boundary=b"
 
 func TestUploadMayTakeLongerThanTheTimeoutsOfTheServer(t *testing.T) {
-	server := newFileServer(t, 0)
+	server := newFileServer(t, 0, shortTimeout)
 	reader, writer := io.Pipe()
 	go slowly(writer, fileHead, make([]byte, 100_000), fileEnd)
 	if status, text := post(t, server.URL+"/files", formOfB, reader); status != 200 || !strings.Contains(text, "1000000") {
@@ -133,7 +146,7 @@ func TestUploadMayTakeLongerThanTheTimeoutsOfTheServer(t *testing.T) {
 
 func TestDownloadMayTakeLongerThanTheTimeoutsOfTheServer(t *testing.T) {
 	const size = 4 << 20
-	server := newFileServer(t, size)
+	server := newFileServer(t, size, shortTimeout)
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +170,7 @@ func TestDownloadMayTakeLongerThanTheTimeoutsOfTheServer(t *testing.T) {
 }
 
 func TestRefusalOfAnUploadReachesAClientThatSendsAll(t *testing.T) {
-	server := newFileServer(t, 0)
+	server := newFileServer(t, 0, time.Minute)
 	file := strings.Repeat("x", fileMax+1<<20)
 	for name, body := range map[string]io.Reader{
 		"of known length": strings.NewReader(fileHead + file + fileEnd), "of unknown length": io.MultiReader(strings.NewReader(fileHead + file + fileEnd)),
@@ -172,32 +185,28 @@ func TestRefusalOfAnUploadReachesAClientThatSendsAll(t *testing.T) {
 }
 
 func TestTransfersOfOneCallerAreLimited(t *testing.T) {
-	server := newFileServer(t, 0)
+	server := newFileServer(t, 0, time.Minute)
 	const most = 32
-	opened := make(chan *io.PipeWriter, most)
 	done := make(chan int, most)
+	var writers []*io.PipeWriter
 	for range most {
+		reader, writer := io.Pipe()
+		writers = append(writers, writer)
 		go func() {
-			reader, writer := io.Pipe()
-			go func() {
-				_, _ = io.WriteString(writer, fileHead)
-				_, _ = writer.Write(make([]byte, 64<<10)) // returns once the server has read some of it
-				opened <- writer
-			}()
 			status, _ := post(t, server.URL+"/files", formOfB, reader)
 			done <- status
 		}()
+		go func() { _, _ = io.WriteString(writer, fileHead+strings.Repeat("x", 64<<10)) }()
 	}
-	var writers []*io.PipeWriter
 	for range most {
-		writers = append(writers, <-opened)
-	}
-	status, text := 0, ""
-	for status != 429 { // the last of them may not have begun
-		status, text = post(t, server.URL+"/files", formOfB, strings.NewReader(fileHead+"x"+fileEnd))
-		if status != 429 && status != 200 {
-			t.Fatalf("one more is answered %d %s", status, text)
+		select {
+		case <-server.receiving:
+		case status := <-done:
+			t.Fatalf("one of them is answered %d before its end", status)
 		}
+	}
+	if status, text := post(t, server.URL+"/files", formOfB, strings.NewReader(fileHead+"x"+fileEnd)); status != 429 {
+		t.Errorf("one more is answered %d %s", status, text)
 	}
 	for _, w := range writers {
 		_, _ = io.WriteString(w, fileEnd)
