@@ -41,7 +41,12 @@ type Config struct {
 	// IdleInTransactionTimeout closes a connection that leaves its transaction
 	// idle for longer; default 10 s.
 	IdleInTransactionTimeout time.Duration
+	// Warmup prepares each new connection; none by default.
+	Warmup *Warmup
 }
+
+// lifetimeJitter spreads the replacement of connections that were made together.
+const lifetimeJitter = 10 * time.Minute
 
 // Open makes a pool for the database at url (postgres://…, as libpq
 // understands it) and waits for no connection: use Probe to learn whether the
@@ -73,10 +78,11 @@ func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error)
 		// leads to the server that replaced it.
 		return err.SeverityUnlocalized != "FATAL" && err.Code != readOnlyTransaction
 	}
-	poolConfig.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+	poolConfig.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		registerTypes(conn.TypeMap())
-		return nil
+		return config.Warmup.connected(ctx, conn)
 	}
+	poolConfig.MaxConnLifetimeJitter = max(poolConfig.MaxConnLifetimeJitter, lifetimeJitter)
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)

@@ -57,6 +57,7 @@ type App struct {
 	addresses inbound.Addresses
 	log       *slog.Logger
 	pool      *pgxpool.Pool
+	warmup    *pg.Warmup
 	probe     *pg.Probe
 	api       *httpapi.API
 	limiter   *ratelimit.Limiter
@@ -99,11 +100,12 @@ func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*A
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-crm", MaxConns: c.DatabasePoolSize})
+	warmup := pg.NewWarmup(identity.Warm, ticket.Warm)
+	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-crm", MaxConns: c.DatabasePoolSize, Warmup: warmup})
 	if err != nil {
 		return nil, fmt.Errorf("CRM_DATABASE_URL: %w", err)
 	}
-	a := &App{config: c, log: log, pool: pool, probe: pg.NewProbe(pool, time.Now)}
+	a := &App{config: c, log: log, pool: pool, warmup: warmup, probe: pg.NewProbe(pool, time.Now)}
 	a.assemble(p, keys)
 	return a, nil
 }
@@ -288,13 +290,27 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// prepare migrates the database, reads its secret of addresses, and makes the first admin.
+// prepare migrates the database, reads its secret of addresses, makes the first admin,
+// and fills the pool with warm connections.
 func (a *App) prepare(ctx context.Context) error {
 	if err := a.EnsureSchema(ctx); err != nil {
 		return err
 	}
-	if err := a.prepareAddresses(ctx); err != nil || a.config.AdminEmail == "" {
+	if err := a.prepareAddresses(ctx); err != nil {
 		return err
+	}
+	if err := a.ensureAdmin(ctx); err != nil {
+		return err
+	}
+	return pg.RetryUnavailable(ctx, startLimit, func(ctx context.Context) error {
+		return a.warmup.Fill(ctx, a.pool, a.log)
+	})
+}
+
+// ensureAdmin makes the first admin, if one is configured.
+func (a *App) ensureAdmin(ctx context.Context) error {
+	if a.config.AdminEmail == "" {
+		return nil
 	}
 	var created bool
 	err := pg.RetryUnavailable(ctx, startLimit, func(ctx context.Context) (err error) {

@@ -73,6 +73,23 @@ func TestServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
 	}
 }
 
+func TestServiceIsReadyWhenItsPoolIsFilledWithWarmConnections(t *testing.T) {
+	url := pgtest.NewURL(t, db.CRM, "crm/migrations")
+	t.Setenv("CRM_DATABASE_POOL_SIZE", "3")
+	runApp(t, url)
+	watcher, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Close(context.Background())
+	var connections int
+	err = watcher.QueryRow(t.Context(), `select count(*) from pg_stat_activity
+		where datname = current_database() and application_name = 'fixdesk-crm' and pid <> pg_backend_pid()`).Scan(&connections)
+	if err != nil || connections < 3 {
+		t.Errorf("ready with %d connections: %v", connections, err)
+	}
+}
+
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	address, err := launch.FreeAddress()

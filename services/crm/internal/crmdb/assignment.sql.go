@@ -218,6 +218,16 @@ func (q *Queries) EngineerChoose(ctx context.Context, arg EngineerChooseParams) 
 	return engineer, err
 }
 
+const engineerChooseNone = `-- name: EngineerChooseNone :exec
+select engineer_choose(array(select user_id from engineers))
+`
+
+// Runs the choice without a candidate, so that its plans are made and nobody is locked.
+func (q *Queries) EngineerChooseNone(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, engineerChooseNone)
+	return err
+}
+
 const engineerDelete = `-- name: EngineerDelete :exec
 delete from engineers where user_id = $1 and leaving and active_tickets = 0
 `

@@ -42,6 +42,9 @@ import (
 const (
 	circuitBase = time.Second
 	circuitCap  = time.Minute
+
+	// startLimit is how long a start waits for a database that is busy.
+	startLimit = time.Minute
 )
 
 // App is the whole service, ready to run.
@@ -49,6 +52,7 @@ type App struct {
 	config   Config
 	log      *slog.Logger
 	pool     *pgxpool.Pool
+	warmup   *pg.Warmup
 	probe    *pg.Probe
 	mailer   *email.Pool
 	bounces  *email.BounceAddresses // nil without a domain for them
@@ -76,11 +80,12 @@ func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-notification", MaxConns: c.DatabasePoolSize})
+	warmup := pg.NewWarmup(request.Warm)
+	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-notification", MaxConns: c.DatabasePoolSize, Warmup: warmup})
 	if err != nil {
 		return nil, fmt.Errorf("NOTIFICATION_DATABASE_URL: %w", err)
 	}
-	a := &App{config: c, log: log, pool: pool, probe: pg.NewProbe(pool, time.Now)}
+	a := &App{config: c, log: log, pool: pool, warmup: warmup, probe: pg.NewProbe(pool, time.Now)}
 	if err := a.assemble(servers, sender); err != nil {
 		pool.Close()
 		return nil, err
@@ -220,12 +225,23 @@ func (a *App) ensureSchema(ctx context.Context) error {
 	return pg.AwaitMigrations(ctx, a.pool, db.Notification, migrations, a.log)
 }
 
-// prepare migrates the database and reads the secret of the bounce addresses, which
-// is made with the first start when none is configured.
+// prepare migrates the database, reads the secret of the bounce addresses, and fills
+// the pool with warm connections.
 func (a *App) prepare(ctx context.Context) error {
 	if err := a.ensureSchema(ctx); err != nil {
 		return err
 	}
+	if err := a.readBounceSecret(ctx); err != nil {
+		return err
+	}
+	return pg.RetryUnavailable(ctx, startLimit, func(ctx context.Context) error {
+		return a.warmup.Fill(ctx, a.pool, a.log)
+	})
+}
+
+// readBounceSecret reads the secret of the bounce addresses, which is made with the
+// first start when none is configured.
+func (a *App) readBounceSecret(ctx context.Context) error {
 	if a.bounces == nil || a.bounces.Secret != "" {
 		return nil
 	}
