@@ -16,7 +16,7 @@ import (
 // The scopes of mail that came in.
 const (
 	ScopeInboundRead = "inbound:read" // read it
-	ScopeInboundAck  = "inbound:ack"  // report what became of it
+	ScopeInboundAck  = "inbound:ack"  // report what became of it, have it read again, delete it
 )
 
 // Scopes are all scopes that a caller's token may carry.
@@ -217,6 +217,12 @@ func (c *Client) InboundAck(ctx context.Context, id uuid.UUID, result, reference
 		return c.once(ctx, http.MethodPost, "/v1/inbound/"+id.String()+"/ack", "", body, &m)
 	})
 	return m, err
+}
+
+// InboundDelete deletes a mail that is acknowledged or handled, with its bytes. The error
+// is an *Error with status 409 for another one, and 404 for one that is gone.
+func (c *Client) InboundDelete(ctx context.Context, id uuid.UUID) error {
+	return c.call(ctx, http.MethodDelete, "/v1/inbound/"+id.String(), "", nil, nil)
 }
 
 type inboundAck struct {

@@ -26,6 +26,11 @@ union all
  order by created_at desc, id desc limit @max_rows)
 order by created_at desc, id desc limit @max_rows;
 
+-- name: ExportFollows :many
+select f.ticket_id, t.number, f.created_at
+from ticket_followers f join tickets t on t.id = f.ticket_id
+where f.user_id = @user_id and f.ticket_id > @after order by f.ticket_id limit @max_rows;
+
 -- name: ExportKeys :many
 select id, name, scopes, networks, hint, created_at, expires_at, last_used_at
 from api_keys where user_id = @user_id and id > @after order by id limit @max_rows;

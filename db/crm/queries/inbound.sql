@@ -111,7 +111,24 @@ select id, received_at, from_name, from_email, subject, message_id, content, out
 from inbound_mails where sender_id = @user_id and id > @after order by id limit @max_rows;
 
 -- name: UserEraseMails :exec
-update inbound_mails set from_name = '', from_email = '', subject = '', recipients = '[]', content = '', message_id = '' where sender_id = $1;
+-- Erases what is kept of a person's mails, also of those that came before the person had
+-- an account, and has the notification service delete the mails themselves.
+with erased as (
+    update inbound_mails set from_name = '', from_email = '', subject = '', recipients = '[]', content = '', message_id = ''
+    where sender_id = @user_id::uuid or sender_id is null and lower(from_email) = @email::text
+    returning id
+)
+insert into inbound_erasures (mail_id, due_at) select id, @now::timestamptz from erased
+on conflict do nothing;
+
+-- name: InboundErasuresDue :many
+select mail_id from inbound_erasures where due_at <= @now::timestamptz order by due_at, mail_id limit @most;
+
+-- name: InboundErasureDone :exec
+delete from inbound_erasures where mail_id = @mail_id;
+
+-- name: InboundErasurePostpone :exec
+update inbound_erasures set due_at = @due_at where mail_id = @mail_id;
 
 -- name: UserEraseFollows :exec
 delete from ticket_followers where user_id = $1;

@@ -113,6 +113,16 @@ update inbound_mails set status = 'received', content = null, content_size = 0, 
 where id = @id
 returning id;
 
+-- name: InboundDelete :one
+-- Deletes a mail that is done, with its bytes. No row for one that is not.
+with deleted as (
+    delete from inbound_mails where id = @id and status in ('acknowledged', 'handled')
+    returning id
+), pieces as (
+    delete from inbound_raw r using deleted d where r.mail_id = d.id
+)
+select id from deleted;
+
 -- name: InboundPurge :one
 -- Examines the next old mails and deletes those that are done, with their bytes.
 with examined as (

@@ -4197,7 +4197,7 @@ type ClientInterface interface {
 
 	// ExportMe All data stored about oneself, as JSON
 	//
-	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+	// `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -4792,7 +4792,7 @@ type ClientInterface interface {
 
 	// EraseUser Erase a person
 	//
-	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again.
+	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
 	//
 	// Roles: admin.
 	//
@@ -4832,7 +4832,7 @@ type ClientInterface interface {
 
 	// ExportUser All data stored about a person, as JSON
 	//
-	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+	// `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -5633,7 +5633,7 @@ func (c *Client) ChangeMe(ctx context.Context, body ChangeMeJSONRequestBody, req
 
 // ExportMe All data stored about oneself, as JSON
 //
-// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+// `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
 //
 // Roles: customer, engineer, admin.
 //
@@ -6838,7 +6838,7 @@ func (c *Client) InviteUser(ctx context.Context, body InviteUserJSONRequestBody,
 
 // EraseUser Erase a person
 //
-// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again.
+// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
 //
 // Roles: admin.
 //
@@ -6918,7 +6918,7 @@ func (c *Client) ChangeUser(ctx context.Context, id openapi_types.UUID, params *
 
 // ExportUser All data stored about a person, as JSON
 //
-// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+// `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
 //
 // Roles: admin. API keys need the scope `admin`.
 //
@@ -11978,7 +11978,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportMeWithResponse All data stored about oneself, as JSON
 	//
-	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+	// `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
 	//
 	// Roles: customer, engineer, admin.
 	//
@@ -12651,7 +12651,7 @@ type ClientWithResponsesInterface interface {
 
 	// EraseUserWithResponse Erase a person
 	//
-	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again.
+	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
 	//
 	// Roles: admin.
 	//
@@ -12695,7 +12695,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportUserWithResponse All data stored about a person, as JSON
 	//
-	// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+	// `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
 	//
 	// Roles: admin. API keys need the scope `admin`.
 	//
@@ -15505,7 +15505,7 @@ func (c *ClientWithResponses) ChangeMeWithResponse(ctx context.Context, body Cha
 
 // ExportMeWithResponse All data stored about oneself, as JSON
 //
-// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+// `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
 //
 // Roles: customer, engineer, admin.
 //
@@ -16544,7 +16544,7 @@ func (c *ClientWithResponses) InviteUserWithResponse(ctx context.Context, body I
 
 // EraseUserWithResponse Erase a person
 //
-// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again.
+// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
 //
 // Roles: admin.
 //
@@ -16612,7 +16612,7 @@ func (c *ClientWithResponses) ChangeUserWithResponse(ctx context.Context, id ope
 
 // ExportUserWithResponse All data stored about a person, as JSON
 //
-// `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+// `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
 //
 // Roles: admin. API keys need the scope `admin`.
 //

@@ -870,6 +870,15 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
 	ListInboundMails(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteInboundMail Delete a mail that came in
+	//
+	// With its bytes and files, before the retention does. One that is neither acknowledged nor handled is refused. A copy that arrives later is a new mail.
+	//
+	// Scopes: inbound:ack.
+	//
+	// Corresponds with DELETE /v1/inbound/{id} (the `DeleteInboundMail` operationId).
+	DeleteInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetInboundMail Get a mail that came in
 	//
 	// What its header says is the sender's claim, save authentication_results.
@@ -1081,6 +1090,25 @@ type ClientInterface interface {
 // Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
 func (c *Client) ListInboundMails(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListInboundMailsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteInboundMail Delete a mail that came in
+//
+// With its bytes and files, before the retention does. One that is neither acknowledged nor handled is refused. A copy that arrives later is a new mail.
+//
+// Scopes: inbound:ack.
+//
+// Corresponds with DELETE /v1/inbound/{id} (the `DeleteInboundMail` operationId).
+func (c *Client) DeleteInboundMail(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteInboundMailRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -1585,6 +1613,40 @@ func NewListInboundMailsRequest(server string, params *ListInboundMailsParams) (
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteInboundMailRequest constructs an http.Request for the DeleteInboundMail method
+func NewDeleteInboundMailRequest(server string, id openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/inbound/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -2588,6 +2650,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/inbound (the `ListInboundMails` operationId).
 	ListInboundMailsWithResponse(ctx context.Context, params *ListInboundMailsParams, reqEditors ...RequestEditorFn) (*ListInboundMailsResult, error)
 
+	// DeleteInboundMailWithResponse Delete a mail that came in
+	//
+	// With its bytes and files, before the retention does. One that is neither acknowledged nor handled is refused. A copy that arrives later is a new mail.
+	//
+	// Scopes: inbound:ack.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/inbound/{id} (the `DeleteInboundMail` operationId).
+	DeleteInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*DeleteInboundMailResult, error)
+
 	// GetInboundMailWithResponse Get a mail that came in
 	//
 	// What its header says is the sender's claim, save authentication_results.
@@ -2837,6 +2910,27 @@ func (r ListInboundMailsResult) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListInboundMailsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type DeleteInboundMailResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteInboundMailResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteInboundMailResult) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -3304,6 +3398,23 @@ func (c *ClientWithResponses) ListInboundMailsWithResponse(ctx context.Context, 
 	return ParseListInboundMailsResult(rsp)
 }
 
+// DeleteInboundMailWithResponse Delete a mail that came in
+//
+// With its bytes and files, before the retention does. One that is neither acknowledged nor handled is refused. A copy that arrives later is a new mail.
+//
+// Scopes: inbound:ack.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/inbound/{id} (the `DeleteInboundMail` operationId).
+func (c *ClientWithResponses) DeleteInboundMailWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*DeleteInboundMailResult, error) {
+	rsp, err := c.DeleteInboundMail(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteInboundMailResult(rsp)
+}
+
 // GetInboundMailWithResponse Get a mail that came in
 //
 // What its header says is the sender's claim, save authentication_results.
@@ -3682,6 +3793,22 @@ func ParseListInboundMailsResult(rsp *http.Response) (*ListInboundMailsResult, e
 		}
 		response.JSON200 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseDeleteInboundMailResult parses an HTTP response from a DeleteInboundMailWithResponse call
+func ParseDeleteInboundMailResult(rsp *http.Response) (*DeleteInboundMailResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteInboundMailResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
 	}
 
 	return response, nil

@@ -581,7 +581,7 @@ export interface paths {
         };
         /**
          * All data stored about oneself, as JSON
-         * @description `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+         * @description `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
          *
          *     Roles: customer, engineer, admin.
          */
@@ -1560,7 +1560,7 @@ export interface paths {
         post?: never;
         /**
          * Erase a person
-         * @description Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again.
+         * @description Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
          *
          *     Roles: admin.
          */
@@ -1585,7 +1585,7 @@ export interface paths {
         };
         /**
          * All data stored about a person, as JSON
-         * @description `{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read.
+         * @description `{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item.
          *
          *     Roles: admin. API keys need the scope `admin`.
          */
@@ -6467,10 +6467,20 @@ export interface operations {
                      *         "name": "Ada Moreno",
                      *         "email": "ada@example.com"
                      *       },
+                     *       "preferences": [],
                      *       "sessions": [],
                      *       "api_keys": [],
                      *       "tickets": [],
                      *       "comments": [],
+                     *       "attachments": [],
+                     *       "mails": [],
+                     *       "follows": [
+                     *         {
+                     *           "ticket_id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1b01",
+                     *           "number": 42,
+                     *           "created_at": "2026-02-11T09:30:00.000000Z"
+                     *         }
+                     *       ],
                      *       "audit_events": []
                      *     }
                      */
@@ -9644,10 +9654,20 @@ export interface operations {
                      *         "name": "Ada Moreno",
                      *         "email": "ada@example.com"
                      *       },
+                     *       "preferences": [],
                      *       "sessions": [],
                      *       "api_keys": [],
                      *       "tickets": [],
                      *       "comments": [],
+                     *       "attachments": [],
+                     *       "mails": [],
+                     *       "follows": [
+                     *         {
+                     *           "ticket_id": "019bab7a-4c00-7c11-8a01-5b7d9e3f1b01",
+                     *           "number": 42,
+                     *           "created_at": "2026-02-11T09:30:00.000000Z"
+                     *         }
+                     *       ],
                      *       "audit_events": []
                      *     }
                      */

@@ -241,6 +241,36 @@ func TestControlConsumerThatForgetsOrAcknowledgesEarlyIsFound(t *testing.T) {
 	}
 }
 
+// A person is erased while the notification service is down: it deletes their mails, with
+// the files, once it is back.
+func TestMailsOfAnErasedPersonAreDeletedOnceTheNotificationServiceIsBack(t *testing.T) {
+	trials.Long(t)
+	t.Parallel()
+	s := newStack(t, shared.server)
+	in := variables{"NOTIFICATION_INBOUND_ADDR": freeAddress(t), "NOTIFICATION_INBOUND_DOMAINS": "fixdesk.test"}
+	c := &consumer{stack: s, t: t, in: in["NOTIFICATION_INBOUND_ADDR"]}
+	crm := s.startCRM(t, variables{"CRM_SUPPORT_ADDRESS": "support@fixdesk.test"})
+	notification := s.startNotification(t, in)
+	for range 2 {
+		c.send()
+	}
+	c.drained()
+	person := s.ids(t, s.crm, "select id::text from users where email = 'ada0@example.com'")
+	notification.terminate(t)
+	newClient(t, crm.url, "").login(t, adminEmail).must(t, http.MethodDelete, "/v1/users/"+person[0], nil, http.StatusNoContent)
+	pieces := func() int { return count(t, s.notify, "select count(*) from inbound_raw") }
+	before := pieces()
+	if n := count(t, s.crm, "select count(*) from inbound_erasures"); n != 1 || before < 2 || before%2 != 0 {
+		t.Errorf("control: %d erasures and %d pieces of two mails while the service is down", n, before)
+	}
+	s.startNotification(t, in)
+	eventually(t, "the mail is deleted", func() bool { return count(t, s.notify, "select count(*) from inbound_mails") == 1 })
+	if n := pieces(); n != before/2 {
+		t.Errorf("%d pieces of the other mail are left", n)
+	}
+	eventually(t, "the erasure is over", func() bool { return count(t, s.crm, "select count(*) from inbound_erasures") == 0 })
+}
+
 // One of two replicas reads; when it is killed, the other one goes on.
 func TestSecondConsumerGoesOnWhenTheFirstIsKilled(t *testing.T) {
 	trials.Long(t)

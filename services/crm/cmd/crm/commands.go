@@ -142,7 +142,7 @@ func token(args []string, out, errOut io.Writer) error {
 	subject := flags.String("subject", "ops", "who will use it, for the logs")
 	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file")
 	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, "Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]\nPrints a service token for the notification API. Only rotating the keys twice\nrevokes it: keep it short-lived. Scopes, separated by spaces or commas:\n  notifications:write    send notifications\n  notifications:read     read notifications and their results\n  notifications:manage   cancel and retry\n  inbound:read           read mail that came in\n  inbound:ack            report what became of it")
+		_, _ = fmt.Fprintln(errOut, "Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]\nPrints a service token for the notification API. Only rotating the keys twice\nrevokes it: keep it short-lived. Scopes, separated by spaces or commas:\n  notifications:write    send notifications\n  notifications:read     read notifications and their results\n  notifications:manage   cancel and retry\n  inbound:read           read mail that came in\n  inbound:ack            report what became of it, or delete it")
 		flags.PrintDefaults()
 	}
 	if err := parse(flags, args, errOut); err != nil {

@@ -151,6 +151,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	if a.addresses.Set() {
 		a.runAll(mails.Jobs(jobs))
 	}
+	a.runAll([]*background.Loop{mails.ErasureJob(jobs)})
 	a.limiter = a.newLimiter(registry, jobs)
 	a.runAll(slices.Concat(a.users.Jobs(jobs), a.limiter.Jobs(), a.files.Jobs(jobs)))
 	a.api = a.newAPI(p, registry)

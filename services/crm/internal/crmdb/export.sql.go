@@ -116,6 +116,44 @@ func (q *Queries) ExportComments(ctx context.Context, arg ExportCommentsParams) 
 	return items, nil
 }
 
+const exportFollows = `-- name: ExportFollows :many
+select f.ticket_id, t.number, f.created_at
+from ticket_followers f join tickets t on t.id = f.ticket_id
+where f.user_id = $1 and f.ticket_id > $2 order by f.ticket_id limit $3
+`
+
+type ExportFollowsParams struct {
+	UserID  uuid.UUID
+	After   uuid.UUID
+	MaxRows int32
+}
+
+type ExportFollowsRow struct {
+	TicketID  uuid.UUID
+	Number    int64
+	CreatedAt time.Time
+}
+
+func (q *Queries) ExportFollows(ctx context.Context, arg ExportFollowsParams) ([]ExportFollowsRow, error) {
+	rows, err := q.db.Query(ctx, exportFollows, arg.UserID, arg.After, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ExportFollowsRow{}
+	for rows.Next() {
+		var i ExportFollowsRow
+		if err := rows.Scan(&i.TicketID, &i.Number, &i.CreatedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const exportKeys = `-- name: ExportKeys :many
 select id, name, scopes, networks, hint, created_at, expires_at, last_used_at
 from api_keys where user_id = $1 and id > $2 order by id limit $3

@@ -313,6 +313,58 @@ func (q *Queries) InboundEraseOfComment(ctx context.Context, commentID *uuid.UUI
 	return err
 }
 
+const inboundErasureDone = `-- name: InboundErasureDone :exec
+delete from inbound_erasures where mail_id = $1
+`
+
+func (q *Queries) InboundErasureDone(ctx context.Context, mailID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, inboundErasureDone, mailID)
+	return err
+}
+
+const inboundErasurePostpone = `-- name: InboundErasurePostpone :exec
+update inbound_erasures set due_at = $1 where mail_id = $2
+`
+
+type InboundErasurePostponeParams struct {
+	DueAt  time.Time
+	MailID uuid.UUID
+}
+
+func (q *Queries) InboundErasurePostpone(ctx context.Context, arg InboundErasurePostponeParams) error {
+	_, err := q.db.Exec(ctx, inboundErasurePostpone, arg.DueAt, arg.MailID)
+	return err
+}
+
+const inboundErasuresDue = `-- name: InboundErasuresDue :many
+select mail_id from inbound_erasures where due_at <= $1::timestamptz order by due_at, mail_id limit $2
+`
+
+type InboundErasuresDueParams struct {
+	Now  time.Time
+	Most int32
+}
+
+func (q *Queries) InboundErasuresDue(ctx context.Context, arg InboundErasuresDueParams) ([]uuid.UUID, error) {
+	rows, err := q.db.Query(ctx, inboundErasuresDue, arg.Now, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []uuid.UUID{}
+	for rows.Next() {
+		var mail_id uuid.UUID
+		if err := rows.Scan(&mail_id); err != nil {
+			return nil, err
+		}
+		items = append(items, mail_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const inboundFinish = `-- name: InboundFinish :exec
 update inbound_mails
 set outcome = $1, reason = $2, sender_id = $3, ticket_id = $4, comment_id = $5
@@ -624,10 +676,24 @@ func (q *Queries) UserEraseFollows(ctx context.Context, userID uuid.UUID) error 
 }
 
 const userEraseMails = `-- name: UserEraseMails :exec
-update inbound_mails set from_name = '', from_email = '', subject = '', recipients = '[]', content = '', message_id = '' where sender_id = $1
+with erased as (
+    update inbound_mails set from_name = '', from_email = '', subject = '', recipients = '[]', content = '', message_id = ''
+    where sender_id = $2::uuid or sender_id is null and lower(from_email) = $3::text
+    returning id
+)
+insert into inbound_erasures (mail_id, due_at) select id, $1::timestamptz from erased
+on conflict do nothing
 `
 
-func (q *Queries) UserEraseMails(ctx context.Context, senderID *uuid.UUID) error {
-	_, err := q.db.Exec(ctx, userEraseMails, senderID)
+type UserEraseMailsParams struct {
+	Now    time.Time
+	UserID uuid.UUID
+	Email  string
+}
+
+// Erases what is kept of a person's mails, also of those that came before the person had
+// an account, and has the notification service delete the mails themselves.
+func (q *Queries) UserEraseMails(ctx context.Context, arg UserEraseMailsParams) error {
+	_, err := q.db.Exec(ctx, userEraseMails, arg.Now, arg.UserID, arg.Email)
 	return err
 }

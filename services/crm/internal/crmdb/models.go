@@ -437,6 +437,11 @@ type IdempotencyKey struct {
 	CreatedAt   time.Time
 }
 
+type InboundErasure struct {
+	MailID uuid.UUID
+	DueAt  time.Time
+}
+
 type InboundMail struct {
 	ID          uuid.UUID
 	ReceivedAt  time.Time

@@ -14,7 +14,7 @@ import (
 const erasedName = "Erased user"
 
 // Erase removes a person's data: name, address, password, sessions, keys, tokens,
-// undelivered mails, and the naming fields of the audit. Tickets and comments
+// undelivered mails, mails that they sent, and the naming fields of the audit. Tickets and comments
 // stay, by "Erased user"; an engineer's active tickets are assigned to others;
 // the address can be registered again. The account can't be used or found any
 // more. The error is errs.CodeLastAdmin when no approved admin would remain.
@@ -40,7 +40,7 @@ func (s *Service) Erase(ctx context.Context, actor Principal, id uuid.UUID) erro
 		if err := moveEngineer(ctx, q, userChange{actor: actor, before: before, after: after}); err != nil {
 			return err
 		}
-		return eraseTraces(ctx, q, actor, id, now)
+		return eraseTraces(ctx, q, actor, before, now)
 	})
 	if err != nil {
 		return fmt.Errorf("erase: %w", err)
@@ -57,21 +57,23 @@ func eraseAttachments(q *crmdb.Queries, now time.Time) func(context.Context, uui
 	}
 }
 
-func eraseTraces(ctx context.Context, q *crmdb.Queries, actor Principal, id uuid.UUID, now time.Time) error {
+func eraseTraces(ctx context.Context, q *crmdb.Queries, actor Principal, u User, now time.Time) error {
 	for _, erase := range []func(context.Context, uuid.UUID) error{
 		q.UserEraseAuditFacts, q.UserEraseAuditAddresses, q.UserEraseSessions, q.UserEraseKeys, q.UserEraseResets,
 		eraseAttachments(q, now), q.UserEraseVerifications, q.UserEraseRegistration, q.UserEraseIdempotencyKeys, q.UserEraseNotices,
-		q.UserErasePreferences, q.UserEraseDigest, eraseMails(q), q.UserEraseFollows,
+		q.UserErasePreferences, q.UserEraseDigest, eraseMails(q, u.Email, now), q.UserEraseFollows,
 	} {
-		if err := erase(ctx, id); err != nil {
+		if err := erase(ctx, u.ID); err != nil {
 			return fmt.Errorf("erase traces: %w", err)
 		}
 	}
-	return record(ctx, q, now, audit{kind: auditErased, actor: actor.UserID, object: id})
+	return record(ctx, q, now, audit{kind: auditErased, actor: actor.UserID, object: u.ID})
 }
 
-// eraseMails removes what the CRM keeps of a person's mails. The notification service
-// keeps the mails themselves for NOTIFICATION_INBOUND_RETENTION.
-func eraseMails(q *crmdb.Queries) func(context.Context, uuid.UUID) error {
-	return func(ctx context.Context, id uuid.UUID) error { return q.UserEraseMails(ctx, &id) }
+// eraseMails removes what the CRM keeps of a person's mails. Package inbound then has
+// the notification service delete the mails themselves.
+func eraseMails(q *crmdb.Queries, email string, now time.Time) func(context.Context, uuid.UUID) error {
+	return func(ctx context.Context, id uuid.UUID) error {
+		return q.UserEraseMails(ctx, crmdb.UserEraseMailsParams{UserID: id, Email: email, Now: now})
+	}
 }

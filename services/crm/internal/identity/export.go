@@ -20,8 +20,8 @@ const exportBatch = 200
 
 // Export prepares the JSON of all data stored about a person: profile,
 // registration, mail preferences, sessions, API keys, tickets reported, comments written, files
-// uploaded (without their content, which GET /v1/attachments/{id}/content has), audit
-// events by or about them. The returned function writes it, row by row in the order of time,
+// uploaded (without their content, which GET /v1/attachments/{id}/content has), mails sent,
+// tickets followed, audit events by or about them. The returned function writes it, row by row in the order of time,
 // so that an account of any size needs little memory. The error is
 // errs.CodeNotFound for an unknown user. Each export is recorded in the audit.
 func (s *Service) Export(ctx context.Context, actor Principal, id uuid.UUID) (func(context.Context, io.Writer) error, error) {
@@ -73,7 +73,7 @@ func (e export) write(u User) error {
 	for _, part := range []struct {
 		name  string
 		write func() error
-	}{{"preferences", e.preferences}, {"sessions", e.sessions}, {"api_keys", e.keys}, {"tickets", e.tickets}, {"comments", e.comments}, {"attachments", e.attachments}, {"mails", e.mails}, {"audit_events", e.auditEvents}} {
+	}{{"preferences", e.preferences}, {"sessions", e.sessions}, {"api_keys", e.keys}, {"tickets", e.tickets}, {"comments", e.comments}, {"attachments", e.attachments}, {"mails", e.mails}, {"follows", e.follows}, {"audit_events", e.auditEvents}} {
 		if _, err := io.WriteString(e.w, `,"`+part.name+`":[`); err != nil {
 			return err
 		}
@@ -251,6 +251,21 @@ func (e export) mails() error {
 		return e.q.ExportMails(e.ctx, args)
 	}, func(r crmdb.ExportMailsRow) any {
 		args.After = r.ID
+		return exported(r)
+	})
+}
+
+func (e export) follows() error {
+	type exported struct {
+		TicketID  uuid.UUID `json:"ticket_id"`
+		Number    int64     `json:"number"`
+		CreatedAt time.Time `json:"created_at"`
+	}
+	args := crmdb.ExportFollowsParams{UserID: e.user, MaxRows: exportBatch}
+	return rows(e, func() ([]crmdb.ExportFollowsRow, error) {
+		return e.q.ExportFollows(e.ctx, args)
+	}, func(r crmdb.ExportFollowsRow) any {
+		args.After = r.TicketID
 		return exported(r)
 	})
 }

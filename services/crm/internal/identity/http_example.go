@@ -91,4 +91,5 @@ var (
 )
 
 var exampleExport = json.RawMessage(`{"profile":{"id":"019bab7a-4c00-7c11-8a01-5b7d9e3f1a01","name":"Ada Moreno","email":"ada@example.com"},` +
-	`"sessions":[],"api_keys":[],"tickets":[],"comments":[],"audit_events":[]}`)
+	`"preferences":[],"sessions":[],"api_keys":[],"tickets":[],"comments":[],"attachments":[],"mails":[],` +
+	`"follows":[{"ticket_id":"019bab7a-4c00-7c11-8a01-5b7d9e3f1b01","number":42,"created_at":"2026-02-11T09:30:00.000000Z"}],"audit_events":[]}`)

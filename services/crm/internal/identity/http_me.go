@@ -105,7 +105,8 @@ func registerSessions(api *httpapi.API, s *Service) {
 	})
 }
 
-const exportDescription = "`{profile, sessions: […], api_keys: […], tickets: […], comments: […], audit_events: […]}`, sent as a download while it is read."
+const exportDescription = "`{profile, preferences: […], sessions: […], api_keys: […], tickets: […], comments: […], attachments: […], mails: […], follows: […], audit_events: […]}`, " +
+	"sent as a download while it is read. `tickets` are those reported, `follows` those followed, `mails` those sent, and `preferences` has at most one item."
 
 // exportStall is how long a client may read nothing before it is disconnected.
 const exportStall = 30 * time.Second

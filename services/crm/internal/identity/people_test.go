@@ -186,6 +186,11 @@ func (env *testEnv) personWithTraces() *caller {
 	env.call("GET", "/v1/me", secret, nil).want(env.t, 403)
 	env.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "suspended", "reason": "Zebedee asked."}).want(env.t, 200)
 	env.exec("insert into tickets (id, title, description, reporter_id, created_at, updated_at) values ($1, 'Broken lamp', 'It is dark', $2, now(), now())", newID(), c.id)
+	// Mails of the account, and one from before there was one.
+	for _, sender := range []any{c.id, c.id, nil} {
+		env.exec("insert into inbound_mails (id, received_at, processed_at, outcome, sender_id, from_name, from_email, content) values ($1, now(), now(), 'ignored', $2, 'Zebedee', $3, 'Zebedee is on holiday.')",
+			newID(), sender, strings.ToUpper(c.email))
+	}
 	return c
 }
 
@@ -207,6 +212,9 @@ func TestErasureRemovesPersonalDataAndKeepsTickets(t *testing.T) {
 		if n := found(trace); n != 0 {
 			t.Errorf("%q is in %d rows after the erasure", trace, n)
 		}
+	}
+	if n := env.count("select count(*) from inbound_erasures"); n != 3 {
+		t.Errorf("%d mails will be deleted at the notification service", n)
 	}
 	if n := env.count("select count(*) from audit_events"); n != events+1 {
 		t.Errorf("%d audit events, there were %d", n, events)
@@ -286,6 +294,7 @@ func TestExportHasExactlyTheStoredDataOfThePerson(t *testing.T) {
 	c, other := env.personWithTraces(), env.approved(RoleCustomer)
 	env.exec("insert into tickets (id, title, description, reporter_id, created_at, updated_at) select gen_random_uuid(), 'Ticket ' || i, 'Text', $1, now() + i * interval '1 s', now() from generate_series(1, 450) i", c.id)
 	env.exec("insert into ticket_comments (id, ticket_id, author_id, body, created_at) select gen_random_uuid(), (select id from tickets limit 1), $1, 'Comment ' || i, now() from generate_series(1, 200) i", c.id)
+	env.exec("insert into ticket_followers (ticket_id, user_id, added_by, created_at) select id, $1, $1, now() from tickets limit 250", c.id)
 	env.admin.call("PATCH", "/v1/users/"+c.id, map[string]any{"status": "approved"}).want(t, 200)
 	c = env.login(c.email, goodPassword)
 	c.key(ScopeTicketsRead)
@@ -302,6 +311,8 @@ func TestExportHasExactlyTheStoredDataOfThePerson(t *testing.T) {
 		"comments":     "select count(*) from ticket_comments where author_id = $1",
 		"sessions":     "select count(*) from sessions where user_id = $1",
 		"api_keys":     "select count(*) from api_keys where user_id = $1",
+		"mails":        "select count(*) from inbound_mails where sender_id = $1",
+		"follows":      "select count(*) from ticket_followers where user_id = $1",
 		"audit_events": "select count(*) from audit_events where actor_id = $1 or object_id = $1",
 	} {
 		items, _ := a.body[part].([]any)

@@ -60,6 +60,7 @@ type mailbox struct {
 	files    map[uuid.UUID][]string
 	acks     map[uuid.UUID]string // result and reference
 	failAcks int                  // how many acknowledgements are lost
+	noDelete int                  // the status with which deletions are refused; 0 for none
 }
 
 func newMailbox(t testing.TB) *mailbox {
@@ -72,6 +73,7 @@ func newMailbox(t testing.TB) *mailbox {
 		_, _ = io.WriteString(w, b.files[uuid.MustParse(r.PathValue("id"))][r.PathValue("n")[0]-'0'])
 	})
 	mux.HandleFunc("POST /v1/inbound/{id}/ack", b.ack)
+	mux.HandleFunc("DELETE /v1/inbound/{id}", b.delete)
 	b.Server = httptest.NewServer(mux)
 	t.Cleanup(b.Close)
 	return b
@@ -116,6 +118,23 @@ func (b *mailbox) ack(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewDecoder(r.Body).Decode(&body)
 	b.acks[uuid.MustParse(r.PathValue("id"))] = body.Result + " " + body.Reference
 	_, _ = io.WriteString(w, "{}")
+}
+
+func (b *mailbox) delete(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	left := slices.DeleteFunc(slices.Clone(b.mails), func(m notifyapi.InboundMail) bool { return m.ID.String() == r.PathValue("id") })
+	switch {
+	case b.noDelete != 0:
+		http.Error(w, "{}", b.noDelete)
+	case len(left) == len(b.mails):
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"code": "not_found"}`)
+	default:
+		b.mails = left
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 // mail is a mail from somebody to addresses of the help desk.

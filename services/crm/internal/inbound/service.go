@@ -28,7 +28,7 @@ import (
 // Config has the dependencies of the service.
 type Config struct {
 	Pool *pgxpool.Pool
-	// Client has the mail; its token reads and acknowledges it.
+	// Client has the mail; its token reads, acknowledges and deletes it.
 	Client    *notifyapi.Client
 	Tickets   *ticket.Service
 	Files     *attachment.Service

@@ -112,6 +112,36 @@ aGVsbG8=
 	}
 }
 
+func TestDeletedMailIsGoneWithItsBytesAndOnlyOnceItIsDone(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	c := inboundConfig(t, i)
+	s := start(t, i, c)
+	for _, id := range []string{"first@example.com", "second@example.com"} {
+		handIn(t, s.inbound(t), plainMail(id, "x", "y"), "support@desk.test")
+	}
+	mails := s.pending(t, 2)
+	first, second := mails[0].ID, mails[1].ID
+	if err := s.InboundDelete(t.Context(), first); answerStatus(err) != 409 {
+		t.Errorf("a pending mail: %v", err)
+	}
+	if _, err := s.InboundAck(t.Context(), first, "ticket", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.InboundDelete(t.Context(), first); err != nil {
+		t.Errorf("an acknowledged mail: %v", err)
+	}
+	if _, err := s.InboundGet(t.Context(), first); answerStatus(err) != 404 {
+		t.Errorf("the deleted mail: %v", err)
+	}
+	if err := s.InboundDelete(t.Context(), first); answerStatus(err) != 404 {
+		t.Errorf("again: %v", err)
+	}
+	if left := query(t, c.DatabaseURL.Reveal(), "select mail_id::text from inbound_raw"); len(left) != 1 || left[0] != second.String() { // the control: another mail's are there
+		t.Errorf("the bytes of %v are left", left)
+	}
+}
+
 func TestOneMailHasItsEffectOnceHoweverOftenItArrives(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)

@@ -48,6 +48,13 @@ func Register(api *httpapi.API, s *Service) {
 		Description: "By the rules of this version, whatever became of it. Unless it is a report, it is pending afterwards.",
 		Errors:      []string{errs.CodeNotFound}, Example: exampleReset,
 	}, func(ctx context.Context, in *idInput) (*mailOutput, error) { return output(s.Reset(ctx, in.ID)) })
+	httpapi.Register(api, httpapi.Operation{
+		Method: http.MethodDelete, Path: "/v1/inbound/{id}", ID: "delete-inbound-mail", Tag: tag, Status: http.StatusNoContent, Allow: ack,
+		Summary: "Delete a mail that came in",
+		Description: "With its bytes and files, before the retention does. One that is neither acknowledged nor handled is refused. " +
+			"A copy that arrives later is a new mail.",
+		Errors: []string{errs.CodeNotFound, errs.CodeConflict},
+	}, func(ctx context.Context, in *idInput) (*struct{}, error) { return nil, s.Delete(ctx, in.ID) })
 }
 
 type handlers struct{ s *Service }

@@ -3,7 +3,6 @@ package inbound
 import (
 	"context"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -85,48 +84,6 @@ func TestPurgeDeletesOldMailThatIsAcknowledgedAndBytesOfMailThatWasNeverStored(t
 	}
 	if mails, pieces := count(t, s, "select count(*) from inbound_mails"), count(t, s, "select count(*) from inbound_raw"); mails != 1 || pieces != 3 {
 		t.Errorf("after the retention: %d mails, %d pieces, want 1 and 3", mails, pieces)
-	}
-}
-
-// The statements are those of docs/inbound.md, about ada@example.com.
-func TestStatementsThatEraseAPersonLeaveTheMailOfOthers(t *testing.T) {
-	t.Parallel()
-	page, err := os.ReadFile("../../../../docs/inbound.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(page), "```sql\n")
-	statements, _, _ := strings.Cut(rest, "```")
-	s := newService(t)
-	for _, m := range []struct{ id, envelope, from string }{
-		{"1", "Ada@example.com", "x@x.example"}, {"2", "", "ADA@example.com"}, {"waits", "ada@example.com", "x@x.example"}, {"other", "bea@example.com", "bea@example.com"},
-	} {
-		r, err := s.Receive(t.Context(), Arrival{Source: notifyapi.InboundSMTP, From: m.envelope, To: []string{"s@desk.test"}},
-			strings.NewReader("Message-ID: <"+m.id+"@x>\r\nFrom: "+m.from+"\r\n\r\nx"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.readOnce(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if m.id == "waits" {
-			continue
-		}
-		if _, err := s.Ack(t.Context(), r.ID, "ticket", nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	conn, err := s.DB.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Release()
-	if _, err := conn.Conn().PgConn().Exec(t.Context(), statements).ReadAll(); err != nil {
-		t.Fatal(err)
-	}
-	left := count(t, s, "select count(*) from inbound_mails m join inbound_raw r on r.mail_id = m.id where content->>'message_id' in ('waits@x', 'other@x')")
-	if all := count(t, s, "select count(*) from inbound_mails") + count(t, s, "select count(*) from inbound_raw"); left != 2 || all != 4 {
-		t.Errorf("%d of the others' mails and %d rows are left, want 2 and 4", left, all)
 	}
 }
 

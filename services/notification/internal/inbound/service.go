@@ -61,6 +61,7 @@ func (s *Service) wake() { s.reading.Wake() }
 var (
 	errOtherResult = errs.New(errs.Conflict, errs.CodeConflict, "This mail was acknowledged with another result.")
 	errNotRead     = errs.New(errs.Conflict, errs.CodeConflict, "This mail can't be acknowledged: it isn't pending.")
+	errNotDone     = errs.New(errs.Conflict, errs.CodeConflict, "This mail can't be deleted: its consumer has not acknowledged it.")
 )
 
 // Filter narrows a list; the zero value lists all.
@@ -197,6 +198,22 @@ func (s *Service) Reset(ctx context.Context, id uuid.UUID) (Mail, error) {
 	}
 	s.wake()
 	return s.Get(ctx, id)
+}
+
+// Delete deletes a mail that is acknowledged or handled, with its bytes. Any other one
+// has still to take effect, and is refused.
+func (s *Service) Delete(ctx context.Context, id uuid.UUID) error {
+	_, err := notificationdb.New(s.DB).InboundDelete(ctx, id)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("delete a mail: %w", err)
+	}
+	if _, err := s.Get(ctx, id); err != nil {
+		return err
+	}
+	return errNotDone
 }
 
 // EachPiece passes the bytes of a mail to do, in order.

@@ -82,6 +82,24 @@ func (q *Queries) InboundClaim(ctx context.Context, max int32) ([]InboundClaimRo
 	return items, nil
 }
 
+const inboundDelete = `-- name: InboundDelete :one
+with deleted as (
+    delete from inbound_mails where id = $1 and status in ('acknowledged', 'handled')
+    returning id
+), pieces as (
+    delete from inbound_raw r using deleted d where r.mail_id = d.id
+)
+select id from deleted
+`
+
+// Deletes a mail that is done, with its bytes. No row for one that is not.
+func (q *Queries) InboundDelete(ctx context.Context, id uuid.UUID) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, inboundDelete, id)
+	var id_2 uuid.UUID
+	err := row.Scan(&id_2)
+	return id_2, err
+}
+
 const inboundGet = `-- name: InboundGet :one
 select id, received_at, source, envelope_from, envelope_to, size, arrivals, status,
     coalesce(content, '{}')::jsonb as content, result, reference, acknowledged_at

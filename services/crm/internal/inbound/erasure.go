@@ -1,0 +1,65 @@
+package inbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"fixdesk/pkg/background"
+	"fixdesk/pkg/errs"
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/pkg/pg"
+	"fixdesk/services/crm/internal/crmdb"
+)
+
+const (
+	erasureInterval = 10 * time.Second
+	erasureBatch    = 100
+	// erasureRetry is when a deletion that was refused is tried again.
+	erasureRetry = time.Minute
+)
+
+// ErasureJob has the notification service delete the mails of people who were erased,
+// on one replica at a time. It is needed also where no mail comes in any more.
+func (s *Service) ErasureJob(metrics *background.Metrics) *background.Loop {
+	const name = "inbound mail erasure"
+	return background.New(background.Config{
+		Name: name, Interval: erasureInterval, Jitter: erasureInterval / 10, Timeout: 10 * time.Minute,
+		RunOnce: s.Erase, Exclusive: pg.Exclusive(s.Pool, name), Log: s.Log, Metrics: metrics,
+	})
+}
+
+// Erase has the notification service delete the mails that are due, and forgets each
+// when it is gone there. One that is refused, since it is not acknowledged yet or the
+// other service is of a version that can't, is tried again later. It returns whether
+// more may be due.
+func (s *Service) Erase(ctx context.Context) (again bool, err error) {
+	q := crmdb.New(s.Pool)
+	due, err := q.InboundErasuresDue(ctx, crmdb.InboundErasuresDueParams{Now: s.Now(), Most: erasureBatch})
+	if err != nil {
+		return false, fmt.Errorf("list mails to erase: %w", err)
+	}
+	for _, id := range due {
+		if err := s.erase(ctx, q, id); err != nil {
+			return false, fmt.Errorf("erase a mail: %w", err)
+		}
+	}
+	return len(due) == erasureBatch, nil
+}
+
+func (s *Service) erase(ctx context.Context, q *crmdb.Queries, id uuid.UUID) error {
+	err := s.Client.InboundDelete(ctx, id)
+	var answer *notifyapi.Error
+	switch {
+	case err == nil || errors.As(err, &answer) && answer.Code == errs.CodeNotFound:
+		return q.InboundErasureDone(ctx, id)
+	case answer != nil && (answer.Status == http.StatusConflict || answer.Status == http.StatusMethodNotAllowed):
+		s.Log.WarnContext(ctx, "a mail of an erased person can't be deleted yet", "inbound_id", id, "status", answer.Status)
+		return q.InboundErasurePostpone(ctx, crmdb.InboundErasurePostponeParams{MailID: id, DueAt: s.Now().Add(erasureRetry)})
+	}
+	return err
+}
