@@ -15,10 +15,17 @@ set outcome = @outcome, reason = sqlc.narg('reason'), sender_id = sqlc.narg('sen
 where id = @id;
 
 -- name: InboundDuplicate :exec
--- Remembers a mail that came in once more under another id.
-insert into inbound_mails (id, received_at, processed_at, outcome, sender_id, from_name, from_email, subject, message_id, ticket_id)
-select @id, @received_at, @processed_at, 'duplicate', m.sender_id, m.from_name, m.from_email, m.subject, m.message_id, m.ticket_id
-from inbound_mails m where m.fingerprint = @fingerprint
+-- Remembers a mail that came in once more under another id. That of a person who was
+-- erased meanwhile is erased, too.
+with copied as (
+    insert into inbound_mails (id, received_at, processed_at, outcome, sender_id, from_name, from_email, subject, message_id, ticket_id)
+    select @id, @received_at, @processed_at, 'duplicate', m.sender_id, m.from_name, m.from_email, m.subject, m.message_id, m.ticket_id
+    from inbound_mails m where m.fingerprint = @fingerprint
+    on conflict do nothing
+    returning id, sender_id, processed_at
+)
+insert into inbound_erasures (mail_id, due_at)
+select c.id, c.processed_at from copied c join users u on u.id = c.sender_id where u.erased_at is not null
 on conflict do nothing;
 
 -- name: InboundGet :one

@@ -279,9 +279,15 @@ func (q *Queries) InboundDecide(ctx context.Context, arg InboundDecideParams) er
 }
 
 const inboundDuplicate = `-- name: InboundDuplicate :exec
-insert into inbound_mails (id, received_at, processed_at, outcome, sender_id, from_name, from_email, subject, message_id, ticket_id)
-select $1, $2, $3, 'duplicate', m.sender_id, m.from_name, m.from_email, m.subject, m.message_id, m.ticket_id
-from inbound_mails m where m.fingerprint = $4
+with copied as (
+    insert into inbound_mails (id, received_at, processed_at, outcome, sender_id, from_name, from_email, subject, message_id, ticket_id)
+    select $1, $2, $3, 'duplicate', m.sender_id, m.from_name, m.from_email, m.subject, m.message_id, m.ticket_id
+    from inbound_mails m where m.fingerprint = $4
+    on conflict do nothing
+    returning id, sender_id, processed_at
+)
+insert into inbound_erasures (mail_id, due_at)
+select c.id, c.processed_at from copied c join users u on u.id = c.sender_id where u.erased_at is not null
 on conflict do nothing
 `
 
@@ -292,7 +298,8 @@ type InboundDuplicateParams struct {
 	Fingerprint []byte
 }
 
-// Remembers a mail that came in once more under another id.
+// Remembers a mail that came in once more under another id. That of a person who was
+// erased meanwhile is erased, too.
 func (q *Queries) InboundDuplicate(ctx context.Context, arg InboundDuplicateParams) error {
 	_, err := q.db.Exec(ctx, inboundDuplicate,
 		arg.ID,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/crmtest"
 )
@@ -45,6 +46,35 @@ func TestMailsOfAnErasedPersonAreDeletedAtTheNotificationService(t *testing.T) {
 	d.erasePerson(ada, "ada@example.com") // once more: both are gone already
 	if _, err := d.service.Erase(t.Context()); err != nil || d.erasures() != 0 {
 		t.Errorf("again: %v, %d erasures", err, d.erasures())
+	}
+}
+
+func TestCopyOfAMailOfAnErasedPersonIsDeletedAsWell(t *testing.T) {
+	d := newTestEnv(t)
+	m := d.mail("ada@example.com", "Printer", "It smokes.", support)
+	other := d.mail("bob@example.com", "Lamp", "It is dark.", support)
+	d.receive(m)
+	d.receive(other)
+	ada := crmtest.Get[uuid.UUID](d.Env, "select id from users where email = 'ada@example.com'")
+	d.erasePerson(ada, "ada@example.com")
+	d.Exec("update users set email = 'erased@erased.invalid', erased_at = now() where id = $1", ada)
+	if _, err := d.service.Erase(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.ID, other.ID = uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	for _, copied := range []notifyapi.InboundMail{m, other} {
+		if r := d.receive(copied); r.Outcome != Duplicate {
+			t.Errorf("a copy is %q", r.Outcome)
+		}
+	}
+	if n := d.erasures(); n != 1 { // the control: the copy of another person's mail stays
+		t.Errorf("%d copies are to be deleted", n)
+	}
+	if _, err := d.service.Erase(t.Context()); err != nil || len(d.box.mails) != 2 || d.erasures() != 0 {
+		t.Errorf("%v, %d mails are left", err, len(d.box.mails))
+	}
+	if n := crmtest.Get[int](d.Env, "select count(*) from users where email = 'ada@example.com'"); n != 0 {
+		t.Error("the copy made a new account")
 	}
 }
 

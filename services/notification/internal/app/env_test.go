@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"log/slog"
 	"net/http"
@@ -181,7 +182,20 @@ func start(t testing.TB, i *issuer, c app.Config) *service {
 			t.Errorf("the service ended with %v", err)
 		}
 	})
-	return &service{Client: i.client(t, log.url(t)), log: log, ops: a.OpsHandler(), stop: func() error { byTest = true; return stop() }}
+	client := i.client(t, log.url(t))
+	awaitKeys(t, client)
+	return &service{Client: client, log: log, ops: a.OpsHandler(), stop: func() error { byTest = true; return stop() }}
+}
+
+// awaitKeys waits until the service has the issuer's keys. On a busy machine fetching
+// them can take longer than the service waits.
+func awaitKeys(t testing.TB, c *notifyapi.Client) {
+	t.Helper()
+	eventually(t, "the service has the issuer's keys", func() bool {
+		_, err := c.Get(context.Background(), uuid.Max)
+		answer := (*notifyapi.Error)(nil)
+		return !errors.As(err, &answer) || !strings.Contains(answer.Detail, "keys")
+	})
 }
 
 // inbound is the address at which the service takes mail.
