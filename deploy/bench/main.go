@@ -54,6 +54,7 @@ var sections = []section{
 	{name: "handover", about: "creates while an engineer's tickets are handed over", run: measureHandOver},
 	{name: "overload", about: "four times as much as the CRM can answer", run: measureOverload},
 	{name: "growth", about: "tickets: a large database against a small one", run: measureGrowth},
+	{name: "capacity", about: "bytes, WAL and CPU time of a ticket with its mails", run: measureCapacity, named: true},
 	{name: "console", about: "the console in Chromium: lists, tickets, keys", run: measureConsole, named: true},
 	{name: "backlog", about: "delivery: a long queue against a short one", run: measureBacklog},
 }
