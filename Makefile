@@ -102,6 +102,9 @@ build: ## build the programs into bin/
 bench: ## measure speed against pgbench and smtp-source; prints a table, and with JSON=file writes it
 	@go run ./deploy/bench $(if $(JSON),-json "$(JSON)")
 
+bench-large: ## delivery beside 100,000,000 recipients that are over, or SIZE (80 GB of disk and hours; DIR=/var/tmp)
+	@go run ./deploy/bench -only large -size $(or $(SIZE),100000000) -dir "$(or $(DIR),/var/tmp)"
+
 profile: ## pprof files of the services under a load: WORK=get (create, list, accept, mail…)
 	@go run ./deploy/bench -profile "$(or $(WORK),get)"
 

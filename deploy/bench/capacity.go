@@ -43,7 +43,7 @@ func measureCapacity(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err := s.makeTickets(ctx, "capacity_tickets", smallTickets); err != nil {
 		return nil, err
 	}
-	notification, err := s.startNotification(ctx, "capacity_mails", sink)
+	notification, err := s.startNotification(ctx, "capacity_mails", sink, nil)
 	if err != nil {
 		return nil, err
 	}

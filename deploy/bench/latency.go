@@ -84,7 +84,7 @@ func measureLatency(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err := s.makeTickets(ctx, "latency_tickets", smallTickets); err != nil {
 		return nil, err
 	}
-	notification, err := s.startNotification(ctx, "latency_mail", mail.Addr())
+	notification, err := s.startNotification(ctx, "latency_mail", mail.Addr(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func (s *stack) startMailing(ctx context.Context) (client *notifyapi.Client, sin
 	if err := s.makeDatabase(ctx, "mail", "notification"); err != nil {
 		return nil, "", err
 	}
-	svc, err := s.startNotification(ctx, "mail", sink)
+	svc, err := s.startNotification(ctx, "mail", sink, nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -220,7 +220,7 @@ func measureBacklog(ctx context.Context, s *stack, o options) ([]line, error) {
 			return nil, err
 		}
 		for database, rates := range map[string]*[]float64{name: &base, "queue_long": &long} {
-			rate, err := s.drain(ctx, database, sink, mails)
+			rate, err := s.drain(ctx, database, sink, mails, nil)
 			if err != nil {
 				return nil, err
 			}
@@ -261,32 +261,42 @@ from generate_series(1, $1::int) n, generate_series(0, 999) i`, notifications); 
 
 // drain runs the service until it has sent so many mails, and returns the rate from
 // the first to the last of them.
-func (s *stack) drain(ctx context.Context, database, sink string, mails int) (rate float64, err error) {
+func (s *stack) drain(ctx context.Context, database, sink string, mails int, variables map[string]string) (rate float64, err error) {
+	sent := 0
 	err = s.inDatabase(ctx, database, func(conn *pgx.Conn) error {
 		since := time.Now()
-		svc, err := s.startNotification(ctx, database, sink)
+		svc, err := s.startNotification(ctx, database, sink, variables)
 		if err != nil {
 			return err
 		}
 		defer s.stopService(svc)
-		sent, before := 0, s.spent()
-		for sent < mails {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(20 * time.Millisecond):
-			}
-			var seconds float64
-			err := conn.QueryRow(ctx, `select count(*), coalesce(extract(epoch from max(at) - min(at)), 0)::float8
-				from attempts where at > $1`, since).Scan(&sent, &seconds)
-			if err != nil {
-				return err
-			}
-			rate = float64(sent) / seconds
+		before := s.spent()
+		sent, rate, err = sentSince(ctx, conn, since, mails)
+		if err != nil {
+			return err
 		}
 		progress("  CPU a mail: service %d µs, PostgreSQL %d µs", cpuOf(svc.Pid()).Microseconds()/int64(sent),
 			between(before.postgres, s.spent().postgres).Microseconds()/int64(sent))
 		return nil
 	})
 	return rate, err
+}
+
+// sentSince waits until so many mails were sent, and returns the rate from the first
+// to the last of them.
+func sentSince(ctx context.Context, conn *pgx.Conn, since time.Time, mails int) (sent int, rate float64, err error) {
+	for sent < mails {
+		select {
+		case <-ctx.Done():
+			return sent, 0, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+		var seconds float64
+		if err := conn.QueryRow(ctx, `select count(*), coalesce(extract(epoch from max(at) - min(at)), 0)::float8
+			from attempts where at > $1`, since).Scan(&sent, &seconds); err != nil {
+			return sent, 0, err
+		}
+		rate = float64(sent) / seconds
+	}
+	return sent, rate, nil
 }

@@ -55,6 +55,7 @@ var sections = []section{
 	{name: "overload", about: "four times as much as the CRM can answer", run: measureOverload},
 	{name: "growth", about: "tickets: a large database against a small one", run: measureGrowth},
 	{name: "capacity", about: "bytes, WAL and CPU time of a ticket with its mails", run: measureCapacity, named: true},
+	{name: "large", about: "delivery beside many recipients that are over (-size, 100,000,000 by make bench-large)", run: measureLarge, named: true},
 	{name: "console", about: "the console in Chromium: lists, tickets, keys", run: measureConsole, named: true},
 	{name: "backlog", about: "delivery: a long queue against a short one", run: measureBacklog},
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -186,10 +187,14 @@ func (s *stack) startCRM(ctx context.Context, database, notificationURL string) 
 // closedURL is a URL at which nothing listens: port 1 is tcpmux.
 const closedURL = "http://127.0.0.1:1"
 
-func (s *stack) startNotification(ctx context.Context, database, smtp string) (*launch.Service, error) {
-	return s.startService(ctx, "notification", map[string]string{
+// startNotification starts the notification service on a database, with more variables
+// than those that it needs, nil for none.
+func (s *stack) startNotification(ctx context.Context, database, smtp string, more map[string]string) (*launch.Service, error) {
+	variables := map[string]string{
 		"DATABASE_URL": s.postgres.URL(database), "JWKS_URL": s.jwks.URL, "SMTP_URL": "smtp://" + smtp, "RATE_LIMIT": "off",
-	})
+	}
+	maps.Copy(variables, more)
+	return s.startService(ctx, "notification", variables)
 }
 
 // memoryBar is in bytes.
