@@ -15,6 +15,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"fixdesk/pkg/obs"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -25,7 +27,7 @@ const (
 
 // Config describes one loop. Name, Interval, RunOnce and Log are required.
 type Config struct {
-	// Name is the label job of the metrics and the attribute job of the log,
+	// Name is the label task of the metrics and the attribute job of the log,
 	// for example "outbox purge".
 	Name string
 	// Interval is the pause between a run that found no more work and the next
@@ -63,7 +65,7 @@ type Loop struct {
 func New(c Config) *Loop {
 	l := &Loop{Config: c, wake: make(chan struct{}, 1)}
 	if c.Metrics != nil {
-		c.Metrics.declare(c.Name)
+		c.Metrics.Declare(c.Name, c.Interval)
 	}
 	return l
 }
@@ -118,7 +120,10 @@ func (l *Loop) runOnce(ctx context.Context) (again bool, err error) {
 	if l.Exclusive == nil {
 		err = run(ctx)
 	} else {
-		_, err = l.Exclusive(ctx, run)
+		var ran bool
+		if ran, err = l.Exclusive(ctx, run); err != nil && !ran {
+			l.Metrics.failed(ctx, l.Name)
+		}
 	}
 	return again, err
 }
@@ -196,30 +201,48 @@ func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 // Metrics are the metrics of all loops of a process.
 type Metrics struct {
 	lastSuccess *prometheus.GaugeVec
+	interval    *prometheus.GaugeVec
+	failures    *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
 }
 
-// NewMetrics registers background_last_success_timestamp_seconds{job} and
-// background_duration_seconds{job}; once for each registry.
+// NewMetrics registers background_last_success_timestamp_seconds{task},
+// background_interval_seconds{task}, background_failures_total{task} and
+// background_duration_seconds{task}; once for each registry.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		lastSuccess: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "background_last_success_timestamp_seconds",
 			Help: "When this replica last ran the job without an error, as Unix time; 0 before that. " +
 				"For a job that runs on one replica at a time, the largest value over all replicas counts.",
-		}, []string{"job"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		}, []string{"task"}),
+		interval: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "background_interval_seconds",
+			Help: "The longest pause between two runs of the job that succeed, without its jitter.",
+		}, []string{"task"}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "background_failures_total",
+			Help: "Runs of the job on this replica that ended with an error.",
+		}, []string{"task"}),
+		duration: prometheus.NewHistogramVec(obs.Histogram(prometheus.HistogramOpts{
 			Name:    "background_duration_seconds",
 			Help:    "How long the runs of the job took, failed ones included.",
 			Buckets: []float64{.001, .005, .025, .1, .5, 1, 5, 15, 60, 300},
-		}, []string{"job"}),
+		}), []string{"task"}),
 	}
-	r.MustRegister(m.lastSuccess, m.duration)
+	r.MustRegister(m.lastSuccess, m.interval, m.failures, m.duration)
 	return m
 }
 
-func (m *Metrics) declare(job string) {
+// Declare exports the metrics of a job before its first run. New calls it; a job that
+// another scheduler starts declares itself.
+func (m *Metrics) Declare(job string, interval time.Duration) {
+	if m == nil {
+		return
+	}
+	m.interval.WithLabelValues(job).Set(interval.Seconds())
 	m.lastSuccess.WithLabelValues(job)
+	m.failures.WithLabelValues(job)
 	m.duration.WithLabelValues(job)
 }
 
@@ -233,6 +256,8 @@ func (m *Metrics) Observe(ctx context.Context, job string, run func(context.Cont
 			timer.ObserveDuration()
 			if err == nil {
 				m.lastSuccess.WithLabelValues(job).SetToCurrentTime()
+			} else {
+				m.failed(ctx, job)
 			}
 		}()
 	}
@@ -242,4 +267,11 @@ func (m *Metrics) Observe(ctx context.Context, job string, run func(context.Cont
 		}
 	}()
 	return run(ctx)
+}
+
+// failed counts a run that ended with an error, unless the stop ended it.
+func (m *Metrics) failed(ctx context.Context, job string) {
+	if m != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		m.failures.WithLabelValues(job).Inc()
+	}
 }

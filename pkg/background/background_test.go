@@ -287,7 +287,7 @@ func TestMetricsHaveLastSuccessAndDurationOfEachJob(t *testing.T) {
 		first := time.Now().Unix()
 		time.Sleep(time.Hour + time.Millisecond)
 		synctest.Wait()
-		gauges := map[string]float64{}
+		gauges, failures := map[string]float64{}, map[string]float64{}
 		families, err := registry.Gather()
 		if err != nil {
 			t.Fatal(err)
@@ -295,16 +295,28 @@ func TestMetricsHaveLastSuccessAndDurationOfEachJob(t *testing.T) {
 		for _, f := range families {
 			for _, m := range f.GetMetric() {
 				job := m.GetLabel()[0].GetValue()
-				if f.GetName() == "background_last_success_timestamp_seconds" {
+				switch f.GetName() {
+				case "background_last_success_timestamp_seconds":
 					gauges[job] = m.GetGauge().GetValue()
-				} else if job == "purge" && m.GetHistogram().GetSampleCount() != 2 {
-					t.Errorf("%d runs measured, want 2", m.GetHistogram().GetSampleCount())
+				case "background_interval_seconds":
+					if m.GetGauge().GetValue() != 3600 {
+						t.Errorf("an interval of %v s", m.GetGauge().GetValue())
+					}
+				case "background_failures_total":
+					failures[job] = m.GetCounter().GetValue()
+				case "background_duration_seconds":
+					if job == "purge" && m.GetHistogram().GetSampleCount() != 2 {
+						t.Errorf("%d runs measured, want 2", m.GetHistogram().GetSampleCount())
+					}
 				}
 			}
 		}
 		// The second run failed, so the last success is the first run.
 		if int64(gauges["purge"]) != first || gauges["broken"] == gauges["purge"] {
 			t.Errorf("last success %v, want purge at %d", gauges, first)
+		}
+		if failures["purge"] != 1 || failures["broken"] != 1 {
+			t.Errorf("failures %v", failures)
 		}
 		if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
 			t.Errorf("%v, %v", problems, err)

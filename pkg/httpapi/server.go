@@ -35,6 +35,7 @@ func NewServer(addr string, handler http.Handler) *http.Server {
 	}
 	if e, ok := handler.(*edge); ok {
 		s.RegisterOnShutdown(e.api.stopStreams)
+		s.ConnState = e.api.metrics.connection
 		s.DisableGeneralOptionsHandler = true // notFound answers OPTIONS *
 		s.Protocols = new(http.Protocols)
 		s.Protocols.SetHTTP1(true)

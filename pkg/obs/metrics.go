@@ -2,6 +2,7 @@ package obs
 
 import (
 	"runtime"
+	"time"
 
 	"fixdesk/pkg/version"
 
@@ -28,4 +29,14 @@ func NewRegistry(service, release string) *prometheus.Registry {
 		build,
 	)
 	return r
+}
+
+// Histogram returns o as a histogram that is native and classic: a Prometheus that
+// scrapes native histograms gets buckets that are 10 % wide, any other one those of
+// o.Buckets.
+func Histogram(o prometheus.HistogramOpts) prometheus.HistogramOpts {
+	o.NativeHistogramBucketFactor = 1.1
+	o.NativeHistogramMaxBucketNumber = 100
+	o.NativeHistogramMinResetDuration = time.Hour
+	return o
 }

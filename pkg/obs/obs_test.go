@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"fixdesk/pkg/obs"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestLineCarriesTheRequestIDOfItsContext(t *testing.T) {
@@ -62,4 +64,19 @@ func TestRegistryHasTheBuildInfo(t *testing.T) {
 		}
 	}
 	t.Error("fixdesk_build_info is missing")
+}
+
+func TestHistogramIsNativeAndClassic(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	h := prometheus.NewHistogram(obs.Histogram(prometheus.HistogramOpts{Name: "a_seconds", Help: "A.", Buckets: []float64{1, 2}}))
+	registry.MustRegister(h)
+	h.Observe(1.5)
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 {
+		t.Fatal(families, err)
+	}
+	got := families[0].GetMetric()[0].GetHistogram()
+	if got.Schema == nil || len(got.GetPositiveSpan()) == 0 || len(got.GetBucket()) != 2 {
+		t.Errorf("got %v", got)
+	}
 }

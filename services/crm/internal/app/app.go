@@ -112,6 +112,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*A
 
 func (a *App) assemble(p parts, keys keySource) {
 	registry := obs.NewRegistry("crm", version.Read().Version)
+	pg.RegisterMetrics(registry, a.pool)
 	jobs := background.NewMetrics(registry)
 	signer := jwtauth.NewSigner(keys.set)
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}

@@ -96,6 +96,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 	c := a.config
 	registry := obs.NewRegistry("notification", version.Read().Version)
+	pg.RegisterMetrics(registry, a.pool)
 	domain := c.mailDomain(sender.From)
 	jobMetrics := background.NewMetrics(registry)
 	mail := email.Config{

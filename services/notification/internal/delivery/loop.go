@@ -338,6 +338,9 @@ func (l *Loop) next(ctx context.Context, bulk bool, next **task) email.Next {
 func (l *Loop) sent(s settlement) {
 	l.backlog.ended(s.task)
 	s.at = l.Now()
+	if s.result.Outcome == notifyapi.OutcomeSent {
+		l.metrics.sent(s.task, s.at)
+	}
 	if s.done != nil {
 		close(s.done)
 	}

@@ -5,12 +5,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fixdesk/pkg/notifyapi"
+	"fixdesk/pkg/obs"
 	"fixdesk/services/notification/internal/email"
 )
 
 type metrics struct {
 	mails      *prometheus.CounterVec
 	duration   prometheus.Histogram
+	latency    *prometheus.HistogramVec
 	lost       prometheus.Counter
 	reclaimed  prometheus.Counter
 	expired    prometheus.Counter
@@ -22,10 +25,15 @@ func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
 		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notification_mails_total", Help: "Tries to send a mail, by outcome.",
 		}, []string{"outcome"}),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+		duration: prometheus.NewHistogram(obs.Histogram(prometheus.HistogramOpts{
 			Name: "notification_mail_duration_seconds", Help: "How long the mail server took for a mail.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
-		}),
+		})),
+		latency: prometheus.NewHistogramVec(obs.Histogram(prometheus.HistogramOpts{
+			Name:    "notification_mail_latency_seconds",
+			Help:    "Time from when a mail was due until the mail server took it, by priority and by whether that was its first try, trouble of the mail server aside.",
+			Buckets: []float64{.1, .5, 1, 5, 15, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600},
+		}), []string{"priority", "try"}),
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "notification_leases_lost_total", Help: "Mails whose lease had ended before they were settled.",
 		}),
@@ -39,7 +47,15 @@ func newMetrics(r prometheus.Registerer, mailer *email.Pool) *metrics {
 			Name: "notification_recipients_suppressed_total", Help: "Recipients that were not mailed, since their address is on the suppression list.",
 		}),
 	}
-	r.MustRegister(m.mails, m.duration, m.lost, m.reclaimed, m.expired, m.suppressed, servers{mailer})
+	for _, p := range []notifyapi.Priority{notifyapi.PriorityUrgent, notifyapi.PriorityNormal, notifyapi.PriorityBulk} {
+		for _, try := range []string{tryFirst, tryLater} {
+			m.latency.WithLabelValues(string(p), try)
+		}
+	}
+	for _, o := range []notifyapi.Outcome{notifyapi.OutcomeSent, notifyapi.OutcomeTemporary, notifyapi.OutcomePermanent, notifyapi.OutcomeUncertain, email.NotTried} {
+		m.mails.WithLabelValues(string(o))
+	}
+	r.MustRegister(m.mails, m.duration, m.latency, m.lost, m.reclaimed, m.expired, m.suppressed, servers{mailer})
 	return m
 }
 
@@ -48,6 +64,32 @@ func (m *metrics) observe(r email.Result, took time.Duration) {
 	if r.Outcome != email.NotTried {
 		m.duration.Observe(took.Seconds())
 	}
+}
+
+// The values of the label try.
+const (
+	tryFirst = "first"
+	tryLater = "later" // the mail server refused the mail temporarily before
+)
+
+// sent measures a mail that the mail server took.
+func (m *metrics) sent(t task, at time.Time) {
+	try := tryFirst
+	if t.history.Failures > 0 {
+		try = tryLater
+	}
+	m.latency.WithLabelValues(string(priorityOf(t.priority)), try).Observe(max(0, at.Sub(t.history.DueAt).Seconds()))
+}
+
+// priorityOf is the inverse of Rank.
+func priorityOf(rank int16) notifyapi.Priority {
+	switch {
+	case rank < 0:
+		return notifyapi.PriorityUrgent
+	case rank > 0:
+		return notifyapi.PriorityBulk
+	}
+	return notifyapi.PriorityNormal
 }
 
 // servers collects the state of the mail servers.
@@ -60,12 +102,19 @@ var (
 		"Replies of a mail server that throttled.", []string{"server"}, nil)
 	rateLimit = prometheus.NewDesc("notification_smtp_rate_limit",
 		"Limit of mails per second to a mail server that throttled; absent without a limit.", []string{"server"}, nil)
+	smtpReplies = prometheus.NewDesc("notification_smtp_replies_total",
+		"Replies of a mail server that ended a conversation about a mail, by the class of their code (none: it broke without a reply) and the command that they answer.",
+		[]string{"server", "class", "phase"}, nil)
+	smtpConnections = prometheus.NewDesc("notification_smtp_connections",
+		"Connections of this replica to a mail server.", []string{"server", "state"}, nil)
 )
 
 func (servers) Describe(ch chan<- *prometheus.Desc) {
 	ch <- circuitOpen
 	ch <- throttledReplies
 	ch <- rateLimit
+	ch <- smtpReplies
+	ch <- smtpConnections
 }
 
 func (c servers) Collect(ch chan<- prometheus.Metric) {
@@ -76,6 +125,11 @@ func (c servers) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(circuitOpen, prometheus.GaugeValue, open, s.Server)
 		ch <- prometheus.MustNewConstMetric(throttledReplies, prometheus.CounterValue, float64(s.Throttled), s.Server)
+		ch <- prometheus.MustNewConstMetric(smtpConnections, prometheus.GaugeValue, float64(s.Busy), s.Server, "busy")
+		ch <- prometheus.MustNewConstMetric(smtpConnections, prometheus.GaugeValue, float64(s.Idle), s.Server, "idle")
+		for reply, n := range s.Replies {
+			ch <- prometheus.MustNewConstMetric(smtpReplies, prometheus.CounterValue, float64(n), s.Server, reply.Class, reply.Phase)
+		}
 		if s.RateLimit > 0 {
 			ch <- prometheus.MustNewConstMetric(rateLimit, prometheus.GaugeValue, s.RateLimit, s.Server)
 		}

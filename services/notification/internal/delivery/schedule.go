@@ -39,6 +39,7 @@ func (l *Loop) RunSchedule(ctx context.Context, s Schedule) (err error) {
 		{"expired recipients", s.PollInterval, l.expire},
 	}
 	for _, job := range jobs {
+		l.Metrics.Declare(job.name, job.every)
 		_, err := scheduler.NewJob(gocron.DurationJob(job.every),
 			gocron.NewTask(func(jobCtx context.Context) {
 				jobCtx, cancel := context.WithTimeout(jobCtx, jobTimeout)

@@ -123,13 +123,17 @@ type ServerStatus struct {
 	RetryAt   time.Time
 	Throttled int64   // replies that asked for a slower pace, so far
 	RateLimit float64 // mails a second; 0 for none
+	Busy      int     // connections in use or being made
+	Idle      int     // connections
+	Replies   map[Reply]int64
 }
 
 // Status is the state of each server, by priority.
 func (p *Pool) Status() []ServerStatus {
 	list := make([]ServerStatus, 0, len(p.servers))
 	for _, s := range p.servers {
-		status := ServerStatus{Server: s.Name()}
+		status := ServerStatus{Server: s.Name(), Replies: s.replies.read()}
+		status.Busy, status.Idle = s.connections()
 		s.circuit.status(&status)
 		s.pace.status(&status, p.config.Now())
 		list = append(list, status)

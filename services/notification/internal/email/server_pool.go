@@ -33,6 +33,7 @@ type serverPool struct {
 	config  *Config
 	circuit circuit
 	pace    pace
+	replies replies
 
 	mu         sync.Mutex
 	closed     bool
@@ -199,6 +200,13 @@ func (s *serverPool) endIdle(end func(*connection)) {
 		end(conn)
 		s.lost()
 	}
+}
+
+// connections are how many are in use or being dialled, and how many are idle.
+func (s *serverPool) connections() (busy, idle int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live - len(s.idle), len(s.idle)
 }
 
 // close ends the idle connections; those in use end with their mail.

@@ -109,6 +109,7 @@ func (s *Stream) sendVia(ctx context.Context, b *begun, m Mail, next Next) Resul
 	}
 	for first := true; ; first = false {
 		code, reply, reused, f := s.converse(ctx, b, m, next)
+		b.server.replies.count(f)
 		if f == nil {
 			b.permit.success()
 			return Result{Outcome: notifyapi.OutcomeSent, Server: b.server.Name(), Code: code, Reply: reply}

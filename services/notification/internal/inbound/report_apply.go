@@ -43,6 +43,9 @@ func NewDeliveryReports(c DeliveryReportConfig) *DeliveryReports {
 	r := &DeliveryReports{DeliveryReportConfig: c, applied: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "notification_reports_total", Help: "Mails about mails that were sent, by what became of them.",
 	}, []string{"result"})}
+	for _, res := range []result{resultBounced, resultComplaint, resultRecorded, resultForged, resultUnknown, resultIgnored} {
+		r.applied.WithLabelValues(string(res))
+	}
 	c.Registry.MustRegister(r.applied)
 	return r
 }
