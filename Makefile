@@ -27,7 +27,7 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench profile test-smtp test-servers test-manifests release images test-release
+.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench profile test-smtp test-servers test-manifests release images test-release test-alerts
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,7 @@ gen: $(SQLC) $(OAPI_CODEGEN) ## generate the Go of the SQL in db/, the Go client
 	OAPI_CODEGEN=$(OAPI_CODEGEN) deploy/client/generate.sh go
 	docs/configuration.sh >docs/configuration.md.part && mv docs/configuration.md.part docs/configuration.md
 	go run ./pkg/dev/problemdocs >docs/problems.md.part && mv docs/problems.md.part docs/problems.md
+	deploy/prometheus/kubernetes.sh >deploy/kubernetes/production/rules.yaml
 
 gen-typescript: ## generate the TypeScript client (needs npm)
 	cd deploy/client/typescript && npm ci
@@ -122,6 +123,10 @@ test-release: ## images, archives and systemd units (root for the programs in th
 
 test-manifests: ## docker-compose.yml and deploy/kubernetes, by the libraries of their tools
 	cd deploy/manifests && GOWORK=off go test ./...
+
+test-alerts: ## metrics, rules and dashboards by promtool; each alert fires under its fault (root to install it)
+	@command -v promtool >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq prometheus >/dev/null; }
+	FIXDESK_TEST_ALERTS=1 go test -count=1 -timeout=20m -run 'Alert|Rules|Metrics' ./deploy/local/internal/faulttest
 
 test-servers: ## try Debian's Postfix, Dovecot and clamd, and an S3 server (root, throwaway machine)
 	services/notification/test-servers.sh
