@@ -13,6 +13,7 @@ import (
 
 // SQLSTATE codes, PostgreSQL manual, appendix A.
 const (
+	protocolViolation    = "08P01"
 	foreignKeyViolation  = "23503"
 	uniqueViolation      = "23505"
 	readOnlyTransaction  = "25006"
@@ -70,6 +71,9 @@ func Unavailable(err error) bool {
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
+		if poolerRefuses(err) {
+			return false
+		}
 		for _, code := range unavailableCodes {
 			if strings.HasPrefix(pgErr.Code, code) {
 				return true

@@ -50,7 +50,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, files fs.FS, dir string, l
 	defer func() { err = errors.Join(err, db.Close()) }()
 	err = retryLocked(ctx, migrateLimit, log, func() error { return migrateUp(ctx, db, migrations, log) })
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return fmt.Errorf("migrate: %w", explainPooler(err))
 	}
 	return nil
 }

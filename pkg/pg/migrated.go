@@ -32,7 +32,7 @@ func AwaitMigrations(ctx context.Context, pool *pgxpool.Pool, files fs.FS, dir s
 		case err == nil && version >= newest:
 			return nil
 		case err != nil && !Unavailable(err):
-			return err
+			return explainPooler(err)
 		case !waiting:
 			log.InfoContext(ctx, "the schema is to be migrated by another process", "version", version, "wanted", newest, "error", err)
 		}

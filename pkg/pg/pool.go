@@ -10,8 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,6 +47,11 @@ type Config struct {
 	IdleInTransactionTimeout time.Duration
 	// Warmup prepares each new connection; none by default.
 	Warmup *Warmup
+	// Pooler says that the URL leads to a pooler in transaction mode, as PgBouncer's:
+	// sessions get no parameters of their own, since the pooler refuses them, and
+	// statements have no names, since the next one may run on another server
+	// connection. The role has to have the limits then, see CheckLimits.
+	Pooler bool
 }
 
 // lifetimeJitter spreads the replacement of connections that were made together.
@@ -57,11 +66,7 @@ func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error)
 		// The cause may hold the URL, and the URL a password.
 		return nil, errors.New("the database URL can't be understood; it should look like postgres://user:password@host:5432/name")
 	}
-	for name, value := range config.parameters() {
-		if _, set := poolConfig.ConnConfig.RuntimeParams[name]; !set {
-			poolConfig.ConnConfig.RuntimeParams[name] = value
-		}
-	}
+	config.setParameters(poolConfig.ConnConfig, url)
 	poolConfig.MaxConns = config.MaxConns
 	if poolConfig.MaxConns == 0 {
 		poolConfig.MaxConns = int32(max(10, 4*runtime.NumCPU()))
@@ -70,13 +75,18 @@ func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error)
 		acquire: cmp.Or(poolConfig.ConnConfig.ConnectTimeout, config.AcquireTimeout, time.Second),
 		call:    cmp.Or(config.CallTimeout, callTimeout(poolConfig.ConnConfig.RuntimeParams["statement_timeout"])),
 	}
-	if poolConfig.ConnConfig.ConnectTimeout == 0 {
-		poolConfig.ConnConfig.ConnectTimeout = 5 * time.Second
-	}
+	setHosts(poolConfig.ConnConfig)
+	var opened atomic.Pointer[pgxpool.Pool]
 	poolConfig.ConnConfig.OnPgError = func(_ *pgconn.PgConn, err *pgconn.PgError) bool {
-		// A connection to a read-only server is dropped, so that the next one
-		// leads to the server that replaced it.
-		return err.SeverityUnlocalized != "FATAL" && err.Code != readOnlyTransaction
+		if err.Code == readOnlyTransaction {
+			// Every connection may lead to the server that was demoted. The next ones
+			// lead to the server that replaced it.
+			if pool := opened.Load(); pool != nil {
+				go pool.Reset()
+			}
+			return false
+		}
+		return err.SeverityUnlocalized != "FATAL"
 	}
 	poolConfig.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		registerTypes(conn.TypeMap())
@@ -87,8 +97,45 @@ func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
 	}
+	opened.Store(pool)
 	return pool, nil
 }
+
+// setHosts makes a connection to one of several hosts lead to the one that takes
+// writes, also where the URL does not ask for that (target_session_attrs).
+func setHosts(c *pgx.ConnConfig) {
+	several := slices.ContainsFunc(c.Fallbacks, func(f *pgconn.FallbackConfig) bool {
+		return f.Host != c.Host || f.Port != c.Port
+	})
+	if several && c.ValidateConnect == nil {
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	if c.ConnectTimeout == 0 { // for each host
+		c.ConnectTimeout = 5 * time.Second
+		if several {
+			c.ConnectTimeout = 2 * time.Second
+		}
+	}
+}
+
+// setParameters sets what the URL doesn't.
+func (c Config) setParameters(to *pgx.ConnConfig, url string) {
+	parameters := c.parameters()
+	if c.Pooler {
+		maps.DeleteFunc(parameters, func(name, _ string) bool { return !slices.Contains(poolerTracks, name) })
+		if !strings.Contains(url, "default_query_exec_mode") {
+			to.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		}
+	}
+	for name, value := range parameters {
+		if _, set := to.RuntimeParams[name]; !set {
+			to.RuntimeParams[name] = value
+		}
+	}
+}
+
+// poolerTracks are the parameters that PgBouncer keeps for each client.
+var poolerTracks = []string{"application_name", "timezone"}
 
 func (c Config) parameters() map[string]string {
 	milliseconds := func(d, byDefault time.Duration) string {

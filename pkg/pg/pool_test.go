@@ -2,30 +2,23 @@ package pg
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
 
-func TestPageOnOperationNamesEachStartupParameterForPgBouncer(t *testing.T) {
+func TestPageAndSQLGiveRolesEachParameterThatAPoolerDrops(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../docs/operating.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, list, _ := strings.Cut(string(page), "`ignore_startup_parameters = ")
-	list, _, _ = strings.Cut(list, "`")
-	ignored := map[string]bool{"timezone": true, "application_name": true} // which PgBouncer tracks
-	for name := range strings.SplitSeq(list, ",") {
-		ignored[name] = true
-	}
-	parameters := Config{Application: "test"}.parameters()
-	for name := range parameters {
-		if !ignored[name] {
-			t.Errorf("%s is missing in ignore_startup_parameters", name)
+	for path, statement := range map[string]string{"../../docs/operating.md": "alter role crm set %s = ", "../../db/serving-role.sql": "['%s', "} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
 		}
-		delete(ignored, name)
-	}
-	for name := range ignored {
-		t.Errorf("the page names %q, which isn't set", name)
+		for name := range (Config{Application: "test"}).parameters() {
+			has := strings.Contains(string(text), strings.Replace(statement, "%s", name, 1))
+			if tracked := slices.Contains(poolerTracks, name); has == tracked {
+				t.Errorf("%s names %s: %v; PgBouncer keeps it: %v", path, name, has, tracked)
+			}
+		}
 	}
 }

@@ -67,11 +67,23 @@ func TestReadOnlyDatabaseIsNotReadyAndItsConnectionsAreDropped(t *testing.T) {
 		t.Errorf("a read-only database: %v", err)
 	}
 	pool.Reset() // as if the server had been replaced
-	_, err := pool.Exec(t.Context(), "insert into written values (1)")
+	both := [2]*pgxpool.Conn{}
+	for i := range both {
+		conn, err := pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		both[i] = conn
+	}
+	if both[1].Release(); pool.Stat().TotalConns() != 2 {
+		t.Fatalf("control: %d connections", pool.Stat().TotalConns())
+	}
+	_, err := both[0].Exec(t.Context(), "insert into written values (1)")
 	if !pg.Unavailable(err) {
 		t.Errorf("a write: %v", err)
 	}
-	waitFor(t, func() bool { return pool.Stat().TotalConns() == 0 })
+	both[0].Release()
+	waitFor(t, func() bool { return pool.Stat().TotalConns() == 0 }) // the idle one, too
 	if _, err = pool.Exec(t.Context(), "select nonsense"); err == nil || pool.Stat().TotalConns() != 1 {
 		t.Errorf("control: %v, %d connections", err, pool.Stat().TotalConns())
 	}

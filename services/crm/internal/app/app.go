@@ -101,7 +101,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*A
 		return nil, err
 	}
 	warmup := pg.NewWarmup(identity.Warm, ticket.Warm)
-	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-crm", MaxConns: c.DatabasePoolSize, Warmup: warmup})
+	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-crm", MaxConns: c.DatabasePoolSize, Warmup: warmup, Pooler: c.Pooled()})
 	if err != nil {
 		return nil, fmt.Errorf("CRM_DATABASE_URL: %w", err)
 	}
@@ -305,6 +305,9 @@ func (a *App) prepare(ctx context.Context) error {
 		return err
 	}
 	return pg.RetryUnavailable(ctx, startLimit, func(ctx context.Context) error {
+		if err := pg.CheckLimits(ctx, a.pool); err != nil {
+			return err
+		}
 		return a.warmup.Fill(ctx, a.pool, a.log)
 	})
 }

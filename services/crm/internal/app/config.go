@@ -112,7 +112,7 @@ func (c Config) check() error {
 			refuse("CRM_CORS_ORIGINS must list origins such as https://desk.example.com: scheme, host and port alone, in lower case")
 		}
 	}
-	bad = append(bad, c.Service.Check(Prefix))
+	bad = append(bad, c.Service.Check(Prefix), c.Migrations.Check(Prefix))
 	if c.Env == config.Production {
 		bad = append(bad, pg.CheckEncrypted("CRM_DATABASE_URL", c.DatabaseURL.Reveal()),
 			pg.CheckEncrypted("CRM_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL.Reveal()))

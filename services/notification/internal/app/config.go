@@ -123,7 +123,7 @@ func (c Config) check() error {
 		bad = append(bad, pg.CheckEncrypted("NOTIFICATION_DATABASE_URL", c.DatabaseURL.Reveal()),
 			pg.CheckEncrypted("NOTIFICATION_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL.Reveal()))
 	}
-	return errors.Join(append(bad, c.Service.Check(Prefix), c.checkMail())...)
+	return errors.Join(append(bad, c.Service.Check(Prefix), c.Migrations.Check(Prefix), c.checkMail())...)
 }
 
 func (c Config) checkMail() error {
