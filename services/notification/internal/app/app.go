@@ -38,10 +38,12 @@ import (
 	"fixdesk/services/notification/internal/suppression"
 )
 
-// The pauses of the circuit breaker of a mail server.
+// The pauses of the circuit breaker of a mail server. A probe is one mail, so that one
+// every few seconds costs a server that is down nothing, and mails wait no longer than
+// that once it is back.
 const (
 	circuitBase = time.Second
-	circuitCap  = time.Minute
+	circuitCap  = 5 * time.Second
 
 	// startLimit is how long a start waits for a database that is busy.
 	startLimit = time.Minute
@@ -81,7 +83,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	warmup := pg.NewWarmup(request.Warm)
-	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-notification", MaxConns: c.DatabasePoolSize, Warmup: warmup})
+	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-notification", MaxConns: c.DatabasePoolSize, Warmup: warmup, Pooler: c.Pooled()})
 	if err != nil {
 		return nil, fmt.Errorf("NOTIFICATION_DATABASE_URL: %w", err)
 	}
@@ -107,6 +109,7 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 		OnTrouble: func(server, reason string) {
 			a.log.Warn("mail server in trouble, not used for a while", "server", server, "reason", reason)
 		},
+		OnRecovery: func(server string) { a.log.Info("mail server works again", "server", server) },
 		OnThrottle: func(server string, limited bool) {
 			a.log.Warn("mail server throttles, the rate of mails is limited", "server", server, "limited", limited)
 		},
@@ -236,6 +239,9 @@ func (a *App) prepare(ctx context.Context) error {
 		return err
 	}
 	return pg.RetryUnavailable(ctx, startLimit, func(ctx context.Context) error {
+		if err := pg.CheckLimits(ctx, a.pool); err != nil {
+			return err
+		}
 		return a.warmup.Fill(ctx, a.pool, a.log)
 	})
 }

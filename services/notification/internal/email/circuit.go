@@ -51,20 +51,22 @@ func (c *circuit) allow(now time.Time) (*permit, bool) {
 	return &permit{c: c, probe: true}, true
 }
 
-// success closes the circuit: the server works.
-func (p *permit) success() {
+// success closes the circuit: the server works. It reports whether it was open.
+func (p *permit) success() (closed bool) {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
 	p.done = true
 	clear(p.c.suspects)
 	if p.c.open && !p.probe {
-		return // a conversation that began before the trouble
+		return false // a conversation that began before the trouble
 	}
+	closed = p.c.open
 	p.c.open, p.c.probing, p.c.failures = false, false, 0
+	return closed
 }
 
 // serverTrouble opens the circuit, or keeps it open for longer. It reports
-// whether it did so.
+// whether it was closed.
 func (p *permit) serverTrouble(now time.Time, reason string) bool {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
@@ -75,7 +77,7 @@ func (p *permit) serverTrouble(now time.Time, reason string) bool {
 // recipientTrouble is reported by a conversation whose failure may be the
 // recipient's or the server's. It opens the circuit when several different
 // recipients had such a failure, and keeps it open when the conversation was a
-// probe. It reports whether it did so.
+// probe. It reports whether that opened it.
 func (p *permit) recipientTrouble(now time.Time, recipient, reason string) bool {
 	p.c.mu.Lock()
 	defer p.c.mu.Unlock()
@@ -104,7 +106,8 @@ func (c *circuit) openLocked(now time.Time, reason string, probe bool) bool {
 	if c.open && !probe {
 		return false // another conversation has opened it
 	}
-	if !c.open {
+	opened := !c.open
+	if opened {
 		c.since = now
 	}
 	wait := min(c.base<<min(c.failures, 20), c.cap)
@@ -112,7 +115,7 @@ func (c *circuit) openLocked(now time.Time, reason string, probe bool) bool {
 	c.open, c.probing, c.reason = true, false, reason
 	clear(c.suspects)
 	c.until = now.Add(wait/2 + rand.N(wait/2+1))
-	return true
+	return opened
 }
 
 // usableAt is the earliest time at which allow may return a permit: the zero

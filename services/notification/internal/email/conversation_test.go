@@ -321,7 +321,10 @@ func TestPoolFailsOverByPriorityAndReturnsToTheFirstServer(t *testing.T) {
 	}}).Start(t, "")
 	second := (&smtptest.Server{}).Start(t, "")
 	now := time.Now()
+	var reported []string
 	pool := newPool(t, func(c *Config) {
+		c.OnTrouble = func(_, reason string) { reported = append(reported, reason) }
+		c.OnRecovery = func(string) { reported = append(reported, "recovery") }
 		c.CircuitBase, c.CircuitCap = time.Minute, time.Hour
 		c.Now = func() time.Time { return now }
 	}, serverAt(t, first), serverAt(t, second))
@@ -347,6 +350,9 @@ func TestPoolFailsOverByPriorityAndReturnsToTheFirstServer(t *testing.T) {
 	send()
 	if first.Count("") != 2 || second.Count("") != 3 || pool.Status()[0].Open {
 		t.Errorf("after its return first took %d, second %d, status %+v", first.Count(""), second.Count(""), pool.Status())
+	}
+	if len(reported) != 2 || reported[1] != "recovery" { // not the probe that failed
+		t.Errorf("reported %q", reported)
 	}
 }
 

@@ -25,9 +25,10 @@ type Config struct {
 	// raised again.
 	PaceStep time.Duration
 	Now      func() time.Time
-	// OnTrouble, if set, is called each time a server's circuit opens or stays
-	// open after a probe.
-	OnTrouble func(server, reason string)
+	// OnTrouble, if set, is called when a server's circuit opens, and OnRecovery when
+	// it closes after a probe.
+	OnTrouble  func(server, reason string)
+	OnRecovery func(server string)
 	// OnThrottle, if set, is called when the rate to a server begins to be
 	// limited, and when the limit ends.
 	OnThrottle func(server string, limited bool)
@@ -70,18 +71,25 @@ func (p *Pool) assess(ctx context.Context, s *serverPool, permit *permit, m Mail
 		result.Outcome = NotTried
 	case f.isThrottling() && !s.pace.throttle(now, asked, m.To, f.phase < phaseRcpt):
 		result.Outcome, result.Throttled = NotTried, true
-		permit.success()
+		p.succeeded(s, permit)
 	case origin == originServer:
 		opened = permit.serverTrouble(now, f.reply)
 	case origin == originRecipient:
 		opened = permit.recipientTrouble(now, m.To, f.reply)
 	case f.phase != phaseMessage:
-		permit.success()
+		p.succeeded(s, permit)
 	}
 	if opened && p.config.OnTrouble != nil {
 		p.config.OnTrouble(s.Name(), f.reply)
 	}
 	return result
+}
+
+// succeeded reports to the circuit that the server works.
+func (p *Pool) succeeded(s *serverPool, permit *permit) {
+	if closed := permit.success(); closed && p.config.OnRecovery != nil {
+		p.config.OnRecovery(s.Name())
+	}
 }
 
 // UsableAt is when some server may be used again: the zero time when one is

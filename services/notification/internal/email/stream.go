@@ -111,7 +111,7 @@ func (s *Stream) sendVia(ctx context.Context, b *begun, m Mail, next Next) Resul
 		code, reply, reused, f := s.converse(ctx, b, m, next)
 		b.server.replies.count(f)
 		if f == nil {
-			b.permit.success()
+			p.succeeded(b.server, b.permit)
 			return Result{Outcome: notifyapi.OutcomeSent, Server: b.server.Name(), Code: code, Reply: reply}
 		}
 		stale := reused && f.phase == phaseMail && (f.code == 0 || f.code == 421)
