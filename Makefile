@@ -8,7 +8,7 @@ OAPI_CODEGEN := $(TOOLS)/oapi-codegen-v2.8.2
 # The folder of the programs of make run.
 BIN := $(or $(FIXDESK_BIN),bin)
 
-MODULES := db deploy/bench deploy/client deploy/local pkg services/crm services/notification
+MODULES := db deploy/bench deploy/client deploy/failover deploy/local pkg services/crm services/notification
 
 # Modules outside of the workspace, so that no service gets the versions that their
 # dependencies ask for.
@@ -27,7 +27,7 @@ RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notif
 	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench profile test-smtp test-servers test-manifests release images test-release test-alerts
+.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench profile test-smtp test-servers test-failover test-manifests release images test-release test-alerts
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -132,6 +132,9 @@ test-servers: ## try Debian's Postfix, Dovecot and clamd, and an S3 server (root
 	services/notification/test-servers.sh
 	services/crm/test-clamd.sh
 	services/crm/test-s3.sh
+
+test-failover: ## Debian's Patroni, etcd, HAProxy and PgBouncer under load (root, throwaway machine)
+	FIXDESK_TEST_FAILOVER=1 go test -count=1 -timeout=30m -v ./deploy/failover
 
 # install PACKAGE@VERSION builds a tool for the target, which is named after it
 # and its version.

@@ -247,7 +247,7 @@ func (d *Dispatcher) settle(ctx context.Context, token uuid.UUID, b *batch) erro
 func appendAgain(p *crmdb.OutboxPostponeParams, r result) {
 	var delay time.Duration
 	if r.outcome == outcomeFailed {
-		delay = backoff(int(r.entry.Attempts)+1, r.retryAfter)
+		delay = backoff(int(r.entry.Attempts)+1, r.serviceFailed, r.retryAfter)
 	}
 	text := ""
 	if r.err != nil {

@@ -279,7 +279,7 @@ func TestBackoffDoublesFromOneSecondToFiveMinutesWithFullJitter(t *testing.T) {
 	} {
 		var longest time.Duration
 		for range 2000 {
-			d := backoff(attempt, 0)
+			d := backoff(attempt, false, 0)
 			if d < 0 || d > ceiling {
 				t.Fatalf("attempt %d waits %v, want at most %v", attempt, d, ceiling)
 			}
@@ -289,7 +289,12 @@ func TestBackoffDoublesFromOneSecondToFiveMinutesWithFullJitter(t *testing.T) {
 			t.Errorf("attempt %d never waits longer than %v of %v", attempt, longest, ceiling)
 		}
 	}
-	if d := backoff(1, 100*24*time.Hour); d != maxRetryAfter {
+	for range 2000 {
+		if d := backoff(100, true, 0); d > serviceCap {
+			t.Fatalf("an entry waits %v after the service failed", d)
+		}
+	}
+	if d := backoff(1, false, 100*24*time.Hour); d != maxRetryAfter {
 		t.Errorf("an absurd Retry-After gives %v", d)
 	}
 	for trial := range 100 {

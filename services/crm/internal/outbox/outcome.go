@@ -80,14 +80,20 @@ func neverConnected(err error) bool {
 const (
 	backoffBase   = time.Second
 	backoffCap    = 5 * time.Minute
+	serviceCap    = 5 * time.Second
 	maxRetryAfter = time.Hour
 )
 
 // backoff is how long an entry waits after its nth failed attempt (from 1):
 // doubling from 1 s to 5 min with full jitter, and no less than the service
-// asked for, within an hour.
-func backoff(attempt int, retryAfter time.Duration) time.Duration {
+// asked for, within an hour. When the service failed, it is 5 s at most: the pause is
+// that of all entries then (servicePause), and they are to be posted soon after the
+// service is back.
+func backoff(attempt int, serviceFailed bool, retryAfter time.Duration) time.Duration {
 	ceiling := backoffCap
+	if serviceFailed {
+		ceiling = serviceCap
+	}
 	if attempt < 10 {
 		ceiling = min(ceiling, backoffBase<<max(attempt-1, 0))
 	}

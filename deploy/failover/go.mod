@@ -1,0 +1,17 @@
+module fixdesk/deploy/failover
+
+go 1.26.0
+
+replace fixdesk/pkg => ../../pkg
+
+require (
+	fixdesk/pkg v0.0.0
+	github.com/google/uuid v1.6.0
+	github.com/jackc/pgx/v5 v5.12.0
+)
+
+require (
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
