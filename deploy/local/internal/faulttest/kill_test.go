@@ -140,6 +140,7 @@ func TestLostAnswersCauseNoSecondNotification(t *testing.T) {
 }
 
 func TestNotificationServiceDownDelaysNoTicketAndLosesNothing(t *testing.T) {
+	trials.Long(t)
 	s := newStack(t, shared.server)
 	crm := s.startCRM(t, nil)
 	notification := s.startNotification(t, nil)

@@ -53,6 +53,7 @@ func slowConnections(t *testing.T, crm *service, token string, n int) (open *ato
 }
 
 func TestThousandSlowConnectionsDelayNoRequestAndAreClosed(t *testing.T) {
+	trials.Long(t)
 	const slow = 1000
 	s := newStack(t, shared.server)
 	crm := s.startCRM(t, nil)

@@ -149,6 +149,7 @@ func inboundKillTrial(t *testing.T, kills int, fault string, relay func(t *testi
 }
 
 func TestKilledListenerLosesAndDoublesNoMail(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	acked, lost, doubled := inboundKillTrial(t, trials.Count(1, 10), "", nil)
 	t.Logf("acknowledged %d, lost %d, doubled %d", acked, lost, doubled)
@@ -208,6 +209,7 @@ func converse(conn net.Conn, to string) {
 }
 
 func TestControlAnsweredBeforeTheCommitAKillLosesMail(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	if !trials.Shows(10, func() bool {
 		_, lost, _ := inboundKillTrial(t, 1, "", forgetful)
@@ -227,6 +229,7 @@ end $$;
 create trigger other_fingerprint before insert on inbound_mails for each row execute function other_fingerprint();`
 
 func TestControlWithoutFingerprintsMailIsDoubled(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	if !trials.Shows(10, func() bool {
 		_, _, doubled := inboundKillTrial(t, 1, otherFingerprints, nil)
@@ -275,6 +278,7 @@ func mailboxKillTrial(t *testing.T, kills int) (added, lost, doubled int) {
 }
 
 func TestKilledReaderOfAMailboxLosesAndDoublesNoMail(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	added, lost, doubled := mailboxKillTrial(t, trials.Count(1, 10))
 	t.Logf("added %d, lost %d, doubled %d", added, lost, doubled)
@@ -284,6 +288,7 @@ func TestKilledReaderOfAMailboxLosesAndDoublesNoMail(t *testing.T) {
 }
 
 func TestControlWithoutFingerprintsAMailboxMadeAnewIsDoubled(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	m, i := startIMAP(t), newIssuer(t)
 	c := imapConfig(t, i, m)

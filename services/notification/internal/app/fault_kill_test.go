@@ -246,6 +246,7 @@ func replicasTrial(t *testing.T, n int, fault string) (doubled, missing int) {
 }
 
 func TestTwoReplicasSendEachNotificationOnce(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	if doubled, missing := replicasTrial(t, trials.Count(300, 2000), ""); doubled > 0 || missing > 0 {
 		t.Errorf("%d doubled, %d missing", doubled, missing)
@@ -264,6 +265,7 @@ create trigger left_in_queue before update on recipients for each row
     when (old.lease_token is null and new.lease_token is not null and old.attempts_before = 0) execute function left_in_queue();`
 
 func TestControlWithoutALeaseReplicasDoubleMails(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	if doubled, _ := replicasTrial(t, 50, leftInQueue); doubled == 0 {
 		t.Error("nothing was doubled without the safeguard: the trial can't fail")

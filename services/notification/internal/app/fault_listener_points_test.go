@@ -179,6 +179,7 @@ func TestListenerKilledAtEachPointLosesAndDoublesNoMail(t *testing.T) {
 }
 
 func TestControlAnsweredBeforeTheCommitMailIsLostAtThatPoint(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	p := newListenerTrial(t, notifyapi.InboundSMTP, "")
 	p.relay = forgetful(t, string(p.config.Inbound.Addr))
@@ -188,6 +189,7 @@ func TestControlAnsweredBeforeTheCommitMailIsLostAtThatPoint(t *testing.T) {
 }
 
 func TestControlWithoutFingerprintsMailIsDoubledAtThatPoint(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	p := newListenerTrial(t, notifyapi.InboundSMTP, otherFingerprints)
 	if _, doubled := p.repeat(1, listenerPoints["after the commit, before the answer"]); doubled != 1 {
