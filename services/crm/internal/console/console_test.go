@@ -118,11 +118,7 @@ func zipped(content []byte) []byte {
 
 func embeddedPages(t *testing.T) *pages {
 	t.Helper()
-	sub, err := fs.Sub(embedded, "page")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := loadPages(sub)
+	p, err := loaded()
 	if err != nil {
 		t.Fatal(err)
 	}

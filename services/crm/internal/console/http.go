@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"sync"
 
 	"fixdesk/pkg/httpapi"
 	"fixdesk/services/crm/internal/eventstream"
@@ -30,13 +31,17 @@ type Config struct {
 	Development bool // the page that shows the parts is served
 }
 
-// Mount adds the pages, their files, and the session in a cookie.
-func Mount(api *httpapi.API, c Config) {
+var loaded = sync.OnceValues(func() (*pages, error) {
 	files, err := fs.Sub(embedded, "page")
 	if err != nil {
-		panic(fmt.Errorf("console: %w", err))
+		return nil, err
 	}
-	p, err := loadPages(files)
+	return loadPages(files)
+})
+
+// Mount adds the pages, their files, and the session in a cookie.
+func Mount(api *httpapi.API, c Config) {
+	p, err := loaded()
 	if err != nil {
 		panic(fmt.Errorf("console: %w", err))
 	}
