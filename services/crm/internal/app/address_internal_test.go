@@ -15,6 +15,7 @@ import (
 
 func TestReplicasMakeTheSameAddressesForAnswers(t *testing.T) {
 	t.Setenv("CRM_DATABASE_URL", pgtest.NewPatientURL(t, db.CRM, "crm/migrations"))
+	t.Setenv("CRM_DATABASE_POOL_SIZE", "4")
 	t.Setenv("CRM_SUPPORT_ADDRESS", "support@fixdesk.test")
 	ticket := uuid.New()
 	start := func() string {

@@ -75,6 +75,7 @@ func needsNotificationService(id string) bool {
 func (w *testEnv) allTokens() []string {
 	w.t.Helper()
 	w.newAdmin()
+	clear(w.tokens)                  // requests may have ended any session
 	for persona, id := range w.ids { // an admin's request may have moved an account to another address
 		if _, err := w.sql.Exec(w.t.Context(), `update users set email = 'moved-' || id || '@fixdesk.test' where email = $1 and id <> $2`, w.emails[persona], id); err != nil {
 			w.t.Fatal(err)
@@ -143,7 +144,7 @@ func (w *testEnv) known() map[string][]string {
 		"delete-comment id": {things["ticket"], things["number"]},
 		"user_id":           {things["user_id"], things["user"], missingID},
 		"assignee":          {"me", "none", w.ids["assignee"]}, "reporter": {"me", w.ids["reporter"]}, "engineer_id": {w.ids["assignee"], w.ids["engineer"], things["user"]},
-		"email":    {"new" + things["fresh"], w.emails["customer"], w.emails["reporter"]},
+		"email":    {w.fill("<fresh>", nil), w.emails["customer"], w.emails["reporter"]},
 		"password": {matrixPassword}, "current_password": {matrixPassword}, "new_password": {matrixPassword},
 		"refresh_token": {session.str("refresh_token")}, "token": {reset, verification}, "cursor": {more.str("next_cursor")},
 		"get-subscription token": {unsubscribe}, "unsubscribe token": {unsubscribe}, "time_zone": {"UTC", "Europe/Berlin"},

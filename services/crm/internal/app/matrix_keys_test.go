@@ -77,7 +77,7 @@ func TestKeyWithEveryScopeDoesWhatItsOwnerMay(t *testing.T) {
 			if keys[persona] == "" {
 				keys[persona] = w.key(persona, scopesOf(persona))
 				if persona == "suspended" {
-					w.ask("PATCH", "/v1/users/"+w.ids[persona], w.login("admin"), `{"status":"suspended"}`).want(t, 200)
+					w.ask("PATCH", "/v1/users/"+w.ids[persona], w.token("admin"), `{"status":"suspended"}`).want(t, 200)
 				}
 			}
 			if scope == "" && persona != "suspended" {

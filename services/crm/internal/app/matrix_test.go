@@ -159,6 +159,7 @@ func newTestEnv(t *testing.T) *testEnv {
 	ctx := context.Background()
 	url := pgtest.NewPatientURL(t, db.CRM, "crm/migrations")
 	t.Setenv("CRM_DATABASE_URL", url)
+	t.Setenv("CRM_DATABASE_POOL_SIZE", "4") // each connection is warmed at the start
 	t.Setenv("CRM_NOTIFICATION_URL", "http://127.0.0.1:1")
 	t.Setenv("CRM_TICKETS_PER_HOUR", "1000000")
 	t.Setenv("CRM_ATTACHMENT_QUOTA", "1000GiB")
@@ -272,7 +273,7 @@ func (w *testEnv) login(persona string) (token string) {
 // prepare makes the objects that the routes are called for.
 func (w *testEnv) prepare() map[string]string {
 	w.t.Helper()
-	admin, reporter := w.login("admin"), w.login("reporter")
+	admin, reporter := w.token("admin"), w.token("reporter")
 	upload := func() string {
 		return w.ask("POST", "/v1/attachments", reporter, strings.ReplaceAll(matrix["POST /v1/attachments"].body, "a.txt", "canaryfile.txt")).want(w.t, 201).str("id")
 	}
@@ -287,14 +288,13 @@ func (w *testEnv) prepare() map[string]string {
 		w.t.Fatal(err)
 	}
 	key := w.ask("POST", "/v1/keys", reporter, `{"name":"Canary reporter","scopes":["tickets:read"]}`).want(w.t, 201)
-	fresh := fmt.Sprintf("fresh-%d@fixdesk.test", w.cell)
-	pending := w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(`{"name":"Waiting","email":%q,"password":%q,"role":"engineer"}`, "p"+fresh, matrixPassword)).want(w.t, 201)
+	pending := w.ask("POST", "/v1/auth/register", "", fmt.Sprintf(`{"name":"Waiting","email":"waiting-%d@fixdesk.test","password":%q,"role":"engineer"}`, w.cell, matrixPassword)).want(w.t, 201)
 	held, mail := w.heldMail(ticket.str("id"))
 	return map[string]string{
 		"held": held, "follower": w.ids["follower"], "inbound": mail,
 		"attachment": attachment, "unattached": upload(), "ticket": ticket.str("id"), "comment": comment.str("id"), "user": w.ids["reporter"], "user_id": pending.str("id"), "outbox": w.outboxEntry(), "key": key.str("id"),
 		"session": session.body["items"].([]any)[0].(map[string]any)["id"].(string),
-		"number":  strconv.Itoa(int(ticket.body["number"].(float64))), "fresh": fresh, "password": matrixPassword,
+		"number":  strconv.Itoa(int(ticket.body["number"].(float64))), "password": matrixPassword,
 		"reporter email": w.emails["reporter"], "reporter id": w.ids["reporter"], "assignee id": w.ids["assignee"],
 	}
 }
@@ -345,14 +345,32 @@ func (w *testEnv) objects() map[string]string {
 	return w.object
 }
 
+// additions are the operations that add something and change nothing else.
+var additions = []string{
+	"POST /v1/attachments", "POST /v1/auth/login", "POST /v1/auth/password/forgot", "POST /v1/auth/register", "POST /v1/auth/verify/resend",
+	"POST /v1/keys", "POST /v1/tickets", "POST /v1/tickets/{id}/comments", "POST /v1/tickets/{id}/followers", "POST /v1/users",
+}
+
 // called forgets the objects and tokens that a call with this outcome may have
 // changed: a refused call changes nothing.
 func (w *testEnv) called(op, status string) {
-	if strings.HasPrefix(op, http.MethodGet+" ") || status[0] != '2' {
+	method, path, _ := strings.Cut(op, " ")
+	if method == http.MethodGet || status[0] != '2' || slices.Contains(additions, op) {
 		return
 	}
 	w.object = nil
-	maps.DeleteFunc(w.tokens, func(persona, _ string) bool { return persona != "suspended" })
+	if strings.HasPrefix(path, "/v1/me") || strings.HasPrefix(path, "/v1/auth/") || strings.HasPrefix(path, "/v1/users/") {
+		maps.DeleteFunc(w.tokens, func(persona, _ string) bool { return persona != "suspended" })
+	}
+}
+
+// fill replaces the names in a template by the objects, and <fresh> by an address that
+// nobody has.
+func (w *testEnv) fill(template string, object map[string]string) string {
+	for name, value := range object {
+		template = strings.ReplaceAll(template, "<"+name+">", value)
+	}
+	return strings.ReplaceAll(template, "<fresh>", fmt.Sprintf("fresh-%d@fixdesk.test", w.cell))
 }
 
 // token returns a token of a persona.
@@ -384,13 +402,6 @@ func (w *testEnv) outboxEntry() (id string) {
 		w.t.Fatal(err)
 	}
 	return id
-}
-
-func fill(template string, object map[string]string) string {
-	for name, value := range object {
-		template = strings.ReplaceAll(template, "<"+name+">", value)
-	}
-	return template
 }
 
 // objectOf returns the name of the object of an operation's path parameter.
@@ -483,14 +494,14 @@ func (w *testEnv) try(op, persona, token, want string, object map[string]string)
 	defer w.called(op, want)
 	method, path, _ := strings.Cut(op, " ")
 	path = within(path, object)
-	body := fill(matrix[op].body, object)
+	body := w.fill(matrix[op].body, object)
 	got := w.ask(method, withID(path, object[objectOf(method, path)]), token, body)
 	if strconv.Itoa(got.status) != want {
 		w.t.Errorf("%s by %s: %d, want %s: %s", op, persona, got.status, want, got.text)
 	}
 	replies := []reply{got}
 	for _, query := range matrix[op].query {
-		replies = append(replies, w.ask(method, path+fill(query, object), token, body))
+		replies = append(replies, w.ask(method, path+w.fill(query, object), token, body))
 	}
 	for _, r := range replies {
 		for _, word := range hidden(persona) {
@@ -519,7 +530,7 @@ func (w *testEnv) tryNumber(op, persona, token, want string) {
 	defer w.called(op, want)
 	object := w.objects()
 	path = within(path, object)
-	body := fill(matrix[op].body, object)
+	body := w.fill(matrix[op].body, object)
 	got := w.ask(method, withID(path, object["number"]), token, body)
 	if strconv.Itoa(got.status) != want {
 		w.t.Errorf("%s by %s with the number: %d, want %s: %s", op, persona, got.status, want, got.text)

@@ -22,6 +22,7 @@ func TestServingNeedsNoRightToChangeTheSchema(t *testing.T) {
 	owner, serving := pgtest.NewRoles(t, db.ServingRole)
 	address := freeAddress(t)
 	t.Setenv("CRM_DATABASE_URL", serving)
+	t.Setenv("CRM_DATABASE_POOL_SIZE", "4")
 	t.Setenv("CRM_MIGRATE", "off")
 	t.Setenv("CRM_ADDR", address)
 	t.Setenv("CRM_OPS_ADDR", "off")
@@ -91,6 +92,7 @@ func rightsOfServing(t *testing.T, serving string) {
 func TestMigrationsNeedTheRightsOfTheOwner(t *testing.T) { // the control
 	_, serving := pgtest.NewRoles(t, db.ServingRole)
 	t.Setenv("CRM_DATABASE_URL", serving)
+	t.Setenv("CRM_DATABASE_POOL_SIZE", "4")
 	a := newApp(t)
 	defer a.Close()
 	var refused *pgconn.PgError

@@ -21,6 +21,7 @@ import (
 func TestServiceIsAliveAndNotReadyWhileAnotherReplicaMigrates(t *testing.T) {
 	url, address, ops := pgtest.NewURL(t, db.CRM, "crm/migrations"), freeAddress(t), freeAddress(t)
 	t.Setenv("CRM_DATABASE_URL", url)
+	t.Setenv("CRM_DATABASE_POOL_SIZE", "4")
 	t.Setenv("CRM_ADDR", address)
 	t.Setenv("CRM_OPS_ADDR", ops)
 	c, err := app.LoadConfig()
