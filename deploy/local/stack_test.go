@@ -139,13 +139,14 @@ type running struct {
 // test may use it, since a port may be taken between its check and its use.
 const defaultOpsPorts = "TEST_DEFAULT_OPS_PORTS=yes"
 
-// command returns the launcher's command with no environment but these variables,
-// on free ports.
+// command returns the launcher's command with no environment but these variables, on
+// free ports, with few connections, each of which is warmed at the start.
 func command(state string, variables []string, arguments ...string) *exec.Cmd {
 	cmd := exec.Command(launcher, arguments...)
 	cmd.Env = append([]string{
 		"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH"), "FIXDESK_STATE=" + state,
 		pgserver.TemplateVariable + "=" + migrated,
+		"CRM_DATABASE_POOL_SIZE=8", "NOTIFICATION_DATABASE_POOL_SIZE=4",
 		"CRM_ADDR=127.0.0.1:0", "NOTIFICATION_ADDR=127.0.0.1:0", "MAIL_SMTP_ADDR=127.0.0.1:0", "MAIL_HTTP_ADDR=127.0.0.1:0",
 	}, variables...)
 	if !slices.Contains(variables, defaultOpsPorts) {

@@ -86,18 +86,19 @@ func (i *issuer) client(t testing.TB, url string) *notifyapi.Client {
 	}
 }
 
-// testConfig has short retries and poll intervals.
+// testConfig has short retries and poll intervals, and few connections, each of which
+// is warmed at the start.
 func testConfig(databaseURL, jwksURL string, smtp ...string) app.Config {
 	return app.Config{
 		Service: config.Service{
 			Env: config.Development, LogLevel: slog.LevelInfo, LogFormat: obs.JSON,
 			RequestTimeout: time.Minute, MaxRequests: 64, ShutdownTimeout: time.Minute,
 		},
-		Addr: "127.0.0.1:0", DatabaseURL: config.NewSecret(databaseURL), DatabasePoolSize: 8,
+		Addr: "127.0.0.1:0", DatabaseURL: config.NewSecret(databaseURL), DatabasePoolSize: 4,
 		JWKSURL: jwksURL, Issuer: "fixdesk", SMTPURL: config.NewSecret("smtp://" + strings.Join(smtp, ",smtp://")),
 		SMTPConnections: 4, SMTPTimeout: smtpTimeouts(time.Minute), SMTPMaxMessages: 100, SMTPIdleTime: 5 * time.Second,
 		MailFrom: "Fixdesk <fixdesk@example.com>", RetryBase: 20 * time.Millisecond, RetryCap: 100 * time.Millisecond,
-		GiveUpAfter: time.Hour, PollInterval: 50 * time.Millisecond, Lease: time.Minute,
+		GiveUpAfter: time.Hour, PollInterval: 100 * time.Millisecond, Lease: time.Minute,
 	}
 }
 

@@ -62,6 +62,7 @@ func environment(c app.Config) []string {
 		"NOTIFICATION_ADDR="+c.Addr,
 		"NOTIFICATION_OPS_ADDR=off",
 		"NOTIFICATION_DATABASE_URL="+c.DatabaseURL.Reveal(),
+		"NOTIFICATION_DATABASE_POOL_SIZE="+strconv.Itoa(int(c.DatabasePoolSize)),
 		"NOTIFICATION_JWKS_URL="+c.JWKSURL,
 		"NOTIFICATION_SMTP_URL="+c.SMTPURL.Reveal(),
 		"NOTIFICATION_SMTP_CONNECTIONS="+strconv.Itoa(c.SMTPConnections),
