@@ -62,7 +62,7 @@ const (
 	AutomaticAutoSubmitted Automatic = "auto_submitted" // Auto-Submitted other than no (RFC 3834)
 	AutomaticList          Automatic = "list"           // List-Id or another header of mailing lists (RFC 2919, RFC 2369)
 	AutomaticPrecedence    Automatic = "precedence"     // Precedence bulk, junk, list or auto_reply
-	AutomaticHeader        Automatic = "header"         // X-Autoreply, X-Auto-Response-Suppress and others of their kind
+	AutomaticHeader        Automatic = "header"         // X-Autoreply, X-Vacation and others of their kind
 	AutomaticSender        Automatic = "sender"         // mailer-daemon, postmaster, no-reply
 	AutomaticSubject       Automatic = "subject"        // a subject of out-of-office replies
 )

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,9 +35,8 @@ func (s *Service) ErasureJob(metrics *background.Metrics) *background.Loop {
 }
 
 // Erase has the notification service delete the mails that are due, and forgets each
-// when it is gone there. One that is refused, since it is not acknowledged yet or the
-// other service is of a version that can't, is tried again later. It returns whether
-// more may be due.
+// when it is gone there. One that is refused delays no other and is tried again later.
+// It returns whether more may be due.
 func (s *Service) Erase(ctx context.Context) (again bool, err error) {
 	q := crmdb.New(s.Pool)
 	due, err := q.InboundErasuresDue(ctx, crmdb.InboundErasuresDueParams{Now: s.Now(), Most: erasureBatch})
@@ -51,13 +51,17 @@ func (s *Service) Erase(ctx context.Context) (again bool, err error) {
 	return len(due) == erasureBatch, nil
 }
 
+// ofOneMail are answers that say nothing about other mails: it is not acknowledged yet, or
+// deleting it fails; and that of an older version, which deletes none.
+var ofOneMail = []int{http.StatusConflict, http.StatusInternalServerError, http.StatusMethodNotAllowed}
+
 func (s *Service) erase(ctx context.Context, q *crmdb.Queries, id uuid.UUID) error {
 	err := s.Client.InboundDelete(ctx, id)
 	var answer *notifyapi.Error
 	switch {
 	case err == nil || errors.As(err, &answer) && answer.Code == errs.CodeNotFound:
 		return q.InboundErasureDone(ctx, id)
-	case answer != nil && (answer.Status == http.StatusConflict || answer.Status == http.StatusMethodNotAllowed):
+	case answer != nil && slices.Contains(ofOneMail, answer.Status):
 		s.Log.WarnContext(ctx, "a mail of an erased person can't be deleted yet", "inbound_id", id, "status", answer.Status)
 		return q.InboundErasurePostpone(ctx, crmdb.InboundErasurePostponeParams{MailID: id, DueAt: s.Now().Add(erasureRetry)})
 	}

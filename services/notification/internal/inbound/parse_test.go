@@ -223,6 +223,8 @@ func TestAutomaticMailIsRecognised(t *testing.T) {
 		{"Subject: Printer", "a@example.com", ""},
 		{"Auto-Submitted: no", "a@example.com", ""},
 		{"X-Auto-Response-Suppress: DR, OOF, AutoReply", "a@example.com", ""}, // people's mails through Exchange
+		{"X-Auto-Response-Suppress: All", "a@example.com", ""},
+		{"X-MS-Exchange-Inbox-Rules-Loop: a@example.com", "a@example.com", notifyapi.AutomaticHeader},
 		{"Content-Type: multipart/report; report-type=delivery-status; boundary=x", "", notifyapi.AutomaticReport},
 		{"Subject: Printer", "", notifyapi.AutomaticEmptySender},
 		{"Auto-Submitted: auto-generated", "a@example.com", notifyapi.AutomaticAutoSubmitted},
