@@ -41,7 +41,9 @@ type requestInfo struct {
 	response      *response
 	choice        choice
 	slot          slot
-	request       *http.Request // as the handler has it
+	request       *http.Request // as it was routed, and then as the handler has it
+	operation     *details
+	readAhead     any // the result of Operation.Ahead
 
 	// connection is the request's context before it got a deadline.
 	connection context.Context

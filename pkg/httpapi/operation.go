@@ -64,6 +64,11 @@ type Operation struct {
 	// secret: it has an ETag and is answered 304 (RFC 9110, section 13).
 	Resource bool
 
+	// Ahead begins what the handler will read, so that it is read together with the
+	// caller's session. It is called by ReadAhead, must not block, and decides nothing:
+	// the caller may turn out to be refused. The handler gets its result from Ahead.
+	Ahead func(r *http.Request) any
+
 	// Waits is how long the handler may wait for something to happen, beyond the time
 	// limit of requests. It holds no slot, its context ends when the service stops,
 	// and it answers then as it does when nothing happened.

@@ -114,6 +114,7 @@ func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err 
 	}
 	var refusal error
 	if !p.details.Public {
+		info.request, info.operation = r, p.details
 		ctx, err := p.authenticate(r, info)
 		if ctx != nil {
 			r, info.authenticated = r.WithContext(ctx), true
@@ -186,6 +187,23 @@ func (p *pipeline) authenticate(r *http.Request, info *requestInfo) (context.Con
 		info.principal = p.api.cfg.Principal(ctx)
 	}
 	return ctx, err
+}
+
+// ReadAhead calls Operation.Ahead of the request of ctx, if there is one.
+// Config.Authenticate calls it when the token is genuine, before it reads the session.
+func ReadAhead(ctx context.Context) {
+	if info := infoOf(ctx); info != nil && info.operation != nil && info.operation.Ahead != nil {
+		info.readAhead = info.operation.Ahead(info.request)
+	}
+}
+
+// Ahead is what Operation.Ahead returned for the request of ctx; nil if it wasn't
+// called.
+func Ahead(ctx context.Context) any {
+	if info := infoOf(ctx); info != nil {
+		return info.readAhead
+	}
+	return nil
 }
 
 // signature is the signature in the query of a signed URL; "" for none.

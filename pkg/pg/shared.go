@@ -2,108 +2,214 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const (
 	// sharedMost bounds the keys of one statement.
 	sharedMost = 128
-	// sharedSlow is after how long a statement under way isn't waited for: it may
-	// hang, or its server may.
+	// sharedSlow is after how long statements under way aren't waited for: they may
+	// hang, or their server may.
 	sharedSlow = 20 * time.Millisecond
-	// sharedAtOnce bounds the statements under way.
+	// sharedAtOnce bounds the rounds under way.
 	sharedAtOnce = 4
 )
 
-// Shared reads rows by key. Callers that arrive while a statement is under way share
-// the next one, so that a busy service needs fewer statements than it has callers. The
-// statement of a caller always begins after its call, so it never returns what is
-// older, and a caller alone waits for nothing. It is safe for concurrent use.
-type Shared[K comparable, V any] struct {
+// Shared reads rows by key, of several kinds (SharedRows) in one round trip. Calls that
+// arrive while a round is under way share the next one, so that a busy service needs
+// fewer statements than it has callers. The statement of a call always begins after it,
+// so it never returns what is older, and a caller alone waits for nothing. It is safe for
+// concurrent use.
+type Shared struct {
+	pool *pgxpool.Pool
 	now  func() time.Time
-	read func(ctx context.Context, keys []K) (map[K]V, error)
 
 	mu      sync.Mutex
 	running int
-	began   time.Time // of the latest statement
-	waiting *sharedRead[K, V]
+	began   time.Time // of the latest round
+	waiting []statement
 }
 
-// sharedRead is one statement of several callers.
-type sharedRead[K comparable, V any] struct {
-	keys []K
-	done chan struct{} // closed when rows and err are set
-	rows map[K]V
-	err  error
+// statement is one statement of several callers.
+type statement interface {
+	// taken is called when it begins, so that later calls begin another.
+	taken()
+	// read runs it on db; like a call of Tx.Together it may be called twice.
+	read(ctx context.Context, db DBTX) error
+	// finish gives its callers what was read, or an error.
+	finish(err error)
 }
 
-// NewShared makes a Shared. read returns the rows of the keys that exist, by one
-// statement. Its context belongs to no caller and has no deadline besides those of Open.
-func NewShared[K comparable, V any](now func() time.Time, read func(ctx context.Context, keys []K) (map[K]V, error)) *Shared[K, V] {
-	return &Shared[K, V]{now: now, read: read}
+// NewShared makes a Shared. Its statements have no deadline besides those of Open.
+func NewShared(pool *pgxpool.Pool, now func() time.Time) *Shared {
+	return &Shared{pool: pool, now: now}
+}
+
+// SharedRows are the rows of one kind that a Shared reads.
+type SharedRows[K comparable, V any] struct {
+	shared  *Shared
+	query   func(ctx context.Context, db DBTX, keys []K) (map[K]V, error)
+	waiting *sharedRead[K, V] // guarded by shared.mu; nil when it is in no round to come
+}
+
+// NewSharedRows adds a kind of rows. query returns the rows of the keys that exist, by
+// one statement on db; like a call of Tx.Together it may be called twice.
+func NewSharedRows[K comparable, V any](shared *Shared, query func(ctx context.Context, db DBTX, keys []K) (map[K]V, error)) *SharedRows[K, V] {
+	return &SharedRows[K, V]{shared: shared, query: query}
 }
 
 // Get returns the row of a key; false when there is none. It returns the context's
 // error when ctx ends first, while the statement goes on for the others.
-func (s *Shared[K, V]) Get(ctx context.Context, key K) (row V, found bool, err error) {
-	r := s.join(key)
-	select {
-	case <-r.done:
-	case <-ctx.Done():
-		return row, false, ctx.Err()
-	}
-	row, found = r.rows[key]
-	return row, found, r.err
+func (s *SharedRows[K, V]) Get(ctx context.Context, key K) (row V, found bool, err error) {
+	return s.Ask(key).Get(ctx)
 }
 
-// join adds a key to the next statement, and begins that unless it is to wait for one
-// under way.
-func (s *Shared[K, V]) join(key K) *sharedRead[K, V] {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.waiting == nil {
-		s.waiting = &sharedRead[K, V]{done: make(chan struct{})}
-	}
+// Ask asks for a row without waiting for it: it is read in the same round trip as what
+// this or another caller gets next. The statement begins after the call.
+func (s *SharedRows[K, V]) Ask(key K) Asked[K, V] {
+	s.shared.mu.Lock()
+	defer s.shared.mu.Unlock()
 	r := s.waiting
+	if r == nil {
+		r = &sharedRead[K, V]{rows: s, done: make(chan struct{})}
+		s.waiting = r
+		s.shared.waiting = append(s.shared.waiting, r)
+	}
 	if !slices.Contains(r.keys, key) {
 		r.keys = append(r.keys, key)
 	}
-	if s.running == 0 || len(r.keys) >= sharedMost || s.running < sharedAtOnce && s.now().Sub(s.began) > sharedSlow {
-		s.begin()
-		go s.run(r)
+	if len(r.keys) >= sharedMost {
+		s.waiting = nil // the next call begins another statement
 	}
-	return r
+	return Asked[K, V]{key, r}
 }
 
-// begin takes the waiting statement. The caller holds the lock.
-func (s *Shared[K, V]) begin() {
-	s.waiting = nil
+// Asked is a row that was asked for.
+type Asked[K comparable, V any] struct {
+	key  K
+	read *sharedRead[K, V]
+}
+
+// Get waits for the row, as SharedRows.Get does.
+func (a Asked[K, V]) Get(ctx context.Context) (row V, found bool, err error) {
+	a.read.rows.shared.begin()
+	select {
+	case <-a.read.done:
+	case <-ctx.Done():
+		return row, false, ctx.Err()
+	}
+	row, found = a.read.found[a.key]
+	return row, found, a.read.err
+}
+
+// sharedRead is one statement of several callers.
+type sharedRead[K comparable, V any] struct {
+	rows  *SharedRows[K, V]
+	keys  []K
+	done  chan struct{} // closed when found and err are set
+	found map[K]V
+	err   error
+}
+
+func (r *sharedRead[K, V]) taken() {
+	if r.rows.waiting == r {
+		r.rows.waiting = nil
+	}
+}
+
+func (r *sharedRead[K, V]) read(ctx context.Context, db DBTX) (err error) {
+	defer func() {
+		if v := recover(); v != nil { // the callers' own recovery is on other goroutines
+			err = fmt.Errorf("a shared read panicked: %v", v)
+		}
+	}()
+	r.found, err = r.rows.query(ctx, db, r.keys)
+	return err
+}
+
+func (r *sharedRead[K, V]) finish(err error) {
+	r.err = err
+	close(r.done)
+}
+
+// begin begins a round with what waits, unless that is to wait for a round under way.
+func (s *Shared) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running == 0 || s.running < sharedAtOnce && s.now().Sub(s.began) > sharedSlow {
+		for round := s.take(); round != nil; round = s.take() {
+			go s.run(round)
+		}
+	}
+}
+
+// take returns the statements of a round; nil when none waits. While another round is
+// slow, it is one alone, so that what holds up one kind of rows doesn't hold up the
+// others. The caller holds the lock.
+func (s *Shared) take() []statement {
+	if len(s.waiting) == 0 {
+		return nil
+	}
+	n := len(s.waiting)
+	if s.running > 0 {
+		n = 1
+	}
+	round := s.waiting[:n:n]
+	if s.waiting = s.waiting[n:]; len(s.waiting) == 0 {
+		s.waiting = nil
+	}
+	for _, statement := range round {
+		statement.taken()
+	}
 	s.running++
 	s.began = s.now()
+	return round
 }
 
-// run runs a statement, and then those that came to wait meanwhile.
-func (s *Shared[K, V]) run(r *sharedRead[K, V]) {
-	for r != nil {
-		s.runOne(r)
+// run runs a round, and then those that came to wait meanwhile.
+func (s *Shared) run(round []statement) {
+	for round != nil {
+		s.runOne(context.Background(), round)
 		s.mu.Lock()
 		s.running--
-		if r = s.waiting; r != nil {
-			s.begin()
-		}
+		round = s.take()
 		s.mu.Unlock()
 	}
 }
 
-func (s *Shared[K, V]) runOne(r *sharedRead[K, V]) {
-	defer func() {
-		if v := recover(); v != nil { // the callers' own recovery is on other goroutines
-			r.err = fmt.Errorf("a shared read panicked: %v", v)
+func (s *Shared) runOne(ctx context.Context, round []statement) {
+	if len(round) > 1 {
+		err := s.together(ctx, round)
+		if _, refused := errors.AsType[*pgconn.PgError](err); !refused {
+			for _, statement := range round {
+				statement.finish(err)
+			}
+			return
 		}
-		close(r.done)
-	}()
-	r.rows, r.err = s.read(context.Background(), r.keys)
+	}
+	for _, statement := range round { // the server refused one of them, or there is one
+		statement.finish(statement.read(ctx, s.pool))
+	}
+}
+
+// together runs several statements in one round trip.
+func (s *Shared) together(ctx context.Context, round []statement) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	calls := make([]func(DBTX) error, len(round))
+	for i, statement := range round {
+		calls[i] = func(db DBTX) error { return statement.read(ctx, db) }
+	}
+	return (&Tx{conn: conn, batch: &pgx.Batch{}}).Together(ctx, calls...)
 }

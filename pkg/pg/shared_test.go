@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"fixdesk/pkg/dev/pgtest"
 	"fixdesk/pkg/pg"
 )
@@ -15,7 +17,7 @@ import (
 // sharedTable is a table with one row and a Shared that reads it. Each statement
 // waits at gate after it has read.
 type sharedTable struct {
-	*pg.Shared[int, string]
+	*pg.SharedRows[int, string]
 	statements atomic.Int32
 	gate       chan struct{}
 	read       chan struct{} // after each statement
@@ -27,9 +29,9 @@ func newSharedTable(t *testing.T) (*sharedTable, func(sql string)) {
 	mustExec(t, pool, "create table people (id int primary key, status text)")
 	mustExec(t, pool, "insert into people select n, 'approved' from generate_series(1, 100) n")
 	s := &sharedTable{gate: make(chan struct{}), read: make(chan struct{}, 100)}
-	s.Shared = pg.NewShared(time.Now, func(ctx context.Context, ids []int) (map[int]string, error) {
+	s.SharedRows = pg.NewSharedRows(pg.NewShared(pool, time.Now), func(ctx context.Context, db pg.DBTX, ids []int) (map[int]string, error) {
 		s.statements.Add(1)
-		rows, err := pool.Query(ctx, "select id, status from people where id = any ($1)", ids)
+		rows, err := db.Query(ctx, "select id, status from people where id = any ($1)", ids)
 		if err != nil {
 			return nil, err
 		}
@@ -166,8 +168,114 @@ func TestHangingSharedReadDelaysNoLaterCalls(t *testing.T) {
 
 func TestPanicOfASharedReadIsAnErrorOfItsCallers(t *testing.T) {
 	t.Parallel()
-	s := pg.NewShared(time.Now, func(context.Context, []int) (map[int]string, error) { panic("a defect") })
+	s := pg.NewSharedRows(pg.NewShared(nil, time.Now), func(context.Context, pg.DBTX, []int) (map[int]string, error) { panic("a defect") })
 	if _, _, err := s.Get(t.Context(), 1); err == nil {
 		t.Error("no error")
+	}
+}
+
+// twoKinds are two kinds of rows of one Shared: the times of the transactions that read
+// them. A read of a room calls entered once it has its rows.
+type twoKinds struct {
+	people, rooms *pg.SharedRows[int, time.Time]
+	entered       func()
+	exec          func(sql string)
+}
+
+func newTwoKinds(t *testing.T) *twoKinds {
+	t.Helper()
+	pool := pgtest.New(t, none, "m")
+	k := &twoKinds{entered: func() {}, exec: func(sql string) { mustExec(t, pool, sql) }}
+	for _, table := range []string{"people", "rooms"} {
+		k.exec("create table " + table + " as select 1 as id")
+	}
+	read := func(ctx context.Context, db pg.DBTX, table string, ids []int) (map[int]time.Time, error) {
+		rows, err := db.Query(ctx, "select id, now() from "+table+" where id = any ($1)", ids)
+		if err != nil {
+			return nil, err
+		}
+		found := map[int]time.Time{}
+		var id int
+		var at time.Time
+		_, err = pgx.ForEachRow(rows, []any{&id, &at}, func() error { found[id] = at; return nil })
+		return found, err
+	}
+	shared := pg.NewShared(pool, time.Now)
+	k.people = pg.NewSharedRows(shared, func(ctx context.Context, db pg.DBTX, ids []int) (map[int]time.Time, error) {
+		return read(ctx, db, "people", ids)
+	})
+	k.rooms = pg.NewSharedRows(shared, func(ctx context.Context, db pg.DBTX, ids []int) (map[int]time.Time, error) {
+		found, err := read(ctx, db, "rooms", ids)
+		if err == nil {
+			k.entered()
+		}
+		return found, err
+	})
+	return k
+}
+
+// The control: rows that are not asked for together are read by two transactions.
+func TestRowsOfTwoKindsAreReadInOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	k := newTwoKinds(t)
+	read := func(a pg.Asked[int, time.Time]) time.Time {
+		at, found, err := a.Get(t.Context())
+		if err != nil || !found {
+			t.Fatalf("found %v, %v", found, err)
+		}
+		return at
+	}
+	person, room := k.people.Ask(1), k.rooms.Ask(1)
+	if a, b := read(room), read(person); !a.Equal(b) {
+		t.Errorf("read at %s and %s", a, b)
+	}
+	if a, b := read(k.people.Ask(1)), read(k.rooms.Ask(1)); a.Equal(b) {
+		t.Error("the control can't tell one round trip from two")
+	}
+}
+
+func TestRefusedStatementFailsNoOtherOfItsRound(t *testing.T) {
+	t.Parallel()
+	k := newTwoKinds(t)
+	k.exec("drop table rooms")
+	room, person := k.rooms.Ask(1), k.people.Ask(1)
+	if _, found, err := person.Get(t.Context()); !found || err != nil {
+		t.Errorf("found %v, %v", found, err)
+	}
+	if _, _, err := room.Get(t.Context()); err == nil {
+		t.Error("a row of a missing table was read")
+	}
+}
+
+// Each read of a room hangs until the end of the test.
+func TestKindThatHangsDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	k := newTwoKinds(t)
+	hangs, free := make(chan struct{}, 10), make(chan struct{})
+	k.entered = func() {
+		hangs <- struct{}{}
+		<-free
+	}
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer close(free)
+	all.Go(func() { _, _, _ = k.rooms.Get(t.Context(), 1) })
+	<-hangs
+	k.rooms.Ask(1)
+	answered := make(chan struct{}, 1)
+	for { // a later call begins the round, when the first has taken long
+		all.Go(func() {
+			if _, found, err := k.people.Get(t.Context(), 1); found && err == nil {
+				select {
+				case answered <- struct{}{}:
+				default:
+				}
+			}
+		})
+		select {
+		case <-answered:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }

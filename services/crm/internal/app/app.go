@@ -128,14 +128,15 @@ func (a *App) assemble(p parts, keys keySource) {
 	})
 	wake := func() { dispatcher.Wake(); stream.Wake() }
 	backlog := a.assignmentBacklog(p, wake, jobs)
+	reads := pg.NewShared(a.pool, p.now)
 	a.users = identity.New(identity.Config{
-		Pool: a.pool, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
+		Pool: a.pool, Reads: reads, Verified: httpapi.ReadAhead, Keys: keys.set, Signer: signer, Verifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.Audience, p.now),
 		URLVerifier: jwtauth.NewVerifier(keys.source, a.config.Issuer, identity.URLAudience, p.now),
 		Issuer:      a.config.Issuer, HashCost: p.hashCost, Now: p.now, SendVerification: a.config.requiresVerifiedEmail(),
 		AuditRetention: a.config.AuditRetention, Wake: func() { wake(); backlog.Wake() }, Log: a.log,
 	})
 	a.tickets = ticket.NewService(ticket.Config{
-		Pool: a.pool, Mails: client, Now: p.now, Changed: wake,
+		Pool: a.pool, Reads: reads, Mails: client, Now: p.now, Changed: wake,
 		ReopenWithin: a.config.ReopenWithin, PerHour: a.config.TicketsPerHour,
 	})
 	preferences := preference.NewService(preference.Config{Pool: a.pool, Now: p.now, Wake: dispatcher.Wake, Log: a.log})

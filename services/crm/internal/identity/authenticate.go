@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/crmdb"
 )
 
@@ -42,6 +43,9 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, allow []strin
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, errInvalidToken.Because(errors.New("sub or sid is no id"))
 	}
+	if s.Verified != nil {
+		s.Verified(ctx)
+	}
 	row, err := s.principalOf(ctx, sessionID, userID)
 	if err != nil {
 		return nil, err
@@ -57,26 +61,26 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, allow []strin
 
 // principalOf returns the user of a valid session, as they are after the call; the
 // error is errs.CodeInvalidToken when it is no longer valid or another user's.
-func (s *Service) principalOf(ctx context.Context, session, user uuid.UUID) (crmdb.SessionPrincipalsRow, error) {
+func (s *Service) principalOf(ctx context.Context, session, user uuid.UUID) (*crmdb.SessionPrincipalsRow, error) {
 	row, found, err := s.principals.Get(ctx, session)
 	if err != nil {
-		return row, fmt.Errorf("read session: %w", err)
+		return nil, fmt.Errorf("read session: %w", err)
 	}
 	if !found || row.ID != user {
-		return row, errInvalidToken
+		return nil, errInvalidToken
 	}
 	return row, nil
 }
 
 // readPrincipals reads the users of those sessions that are valid.
-func (s *Service) readPrincipals(ctx context.Context, sessions []uuid.UUID) (map[uuid.UUID]crmdb.SessionPrincipalsRow, error) {
-	rows, err := s.q.SessionPrincipals(ctx, crmdb.SessionPrincipalsParams{SessionIds: sessions, Now: s.now()})
+func (s *Service) readPrincipals(ctx context.Context, db pg.DBTX, sessions []uuid.UUID) (map[uuid.UUID]*crmdb.SessionPrincipalsRow, error) {
+	rows, err := crmdb.New(db).SessionPrincipals(ctx, crmdb.SessionPrincipalsParams{SessionIds: sessions, Now: s.now()})
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[uuid.UUID]crmdb.SessionPrincipalsRow, len(rows))
-	for _, r := range rows {
-		found[r.SessionID] = r
+	found := make(map[uuid.UUID]*crmdb.SessionPrincipalsRow, len(rows))
+	for i := range rows {
+		found[rows[i].SessionID] = &rows[i]
 	}
 	return found, nil
 }

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/rand"
@@ -160,6 +161,25 @@ func respell(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1])
 	return token[:len(token)-1] + string(alphabet[last^1])
+}
+
+// What is read ahead for a request costs a statement, which a token that anybody can
+// write must not.
+func TestVerifiedIsCalledForGenuineTokensAlone(t *testing.T) {
+	env := newTestEnv(t)
+	calls := 0
+	env.service.Verified = func(context.Context) { calls++ }
+	authenticate := func(token string) error {
+		_, err := env.service.Authenticate(t.Context(), token, anyRole, "")
+		return err
+	}
+	genuine := env.admin.access
+	if err := authenticate(genuine); err != nil || calls != 1 {
+		t.Errorf("a genuine token: %v, %d calls", err, calls)
+	}
+	if err := authenticate(genuine[:len(genuine)-4] + "AAAA"); err == nil || calls != 1 {
+		t.Errorf("a forged token: %v, %d calls", err, calls)
+	}
 }
 
 func TestAuthorizationHeaderIsParsedStrictly(t *testing.T) {

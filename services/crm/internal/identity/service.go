@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -30,9 +31,10 @@ const (
 const Audience = "fixdesk"
 
 // Config has the dependencies and settings of the service. All fields but
-// SendVerification and AuditRetention are required.
+// SendVerification, AuditRetention, Reads and Verified are required.
 type Config struct {
 	Pool     *pgxpool.Pool
+	Reads    *pg.Shared             // of Pool, for what is read together with others; nil for one of its own
 	Keys     func() *jwtauth.KeySet // published as JWKS
 	Signer   *jwtauth.Signer
 	Verifier *jwtauth.Verifier // for Issuer and Audience
@@ -45,8 +47,11 @@ type Config struct {
 	SendVerification bool
 	// AuditRetention is how long audit events are kept at least; 0 is for ever.
 	AuditRetention time.Duration
-	Wake           func() // is called after a commit that may have written to the outbox
-	Log            *slog.Logger
+	// Verified is called with the context of a request whose access token was verified,
+	// right before its session is read from Reads; nil for nothing.
+	Verified func(ctx context.Context)
+	Wake     func() // is called after a commit that may have written to the outbox
+	Log      *slog.Logger
 }
 
 // Service has the use cases of this package. It is safe for concurrent use, by any
@@ -56,7 +61,7 @@ type Service struct {
 	q      *crmdb.Queries
 	hasher *hasher
 	// principals reads the users of valid sessions.
-	principals *pg.Shared[uuid.UUID, crmdb.SessionPrincipalsRow]
+	principals *pg.SharedRows[uuid.UUID, *crmdb.SessionPrincipalsRow]
 	// minForgotTime is the least duration of a request for a password reset. It
 	// hides whether the address is known.
 	minForgotTime time.Duration
@@ -65,7 +70,7 @@ type Service struct {
 // New makes the service.
 func New(c Config) *Service {
 	s := &Service{Config: c, q: crmdb.New(c.Pool), hasher: newHasher(c.HashCost), minForgotTime: 100 * time.Millisecond}
-	s.principals = pg.NewShared(c.Now, s.readPrincipals)
+	s.principals = pg.NewSharedRows(cmp.Or(c.Reads, pg.NewShared(c.Pool, c.Now)), s.readPrincipals)
 	return s
 }
 

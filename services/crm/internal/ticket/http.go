@@ -36,7 +36,7 @@ func Register(api *httpapi.API, s *Service) {
 		RequestExample: exampleCreate, Example: exampleRaised,
 	}, h.create)
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead, Resource: true,
+		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead, Resource: true, Ahead: h.ahead,
 		Summary: "Read a ticket", Errors: []string{errs.CodeNotFound}, Example: ExampleTicket,
 		Description: "Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.",
 	}, h.get)
@@ -210,8 +210,22 @@ func (h handlers) create(ctx context.Context, in *createInput) (*createAnswer, e
 	}, nil
 }
 
+// ahead asks for the ticket of a request together with its session.
+func (h handlers) ahead(r *http.Request) any {
+	id, err := uuid.Parse(r.PathValue("id"))
+	if err != nil {
+		return nil
+	}
+	return h.s.rows.Ask(id)
+}
+
 func (h handlers) get(ctx context.Context, in *TicketPath) (*ticketAnswer, error) {
-	return h.with(ctx, *in, func(v Viewer, id uuid.UUID) (Ticket, error) { return h.s.Get(ctx, v, id) })
+	return h.with(ctx, *in, func(v Viewer, id uuid.UUID) (Ticket, error) {
+		if read, ok := httpapi.Ahead(ctx).(asked); ok {
+			return h.s.get(ctx, v, read)
+		}
+		return h.s.Get(ctx, v, id)
+	})
 }
 
 type updateInput struct {

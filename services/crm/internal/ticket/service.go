@@ -1,6 +1,7 @@
 package ticket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,12 +31,13 @@ type Service struct {
 	reopenWithin time.Duration
 	perHour      int
 	// rows reads tickets outside of transactions.
-	rows *pg.Shared[uuid.UUID, crmdb.TicketGetManyRow]
+	rows *pg.SharedRows[uuid.UUID, *crmdb.TicketGetManyRow]
 }
 
 // Config has the dependencies and settings of the service.
 type Config struct {
-	Pool *pgxpool.Pool
+	Pool  *pgxpool.Pool
+	Reads *pg.Shared // of Pool, for what is read together with others; nil for one of its own
 	// Mails has the results of a ticket's mails.
 	Mails *notifyapi.Client
 	Now   func() time.Time
@@ -53,7 +55,7 @@ type Config struct {
 // NewService makes the service.
 func NewService(c Config) *Service {
 	s := &Service{pool: c.Pool, mails: c.Mails, now: c.Now, changed: c.Changed, reopenWithin: c.ReopenWithin, perHour: c.PerHour}
-	s.rows = pg.NewShared(c.Now, s.readMany)
+	s.rows = pg.NewSharedRows(cmp.Or(c.Reads, pg.NewShared(c.Pool, c.Now)), readMany)
 	return s
 }
 
@@ -70,14 +72,21 @@ func (s *Service) Find(ctx context.Context, number int64) (uuid.UUID, error) {
 // Get returns a ticket that the viewer may see; the error is errs.Missing for any
 // other.
 func (s *Service) Get(ctx context.Context, v Viewer, id uuid.UUID) (Ticket, error) {
-	row, found, err := s.rows.Get(ctx, id)
+	return s.get(ctx, v, s.rows.Ask(id))
+}
+
+// asked is a ticket that is being read.
+type asked = pg.Asked[uuid.UUID, *crmdb.TicketGetManyRow]
+
+func (s *Service) get(ctx context.Context, v Viewer, a asked) (Ticket, error) {
+	row, found, err := a.Get(ctx)
 	if err != nil {
 		return Ticket{}, fmt.Errorf("read ticket: %w", err)
 	}
 	if !found {
 		return Ticket{}, errs.Missing()
 	}
-	t := FromRow(crmdb.TicketGetRow(row))
+	t := FromRow(crmdb.TicketGetRow(*row))
 	if err := visible(ctx, crmdb.New(s.pool), v, t); err != nil {
 		return Ticket{}, err
 	}
@@ -101,14 +110,14 @@ func visible(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket) error {
 }
 
 // readMany reads tickets by their ids.
-func (s *Service) readMany(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]crmdb.TicketGetManyRow, error) {
-	rows, err := crmdb.New(s.pool).TicketGetMany(ctx, ids)
+func readMany(ctx context.Context, db pg.DBTX, ids []uuid.UUID) (map[uuid.UUID]*crmdb.TicketGetManyRow, error) {
+	rows, err := crmdb.New(db).TicketGetMany(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[uuid.UUID]crmdb.TicketGetManyRow, len(rows))
-	for _, r := range rows {
-		found[r.ID] = r
+	found := make(map[uuid.UUID]*crmdb.TicketGetManyRow, len(rows))
+	for i := range rows {
+		found[rows[i].ID] = &rows[i]
 	}
 	return found, nil
 }
