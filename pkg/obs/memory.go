@@ -2,16 +2,59 @@ package obs
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 )
 
-// gcPercent is by how much the heap grows until it is collected.
-const gcPercent = 50
+const (
+	// gcHeap is the size in bytes up to which the heap may grow before it is collected,
+	// however little of it is in use: of the 64 MiB that a service may take, about 36 are
+	// left for the program itself, stacks and what the runtime keeps.
+	gcHeap = 24 << 20
+	// gcPercentLeast is by how much a larger heap grows until it is collected, and
+	// gcPercentMost by how much any heap does.
+	gcPercentLeast, gcPercentMost = 50, 400
+)
 
-// SaveMemory makes the process collect garbage when its heap has grown by half,
-// instead of when it has doubled, unless GOGC is set.
+// SaveMemory makes the process collect garbage when its heap has grown to 24 MiB, and a
+// heap of more than 16 MiB when it has grown by half, instead of when it has doubled;
+// unless GOGC is set.
 func SaveMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+	if os.Getenv("GOGC") != "" {
+		return
 	}
+	debug.SetGCPercent(gcPercentLeast)
+	(&collector{percent: gcPercentLeast}).afterNext()
+}
+
+// collector sets the percentage anew after each collection.
+type collector struct {
+	percent int
+	live    [1]metrics.Sample
+}
+
+// afterNext calls adjust after the next collection, which finds the new object unused.
+func (c *collector) afterNext() {
+	runtime.AddCleanup(new(*collector), func(c *collector) { c.adjust() }, c)
+}
+
+func (c *collector) adjust() {
+	c.live[0].Name = "/gc/heap/live:bytes"
+	metrics.Read(c.live[:])
+	percent := gcPercent(c.live[0].Value.Uint64())
+	// Setting it stops the process for a moment, so a small difference isn't worth it.
+	if difference := percent - c.percent; difference > c.percent/8 || difference < -c.percent/8 {
+		debug.SetGCPercent(percent)
+		c.percent = percent
+	}
+	c.afterNext()
+}
+
+// gcPercent is the percentage for a heap of which so many bytes are in use.
+func gcPercent(live uint64) int {
+	if live >= gcHeap {
+		return gcPercentLeast
+	}
+	return int(min(max(100*(gcHeap-live)/max(live, 1), gcPercentLeast), gcPercentMost))
 }
