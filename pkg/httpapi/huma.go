@@ -25,11 +25,7 @@ var apiKeySecurity = &huma.SecurityScheme{ //nolint:gosec // the prefix of keys 
 // jsonFormat doesn't escape <, > and &, since answers are never part of a page.
 // What it reads has passed checkJSON.
 var jsonFormat = huma.Format{
-	Marshal: func(w io.Writer, v any) error {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(v)
-	},
+	Marshal:   marshal,
 	Unmarshal: json.Unmarshal,
 }
 

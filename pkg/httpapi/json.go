@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"time"
@@ -51,7 +52,9 @@ func (n Nullable[T]) MarshalJSON() ([]byte, error) {
 	if value, ok := any(n.Value).(json.Marshaler); ok { // avoids a second encoder
 		return value.MarshalJSON()
 	}
-	return json.Marshal(n.Value)
+	var text bytes.Buffer
+	err := jsonFormat.Marshal(&text, n.Value) // json.Marshal would escape HTML
+	return text.Bytes(), err
 }
 
 // Schema describes it to OpenAPI.

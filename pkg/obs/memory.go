@@ -9,16 +9,16 @@ import (
 
 const (
 	// gcHeap is the size in bytes up to which the heap may grow before it is collected,
-	// however little of it is in use: of the 64 MiB that a service may take, about 36 are
+	// however little of it is in use: of the 64 MiB that a service may take, about 40 are
 	// left for the program itself, stacks and what the runtime keeps.
-	gcHeap = 24 << 20
+	gcHeap = 20 << 20
 	// gcPercentLeast is by how much a larger heap grows until it is collected, and
 	// gcPercentMost by how much any heap does.
 	gcPercentLeast, gcPercentMost = 50, 400
 )
 
-// SaveMemory makes the process collect garbage when its heap has grown to 24 MiB, and a
-// heap of more than 16 MiB when it has grown by half, instead of when it has doubled;
+// SaveMemory makes the process collect garbage when its heap has grown to 20 MiB, and a
+// heap of more than 13 MiB when it has grown by half, instead of when it has doubled;
 // unless GOGC is set.
 func SaveMemory() {
 	if os.Getenv("GOGC") != "" {

@@ -1,6 +1,8 @@
 package ticket
 
 import (
+	"strconv"
+
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/httpapi"
@@ -125,4 +127,58 @@ func viewComment(v Viewer, c Comment, files []attachment.Attachment) commentView
 		view.Held.Value = &holdView{c.Mail.Held.Status, c.Mail.Held.Reason}
 	}
 	return view
+}
+
+// AppendPerson appends the JSON of a person, as encoding/json does.
+func AppendPerson(b []byte, p PersonView) []byte {
+	b = httpapi.AppendUUID(append(b, `{"id":`...), p.ID)
+	b = httpapi.AppendString(append(b, `,"name":`...), p.Name)
+	return append(b, '}')
+}
+
+func appendReporter(b []byte, r ReporterView) []byte {
+	b = AppendPerson(b, r.PersonView)
+	if r.Email == "" {
+		return b
+	}
+	b = httpapi.AppendString(append(b[:len(b)-1], `,"email":`...), r.Email)
+	return append(b, '}')
+}
+
+func appendAssignee(b []byte, p *PersonView) []byte {
+	if p == nil {
+		return append(b, "null"...)
+	}
+	return AppendPerson(b, *p)
+}
+
+// AppendJSON appends the ticket, as encoding/json does. A struct that embeds a
+// TicketView needs its own.
+func (t TicketView) AppendJSON(b []byte) []byte {
+	b = httpapi.AppendUUID(append(b, `{"id":`...), t.ID)
+	b = strconv.AppendInt(append(b, `,"number":`...), t.Number, 10)
+	b = httpapi.AppendString(append(b, `,"title":`...), t.Title)
+	b = httpapi.AppendString(append(b, `,"description":`...), t.Description)
+	b = httpapi.AppendString(append(b, `,"status":`...), t.Status)
+	b = httpapi.AppendString(append(b, `,"priority":`...), t.Priority)
+	b = appendReporter(append(b, `,"reporter":`...), t.Reporter)
+	b = appendAssignee(append(b, `,"assignee":`...), t.Assignee.Value)
+	b = httpapi.AppendStringOrNull(append(b, `,"resolution":`...), t.Resolution)
+	b = httpapi.AppendStringOrNull(append(b, `,"blocked_reason":`...), t.BlockedReason)
+	b = httpapi.AppendStringOrNull(append(b, `,"waiting_for":`...), t.WaitingFor.Value)
+	b = strconv.AppendInt(append(b, `,"version":`...), int64(t.Version), 10)
+	b = t.CreatedAt.AppendJSON(append(b, `,"created_at":`...))
+	b = t.UpdatedAt.AppendJSON(append(b, `,"updated_at":`...))
+	b = t.AcceptedAt.AppendJSON(append(b, `,"accepted_at":`...))
+	b = t.ResolvedAt.AppendJSON(append(b, `,"resolved_at":`...))
+	b = t.ClosedAt.AppendJSON(append(b, `,"closed_at":`...))
+	if t.Attachments != nil {
+		b = append(b, `,"attachments":`...)
+		if files := *t.Attachments; len(files) > 0 {
+			b = httpapi.AppendAny(b, files)
+		} else {
+			b = append(b, "[]"...)
+		}
+	}
+	return append(b, '}')
 }

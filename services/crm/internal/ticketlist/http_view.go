@@ -1,6 +1,7 @@
 package ticketlist
 
 import (
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -20,6 +21,22 @@ type lastCommentView struct {
 	CreatedAt httpapi.Time      `json:"created_at" doc:"When it was written."`
 	Internal  bool              `json:"internal" doc:"For engineers and admins only."`
 	Excerpt   string            `json:"excerpt" doc:"Its first 160 characters in one line, with … at the end if there are more."`
+}
+
+// AppendJSON appends the ticket, as encoding/json does.
+func (t listedTicketView) AppendJSON(b []byte) []byte {
+	b = t.TicketView.AppendJSON(b)
+	b = t.LastComment.AppendJSON(append(b[:len(b)-1], `,"last_comment":`...))
+	return append(b, '}')
+}
+
+// AppendJSON appends the comment, as encoding/json does.
+func (c lastCommentView) AppendJSON(b []byte) []byte {
+	b = ticket.AppendPerson(append(b, `{"author":`...), c.Author)
+	b = c.CreatedAt.AppendJSON(append(b, `,"created_at":`...))
+	b = strconv.AppendBool(append(b, `,"internal":`...), c.Internal)
+	b = httpapi.AppendString(append(b, `,"excerpt":`...), c.Excerpt)
+	return append(b, '}')
 }
 
 func viewListed(v ticket.Viewer, r Row) listedTicketView {
