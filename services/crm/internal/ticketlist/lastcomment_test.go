@@ -87,3 +87,22 @@ func TestExcerptIsOneShortLine(t *testing.T) {
 		}
 	}
 }
+
+// FuzzReadLastComment reads damaged rows of PostgreSQL. The first seed is a whole one.
+func FuzzReadLastComment(f *testing.F) {
+	whole := []byte("\x00\x00\x00\x05" +
+		"\x00\x00\x0b\x86\x00\x00\x00\x100123456789abcdef" + "\x00\x00\x00\x19\x00\x00\x00\x03Ada" +
+		"\x00\x00\x04\xa0\x00\x00\x00\x08\x00\x00\x00\x00\x00\x0f\x42\x40" + "\x00\x00\x00\x10\x00\x00\x00\x01\x01" + "\x00\x00\x00\x19\x00\x00\x00\x02ok")
+	c, err := readLastComment(whole)
+	if at := time.Date(2000, 1, 1, 0, 0, 1, 0, time.UTC); err != nil || c.Author.Name != "Ada" || !c.At.Equal(at) || !c.Internal || c.Text != "ok" {
+		f.Fatalf("%+v, %v", c, err)
+	}
+	f.Add(whole)
+	f.Add(whole[:len(whole)-1])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, record []byte) {
+		if c, err := readLastComment(record); err == nil && (c == nil) != (record == nil) {
+			t.Errorf("%x: %+v", record, c)
+		}
+	})
+}

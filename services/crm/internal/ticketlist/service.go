@@ -3,7 +3,6 @@ package ticketlist
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/errs"
@@ -78,14 +78,6 @@ type Row struct {
 	LastComment *LastComment // nil for none
 }
 
-// LastComment is the last comment of a ticket that the viewer may read.
-type LastComment struct {
-	Author   ticket.Person `json:"author"`
-	At       time.Time     `json:"at"`
-	Internal bool          `json:"internal"`
-	Text     string        `json:"text"` // the beginning of the comment
-}
-
 // List returns the first n tickets after a mark that the viewer may see and that
 // pass the filter, each with its last comment; nil is the beginning.
 func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, n int, after *Mark) ([]Row, error) {
@@ -109,19 +101,14 @@ func (s *Service) read(ctx context.Context, b *statement, by Sort, n int, after 
 	var (
 		row  crmdb.TicketGetRow
 		mark string
-		last []byte
+		last pgtype.UndecodedBytes
 		list = make([]Row, 0, min(n, 101))
 	)
 	// Rows are scanned without reflection, which would double the cost of a list.
 	_, err = pgx.ForEachRow(rows, append(ticket.Targets(&row), &mark, &last), func() error {
-		r := Row{Ticket: ticket.FromRow(row), Mark: Mark{Value: mark, ID: row.ID}}
-		if last != nil {
-			if err := json.Unmarshal(last, &r.LastComment); err != nil {
-				return fmt.Errorf("read the last comment: %w", err)
-			}
-		}
-		list = append(list, r)
-		return nil
+		comment, err := readLastComment(last)
+		list = append(list, Row{Ticket: ticket.FromRow(row), Mark: Mark{Value: mark, ID: row.ID}, LastComment: comment})
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list tickets: %w", err)

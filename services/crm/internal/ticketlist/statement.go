@@ -316,18 +316,18 @@ const (
 	readRunes    = 320 // are read for that, since white space becomes one blank
 )
 
-// lastComment is the SQL of the last comment of a ticket that the viewer may read.
+// lastComment is the SQL of the last comment of a ticket that the viewer may read, as
+// readLastComment reads it.
 // PostgreSQL computes it after the limit, for the tickets of the page alone.
 func (b *statement) lastComment() string {
 	if !b.comments {
-		return "null::jsonb"
+		return "null::record"
 	}
 	visible := "c.removed_at is null"
 	if !b.internal {
 		visible += " and not c.internal"
 	}
-	return `(select jsonb_build_object('author', jsonb_build_object('id', u.id, 'name', u.name), 'at', c.created_at, 'internal', c.internal, 'text', left(c.body, ` +
-		strconv.Itoa(readRunes) + `))
+	return `(select row(u.id, u.name, c.created_at, c.internal, left(c.body, ` + strconv.Itoa(readRunes) + `))
 	from ticket_comments c join users u on u.id = c.author_id
 	where c.ticket_id = t.id and ` + visible + `
 	order by c.created_at desc, c.id desc limit 1)`
