@@ -135,17 +135,19 @@ func (l *Loop) Run(ctx context.Context) error {
 // canceled with ctx, since a committed claim whose result is lost stays leased.
 func (l *Loop) claim(ctx, store context.Context) {
 	var probes []string // the recipients that probed the servers in trouble
+	var queue reader
 	for more := true; ; {
 		if !more && !wait(ctx, l.wake) || !l.waitForCapacity(ctx, store) || !l.waitForServer(ctx) {
 			return
 		}
 		n, probing := l.free(), !l.Mailer.UsableAt().IsZero()
+		of := wholeQueue
 		if probing {
 			n = 1 // more would be returned to the queue
 		} else {
-			probes = nil
+			probes, of = nil, queue.next(l.Now())
 		}
-		taken, err := l.take(store, n, wholeQueue, probes...)
+		taken, err := l.take(store, n, of, probes...)
 		if err != nil {
 			if ctx.Err() == nil {
 				l.Logger.ErrorContext(ctx, "claim failed", "error", err)
@@ -156,7 +158,9 @@ func (l *Loop) claim(ctx, store context.Context) {
 			}
 			continue
 		}
-		more = taken.size() == n
+		if more = taken.size() == n; !probing {
+			more = queue.claimed(taken, n)
+		}
 		if !more && len(probes) > 0 { // each has probed once: all but the latest may probe again
 			probes, more = probes[max(1, len(probes)-1):], true
 		}
@@ -171,9 +175,9 @@ func (l *Loop) claim(ctx, store context.Context) {
 }
 
 // take claims recipients.
-func (l *Loop) take(store context.Context, n int, before time.Time, skipped ...string) (claimed, error) {
+func (l *Loop) take(store context.Context, n int, of places, skipped ...string) (claimed, error) {
 	claimedAt := l.Now()
-	taken, err := l.store.claim(store, n, claimedAt, before, l.Lease, skipped...)
+	taken, err := l.store.claim(store, n, claimedAt, of, l.Lease, skipped...)
 	for i := range taken.tasks {
 		taken.tasks[i].beginBy = claimedAt.Add(beginWithin(l.Lease))
 	}
@@ -205,7 +209,7 @@ func (l *Loop) takeUrgent(ctx, store context.Context) {
 	if n <= 0 || !l.Mailer.UsableAt().IsZero() {
 		return
 	}
-	taken, err := l.take(store, n, normalFrom(l.Now()))
+	taken, err := l.take(store, n, places{before: normalFrom(l.Now())})
 	if err != nil {
 		if ctx.Err() == nil {
 			l.Logger.ErrorContext(ctx, "claim of urgent recipients failed", "error", err)

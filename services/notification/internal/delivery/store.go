@@ -55,22 +55,19 @@ func Interval(d time.Duration) pgtype.Interval {
 	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
 }
 
-// wholeQueue is behind every place in the queue.
-var wholeQueue = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-
 // claimed is the result of a claim.
 type claimed struct {
 	tasks      []task
-	suppressed int // recipients that ended instead, since their address is suppressed
+	suppressed int       // recipients that ended instead, since their address is suppressed
+	last       time.Time // the last place among them
 }
 
 // size is how many recipients left the queue.
 func (c claimed) size() int { return len(c.tasks) + c.suppressed }
 
-// claim leases up to max recipients in fair order, of those whose place is before
-// the given one, except those with the skipped addresses. It ends those with a
-// suppressed address.
-func (s store) claim(ctx context.Context, max int, now, before time.Time, lease time.Duration, skipped ...string) (claimed, error) {
+// claim leases up to max recipients in fair order, of those with the given places,
+// except those with the skipped addresses. It ends those with a suppressed address.
+func (s store) claim(ctx context.Context, max int, now time.Time, of places, lease time.Duration, skipped ...string) (claimed, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	token, err := uuid.NewRandom()
@@ -78,7 +75,7 @@ func (s store) claim(ctx context.Context, max int, now, before time.Time, lease 
 		return claimed{}, fmt.Errorf("make a lease token: %w", err)
 	}
 	rows, err := byIndex(s.db).DeliveryClaim(ctx, notificationdb.DeliveryClaimParams{
-		Token: token, Lease: Interval(lease), InlineBytes: inlineBytes, Max: int32(max), PlacedBefore: before, Now: now,
+		Token: token, Lease: Interval(lease), InlineBytes: inlineBytes, Max: int32(max), PlacedFrom: of.from, PlacedBefore: of.before, Now: now,
 		Skipped: append([]string{}, skipped...), // nil would be NULL
 	})
 	if err != nil {
@@ -86,6 +83,9 @@ func (s store) claim(ctx context.Context, max int, now, before time.Time, lease 
 	}
 	c := claimed{tasks: make([]task, 0, len(rows))}
 	for _, r := range rows {
+		if r.QueueAt.After(c.last) {
+			c.last = *r.QueueAt
+		}
 		if r.Suppressed {
 			c.suppressed++
 			continue

@@ -17,9 +17,9 @@ const deliveryClaim = `-- name: DeliveryClaim :many
 with next as (
     select r.id, r.queue_at, r.email, r.priority >= 0 or r.attempts > r.attempts_before as may_be_suppressed
     from recipients r
-    where r.queue_at is not null and r.queue_at < $5::timestamptz and r.email <> all($6::text[])
+    where r.queue_at is not null and r.queue_at >= $5::timestamptz and r.queue_at < $6::timestamptz and r.email <> all($7::text[])
     order by r.queue_at
-    limit $7::integer
+    limit $8::integer
     for update skip locked
 )
 update recipients r
@@ -50,6 +50,7 @@ type DeliveryClaimParams struct {
 	Lease        pgtype.Interval
 	Now          time.Time
 	InlineBytes  int32
+	PlacedFrom   time.Time
 	PlacedBefore time.Time
 	Skipped      []string
 	Max          int32
@@ -82,7 +83,7 @@ type DeliveryClaimRow struct {
 }
 
 // Leases the next recipients in fair order, except those with the given
-// addresses, and whose place is before the given time. Those with a suppressed address
+// addresses, and whose place is from one given time to before another. Those with a suppressed address
 // end instead, save that an urgent mail is tried once. Large content is omitted and
 // fetched by the worker, so that a batch stays small in memory. The mail's date is
 // that of the notification or its later due time, so that a repeat is the same mail.
@@ -92,6 +93,7 @@ func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([
 		arg.Lease,
 		arg.Now,
 		arg.InlineBytes,
+		arg.PlacedFrom,
 		arg.PlacedBefore,
 		arg.Skipped,
 		arg.Max,
