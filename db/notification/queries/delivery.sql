@@ -7,14 +7,15 @@ select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 
 -- name: DeliveryClaim :many
 -- Leases the next recipients in fair order, except those with the given
--- addresses, and whose place is from one given time to before another. Those with a suppressed address
--- end instead, save that an urgent mail is tried once. Large content is omitted and
+-- addresses, and whose place is from one given time to before another; none while
+-- sending is paused. Those with a suppressed address end instead, save that an urgent mail is tried once. Large content is omitted and
 -- fetched by the worker, so that a batch stays small in memory. The mail's date is
 -- that of the notification or its later due time, so that a repeat is the same mail.
 with next as (
     select r.id, r.queue_at, r.email, r.priority >= 0 or r.attempts > r.attempts_before as may_be_suppressed
     from recipients r
     where r.queue_at is not null and r.queue_at >= @placed_from::timestamptz and r.queue_at < @placed_before::timestamptz and r.email <> all(@skipped::text[])
+        and not exists (select from sending s where s.paused_at is not null)
     order by r.queue_at
     limit @max::integer
     for update skip locked

@@ -637,6 +637,21 @@ type ReportPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// Sending defines model for Sending.
+type Sending struct {
+	// Held Recipients that are held back after a restore, until they are released.
+	Held int64 `json:"held"`
+
+	// Paused No replica begins another mail.
+	Paused bool `json:"paused"`
+
+	// PausedAt Since when; null while mails are sent.
+	PausedAt *time.Time `json:"paused_at"`
+
+	// PausedBy The client that paused it; null while mails are sent.
+	PausedBy *string `json:"paused_by"`
+}
+
 // Stats defines model for Stats.
 type Stats struct {
 	// OldestDueAgeSeconds How long the oldest recipient that could be mailed now has waited; 0 when none waits.
@@ -1022,6 +1037,40 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/notifications/{id}/retry (the `RetryNotification` operationId).
 	RetryNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetSending Whether mails are sent
+	//
+	// Scopes: notifications:read.
+	//
+	// Corresponds with GET /v1/sending (the `GetSending` operationId).
+	GetSending(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseSending Pause the sending of mails
+	//
+	// No replica begins another mail; those that a worker has are finished. Notifications are accepted as before, and mails that expire meanwhile are not sent. A pause that lasts already stays as it is.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Corresponds with POST /v1/sending/pause (the `PauseSending` operationId).
+	PauseSending(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseHeldMails Release the mails that are held back
+	//
+	// Mails that notification after-restore has held back are sent; giving up counts from now on. Cancel the notifications before whose mails are not to be sent.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Corresponds with POST /v1/sending/release (the `ReleaseHeldMails` operationId).
+	ReleaseHeldMails(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeSending Resume the sending of mails
+	//
+	// Mails are sent again within the poll interval.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Corresponds with POST /v1/sending/resume (the `ResumeSending` operationId).
+	ResumeSending(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetStats Get the state of the queue
 	//
 	// Of all callers' notifications together.
@@ -1402,6 +1451,80 @@ func (c *Client) ListDeliveryReports(ctx context.Context, id openapi_types.UUID,
 // Corresponds with POST /v1/notifications/{id}/retry (the `RetryNotification` operationId).
 func (c *Client) RetryNotification(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRetryNotificationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSending Whether mails are sent
+//
+// Scopes: notifications:read.
+//
+// Corresponds with GET /v1/sending (the `GetSending` operationId).
+func (c *Client) GetSending(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSendingRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseSending Pause the sending of mails
+//
+// No replica begins another mail; those that a worker has are finished. Notifications are accepted as before, and mails that expire meanwhile are not sent. A pause that lasts already stays as it is.
+//
+// Scopes: notifications:manage.
+//
+// Corresponds with POST /v1/sending/pause (the `PauseSending` operationId).
+func (c *Client) PauseSending(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseSendingRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseHeldMails Release the mails that are held back
+//
+// Mails that notification after-restore has held back are sent; giving up counts from now on. Cancel the notifications before whose mails are not to be sent.
+//
+// Scopes: notifications:manage.
+//
+// Corresponds with POST /v1/sending/release (the `ReleaseHeldMails` operationId).
+func (c *Client) ReleaseHeldMails(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseHeldMailsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeSending Resume the sending of mails
+//
+// Mails are sent again within the poll interval.
+//
+// Scopes: notifications:manage.
+//
+// Corresponds with POST /v1/sending/resume (the `ResumeSending` operationId).
+func (c *Client) ResumeSending(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeSendingRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -2382,6 +2505,114 @@ func NewRetryNotificationRequest(server string, id openapi_types.UUID) (*http.Re
 	return req, nil
 }
 
+// NewGetSendingRequest constructs an http.Request for the GetSending method
+func NewGetSendingRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sending")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPauseSendingRequest constructs an http.Request for the PauseSending method
+func NewPauseSendingRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sending/pause")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReleaseHeldMailsRequest constructs an http.Request for the ReleaseHeldMails method
+func NewReleaseHeldMailsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sending/release")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeSendingRequest constructs an http.Request for the ResumeSending method
+func NewResumeSendingRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/sending/resume")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetStatsRequest constructs an http.Request for the GetStats method
 func NewGetStatsRequest(server string) (*http.Request, error) {
 	var err error
@@ -2826,6 +3057,48 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/notifications/{id}/retry (the `RetryNotification` operationId).
 	RetryNotificationWithResponse(ctx context.Context, id openapi_types.UUID, reqEditors ...RequestEditorFn) (*RetryNotificationResult, error)
 
+	// GetSendingWithResponse Whether mails are sent
+	//
+	// Scopes: notifications:read.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/sending (the `GetSending` operationId).
+	GetSendingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSendingResult, error)
+
+	// PauseSendingWithResponse Pause the sending of mails
+	//
+	// No replica begins another mail; those that a worker has are finished. Notifications are accepted as before, and mails that expire meanwhile are not sent. A pause that lasts already stays as it is.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sending/pause (the `PauseSending` operationId).
+	PauseSendingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*PauseSendingResult, error)
+
+	// ReleaseHeldMailsWithResponse Release the mails that are held back
+	//
+	// Mails that notification after-restore has held back are sent; giving up counts from now on. Cancel the notifications before whose mails are not to be sent.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sending/release (the `ReleaseHeldMails` operationId).
+	ReleaseHeldMailsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReleaseHeldMailsResult, error)
+
+	// ResumeSendingWithResponse Resume the sending of mails
+	//
+	// Mails are sent again within the poll interval.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/sending/resume (the `ResumeSending` operationId).
+	ResumeSendingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ResumeSendingResult, error)
+
 	// GetStatsWithResponse Get the state of the queue
 	//
 	// Of all callers' notifications together.
@@ -3261,6 +3534,98 @@ func (r RetryNotificationResult) StatusCode() int {
 	return 0
 }
 
+type GetSendingResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Sending
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSendingResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSendingResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type PauseSendingResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Sending
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseSendingResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseSendingResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ReleaseHeldMailsResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Sending
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseHeldMailsResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseHeldMailsResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ResumeSendingResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Sending
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeSendingResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeSendingResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type GetStatsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3668,6 +4033,72 @@ func (c *ClientWithResponses) RetryNotificationWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseRetryNotificationResult(rsp)
+}
+
+// GetSendingWithResponse Whether mails are sent
+//
+// Scopes: notifications:read.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/sending (the `GetSending` operationId).
+func (c *ClientWithResponses) GetSendingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSendingResult, error) {
+	rsp, err := c.GetSending(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSendingResult(rsp)
+}
+
+// PauseSendingWithResponse Pause the sending of mails
+//
+// No replica begins another mail; those that a worker has are finished. Notifications are accepted as before, and mails that expire meanwhile are not sent. A pause that lasts already stays as it is.
+//
+// Scopes: notifications:manage.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sending/pause (the `PauseSending` operationId).
+func (c *ClientWithResponses) PauseSendingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*PauseSendingResult, error) {
+	rsp, err := c.PauseSending(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseSendingResult(rsp)
+}
+
+// ReleaseHeldMailsWithResponse Release the mails that are held back
+//
+// Mails that notification after-restore has held back are sent; giving up counts from now on. Cancel the notifications before whose mails are not to be sent.
+//
+// Scopes: notifications:manage.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sending/release (the `ReleaseHeldMails` operationId).
+func (c *ClientWithResponses) ReleaseHeldMailsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReleaseHeldMailsResult, error) {
+	rsp, err := c.ReleaseHeldMails(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseHeldMailsResult(rsp)
+}
+
+// ResumeSendingWithResponse Resume the sending of mails
+//
+// Mails are sent again within the poll interval.
+//
+// Scopes: notifications:manage.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/sending/resume (the `ResumeSending` operationId).
+func (c *ClientWithResponses) ResumeSendingWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ResumeSendingResult, error) {
+	rsp, err := c.ResumeSending(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeSendingResult(rsp)
 }
 
 // GetStatsWithResponse Get the state of the queue
@@ -4181,6 +4612,110 @@ func ParseRetryNotificationResult(rsp *http.Response) (*RetryNotificationResult,
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Notification
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetSendingResult parses an HTTP response from a GetSendingWithResponse call
+func ParseGetSendingResult(rsp *http.Response) (*GetSendingResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSendingResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Sending
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePauseSendingResult parses an HTTP response from a PauseSendingWithResponse call
+func ParsePauseSendingResult(rsp *http.Response) (*PauseSendingResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseSendingResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Sending
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReleaseHeldMailsResult parses an HTTP response from a ReleaseHeldMailsWithResponse call
+func ParseReleaseHeldMailsResult(rsp *http.Response) (*ReleaseHeldMailsResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseHeldMailsResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Sending
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseResumeSendingResult parses an HTTP response from a ResumeSendingWithResponse call
+func ParseResumeSendingResult(rsp *http.Response) (*ResumeSendingResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeSendingResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Sending
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

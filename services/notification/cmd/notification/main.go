@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/httpapi"
@@ -28,6 +29,11 @@ the result of each.
   notification health [--ready]
                           ask the running service whether it is alive, or ready
   notification migrate    bring the database to this version's schema
+  notification after-restore [--before TIME]
+                          hold back the mails that were due before TIME (as in
+                          2026-11-30T12:00:00Z, default now) until they are
+                          released by POST /v1/sending/release; to be run on a
+                          restored database before the service starts
   notification openapi    print the OpenAPI document of the API
   notification version    print version, revision and Go version
   notification help       this, and every variable
@@ -70,8 +76,11 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if len(args) > 0 {
 		command, rest = args[0], args[1:]
 	}
-	if command == "health" {
+	switch command {
+	case "health":
 		return health(ctx, rest)
+	case "after-restore":
+		return afterRestore(ctx, rest, out, errOut)
 	}
 	if len(rest) > 0 {
 		return fmt.Errorf("%w: unexpected %q", errUsage, rest[0])
@@ -165,4 +174,27 @@ func health(ctx context.Context, args []string) error {
 		return err
 	}
 	return httpapi.CheckHealth(ctx, c.Addr, path)
+}
+
+// afterRestore holds back the mails that may have been sent after the moment to which
+// the database was restored.
+func afterRestore(ctx context.Context, args []string, out, errOut io.Writer) error {
+	before := app.Clock()
+	switch {
+	case len(args) == 2 && args[0] == "--before":
+		var err error
+		if before, err = time.Parse(time.RFC3339, args[1]); err != nil {
+			return fmt.Errorf("%w: --before must be a time such as 2026-11-30T12:00:00Z", errUsage)
+		}
+	case len(args) > 0:
+		return fmt.Errorf("%w: the command is notification after-restore [--before TIME]", errUsage)
+	}
+	return logged(ctx, errOut, func(a *app.App) error {
+		defer a.Close()
+		held, err := a.AfterRestore(ctx, before)
+		if err == nil {
+			_, err = fmt.Fprintf(out, "%d recipients are held back.\n", held)
+		}
+		return err
+	})
 }

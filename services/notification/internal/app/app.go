@@ -59,6 +59,7 @@ type App struct {
 	mailer   *email.Pool
 	bounces  *email.BounceAddresses // nil without a domain for them
 	delivery *delivery.Loop
+	sending  *delivery.Sending
 	inbound  *inbound.Service
 	mailIn   *inbound.Listener // nil when it is off
 	mailbox  *inbound.Mailbox  // nil when there is none
@@ -137,6 +138,8 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 	a.limiter = a.newLimiter(registry, jobMetrics)
 	a.jobs = append(a.newJobs(registry, jobMetrics), a.limiter.Jobs()...)
 	a.api = a.newAPI(registry)
+	a.sending = delivery.NewSending(a.pool, Clock, a.log, a.delivery.Wake)
+	delivery.Register(a.api, a.sending, request.Caller)
 	suppression.Register(a.api, suppression.NewService(a.pool, Clock, a.log))
 	request.Register(a.api, request.NewService(a.pool, Clock, domain, a.delivery.Wake))
 	inbound.Register(a.api, a.inbound)
@@ -219,6 +222,16 @@ func (a *App) Migrate(ctx context.Context) error {
 	}
 	defer pg.Close(pool, a.config.CloseTimeout())
 	return pg.Migrate(ctx, pool, db.Notification, migrations, a.log)
+}
+
+// AfterRestore migrates the database and holds back every mail that was due before a
+// moment and is not finished, until POST /v1/sending/release: it may have been sent
+// after the moment to which the database was restored. The service must not run.
+func (a *App) AfterRestore(ctx context.Context, before time.Time) (held int64, err error) {
+	if err := a.ensureSchema(ctx); err != nil {
+		return 0, err
+	}
+	return a.sending.Hold(ctx, before)
 }
 
 // ensureSchema migrates the database, or waits until another process has.

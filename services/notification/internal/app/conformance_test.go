@@ -88,6 +88,9 @@ func known(t *testing.T, s *service) map[string][]string {
 	if _, err := s.Suppress(ctx, notifyapi.SuppressionRequest{Email: "closed@example.org", Reason: "closed"}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.ResumeSending(ctx); err != nil { // generated requests pause it
+		t.Fatal(err)
+	}
 	for range 50 {
 		values["Idempotency-Key"] = append(values["Idempotency-Key"], uuid.NewString())
 	}

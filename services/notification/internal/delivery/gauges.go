@@ -41,6 +41,8 @@ type gauges struct {
 	now        func() time.Time
 	recipients *prometheus.GaugeVec
 	oldest     prometheus.Gauge
+	paused     prometheus.Gauge
+	held       prometheus.Gauge
 }
 
 // GaugeLoop returns the job that reads the gauges of the queue every 15 s, at a
@@ -65,9 +67,15 @@ func newGauges(c GaugeConfig) *gauges {
 			Name: "notification_oldest_due_age_seconds",
 			Help: "How long the oldest recipient that could be mailed has waited; 0 when none waits." + same,
 		}),
+		paused: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "notification_sending_paused", Help: "1 while sending is paused (POST /v1/sending/pause)." + same,
+		}),
+		held: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "notification_held_recipients", Help: "Recipients that are held back after a restore (POST /v1/sending/release)." + same,
+		}),
 	}
 	g.unknown()
-	c.Registry.MustRegister(g.recipients, g.oldest)
+	c.Registry.MustRegister(g.recipients, g.oldest, g.paused, g.held)
 	return g
 }
 
@@ -75,7 +83,9 @@ func (g *gauges) unknown() {
 	for _, s := range notifyapi.RecipientStatuses {
 		g.recipients.WithLabelValues(string(s)).Set(math.NaN())
 	}
-	g.oldest.Set(math.NaN())
+	for _, gauge := range []prometheus.Gauge{g.oldest, g.paused, g.held} {
+		gauge.Set(math.NaN())
+	}
 }
 
 // read sets the gauges and sums up the counted changes when there are many.
@@ -84,10 +94,16 @@ func (g *gauges) read(ctx context.Context) (again bool, err error) {
 	q := notificationdb.New(g.db)
 	counts, changes, countErr := Counts(ctx, q)
 	due, dueErr := OldestDue(ctx, g.db, now)
-	if err := errors.Join(countErr, dueErr); err != nil {
+	sending, sendingErr := q.SendingGet(ctx, heldUntil)
+	if err := errors.Join(countErr, dueErr, sendingErr); err != nil {
 		g.unknown()
 		return false, err
 	}
+	g.paused.Set(0)
+	if sending.PausedAt != nil {
+		g.paused.Set(1)
+	}
+	g.held.Set(float64(sending.Held))
 	for _, s := range notifyapi.RecipientStatuses {
 		g.recipients.WithLabelValues(string(s)).Set(float64(counts[s]))
 	}
