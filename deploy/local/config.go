@@ -204,7 +204,7 @@ func environment(prefix string, decided map[string]string) []string {
 	var env []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if slices.Contains(inherited, name) || strings.HasPrefix(name, prefix) {
+		if slices.Contains(inherited, name) || strings.HasPrefix(name, prefix) || strings.HasPrefix(name, "OTEL_") {
 			if _, ours := decided[name]; !ours {
 				env = append(env, entry)
 			}

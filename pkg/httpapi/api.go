@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/pkg/tracing"
 )
 
 // Config is what a service configures its API with.
@@ -91,6 +92,9 @@ type Config struct {
 	// whose pages may call the API. Empty: no CORS headers at all.
 	CORSOrigins []string
 
+	// Tracing makes a span of each request; nil makes none.
+	Tracing *tracing.Tracing
+
 	// HideClients leaves the clients' addresses out of the access log.
 	HideClients bool
 
@@ -148,7 +152,9 @@ func New(cfg Config) *API {
 // Handler returns the handler of the whole API. Register nothing after it.
 func (a *API) Handler() http.Handler {
 	a.mountDocumentation()
-	return &edge{api: a, next: withCORS(a.cfg.CORSOrigins, a.router)}
+	e := &edge{api: a, next: withCORS(a.cfg.CORSOrigins, a.router)}
+	e.traced = a.cfg.Tracing.Handler(http.HandlerFunc(e.serve))
+	return e
 }
 
 // OpenAPI returns the OpenAPI document of what is registered so far, as JSON.

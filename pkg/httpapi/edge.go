@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/tracing"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // edge wraps the whole API: request id, client address, security headers, CORS,
@@ -21,6 +23,8 @@ import (
 type edge struct {
 	api  *API
 	next http.Handler // CORS around the router
+
+	traced http.Handler // serve with a span, nil without traces
 }
 
 // requestInfo holds what the layers share about one request.
@@ -58,6 +62,14 @@ func infoOf(ctx context.Context) *requestInfo {
 
 // ServeHTTP serves one request.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if e.traced != nil {
+		e.traced.ServeHTTP(w, r)
+		return
+	}
+	e.serve(w, r)
+}
+
+func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 	start := e.api.cfg.Now()
 	res := &response{ResponseWriter: w}
 	id := requestID(r.Header["X-Request-Id"])
@@ -130,7 +142,7 @@ func (e *edge) record(res *response, r *http.Request, info *requestInfo, start t
 	}
 	status := strconv.Itoa(res.status)
 	e.api.metrics.requests.WithLabelValues(route, method, status).Inc()
-	e.api.metrics.duration.WithLabelValues(route, method, status).Observe(took.Seconds())
+	e.measure(r.Context(), e.api.metrics.duration.WithLabelValues(route, method, status), method, route, took)
 
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs,
@@ -147,6 +159,16 @@ func (e *edge) record(res *response, r *http.Request, info *requestInfo, start t
 		level = slog.LevelDebug
 	}
 	e.api.cfg.Logger.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// measure measures a request, with the trace if there is one.
+func (e *edge) measure(ctx context.Context, duration prometheus.Observer, method, route string, took time.Duration) {
+	if e.traced == nil {
+		duration.Observe(took.Seconds())
+		return
+	}
+	tracing.Name(ctx, method, route)
+	tracing.Observe(ctx, duration, took.Seconds())
 }
 
 // quietRoutes are polled every few seconds by machines. The cause of a 503 of

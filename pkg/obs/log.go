@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Format is how a log line is written.
@@ -36,7 +38,7 @@ func (f *Format) UnmarshalText(text []byte) error {
 
 // NewLogger writes structured lines of at least the given level to w, as JSON
 // unless Text is asked for. A line logged with a context that carries a request
-// id (see WithRequestID) has it as request_id. When w is Lines, warnings and errors are
+// id (see WithRequestID) has it as request_id, and one with a span its trace_id. When w is Lines, warnings and errors are
 // written at once.
 func NewLogger(w io.Writer, level slog.Level, format Format) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
@@ -84,16 +86,22 @@ func Client(ctx context.Context) netip.Addr {
 	return addr
 }
 
-// requestIDHandler adds the context's request id to each line.
+// requestIDHandler adds the context's request id and trace id to each line.
 type requestIDHandler struct {
 	slog.Handler
 	lines *Lines // nil when each line is written at once
 }
 
 func (h requestIDHandler) Handle(ctx context.Context, r slog.Record) error {
-	if id := RequestID(ctx); id != "" {
+	id, span := RequestID(ctx), trace.SpanContextFromContext(ctx)
+	if id != "" || span.IsValid() {
 		r = r.Clone()
+	}
+	if id != "" {
 		r.AddAttrs(slog.String("request_id", id))
+	}
+	if span.IsValid() {
+		r.AddAttrs(slog.String("trace_id", span.TraceID().String()))
 	}
 	err := h.Handler.Handle(ctx, r)
 	if h.lines != nil && r.Level >= slog.LevelWarn {

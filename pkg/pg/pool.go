@@ -18,9 +18,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Config has the limits of one pool. A zero field means the default; a session
@@ -45,6 +48,9 @@ type Config struct {
 	// IdleInTransactionTimeout closes a connection that leaves its transaction
 	// idle for longer; default 10 s.
 	IdleInTransactionTimeout time.Duration
+	// Traces makes a span of each call within a request's span; nil makes none. Spans
+	// have the statement and none of its values.
+	Traces trace.TracerProvider
 	// Warmup prepares each new connection; none by default.
 	Warmup *Warmup
 	// Pooler says that the URL leads to a pooler in transaction mode, as PgBouncer's:
@@ -74,6 +80,10 @@ func Open(ctx context.Context, url string, config Config) (*pgxpool.Pool, error)
 	poolConfig.ConnConfig.Tracer = deadlines{
 		acquire: cmp.Or(poolConfig.ConnConfig.ConnectTimeout, config.AcquireTimeout, time.Second),
 		call:    cmp.Or(config.CallTimeout, callTimeout(poolConfig.ConnConfig.RuntimeParams["statement_timeout"])),
+	}
+	if config.Traces != nil {
+		poolConfig.ConnConfig.Tracer = multitracer.New(poolConfig.ConnConfig.Tracer, otelpgx.NewTracer(
+			otelpgx.WithTracerProvider(config.Traces), otelpgx.WithDisableConnectionDetailsInAttributes()))
 	}
 	setHosts(poolConfig.ConnConfig)
 	var opened atomic.Pointer[pgxpool.Pool]

@@ -1,6 +1,6 @@
 -- name: OutboxAdd :exec
-insert into outbox (id, kind, reference, data, request_id, created_at)
-values ($1, $2, $3, $4, $5, $6);
+insert into outbox (id, kind, reference, data, request_id, created_at, traceparent)
+values ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: OutboxClaim :many
 -- Leases due entries, by the database's clock. An entry waits for earlier ones with
@@ -27,7 +27,7 @@ set lease_token = sqlc.arg(token)::uuid,
     leased_until = now() + make_interval(secs => sqlc.arg(lease_seconds)::float8)
 from due
 where o.id = due.id
-returning o.id, o.kind, o.reference, o.data, o.request_id, o.attempts;
+returning o.id, o.kind, o.reference, o.data, o.request_id, o.attempts, o.traceparent;
 
 -- name: OutboxFinish :execrows
 -- The facts of a notice with a secret are erased once it is posted.

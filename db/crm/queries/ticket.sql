@@ -48,19 +48,19 @@ assigned_event as (
     from ticket t, assignee a
 ),
 receipt as (
-    insert into outbox (id, kind, reference, data, request_id, created_at)
+    insert into outbox (id, kind, reference, data, request_id, created_at, traceparent)
     select @receipt_id::uuid, @receipt_kind::text, t.id,
            @receipt::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
-           @request_id::text, @now
+           @request_id::text, @now, sqlc.narg('traceparent')::text
     from ticket t
     where not @no_receipt::boolean
 ),
 assigned_notice as (
-    insert into outbox (id, kind, reference, data, request_id, created_at)
+    insert into outbox (id, kind, reference, data, request_id, created_at, traceparent)
     select @assigned_notice_id::uuid, @assigned_notice_kind::text, t.id,
            @assigned_notice::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
-           @request_id, @now
+           @request_id, @now, sqlc.narg('traceparent')::text
     from ticket t, assignee a
     where a.id <> @actor_id
 ),

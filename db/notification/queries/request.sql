@@ -5,10 +5,10 @@
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
         reference, thread, reply_to, unsubscribe_url, request_id, message_domain, not_before, expires_at, sensitive, priority,
-        recipient_count, files, created_at)
+        recipient_count, files, created_at, traceparent)
     values (@id, @caller, @idempotency_key, @body_hash, @subject, @text, sqlc.narg(html), @bytes, @requester,
         sqlc.narg(reference), sqlc.narg(thread), sqlc.narg(reply_to), sqlc.narg(unsubscribe_url), @request_id, @message_domain,
-        sqlc.narg(not_before), sqlc.narg(expires_at), @sensitive, @priority, @recipient_count, @files, @created_at)
+        sqlc.narg(not_before), sqlc.narg(expires_at), @sensitive, @priority, @recipient_count, @files, @created_at, sqlc.narg(traceparent))
     on conflict on constraint notifications_key do nothing
     returning id
 ), kept as (

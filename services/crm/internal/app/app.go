@@ -26,6 +26,7 @@ import (
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
 	"fixdesk/pkg/ratelimit"
+	"fixdesk/pkg/tracing"
 	"fixdesk/pkg/version"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/attachment"
@@ -49,6 +50,9 @@ const (
 
 	// startLimit is how long a start waits for a database that is busy.
 	startLimit = time.Minute
+
+	// notificationTimeout limits a call of the notification service by a request.
+	notificationTimeout = 10 * time.Second
 )
 
 // App is the whole service, ready to run.
@@ -56,6 +60,7 @@ type App struct {
 	config    Config
 	addresses inbound.Addresses
 	log       *slog.Logger
+	traces    *tracing.Tracing
 	pool      *pgxpool.Pool
 	warmup    *pg.Warmup
 	probe     *pg.Probe
@@ -101,11 +106,18 @@ func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*A
 		return nil, err
 	}
 	warmup := pg.NewWarmup(identity.Warm, ticket.Warm)
-	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-crm", MaxConns: c.DatabasePoolSize, Warmup: warmup, Pooler: c.Pooled()})
+	traces, err := tracing.New(ctx, "fixdesk-crm", version.Read().Version, log)
 	if err != nil {
+		return nil, err
+	}
+	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{
+		Application: "fixdesk-crm", MaxConns: c.DatabasePoolSize, Warmup: warmup, Pooler: c.Pooled(), Traces: traces.Provider(),
+	})
+	if err != nil {
+		traces.Stop(ctx)
 		return nil, fmt.Errorf("CRM_DATABASE_URL: %w", err)
 	}
-	a := &App{config: c, log: log, pool: pool, warmup: warmup, probe: pg.NewProbe(pool, time.Now)}
+	a := &App{config: c, log: log, traces: traces, pool: pool, warmup: warmup, probe: pg.NewProbe(pool, time.Now)}
 	a.assemble(p, keys)
 	return a, nil
 }
@@ -116,10 +128,13 @@ func (a *App) assemble(p parts, keys keySource) {
 	jobs := background.NewMetrics(registry)
 	signer := jwtauth.NewSigner(keys.set)
 	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
+	if a.traces != nil {
+		client.HTTPClient = &http.Client{Timeout: notificationTimeout, Transport: a.traces.Transport(http.DefaultTransport)}
+	}
 	a.addresses = a.config.addresses()
 	dispatcher := outbox.NewDispatcher(outbox.Config{
 		Pool: a.pool, Client: client, Links: a.links(), Files: a.filesForMail,
-		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry, Metrics: jobs,
+		Interval: a.config.RelayInterval, Logger: a.log, Registry: registry, Metrics: jobs, Tracing: a.traces,
 	})
 	check := func(ctx context.Context, p identity.Principal) error { return a.users.Check(ctx, p) }
 	stream := eventstream.NewService(eventstream.Config{
@@ -204,6 +219,7 @@ func (a *App) newAPI(p parts, registry *prometheus.Registry) *httpapi.API {
 		Unavailable:    pg.Unavailable,
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests,
 		TrustedProxies: a.config.TrustedProxies, CORSOrigins: a.config.CORSOrigins, H2C: a.config.H2C, HideClients: !a.config.LogClientAddress.On(),
+		Tracing: a.traces,
 	})
 }
 
@@ -264,8 +280,12 @@ func (a *App) Users() *identity.Service { return a.users }
 // Files are the use cases of attachments, for the command line.
 func (a *App) Files() *attachment.Service { return a.files }
 
-// Close closes the database connections, within a bounded time.
-func (a *App) Close() { pg.Close(a.pool, a.config.CloseTimeout()) }
+// Close closes the database connections and exports the last traces, within a bounded
+// time.
+func (a *App) Close() {
+	pg.Close(a.pool, a.config.CloseTimeout())
+	a.traces.Stop(context.Background())
+}
 
 // Run serves until ctx ends. Before the database is migrated and the first admin
 // made, the process is alive and not ready. The whole stop, the pool included,

@@ -477,6 +477,7 @@ type Outbox struct {
 	DoneAt        *time.Time
 	DeadAt        *time.Time
 	LastError     *string
+	Traceparent   *string
 }
 
 type PasswordReset struct {

@@ -13,17 +13,18 @@ import (
 )
 
 const outboxAdd = `-- name: OutboxAdd :exec
-insert into outbox (id, kind, reference, data, request_id, created_at)
-values ($1, $2, $3, $4, $5, $6)
+insert into outbox (id, kind, reference, data, request_id, created_at, traceparent)
+values ($1, $2, $3, $4, $5, $6, $7)
 `
 
 type OutboxAddParams struct {
-	ID        uuid.UUID
-	Kind      string
-	Reference uuid.UUID
-	Data      []byte
-	RequestID string
-	CreatedAt time.Time
+	ID          uuid.UUID
+	Kind        string
+	Reference   uuid.UUID
+	Data        []byte
+	RequestID   string
+	CreatedAt   time.Time
+	Traceparent *string
 }
 
 func (q *Queries) OutboxAdd(ctx context.Context, arg OutboxAddParams) error {
@@ -34,6 +35,7 @@ func (q *Queries) OutboxAdd(ctx context.Context, arg OutboxAddParams) error {
 		arg.Data,
 		arg.RequestID,
 		arg.CreatedAt,
+		arg.Traceparent,
 	)
 	return err
 }
@@ -58,7 +60,7 @@ set lease_token = $1::uuid,
     leased_until = now() + make_interval(secs => $2::float8)
 from due
 where o.id = due.id
-returning o.id, o.kind, o.reference, o.data, o.request_id, o.attempts
+returning o.id, o.kind, o.reference, o.data, o.request_id, o.attempts, o.traceparent
 `
 
 type OutboxClaimParams struct {
@@ -69,12 +71,13 @@ type OutboxClaimParams struct {
 }
 
 type OutboxClaimRow struct {
-	ID        uuid.UUID
-	Kind      string
-	Reference uuid.UUID
-	Data      []byte
-	RequestID string
-	Attempts  int32
+	ID          uuid.UUID
+	Kind        string
+	Reference   uuid.UUID
+	Data        []byte
+	RequestID   string
+	Attempts    int32
+	Traceparent *string
 }
 
 // Leases due entries, by the database's clock. An entry waits for earlier ones with
@@ -103,6 +106,7 @@ func (q *Queries) OutboxClaim(ctx context.Context, arg OutboxClaimParams) ([]Out
 			&i.Data,
 			&i.RequestID,
 			&i.Attempts,
+			&i.Traceparent,
 		); err != nil {
 			return nil, err
 		}

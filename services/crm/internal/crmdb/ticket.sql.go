@@ -479,25 +479,25 @@ assigned_event as (
     from ticket t, assignee a
 ),
 receipt as (
-    insert into outbox (id, kind, reference, data, request_id, created_at)
+    insert into outbox (id, kind, reference, data, request_id, created_at, traceparent)
     select $20::uuid, $21::text, t.id,
            $22::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
-           $23::text, $5
+           $23::text, $5, $24::text
     from ticket t
-    where not $24::boolean
+    where not $25::boolean
 ),
 assigned_notice as (
-    insert into outbox (id, kind, reference, data, request_id, created_at)
-    select $25::uuid, $26::text, t.id,
-           $27::jsonb || jsonb_build_object('number', t.number,
+    insert into outbox (id, kind, reference, data, request_id, created_at, traceparent)
+    select $26::uuid, $27::text, t.id,
+           $28::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
-           $23, $5
+           $23, $5, $24::text
     from ticket t, assignee a
     where a.id <> $2
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select $2, $3::text, $28::bytea, t.id,
+    select $2, $3::text, $29::bytea, t.id,
            jsonb_build_object('number', t.number, 'reporter', $22::jsonb->'to',
                               'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $5),
            $5
@@ -533,6 +533,7 @@ type TicketCreateParams struct {
 	ReceiptKind        string
 	Receipt            []byte
 	RequestID          string
+	Traceparent        *string
 	NoReceipt          bool
 	AssignedNoticeID   uuid.UUID
 	AssignedNoticeKind string
@@ -575,6 +576,7 @@ func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (Tic
 		arg.ReceiptKind,
 		arg.Receipt,
 		arg.RequestID,
+		arg.Traceparent,
 		arg.NoReceipt,
 		arg.AssignedNoticeID,
 		arg.AssignedNoticeKind,

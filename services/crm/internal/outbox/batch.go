@@ -14,6 +14,7 @@ import (
 
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/tracing"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 )
@@ -142,7 +143,7 @@ func decode(e crmdb.OutboxClaimRow) (notice.Notice, error) {
 // post makes the mail of an entry and posts it with the entry's id as
 // Idempotency-Key, with its files or, where the service refuses them, without.
 func (d *Dispatcher) post(ctx context.Context, e crmdb.OutboxClaimRow, n notice.Notice) error {
-	ctx, cancel := context.WithTimeout(obs.WithRequestID(ctx, e.RequestID), postTimeout)
+	ctx, cancel := context.WithTimeout(within(ctx, e), postTimeout)
 	defer cancel()
 	if files := d.read(ctx, e, n); len(files) > 0 {
 		request := d.request(e, notice.Attached(n))
@@ -201,7 +202,12 @@ func (d *Dispatcher) record(ctx context.Context, r result) {
 	if r.err != nil {
 		attrs = append(attrs, "error", errorText(r.err))
 	}
-	d.log.Log(obs.WithRequestID(ctx, r.entry.RequestID), level, message, attrs...)
+	d.log.Log(within(ctx, r.entry), level, message, attrs...)
+}
+
+// within is ctx with the request id and the trace of the change that wrote the entry.
+func within(ctx context.Context, e crmdb.OutboxClaimRow) context.Context {
+	return tracing.WithParent(obs.WithRequestID(ctx, e.RequestID), e.Traceparent)
 }
 
 // settle stores the results. Each statement is guarded by the lease token, so that

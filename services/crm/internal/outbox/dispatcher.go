@@ -16,6 +16,7 @@ import (
 
 	"fixdesk/pkg/background"
 	"fixdesk/pkg/notifyapi"
+	"fixdesk/pkg/tracing"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 )
@@ -36,8 +37,8 @@ const (
 	settleTimeout = 5 * time.Second
 )
 
-// Config has the dependencies and settings of a Dispatcher; all fields but Files are
-// required.
+// Config has the dependencies and settings of a Dispatcher; all fields but Files and
+// Tracing are required.
 type Config struct {
 	Pool     *pgxpool.Pool
 	Client   *notifyapi.Client
@@ -47,6 +48,7 @@ type Config struct {
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 	Metrics  *background.Metrics
+	Tracing  *tracing.Tracing
 }
 
 // Dispatcher posts the entries of the outbox to the notification service. Any
@@ -77,7 +79,7 @@ func NewDispatcher(c Config) *Dispatcher {
 	transport.MaxIdleConnsPerHost = concurrency
 	client := *c.Client
 	client.Retries = 0
-	client.HTTPClient = &http.Client{Transport: transport}
+	client.HTTPClient = &http.Client{Transport: c.Tracing.Transport(transport)}
 	d := &Dispatcher{
 		pool: c.Pool, queries: crmdb.New(c.Pool), client: client, links: c.Links, log: c.Logger,
 		files: c.Files, slots: make(chan struct{}, maxWithFiles), metrics: newMetrics(c.Registry),

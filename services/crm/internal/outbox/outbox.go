@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/tracing"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
 )
@@ -34,7 +35,7 @@ func Add(ctx context.Context, q *crmdb.Queries, now time.Time, reference uuid.UU
 	}
 	err = q.OutboxAdd(ctx, crmdb.OutboxAddParams{
 		ID: id, Kind: n.Kind(), Reference: reference, Data: data,
-		RequestID: obs.RequestID(ctx), CreatedAt: now,
+		RequestID: obs.RequestID(ctx), CreatedAt: now, Traceparent: tracing.Parent(ctx),
 	})
 	if err != nil {
 		return fmt.Errorf("add %s to the outbox: %w", n.Kind(), err)

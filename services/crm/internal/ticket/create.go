@@ -15,6 +15,7 @@ import (
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
 	"fixdesk/pkg/text"
+	"fixdesk/pkg/tracing"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/attachment"
 	"fixdesk/services/crm/internal/crmdb"
@@ -163,7 +164,7 @@ func createParams(ctx context.Context, v Viewer, t Ticket, files []notice.File, 
 		AssignedEventID: uuid.Must(uuid.NewV7()), Rule: assignment.Rule,
 		ReceiptID: uuid.Must(uuid.NewV7()), ReceiptKind: notice.KindTicketReceived, Receipt: receipt,
 		AssignedNoticeID: uuid.Must(uuid.NewV7()), AssignedNoticeKind: notice.KindTicketAssigned, AssignedNotice: assigned,
-		RequestID: obs.RequestID(ctx),
+		RequestID: obs.RequestID(ctx), Traceparent: tracing.Parent(ctx),
 	}
 	if once != nil {
 		arg.IdempotencyKey, arg.RequestHash = &once.Key, once.Hash[:]

@@ -29,6 +29,7 @@ import (
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/pg"
 	"fixdesk/pkg/ratelimit"
+	"fixdesk/pkg/tracing"
 	"fixdesk/pkg/version"
 	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/email"
@@ -57,6 +58,7 @@ type App struct {
 	warmup   *pg.Warmup
 	probe    *pg.Probe
 	mailer   *email.Pool
+	traces   *tracing.Tracing
 	bounces  *email.BounceAddresses // nil without a domain for them
 	delivery *delivery.Loop
 	sending  *delivery.Sending
@@ -84,13 +86,21 @@ func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	warmup := pg.NewWarmup(request.Warm)
-	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{Application: "fixdesk-notification", MaxConns: c.DatabasePoolSize, Warmup: warmup, Pooler: c.Pooled()})
+	traces, err := tracing.New(ctx, "fixdesk-notification", version.Read().Version, log)
 	if err != nil {
+		return nil, err
+	}
+	pool, err := pg.Open(ctx, c.DatabaseURL.Reveal(), pg.Config{
+		Application: "fixdesk-notification", MaxConns: c.DatabasePoolSize, Warmup: warmup, Pooler: c.Pooled(), Traces: traces.Provider(),
+	})
+	if err != nil {
+		traces.Stop(ctx)
 		return nil, fmt.Errorf("NOTIFICATION_DATABASE_URL: %w", err)
 	}
-	a := &App{config: c, log: log, pool: pool, warmup: warmup, probe: pg.NewProbe(pool, time.Now)}
+	a := &App{config: c, log: log, traces: traces, pool: pool, warmup: warmup, probe: pg.NewProbe(pool, time.Now)}
 	if err := a.assemble(servers, sender); err != nil {
 		pool.Close()
+		traces.Stop(ctx)
 		return nil, err
 	}
 	return a, nil
@@ -121,7 +131,7 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 		DB: a.pool, Mailer: a.mailer,
 		Policy:  delivery.Policy{RetryBase: c.RetryBase, RetryCap: c.RetryCap, GiveUpAfter: c.GiveUpAfter},
 		Workers: c.SMTPConnections, Lease: c.Lease, StopTimeout: c.StopTimeout() * 9 / 10,
-		Now: time.Now, Logger: a.log, Registry: registry, Metrics: jobMetrics,
+		Now: time.Now, Logger: a.log, Registry: registry, Metrics: jobMetrics, Traces: a.traces.Provider(),
 	})
 	a.inbound = inbound.New(inbound.Config{
 		DB: a.pool, Rules: inbound.Rules{AuthservID: c.Inbound.AuthservID},
@@ -170,7 +180,7 @@ func (a *App) newAPI(registry *prometheus.Registry) *httpapi.API {
 		Principal: request.Caller, Limit: a.limit,
 		Ready: a.ready, Unavailable: pg.Unavailable,
 		RequestTimeout: a.config.RequestTimeout, MaxRequests: a.config.MaxRequests, TrustedProxies: a.config.TrustedProxies,
-		H2C: a.config.H2C, HideClients: !a.config.LogClientAddress.On(),
+		H2C: a.config.H2C, HideClients: !a.config.LogClientAddress.On(), Tracing: a.traces,
 	})
 }
 
@@ -298,6 +308,7 @@ func (a *App) WriteOpenAPI(w io.Writer) error { return a.api.WriteOpenAPI(w) }
 func (a *App) Close() {
 	a.mailer.Close()
 	pg.Close(a.pool, a.config.CloseTimeout())
+	a.traces.Stop(context.Background())
 }
 
 // Run serves until ctx ends. Before the database is migrated, the process is

@@ -12,13 +12,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"fixdesk/pkg/background"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/notification/internal/email"
 )
 
-// Config has the dependencies and settings of a Loop. Only Metrics is optional.
+// Config has the dependencies and settings of a Loop. Only Metrics and Traces are optional.
 type Config struct {
 	DB      *pgxpool.Pool
 	Mailer  *email.Pool
@@ -32,6 +33,7 @@ type Config struct {
 	Logger      *slog.Logger
 	Registry    prometheus.Registerer
 	Metrics     *background.Metrics // of the scheduled jobs
+	Traces      trace.TracerProvider
 }
 
 const (
@@ -55,6 +57,7 @@ type Loop struct {
 	Config
 	store   store
 	metrics *metrics
+	tracer  trace.Tracer // nil without traces
 	ahead   int
 	leases  leases
 
@@ -74,7 +77,7 @@ type Loop struct {
 func NewLoop(c Config) *Loop {
 	ahead := aheadPerWorker * c.Workers
 	return &Loop{
-		Config: c, store: store{c.DB}, metrics: newMetrics(c.Registry, c.Mailer),
+		Config: c, store: store{c.DB}, metrics: newMetrics(c.Registry, c.Mailer), tracer: newTracer(c.Traces),
 		ahead: ahead, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 		backlog: newBacklog(),
 		// A crash can repeat the mails on the wire, those that wait here, and those
@@ -399,7 +402,7 @@ func (l *Loop) send(ctx, store context.Context, stream *email.Stream, t task, ne
 		t.mail.Attachments = files
 	}
 	start := l.Now()
-	result = stream.Send(ctx, t.mail, next)
+	result = l.traced(ctx, t, func(ctx context.Context) email.Result { return stream.Send(ctx, t.mail, next) })
 	l.metrics.observe(result, l.Now().Sub(start))
 	return result
 }

@@ -1,12 +1,14 @@
 package delivery
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/tracing"
 	"fixdesk/services/notification/internal/email"
 )
 
@@ -78,7 +80,8 @@ func (m *metrics) sent(t task, at time.Time) {
 	if t.history.Failures > 0 {
 		try = tryLater
 	}
-	m.latency.WithLabelValues(string(priorityOf(t.priority)), try).Observe(max(0, at.Sub(t.history.DueAt).Seconds()))
+	ctx := tracing.WithParent(context.Background(), t.traceparent) // for the exemplar alone
+	tracing.Observe(ctx, m.latency.WithLabelValues(string(priorityOf(t.priority)), try), max(0, at.Sub(t.history.DueAt).Seconds()))
 }
 
 // priorityOf is the inverse of Rank.

@@ -27,6 +27,7 @@ type task struct {
 	priority       int16     // as Rank returns it
 	large          bool      // Text and HTML are still to be fetched
 	files          int16     // the number of attachments, which are still to be fetched
+	traceparent    *string   // of the trace that the mail belongs to; nil for none
 	history        History
 	extra          bool          // claimed beyond the most that may be claimed
 	beginBy        time.Time     // no conversation begins later
@@ -101,7 +102,7 @@ func newTask(r notificationdb.DeliveryClaimRow, token uuid.UUID) task {
 			ID: r.ID, To: r.Email, Subject: r.Subject, Text: r.Text, HTML: r.Html,
 			RequestID: r.RequestID, Domain: r.MessageDomain, Date: r.Date, Shared: r.Shared,
 		},
-		notificationID: r.NotificationID, token: token, place: *r.QueueAt, priority: r.Priority, large: r.Bytes > inlineBytes, files: r.Files,
+		notificationID: r.NotificationID, traceparent: r.Traceparent, token: token, place: *r.QueueAt, priority: r.Priority, large: r.Bytes > inlineBytes, files: r.Files,
 		history: History{DueAt: r.EnqueuedAt, Failures: int(r.Attempts - r.AttemptsBefore), Uncertain: int(r.Uncertain)},
 	}
 	if r.Thread != nil {

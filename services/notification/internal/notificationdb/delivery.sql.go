@@ -39,7 +39,7 @@ returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enq
     next.queue_at, (s.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.files, (n.recipient_count > 1)::boolean as shared, n.subject, n.reply_to, n.unsubscribe_url,
     (case when n.bytes <= $4::integer then n.text else '' end)::text as text,
     coalesce(case when n.bytes <= $4::integer then n.html end, '')::text as html,
-    n.thread, n.request_id, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
+    n.thread, n.request_id, n.traceparent, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
     (case when r.attempts > r.attempts_before then (
         select count(*) from attempts a
         where a.recipient_id = r.id and a.number > r.attempts_before and a.outcome = 'uncertain'
@@ -78,6 +78,7 @@ type DeliveryClaimRow struct {
 	Html           string
 	Thread         *string
 	RequestID      string
+	Traceparent    *string
 	MessageDomain  string
 	Date           time.Time
 	Uncertain      int32
@@ -127,6 +128,7 @@ func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([
 			&i.Html,
 			&i.Thread,
 			&i.RequestID,
+			&i.Traceparent,
 			&i.MessageDomain,
 			&i.Date,
 			&i.Uncertain,

@@ -34,6 +34,7 @@ type Notification struct {
 	ExpiresAt      *time.Time
 	Files          int16
 	UnsubscribeUrl *string
+	Traceparent    *string
 }
 
 type Suppression struct {

@@ -65,7 +65,7 @@ func (q *Queries) AttemptList(ctx context.Context, arg AttemptListParams) ([]Att
 }
 
 const notificationByKey = `-- name: NotificationByKey :one
-select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at, sensitive, reply_to, priority, expires_at, files, unsubscribe_url from notifications
+select id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester, reference, thread, request_id, message_domain, not_before, recipient_count, created_at, sensitive, reply_to, priority, expires_at, files, unsubscribe_url, traceparent from notifications
 where caller = $1 and idempotency_key = $2
 `
 
@@ -100,6 +100,7 @@ func (q *Queries) NotificationByKey(ctx context.Context, arg NotificationByKeyPa
 		&i.ExpiresAt,
 		&i.Files,
 		&i.UnsubscribeUrl,
+		&i.Traceparent,
 	)
 	return i, err
 }
@@ -260,27 +261,27 @@ const notificationInsert = `-- name: NotificationInsert :one
 with stored as (
     insert into notifications (id, caller, idempotency_key, body_hash, subject, text, html, bytes, requester,
         reference, thread, reply_to, unsubscribe_url, request_id, message_domain, not_before, expires_at, sensitive, priority,
-        recipient_count, files, created_at)
+        recipient_count, files, created_at, traceparent)
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
         $10, $11, $12, $13, $14, $15,
-        $16, $17, $18, $19, $20, $21, $22)
+        $16, $17, $18, $19, $20, $21, $22, $23)
     on conflict on constraint notifications_key do nothing
     returning id
 ), kept as (
     insert into notification_files (notification_id, ordinal, filename, media_type, content)
     select stored.id, f.ordinal, f.filename, f.media_type, f.content
     from stored, (
-        select unnest($23::smallint[]) as ordinal, unnest($24::text[]) as filename,
-            unnest($25::text[]) as media_type, unnest($26::bytea[]) as content
+        select unnest($24::smallint[]) as ordinal, unnest($25::text[]) as filename,
+            unnest($26::text[]) as media_type, unnest($27::bytea[]) as content
     ) f
 ), listed as (
     insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, priority, expires_at, queue_at)
-    select r.id, stored.id, r.ordinal, r.email, $27::timestamptz, $27::timestamptz,
-        $28::smallint, $17::timestamptz,
-        case when $29::boolean then r.queue_at end as queue_at
+    select r.id, stored.id, r.ordinal, r.email, $28::timestamptz, $28::timestamptz,
+        $29::smallint, $17::timestamptz,
+        case when $30::boolean then r.queue_at end as queue_at
     from stored, (
-        select unnest($30::uuid[]) as id, unnest($31::smallint[]) as ordinal,
-            unnest($32::text[]) as email, unnest($33::timestamptz[]) as queue_at
+        select unnest($31::uuid[]) as id, unnest($32::smallint[]) as ordinal,
+            unnest($33::text[]) as email, unnest($34::timestamptz[]) as queue_at
     ) r
     returning id
 )
@@ -310,6 +311,7 @@ type NotificationInsertParams struct {
 	RecipientCount int32
 	Files          int16
 	CreatedAt      time.Time
+	Traceparent    *string
 	FileOrdinals   []int16
 	Filenames      []string
 	MediaTypes     []string
@@ -350,6 +352,7 @@ func (q *Queries) NotificationInsert(ctx context.Context, arg NotificationInsert
 		arg.RecipientCount,
 		arg.Files,
 		arg.CreatedAt,
+		arg.Traceparent,
 		arg.FileOrdinals,
 		arg.Filenames,
 		arg.MediaTypes,

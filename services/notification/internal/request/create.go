@@ -15,6 +15,7 @@ import (
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/pkg/obs"
+	"fixdesk/pkg/tracing"
 	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/notificationdb"
 )
@@ -48,7 +49,7 @@ func (s *Service) Create(ctx context.Context, caller, key string, r notifyapi.Re
 		return n, false, errs.Validation(fields...)
 	}
 	p.Caller, p.IdempotencyKey, p.BodyHash = caller, key, hash
-	p.RequestID = obs.RequestID(ctx)
+	p.RequestID, p.Traceparent = obs.RequestID(ctx), tracing.Parent(ctx)
 	q := notificationdb.New(s.db)
 	inserted, err := q.NotificationInsert(ctx, p)
 	switch {
