@@ -9,16 +9,16 @@ import (
 
 const (
 	// gcHeap is the size in bytes up to which the heap may grow before it is collected,
-	// however little of it is in use: of the 64 MiB that a service may take, about 40 are
+	// however little of it is in use: of the 64 MiB that a service may take, about 44 are
 	// left for the program itself, stacks and what the runtime keeps.
-	gcHeap = 20 << 20
+	gcHeap = 16 << 20
 	// gcPercentLeast is by how much a larger heap grows until it is collected, and
 	// gcPercentMost by how much any heap does.
 	gcPercentLeast, gcPercentMost = 50, 400
 )
 
-// SaveMemory makes the process collect garbage when its heap has grown to 20 MiB, and a
-// heap of more than 13 MiB when it has grown by half, instead of when it has doubled;
+// SaveMemory makes the process collect garbage when its heap has grown to 16 MiB, and a
+// heap of more than 10 MiB when it has grown by half, instead of when it has doubled;
 // unless GOGC is set.
 func SaveMemory() {
 	if os.Getenv("GOGC") != "" {

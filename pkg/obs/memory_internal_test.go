@@ -7,7 +7,7 @@ func TestSmallHeapGrowsToASizeAndALargeOneByHalf(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, 400}, {1 << 20, 400}, {5 << 20, 300}, {10 << 20, 100}, {14 << 20, 50}, {20 << 20, 50}, {24 << 20, 50}, {1 << 30, 50},
+		{0, 400}, {1 << 20, 400}, {4 << 20, 300}, {8 << 20, 100}, {11 << 20, 50}, {16 << 20, 50}, {24 << 20, 50}, {1 << 30, 50},
 	} {
 		if got := gcPercent(c.live); got != c.want {
 			t.Errorf("%d bytes in use: grows by %d %%, want %d", c.live, got, c.want)
