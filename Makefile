@@ -21,10 +21,11 @@ WITHPG := go run ./pkg/dev/pgtest/withpg
 LONG := fixdesk/deploy/local/... fixdesk/services/crm/cmd/crm fixdesk/services/crm/internal/app fixdesk/services/crm/internal/identity \
 	fixdesk/services/crm/internal/ticket fixdesk/services/crm/internal/ticketlist fixdesk/services/notification/internal/app fixdesk/services/notification/internal/delivery
 
-# Packages with goroutines that share memory. The concurrency of the others is in
-# the database, where the race detector finds nothing.
-RACE := fixdesk/pkg/... fixdesk/services/crm/internal/... fixdesk/services/notification/internal/delivery \
-	fixdesk/services/notification/internal/email fixdesk/services/notification/internal/request
+# Packages whose goroutines share memory. The concurrency of the others is in the
+# database, where the race detector finds nothing; crm/internal/app calls them all.
+RACE := $(addprefix fixdesk/pkg/,background dev/launch dev/pgtest dev/subprocess httpapi jwtauth obs pg ratelimit) \
+	$(addprefix fixdesk/services/crm/internal/,app attachment console eventstream identity inbound outbox ticket) \
+	$(addprefix fixdesk/services/notification/internal/,delivery email inbound)
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench profile test-smtp test-servers test-failover test-manifests release images test-release test-alerts
