@@ -53,7 +53,7 @@ func TestServiceThatIsNotReadyInTimeIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
+	for deadline := time.Now().Add(4 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		text, err := os.ReadFile(s.LogFile)
 		if err != nil {
 			t.Fatal(err)
@@ -61,7 +61,9 @@ func TestServiceThatIsNotReadyInTimeIsKilled(t *testing.T) {
 		if strings.Contains(string(text), "waits") { // SIGTERM is ignored now
 			break
 		}
-		time.Sleep(5 * time.Millisecond)
+		if time.Now().After(deadline) {
+			t.Fatalf("the script wrote %q", text)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

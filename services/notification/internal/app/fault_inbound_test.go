@@ -49,7 +49,7 @@ func startSenders(n int, addr string) *senders {
 	return s
 }
 
-// send hands one mail in, until it is taken.
+// send hands one mail in, until it is taken or waitLimit has passed.
 func (s *senders) send() {
 	s.mu.Lock()
 	s.number++
@@ -57,7 +57,7 @@ func (s *senders) send() {
 	s.mu.Unlock()
 	again := rand.N(10) == 0
 	raw := plainMail(id, "trial", strings.Repeat("text\r\n", rand.N(50))+id)
-	for {
+	for deadline := time.Now().Add(waitLimit); time.Now().Before(deadline); {
 		err := smtp.SendMail(s.addr, nil, "ada@example.com", []string{"support@desk.test"}, raw)
 		if err == nil {
 			s.mu.Lock()

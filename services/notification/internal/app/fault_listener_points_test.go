@@ -5,6 +5,7 @@ import (
 	"net/smtp"
 	"strings"
 	"testing"
+	"time"
 
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/dev/trials"
@@ -152,9 +153,9 @@ func (p *pointTrial) repeat(n int, point func(p *pointTrial, id string) bool) (l
 		id := fmt.Sprintf("%d@point.example", p.number)
 		acked := point(p, id)
 		p.restart()
-		for !acked {
-			if acked = <-p.send(id); !acked {
-				pause()
+		for deadline := time.Now().Add(waitLimit); !acked; pause() {
+			if acked = <-p.send(id); !acked && time.Now().After(deadline) {
+				p.Fatalf("the mail %s is still refused", id)
 			}
 		}
 		p.acked[id] = true
