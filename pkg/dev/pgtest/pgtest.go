@@ -81,11 +81,11 @@ const (
 
 // New returns a pool on a fresh database made by the migrations in dir of files;
 // both are removed when the test ends. The pool is opened like a service's, with up
-// to 20 connections and longer timeouts.
+// to 12 connections and longer timeouts.
 func New(t testing.TB, files fs.FS, dir string) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pg.Open(t.Context(), NewURL(t, files, dir), pg.Config{
-		Application: t.Name(), MaxConns: 20, AcquireTimeout: patientStatementTimeout, CallTimeout: patientCallTimeout,
+		Application: t.Name(), MaxConns: 12, AcquireTimeout: patientStatementTimeout, CallTimeout: patientCallTimeout,
 		StatementTimeout: patientStatementTimeout, LockTimeout: patientLockTimeout, IdleInTransactionTimeout: patientStatementTimeout,
 	})
 	if err != nil {
