@@ -18,8 +18,8 @@ APART := deploy/manifests deploy/release
 WITHPG := go run ./pkg/dev/pgtest/withpg
 
 # Packages whose tests repeat faults, races and requests (pkg/dev/trials).
-LONG := fixdesk/deploy/local/... fixdesk/services/crm/cmd/crm fixdesk/services/crm/internal/app fixdesk/services/crm/internal/identity \
-	fixdesk/services/crm/internal/ticket fixdesk/services/crm/internal/ticketlist fixdesk/services/notification/internal/app fixdesk/services/notification/internal/delivery
+LONG := fixdesk/deploy/local/... fixdesk/services/crm/cmd/crm fixdesk/services/crm/internal/app fixdesk/services/crm/internal/eventstream fixdesk/services/crm/internal/identity \
+	fixdesk/services/crm/internal/reports fixdesk/services/crm/internal/ticket fixdesk/services/crm/internal/ticketlist fixdesk/services/notification/internal/app fixdesk/services/notification/internal/delivery
 
 # Packages whose goroutines share memory. The concurrency of the others is in the
 # database, where the race detector finds nothing; crm/internal/app calls them all.

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"fixdesk/pkg/dev/trials"
 )
 
 // process is one line of the process table.
@@ -131,6 +133,7 @@ func TestCtrlCDuringTheStartLeavesNothingRunning(t *testing.T) {
 }
 
 func TestTicketsAreRaisedWhileTheNotificationServiceIsFrozen(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	r := started(t, stateFolder(t))
 	token := r.customer(t, "ann@customer.example")
@@ -155,6 +158,7 @@ func TestTicketsAreRaisedWhileTheNotificationServiceIsFrozen(t *testing.T) {
 }
 
 func TestServiceThatExitsStopsTheStackAndIsReported(t *testing.T) {
+	trials.Long(t)
 	for name, printed := range map[string]string{"crm": "crm", "notification": "notification", "postgres": "PostgreSQL"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

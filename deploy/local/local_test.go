@@ -296,6 +296,7 @@ func TestExistingAdminKeepsThePasswordAndNoOtherIsSaved(t *testing.T) {
 }
 
 func TestGeneratedPasswordSurvivesAnInterruptedStart(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	s := &settings{State: t.TempDir()}
 	first, err := chooseAdmin(s)

@@ -20,6 +20,7 @@ import (
 	"fixdesk/db"
 	"fixdesk/pkg/dev/pgserver"
 	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/crmtest"
@@ -310,6 +311,7 @@ func openDatabase(t *testing.T, url string) *pgxpool.Pool {
 }
 
 func TestStreamResumesAfterDumpAndRestore(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	closeIdleConnections(t)
 	ctx := context.Background()

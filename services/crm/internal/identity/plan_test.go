@@ -7,11 +7,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/dev/trials"
 )
 
 // TestSearchOfManyUsersReadsFew is about 16,000 users, of which one in ten is an
 // engineer and one in 1,600 has a rare name.
 func TestSearchOfManyUsersReadsFew(t *testing.T) {
+	trials.Long(t)
 	env := newTestEnv(t)
 	const users = 16_000
 	for _, sql := range []string{

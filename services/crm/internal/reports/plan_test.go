@@ -10,12 +10,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/dev/pgtest"
+	"fixdesk/pkg/dev/trials"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/crmtest"
 )
 
 // TestReportOfAYearReadsStoredDaysAndFewEvents is about 24,000 events of 370 days.
 func TestReportOfAYearReadsStoredDaysAndFewEvents(t *testing.T) {
+	trials.Long(t)
 	t.Parallel()
 	d := newTestEnv(t)
 	to := d.Now()
