@@ -24,7 +24,6 @@ func runApp(t *testing.T, databaseURL string) (url, ops string, stop func() (tim
 	address, opsAddress := freeAddress(t), freeAddress(t)
 	t.Setenv("CRM_OPS_ADDR", opsAddress)
 	t.Setenv("CRM_DATABASE_URL", databaseURL)
-	t.Setenv("CRM_DATABASE_POOL_SIZE", "4")
 	t.Setenv("CRM_ADDR", address)
 	t.Setenv("CRM_NOTIFICATION_URL", "http://127.0.0.1:1")
 	t.Setenv("CRM_SHUTDOWN_TIMEOUT", "4s")

@@ -145,7 +145,7 @@ func hammerURL(t *testing.T, d time.Duration, urls ...string) (ok, limited int64
 
 func TestRateLimitHoldsAcrossTwoReplicas(t *testing.T) {
 	t.Setenv("CRM_RATE_LIMIT_NETWORK", "600+300")
-	databaseURL := pgtest.NewURL(t, db.CRM, "crm/migrations")
+	databaseURL := pgtest.NewPatientURL(t, db.CRM, "crm/migrations")
 	first, _, _ := runApp(t, databaseURL)
 	second, _, _ := runApp(t, databaseURL)
 	const public = "/.well-known/jwks.json"
