@@ -192,8 +192,11 @@ func checkTraceInLogs(t *testing.T, s *stack) {
 			for _, file := range files {
 				text, _ := os.ReadFile(file)
 				for line := range strings.Lines(string(text)) {
-					var l struct{ Msg, Trace_ID string } //nolint:revive // the name in the log
-					if json.Unmarshal([]byte(line), &l) == nil && l.Msg == message && l.Trace_ID == clientTrace {
+					var l struct {
+						Msg     string
+						TraceID string `json:"trace_id"`
+					}
+					if json.Unmarshal([]byte(line), &l) == nil && l.Msg == message && l.TraceID == clientTrace {
 						return true
 					}
 				}

@@ -127,10 +127,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	pg.RegisterMetrics(registry, a.pool)
 	jobs := background.NewMetrics(registry)
 	signer := jwtauth.NewSigner(keys.set)
-	client := &notifyapi.Client{BaseURL: a.config.NotificationURL, Token: serviceToken(signer, a.config.Issuer, p.now)}
-	if a.traces != nil {
-		client.HTTPClient = &http.Client{Timeout: notificationTimeout, Transport: a.traces.Transport(http.DefaultTransport)}
-	}
+	client := a.notificationClient(serviceToken(signer, a.config.Issuer, p.now))
 	a.addresses = a.config.addresses()
 	dispatcher := outbox.NewDispatcher(outbox.Config{
 		Pool: a.pool, Client: client, Links: a.links(), Files: a.filesForMail,
@@ -185,6 +182,15 @@ func (a *App) assemble(p parts, keys keySource) {
 	console.Mount(a.api, console.Config{
 		Users: a.users, Events: stream, Secure: strings.HasPrefix(a.config.PublicURL, "https:"), Development: a.config.Env != config.Production,
 	})
+}
+
+// notificationClient is the client of the notification service, with a span for each call
+// when traces are on.
+func (a *App) notificationClient(token func(context.Context) (string, error)) *notifyapi.Client {
+	return &notifyapi.Client{
+		BaseURL: a.config.NotificationURL, Token: token,
+		HTTPClient: &http.Client{Timeout: notificationTimeout, Transport: a.traces.Transport(http.DefaultTransport)},
+	}
 }
 
 // runAll runs the jobs with the service.
