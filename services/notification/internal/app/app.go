@@ -85,7 +85,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	warmup := pg.NewWarmup(request.Warm)
+	warmup := pg.NewWarmup(request.Warm(Clock))
 	traces, err := tracing.New(ctx, "fixdesk-notification", version.Read().Version, log)
 	if err != nil {
 		return nil, err

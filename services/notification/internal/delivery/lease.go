@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +46,7 @@ func (l *leases) held() map[uuid.UUID]uuid.UUID {
 func (l *Loop) renew(ctx context.Context) {
 	ticker := time.NewTicker(l.Lease / renewals)
 	defer ticker.Stop()
+	var missed map[uuid.UUID]uuid.UUID
 	for {
 		select {
 		case <-ctx.Done():
@@ -58,18 +58,23 @@ func (l *Loop) renew(ctx context.Context) {
 			continue
 		}
 		renewed, err := l.store.renew(ctx, held, l.Lease, l.Lease/renewals)
+		if ctx.Err() == nil {
+			l.renewals.report(ctx, l.Logger, "renewing leases", err)
+		}
 		if err != nil {
-			if ctx.Err() == nil {
-				l.Logger.ErrorContext(ctx, "leases not renewed", "recipients", len(held), "error", err)
-			}
 			continue
 		}
-		// A lease that another replica took over can't be renewed again.
-		for id := range held {
-			if !slices.Contains(renewed, id) {
+		for _, id := range renewed {
+			delete(held, id)
+		}
+		// A lease that another replica took over can't be renewed again. One that is
+		// missed once may belong to a mail that was settled meanwhile.
+		for id, token := range held {
+			if missed[id] == token {
 				l.Logger.WarnContext(ctx, "lease was lost while its mail was being sent", "recipient_id", id)
 			}
 		}
+		missed = held
 	}
 }
 

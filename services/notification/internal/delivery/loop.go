@@ -71,6 +71,8 @@ type Loop struct {
 	// unsettled is set while results can't be stored. Expired leases are then not
 	// returned to the queue, since the results are stored first.
 	unsettled atomic.Bool
+	// claims, settlements and renewals log that the database is away once each.
+	claims, settlements, renewals trouble
 }
 
 // NewLoop makes a loop; it starts with Run.
@@ -151,10 +153,10 @@ func (l *Loop) claim(ctx, store context.Context) {
 			probes, of = nil, queue.next(l.Now())
 		}
 		taken, err := l.take(store, n, of, probes...)
+		if ctx.Err() == nil {
+			l.claims.report(ctx, l.Logger, "claiming mails", err)
+		}
 		if err != nil {
-			if ctx.Err() == nil {
-				l.Logger.ErrorContext(ctx, "claim failed", "error", err)
-			}
 			more = true
 			if !sleep(ctx, pauseAfterError) {
 				return
@@ -444,10 +446,10 @@ func (l *Loop) settleBatch(ctx context.Context, batch []settlement) {
 			err = l.store.release(ctx, l.Now(), returned)
 		}
 		l.unsettled.Store(err != nil)
+		l.settlements.report(ctx, l.Logger, "storing results of mails", err)
 		if err == nil {
 			return
 		}
-		l.Logger.ErrorContext(ctx, "settlement failed", "recipients", len(batch), "error", err)
 		if !sleep(ctx, pauseAfterError) {
 			return
 		}
