@@ -191,6 +191,9 @@ func (d *Dispatcher) record(ctx context.Context, r result) {
 	case outcomeRefused:
 		level, message = slog.LevelError, "notice refused permanently"
 	case outcomeFailed:
+		if r.serviceFailed { // the job logs when that begins and when it ends
+			return
+		}
 		level, message = slog.LevelWarn, "notice not posted"
 	case outcomeNotReached:
 		return
