@@ -70,8 +70,8 @@ func TestGeneratedRequestsAreAnsweredAsDocumented(t *testing.T) {
 	t.Logf("%d requests, %d defects, by status %v", report.Requests, len(report.Defects), report.Statuses)
 }
 
-// known creates a notification that has been sent, one that can be canceled, and a
-// mail that came in.
+// known creates a notification that has been sent, one that can be canceled, a mail
+// that came in and is acknowledged, and one that isn't.
 func known(t *testing.T, s *service) map[string][]string {
 	t.Helper()
 	ctx := context.Background()
@@ -105,6 +105,13 @@ func known(t *testing.T, s *service) map[string][]string {
 		}
 		values["id"] = append(values["id"], n.ID.String())
 		values["recipient_id"] = append(values["recipient_id"], n.Recipients[0].ID.String())
+	}
+	handIn(t, s.inbound(t), []byte("Message-ID: <done-"+key+"@example.com>\r\n\r\nDone\r\n"), "support@desk.test")
+	for _, m := range s.pending(t, 1) {
+		if _, err := s.InboundAck(ctx, m.ID, "comment", ""); err != nil {
+			t.Fatal(err)
+		}
+		values["id"] = append(values["id"], m.ID.String())
 	}
 	parts := strings.Repeat("--b\r\nContent-Type: image/png\r\n\r\npicture\r\n", 500) // numbers are generated
 	handIn(t, s.inbound(t), []byte("Message-ID: <"+key+"@example.com>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"+parts+"--b--\r\n"), "support@desk.test")
