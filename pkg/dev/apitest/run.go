@@ -21,7 +21,7 @@ type Config struct {
 	// Tokens are used at random; with an empty one no token is sent. Known returns
 	// valid values by the name of a field or parameter, or by operationId, a space
 	// and the parameter's name. Both are called again every 250 requests, since
-	// requests change what exists.
+	// requests change what exists, and every 25 while operations are missing.
 	Tokens func() []string
 	Known  func() map[string][]string
 
@@ -47,11 +47,15 @@ type Report struct {
 	Defects   []string       // one for each answer that is not as described
 }
 
-// refresh is the number of requests after which Tokens and Known are called again.
-const refresh = 250
+// refresh is the number of requests after which Tokens and Known are called again, and
+// refreshMissing that of those that are only for operations that never succeeded.
+const (
+	refresh        = 250
+	refreshMissing = 25
+)
 
-// Run sends requests and compares the answers: c.Requests of them, and up to twice as
-// many more while an operation never succeeded that could. It fails only if it can't
+// Run sends requests and compares the answers: c.Requests of them, and up to nine times
+// as many more while an operation never succeeded that could. It fails only if it can't
 // send any.
 func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 	g := &generator{Rand: mathrand.New(mathrand.NewPCG(c.Seed, 0)), document: d, canary: "Canary" + rand.Text()[:10]}
@@ -59,8 +63,8 @@ func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
 	defer client.CloseIdleConnections()
 	var tokens []string
-	for i := 0; i < c.Requests || i < 3*c.Requests && len(d.missing(c, report)) > 0; i++ {
-		if i%refresh == 0 {
+	for i := 0; i < c.Requests || i < 10*c.Requests && len(d.missing(c, report)) > 0; i++ {
+		if i < c.Requests && i%refresh == 0 || i >= c.Requests && i%refreshMissing == 0 {
 			tokens, g.known = c.Tokens(), c.Known()
 		}
 		op := d.next(g, c, report, i < c.Requests)
