@@ -12,6 +12,7 @@ declare
     owner   text := (select pg_get_userbyid(datdba) from pg_database where datname = current_database());
     serving text := owner || '_serving';
     kind    text[];
+    setting text[];
 begin
     if not exists (select from pg_roles where rolname = serving) then
         execute format('create role %I login', serving);
@@ -22,5 +23,10 @@ begin
         execute format('grant %s on all %s in schema public to %I', kind[2], kind[1], serving);
         -- What later migrations make.
         execute format('alter default privileges for role %I in schema public grant %s on %s to %I', owner, kind[2], kind[1], serving);
+    end loop;
+    -- What the service sets for its sessions unless a pooler is in front.
+    foreach setting slice 1 in array array[['statement_timeout', '5s'], ['lock_timeout', '2s'], ['idle_in_transaction_session_timeout', '10s'],
+                                           ['jit', 'off'], ['max_parallel_workers_per_gather', '0']] loop
+        execute format('alter role %I in database %I set %s = %L', serving, current_database(), setting[1], setting[2]);
     end loop;
 end $$;
