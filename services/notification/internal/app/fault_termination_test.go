@@ -87,6 +87,7 @@ func terminationTrial(t *testing.T, i *issuer, signal syscall.Signal, fault stri
 	url := newDatabase(t)
 	execute(t, url, fault)
 	c := testConfig(url, i.url, smtp.Addr())
+	c.DatabasePoolSize = 2 * clients // the background tasks wait for the lock, too
 	p := run(t, i, c)
 	p.HTTPClient.Transport = withoutRepeat{p.HTTPClient.Transport}
 	l := startLoad(clients, "term", p.Client)
