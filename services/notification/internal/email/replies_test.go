@@ -2,6 +2,7 @@ package email
 
 import (
 	"maps"
+	"sync/atomic"
 	"testing"
 
 	"fixdesk/pkg/dev/smtptest"
@@ -9,23 +10,23 @@ import (
 
 func TestRepliesAreCountedByClassAndCommand(t *testing.T) {
 	t.Parallel()
-	hooks := map[string]func(smtptest.Event) string{
+	hooks := map[string]*func(smtptest.Event) string{
 		"a@example.com": nil,
-		"b@example.com": at("RCPT", "", "550 5.1.1 no such user"),
-		"c@example.com": at("DOT", "", "451 4.3.0 later"),
-		"d@example.com": at("DOT", "", smtptest.Drop),
-		"e@example.com": at("MAIL", "", "550 5.7.1 not from you"),
+		"b@example.com": new(at("RCPT", "", "550 5.1.1 no such user")),
+		"c@example.com": new(at("DOT", "", "451 4.3.0 later")),
+		"d@example.com": new(at("DOT", "", smtptest.Drop)),
+		"e@example.com": new(at("MAIL", "", "550 5.7.1 not from you")),
 	}
-	var hook func(smtptest.Event) string
+	var hook atomic.Pointer[func(smtptest.Event) string]
 	srv := (&smtptest.Server{Hook: func(e smtptest.Event) string {
-		if hook == nil {
-			return ""
+		if h := hook.Load(); h != nil {
+			return (*h)(e)
 		}
-		return hook(e)
+		return ""
 	}}).Start(t, "")
 	pool := newPool(t, nil, serverAt(t, srv))
 	for _, to := range []string{"a@example.com", "b@example.com", "c@example.com", "d@example.com", "e@example.com"} {
-		hook = hooks[to]
+		hook.Store(hooks[to])
 		pool.Send(t.Context(), aMail(to))
 	}
 	want := map[Reply]int64{
