@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
+	mathrand "math/rand/v2"
+	"mime/multipart"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,7 +73,60 @@ func measureCapacity(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return after.minus(before).lines(float64(count)), nil
+	files, err := s.measureFiles(ctx, client)
+	return append(after.minus(before).lines(float64(count)), files), err
+}
+
+const (
+	storedFiles   = 100
+	storedFileLen = 300_000
+)
+
+// measureFiles stores files of bytes that don't compress, as pictures don't.
+func (s *stack) measureFiles(ctx context.Context, client crmClient) (line, error) {
+	before, err := s.tables(ctx, "capacity_tickets")
+	if err != nil {
+		return line{}, err
+	}
+	random := mathrand.NewChaCha8([32]byte{})
+	for n := range storedFiles {
+		file := make([]byte, storedFileLen)
+		_, _ = random.Read(file)
+		if err := client.upload(ctx, 1+n%customers, file); err != nil {
+			return line{}, err
+		}
+	}
+	after, err := s.tables(ctx, "capacity_tickets")
+	each := after.minus(before).sum() / storedFiles
+	return line{work: fmt.Sprintf("a file of %d kB in the CRM's database", storedFileLen/1000), ours: fmt.Sprintf("%.1f kB", each/1000)}, err
+}
+
+func (client crmClient) upload(ctx context.Context, person int, file []byte) error {
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	part, err := form.CreateFormFile("file", "picture.bin")
+	if err != nil {
+		return err
+	}
+	_, _ = part.Write(file)
+	if err := form.Close(); err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+client.addr+"/v1/attachments", &body)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+client.tokens[person])
+	request.Header.Set("Content-Type", form.FormDataContentType())
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusCreated {
+		return fmt.Errorf("the upload is answered %d", answer.StatusCode)
+	}
+	return nil
 }
 
 // used is what was used so far.
