@@ -134,7 +134,7 @@ func (r *readers) open(ctx context.Context, s *stack, addr string, count int) er
 var (
 	createdEvent = []byte("event: created")
 	dataField    = []byte("data: ")
-	numberMember = []byte(`"number":`)
+	numberMember = []byte(`"ticket_number":`)
 )
 
 // read notes the numbers of the tickets whose creation comes by the stream.
