@@ -129,6 +129,7 @@ setgid_group = postdrop
 meta_directory = /etc/postfix
 shlib_directory = /usr/lib/postfix
 maillog_file = %[1]s/log
+maillog_file_prefixes = %[1]s
 inet_interfaces = loopback-only
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
