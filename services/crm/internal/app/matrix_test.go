@@ -505,7 +505,9 @@ func (w *testEnv) try(op, persona, token, want string, object map[string]string)
 	}
 	for _, r := range replies {
 		for _, word := range hidden(persona) {
-			if strings.Contains(r.text, word) && !strings.HasPrefix(path, "/v1/auth/") {
+			// A ticket that the persona raised may have been assigned to any engineer.
+			own := word == "Canary assignee" && strings.Contains(r.text, "Canary "+persona)
+			if strings.Contains(r.text, word) && !own && !strings.HasPrefix(path, "/v1/auth/") {
 				w.t.Errorf("%s shows %s the word %q: %s", op, persona, word, r.text)
 			}
 		}
