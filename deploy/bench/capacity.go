@@ -304,12 +304,3 @@ func (client crmClient) live(ctx context.Context, customer int) error {
 	}
 	return nil
 }
-
-// do makes one request and fails at an answer other than 2xx.
-func (client crmClient) do(ctx context.Context, method, path string, person int, body string) ([]byte, error) {
-	status, answer, err := ask(ctx, client.addr, client.request(nil, method, path, person, body))
-	if err == nil && (status < 200 || status > 299) {
-		err = fmt.Errorf("%s %s is answered %d: %s", method, path, status, answer)
-	}
-	return answer, err
-}

@@ -71,12 +71,7 @@ update tickets set assignee_id = '%s', status = 'in_progress', resolution = null
 // duringHandOver raises tickets from the request to hand over until the engineer has
 // none.
 func (s *stack) duringHandOver(ctx context.Context, client crmClient) (took []float64, whole time.Duration, err error) {
-	request := client.request(nil, "PATCH", "/v1/me", leavingEngineer, `{"available":false,"hand_over":true}`)
-	status, body, err := ask(ctx, client.addr, request)
-	if err == nil && status != 200 {
-		err = fmt.Errorf("the service answered %d: %s", status, body)
-	}
-	if err != nil {
+	if _, err := client.do(ctx, "PATCH", "/v1/me", leavingEngineer, `{"available":false,"hand_over":true}`); err != nil {
 		return nil, 0, err
 	}
 	begin := time.Now()

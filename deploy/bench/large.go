@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// largeEach is how many recipients each notification of the past has, and largeStep how
+	// largeEach is how many recipients each ended notification has, and largeStep how
 	// many are stored by one statement.
 	largeEach = 100
 	largeStep = 1_000_000
@@ -41,7 +41,7 @@ func measureLarge(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err := s.clone(ctx, "large", "large_empty"); err != nil {
 		return nil, err
 	}
-	if err := s.fillPast(ctx, "large", size); err != nil {
+	if err := s.fillEnded(ctx, "large", size); err != nil {
 		return nil, err
 	}
 	kept := map[string]string{"RETENTION": "0"}
@@ -65,8 +65,8 @@ func measureLarge(ctx context.Context, s *stack, o options) ([]line, error) {
 	return append(append(lines, gauges), purge...), err
 }
 
-// fillPast stores recipients that were mailed, over the last days.
-func (s *stack) fillPast(ctx context.Context, database string, size int) error {
+// fillEnded stores recipients that were mailed, over the last days.
+func (s *stack) fillEnded(ctx context.Context, database string, size int) error {
 	now := time.Now()
 	return s.inDatabase(ctx, database, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, "set session_replication_role = replica"); err != nil {
@@ -74,7 +74,7 @@ func (s *stack) fillPast(ctx context.Context, database string, size int) error {
 		}
 		for stored := 0; stored < size; stored += largeStep {
 			first, last := stored/largeEach, min(stored+largeStep, size)/largeEach
-			for _, statement := range []string{pastNotifications, pastRecipients, pastAttempts} {
+			for _, statement := range []string{endedNotifications, endedRecipients, endedAttempts} {
 				if _, err := conn.Exec(ctx, statement, first, last, float64(largeDays)/float64(size/largeEach), mailText, now); err != nil {
 					return err
 				}
@@ -96,23 +96,23 @@ func (s *stack) fillPast(ctx context.Context, database string, size int) error {
 // The ids are UUIDv7 of the time at which each notification was created, since its
 // age is read from them.
 const (
-	past = `
-with past as (
+	ended = `
+with ended as (
     select n, $5::timestamptz - $3::float8 * interval '1 day' * n as at, length($4::text) as bytes
     from generate_series($1::int, $2::int - 1) n
-), ids as (select *, lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0') as start from past)
+), ids as (select *, lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0') as start from ended)
 `
-	pastNotifications = past + `
+	endedNotifications = ended + `
 insert into notifications (id, caller, idempotency_key, body_hash, subject, text, bytes, requester, request_id, message_domain, recipient_count, created_at)
-select (start || '70008000' || lpad(to_hex(n), 12, '0'))::uuid, 'bench', 'past ' || n, decode(repeat('00', 32), 'hex'),
+select (start || '70008000' || lpad(to_hex(n), 12, '0'))::uuid, 'bench', 'ended ' || n, decode(repeat('00', 32), 'hex'),
     'Ticket #4711 was updated', $4, bytes, 'bench', '', 'example.com', 100, at
 from ids`
-	pastRecipients = past + `
+	endedRecipients = ended + `
 insert into recipients (id, notification_id, ordinal, email, status, attempts, enqueued_at, next_attempt_at, finished_at)
 select (start || '70009000' || lpad(to_hex(n::bigint * 100 + i), 12, '0'))::uuid, (start || '70008000' || lpad(to_hex(n), 12, '0'))::uuid,
     i, 'person' || i || '@example.com', 'sent', 1, at, at, at
 from ids, generate_series(0, 99) i`
-	pastAttempts = past + `
+	endedAttempts = ended + `
 insert into attempts (recipient_id, number, at, server, code, reply, outcome)
 select (start || '70009000' || lpad(to_hex(n::bigint * 100 + i), 12, '0'))::uuid, 1, at + bytes * interval '0 s', 'mail.example.com:25', 250, '2.0.0 Ok: queued', 'sent'
 from ids, generate_series(0, 99) i`

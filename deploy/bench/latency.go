@@ -119,15 +119,13 @@ func measureLatency(ctx context.Context, s *stack, o options) ([]line, error) {
 }
 
 func (client crmClient) raise(ctx context.Context, person int) (number int, err error) {
-	status, body, err := ask(ctx, client.addr, client.request(nil, "POST", "/v1/tickets", person, newTicket))
+	body, err := client.do(ctx, "POST", "/v1/tickets", person, newTicket)
 	if err != nil {
 		return 0, err
 	}
 	var ticket struct {
 		Number int `json:"number"`
 	}
-	if err := json.Unmarshal(body, &ticket); err != nil || status != 201 {
-		return 0, fmt.Errorf("the service answered %d: %s", status, body)
-	}
-	return ticket.Number, nil
+	err = json.Unmarshal(body, &ticket)
+	return ticket.Number, err
 }

@@ -86,6 +86,15 @@ func (client crmClient) request(buf []byte, method, path string, person int, bod
 	return append(buf, body...)
 }
 
+// do makes one request and fails at an answer other than 2xx.
+func (client crmClient) do(ctx context.Context, method, path string, person int, body string) ([]byte, error) {
+	status, answer, err := ask(ctx, client.addr, client.request(nil, method, path, person, body))
+	if err == nil && (status < 200 || status > 299) {
+		err = fmt.Errorf("%s %s is answered %d: %s", method, path, status, answer)
+	}
+	return answer, err
+}
+
 // comparison is one request that is measured against a script of pgbench.
 type comparison struct {
 	name, work string

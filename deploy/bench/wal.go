@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,12 +79,7 @@ func measureWAL(ctx context.Context, s *stack, _ options) ([]line, error) {
 // changeStatus takes each of the first tickets to a status, as its assignee.
 func (client crmClient) changeStatus(ctx context.Context, status string) error {
 	for n := 1; n <= walChanges; n++ {
-		request := client.request(nil, "PATCH", "/v1/tickets/"+id(ticketIDs, n), assigneeOf(n), `{"status":"`+status+`"}`)
-		code, body, err := ask(ctx, client.addr, request)
-		if err == nil && code != 200 {
-			err = fmt.Errorf("the service answered %d: %s", code, strings.TrimSpace(string(body)))
-		}
-		if err != nil {
+		if _, err := client.do(ctx, "PATCH", "/v1/tickets/"+id(ticketIDs, n), assigneeOf(n), `{"status":"`+status+`"}`); err != nil {
 			return err
 		}
 	}
