@@ -175,18 +175,18 @@ func TestPanicOfASharedReadIsAnErrorOfItsCallers(t *testing.T) {
 }
 
 // twoKinds are two kinds of rows of one Shared: the times of the transactions that read
-// them. A read of a room calls entered once it has its rows.
+// them. A read of a ticket calls entered once it has its rows.
 type twoKinds struct {
-	people, rooms *pg.SharedRows[int, time.Time]
-	entered       func()
-	exec          func(sql string)
+	people, tickets *pg.SharedRows[int, time.Time]
+	entered         func()
+	exec            func(sql string)
 }
 
 func newTwoKinds(t *testing.T) *twoKinds {
 	t.Helper()
 	pool := pgtest.New(t, none, "m")
 	k := &twoKinds{entered: func() {}, exec: func(sql string) { mustExec(t, pool, sql) }}
-	for _, table := range []string{"people", "rooms"} {
+	for _, table := range []string{"people", "tickets"} {
 		k.exec("create table " + table + " as select 1 as id")
 	}
 	read := func(ctx context.Context, db pg.DBTX, table string, ids []int) (map[int]time.Time, error) {
@@ -204,8 +204,8 @@ func newTwoKinds(t *testing.T) *twoKinds {
 	k.people = pg.NewSharedRows(shared, func(ctx context.Context, db pg.DBTX, ids []int) (map[int]time.Time, error) {
 		return read(ctx, db, "people", ids)
 	})
-	k.rooms = pg.NewSharedRows(shared, func(ctx context.Context, db pg.DBTX, ids []int) (map[int]time.Time, error) {
-		found, err := read(ctx, db, "rooms", ids)
+	k.tickets = pg.NewSharedRows(shared, func(ctx context.Context, db pg.DBTX, ids []int) (map[int]time.Time, error) {
+		found, err := read(ctx, db, "tickets", ids)
 		if err == nil {
 			k.entered()
 		}
@@ -225,11 +225,11 @@ func TestRowsOfTwoKindsAreReadInOneRoundTrip(t *testing.T) {
 		}
 		return at
 	}
-	person, room := k.people.Ask(1), k.rooms.Ask(1)
-	if a, b := read(room), read(person); !a.Equal(b) {
+	person, ticket := k.people.Ask(1), k.tickets.Ask(1)
+	if a, b := read(ticket), read(person); !a.Equal(b) {
 		t.Errorf("read at %s and %s", a, b)
 	}
-	if a, b := read(k.people.Ask(1)), read(k.rooms.Ask(1)); a.Equal(b) {
+	if a, b := read(k.people.Ask(1)), read(k.tickets.Ask(1)); a.Equal(b) {
 		t.Error("the control can't tell one round trip from two")
 	}
 }
@@ -237,17 +237,17 @@ func TestRowsOfTwoKindsAreReadInOneRoundTrip(t *testing.T) {
 func TestRefusedStatementFailsNoOtherOfItsRound(t *testing.T) {
 	t.Parallel()
 	k := newTwoKinds(t)
-	k.exec("drop table rooms")
-	room, person := k.rooms.Ask(1), k.people.Ask(1)
+	k.exec("drop table tickets")
+	ticket, person := k.tickets.Ask(1), k.people.Ask(1)
 	if _, found, err := person.Get(t.Context()); !found || err != nil {
 		t.Errorf("found %v, %v", found, err)
 	}
-	if _, _, err := room.Get(t.Context()); err == nil {
+	if _, _, err := ticket.Get(t.Context()); err == nil {
 		t.Error("a row of a missing table was read")
 	}
 }
 
-// Each read of a room hangs until the end of the test.
+// Each read of a ticket hangs until the end of the test.
 func TestKindThatHangsDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	k := newTwoKinds(t)
@@ -259,9 +259,9 @@ func TestKindThatHangsDelaysNoOther(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer close(free)
-	all.Go(func() { _, _, _ = k.rooms.Get(t.Context(), 1) })
+	all.Go(func() { _, _, _ = k.tickets.Get(t.Context(), 1) })
 	<-hangs
-	k.rooms.Ask(1)
+	k.tickets.Ask(1)
 	answered := make(chan struct{}, 1)
 	for { // a later call begins the round, when the first has taken long
 		all.Go(func() {

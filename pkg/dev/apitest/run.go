@@ -64,10 +64,14 @@ func (d *Document) Run(ctx context.Context, c Config) (Report, error) {
 	defer client.CloseIdleConnections()
 	var tokens []string
 	for i := 0; i < c.Requests || i < 10*c.Requests && len(d.missing(c, report)) > 0; i++ {
-		if i < c.Requests && i%refresh == 0 || i >= c.Requests && i%refreshMissing == 0 {
+		all, every := i < c.Requests, refreshMissing
+		if all {
+			every = refresh
+		}
+		if i%every == 0 {
 			tokens, g.known = c.Tokens(), c.Known()
 		}
-		op := d.next(g, c, report, i < c.Requests)
+		op := d.next(g, c, report, all)
 		if c.Rare != nil && c.Rare(op.id) && (report.Succeeded[op.id] > 0 || c.away(op.id)) && g.IntN(10) > 0 {
 			continue
 		}

@@ -28,7 +28,7 @@ func view(s SendingState) sendingBody {
 
 type sendingOutput struct{ Body sendingBody }
 
-var paused = view(SendingState{PausedAt: ptr(time.Date(2026, 1, 12, 9, 30, 26, 0, time.UTC)), PausedBy: "ops"})
+var paused = view(SendingState{PausedAt: new(time.Date(2026, 1, 12, 9, 30, 26, 0, time.UTC)), PausedBy: "ops"})
 
 // Register adds the routes of pausing and resuming to the API. caller names the client
 // of a request.

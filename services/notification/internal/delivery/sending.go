@@ -50,7 +50,7 @@ func (s *Sending) State(ctx context.Context) (SendingState, error) {
 // Pause stops every replica from beginning another mail. Those that a worker has are
 // finished: at most a batch for each connection. Requests are accepted as before.
 func (s *Sending) Pause(ctx context.Context, by string) (SendingState, error) {
-	if err := notificationdb.New(s.db).SendingPause(ctx, notificationdb.SendingPauseParams{Now: ptr(s.now()), By: by}); err != nil {
+	if err := notificationdb.New(s.db).SendingPause(ctx, notificationdb.SendingPauseParams{Now: new(s.now()), By: by}); err != nil {
 		return SendingState{}, fmt.Errorf("pause sending: %w", err)
 	}
 	s.log.WarnContext(ctx, "sending is paused", "by", by)
@@ -100,5 +100,3 @@ func (s *Sending) Release(ctx context.Context, by string) (SendingState, error) 
 	s.log.WarnContext(ctx, "held mails are released", "recipients", released, "by", by)
 	return s.State(ctx)
 }
-
-func ptr[T any](v T) *T { return &v }
