@@ -33,7 +33,7 @@ where id = @id and user_id = @user_id and revoked_at is null and expires_at > @n
 -- name: SessionRevokeAll :exec
 -- Ends all sessions of the user except the given one; the nil id excepts none.
 update sessions set revoked_at = @now::timestamptz
-where user_id = @user_id and revoked_at is null and id <> @spared;
+where user_id = @user_id and revoked_at is null and id <> @except_id;
 
 -- name: SessionPurge :execrows
 -- Their refresh tokens are deleted with them.

@@ -382,14 +382,14 @@ where user_id = $2 and revoked_at is null and id <> $3
 `
 
 type SessionRevokeAllParams struct {
-	Now    time.Time
-	UserID uuid.UUID
-	Spared uuid.UUID
+	Now      time.Time
+	UserID   uuid.UUID
+	ExceptID uuid.UUID
 }
 
 // Ends all sessions of the user except the given one; the nil id excepts none.
 func (q *Queries) SessionRevokeAll(ctx context.Context, arg SessionRevokeAllParams) error {
-	_, err := q.db.Exec(ctx, sessionRevokeAll, arg.Now, arg.UserID, arg.Spared)
+	_, err := q.db.Exec(ctx, sessionRevokeAll, arg.Now, arg.UserID, arg.ExceptID)
 	return err
 }
 

@@ -154,7 +154,7 @@ func (s *Service) changePassword(ctx context.Context, limits *loginLimits, p Pri
 }
 
 func endOthers(ctx context.Context, q *crmdb.Queries, p Principal, now time.Time) error {
-	if err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: p.UserID, Spared: p.SessionID, Now: now}); err != nil {
+	if err := q.SessionRevokeAll(ctx, crmdb.SessionRevokeAllParams{UserID: p.UserID, ExceptID: p.SessionID, Now: now}); err != nil {
 		return fmt.Errorf("end other sessions: %w", err)
 	}
 	if err := q.PasswordResetVoidAll(ctx, crmdb.PasswordResetVoidAllParams{UserID: p.UserID, Now: now}); err != nil {

@@ -17,7 +17,7 @@ import (
 const (
 	resultStored   = "stored"
 	resultRepeated = "repeated" // was stored before
-	resultRefused  = "refused"  // for good: its sender is told
+	resultRefused  = "refused"  // for good: the answer to its sender is 5xx
 	resultDelayed  = "delayed"  // its sender tries again
 	resultBroken   = "broken"   // the sender did not finish
 )
