@@ -22,6 +22,10 @@ const (
 	// no tickets.
 	firstWatcher = 600_000
 
+	// streamsIdle is how long the streams are open before the first ticket: each
+	// session is checked several times meanwhile, which needs memory too.
+	streamsIdle = 15 * time.Second
+
 	streamMemoryBar = 256 << 20
 	streamDelayBar  = time.Second
 )
@@ -69,6 +73,11 @@ func measureStreams(ctx context.Context, s *stack, o options) ([]line, error) {
 		return nil, err
 	}
 	progress("  %d streams are open: %d MiB", count, residentNow(crm.Pid())>>20)
+	select {
+	case <-time.After(streamsIdle):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	var slowest []float64
 	for range raised {
 		begin := time.Now()

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
@@ -125,6 +126,7 @@ type API struct {
 	// stopping ends the streams, which a shutdown would otherwise wait for.
 	stopping    context.Context
 	stopStreams context.CancelFunc
+	detached    detachedStreams
 }
 
 // New makes an API with the probes, the metrics and the documentation and no
@@ -139,6 +141,7 @@ func New(cfg Config) *API {
 		outages:   &outages{log: cfg.Logger, now: cfg.Now},
 	}
 	a.stopping, a.stopStreams = context.WithCancel(context.Background()) //nolint:gosec // NewServer registers stopStreams
+	a.detached = detachedStreams{metrics: a.metrics, open: map[net.Conn]struct{}{}}
 	a.router.Use(a.refuseWhileStarting)
 	a.router.NotFound(a.notFound)
 	a.router.MethodNotAllowed(a.methodNotAllowed)

@@ -38,6 +38,8 @@ type requestInfo struct {
 	quota         RateLimit // of Config.Limit
 	unread        bool      // a refused body is still to be read
 	rejected      bool      // never served, since too many others were
+	detached      bool      // a stream goes on after the handler; see StreamWriter.Detach
+	start         time.Time
 	// tokenEndpoint reports that errors have the form of RFC 6749.
 	tokenEndpoint bool
 	client        netip.Addr
@@ -73,7 +75,7 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 	start := e.api.cfg.Now()
 	res := &response{ResponseWriter: w}
 	id := requestID(r.Header["X-Request-Id"])
-	info := &requestInfo{method: r.Method, client: clientAddr(r, e.api.cfg.TrustedProxies), url: r.URL, response: res}
+	info := &requestInfo{method: r.Method, start: start, client: clientAddr(r, e.api.cfg.TrustedProxies), url: r.URL, response: res}
 	ctx := obs.WithClient(obs.WithRequestID(r.Context(), id), info.client)
 	ctx = context.WithValue(ctx, requestInfoKey{}, info)
 	r = r.WithContext(ctx)
@@ -87,7 +89,7 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 		h["Connection"] = []string{"close"}
 	}
 	defer info.discard(r)
-	defer e.finish(res, r, info, start)
+	defer e.finish(res, r, info)
 	if r.Method == http.MethodHead {
 		r.Method = http.MethodGet // net/http has its own copy and sends no body
 	}
@@ -105,13 +107,12 @@ var securityHeaders = map[string][]string{
 
 // finish answers 500 after a panic, logs and counts. A panic after the answer has
 // begun closes the connection, so that the client sees that it is incomplete.
-func (e *edge) finish(res *response, r *http.Request, info *requestInfo, start time.Time) {
+func (e *edge) finish(res *response, r *http.Request, info *requestInfo) {
 	broken := false
 	if v := recover(); v != nil {
 		aborted := v == any(http.ErrAbortHandler)
 		if !aborted {
-			e.api.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "panic",
-				slog.String("route", info.route), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+			e.api.logPanic(r.Context(), info, v)
 		}
 		if broken = res.status != 0 || aborted; !broken {
 			newError := newProblem(r.Context(), errInternal)
@@ -123,16 +124,23 @@ func (e *edge) finish(res *response, r *http.Request, info *requestInfo, start t
 	if res.status == 0 {
 		res.status = http.StatusOK
 	}
-	e.record(res, r, info, start)
+	if !info.detached {
+		e.api.record(r.Context(), info, res.status, res.bytes)
+	}
 	if broken {
 		panic(http.ErrAbortHandler)
 	}
 }
 
+func (a *API) logPanic(ctx context.Context, info *requestInfo, v any) {
+	a.cfg.Logger.LogAttrs(ctx, slog.LevelError, "panic",
+		slog.String("route", info.route), slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+}
+
 // record writes the access log line and the metrics. The line has the route's
 // pattern and no query, since paths and queries hold personal data and tokens.
-func (e *edge) record(res *response, r *http.Request, info *requestInfo, start time.Time) {
-	took := e.api.cfg.Now().Sub(start)
+func (a *API) record(ctx context.Context, info *requestInfo, answered int, bytes int64) {
+	took := a.cfg.Now().Sub(info.start)
 	route, method := info.route, info.method
 	if route == "" {
 		route = "unmatched"
@@ -140,30 +148,30 @@ func (e *edge) record(res *response, r *http.Request, info *requestInfo, start t
 	if !knownMethods[method] {
 		method = "other"
 	}
-	status := strconv.Itoa(res.status)
-	e.api.metrics.requests.WithLabelValues(route, method, status).Inc()
-	e.measure(r.Context(), e.api.metrics.duration.WithLabelValues(route, method, status), method, route, took)
+	status := strconv.Itoa(answered)
+	a.metrics.requests.WithLabelValues(route, method, status).Inc()
+	a.measure(ctx, a.metrics.duration.WithLabelValues(route, method, status), method, route, took)
 
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs,
-		slog.String("method", method), slog.String("route", route), slog.Int("status", res.status),
-		slog.Int64("bytes", res.bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000))
-	if !e.api.cfg.HideClients {
+		slog.String("method", method), slog.String("route", route), slog.Int("status", answered),
+		slog.Int64("bytes", bytes), slog.Float64("duration_ms", float64(took.Microseconds())/1000))
+	if !a.cfg.HideClients {
 		attrs = append(attrs, slog.String("client", info.client.String()))
 	}
 	if info.principal != "" {
 		attrs = append(attrs, slog.String("principal", info.principal))
 	}
 	level := slog.LevelInfo
-	if quietRoutes[route] && (res.status < http.StatusBadRequest || res.status == http.StatusServiceUnavailable) || info.rejected {
+	if quietRoutes[route] && (answered < http.StatusBadRequest || answered == http.StatusServiceUnavailable) || info.rejected {
 		level = slog.LevelDebug
 	}
-	e.api.cfg.Logger.LogAttrs(r.Context(), level, "request", attrs...)
+	a.cfg.Logger.LogAttrs(ctx, level, "request", attrs...)
 }
 
 // measure measures a request, with the trace if there is one.
-func (e *edge) measure(ctx context.Context, duration prometheus.Observer, method, route string, took time.Duration) {
-	if e.traced == nil {
+func (a *API) measure(ctx context.Context, duration prometheus.Observer, method, route string, took time.Duration) {
+	if a.cfg.Tracing == nil {
 		duration.Observe(took.Seconds())
 		return
 	}

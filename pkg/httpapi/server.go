@@ -56,7 +56,8 @@ func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Durat
 	requests, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
 	s.BaseContext = func(net.Listener) context.Context { return requests }
-	if e, ok := s.Handler.(*edge); ok {
+	e, ok := s.Handler.(*edge)
+	if ok {
 		l = problemListener{l, e.api}
 	}
 	failed := make(chan error, 1)
@@ -72,6 +73,11 @@ func Serve(ctx context.Context, s *http.Server, l net.Listener, drain time.Durat
 	err := s.Shutdown(stopping)
 	if err != nil {
 		err = fmt.Errorf("requests still in flight after %s: %w", drain, errors.Join(err, s.Close()))
+	}
+	if ok {
+		if waited := e.api.detached.wait(stopping); waited != nil && err == nil {
+			err = fmt.Errorf("streams still open after %s: %w", drain, waited)
+		}
 	}
 	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)

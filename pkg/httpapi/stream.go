@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 )
@@ -13,37 +14,62 @@ import (
 type Stream func(ctx context.Context, w *StreamWriter) error
 
 // StreamWriter writes to the client.
-type StreamWriter struct {
-	w       http.ResponseWriter
+type StreamWriter struct{ to streamTarget }
+
+// streamTarget is an answer of net/http or a connection.
+type streamTarget interface {
+	io.Writer
+	Flush() error
+	SetWriteDeadline(t time.Time) error
+	SetHeader(name, value string)
+}
+
+// Write buffers b; Flush sends what is buffered.
+func (s *StreamWriter) Write(b []byte) (int, error) { return s.to.Write(b) }
+
+// Flush sends what was written so far.
+func (s *StreamWriter) Flush() error { return s.to.Flush() }
+
+// SetWriteDeadline bounds the writes that follow, for clients that stop reading. A
+// stream begins without a deadline.
+func (s *StreamWriter) SetWriteDeadline(t time.Time) error { return s.to.SetWriteDeadline(t) }
+
+// SetHeader adds a header to the answer; it has no effect after the first
+// Write or Flush, or after Detach.
+func (s *StreamWriter) SetHeader(name, value string) { s.to.SetHeader(name, value) }
+
+// answerWriter writes to net/http.
+type answerWriter struct {
+	api     *API
+	info    *requestInfo
+	status  int            // of the answer
 	encoder *streamEncoder // nil if the stream isn't compressed
 	control *http.ResponseController
 }
 
-// Write buffers b; Flush sends what is buffered.
-func (s *StreamWriter) Write(b []byte) (int, error) {
-	if s.encoder != nil {
-		return s.encoder.Write(b)
+// Write writes b, compressed if the stream is.
+func (w *answerWriter) Write(b []byte) (int, error) {
+	if w.encoder != nil {
+		return w.encoder.Write(b)
 	}
-	return s.w.Write(b)
+	return w.info.response.Write(b)
 }
 
-// Flush sends what was written so far.
-func (s *StreamWriter) Flush() error {
-	if s.encoder != nil {
-		if err := s.encoder.Flush(); err != nil {
+// Flush sends what is buffered.
+func (w *answerWriter) Flush() error {
+	if w.encoder != nil {
+		if err := w.encoder.Flush(); err != nil {
 			return err
 		}
 	}
-	return s.control.Flush()
+	return w.control.Flush()
 }
 
-// SetWriteDeadline bounds the writes that follow, for clients that stop reading. A
-// stream begins without a deadline.
-func (s *StreamWriter) SetWriteDeadline(t time.Time) error { return s.control.SetWriteDeadline(t) }
+// SetWriteDeadline bounds the writes that follow.
+func (w *answerWriter) SetWriteDeadline(t time.Time) error { return w.control.SetWriteDeadline(t) }
 
-// SetHeader adds a header to the answer; it has no effect after the first
-// Write or Flush.
-func (s *StreamWriter) SetHeader(name, value string) { s.w.Header().Set(name, value) }
+// SetHeader adds a header.
+func (w *answerWriter) SetHeader(name, value string) { w.info.response.Header().Set(name, value) }
 
 // stream runs s without a slot and without the deadlines of the request and of the
 // server. The read deadline is removed too, because net/http cancels the request's
@@ -76,7 +102,10 @@ func (a *API) stream(ctx context.Context, d *details, s Stream) error {
 	defer cancel()
 	defer context.AfterFunc(info.connection, cancel)()
 	defer context.AfterFunc(a.stopping, cancel)()
-	err = s(ctx, &StreamWriter{w: w, encoder: encoder, control: control})
+	err = s(ctx, &StreamWriter{&answerWriter{api: a, info: info, status: d.Status, encoder: encoder, control: control}})
+	if info.detached {
+		return nil
+	}
 	if err == nil {
 		err = encoder.close()
 	}

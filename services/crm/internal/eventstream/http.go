@@ -66,14 +66,17 @@ func (s *Service) open(ctx context.Context, in *streamInput) (httpapi.Stream, er
 		limit = maxStreamsStaff
 	}
 	return func(ctx context.Context, w *httpapi.StreamWriter) error {
-		// The stream is counted here, so that its end always uncounts it.
+		// The stream is counted here, since Detach always runs what uncounts it.
 		if err := s.admit(v.ID, limit); err != nil {
 			return err
 		}
-		defer s.streams.remove(v.ID)
-		s.reader.Wake()
-		c := &stream{service: s, writer: w, principal: p, viewer: v, at: at, sent: -1, authorized: true}
-		return c.run(ctx)
+		w.SetHeader("X-Accel-Buffering", "no") // stops nginx from buffering the events
+		return w.Detach(ctx, func(ctx context.Context, w *httpapi.StreamWriter) error {
+			defer s.streams.remove(v.ID)
+			s.reader.Wake()
+			c := &stream{service: s, writer: w, principal: p, viewer: v, at: at, sent: -1, authorized: true}
+			return c.run(ctx)
+		})
 	}, nil
 }
 
@@ -121,7 +124,6 @@ type stream struct {
 // run sends new events until the client or the service ends the stream, or the
 // caller may no longer read.
 func (c *stream) run(ctx context.Context) error {
-	c.writer.SetHeader("X-Accel-Buffering", "no") // stops nginx from buffering the events
 	if err := c.write(fmt.Appendf(nil, "retry: %d\n", c.service.timing.retry.Milliseconds())); err != nil {
 		return err
 	}
@@ -160,8 +162,8 @@ func (c *stream) run(ctx context.Context) error {
 // It reads events before the window from the database, and waits while the
 // database is unavailable.
 func (c *stream) send(ctx context.Context) (*window, error) {
-	wrote := false
 	for {
+		wrote := false
 		w := c.service.window.Load()
 		if !c.authorized {
 			return w, nil
@@ -189,10 +191,12 @@ func (c *stream) send(ctx context.Context) (*window, error) {
 			c.sent, wrote = e.position, true
 		}
 		c.at = max(c.at, to)
-		if ok {
-			if wrote {
-				return w, c.flush()
+		if wrote { // also before a wait for the next page, which would hold the buffer
+			if err := c.flush(); err != nil {
+				return w, err
 			}
+		}
+		if ok {
 			return w, nil
 		}
 	}
