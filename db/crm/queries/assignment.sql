@@ -1,10 +1,10 @@
 -- name: EngineerChoose :one
--- Chooses and locks the engineer who is next (function engineer_choose), or null.
-select engineer_choose(@excluded::uuid[], sqlc.narg('former')::uuid)::jsonb as engineer;
+-- Chooses and locks the engineer who is next (function engineer_next), or null.
+select engineer_next(@excluded::uuid[], true, sqlc.narg('former')::uuid)::jsonb as engineer;
 
 -- name: EngineerChooseNone :exec
 -- Runs the choice without a candidate, so that its plans are made and nobody is locked.
-select engineer_choose(array(select user_id from engineers));
+select engineer_next(array(select user_id from engineers), false);
 
 -- name: EngineerJoin :exec
 -- An engineer who returns before all of their tickets were handed over keeps the

@@ -1,10 +1,11 @@
 -- name: TicketCreate :one
 -- Creates a ticket in one statement: chooses and locks the engineer (function
--- engineer_choose), writes ticket, events, outbox entries and the answer to the
+-- engineer_next), writes ticket, events, outbox entries and the answer to the
 -- Idempotency-Key. It returns no row when the key has been used or the limit of the
--- actor (limit_key, empty for none) is reached.
+-- actor (limit_key, empty for none) is reached. Without waits it fails (FD001) while
+-- every engineer is locked.
 with chosen as materialized (
-    select engineer_choose(array[@reporter_id::uuid]) as engineer
+    select engineer_next(array[@reporter_id::uuid], @waits::boolean) as engineer
     where case
         when exists (select from idempotency_keys k
                      where k.user_id = @actor_id::uuid and k.key = sqlc.narg('idempotency_key')::text) then false

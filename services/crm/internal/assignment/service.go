@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/notice"
@@ -76,6 +77,13 @@ func Offer(ctx context.Context, q *crmdb.Queries, m Move) (*notice.Person, error
 		}
 	}
 	return nil, write(ctx, q, m, nil, Why{Cause: m.Cause, Rule: Rule, Reason: m.Reason}, effect{wantsEngineer: true})
+}
+
+// AllLocked reports whether a choice that may not wait failed since other transactions
+// had locked every engineer (SQL function engineer_next). Its transaction must end.
+func AllLocked(err error) bool {
+	failed, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && failed.Code == "FD001"
 }
 
 // choose locks the next engineer and former. It returns nil when no available

@@ -202,7 +202,7 @@ func (q *Queries) AssignmentWaitingList(ctx context.Context, most int32) ([]uuid
 }
 
 const engineerChoose = `-- name: EngineerChoose :one
-select engineer_choose($1::uuid[], $2::uuid)::jsonb as engineer
+select engineer_next($1::uuid[], true, $2::uuid)::jsonb as engineer
 `
 
 type EngineerChooseParams struct {
@@ -210,7 +210,7 @@ type EngineerChooseParams struct {
 	Former   *uuid.UUID
 }
 
-// Chooses and locks the engineer who is next (function engineer_choose), or null.
+// Chooses and locks the engineer who is next (function engineer_next), or null.
 func (q *Queries) EngineerChoose(ctx context.Context, arg EngineerChooseParams) ([]byte, error) {
 	row := q.db.QueryRow(ctx, engineerChoose, arg.Excluded, arg.Former)
 	var engineer []byte
@@ -219,7 +219,7 @@ func (q *Queries) EngineerChoose(ctx context.Context, arg EngineerChooseParams) 
 }
 
 const engineerChooseNone = `-- name: EngineerChooseNone :exec
-select engineer_choose(array(select user_id from engineers))
+select engineer_next(array(select user_id from engineers), false)
 `
 
 // Runs the choice without a candidate, so that its plans are made and nobody is locked.

@@ -435,12 +435,12 @@ func (q *Queries) TicketClearAssignee(ctx context.Context, id uuid.UUID) error {
 
 const ticketCreate = `-- name: TicketCreate :one
 with chosen as materialized (
-    select engineer_choose(array[$1::uuid]) as engineer
+    select engineer_next(array[$1::uuid], $2::boolean) as engineer
     where case
         when exists (select from idempotency_keys k
-                     where k.user_id = $2::uuid and k.key = $3::text) then false
-        when $4::text = '' then true
-        else rate_limit_hit($4, $5::timestamptz, make_interval(secs => $6::float8), $7::integer)
+                     where k.user_id = $3::uuid and k.key = $4::text) then false
+        when $5::text = '' then true
+        else rate_limit_hit($5, $6::timestamptz, make_interval(secs => $7::float8), $8::integer)
     end
 ),
 assignee as (
@@ -451,59 +451,59 @@ assignee as (
 ),
 ticket as (
     insert into tickets (id, title, description, priority, reporter_id, assignee_id, waiting_since, created_at, updated_at, has_files)
-    select $8::uuid, $9::text, $10::text,
-           $11::ticket_priority, $1::uuid, a.id,
-           case when a.id is null then $5::timestamptz end, $5::timestamptz, $5::timestamptz, $12::boolean
+    select $9::uuid, $10::text, $11::text,
+           $12::ticket_priority, $1::uuid, a.id,
+           case when a.id is null then $6::timestamptz end, $6::timestamptz, $6::timestamptz, $13::boolean
     from chosen
     left join assignee a on true
     returning id, number, assignee_id
 ),
 searchable as (
     insert into ticket_search (ticket_id, search, folding)
-    select t.id, setweight(to_tsvector('simple', $13::text), 'A') || setweight(to_tsvector('simple', $14::text), 'B'),
-           $15::smallint
+    select t.id, setweight(to_tsvector('simple', $14::text), 'A') || setweight(to_tsvector('simple', $15::text), 'B'),
+           $16::smallint
     from ticket t
 ),
 created_event as (
     insert into ticket_events (id, ticket_id, kind, actor_id, changes, created_at)
-    select $16::uuid, t.id, 'created', $2, $17::jsonb, $5
+    select $17::uuid, t.id, 'created', $3, $18::jsonb, $6
     from ticket t
 ),
 assigned_event as (
     insert into ticket_events (id, ticket_id, kind, changes, created_at)
-    select $18::uuid, t.id, 'assigned',
+    select $19::uuid, t.id, 'assigned',
            jsonb_build_object(
                'assignee', jsonb_build_object('from', null, 'to', jsonb_build_object('id', a.id, 'name', a.name)),
-               'why', jsonb_build_object('cause', 'created', 'rule', $19::text, 'candidates', a.candidates)),
-           $5
+               'why', jsonb_build_object('cause', 'created', 'rule', $20::text, 'candidates', a.candidates)),
+           $6
     from ticket t, assignee a
 ),
 receipt as (
     insert into outbox (id, kind, reference, data, request_id, created_at, traceparent)
-    select $20::uuid, $21::text, t.id,
-           $22::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
-           $23::text, $5, $24::text
+    select $21::uuid, $22::text, t.id,
+           $23::jsonb || jsonb_build_object('number', t.number, 'assignee_name', coalesce((select name from assignee), '')),
+           $24::text, $6, $25::text
     from ticket t
-    where not $25::boolean
+    where not $26::boolean
 ),
 assigned_notice as (
     insert into outbox (id, kind, reference, data, request_id, created_at, traceparent)
-    select $26::uuid, $27::text, t.id,
-           $28::jsonb || jsonb_build_object('number', t.number,
+    select $27::uuid, $28::text, t.id,
+           $29::jsonb || jsonb_build_object('number', t.number,
                'to', jsonb_build_object('id', a.id, 'name', a.name, 'email', a.email)),
-           $23, $5, $24::text
+           $24, $6, $25::text
     from ticket t, assignee a
-    where a.id <> $2
+    where a.id <> $3
 ),
 remembered as (
     insert into idempotency_keys (user_id, key, request_hash, object_id, response, created_at)
-    select $2, $3::text, $29::bytea, t.id,
-           jsonb_build_object('number', t.number, 'reporter', $22::jsonb->'to',
-                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $5),
-           $5
+    select $3, $4::text, $30::bytea, t.id,
+           jsonb_build_object('number', t.number, 'reporter', $23::jsonb->'to',
+                              'assignee_id', a.id, 'assignee_name', a.name, 'created_at', $6),
+           $6
     from ticket t
     left join assignee a on true
-    where $3::text is not null
+    where $4::text is not null
 )
 select t.number, t.assignee_id, coalesce((select name from assignee), '')::text as assignee_name
 from ticket t
@@ -511,6 +511,7 @@ from ticket t
 
 type TicketCreateParams struct {
 	ReporterID         uuid.UUID
+	Waits              bool
 	ActorID            uuid.UUID
 	IdempotencyKey     *string
 	LimitKey           string
@@ -548,12 +549,14 @@ type TicketCreateRow struct {
 }
 
 // Creates a ticket in one statement: chooses and locks the engineer (function
-// engineer_choose), writes ticket, events, outbox entries and the answer to the
+// engineer_next), writes ticket, events, outbox entries and the answer to the
 // Idempotency-Key. It returns no row when the key has been used or the limit of the
-// actor (limit_key, empty for none) is reached.
+// actor (limit_key, empty for none) is reached. Without waits it fails (FD001) while
+// every engineer is locked.
 func (q *Queries) TicketCreate(ctx context.Context, arg TicketCreateParams) (TicketCreateRow, error) {
 	row := q.db.QueryRow(ctx, ticketCreate,
 		arg.ReporterID,
+		arg.Waits,
 		arg.ActorID,
 		arg.IdempotencyKey,
 		arg.LimitKey,

@@ -288,6 +288,44 @@ func TestControlChoiceWithoutALockSpreadsUnevenly(t *testing.T) {
 	}
 }
 
+// A creation that finds every engineer locked waits for one, and counts once towards the
+// limit of its reporter.
+func TestCreateWaitsWhileAllEngineersAreLocked(t *testing.T) {
+	t.Parallel()
+	d := newTestEnvWithLongTimeouts(t)
+	d.service.perHour = 60
+	d.Engineer()
+	customer := d.User("customer")
+	d.Raise(customer, "Scanner", "It hums")
+	ctx := context.Background()
+	tx, err := d.Pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(ctx) //nolint:errcheck // committed below
+	if _, err := tx.Exec(ctx, `select from engineers for no key update`); err != nil {
+		t.Fatal(err)
+	}
+	var failed bool
+	if err := d.Pool.QueryRow(ctx, `select engineer_next('{}', false) is not null`).Scan(&failed); !assignment.AllLocked(err) {
+		t.Errorf("a choice that may not wait: %v, want that all are locked", err)
+	}
+	created := make(chan crmtest.Ticket)
+	go func() { created <- d.Raise(customer, "Printer", "It smokes") }()
+	d.Eventually("the creation waits for an engineer", func() bool {
+		return crmtest.Get[int](d.Env, `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 1
+	})
+	if err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if ticket := <-created; ticket.Assignee == nil {
+		t.Error("the ticket has no engineer")
+	}
+	if hits := crmtest.Get[int](d.Env, `select coalesce(max(cardinality(hits)), 0) from rate_limits where key like 'tickets%'`); hits != 2 {
+		t.Errorf("two creations count %d times", hits)
+	}
+}
+
 // TestDeclineSucceedsWhileTicketsAreCreated declines tickets while concurrent
 // creations keep each engineer locked.
 func TestDeclineSucceedsWhileTicketsAreCreated(t *testing.T) {

@@ -62,7 +62,7 @@ func (s *Service) create(ctx context.Context, v Viewer, in New, once *Once) (t T
 	now := s.now().UTC().Truncate(time.Microsecond)
 	if in.ReporterEmail == "" && len(in.AttachmentIDs) == 0 {
 		t = in.by(Person{ID: v.ID, Name: v.Name, Email: v.Email}, now)
-		row, err = s.insert(ctx, crmdb.New(s.pool), v, t, nil, once)
+		row, err = s.insertAlone(ctx, v, t, once)
 		return t, row, err
 	}
 	err = pg.Retry(ctx, func() error {
@@ -82,7 +82,7 @@ func (s *Service) create(ctx context.Context, v Viewer, in New, once *Once) (t T
 				return err
 			}
 			t = in.by(reporter, now)
-			if row, err = s.insert(ctx, q, v, t, files, once); err != nil {
+			if row, err = s.insert(ctx, q, v, t, files, once, true); err != nil {
 				return err
 			}
 			return attachment.Attach(ctx, q, t.ID, nil, in.AttachmentIDs)
@@ -120,11 +120,25 @@ func ensureReporter(ctx context.Context, q *crmdb.Queries, v Viewer, in New, now
 	return Person{ID: user.ID, Name: user.Name, Email: user.Email}, nil
 }
 
-func (s *Service) insert(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, files []notice.File, once *Once) (crmdb.TicketCreateRow, error) {
+// insertAlone creates a ticket in a transaction of its own. It waits for an engineer only
+// if all are locked, since a choice that may wait costs more.
+func (s *Service) insertAlone(ctx context.Context, v Viewer, t Ticket, once *Once) (crmdb.TicketCreateRow, error) {
+	q := crmdb.New(s.pool)
+	row, err := s.insert(ctx, q, v, t, nil, once, false)
+	if assignment.AllLocked(err) {
+		return s.insert(ctx, q, v, t, nil, once, true)
+	}
+	return row, err
+}
+
+// insert creates a ticket. Without waits it fails while all engineers are locked
+// (assignment.AllLocked).
+func (s *Service) insert(ctx context.Context, q *crmdb.Queries, v Viewer, t Ticket, files []notice.File, once *Once, waits bool) (crmdb.TicketCreateRow, error) {
 	arg, err := createParams(ctx, v, t, files, once)
 	if err != nil {
 		return crmdb.TicketCreateRow{}, err
 	}
+	arg.Waits = waits
 	if l, ok := s.limit(v, ticketsPerHour); ok {
 		arg.LimitKey, arg.LimitSeconds, arg.LimitMost = l.Key(v.ID), l.Span().Seconds(), l.Max()
 	}

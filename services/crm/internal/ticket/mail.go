@@ -148,7 +148,7 @@ func (s *Service) CreateByMail(ctx context.Context, q *crmdb.Queries, reporter V
 	if err != nil {
 		return Ticket{}, err
 	}
-	arg.NoReceipt = in.NoReceipt
+	arg.NoReceipt, arg.Waits = in.NoReceipt, true
 	l, limited := s.limit(reporter, ticketsPerHour)
 	if limited = limited && !in.Unlimited; limited {
 		arg.LimitKey, arg.LimitSeconds, arg.LimitMost = l.Key(reporter.ID), l.Span().Seconds(), l.Max()
