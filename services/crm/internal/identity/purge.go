@@ -17,9 +17,6 @@ const (
 	keptExpired = 24 * time.Hour
 
 	auditInterval = time.Hour
-	// auditAhead is how far ahead partitions of the audit are created. It is far
-	// longer than an outage, since nothing can be recorded without a partition.
-	auditAhead = 3 * 31 * 24 * time.Hour
 )
 
 // Jobs are the background work of this package, each on one replica at a time:
@@ -73,27 +70,21 @@ func (s *Service) Purge(ctx context.Context) error {
 	return nil
 }
 
-// MaintainAudit creates the partitions of the months ahead and drops those in
-// which every entry is older than AuditRetention. An entry is therefore kept up
-// to a month longer.
-func (s *Service) MaintainAudit(ctx context.Context) error {
-	if err := s.PrepareAudit(ctx); err != nil {
-		return err
+// auditPartitions are the months of the audit. Nothing can be recorded in a month that
+// has none.
+func (s *Service) auditPartitions() pg.Partitions {
+	return pg.Partitions{
+		Table: "the audit", Make: s.q.AuditPartitionsPrepare, Retention: s.AuditRetention, Now: s.now,
+		Drop: func(ctx context.Context, before time.Time) error {
+			_, err := s.q.AuditPartitionsDrop(ctx, before)
+			return err
+		},
 	}
-	if s.AuditRetention <= 0 {
-		return nil
-	}
-	if _, err := s.q.AuditPartitionsDrop(ctx, s.now().Add(-s.AuditRetention)); err != nil {
-		return fmt.Errorf("drop old partitions of the audit: %w", err)
-	}
-	return nil
 }
 
-// PrepareAudit creates the partitions of the audit for the months ahead.
-// Nothing can be recorded in a month that has none.
-func (s *Service) PrepareAudit(ctx context.Context) error {
-	if err := s.q.AuditPartitionsPrepare(ctx, s.now().Add(auditAhead)); err != nil {
-		return fmt.Errorf("make partitions of the audit: %w", err)
-	}
-	return nil
-}
+// MaintainAudit makes the partitions of the audit for the months ahead and drops those
+// in which every entry is older than AuditRetention.
+func (s *Service) MaintainAudit(ctx context.Context) error { return s.auditPartitions().Maintain(ctx) }
+
+// PrepareAudit makes the partitions of the audit for the months ahead.
+func (s *Service) PrepareAudit(ctx context.Context) error { return s.auditPartitions().Prepare(ctx) }
