@@ -10,6 +10,10 @@ import (
 // of all replicas.
 const partitionsAhead = 3 * 31 * 24 * time.Hour
 
+// PartitionGrace is how long a month that could be dropped, save for few rows that are
+// still needed, waits for these before the others are deleted one by one.
+const PartitionGrace = 31 * 24 * time.Hour
+
 // Partitions keeps the monthly partitions of a table: they are made ahead, and old
 // months are dropped whole. All fields are required save Drop and Retention.
 type Partitions struct {

@@ -1,16 +1,21 @@
 -- name: InboundInsert :batchone
--- Stores each mail with the last piece of its bytes, all by one transaction. One that is stored already is
--- counted instead: the id that is returned is that one's then.
+-- Stores each mail with the last piece of its bytes, all by one transaction. No row for
+-- one that is stored already. The index that decides is not named, so that this serves
+-- also when it is not one of this table.
 with mail as (
     insert into inbound_mails (id, received_at, source, envelope_from, envelope_to, size, fingerprint)
     values (@id, @received_at, @source, @envelope_from, @envelope_to::text[], @size, @fingerprint)
-    on conflict (fingerprint) do update set arrivals = inbound_mails.arrivals + 1
+    on conflict do nothing
     returning inbound_mails.id
 ), piece as (
     insert into inbound_raw (mail_id, ordinal, data)
-    select m.id, @ordinal, @data from mail m where m.id = @id
+    select m.id, @ordinal, @data from mail m
 )
 select mail.id from mail;
+
+-- name: InboundRepeat :one
+-- Counts one more arrival of a mail that is stored.
+update inbound_mails set arrivals = arrivals + 1 where fingerprint = @fingerprint returning id;
 
 -- name: InboundPieceInsert :exec
 insert into inbound_raw (mail_id, ordinal, data) values (@mail_id, @ordinal, @data);
@@ -124,7 +129,8 @@ with deleted as (
 select id from deleted;
 
 -- name: InboundPurge :one
--- Examines the next old mails and deletes those that are done, with their bytes.
+-- Examines the next old mails and deletes those that are done. Their bytes go with their
+-- month.
 with examined as (
     select m.id, m.status from inbound_mails m
     where m.id > @after_id and m.id < @before_id
@@ -134,15 +140,21 @@ with examined as (
     delete from inbound_mails m using examined e
     where m.id = e.id and m.status in ('acknowledged', 'handled')
     returning m.id
-), pieces as (
-    delete from inbound_raw r using deleted d where r.mail_id = d.id
 )
 select (select count(*) from examined) as examined, (select count(*) from deleted) as deleted,
     coalesce((select max(e.id::text)::uuid from examined e), @after_id)::uuid as last_id;
 
+-- name: InboundPartitionsMake :exec
+select inbound_partitions_make(@until::timestamptz);
+
+-- name: InboundPartitionsDrop :one
+-- Drops the months that ended before the given time and of whose mails none is left.
+-- Returns the end of the last month that had ended before long_before and still has one.
+select coalesce(inbound_partitions_drop(@before::timestamptz, @long_before::timestamptz), '00000000-0000-0000-0000-000000000000')::uuid as kept_before;
+
 -- name: InboundPurgePieces :one
 -- Examines the bytes of mails whose transfer began before the given id and deletes
--- those of mails that were never stored.
+-- those of mails that are not stored.
 with examined as (
     select distinct r.mail_id from inbound_raw r
     where r.mail_id > @after_id and r.mail_id < @before_id

@@ -48,6 +48,8 @@ const (
 
 	// startLimit is how long a start waits for a database that is busy.
 	startLimit = time.Minute
+
+	partitionInterval = time.Hour
 )
 
 // App is the whole service, ready to run.
@@ -163,7 +165,7 @@ func (a *App) newJobs(registry *prometheus.Registry, metrics *background.Metrics
 		Logger: a.log, Registry: registry, Metrics: metrics,
 	})
 	jobs = append(jobs, a.inbound.Loops(a.config.Inbound.Retention)...)
-	return append(jobs, delivery.GaugeLoop(delivery.GaugeConfig{
+	return append(jobs, a.partitionLoop(metrics), delivery.GaugeLoop(delivery.GaugeConfig{
 		DB: a.pool, Now: Clock, Logger: a.log, Registry: registry, Metrics: metrics,
 	}))
 }
@@ -244,12 +246,38 @@ func (a *App) AfterRestore(ctx context.Context, before time.Time) (held int64, e
 	return a.sending.Hold(ctx, before)
 }
 
-// ensureSchema migrates the database, or waits until another process has.
+// ensureSchema migrates the database, or waits until another process has, and makes the
+// partitions that it needs for the months ahead.
 func (a *App) ensureSchema(ctx context.Context) error {
-	if a.config.Migrate.On() {
-		return a.Migrate(ctx)
+	migrate := a.Migrate
+	if !a.config.Migrate.On() {
+		migrate = func(ctx context.Context) error {
+			return pg.AwaitMigrations(ctx, a.pool, db.Notification, migrations, a.log)
+		}
 	}
-	return pg.AwaitMigrations(ctx, a.pool, db.Notification, migrations, a.log)
+	if err := migrate(ctx); err != nil {
+		return err
+	}
+	return pg.RetryUnavailable(ctx, startLimit, a.makePartitions)
+}
+
+// makePartitions makes the partitions of the months ahead.
+func (a *App) makePartitions(ctx context.Context) error {
+	for _, p := range []pg.Partitions{delivery.AttemptPartitions(a.pool, Clock), inbound.Partitions(a.pool, Clock)} {
+		if err := p.Prepare(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partitionLoop makes partitions ahead, on one replica at a time.
+func (a *App) partitionLoop(metrics *background.Metrics) *background.Loop {
+	return background.New(background.Config{
+		Name: "partitions", Interval: partitionInterval, Jitter: partitionInterval / 10, Timeout: partitionInterval,
+		RunOnce:   func(ctx context.Context) (bool, error) { return false, a.makePartitions(ctx) },
+		Exclusive: pg.Exclusive(a.pool, "partitions"), Log: a.log, Metrics: metrics,
+	})
 }
 
 // prepare migrates the database, reads the secret of the bounce addresses, and fills

@@ -63,7 +63,19 @@ func TestServingNotificationsNeedsNoRightToChangeTheSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	for _, statement := range []string{"create table more (n int)", "alter table recipients add column more int", "drop table recipients"} {
+	for _, statement := range []string{
+		"select attempts_partitions_make(now() + interval '6 months'), inbound_partitions_make(now() + interval '6 months')",
+		"select attempts_partitions_drop(now() - interval '10 years', now()), inbound_partitions_drop(now() - interval '10 years', now())",
+	} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Errorf("%s: %v", statement, err)
+		}
+	}
+	for _, statement := range []string{
+		"create table more (n int)", "alter table recipients add column more int", "drop table recipients", "drop table attempts_first",
+		"select partitions_make('attempts', 'recipient_id', now() + interval '9 months')",
+		"select partitions_drop('attempts', 'suppressions', now() + interval '9 months', now())",
+	} {
 		var refused *pgconn.PgError
 		if _, err := conn.Exec(t.Context(), statement); !errors.As(err, &refused) || refused.Code != "42501" {
 			t.Errorf("%s: %v", statement, err)

@@ -18,6 +18,7 @@ import (
 const (
 	purgeBatch    = 100 // notifications of up to 1,000 recipients each
 	purgeInterval = 10 * time.Minute
+	attemptBatch  = 1000 // recipients
 	eraseBatch    = 1000
 	// retentionTimeout limits one pass of a job.
 	retentionTimeout = 10 * time.Minute
@@ -79,10 +80,23 @@ func newRetention(c RetentionConfig) *retention {
 	return r
 }
 
-// purge deletes the notifications whose last recipient ended before the
+// AttemptPartitions are the months of the attempts.
+func AttemptPartitions(db *pgxpool.Pool, now func() time.Time) pg.Partitions {
+	return pg.Partitions{Table: "attempts", Make: notificationdb.New(db).AttemptPartitionsMake, Now: now}
+}
+
+// purge deletes what is older than the retention.
+func (r *retention) purge(ctx context.Context) error {
+	if err := r.purgeNotifications(ctx); err != nil {
+		return err
+	}
+	return r.purgeAttempts(ctx)
+}
+
+// purgeNotifications deletes the notifications whose last recipient ended before the
 // retention. They were all created before that, so that one pass over the old
 // notifications finds them.
-func (r *retention) purge(ctx context.Context) error {
+func (r *retention) purgeNotifications(ctx context.Context) error {
 	endedBefore := r.Now().Add(-r.Retention)
 	after := uuid.Nil
 	batches := pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
@@ -98,6 +112,30 @@ func (r *retention) purge(ctx context.Context) error {
 	}}
 	if _, err := batches.Run(ctx); err != nil {
 		return fmt.Errorf("purge notifications: %w", err)
+	}
+	return nil
+}
+
+// purgeAttempts drops the months of attempts of whose recipients none is left. Where one
+// is left long after, the attempts of those that are gone are deleted one by one.
+func (r *retention) purgeAttempts(ctx context.Context) error {
+	ended := r.Now().Add(-r.Retention)
+	keptBefore, err := notificationdb.New(r.DB).AttemptPartitionsDrop(ctx, notificationdb.AttemptPartitionsDropParams{
+		Before: ended, LongBefore: ended.Add(-pg.PartitionGrace),
+	})
+	if err != nil {
+		return fmt.Errorf("drop old partitions of attempts: %w", err)
+	}
+	after := uuid.Nil
+	batches := pg.Purge{Max: attemptBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
+		row, err := byIndex(r.DB).AttemptPurge(ctx, notificationdb.AttemptPurgeParams{AfterID: after, BeforeID: keptBefore, Max: limit})
+		if err == nil {
+			after = row.LastID
+		}
+		return row.Examined, err
+	}}
+	if _, err := batches.Run(ctx); err != nil {
+		return fmt.Errorf("purge attempts: %w", err)
 	}
 	return nil
 }

@@ -152,7 +152,7 @@ func TestContentOfSensitiveNotificationsIsErasedWhenTheyEnd(t *testing.T) {
 	}
 }
 
-func TestPurgedNotificationLeavesNoRecipientAndNoAttempt(t *testing.T) {
+func TestPurgedNotificationLeavesNoRecipientAndItsAttemptsToTheirMonth(t *testing.T) {
 	t.Parallel()
 	l, c := newLoop(t)
 	old := c.now.Add(-100 * day)
@@ -168,7 +168,7 @@ func TestPurgedNotificationLeavesNoRecipientAndNoAttempt(t *testing.T) {
 	}
 	const left = `select (select count(*) from recipients where notification_id = $1) || ' ' || (select count(*) from recipients)
 		|| ' ' || (select count(*) from attempts)`
-	if got := text(t, l.DB, left, purged); got != "0 2 2" {
-		t.Errorf("recipients of the purged one, of all, and attempts: %s, want 0 2 2", got)
+	if got := text(t, l.DB, left, purged); got != "0 2 5" {
+		t.Errorf("recipients of the purged one, of all, and attempts: %s, want 0 2 5", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -122,7 +123,7 @@ func insertAll(ctx context.Context, q *notificationdb.Queries, rows ...notificat
 	results := q.InboundInsert(ctx, rows)
 	results.QueryRow(func(k int, id uuid.UUID, err error) {
 		ids[k] = id
-		if failed == nil {
+		if failed == nil && !errors.Is(err, pgx.ErrNoRows) {
 			failed = err
 		}
 	})
@@ -130,5 +131,24 @@ func insertAll(ctx context.Context, q *notificationdb.Queries, rows ...notificat
 	if err := results.Close(); failed == nil {
 		failed = err
 	}
+	for k := 0; k < len(rows) && failed == nil; k++ {
+		if ids[k] == uuid.Nil {
+			ids[k], failed = repeat(ctx, q, rows[k])
+		}
+	}
 	return ids, failed
+}
+
+// repeat counts a mail that is stored already and returns its id. It stores the mail
+// when the other one was deleted meanwhile.
+func repeat(ctx context.Context, q *notificationdb.Queries, row notificationdb.InboundInsertParams) (uuid.UUID, error) {
+	id, err := q.InboundRepeat(ctx, row.Fingerprint)
+	if errors.Is(err, pgx.ErrNoRows) {
+		ids, err := insertAll(ctx, q, row)
+		if err != nil {
+			return uuid.Nil, err
+		}
+		return ids[0], nil
+	}
+	return id, err
 }

@@ -1,11 +1,13 @@
 package inbound
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/background"
 	"fixdesk/pkg/pg"
@@ -23,7 +25,8 @@ const (
 )
 
 // Loops are the jobs of the service: reading, gauges, and the purge of mails that are
-// acknowledged or handled and older than the retention; 0 keeps them without limit.
+// acknowledged or handled and older than the retention; 0 keeps them without limit. Their
+// bytes are dropped with their month.
 func (s *Service) Loops(retention time.Duration) []*background.Loop {
 	purge := background.New(background.Config{
 		Name: "inbound purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeTimeout,
@@ -33,29 +36,57 @@ func (s *Service) Loops(retention time.Duration) []*background.Loop {
 	return []*background.Loop{s.reading, s.gaugeLoop(), purge}
 }
 
+// Partitions are the months of the bytes of mails.
+func Partitions(db *pgxpool.Pool, now func() time.Time) pg.Partitions {
+	return pg.Partitions{Table: "inbound_raw", Make: notificationdb.New(db).InboundPartitionsMake, Now: now}
+}
+
+// purge deletes what is older than the retention, and the bytes of mails that were never
+// stored.
 func (s *Service) purge(ctx context.Context, retention time.Duration) error {
-	q, now := notificationdb.New(s.DB), s.Now()
-	after := uuid.Nil
+	before := s.Now().Add(-retention)
+	if old := delivery.FirstID(before); retention > 0 && bytes.Compare(s.piecesSeen[:], old[:]) < 0 {
+		s.piecesSeen = old // what is older goes with its month
+	}
+	var err error
+	s.piecesSeen, err = s.purgePieces(ctx, s.piecesSeen, delivery.FirstID(s.Now().Add(-abandonedAfter)))
+	if err != nil || retention <= 0 {
+		return err
+	}
+	if err := s.purgeMails(ctx, delivery.FirstID(before)); err != nil {
+		return err
+	}
+	keptBefore, err := notificationdb.New(s.DB).InboundPartitionsDrop(ctx, notificationdb.InboundPartitionsDropParams{
+		Before: before, LongBefore: before.Add(-pg.PartitionGrace),
+	})
+	if err != nil {
+		return fmt.Errorf("drop old partitions of mails' bytes: %w", err)
+	}
+	_, err = s.purgePieces(ctx, uuid.Nil, keptBefore)
+	return err
+}
+
+// purgePieces deletes the bytes of mails that are not stored, between two ids. It returns
+// up to where it came.
+func (s *Service) purgePieces(ctx context.Context, after, before uuid.UUID) (uuid.UUID, error) {
 	pieces := pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
-		row, err := q.InboundPurgePieces(ctx, notificationdb.InboundPurgePiecesParams{
-			AfterID: after, BeforeID: delivery.FirstID(now.Add(-abandonedAfter)), Max: limit,
-		})
+		row, err := notificationdb.New(s.DB).InboundPurgePieces(ctx, notificationdb.InboundPurgePiecesParams{AfterID: after, BeforeID: before, Max: limit})
 		if err == nil {
 			after = row.LastID
 		}
 		return row.Examined, err
 	}}
 	if _, err := pieces.Run(ctx); err != nil {
-		return fmt.Errorf("purge the bytes of mails that were never stored: %w", err)
+		return after, fmt.Errorf("purge the bytes of mails that are not stored: %w", err)
 	}
-	if retention <= 0 {
-		return nil
-	}
-	after = uuid.Nil
+	return after, nil
+}
+
+// purgeMails deletes the mails before an id that are done.
+func (s *Service) purgeMails(ctx context.Context, before uuid.UUID) error {
+	after := uuid.Nil
 	mails := pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
-		row, err := q.InboundPurge(ctx, notificationdb.InboundPurgeParams{
-			AfterID: after, BeforeID: delivery.FirstID(now.Add(-retention)), Max: limit,
-		})
+		row, err := notificationdb.New(s.DB).InboundPurge(ctx, notificationdb.InboundPurgeParams{AfterID: after, BeforeID: before, Max: limit})
 		if err == nil {
 			after = row.LastID
 			s.metrics.purged.Add(float64(row.Deleted))

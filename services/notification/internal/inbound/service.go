@@ -47,6 +47,9 @@ type Service struct {
 	reading  *background.Loop
 	arrived  *signal       // pending mail
 	slots    chan struct{} // mails that are taken apart at a time
+	// piecesSeen is the last mail whose bytes the purge looked at: what is stored once
+	// stays stored until it is purged.
+	piecesSeen uuid.UUID
 }
 
 // New makes a service. Its jobs start with those of Loops.

@@ -23,11 +23,11 @@ const inboundInsert = `-- name: InboundInsert :batchone
 with mail as (
     insert into inbound_mails (id, received_at, source, envelope_from, envelope_to, size, fingerprint)
     values ($1, $2, $3, $4, $5::text[], $6, $7)
-    on conflict (fingerprint) do update set arrivals = inbound_mails.arrivals + 1
+    on conflict do nothing
     returning inbound_mails.id
 ), piece as (
     insert into inbound_raw (mail_id, ordinal, data)
-    select m.id, $8, $9 from mail m where m.id = $1
+    select m.id, $8, $9 from mail m
 )
 select mail.id from mail
 `
@@ -50,8 +50,9 @@ type InboundInsertParams struct {
 	Data         []byte
 }
 
-// Stores each mail with the last piece of its bytes, all by one transaction. One that is stored already is
-// counted instead: the id that is returned is that one's then.
+// Stores each mail with the last piece of its bytes, all by one transaction. No row for
+// one that is stored already. The index that decides is not named, so that this serves
+// also when it is not one of this table.
 func (q *Queries) InboundInsert(ctx context.Context, arg []InboundInsertParams) *InboundInsertBatchResults {
 	batch := &pgx.Batch{}
 	for _, a := range arg {

@@ -359,6 +359,33 @@ func (q *Queries) InboundLockSmall(ctx context.Context, ids []uuid.UUID) ([]Inbo
 	return items, nil
 }
 
+const inboundPartitionsDrop = `-- name: InboundPartitionsDrop :one
+select coalesce(inbound_partitions_drop($1::timestamptz, $2::timestamptz), '00000000-0000-0000-0000-000000000000')::uuid as kept_before
+`
+
+type InboundPartitionsDropParams struct {
+	Before     time.Time
+	LongBefore time.Time
+}
+
+// Drops the months that ended before the given time and of whose mails none is left.
+// Returns the end of the last month that had ended before long_before and still has one.
+func (q *Queries) InboundPartitionsDrop(ctx context.Context, arg InboundPartitionsDropParams) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, inboundPartitionsDrop, arg.Before, arg.LongBefore)
+	var kept_before uuid.UUID
+	err := row.Scan(&kept_before)
+	return kept_before, err
+}
+
+const inboundPartitionsMake = `-- name: InboundPartitionsMake :exec
+select inbound_partitions_make($1::timestamptz)
+`
+
+func (q *Queries) InboundPartitionsMake(ctx context.Context, until time.Time) error {
+	_, err := q.db.Exec(ctx, inboundPartitionsMake, until)
+	return err
+}
+
 const inboundPiece = `-- name: InboundPiece :one
 select data from inbound_raw where mail_id = $1 and ordinal = $2
 `
@@ -433,8 +460,6 @@ with examined as (
     delete from inbound_mails m using examined e
     where m.id = e.id and m.status in ('acknowledged', 'handled')
     returning m.id
-), pieces as (
-    delete from inbound_raw r using deleted d where r.mail_id = d.id
 )
 select (select count(*) from examined) as examined, (select count(*) from deleted) as deleted,
     coalesce((select max(e.id::text)::uuid from examined e), $1)::uuid as last_id
@@ -452,7 +477,8 @@ type InboundPurgeRow struct {
 	LastID   uuid.UUID
 }
 
-// Examines the next old mails and deletes those that are done, with their bytes.
+// Examines the next old mails and deletes those that are done. Their bytes go with their
+// month.
 func (q *Queries) InboundPurge(ctx context.Context, arg InboundPurgeParams) (InboundPurgeRow, error) {
 	row := q.db.QueryRow(ctx, inboundPurge, arg.AfterID, arg.BeforeID, arg.Max)
 	var i InboundPurgeRow
@@ -488,7 +514,7 @@ type InboundPurgePiecesRow struct {
 }
 
 // Examines the bytes of mails whose transfer began before the given id and deletes
-// those of mails that were never stored.
+// those of mails that are not stored.
 func (q *Queries) InboundPurgePieces(ctx context.Context, arg InboundPurgePiecesParams) (InboundPurgePiecesRow, error) {
 	row := q.db.QueryRow(ctx, inboundPurgePieces, arg.AfterID, arg.BeforeID, arg.Max)
 	var i InboundPurgePiecesRow
@@ -512,6 +538,18 @@ type InboundReadParams struct {
 func (q *Queries) InboundRead(ctx context.Context, arg InboundReadParams) error {
 	_, err := q.db.Exec(ctx, inboundRead, arg.Ids, arg.Statuses, arg.Contents)
 	return err
+}
+
+const inboundRepeat = `-- name: InboundRepeat :one
+update inbound_mails set arrivals = arrivals + 1 where fingerprint = $1 returning id
+`
+
+// Counts one more arrival of a mail that is stored.
+func (q *Queries) InboundRepeat(ctx context.Context, fingerprint []byte) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, inboundRepeat, fingerprint)
+	var id uuid.UUID
+	err := row.Scan(&id)
+	return id, err
 }
 
 const inboundReset = `-- name: InboundReset :one

@@ -12,6 +12,67 @@ import (
 	"github.com/google/uuid"
 )
 
+const attemptPartitionsDrop = `-- name: AttemptPartitionsDrop :one
+select coalesce(attempts_partitions_drop($1::timestamptz, $2::timestamptz), '00000000-0000-0000-0000-000000000000')::uuid as kept_before
+`
+
+type AttemptPartitionsDropParams struct {
+	Before     time.Time
+	LongBefore time.Time
+}
+
+// Drops the months that ended before the given time and of whose recipients none is left.
+// Returns the end of the last month that had ended before long_before and still has one.
+func (q *Queries) AttemptPartitionsDrop(ctx context.Context, arg AttemptPartitionsDropParams) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, attemptPartitionsDrop, arg.Before, arg.LongBefore)
+	var kept_before uuid.UUID
+	err := row.Scan(&kept_before)
+	return kept_before, err
+}
+
+const attemptPartitionsMake = `-- name: AttemptPartitionsMake :exec
+select attempts_partitions_make($1::timestamptz)
+`
+
+func (q *Queries) AttemptPartitionsMake(ctx context.Context, until time.Time) error {
+	_, err := q.db.Exec(ctx, attemptPartitionsMake, until)
+	return err
+}
+
+const attemptPurge = `-- name: AttemptPurge :one
+with examined as (
+    select distinct a.recipient_id from attempts a
+    where a.recipient_id > $1 and a.recipient_id < $2
+    order by a.recipient_id
+    limit $3::integer
+), deleted as (
+    delete from attempts a using examined e
+    where a.recipient_id = e.recipient_id and not exists (select 1 from recipients r where r.id = e.recipient_id)
+)
+select (select count(*) from examined) as examined,
+    coalesce((select max(e.recipient_id::text)::uuid from examined e), $1)::uuid as last_id
+`
+
+type AttemptPurgeParams struct {
+	AfterID  uuid.UUID
+	BeforeID uuid.UUID
+	Max      int32
+}
+
+type AttemptPurgeRow struct {
+	Examined int64
+	LastID   uuid.UUID
+}
+
+// Examines the next recipients that have attempts and deletes the attempts of those that
+// are gone.
+func (q *Queries) AttemptPurge(ctx context.Context, arg AttemptPurgeParams) (AttemptPurgeRow, error) {
+	row := q.db.QueryRow(ctx, attemptPurge, arg.AfterID, arg.BeforeID, arg.Max)
+	var i AttemptPurgeRow
+	err := row.Scan(&i.Examined, &i.LastID)
+	return i, err
+}
+
 const retentionErase = `-- name: RetentionErase :one
 with examined as (
     select n.id from notifications n
