@@ -112,6 +112,7 @@ type InboundContent struct {
 	HTML           string              `json:"html" doc:"All parts of HTML in their order, at most 1 MiB, as they were sent: not made safe to show. Empty when there is none."`
 	Truncated      bool                `json:"truncated" doc:"Whether text or html is longer than what is shown here. raw has all of it."`
 	Automatic      *Automatic          `json:"automatic" nullable:"true" doc:"The sign by which it is automatic mail, which nobody should answer; null for none."`
+	NoAutoReply    bool                `json:"no_auto_reply" doc:"Whether the sender asks for no automatic answer, by X-Auto-Response-Suppress with All, OOF or AutoReply."`
 	AutoSubmitted  *string             `json:"auto_submitted" nullable:"true" doc:"The keyword of Auto-Submitted (RFC 3834), in lower case; null without that header."`
 	Precedence     *string             `json:"precedence" nullable:"true" doc:"Precedence, in lower case; null without that header."`
 	ListID         *string             `json:"list_id" nullable:"true" doc:"The mailing list (RFC 2919); null for none."`

@@ -380,6 +380,9 @@ type InboundMail struct {
 	// MessageID Message-ID without angle brackets; empty when there is none.
 	MessageID string `json:"message_id"`
 
+	// NoAutoReply Whether the sender asks for no automatic answer, by X-Auto-Response-Suppress with All, OOF or AutoReply. People's mails through Exchange have that, too.
+	NoAutoReply bool `json:"no_auto_reply"`
+
 	// Precedence Precedence, in lower case; null without that header.
 	Precedence *string `json:"precedence"`
 

@@ -698,6 +698,8 @@ export interface components {
             list_id: string | null;
             /** @description Message-ID without angle brackets; empty when there is none. */
             message_id: string;
+            /** @description Whether the sender asks for no automatic answer, by X-Auto-Response-Suppress with All, OOF or AutoReply. People's mails through Exchange have that, too. */
+            no_auto_reply: boolean;
             /** @description Precedence, in lower case; null without that header. */
             precedence: string | null;
             /**
@@ -1598,6 +1600,7 @@ export interface operations {
                      *           "html": "<p>It stopped smoking, but it still prints stripes. Picture attached.</p>",
                      *           "truncated": false,
                      *           "automatic": null,
+                     *           "no_auto_reply": false,
                      *           "auto_submitted": null,
                      *           "precedence": null,
                      *           "list_id": null,
@@ -1706,6 +1709,7 @@ export interface operations {
                      *       "html": "<p>It stopped smoking, but it still prints stripes. Picture attached.</p>",
                      *       "truncated": false,
                      *       "automatic": null,
+                     *       "no_auto_reply": false,
                      *       "auto_submitted": null,
                      *       "precedence": null,
                      *       "list_id": null,
@@ -1861,6 +1865,7 @@ export interface operations {
                      *       "html": "<p>It stopped smoking, but it still prints stripes. Picture attached.</p>",
                      *       "truncated": false,
                      *       "automatic": null,
+                     *       "no_auto_reply": false,
                      *       "auto_submitted": null,
                      *       "precedence": null,
                      *       "list_id": null,
@@ -2032,6 +2037,7 @@ export interface operations {
                      *       "html": "",
                      *       "truncated": false,
                      *       "automatic": null,
+                     *       "no_auto_reply": false,
                      *       "auto_submitted": null,
                      *       "precedence": null,
                      *       "list_id": null,

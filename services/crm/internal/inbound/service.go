@@ -241,9 +241,10 @@ func (s *Service) newTicket(ctx context.Context, q *crmdb.Queries, sit situation
 }
 
 // receives decides whether the sender gets an automatic answer: none to an automatic mail
-// that was let in, none to an answer to one of ours, and no more than answersPerHour.
+// that was let in or one whose sender wants none, none to an answer to one of ours, and no
+// more than answersPerHour.
 func (s *Service) receives(ctx context.Context, q *crmdb.Queries, sit situation, author ticket.Viewer) (bool, error) {
-	if sit.mail.Automatic != nil || parseSubject(sit.mail.Subject).tagged {
+	if sit.mail.Automatic != nil || sit.mail.NoAutoReply || parseSubject(sit.mail.Subject).tagged {
 		return false, nil
 	}
 	err := answerLimit.Hit(ctx, q, author.ID, s.Now())

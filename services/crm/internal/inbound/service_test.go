@@ -241,6 +241,15 @@ func TestAutomaticMailRaisesNothing(t *testing.T) {
 	d.Call(admin, "POST", "/v1/inbound/"+list[1].ID+"/release", nil).Refused(409, "already_decided")
 }
 
+func TestSenderWhoWantsNoAutomaticAnswerGetsATicketWithoutReceipt(t *testing.T) {
+	d := newTestEnv(t)
+	quiet, ordinary := d.mail("quiet@example.com", "Printer", "It smokes.", support), d.mail("ordinary@example.com", "Lamp", "It is dark.", support)
+	quiet.NoAutoReply = true
+	d.became("no automatic answer wanted", d.receive(quiet), Ticket, "")
+	d.became("the control", d.receive(ordinary), Ticket, "")
+	d.WantNotices("receipts", "ticket_received > ordinary@example.com")
+}
+
 func TestSenderIsAnsweredAtMostFiveTimesAnHour(t *testing.T) {
 	d := newTestEnv(t)
 	receipts := 0

@@ -53,12 +53,28 @@ var automaticHeaders = []string{
 }
 
 // hasAutomaticHeader doesn't look at X-Auto-Response-Suppress, which mails that people
-// send through Exchange have too ([MS-OXCMAIL], 2.2.3.2.14).
+// send through Exchange have, too: see wantsNoAutoReply.
 func hasAutomaticHeader(h textproto.MIMEHeader) bool {
 	return slices.ContainsFunc(automaticHeaders, func(name string) bool {
 		value := strings.ToLower(strings.TrimSpace(h.Get(name)))
 		return value != "" && value != "no" && value != "false"
 	})
+}
+
+// noAutoReply are the values of X-Auto-Response-Suppress that ask for no automatic answer
+// ([MS-OXCMAIL], 2.2.3.2.14).
+var noAutoReply = []string{"all", "oof", "autoreply"}
+
+// wantsNoAutoReply reports whether a mail asks for no automatic answer.
+func wantsNoAutoReply(h textproto.MIMEHeader) bool {
+	for _, value := range h.Values("X-Auto-Response-Suppress") {
+		for word := range strings.SplitSeq(value, ",") {
+			if slices.Contains(noAutoReply, strings.ToLower(strings.TrimSpace(word))) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func has(h textproto.MIMEHeader, name string) bool { return strings.TrimSpace(h.Get(name)) != "" }

@@ -35,6 +35,7 @@ type inboundMailBody struct {
 	HTML           string                                     `json:"html" doc:"All HTML in the order of the mail, at most 1 MiB, as it was sent: not made safe to show. Empty when there is none."`
 	Truncated      bool                                       `json:"truncated" doc:"Whether text or html is longer than what is shown here; raw has all of it."`
 	Automatic      httpapi.Nullable[notifyapi.Automatic]      `json:"automatic" doc:"The sign by which it is automatic mail, which nobody should answer; null for none."`
+	NoAutoReply    bool                                       `json:"no_auto_reply" doc:"Whether the sender asks for no automatic answer, by X-Auto-Response-Suppress with All, OOF or AutoReply. People's mails through Exchange have that, too."`
 	AutoSubmitted  *string                                    `json:"auto_submitted" nullable:"true" doc:"The keyword of Auto-Submitted (RFC 3834), in lower case; null without that header."`
 	Precedence     *string                                    `json:"precedence" nullable:"true" doc:"Precedence, in lower case; null without that header."`
 	ListID         *string                                    `json:"list_id" nullable:"true" doc:"List-Id of a mailing list (RFC 2919), in lower case; null without that header."`
@@ -55,7 +56,7 @@ func viewMail(m Mail) inboundMailBody {
 		ID: m.ID, ReceivedAt: httpapi.NewTime(m.ReceivedAt), Source: m.Source, Status: m.Status, Envelope: m.Envelope,
 		ReplyTo: orEmpty(c.ReplyTo), To: orEmpty(c.To), CC: orEmpty(c.CC), Subject: c.Subject, Date: httpapi.NullTime(c.Date),
 		MessageID: c.MessageID, InReplyTo: orEmpty(c.InReplyTo), References: orEmpty(c.References),
-		Text: c.Text, HTML: c.HTML, Truncated: c.Truncated, AutoSubmitted: c.AutoSubmitted,
+		Text: c.Text, HTML: c.HTML, Truncated: c.Truncated, NoAutoReply: c.NoAutoReply, AutoSubmitted: c.AutoSubmitted,
 		Precedence: c.Precedence, ListID: c.ListID,
 		Attachments: orEmpty(c.Attachments), Unparsed: c.Unparsed,
 		Size: m.Size, Arrivals: m.Arrivals, Result: m.Result, Reference: m.Reference, AcknowledgedAt: httpapi.NullTime(m.AcknowledgedAt),

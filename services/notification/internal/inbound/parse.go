@@ -145,6 +145,7 @@ func (r Rules) header(h textproto.MIMEHeader, contentType, envelopeFrom string) 
 		InReplyTo: messageIDs(h.Get("In-Reply-To")), References: messageIDs(strings.Join(h.Values("References"), " ")),
 		Attachments: []notifyapi.InboundAttachment{}, Authentication: authentication(h, r.AuthservID),
 		ListID: word(h, "List-Id"), Precedence: word(h, "Precedence"), AutoSubmitted: keyword(h, "Auto-Submitted"),
+		NoAutoReply: wantsNoAutoReply(h),
 	}
 	if from := addresses(h, "From"); len(from) > 0 {
 		c.From = &from[0]

@@ -248,6 +248,25 @@ func TestAutomaticMailIsRecognised(t *testing.T) {
 	}
 }
 
+func TestSenderWhoWantsNoAutomaticAnswerIsRecognised(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]bool{
+		"X-Auto-Response-Suppress: All":                                 true,
+		"X-Auto-Response-Suppress: DR, RN, NRN, OOF":                    true,
+		"X-Auto-Response-Suppress: DR,autoreply":                        true,
+		"X-Auto-Response-Suppress: DR, RN, NRN":                         false, // reports and receipts alone
+		"X-Auto-Response-Suppress: None":                                false,
+		"X-Auto-Response-Suppress:":                                     false,
+		"Subject: X-Auto-Response-Suppress: All":                        false,
+		"X-Auto-Response-Suppress: DR\r\nx-auto-response-suppress: oof": true,
+	} {
+		c := Rules{}.Parse(message(header, "", "x"), "a@example.com")
+		if c.NoAutoReply != want || c.Automatic != nil {
+			t.Errorf("%q: %v, automatic %v, want %v", header, c.NoAutoReply, c.Automatic, want)
+		}
+	}
+}
+
 func TestBombsAreNotTakenApart(t *testing.T) {
 	t.Parallel()
 	nested := &bytes.Buffer{}
