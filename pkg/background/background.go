@@ -52,6 +52,9 @@ type Config struct {
 	Log *slog.Logger
 	// Metrics are the process's; nil measures nothing.
 	Metrics *Metrics
+	// Remote says that RunOnce uses other servers than Metrics.Database, so that not
+	// each lost connection is that to the database.
+	Remote bool
 }
 
 // Loop is one job that runs in the background. Make it with New.
@@ -59,11 +62,12 @@ type Loop struct {
 	Config
 	wake     chan struct{}
 	failures int // in a row; owned by Run
+	reporter *Reporter
 }
 
 // New makes a loop; it starts with Run.
 func New(c Config) *Loop {
-	l := &Loop{Config: c, wake: make(chan struct{}, 1)}
+	l := &Loop{Config: c, wake: make(chan struct{}, 1), reporter: &Reporter{Job: c.Name, Log: c.Log, Metrics: c.Metrics, Remote: c.Remote}}
 	if c.Metrics != nil {
 		c.Metrics.Declare(c.Name, c.Interval)
 	}
@@ -91,8 +95,11 @@ func (l *Loop) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		l.report(ctx, err)
-		if err != nil {
+		l.reporter.Report(ctx, err)
+		if err == nil {
+			l.failures = 0
+		} else {
+			l.failures++
 			pause(ctx, l.retryPause(err), nil)
 			continue
 		}
@@ -126,26 +133,6 @@ func (l *Loop) runOnce(ctx context.Context) (again bool, err error) {
 		}
 	}
 	return again, err
-}
-
-// report logs the first failure of a row and its end.
-func (l *Loop) report(ctx context.Context, err error) {
-	if err == nil {
-		if l.failures > 0 {
-			l.Log.InfoContext(ctx, "background job works again", "job", l.Name, "failures", l.failures)
-		}
-		l.failures = 0
-		return
-	}
-	l.failures++
-	if l.failures > 1 {
-		return
-	}
-	attributes := []any{"job", l.Name, "error", err}
-	if p := (*panicError)(nil); errors.As(err, &p) {
-		attributes = append(attributes, "stack", string(p.stack))
-	}
-	l.Log.ErrorContext(ctx, "background job fails", attributes...)
 }
 
 func (l *Loop) retryPause(err error) time.Duration {
@@ -204,6 +191,9 @@ type Metrics struct {
 	interval    *prometheus.GaugeVec
 	failures    *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
+
+	// Database is what the jobs have in common; nil without anything.
+	Database *Dependency
 }
 
 // NewMetrics registers background_last_success_timestamp_seconds{task},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -320,6 +321,47 @@ func TestMetricsHaveLastSuccessAndDurationOfEachJob(t *testing.T) {
 		}
 		if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
 			t.Errorf("%v, %v", problems, err)
+		}
+	})
+}
+
+func TestDatabaseThatFailsIsLoggedOnceForAllJobs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, shared := range []bool{true, false} {
+			var out bytes.Buffer
+			log := slog.New(slog.NewTextHandler(&out, nil))
+			metrics := background.NewMetrics(prometheus.NewRegistry())
+			if shared {
+				metrics.Database = &background.Dependency{
+					Fails:     func(err error) bool { return errors.Is(err, errAway) },
+					Suspected: func(err error) bool { return errors.Is(err, io.EOF) },
+				}
+			}
+			job := func(name string, remote bool, errs ...error) {
+				r := &background.Reporter{Job: name, Log: log, Metrics: metrics, Remote: remote}
+				for _, err := range errs {
+					r.Report(t.Context(), err)
+				}
+			}
+			job("purge", false, nil, errAway, errAway)
+			job("outbox", true, errAway)
+			job("gauges", false, io.EOF)
+			job("gauges", false, nil)
+			job("purge", false, nil)
+			if text := out.String(); shared && (strings.Count(text, "\n") != 1 || !strings.Contains(text, `level=ERROR msg="background jobs have no database" job=purge`)) {
+				t.Errorf("log of an outage:\n%s", text)
+			} else if !shared && strings.Count(text, "level=ERROR") != 3 {
+				t.Errorf("control: the log of jobs that share nothing:\n%s", text)
+			}
+			job("outbox", true, nil)
+			if text := out.String(); shared && (strings.Count(text, "\n") != 2 || !strings.Contains(text, `level=INFO msg="background jobs have their database again" failures=4`)) {
+				t.Errorf("log after an outage:\n%s", text)
+			}
+			out.Reset()
+			job("outbox", true, io.EOF) // may be another server's
+			if shared && !strings.Contains(out.String(), `msg="background job fails" job=outbox`) {
+				t.Errorf("log of a job whose own server fails:\n%s", out.String())
+			}
 		}
 	})
 }

@@ -138,7 +138,7 @@ func New(cfg Config) *API {
 		admission: newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
 		transfers: newTransfers(),
 		large:     make(chan struct{}, largeBodies),
-		outages:   &outages{log: cfg.Logger, now: cfg.Now},
+		outages:   newOutages(cfg.Logger, cfg.Now),
 	}
 	a.stopping, a.stopStreams = context.WithCancel(context.Background()) //nolint:gosec // NewServer registers stopStreams
 	a.detached = detachedStreams{metrics: a.metrics, open: map[net.Conn]struct{}{}}

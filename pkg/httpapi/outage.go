@@ -3,9 +3,9 @@ package httpapi
 import (
 	"context"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"fixdesk/pkg/obs"
 )
 
 // outageCause is a class of causes for which requests are answered 503.
@@ -27,28 +27,20 @@ const outagePause = 5 * time.Second
 // http_requests_total counts every one.
 type outages struct {
 	log    *slog.Logger
-	now    func() time.Time
-	active atomic.Int32 // causes with an outage
+	causes [outageCauses]obs.Outage
+}
 
-	mu     sync.Mutex
-	causes [outageCauses]struct {
-		failures int // 0 without an outage
-		last     time.Time
+func newOutages(log *slog.Logger, now func() time.Time) *outages {
+	o := &outages{log: log}
+	for i := range o.causes {
+		o.causes[i].Quiet, o.causes[i].Now = outagePause, now
 	}
+	return o
 }
 
 // failed records a failure and logs it if it begins an outage.
 func (o *outages) failed(ctx context.Context, cause outageCause, msg string, err error) {
-	o.mu.Lock()
-	c := &o.causes[cause]
-	c.failures++
-	c.last = o.now()
-	first := c.failures == 1
-	if first {
-		o.active.Add(1)
-	}
-	o.mu.Unlock()
-	if first {
+	if o.causes[cause].Failed("") {
 		logError(ctx, o.log, slog.LevelWarn, msg, err)
 	}
 }
@@ -56,20 +48,10 @@ func (o *outages) failed(ctx context.Context, cause outageCause, msg string, err
 // succeeded ends the outages of causes below limit whose last failure is
 // outagePause ago, and logs that.
 func (o *outages) succeeded(ctx context.Context, limit outageCause) {
-	if o.active.Load() == 0 {
-		return
-	}
 	failures := 0
-	o.mu.Lock()
 	for i := range limit {
-		c := &o.causes[i]
-		if c.failures > 0 && o.now().Sub(c.last) >= outagePause {
-			failures += c.failures
-			c.failures = 0
-			o.active.Add(-1)
-		}
+		failures += o.causes[i].Succeeded("")
 	}
-	o.mu.Unlock()
 	if failures > 0 {
 		o.log.InfoContext(ctx, "available again", "failures", failures)
 	}

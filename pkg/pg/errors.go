@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -59,6 +60,29 @@ var unavailableCodes = []string{
 	"40001", // serialization failure, after every try of Retry
 	"40P01",
 	"58030", // input/output error
+}
+
+// awayCodes are those of unavailableCodes that meet every session.
+var awayCodes = []string{"08", "53", "57P01", "57P02", "57P03", "25006", "58030"}
+
+// Away reports whether err certainly says that the database is down, starting, stopping,
+// full or read-only.
+func Away(err error) bool {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return !poolerRefuses(err) && slices.ContainsFunc(awayCodes, func(code string) bool { return strings.HasPrefix(pgErr.Code, code) })
+	}
+	var connectErr *pgconn.ConnectError
+	return errors.As(err, &connectErr) || errors.Is(err, ErrReadOnly)
+}
+
+// ConnectionLost reports whether err says that a connection broke: one to the database,
+// where there are no others.
+func ConnectionLost(err error) bool {
+	var pgErr *pgconn.PgError
+	var netErr net.Error
+	return !errors.As(err, &pgErr) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) &&
+		(errors.As(err, &netErr) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed))
 }
 
 // Unavailable reports whether err is temporary: the database is down, starting,

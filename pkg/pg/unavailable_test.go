@@ -21,17 +21,17 @@ func TestTemporaryErrorsAreUnavailableAndOthersAreNot(t *testing.T) {
 	pool := pgtest.New(t, none, "m")
 	mustExec(t, pool, "create table locked (n int)")
 	for name, test := range map[string]struct {
-		sql  string
-		want bool
+		sql        string
+		want, away bool
 	}{
-		"statement timeout":  {"set local statement_timeout = 20; select pg_sleep(10)", true},
-		"lock timeout":       {"set local lock_timeout = 20; lock table locked", true},
-		"read-only standby":  {"set local transaction_read_only = on; create table x ()", true},
-		"disk full":          {"do $$ begin raise sqlstate '53100'; end $$", true},
-		"server stops":       {"do $$ begin raise sqlstate '57P01'; end $$", true},
-		"a defect in SQL":    {"select nonsense", false},
-		"a refused value":    {"select 1/0", false},
-		"permission refused": {"do $$ begin raise sqlstate '42501'; end $$", false},
+		"statement timeout":  {"set local statement_timeout = 20; select pg_sleep(10)", true, false},
+		"lock timeout":       {"set local lock_timeout = 20; lock table locked", true, false},
+		"read-only standby":  {"set local transaction_read_only = on; create table x ()", true, true},
+		"disk full":          {"do $$ begin raise sqlstate '53100'; end $$", true, true},
+		"server stops":       {"do $$ begin raise sqlstate '57P01'; end $$", true, true},
+		"a defect in SQL":    {"select nonsense", false, false},
+		"a refused value":    {"select 1/0", false, false},
+		"permission refused": {"do $$ begin raise sqlstate '42501'; end $$", false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			holder, err := pool.Begin(t.Context())
@@ -45,6 +45,9 @@ func TestTemporaryErrorsAreUnavailableAndOthersAreNot(t *testing.T) {
 			_, err = pool.Exec(t.Context(), test.sql, pgx.QueryExecModeSimpleProtocol)
 			if err == nil || pg.Unavailable(err) != test.want {
 				t.Errorf("unavailable %t, want %t: %v", pg.Unavailable(err), test.want, err)
+			}
+			if pg.Away(err) != test.away || pg.ConnectionLost(err) {
+				t.Errorf("away %t, want %t, connection lost %t: %v", pg.Away(err), test.away, pg.ConnectionLost(err), err)
 			}
 		})
 	}
@@ -62,7 +65,7 @@ func TestNoServerAndAClosedOrExhaustedPoolAreUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody := open(t, "postgres://nobody@"+address+"/x", pg.Config{})
-	if err := ping(t, nobody); err == nil || !pg.Unavailable(err) {
+	if err := ping(t, nobody); err == nil || !pg.Unavailable(err) || !pg.Away(err) {
 		t.Errorf("connection refused: %v", err)
 	}
 

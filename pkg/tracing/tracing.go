@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +22,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"fixdesk/pkg/obs"
 )
 
 // Tracing makes the spans of a process. A nil one is off: it makes none.
@@ -75,17 +76,17 @@ func wanted() (bool, error) {
 type reporting struct {
 	sdktrace.SpanExporter
 	log    *slog.Logger
-	failed atomic.Bool
+	outage obs.Outage
 }
 
 // ExportSpans exports the spans, or drops them when that fails.
 func (r *reporting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	err := r.SpanExporter.ExportSpans(ctx, spans)
-	switch {
-	case err != nil && r.failed.CompareAndSwap(false, true):
-		r.log.WarnContext(ctx, "traces can't be exported, they are dropped", "error", err)
-	case err == nil && r.failed.CompareAndSwap(true, false):
-		r.log.InfoContext(ctx, "traces are exported again")
+	if err := r.SpanExporter.ExportSpans(ctx, spans); err != nil {
+		if r.outage.Failed("") {
+			r.log.WarnContext(ctx, "traces can't be exported, they are dropped", "error", err)
+		}
+	} else if failures := r.outage.Succeeded(""); failures > 0 {
+		r.log.InfoContext(ctx, "traces are exported again", "failures", failures)
 	}
 	return nil
 }

@@ -22,11 +22,11 @@ const (
 func (s *Service) Jobs(metrics *background.Metrics) []*background.Loop {
 	purge := background.New(background.Config{
 		Name: "attachment purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: 10 * time.Minute,
-		RunOnce: s.Purge, Exclusive: pg.Exclusive(s.Pool, "attachment purge"), Log: s.Log, Metrics: metrics,
+		RunOnce: s.Purge, Remote: true, Exclusive: pg.Exclusive(s.Pool, "attachment purge"), Log: s.Log, Metrics: metrics,
 	})
 	scan := background.New(background.Config{
 		Name: "attachment scan", Interval: scanInterval, Jitter: scanInterval / 10, Timeout: 10 * time.Minute,
-		RunOnce: s.RunScan, Exclusive: pg.Exclusive(s.Pool, "attachment scan"), Log: s.Log, Metrics: metrics,
+		RunOnce: s.RunScan, Remote: true, Exclusive: pg.Exclusive(s.Pool, "attachment scan"), Log: s.Log, Metrics: metrics,
 	})
 	s.wake = scan.Wake
 	return []*background.Loop{purge, scan}

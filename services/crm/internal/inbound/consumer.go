@@ -39,7 +39,7 @@ func (s *Service) Jobs(metrics *background.Metrics) []*background.Loop {
 	}}
 	return []*background.Loop{
 		background.New(background.Config{
-			Name: consumer, Interval: consumeInterval, Jitter: consumeInterval / 10, RunOnce: s.Consume,
+			Name: consumer, Interval: consumeInterval, Jitter: consumeInterval / 10, RunOnce: s.Consume, Remote: true,
 			Exclusive: pg.Exclusive(s.Pool, consumer), Log: s.Log, Metrics: metrics,
 		}),
 		background.New(background.Config{

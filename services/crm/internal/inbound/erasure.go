@@ -30,7 +30,7 @@ func (s *Service) ErasureJob(metrics *background.Metrics) *background.Loop {
 	const name = "inbound mail erasure"
 	return background.New(background.Config{
 		Name: name, Interval: erasureInterval, Jitter: erasureInterval / 10, Timeout: 10 * time.Minute,
-		RunOnce: s.Erase, Exclusive: pg.Exclusive(s.Pool, name), Log: s.Log, Metrics: metrics,
+		RunOnce: s.Erase, Remote: true, Exclusive: pg.Exclusive(s.Pool, name), Log: s.Log, Metrics: metrics,
 	})
 }
 

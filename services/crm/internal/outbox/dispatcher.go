@@ -85,7 +85,7 @@ func NewDispatcher(c Config) *Dispatcher {
 		files: c.Files, slots: make(chan struct{}, maxWithFiles), metrics: newMetrics(c.Registry),
 	}
 	d.loop = background.New(background.Config{
-		Name: "outbox dispatcher", Interval: c.Interval, RunOnce: d.run, Log: c.Logger, Metrics: c.Metrics,
+		Name: "outbox dispatcher", Interval: c.Interval, RunOnce: d.run, Remote: true, Log: c.Logger, Metrics: c.Metrics,
 	})
 	d.jobs = []*background.Loop{d.loop, gaugeLoop(d, c.Metrics), purgeLoop(d, c.Metrics)}
 	return d

@@ -59,7 +59,7 @@ func (l *Loop) renew(ctx context.Context) {
 		}
 		renewed, err := l.store.renew(ctx, held, l.Lease, l.Lease/renewals)
 		if ctx.Err() == nil {
-			l.renewals.report(ctx, l.Logger, "renewing leases", err)
+			l.renewals.Report(ctx, err)
 		}
 		if err != nil {
 			continue

@@ -32,7 +32,7 @@ type Config struct {
 	Now         func() time.Time
 	Logger      *slog.Logger
 	Registry    prometheus.Registerer
-	Metrics     *background.Metrics // of the scheduled jobs
+	Metrics     *background.Metrics // of the scheduled jobs; with the database that all share in the log
 	Traces      trace.TracerProvider
 }
 
@@ -70,9 +70,13 @@ type Loop struct {
 	settled chan settlement
 	// unsettled is set while results can't be stored. Expired leases are then not
 	// returned to the queue, since the results are stored first.
-	unsettled atomic.Bool
-	// claims, settlements and renewals log that the database is away once each.
-	claims, settlements, renewals trouble
+	unsettled                     atomic.Bool
+	claims, settlements, renewals *background.Reporter
+}
+
+// reporter logs for something that the loop does again and again.
+func (c Config) reporter(job string) *background.Reporter {
+	return &background.Reporter{Job: job, Log: c.Logger, Metrics: c.Metrics}
 }
 
 // NewLoop makes a loop; it starts with Run.
@@ -85,6 +89,7 @@ func NewLoop(c Config) *Loop {
 		// A crash can repeat the mails on the wire, those that wait here, and those
 		// that are being settled: at most seven for each worker.
 		settled: make(chan settlement, settledPerWorker*c.Workers),
+		claims:  c.reporter("claiming mails"), settlements: c.reporter("storing results of mails"), renewals: c.reporter("renewing leases"),
 	}
 }
 
@@ -154,7 +159,7 @@ func (l *Loop) claim(ctx, store context.Context) {
 		}
 		taken, err := l.take(store, n, of, probes...)
 		if ctx.Err() == nil {
-			l.claims.report(ctx, l.Logger, "claiming mails", err)
+			l.claims.Report(ctx, err)
 		}
 		if err != nil {
 			more = true
@@ -446,7 +451,7 @@ func (l *Loop) settleBatch(ctx context.Context, batch []settlement) {
 			err = l.store.release(ctx, l.Now(), returned)
 		}
 		l.unsettled.Store(err != nil)
-		l.settlements.report(ctx, l.Logger, "storing results of mails", err)
+		l.settlements.Report(ctx, err)
 		if err == nil {
 			return
 		}

@@ -39,14 +39,14 @@ func (l *Loop) RunSchedule(ctx context.Context, s Schedule) (err error) {
 		{"expired recipients", s.PollInterval, l.expire},
 	}
 	for _, job := range jobs {
-		var runs trouble
+		runs := l.reporter(job.name)
 		l.Metrics.Declare(job.name, job.every)
 		_, err := scheduler.NewJob(gocron.DurationJob(job.every),
 			gocron.NewTask(func(jobCtx context.Context) {
 				jobCtx, cancel := context.WithTimeout(jobCtx, jobTimeout)
 				defer cancel()
 				if err := l.Metrics.Observe(jobCtx, job.name, job.run); ctx.Err() == nil {
-					runs.report(ctx, l.Logger, "scheduled job", err, "job", job.name)
+					runs.Report(ctx, err)
 				}
 			}),
 			gocron.WithName(job.name), gocron.WithContext(ctx),

@@ -1,0 +1,68 @@
+package background
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"fixdesk/pkg/obs"
+)
+
+// Dependency is something that many jobs of a process use, such as its database. While
+// it fails, the log has one line, not one for each job.
+type Dependency struct {
+	// Fails reports whether an error is certainly that of the dependency, Suspected
+	// whether it is when the job uses nothing else.
+	Fails, Suspected func(error) bool
+
+	outage obs.Outage
+}
+
+// Reporter logs when a job begins to fail and when it works again. It is safe for
+// concurrent use. Loop has one; a job that is run otherwise has its own.
+type Reporter struct {
+	// Job is the attribute job of the log.
+	Job string
+	Log *slog.Logger
+	// Metrics may be nil: no dependency is shared then.
+	Metrics *Metrics
+	// Remote is as in Config.
+	Remote bool
+
+	outage obs.Outage
+}
+
+// Report notes how a run ended.
+func (r *Reporter) Report(ctx context.Context, err error) {
+	if r.Metrics != nil && r.Metrics.Database != nil && r.reportDatabase(ctx, r.Metrics.Database, err) {
+		return
+	}
+	if err == nil {
+		if failures := r.outage.Succeeded(""); failures > 0 {
+			r.Log.InfoContext(ctx, "background job works again", "job", r.Job, "failures", failures)
+		}
+		return
+	}
+	if !r.outage.Failed("") {
+		return
+	}
+	attributes := []any{"job", r.Job, "error", err}
+	if p := (*panicError)(nil); errors.As(err, &p) {
+		attributes = append(attributes, "stack", string(p.stack))
+	}
+	r.Log.ErrorContext(ctx, "background job fails", attributes...)
+}
+
+// reportDatabase reports whether the database failed.
+func (r *Reporter) reportDatabase(ctx context.Context, d *Dependency, err error) bool {
+	if err != nil && (d.Fails(err) || !r.Remote && d.Suspected(err)) {
+		if d.outage.Failed(r.Job) {
+			r.Log.ErrorContext(ctx, "background jobs have no database", "job", r.Job, "error", err)
+		}
+		return true
+	}
+	if failures := d.outage.Succeeded(r.Job); failures > 0 {
+		r.Log.InfoContext(ctx, "background jobs have their database again", "failures", failures)
+	}
+	return false
+}
