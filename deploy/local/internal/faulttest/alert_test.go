@@ -48,6 +48,7 @@ func TestEachAlertFiresUnderItsFault(t *testing.T) {
 	trial.healthy()
 	trial.mailsRefused()
 	trial.mailsUncertain()
+	trial.sendingPaused()
 	trial.mailServerAway()
 	trial.notificationAway()
 	trial.overloaded()
@@ -151,6 +152,24 @@ func (a *alertTrial) mailsUncertain() {
 	a.raise(1)
 	under := a.await("mails are uncertain", func(s scrape) bool { return s.sum(mails, `outcome="uncertain"`) >= 2 })
 	a.keep("mails are uncertain", before, under, "FixdeskMailsUncertain")
+}
+
+// sendingPaused pauses sending, first without a mail that is due, which is no fault.
+func (a *alertTrial) sendingPaused() {
+	before := a.scrape(a.t)
+	a.answer("", "")
+	direct := newClient(a.t, a.notification.url, a.serviceToken(a.t, "notifications:manage"))
+	direct.must(a.t, "POST", "/v1/sending/pause", nil, 200)
+	idle := a.await("sending is paused", func(s scrape) bool { return s.sum("notification_sending_paused") == 1 })
+	a.keep("sending is paused and no mail is due", before, idle)
+	a.raise(1)
+	under := a.await("a mail is due", func(s scrape) bool { return s.sum("notification_oldest_due_age_seconds") > 0 })
+	a.keep("sending is paused", before, under, "FixdeskSendingPaused")
+	direct.must(a.t, "POST", "/v1/sending/resume", nil, 200)
+	sent := under.sum(latency)
+	a.await("mails are sent again", func(s scrape) bool {
+		return s.sum(latency) >= sent+2 && s.sum("notification_sending_paused") == 0
+	})
 }
 
 // mailServerAway lets mails wait for ten minutes by moving back when they were due.

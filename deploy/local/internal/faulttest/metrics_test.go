@@ -62,6 +62,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 			t.Errorf("promtool finds nothing: %s", output)
 		}
 	})
+	t.Run("prometheus", func(t *testing.T) { checkPrometheus(t, w.targets()) })
 	t.Run("page", func(t *testing.T) { checkPage(t, exported.types) })
 	t.Run("dashboards", func(t *testing.T) {
 		names := exported.names()

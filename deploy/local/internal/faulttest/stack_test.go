@@ -31,6 +31,7 @@ type variables map[string]string
 // The services are started one by one.
 type stack struct {
 	dir    string
+	bin    string // the folder of the services' programs
 	server *pgserver.Server
 	keys   string
 	mail   *mailServer
@@ -48,9 +49,15 @@ var databases atomic.Int32
 // newStack makes an installation on server.
 func newStack(t *testing.T, server *pgserver.Server) *stack {
 	t.Helper()
+	return newStackFrom(t, server, "crm", "notification")
+}
+
+// newStackFrom makes an installation whose databases are copies of the named ones.
+func newStackFrom(t *testing.T, server *pgserver.Server, crm, notification string) *stack {
+	t.Helper()
 	n := databases.Add(1)
 	s := &stack{
-		dir: t.TempDir(), server: server, mail: startMail(t),
+		dir: t.TempDir(), bin: filepath.Join(shared.dir, "bin"), server: server, mail: startMail(t),
 		crmName: fmt.Sprintf("crm%d", n), notifyName: fmt.Sprintf("notification%d", n),
 		crmAddr: freeAddress(t), notifyAddr: freeAddress(t),
 	}
@@ -63,7 +70,7 @@ func newStack(t *testing.T, server *pgserver.Server) *stack {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	for name, template := range map[string]string{s.crmName: "crm", s.notifyName: "notification"} {
+	for name, template := range map[string]string{s.crmName: crm, s.notifyName: notification} {
 		if _, err := conn.Exec(t.Context(), "create database "+name+" template "+template); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +148,7 @@ func (s *stack) begin(t *testing.T, name, addr string, v variables) *service {
 		environment = append(environment, variable+"="+value)
 	}
 	process, err := launch.Start(launch.Options{
-		Name: name, Program: binary(name), Address: addr, Environment: environment,
+		Name: name, Program: filepath.Join(s.bin, name), Address: addr, Environment: environment,
 		LogFile: filepath.Join(s.dir, fmt.Sprintf("%s-%d.log", name, replicas.Add(1))),
 	})
 	if err != nil {
