@@ -51,7 +51,7 @@ func newLayout(m Mail, to string, content []byte) *layout {
 		piece = l.cut(piece, field, m)
 	}
 	l.pieces = append(l.pieces, l.cut(piece, content[len(header)+2:], m))
-	if !bytes.Equal(l.fill(m, to), content) {
+	if !bytes.Equal(l.fill(nil, m, to), content) {
 		return nil
 	}
 	return l
@@ -84,21 +84,21 @@ func fieldLength(header []byte) int {
 	}
 }
 
-// fill makes a mail.
-func (l *layout) fill(m Mail, to string) []byte {
-	var b bytes.Buffer
+// fill makes a mail, in a buffer where that is large enough.
+func (l *layout) fill(buffer []byte, m Mail, to string) []byte {
+	b := bytes.NewBuffer(buffer[:0])
 	b.Grow(l.size + 256)
 	for i, at := range l.places {
 		b.Write(l.pieces[i])
 		switch at {
 		case placeTo:
-			writeFolded(&b, "To", to)
+			writeFolded(b, "To", to)
 		case placeMessageID:
-			writeFolded(&b, "Message-ID", "<"+m.MessageID()+">")
+			writeFolded(b, "Message-ID", "<"+m.MessageID()+">")
 		case placeInReplyTo:
-			writeFolded(&b, "In-Reply-To", "<"+m.threadRoot()+">")
+			writeFolded(b, "In-Reply-To", "<"+m.threadRoot()+">")
 		case placeReferences:
-			writeFolded(&b, "References", "<"+m.threadRoot()+">")
+			writeFolded(b, "References", "<"+m.threadRoot()+">")
 		case placeBoundary:
 			b.WriteString(m.boundary())
 		}
@@ -134,8 +134,9 @@ func (l *layouts) key(s Sender, m Mail, to string) (common, bool) {
 	return common{m.Subject, m.Text, m.HTML, m.Thread, m.ReplyTo, m.Unsubscribe, m.RequestID, m.Domain, m.Date.UnixNano()}, true
 }
 
-// fill makes a mail from its layout; nil when there is none.
-func (l *layouts) fill(s Sender, m Mail, to string) []byte {
+// fill makes a mail from its layout, in a buffer where that is large enough; nil when
+// there is none.
+func (l *layouts) fill(buffer []byte, s Sender, m Mail, to string) []byte {
 	key, ok := l.key(s, m, to)
 	if !ok {
 		return nil
@@ -146,7 +147,7 @@ func (l *layouts) fill(s Sender, m Mail, to string) []byte {
 	if kept == nil {
 		return nil
 	}
-	return kept.fill(m, to)
+	return kept.fill(buffer, m, to)
 }
 
 // add keeps the layout of a mail, and forgets others when they take much memory.

@@ -37,7 +37,7 @@ func TestMailFromALayoutIsTheMailThatIsMadeWhole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pool := &Pool{config: Config{Sender: sender}}
 			for i, m := range sharedMails(m) {
-				got, err := pool.outgoing(m)
+				got, err := pool.outgoing(nil, m)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -77,7 +77,7 @@ func TestLayoutsTakeLittleMemory(t *testing.T) {
 	for i := range 500 {
 		m := aMail("anna@example.org")
 		m.Shared, m.Subject, m.Text = true, strconv.Itoa(i), text
-		if _, err := pool.outgoing(m); err != nil {
+		if _, err := pool.outgoing(nil, m); err != nil {
 			t.Fatal(err)
 		}
 	}

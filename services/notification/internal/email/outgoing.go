@@ -17,8 +17,8 @@ type outgoing struct {
 	content  []byte // with its dots doubled and the final one (RFC 5321 section 4.5.2)
 }
 
-// outgoing makes the mail for the wire.
-func (p *Pool) outgoing(m Mail) (*outgoing, error) {
+// outgoing makes the mail for the wire, in a buffer where that is large enough.
+func (p *Pool) outgoing(buffer []byte, m Mail) (*outgoing, error) {
 	s := p.config.Sender
 	to, err := wireAddress(m.To)
 	if err != nil {
@@ -28,7 +28,7 @@ func (p *Pool) outgoing(m Mail) (*outgoing, error) {
 	if strings.ContainsAny(o.from+o.to, "\r\n") {
 		return nil, errors.New("an address has a line break")
 	}
-	if o.content = p.layouts.fill(s, m, o.to); o.content != nil {
+	if o.content = p.layouts.fill(buffer, s, m, o.to); o.content != nil {
 		return o, nil
 	}
 	content, err := s.content(m)

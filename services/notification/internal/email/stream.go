@@ -13,8 +13,9 @@ import (
 // the commands of the next mail go out in one piece with the end of the one before, so
 // that a mail costs one round trip. A stream is for one goroutine.
 type Stream struct {
-	pool  *Pool
-	begun *begun // the next mail, nil for none
+	pool   *Pool
+	begun  *begun // the next mail, nil for none
+	buffer []byte // of a message that was sent, for a later one
 }
 
 // begun is a mail whose commands are on the wire.
@@ -68,12 +69,29 @@ func (s *Stream) Send(ctx context.Context, m Mail, next Next) Result {
 			}
 			b = &begun{server: server, permit: permit}
 		}
-		if result = s.sendVia(ctx, b, m, next); result.Outcome != NotTried {
+		result = s.sendVia(ctx, b, m, next)
+		s.keepBuffer(b)
+		if result.Outcome != NotTried {
 			return result
 		}
 		b = nil
 	}
 	return result
+}
+
+// keepBuffer keeps the buffer of a message that is not needed any more, unless it is large.
+func (s *Stream) keepBuffer(b *begun) {
+	if b.mail != nil && cap(b.mail.content) <= blockSize {
+		s.buffer = b.mail.content
+	}
+	b.mail = nil
+}
+
+// outgoing makes a mail for the wire.
+func (s *Stream) outgoing(m Mail) (*outgoing, error) {
+	buffer := s.buffer
+	s.buffer = nil
+	return s.pool.outgoing(buffer, m)
 }
 
 // Drop ends the conversation about the mail that was taken last, if it has begun. Its
@@ -166,7 +184,7 @@ func (s *Stream) converse(ctx context.Context, b *begun, m Mail, next Next) (cod
 	}
 	if b.mail == nil {
 		var err error
-		if b.mail, err = p.outgoing(m); err != nil {
+		if b.mail, err = s.outgoing(m); err != nil {
 			usable = true
 			return 0, "", reused, failed(phaseMessage, err)
 		}
@@ -208,7 +226,7 @@ func (s *Stream) follow(ctx context.Context, b *begun, conn *connection, next Ne
 			f = nil
 		}
 	}()
-	mail, err := s.pool.outgoing(m)
+	mail, err := s.outgoing(m)
 	if err != nil || mail.utf8 && !conn.offered.utf8 {
 		return nil
 	}

@@ -301,3 +301,47 @@ func TestMailThatHasBegunIsNotSentAsAnother(t *testing.T) {
 		t.Errorf("%d and %d mails were taken", srv.Count(mails[1].To), srv.Count(mails[2].To))
 	}
 }
+
+// TestMailsOfAStreamAreWholeThoughTheyShareBuffers sends mails of several lengths over one
+// stream, some of which are refused at different steps.
+func TestMailsOfAStreamAreWholeThoughTheyShareBuffers(t *testing.T) {
+	for name, srv := range map[string]*smtptest.Server{"pipelining": {}, "one by one": {NoPipelining: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv.Hook = func(e smtptest.Event) string {
+				if e.Verb == "RCPT" && strings.HasPrefix(e.Arg, "refused") || e.Verb == "DOT" && strings.HasPrefix(e.To, "rejected") {
+					return "550 5.1.1 No"
+				}
+				return ""
+			}
+			srv.Start(t, "")
+			pool := newPool(t, nil, serverAt(t, srv))
+			var mails []Mail
+			for i := range 60 {
+				m := aMail(fmt.Sprintf("%s%d@example.org", []string{"taken", "refused", "taken", "rejected"}[i%4], i))
+				m.Shared, m.Text = i%5 > 0, strings.Repeat(fmt.Sprintf("line %d\n", i%3), []int{1, 100, 5000}[i%3])
+				mails = append(mails, m)
+			}
+			sendAll(t, pool, mails...)
+			messages := map[string]string{}
+			for _, message := range srv.Messages() {
+				messages[message.To] = message.Data
+			}
+			for _, m := range mails {
+				if !strings.HasPrefix(m.To, "taken") {
+					continue
+				}
+				whole, err := pool.config.Sender.content(m)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := messages[m.To]; got != string(whole) {
+					t.Errorf("%s got %d bytes, want its own %d", m.To, len(got), len(whole))
+				}
+			}
+			if len(messages) != 30 {
+				t.Errorf("%d mails were taken, want 30", len(messages))
+			}
+		})
+	}
+}

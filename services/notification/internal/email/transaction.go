@@ -49,43 +49,61 @@ func (c *connection) deliver(m *outgoing, begun bool, f follower) (code int, rep
 // command is one of the three that precede a message.
 type command struct {
 	phase   phase
-	line    string
 	expect  int           // the reply's code, or its first digits
 	timeout time.Duration // of the reply
 }
 
-// commands are those of a mail. BODY=8BITMIME is requested as far as it is offered, and
-// SMTPUTF8 only when the mail needs it, since later servers on the way may not support
-// it.
-func (c *connection) commands(m *outgoing) [3]command {
-	mail := "MAIL FROM:" + m.from
-	if c.offered.eightBit {
-		mail += " BODY=8BITMIME"
-	}
-	if m.utf8 {
-		mail += " SMTPUTF8"
-	}
+// commands are those of each mail.
+func (c *connection) commands() [3]command {
 	return [3]command{
-		{phaseMail, mail + "\r\n", 250, c.timeouts.Mail},
-		{phaseRcpt, "RCPT TO:" + m.to + "\r\n", 25, c.timeouts.Rcpt},
-		{phaseData, "DATA\r\n", 354, c.timeouts.Data},
+		{phaseMail, 250, c.timeouts.Mail},
+		{phaseRcpt, 25, c.timeouts.Rcpt},
+		{phaseData, 354, c.timeouts.Data},
 	}
+}
+
+// appendCommand appends the line of a mail's command. BODY=8BITMIME is requested as far as
+// it is offered, and SMTPUTF8 only when the mail needs it, since later servers on the way
+// may not support it.
+func (c *connection) appendCommand(b []byte, m *outgoing, p phase) []byte {
+	switch p {
+	case phaseMail:
+		b = append(append(b, "MAIL FROM:"...), m.from...)
+		if c.offered.eightBit {
+			b = append(b, " BODY=8BITMIME"...)
+		}
+		if m.utf8 {
+			b = append(b, " SMTPUTF8"...)
+		}
+	case phaseRcpt:
+		b = append(append(b, "RCPT TO:"...), m.to...)
+	default:
+		b = append(b, "DATA"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// appendCommands appends the lines of a mail's commands.
+func (c *connection) appendCommands(b []byte, m *outgoing) []byte {
+	for _, command := range c.commands() {
+		b = c.appendCommand(b, m, command.phase)
+	}
+	return b
 }
 
 // open has the server accept the envelope of a mail: MAIL, RCPT, DATA (RFC 5321 section
 // 3.3). With PIPELINING the commands go out in one piece (RFC 2920), and each reply
 // still has its own time.
 func (c *connection) open(m *outgoing, begun bool) (f *failure, usable bool) {
-	commands := c.commands(m)
 	if c.offered.pipelining && !begun {
-		c.out = appendCommands(c.out[:0], commands)
+		c.out = c.appendCommands(c.out[:0], m)
 		if _, err := c.write(c.timeouts.Mail, c.out); err != nil {
 			return failed(phaseMail, err), false
 		}
 	}
-	for _, command := range commands {
+	for _, command := range c.commands() {
 		if !c.offered.pipelining {
-			if _, err := c.write(command.timeout, []byte(command.line)); err != nil {
+			if _, err := c.write(command.timeout, c.appendCommand(nil, m, command.phase)); err != nil {
 				return failed(command.phase, err), false
 			}
 		}
@@ -117,13 +135,6 @@ func (c *connection) open(m *outgoing, begun bool) (f *failure, usable bool) {
 	return f, f != nil && c.reset()
 }
 
-func appendCommands(b []byte, commands [3]command) []byte {
-	for _, command := range commands {
-		b = append(b, command.line...)
-	}
-	return b
-}
-
 // message sends the message and the commands of the next mail, if there is one, and
 // reads the reply to the message. When the reply does not come within the patience, the
 // next mail is given back and inTime is false.
@@ -138,7 +149,7 @@ func (c *connection) message(m, next *outgoing, giveBack func()) (code int, repl
 	c.out = append(c.out[:0], content...)
 	if next != nil {
 		c.sent++
-		c.out = appendCommands(c.out, c.commands(next))
+		c.out = c.appendCommands(c.out, next)
 	}
 	accepted, err := c.write(c.timeouts.Block, c.out)
 	if err != nil {
