@@ -9,7 +9,8 @@ select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan'
 -- Leases the next recipients in fair order, except those with the given
 -- addresses, and whose place is from one given time to before another; none while
 -- sending is paused. Those with a suppressed address end instead, save that an urgent mail is tried once. Large content is omitted and
--- fetched by the worker, so that a batch stays small in memory. The mail's date is
+-- fetched by the worker, so that a batch stays small in memory, and so is that of the
+-- notifications whose content is known. The mail's date is
 -- that of the notification or its later due time, so that a repeat is the same mail.
 with next as (
     select r.id, r.queue_at, r.email, r.priority >= 0 or r.attempts > r.attempts_before as may_be_suppressed
@@ -34,8 +35,9 @@ left join suppressions s on s.email = next.email and next.may_be_suppressed,
 where r.id = next.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
     next.queue_at, (s.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.files, (n.recipient_count > 1)::boolean as shared, n.subject, n.reply_to, n.unsubscribe_url,
-    (case when n.bytes <= @inline_bytes::integer then n.text else '' end)::text as text,
-    coalesce(case when n.bytes <= @inline_bytes::integer then n.html end, '')::text as html,
+    (n.id = any(@known::uuid[]))::boolean as is_known,
+    (case when n.bytes <= @inline_bytes::integer and n.id <> all(@known) then n.text else '' end)::text as text,
+    coalesce(case when n.bytes <= @inline_bytes::integer and n.id <> all(@known) then n.html end, '')::text as html,
     n.thread, n.request_id, n.traceparent, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
     (case when r.attempts > r.attempts_before then (
         select count(*) from attempts a

@@ -11,7 +11,7 @@ import (
 type backlog struct {
 	mu     sync.Mutex
 	more   *sync.Cond
-	tasks  []task
+	tasks  []*task
 	files  int    // mails with attachments that are being sent
 	idle   [2]int // workers that wait for any task, and those that wait for one that is not bulk
 	closed bool
@@ -24,11 +24,11 @@ func newBacklog() *backlog {
 }
 
 // add adds tasks. It never blocks.
-func (b *backlog) add(tasks ...task) {
+func (b *backlog) add(tasks ...*task) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tasks = append(b.tasks, tasks...)
-	slices.SortStableFunc(b.tasks, func(x, y task) int { return x.place.Compare(y.place) })
+	slices.SortStableFunc(b.tasks, func(x, y *task) int { return x.place.Compare(y.place) })
 	b.more.Broadcast()
 }
 
@@ -40,7 +40,7 @@ const maxWithFiles = 2
 // the backlog is closed and empty. Without bulk it leaves bulk mails to other
 // workers. While as many mails with attachments are being sent as may be, it returns
 // only others. Call ended when the task's mail was sent.
-func (b *backlog) next(bulk bool) (task, bool) {
+func (b *backlog) next(bulk bool) (*task, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for {
@@ -58,7 +58,7 @@ func (b *backlog) next(bulk bool) (task, bool) {
 			return t, true
 		}
 		if b.closed {
-			return task{}, false
+			return nil, false
 		}
 		b.wait(bulk)
 	}
@@ -78,23 +78,23 @@ func (b *backlog) wait(bulk bool) {
 // following returns the first task for a worker that still sends another mail; false
 // when there is none, another worker is idle and can take it, or it has content that
 // is still to be fetched. It never blocks.
-func (b *backlog) following(bulk bool) (task, bool) {
+func (b *backlog) following(bulk bool) (*task, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.tasks) == 0 {
-		return task{}, false
+		return nil, false
 	}
 	t := b.tasks[0]
 	isBulk := t.priority > 0
 	if isBulk && !bulk || b.idle[0] > 0 || b.idle[1] > 0 && !isBulk || t.large || t.files > 0 || t.done != nil {
-		return task{}, false
+		return nil, false
 	}
 	b.tasks = slices.Delete(b.tasks, 0, 1)
 	return t, true
 }
 
 // ended lets the next mail with attachments be sent.
-func (b *backlog) ended(t task) {
+func (b *backlog) ended(t *task) {
 	if t.files == 0 {
 		return
 	}

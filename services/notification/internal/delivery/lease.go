@@ -17,7 +17,7 @@ type leases struct {
 	tokens map[uuid.UUID]uuid.UUID // by recipient
 }
 
-func (l *leases) hold(t task) {
+func (l *leases) hold(t *task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.tokens == nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,13 +36,18 @@ type Config struct {
 }
 
 const (
-	// aheadPerWorker is how many recipients are leased for each worker, including
+	// aheadPerWorker is how many recipients are leased for each worker at least, including
 	// the one that it sends to. It keeps the worker busy between two claims, and
 	// later recipients don't wait long behind so few.
 	aheadPerWorker = 10
+	// aheadTime is how long later recipients may wait behind those that are leased. As
+	// many are leased as are sent in it, up to mostAheadPerWorker for each worker, since a
+	// claim of many costs little more than a claim of a few.
+	aheadTime          = 50 * time.Millisecond
+	mostAheadPerWorker = 40
 	// settledPerWorker is how many results for each worker one settlement stores at most.
 	// As many are collected while it waits for the disk.
-	settledPerWorker = 3
+	settledPerWorker = 6
 	// pauseAfterError is the pause after a failed call of the database.
 	pauseAfterError = 500 * time.Millisecond
 	// rememberedProbes is how many recipients are skipped after they were used to
@@ -58,14 +62,14 @@ type Loop struct {
 	store   store
 	metrics *metrics
 	tracer  trace.Tracer // nil without traces
-	ahead   int
+	ahead   *ahead
 	leases  leases
 
 	wake    chan struct{}
 	urgent  chan struct{} // urgent recipients may be queued
 	freed   chan struct{}
 	inHand  atomic.Int64
-	extra   atomic.Int64 // of inHand, claimed beyond ahead because they are urgent
+	extra   atomic.Int64 // of inHand, claimed beyond the most because they are urgent
 	backlog *backlog
 	settled chan settlement
 	// unsettled is set while results can't be stored. Expired leases are then not
@@ -81,13 +85,12 @@ func (c Config) reporter(job string) *background.Reporter {
 
 // NewLoop makes a loop; it starts with Run.
 func NewLoop(c Config) *Loop {
-	ahead := aheadPerWorker * c.Workers
 	return &Loop{
-		Config: c, store: store{c.DB}, metrics: newMetrics(c.Registry, c.Mailer), tracer: newTracer(c.Traces),
-		ahead: ahead, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), freed: make(chan struct{}, 1),
+		Config: c, store: store{c.DB, &contents{}}, metrics: newMetrics(c.Registry, c.Mailer), tracer: newTracer(c.Traces),
+		ahead: newAhead(c.Workers), wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 		backlog: newBacklog(),
 		// A crash can repeat the mails on the wire, those that wait here, and those
-		// that are being settled: at most seven for each worker.
+		// that are being settled: at most 13 for each worker.
 		settled: make(chan settlement, settledPerWorker*c.Workers),
 		claims:  c.reporter("claiming mails"), settlements: c.reporter("storing results of mails"), renewals: c.reporter("renewing leases"),
 	}
@@ -150,6 +153,7 @@ func (l *Loop) claim(ctx, store context.Context) {
 		if !more && !wait(ctx, l.wake) || !l.waitForCapacity(ctx, store) || !l.waitForServer(ctx) {
 			return
 		}
+		l.ahead.adapt(l.Now())
 		n, probing := l.free(), !l.Mailer.UsableAt().IsZero()
 		of := wholeQueue
 		if probing {
@@ -198,7 +202,7 @@ func (l *Loop) take(store context.Context, n int, of places, skipped ...string) 
 
 // probe sends to the claimed recipient, if there is one, and remembers it. It
 // returns after that, or false when ctx has ended.
-func (l *Loop) probe(ctx context.Context, tasks []task, probes *[]string) bool {
+func (l *Loop) probe(ctx context.Context, tasks []*task, probes *[]string) bool {
 	for _, t := range tasks {
 		if len(*probes) < rememberedProbes {
 			*probes = append(*probes, t.mail.To)
@@ -237,9 +241,9 @@ func (l *Loop) takeUrgent(ctx, store context.Context) {
 // the mail servers throttle.
 func (l *Loop) most() int {
 	if n := l.Mailer.Within(beginWithin(l.Lease)); n >= 0 {
-		return max(1, min(n, l.ahead))
+		return max(1, min(n, l.ahead.size()))
 	}
-	return l.ahead
+	return l.ahead.size()
 }
 
 // free is how many recipients may be claimed now.
@@ -301,13 +305,13 @@ func (l *Loop) work(ctx, store context.Context, bulk bool) {
 	defer stream.Drop()
 	var next *task // begun by the stream, or to be sent next
 	for {
-		var t task
-		if next != nil {
-			t, next = *next, nil
-		} else if following, ok := l.backlog.next(bulk); ok {
-			t = following
-		} else {
-			return
+		t := next
+		next = nil
+		if t == nil {
+			var ok bool
+			if t, ok = l.backlog.next(bulk); !ok {
+				return
+			}
 		}
 		s := settlement{task: t, result: email.Result{Outcome: email.NotTried}}
 		if l.mayBegin(ctx, t) {
@@ -322,7 +326,7 @@ func (l *Loop) work(ctx, store context.Context, bulk bool) {
 
 // mayBegin reports whether the conversation about a task may begin, or go on to its
 // message.
-func (l *Loop) mayBegin(ctx context.Context, t task) bool {
+func (l *Loop) mayBegin(ctx context.Context, t *task) bool {
 	return ctx.Err() == nil && l.Now().Before(t.beginBy)
 }
 
@@ -334,7 +338,7 @@ func (l *Loop) next(ctx context.Context, bulk bool, next **task) email.Next {
 			if !ok {
 				return m, false
 			}
-			*next = &t
+			*next = t
 			if !l.mayBegin(ctx, t) {
 				return m, false
 			}
@@ -342,7 +346,7 @@ func (l *Loop) next(ctx context.Context, bulk bool, next **task) email.Next {
 			return t.mail, true
 		},
 		GiveBack: func() {
-			l.backlog.add(**next)
+			l.backlog.add(*next)
 			*next = nil
 		},
 	}
@@ -351,6 +355,7 @@ func (l *Loop) next(ctx context.Context, bulk bool, next **task) email.Next {
 // sent passes on a task that was sent or is to be returned to the queue.
 func (l *Loop) sent(s settlement) {
 	l.backlog.ended(s.task)
+	l.ahead.sent.Add(1)
 	s.at = l.Now()
 	if s.result.Outcome == notifyapi.OutcomeSent {
 		l.metrics.sent(s.task, s.at)
@@ -366,7 +371,7 @@ func (l *Loop) sent(s settlement) {
 		l.extra.Add(-1)
 		signal(l.urgent)
 	}
-	if int(l.inHand.Add(-1)) <= l.ahead/2 {
+	if int(l.inHand.Add(-1)) <= l.ahead.size()/2 {
 		signal(l.freed)
 	}
 }
@@ -385,20 +390,21 @@ func (l *Loop) throttled(s settlement) settlement {
 
 // send sends one mail. A conversation that has begun when ctx ends continues for
 // at most the mailer's StopTimeout.
-func (l *Loop) send(ctx, store context.Context, stream *email.Stream, t task, next email.Next) (result email.Result) {
+func (l *Loop) send(ctx, store context.Context, stream *email.Stream, t *task, next email.Next) (result email.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.Logger.ErrorContext(ctx, "sending panicked", "recipient_id", t.mail.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			result = email.Result{Outcome: notifyapi.OutcomeTemporary, Reply: "internal error"}
 		}
 	}()
+	m := t.mail
 	if t.large {
 		text, html, err := l.store.content(store, t.notificationID)
 		if err != nil {
 			l.Logger.ErrorContext(ctx, "content not available", "recipient_id", t.mail.ID, "error", err)
 			return email.Result{Outcome: email.NotTried}
 		}
-		t.mail.Text, t.mail.HTML = text, html
+		m.Text, m.HTML = text, html
 	}
 	if t.files > 0 {
 		files, err := l.store.attachments(store, t.notificationID)
@@ -406,18 +412,19 @@ func (l *Loop) send(ctx, store context.Context, stream *email.Stream, t task, ne
 			l.Logger.ErrorContext(ctx, "attachments not available", "recipient_id", t.mail.ID, "error", err)
 			return email.Result{Outcome: email.NotTried}
 		}
-		t.mail.Attachments = files
+		m.Attachments = files
 	}
 	start := l.Now()
-	result = l.traced(ctx, t, func(ctx context.Context) email.Result { return stream.Send(ctx, t.mail, next) })
+	result = l.traced(ctx, t, func(ctx context.Context) email.Result { return stream.Send(ctx, m, next) })
 	l.metrics.observe(result, l.Now().Sub(start))
 	return result
 }
 
 // settle stores results in batches.
 func (l *Loop) settle(ctx context.Context) {
+	var batch []settlement
 	for first := range l.settled {
-		batch := []settlement{first}
+		batch = append(batch[:0], first)
 		for len(batch) < settledPerWorker*l.Workers {
 			select {
 			case s, open := <-l.settled:
@@ -430,6 +437,7 @@ func (l *Loop) settle(ctx context.Context) {
 			break
 		}
 		l.settleBatch(ctx, batch)
+		clear(batch)
 	}
 }
 
@@ -437,9 +445,15 @@ func (l *Loop) settle(ctx context.Context) {
 // The workers wait meanwhile, so that no mail is sent whose result can't be stored.
 func (l *Loop) settleBatch(ctx context.Context, batch []settlement) {
 	defer l.leases.drop(batch)
-	untried := func(s settlement) bool { return s.result.Outcome == email.NotTried }
-	tried := slices.DeleteFunc(slices.Clone(batch), untried)
-	returned := slices.DeleteFunc(slices.Clone(batch), func(s settlement) bool { return !untried(s) })
+	tried := make([]settlement, 0, len(batch))
+	var returned []settlement
+	for _, s := range batch {
+		if s.result.Outcome == email.NotTried {
+			returned = append(returned, s)
+		} else {
+			tried = append(tried, s)
+		}
+	}
 	for {
 		lost, err := l.store.settle(ctx, l.Policy, tried)
 		if err == nil {

@@ -75,7 +75,7 @@ const (
 )
 
 // sent measures a mail that the mail server took.
-func (m *metrics) sent(t task, at time.Time) {
+func (m *metrics) sent(t *task, at time.Time) {
 	try := tryFirst
 	if t.history.Failures > 0 {
 		try = tryLater

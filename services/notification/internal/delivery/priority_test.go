@@ -32,7 +32,7 @@ func execute(t testing.TB, l *Loop, sql string, args ...any) {
 }
 
 // order is the priorities of the tasks, one letter each.
-func order(tasks []task) string {
+func order(tasks []*task) string {
 	list := newBacklog()
 	list.add(tasks...)
 	var letters strings.Builder
@@ -146,7 +146,7 @@ func TestUrgentMailWaitsNeitherForBulkThatIsClaimedNorForBulkThatIsBeingSent(t *
 	now := time.Now()
 	seedPriority(t, l, now, now, notifyapi.PriorityBulk, 100)
 	run(t, l)
-	eventually(t, "as many bulk mails are claimed as may be", func() bool { return int(l.inHand.Load()) == l.ahead })
+	eventually(t, "as many bulk mails are claimed as may be", func() bool { return int(l.inHand.Load()) == l.ahead.size() })
 
 	const urgent = 10 // more than are claimed at a time beyond the most
 	seedPriority(t, l, now, now, notifyapi.PriorityBulk, 1)

@@ -36,7 +36,7 @@ type task struct {
 
 // settlement is a task with its result.
 type settlement struct {
-	task
+	*task
 	result email.Result
 	at     time.Time
 	// waitUntil is when a mail that was not tried may be tried again; zero for
@@ -49,7 +49,10 @@ type settlement struct {
 // enforce it.
 const callTimeout = 10 * time.Second
 
-type store struct{ db *pgxpool.Pool }
+type store struct {
+	db       *pgxpool.Pool
+	contents *contents
+}
 
 // Interval is a duration as a parameter of a query.
 func Interval(d time.Duration) pgtype.Interval {
@@ -58,7 +61,7 @@ func Interval(d time.Duration) pgtype.Interval {
 
 // claimed is the result of a claim.
 type claimed struct {
-	tasks      []task
+	tasks      []*task
 	suppressed int       // recipients that ended instead, since their address is suppressed
 	last       time.Time // the last place among them
 }
@@ -75,15 +78,19 @@ func (s store) claim(ctx context.Context, max int, now time.Time, of places, lea
 	if err != nil {
 		return claimed{}, fmt.Errorf("make a lease token: %w", err)
 	}
+	known := s.contents.known()
 	rows, err := byIndex(s.db).DeliveryClaim(ctx, notificationdb.DeliveryClaimParams{
 		Token: token, Lease: Interval(lease), InlineBytes: inlineBytes, Max: int32(max), PlacedFrom: of.from, PlacedBefore: of.before, Now: now,
+		Known:   idsOf(known),
 		Skipped: append([]string{}, skipped...), // nil would be NULL
 	})
 	if err != nil {
 		return claimed{}, fmt.Errorf("claim recipients: %w", err)
 	}
-	c := claimed{tasks: make([]task, 0, len(rows))}
-	for _, r := range rows {
+	s.contents.complete(rows, known)
+	c := claimed{tasks: make([]*task, 0, len(rows))}
+	for i := range rows {
+		r := &rows[i]
 		if r.QueueAt.After(c.last) {
 			c.last = *r.QueueAt
 		}
@@ -96,8 +103,8 @@ func (s store) claim(ctx context.Context, max int, now time.Time, of places, lea
 	return c, nil
 }
 
-func newTask(r notificationdb.DeliveryClaimRow, token uuid.UUID) task {
-	t := task{
+func newTask(r *notificationdb.DeliveryClaimRow, token uuid.UUID) *task {
+	t := &task{
 		mail: email.Mail{
 			ID: r.ID, To: r.Email, Subject: r.Subject, Text: r.Text, HTML: r.Html,
 			RequestID: r.RequestID, Domain: r.MessageDomain, Date: r.Date, Shared: r.Shared,
@@ -173,7 +180,12 @@ func (s store) settle(ctx context.Context, policy Policy, batch []settlement) (l
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	var p notificationdb.DeliverySettleParams
+	n := len(batch)
+	p := notificationdb.DeliverySettleParams{
+		Ids: make([]uuid.UUID, 0, n), Tokens: make([]uuid.UUID, 0, n), Statuses: make([]string, 0, n), Finished: make([]bool, 0, n),
+		NextAttemptsAt: make([]time.Time, 0, n), Ats: make([]time.Time, 0, n), Servers: make([]string, 0, n), Codes: make([]int16, 0, n),
+		Replies: make([]string, 0, n), Outcomes: make([]string, 0, n),
+	}
 	for _, b := range batch {
 		step := policy.After(b.result.Outcome, b.history, b.at)
 		p.Ids = append(p.Ids, b.mail.ID)

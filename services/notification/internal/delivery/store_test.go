@@ -108,7 +108,7 @@ func text(t testing.TB, db *pgxpool.Pool, sql string, args ...any) string {
 	return value
 }
 
-func result(tasks []task, v notifyapi.Outcome, code int, at time.Time) []settlement {
+func result(tasks []*task, v notifyapi.Outcome, code int, at time.Time) []settlement {
 	var batch []settlement
 	for _, t := range tasks {
 		batch = append(batch, settlement{task: t, at: at, result: email.Result{Outcome: v, Server: "mx:25", Code: code, Reply: "said so"}})
@@ -116,7 +116,7 @@ func result(tasks []task, v notifyapi.Outcome, code int, at time.Time) []settlem
 	return batch
 }
 
-func mustClaim(t testing.TB, l *Loop, n, want int) []task {
+func mustClaim(t testing.TB, l *Loop, n, want int) []*task {
 	t.Helper()
 	taken, err := l.store.claim(t.Context(), n, l.Now(), wholeQueue, l.Lease)
 	if err != nil || taken.size() != want || taken.suppressed > 0 {

@@ -22,7 +22,7 @@ func newTracer(traces trace.TracerProvider) trace.Tracer {
 
 // traced runs the conversation about a mail in a span of the trace that its notification
 // belongs to. The span never has the recipient's address nor the server's words.
-func (l *Loop) traced(ctx context.Context, t task, converse func(context.Context) email.Result) email.Result {
+func (l *Loop) traced(ctx context.Context, t *task, converse func(context.Context) email.Result) email.Result {
 	if l.tracer == nil || t.traceparent == nil {
 		return converse(ctx)
 	}

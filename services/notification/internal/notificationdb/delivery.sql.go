@@ -17,10 +17,10 @@ const deliveryClaim = `-- name: DeliveryClaim :many
 with next as (
     select r.id, r.queue_at, r.email, r.priority >= 0 or r.attempts > r.attempts_before as may_be_suppressed
     from recipients r
-    where r.queue_at is not null and r.queue_at >= $5::timestamptz and r.queue_at < $6::timestamptz and r.email <> all($7::text[])
+    where r.queue_at is not null and r.queue_at >= $6::timestamptz and r.queue_at < $7::timestamptz and r.email <> all($8::text[])
         and not exists (select from sending s where s.paused_at is not null)
     order by r.queue_at
-    limit $8::integer
+    limit $9::integer
     for update skip locked
 )
 update recipients r
@@ -37,8 +37,9 @@ left join suppressions s on s.email = next.email and next.may_be_suppressed,
 where r.id = next.id and n.id = r.notification_id
 returning r.id, r.notification_id, r.email, r.attempts, r.attempts_before, r.enqueued_at,
     next.queue_at, (s.source is not null)::boolean as suppressed, r.priority, r.expires_at, n.bytes, n.files, (n.recipient_count > 1)::boolean as shared, n.subject, n.reply_to, n.unsubscribe_url,
-    (case when n.bytes <= $4::integer then n.text else '' end)::text as text,
-    coalesce(case when n.bytes <= $4::integer then n.html end, '')::text as html,
+    (n.id = any($4::uuid[]))::boolean as is_known,
+    (case when n.bytes <= $5::integer and n.id <> all($4) then n.text else '' end)::text as text,
+    coalesce(case when n.bytes <= $5::integer and n.id <> all($4) then n.html end, '')::text as html,
     n.thread, n.request_id, n.traceparent, n.message_domain, greatest(n.not_before, n.created_at)::timestamptz as date,
     (case when r.attempts > r.attempts_before then (
         select count(*) from attempts a
@@ -50,6 +51,7 @@ type DeliveryClaimParams struct {
 	Token        uuid.UUID
 	Lease        pgtype.Interval
 	Now          time.Time
+	Known        []uuid.UUID
 	InlineBytes  int32
 	PlacedFrom   time.Time
 	PlacedBefore time.Time
@@ -74,6 +76,7 @@ type DeliveryClaimRow struct {
 	Subject        string
 	ReplyTo        *string
 	UnsubscribeUrl *string
+	IsKnown        bool
 	Text           string
 	Html           string
 	Thread         *string
@@ -87,13 +90,15 @@ type DeliveryClaimRow struct {
 // Leases the next recipients in fair order, except those with the given
 // addresses, and whose place is from one given time to before another; none while
 // sending is paused. Those with a suppressed address end instead, save that an urgent mail is tried once. Large content is omitted and
-// fetched by the worker, so that a batch stays small in memory. The mail's date is
+// fetched by the worker, so that a batch stays small in memory, and so is that of the
+// notifications whose content is known. The mail's date is
 // that of the notification or its later due time, so that a repeat is the same mail.
 func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([]DeliveryClaimRow, error) {
 	rows, err := q.db.Query(ctx, deliveryClaim,
 		arg.Token,
 		arg.Lease,
 		arg.Now,
+		arg.Known,
 		arg.InlineBytes,
 		arg.PlacedFrom,
 		arg.PlacedBefore,
@@ -124,6 +129,7 @@ func (q *Queries) DeliveryClaim(ctx context.Context, arg DeliveryClaimParams) ([
 			&i.Subject,
 			&i.ReplyTo,
 			&i.UnsubscribeUrl,
+			&i.IsKnown,
 			&i.Text,
 			&i.Html,
 			&i.Thread,
