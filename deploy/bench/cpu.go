@@ -11,16 +11,18 @@ import (
 // clockTick is the unit of times in /proc (proc(5), USER_HZ).
 const clockTick = 10 * time.Millisecond
 
-// spent is the CPU time, user and system, of processes of the CRM and of PostgreSQL
+// spent is the CPU time, user and system, of processes of the services and of PostgreSQL
 // so far, by their ids.
-type spent struct{ crm, postgres map[int]time.Duration }
+type spent struct{ crm, notification, postgres map[int]time.Duration }
 
 func (s *stack) spent() spent {
-	all := spent{map[int]time.Duration{}, map[int]time.Duration{}}
+	all := spent{map[int]time.Duration{}, map[int]time.Duration{}, map[int]time.Duration{}}
 	for _, svc := range s.services {
+		of := all.notification
 		if svc.Name == "crm" {
-			all.crm[svc.Pid()] = cpuOf(svc.Pid())
+			of = all.crm
 		}
+		of[svc.Pid()] = cpuOf(svc.Pid())
 	}
 	for _, pid := range childrenOf(s.postgres.Pid()) {
 		all.postgres[pid] = cpuOf(pid)
@@ -35,6 +37,12 @@ func (before spent) perRequest(after spent, requests int) string {
 	}
 	return fmt.Sprintf("CPU a request: crm %d µs, PostgreSQL %d µs",
 		between(before.crm, after.crm).Microseconds()/int64(requests), between(before.postgres, after.postgres).Microseconds()/int64(requests))
+}
+
+// perMail describes the time between two readings, shared by mails.
+func (before spent) perMail(after spent, mails int) string {
+	return fmt.Sprintf("CPU a mail: service %d µs, PostgreSQL %d µs",
+		between(before.notification, after.notification).Microseconds()/int64(mails), between(before.postgres, after.postgres).Microseconds()/int64(mails))
 }
 
 // between is the time of those processes that still run.

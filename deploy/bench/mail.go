@@ -134,12 +134,13 @@ func measureMail(ctx context.Context, s *stack, o options) ([]line, error) {
 				return fmt.Errorf("smtp-source: %w: %s", err, output)
 			}
 			bounds = append(bounds, float64(o.mails)/time.Since(begin).Seconds())
+			before := s.spent()
 			rate, err := mailRound(ctx, client, conn, o.mails)
 			if err != nil {
 				return err
 			}
 			rates = append(rates, rate)
-			progress("  mail: %.0f/s, smtp-source %.0f/s", rate, bounds[len(bounds)-1])
+			progress("  mail: %.0f/s, smtp-source %.0f/s; %s", rate, bounds[len(bounds)-1], before.perMail(s.spent(), o.mails))
 		}
 		return nil
 	})
@@ -275,8 +276,7 @@ func (s *stack) drain(ctx context.Context, database, sink string, mails int, var
 		if err != nil {
 			return err
 		}
-		progress("  CPU a mail: service %d µs, PostgreSQL %d µs", cpuOf(svc.Pid()).Microseconds()/int64(sent),
-			between(before.postgres, s.spent().postgres).Microseconds()/int64(sent))
+		progress("  %s", before.perMail(s.spent(), sent))
 		return nil
 	})
 	return rate, err
