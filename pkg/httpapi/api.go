@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -155,7 +156,7 @@ func New(cfg Config) *API {
 // Handler returns the handler of the whole API. Register nothing after it.
 func (a *API) Handler() http.Handler {
 	a.mountDocumentation()
-	e := &edge{api: a, next: withCORS(a.cfg.CORSOrigins, a.router)}
+	e := &edge{api: a, next: withCORS(a.cfg.CORSOrigins, a.router), routes: sync.Pool{New: func() any { return chi.NewRouteContext() }}}
 	e.traced = a.cfg.Tracing.Handler(http.HandlerFunc(e.serve))
 	return e
 }

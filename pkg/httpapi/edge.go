@@ -9,11 +9,13 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/tracing"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -25,6 +27,7 @@ type edge struct {
 	next http.Handler // CORS around the router
 
 	traced http.Handler // serve with a span, nil without traces
+	routes sync.Pool    // of *chi.Context, as chi has one
 }
 
 // requestInfo holds what the layers share about one request.
@@ -76,9 +79,11 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 	res := &response{ResponseWriter: w}
 	id := requestID(r.Header["X-Request-Id"])
 	info := &requestInfo{method: r.Method, start: start, client: clientAddr(r, e.api.cfg.TrustedProxies), url: r.URL, response: res}
-	ctx := obs.WithClient(obs.WithRequestID(r.Context(), id), info.client)
-	ctx = context.WithValue(ctx, requestInfoKey{}, info)
-	r = r.WithContext(ctx)
+	ctx := context.WithValue(obs.WithRequest(r.Context(), id, info.client), requestInfoKey{}, info)
+	route := e.routes.Get().(*chi.Context)
+	route.Reset()
+	route.Routes = e.api.router
+	r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route)) // chi would copy the request again
 
 	h := w.Header()
 	h["X-Request-Id"] = []string{id}
@@ -94,6 +99,7 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 		r.Method = http.MethodGet // net/http has its own copy and sends no body
 	}
 	e.next.ServeHTTP(res, r)
+	e.routes.Put(route)
 }
 
 // securityHeaders are on every answer. The pages of the API browser set a

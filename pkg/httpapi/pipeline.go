@@ -75,7 +75,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler
 		defer context.AfterFunc(a.stopping, cancel)()
 		a.allowWait(w, p.details.Waits)
 	}
-	r, release, err := p.admit(r.WithContext(ctx))
+	r, release, err := p.admit(ctx, r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -104,23 +104,23 @@ var (
 	errForbiddenOrigin = errs.New(errs.Forbidden, errs.CodeForbidden, "A page of another origin must not do this.")
 )
 
-// admit runs the checks. The request that it returns has the principal in its
-// context and is never nil. If err is nil, release must be called when the request
-// is done.
-func (p *pipeline) admit(r *http.Request) (_ *http.Request, release func(), err error) {
-	info, ok := infoOf(r.Context()), false
+// admit runs the checks. The request that it returns has the context ctx, with the
+// principal in it, and is never nil. If err is nil, release must be called when the
+// request is done.
+func (p *pipeline) admit(ctx context.Context, r *http.Request) (_ *http.Request, release func(), err error) {
+	info, ok := infoOf(ctx), false
 	if p.details.SameOrigin && sameOrigin.Check(r) != nil {
 		return r, nil, errForbiddenOrigin
 	}
 	var refusal error
 	if !p.details.Public {
 		info.request, info.operation = r, p.details
-		ctx, err := p.authenticate(r, info)
-		if ctx != nil {
-			r, info.authenticated = r.WithContext(ctx), true
+		var known context.Context
+		if known, refusal = p.authenticate(ctx, r, info); known != nil {
+			ctx, info.authenticated = known, true
 		}
-		refusal = err
 	}
+	r = r.WithContext(ctx)
 	if err := p.api.limit(r.Context(), info, refusal); err != nil {
 		return r, nil, err
 	}
@@ -164,7 +164,7 @@ var (
 	errBadHeader = errs.New(errs.Unauthenticated, errs.CodeInvalidToken, "The Authorization header must be one bearer token.")
 )
 
-func (p *pipeline) authenticate(r *http.Request, info *requestInfo) (context.Context, error) {
+func (p *pipeline) authenticate(ctx context.Context, r *http.Request, info *requestInfo) (context.Context, error) {
 	sent := r.Header["Authorization"]
 	info.sentToken = len(sent) > 0
 	check, token := p.api.cfg.Authenticate, ""
@@ -182,7 +182,7 @@ func (p *pipeline) authenticate(r *http.Request, info *requestInfo) (context.Con
 			return nil, errBadHeader
 		}
 	}
-	ctx, err := check(r.Context(), token, p.details.Allow, p.details.Scope)
+	ctx, err := check(ctx, token, p.details.Allow, p.details.Scope)
 	if ctx != nil && p.api.cfg.Principal != nil {
 		info.principal = p.api.cfg.Principal(ctx)
 	}
@@ -219,18 +219,20 @@ func (p *pipeline) signature(r *http.Request) string {
 
 // isToken reports whether s has the syntax b64token of RFC 6750, section 2.1.
 func isToken(s string) bool {
-	if s == "" {
-		return false
-	}
 	for i := range len(s) {
-		c := s[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~+/=", c) >= 0 {
-			continue
+		if !tokenBytes[s[i]] {
+			return false
 		}
-		return false
 	}
-	return true
+	return s != ""
 }
+
+var tokenBytes = func() (is [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/=") {
+		is[c] = true
+	}
+	return is
+}()
 
 // checkText refuses text that is not UTF-8 or has NUL, and parameters that
 // are unknown, empty, or repeated without being a list.

@@ -58,32 +58,48 @@ func Fatal(log *slog.Logger, err error) {
 	}
 }
 
-type requestIDKey struct{}
+type requestKey struct{}
+
+// request is what a context carries of the request that is being served.
+type request struct {
+	id     string
+	client netip.Addr
+}
+
+func requestOf(ctx context.Context) request {
+	r, _ := ctx.Value(requestKey{}).(*request)
+	if r == nil {
+		return request{}
+	}
+	return *r
+}
+
+// WithRequest returns a context that carries the id of a request and the address of its
+// client: WithRequestID and WithClient in one.
+func WithRequest(ctx context.Context, id string, client netip.Addr) context.Context {
+	return context.WithValue(ctx, requestKey{}, &request{id, client})
+}
 
 // WithRequestID returns a context that carries id for the log, the answer and
 // calls of the other service.
 func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestIDKey{}, id)
+	return WithRequest(ctx, id, Client(ctx))
 }
 
 // RequestID returns the request id that ctx carries, "" if none.
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+	return requestOf(ctx).id
 }
-
-type clientKey struct{}
 
 // WithClient returns a context that carries the address of the client whose
 // request is being served.
 func WithClient(ctx context.Context, addr netip.Addr) context.Context {
-	return context.WithValue(ctx, clientKey{}, addr)
+	return WithRequest(ctx, RequestID(ctx), addr)
 }
 
 // Client returns the client's address that ctx carries, the zero Addr if none.
 func Client(ctx context.Context) netip.Addr {
-	addr, _ := ctx.Value(clientKey{}).(netip.Addr)
-	return addr
+	return requestOf(ctx).client
 }
 
 // requestIDHandler adds the context's request id and trace id to each line.

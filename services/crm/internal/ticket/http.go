@@ -97,16 +97,23 @@ type Ref struct {
 	Number int64 // 0 for an id
 }
 
+// lengthOfUUID is that of the form of RFC 9562. No number of 64 bits is as long.
+const lengthOfUUID = 36
+
 var errRef = errors.New("neither a UUID nor a number")
 
 // UnmarshalText reads a UUID or a positive decimal number.
 func (r *Ref) UnmarshalText(text []byte) error {
-	if n, err := strconv.ParseInt(string(text), 10, 64); err == nil && n > 0 && strconv.FormatInt(n, 10) == string(text) {
+	if len(text) != lengthOfUUID {
+		n, err := strconv.ParseInt(string(text), 10, 64)
+		if err != nil || n <= 0 || strconv.FormatInt(n, 10) != string(text) {
+			return errRef
+		}
 		*r = Ref{Number: n}
 		return nil
 	}
 	id, err := uuid.ParseBytes(text)
-	if err != nil || len(text) != len(id.String()) {
+	if err != nil {
 		return errRef
 	}
 	*r = Ref{ID: id}
