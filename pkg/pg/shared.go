@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -144,11 +145,31 @@ func (r *sharedRead[K, V]) finish(err error) {
 func (s *Shared) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running == 0 || s.running < sharedAtOnce && s.now().Sub(s.began) > sharedSlow {
-		for round := s.take(); round != nil; round = s.take() {
-			go s.run(round)
+	switch {
+	case len(s.waiting) == 0:
+	case s.running == 0:
+		s.running, s.began = 1, s.now()
+		go s.gather()
+	case s.running < sharedAtOnce && s.now().Sub(s.began) > sharedSlow:
+		for len(s.waiting) > 0 {
+			s.running++
+			go s.run(s.take())
 		}
 	}
+}
+
+// gather runs rounds, the first with what is asked for by goroutines that can run now, so
+// that requests that came together share it. On an idle machine there are none, and it
+// waits for nothing.
+func (s *Shared) gather() {
+	runtime.Gosched()
+	s.mu.Lock()
+	round := s.take()
+	if round == nil { // others took it
+		s.running--
+	}
+	s.mu.Unlock()
+	s.run(round)
 }
 
 // take returns the statements of a round; nil when none waits. While another round is
@@ -159,7 +180,7 @@ func (s *Shared) take() []statement {
 		return nil
 	}
 	n := len(s.waiting)
-	if s.running > 0 {
+	if s.running > 1 {
 		n = 1
 	}
 	round := s.waiting[:n:n]
@@ -169,7 +190,6 @@ func (s *Shared) take() []statement {
 	for _, statement := range round {
 		statement.taken()
 	}
-	s.running++
 	s.began = s.now()
 	return round
 }
@@ -179,8 +199,9 @@ func (s *Shared) run(round []statement) {
 	for round != nil {
 		s.runOne(context.Background(), round)
 		s.mu.Lock()
-		s.running--
-		round = s.take()
+		if round = s.take(); round == nil {
+			s.running--
+		}
 		s.mu.Unlock()
 	}
 }
