@@ -10,8 +10,8 @@ import (
 	"fixdesk/services/notification/internal/notificationdb"
 )
 
-// contents keeps the content of the notifications of the latest claim that have several
-// recipients, so that the next claim returns it for none of them. It never changes while a
+// contents keeps the content of notifications with several recipients in the latest
+// claim, so that the next claim returns it for none of them. It never changes while a
 // recipient waits for it. The zero value is ready; it is safe for concurrent use.
 type contents struct {
 	mu   sync.Mutex
@@ -28,22 +28,26 @@ func (c *contents) known() map[uuid.UUID]content {
 	return c.kept
 }
 
-// complete adds the known content to claimed rows, and keeps that of all of them.
+// maxKnown bounds how many notifications are known, since a claim compares each recipient's
+// with all of them.
+const maxKnown = 16
+
+// complete adds the known content to claimed rows, and keeps what the next claim need not
+// return.
 func (c *contents) complete(rows []notificationdb.DeliveryClaimRow, known map[uuid.UUID]content) {
-	kept := map[uuid.UUID]content{}
+	seen, kept := map[uuid.UUID]bool{}, map[uuid.UUID]content{}
 	for i := range rows {
 		r := &rows[i]
-		same, ok := kept[r.NotificationID]
-		switch {
-		case ok:
-		case r.IsKnown:
-			same = known[r.NotificationID]
-		case r.Shared && r.Bytes <= inlineBytes:
-			same = content{r.Text, r.Html}
-		default:
-			continue
+		id := r.NotificationID
+		if r.IsKnown {
+			r.Text, r.Html = known[id].text, known[id].html
+		} else if same, ok := kept[id]; ok {
+			r.Text, r.Html = same.text, same.html
 		}
-		kept[r.NotificationID], r.Text, r.Html = same, same.text, same.html
+		if (seen[id] || r.IsKnown) && r.Bytes <= inlineBytes && len(kept) < maxKnown {
+			kept[id] = content{r.Text, r.Html}
+		}
+		seen[id] = true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

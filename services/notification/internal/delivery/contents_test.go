@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestContentIsClaimedOnceForEachNotification(t *testing.T) {
+func TestMailsHaveTheirContentWhenAnEarlierClaimReturnedIt(t *testing.T) {
 	l, c := newLoop(t)
 	several := seed(t, l.DB, c.now, c.now, 4)
 	large := seed(t, l.DB, c.now, c.now, 4)
@@ -41,5 +41,24 @@ func TestControlContentThatIsKnownIsNotClaimed(t *testing.T) {
 		if task.mail.Text != "kept" {
 			t.Errorf("the text is %q: it was claimed again", task.mail.Text)
 		}
+	}
+}
+
+func TestContentOfFewNotificationsIsKnown(t *testing.T) {
+	l, c := newLoop(t)
+	for range maxKnown + 5 {
+		seed(t, l.DB, c.now, c.now, 3)
+	}
+	mustClaim(t, l, maxKnown+5, maxKnown+5) // the first of each: all are different
+	if known := l.store.contents.known(); len(known) != 0 {
+		t.Errorf("%d are known although none had two recipients in the claim", len(known))
+	}
+	for _, task := range mustClaim(t, l, 100, 2*(maxKnown+5)) {
+		if task.mail.Text != "t" {
+			t.Errorf("the text is %q", task.mail.Text)
+		}
+	}
+	if known := l.store.contents.known(); len(known) != maxKnown {
+		t.Errorf("%d are known, want %d", len(known), maxKnown)
 	}
 }
