@@ -23,6 +23,8 @@ import (
 const (
 	retryBase = time.Second
 	retryCap  = time.Minute
+	// togetherWithin is the time within which services that are stopped together stop.
+	togetherWithin = time.Second
 )
 
 // Config describes one loop. Name, Interval, RunOnce and Log are required.
@@ -95,20 +97,34 @@ func (l *Loop) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		l.reporter.Report(ctx, err)
-		if err == nil {
-			l.failures = 0
-		} else {
+		if err != nil {
 			l.failures++
-			pause(ctx, l.retryPause(err), nil)
+			l.failed(ctx, err)
 			continue
 		}
+		l.failures = 0
+		l.reporter.Report(ctx, nil)
 		pause(ctx, l.MinInterval, nil)
 		if !again {
 			pause(ctx, l.Interval-l.MinInterval+upTo(l.Jitter), l.wake)
 		}
 	}
 	return nil
+}
+
+// failed reports a failure and pauses. One of a remote job that the stop follows is not
+// reported: the other server may be stopping at the same time.
+func (l *Loop) failed(ctx context.Context, err error) {
+	d := l.retryPause(err)
+	if l.Remote {
+		early := min(d, togetherWithin)
+		pause(ctx, early, nil)
+		d -= early
+	}
+	if ctx.Err() == nil {
+		l.reporter.Report(ctx, err)
+		pause(ctx, d, nil)
+	}
 }
 
 // runOnce runs the job once, unless another replica does.

@@ -365,3 +365,27 @@ func TestDatabaseThatFailsIsLoggedOnceForAllJobs(t *testing.T) {
 		}
 	})
 }
+
+func TestFailureOfARemoteJobThatAStopFollowsIsNotLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			remote bool
+			stop   time.Duration
+			lines  int
+		}{{true, 500 * time.Millisecond, 0}, {true, 1500 * time.Millisecond, 1}, {false, 500 * time.Millisecond, 1}} {
+			var out bytes.Buffer
+			ctx, cancel := context.WithTimeout(t.Context(), test.stop)
+			l := background.New(background.Config{
+				Name: "inbound mail", Interval: time.Second, Remote: test.remote, Log: slog.New(slog.NewTextHandler(&out, nil)),
+				RunOnce: func(context.Context) (bool, error) { return false, errAway },
+			})
+			if err := l.Run(ctx); err != nil {
+				t.Error(err)
+			}
+			cancel()
+			if strings.Count(out.String(), "\n") != test.lines {
+				t.Errorf("remote %t, stopped after %v: logged %q", test.remote, test.stop, out.String())
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package faulttest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -200,4 +201,45 @@ func (l *idList) len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.ids)
+}
+
+// event is one of a stream.
+type event struct{ position, id string }
+
+// stream reads the stream of events after a position until next returns false.
+func (c *client) stream(t *testing.T, after string, opened func(), next func(event) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, "GET", c.url+"/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+c.token)
+	if after != "" {
+		request.Header.Set("Last-Event-ID", after)
+	}
+	response, err := c.http.Do(request)
+	if err != nil || response.StatusCode != 200 {
+		t.Fatalf("open the stream: %v", err)
+	}
+	defer response.Body.Close()
+	opened()
+	var e event
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), ": ")
+		switch name {
+		case "id":
+			e.position = value
+		case "data":
+			var data struct{ ID string }
+			if err := json.Unmarshal([]byte(value), &data); err != nil {
+				t.Fatal(err)
+			}
+			if e.id = data.ID; !next(e) {
+				return
+			}
+		}
+	}
+	t.Error("the stream ended early")
 }

@@ -1,7 +1,6 @@
 package faulttest
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -374,13 +373,10 @@ func contains(got, want any) bool {
 	return reflect.DeepEqual(got, want)
 }
 
-// event is one of a stream.
-type event struct{ position, id string }
-
 // firstEvent raises a ticket and returns the first event that the release before streams.
 func (u *upgrade) firstEvent() (first event) {
 	u.t.Helper()
-	u.stream("", func() { u.ticket(9, 9) }, func(e event) bool {
+	u.admin.at(u.crms[0].url).stream(u.t, "", func() { u.ticket(9, 9) }, func(e event) bool {
 		first = e
 		return false
 	})
@@ -395,49 +391,11 @@ func (u *upgrade) streamGoesOn(since event) {
 	})
 	want := u.ids(u.t, u.stack.crm, "select id::text from ticket_events where position > (select position from ticket_events where id::text = '"+since.id+"') order by position")
 	var got []string
-	u.stream(since.position, func() {}, func(e event) bool {
+	u.admin.at(u.crms[0].url).stream(u.t, since.position, func() {}, func(e event) bool {
 		got = append(got, e.id)
 		return len(got) < len(want)
 	})
 	if !slices.Equal(got, want) || len(want) < 20 {
 		u.t.Errorf("%d events since the position of the release before, the stream has %d", len(want), len(got))
 	}
-}
-
-// stream reads the stream of events after a position until next returns false.
-func (u *upgrade) stream(after string, opened func(), next func(event) bool) {
-	u.t.Helper()
-	ctx, cancel := context.WithTimeout(u.t.Context(), patience)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, "GET", u.crms[0].url+"/v1/events", nil)
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+u.admin.token)
-	if after != "" {
-		request.Header.Set("Last-Event-ID", after)
-	}
-	response, err := u.admin.http.Do(request)
-	if err != nil || response.StatusCode != 200 {
-		u.t.Fatalf("open the stream: %v", err)
-	}
-	defer response.Body.Close()
-	opened()
-	var e event
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), ": ")
-		switch name {
-		case "id":
-			e.position = value
-		case "data":
-			var data struct{ ID string }
-			if err := json.Unmarshal([]byte(value), &data); err != nil {
-				u.t.Fatal(err)
-			}
-			if e.id = data.ID; !next(e) {
-				return
-			}
-		}
-	}
-	u.t.Error("the stream ended early")
 }
