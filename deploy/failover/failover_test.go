@@ -18,6 +18,7 @@ type trial struct {
 	*stack
 	load   *load
 	mails  *mails
+	stream *stream
 	faults []time.Time
 	table  []*phase
 }
@@ -29,7 +30,9 @@ func newTrial(t *testing.T, synchronous bool) *trial {
 	}
 	r := &trial{stack: newStack(t, synchronous), mails: &mails{t: t, at: map[string][]time.Time{}, of: map[string]bool{}}}
 	r.mail.Hook = r.mails.note
-	r.load = startLoad(t, r.crm)
+	r.load = prepareLoad(t, r.crm)
+	r.stream = startStream(t, r.load)
+	r.load.start(t)
 	r.load.settle(t)
 	return r
 }
@@ -139,6 +142,11 @@ func TestNothingAcknowledgedIsLostByRestartsKillsSwitchoverAndFailover(t *testin
 	if lost != 0 || unexplained != 0 {
 		t.Error("acknowledged tickets are lost, or mails are doubled without a cause")
 	}
+	eventually(t, "every event", func() bool { n, _ := r.stream.missing(); return n == 0 })
+	if _, repeated := r.stream.missing(); repeated > 0 || r.stream.opened < 3 {
+		t.Errorf("the event stream had %d events twice and was opened %d times", repeated, r.stream.opened)
+	}
+	t.Logf("the event stream was opened %d times, missed no ticket and repeated no event", r.stream.opened)
 	if path := os.Getenv("FIXDESK_FAILOVER_TABLE"); path != "" {
 		r.write(t, path)
 	}

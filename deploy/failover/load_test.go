@@ -55,8 +55,8 @@ func (p *phase) lines() (n int) {
 	return n
 }
 
-// startLoad makes an engineer and starts the load as the first admin.
-func startLoad(t *testing.T, url string) *load {
+// prepareLoad makes an engineer and signs in as the first admin.
+func prepareLoad(t *testing.T, url string) *load {
 	t.Helper()
 	l := &load{url: url, acknowledged: map[uuid.UUID]int64{}, client: &http.Client{Timeout: 35 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 200}}}
 	l.signIn(t.Context())
@@ -68,11 +68,15 @@ func startLoad(t *testing.T, url string) *load {
 		t.Fatalf("approve: %d, %v", status, err)
 	}
 	l.begin("start")
+	return l
+}
+
+func (l *load) start(t *testing.T) {
+	t.Helper()
 	var ctx context.Context
 	ctx, l.stop = context.WithCancel(context.Background())
 	l.done.Go(func() { l.run(ctx) })
 	t.Cleanup(l.end)
-	return l
 }
 
 const engineerEmail = "engineer@fixdesk.example"

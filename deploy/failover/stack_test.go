@@ -23,9 +23,8 @@ const (
 	drainDelay = "5s"
 )
 
-// stack is a cluster with two replicas of each service behind HAProxy. The CRM names
-// both nodes in its database URL; the notification service goes by PgBouncer and
-// HAProxy.
+// stack is a cluster with two replicas of each service behind HAProxy. They reach the
+// database by PgBouncer and HAProxy; their migrations name both nodes.
 type stack struct {
 	*cluster
 	bin      string
@@ -126,7 +125,9 @@ func (s *stack) configure(t *testing.T, address map[string]string) {
 	for n := 1; n <= 2; n++ {
 		for name, variables := range map[string]map[string]string{
 			"crm": {
-				"CRM_DATABASE_URL": s.url("crm", "crm"), "CRM_NOTIFICATION_URL": "http://" + address["NOTIFICATION_BIND"], "CRM_KEYS_FILE": keys,
+				"CRM_DATABASE_URL": "postgres://crm@" + address["PGBOUNCER"] + "/crm?sslmode=disable", "CRM_DATABASE_POOLER": "transaction",
+				"CRM_MIGRATE_DATABASE_URL": s.url("crm", "crm"),
+				"CRM_NOTIFICATION_URL": "http://" + address["NOTIFICATION_BIND"], "CRM_KEYS_FILE": keys,
 				"CRM_ADMIN_EMAIL": adminEmail, "CRM_ADMIN_PASSWORD": password, "CRM_RATE_LIMIT": "off", "CRM_RATE_LIMIT_NETWORK": "off",
 			},
 			"notification": {
