@@ -127,7 +127,7 @@ func (s *stack) configure(t *testing.T, address map[string]string) {
 			"crm": {
 				"CRM_DATABASE_URL": "postgres://crm@" + address["PGBOUNCER"] + "/crm?sslmode=disable", "CRM_DATABASE_POOLER": "transaction",
 				"CRM_MIGRATE_DATABASE_URL": s.url("crm", "crm"),
-				"CRM_NOTIFICATION_URL": "http://" + address["NOTIFICATION_BIND"], "CRM_KEYS_FILE": keys,
+				"CRM_NOTIFICATION_URL":     "http://" + address["NOTIFICATION_BIND"], "CRM_KEYS_FILE": keys,
 				"CRM_ADMIN_EMAIL": adminEmail, "CRM_ADMIN_PASSWORD": password, "CRM_RATE_LIMIT": "off", "CRM_RATE_LIMIT_NETWORK": "off",
 			},
 			"notification": {
