@@ -18,7 +18,8 @@ func (p platform) String() string { return p.os + "-" + p.arch }
 var services = []string{"crm", "notification"}
 
 // build makes a static program of a service into the folder dir and returns its path.
-// Neither the machine nor the folder of the source leaves a trace in it.
+// Neither the machine nor the folder of the source leaves a trace in it, and its header
+// is checked to be of the platform.
 func build(ctx context.Context, s source, service string, p platform, dir string) (string, error) {
 	path := filepath.Join(dir, service)
 	ldflags := []string{
@@ -34,5 +35,5 @@ func build(ctx context.Context, s source, service string, p platform, dir string
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s for %s: %w\n%s", service, p, err, output)
 	}
-	return path, nil
+	return path, checkProgram(path, p)
 }
