@@ -124,3 +124,9 @@ where id in (select o.id from outbox o
                and (o.kind = any(sqlc.arg(sensitive_kinds)::text[])
                     or o.dead_at < now() - make_interval(secs => sqlc.arg(keep_seconds)::float8))
              order by o.dead_at limit sqlc.arg(batch)::int for update skip locked);
+
+-- name: MailErasuresDue :many
+select email_hash from mail_erasures where due_at <= now() order by due_at limit @most;
+
+-- name: MailErasureDone :exec
+delete from mail_erasures where email_hash = @email_hash;

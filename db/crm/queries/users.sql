@@ -94,6 +94,11 @@ delete from idempotency_keys where user_id = @user_id;
 delete from outbox
 where reference = @user_id or (done_at is null and data #>> '{to,id}' = @user_id::text);
 
+-- name: UserEraseMailsTo :exec
+-- Has the notification service erase the mails to an address.
+insert into mail_erasures (email_hash, due_at) values ($1, $2)
+on conflict (email_hash) do update set due_at = excluded.due_at;
+
 -- name: AdminChangesLock :exec
 -- Serialises the removal of approved admins, so that one always remains.
 select pg_advisory_xact_lock(hashtextextended('fixdesk identity: approved admins', 0));

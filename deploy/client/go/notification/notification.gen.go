@@ -314,6 +314,12 @@ type Envelope struct {
 	To []string `json:"to"`
 }
 
+// ErasureRequest defines model for ErasureRequest.
+type ErasureRequest struct {
+	// EmailSha256 The SHA-256 of the address in its canonical form (lower case, the domain in ASCII), in hexadecimal: who asks for it need not keep the address.
+	EmailSha256 string `json:"email_sha256"`
+}
+
 // InboundAttachment defines model for InboundAttachment.
 type InboundAttachment struct {
 	// ContentID By which html names it as cid:…; empty when there is none.
@@ -796,6 +802,9 @@ type ListSuppressionsParams struct {
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
+// EraseAddressJSONRequestBody defines body for EraseAddress for application/json ContentType.
+type EraseAddressJSONRequestBody = ErasureRequest
+
 // AcknowledgeInboundMailJSONRequestBody defines body for AcknowledgeInboundMail for application/json ContentType.
 type AcknowledgeInboundMailJSONRequestBody = AckInboundMailRequest
 
@@ -878,6 +887,28 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// EraseAddressWithBody Erase the mails to an address
+	//
+	// Of the mails that are stored for the address, and have ended, the address, the replies of mail servers and, where nobody else was mailed, subject, text and files are removed. Statuses and counts stay. It begins at once and takes as long as it needs to look at all recipients; a mail that is still to be sent is erased after it has ended. Mails of later are not erased. The same request again begins anew. The suppression list is not changed.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/erasures (the `EraseAddress` operationId).
+	EraseAddressWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EraseAddress Erase the mails to an address
+	//
+	// Of the mails that are stored for the address, and have ended, the address, the replies of mail servers and, where nobody else was mailed, subject, text and files are removed. Statuses and counts stay. It begins at once and takes as long as it needs to look at all recipients; a mail that is still to be sent is erased after it has ended. Mails of later are not erased. The same request again begins anew. The suppression list is not changed.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/erasures (the `EraseAddress` operationId).
+	EraseAddress(ctx context.Context, body EraseAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListInboundMails List mail that came in, oldest first
 	//
@@ -1131,6 +1162,48 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/suppressions/{email} (the `GetSuppression` operationId).
 	GetSuppression(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// EraseAddressWithBody Erase the mails to an address
+//
+// Of the mails that are stored for the address, and have ended, the address, the replies of mail servers and, where nobody else was mailed, subject, text and files are removed. Statuses and counts stay. It begins at once and takes as long as it needs to look at all recipients; a mail that is still to be sent is erased after it has ended. Mails of later are not erased. The same request again begins anew. The suppression list is not changed.
+//
+// Scopes: notifications:manage.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/erasures (the `EraseAddress` operationId).
+func (c *Client) EraseAddressWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseAddressRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EraseAddress Erase the mails to an address
+//
+// Of the mails that are stored for the address, and have ended, the address, the replies of mail servers and, where nobody else was mailed, subject, text and files are removed. Statuses and counts stay. It begins at once and takes as long as it needs to look at all recipients; a mail that is still to be sent is erased after it has ended. Mails of later are not erased. The same request again begins anew. The suppression list is not changed.
+//
+// Scopes: notifications:manage.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/erasures (the `EraseAddress` operationId).
+func (c *Client) EraseAddress(ctx context.Context, body EraseAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEraseAddressRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListInboundMails List mail that came in, oldest first
@@ -1654,6 +1727,46 @@ func (c *Client) GetSuppression(ctx context.Context, email string, reqEditors ..
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewEraseAddressRequest calls the generic EraseAddress builder with application/json body
+func NewEraseAddressRequest(server string, body EraseAddressJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewEraseAddressRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewEraseAddressRequestWithBody constructs an http.Request for the EraseAddress method, with any body, and a specified content type
+func NewEraseAddressRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/erasures")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
 }
 
 // NewListInboundMailsRequest constructs an http.Request for the ListInboundMails method
@@ -2873,6 +2986,28 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// EraseAddressWithBodyWithResponse Erase the mails to an address
+	//
+	// Of the mails that are stored for the address, and have ended, the address, the replies of mail servers and, where nobody else was mailed, subject, text and files are removed. Statuses and counts stay. It begins at once and takes as long as it needs to look at all recipients; a mail that is still to be sent is erased after it has ended. Mails of later are not erased. The same request again begins anew. The suppression list is not changed.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/erasures (the `EraseAddress` operationId).
+	EraseAddressWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseAddressResult, error)
+
+	// EraseAddressWithResponse Erase the mails to an address
+	//
+	// Of the mails that are stored for the address, and have ended, the address, the replies of mail servers and, where nobody else was mailed, subject, text and files are removed. Statuses and counts stay. It begins at once and takes as long as it needs to look at all recipients; a mail that is still to be sent is erased after it has ended. Mails of later are not erased. The same request again begins anew. The suppression list is not changed.
+	//
+	// Scopes: notifications:manage.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/erasures (the `EraseAddress` operationId).
+	EraseAddressWithResponse(ctx context.Context, body EraseAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseAddressResult, error)
+
 	// ListInboundMailsWithResponse List mail that came in, oldest first
 	//
 	// With status=pending it lists what waits for its consumer, and with wait it is answered as soon as there is a mail, or with an empty list after that time. A page also ends after 8 MiB of text and HTML. Delivery reports and complaints that are about mails of this service are applied and have the status handled.
@@ -3167,6 +3302,27 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/suppressions/{email} (the `GetSuppression` operationId).
 	GetSuppressionWithResponse(ctx context.Context, email string, reqEditors ...RequestEditorFn) (*GetSuppressionResult, error)
+}
+
+type EraseAddressResult struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// Status returns HTTPResponse.Status
+func (r EraseAddressResult) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EraseAddressResult) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
 }
 
 type ListInboundMailsResult struct {
@@ -3749,6 +3905,40 @@ func (r GetSuppressionResult) StatusCode() int {
 	return 0
 }
 
+// EraseAddressWithBodyWithResponse Erase the mails to an address
+//
+// Of the mails that are stored for the address, and have ended, the address, the replies of mail servers and, where nobody else was mailed, subject, text and files are removed. Statuses and counts stay. It begins at once and takes as long as it needs to look at all recipients; a mail that is still to be sent is erased after it has ended. Mails of later are not erased. The same request again begins anew. The suppression list is not changed.
+//
+// Scopes: notifications:manage.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/erasures (the `EraseAddress` operationId).
+func (c *ClientWithResponses) EraseAddressWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EraseAddressResult, error) {
+	rsp, err := c.EraseAddressWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseAddressResult(rsp)
+}
+
+// EraseAddressWithResponse Erase the mails to an address
+//
+// Of the mails that are stored for the address, and have ended, the address, the replies of mail servers and, where nobody else was mailed, subject, text and files are removed. Statuses and counts stay. It begins at once and takes as long as it needs to look at all recipients; a mail that is still to be sent is erased after it has ended. Mails of later are not erased. The same request again begins anew. The suppression list is not changed.
+//
+// Scopes: notifications:manage.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/erasures (the `EraseAddress` operationId).
+func (c *ClientWithResponses) EraseAddressWithResponse(ctx context.Context, body EraseAddressJSONRequestBody, reqEditors ...RequestEditorFn) (*EraseAddressResult, error) {
+	rsp, err := c.EraseAddress(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEraseAddressResult(rsp)
+}
+
 // ListInboundMailsWithResponse List mail that came in, oldest first
 //
 // With status=pending it lists what waits for its consumer, and with wait it is answered as soon as there is a mail, or with an empty list after that time. A page also ends after 8 MiB of text and HTML. Delivery reports and complaints that are about mails of this service are applied and have the status handled.
@@ -4204,6 +4394,22 @@ func (c *ClientWithResponses) GetSuppressionWithResponse(ctx context.Context, em
 		return nil, err
 	}
 	return ParseGetSuppressionResult(rsp)
+}
+
+// ParseEraseAddressResult parses an HTTP response from a EraseAddressWithResponse call
+func ParseEraseAddressResult(rsp *http.Response) (*EraseAddressResult, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EraseAddressResult{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
 }
 
 // ParseListInboundMailsResult parses an HTTP response from a ListInboundMailsWithResponse call

@@ -4,6 +4,28 @@
  */
 
 export interface paths {
+    "/v1/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erase the mails to an address
+         * @description Of the mails that are stored for the address, and have ended, the address, the replies of mail servers and, where nobody else was mailed, subject, text and files are removed. Statuses and counts stay. It begins at once and takes as long as it needs to look at all recipients; a mail that is still to be sent is erased after it has ended. Mails of later are not erased. The same request again begins anew. The suppression list is not changed.
+         *
+         *     Scopes: notifications:manage.
+         */
+        post: operations["erase-address"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/inbound": {
         parameters: {
             query?: never;
@@ -643,6 +665,10 @@ export interface components {
             from: string;
             /** @description The addresses of RCPT TO that were accepted. */
             to: string[];
+        };
+        ErasureRequest: {
+            /** @description The SHA-256 of the address in its canonical form (lower case, the domain in ASCII), in hexadecimal: who asks for it need not keep the address. */
+            email_sha256: string;
         };
         InboundAttachment: {
             /** @description By which html names it as cid:…; empty when there is none. */
@@ -1474,6 +1500,7 @@ export type AutomaticSign = components['schemas']['AutomaticSign'];
 export type Counts = components['schemas']['Counts'];
 export type CreateNotificationRequest = components['schemas']['CreateNotificationRequest'];
 export type Envelope = components['schemas']['Envelope'];
+export type ErasureRequest = components['schemas']['ErasureRequest'];
 export type InboundAttachment = components['schemas']['InboundAttachment'];
 export type InboundMail = components['schemas']['InboundMail'];
 export type InboundMailPage = components['schemas']['InboundMailPage'];
@@ -1529,6 +1556,47 @@ export type HeaderWwwAuthenticate = components['headers']['WWW-Authenticate'];
 export type HeaderXRequestId = components['headers']['X-Request-Id'];
 export type $defs = Record<string, never>;
 export interface operations {
+    "erase-address": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email_sha256": "b5fc85e55755f9e0d030a10ab4429b6b2944855f9a0d60077fe832becbc41d72"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ErasureRequest"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["MalformedJson"];
+            401: components["responses"]["InvalidToken"];
+            403: components["responses"]["Forbidden"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["BodyTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     "list-inbound-mails": {
         parameters: {
             query?: {

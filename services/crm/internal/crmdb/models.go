@@ -463,6 +463,11 @@ type InboundMail struct {
 	DecidedAt   *time.Time
 }
 
+type MailErasure struct {
+	EmailHash []byte
+	DueAt     time.Time
+}
+
 type Outbox struct {
 	ID            uuid.UUID
 	Kind          string

@@ -12,6 +12,39 @@ import (
 	"github.com/google/uuid"
 )
 
+const mailErasureDone = `-- name: MailErasureDone :exec
+delete from mail_erasures where email_hash = $1
+`
+
+func (q *Queries) MailErasureDone(ctx context.Context, emailHash []byte) error {
+	_, err := q.db.Exec(ctx, mailErasureDone, emailHash)
+	return err
+}
+
+const mailErasuresDue = `-- name: MailErasuresDue :many
+select email_hash from mail_erasures where due_at <= now() order by due_at limit $1
+`
+
+func (q *Queries) MailErasuresDue(ctx context.Context, most int32) ([][]byte, error) {
+	rows, err := q.db.Query(ctx, mailErasuresDue, most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := [][]byte{}
+	for rows.Next() {
+		var email_hash []byte
+		if err := rows.Scan(&email_hash); err != nil {
+			return nil, err
+		}
+		items = append(items, email_hash)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const outboxAdd = `-- name: OutboxAdd :exec
 insert into outbox (id, kind, reference, data, request_id, created_at, traceparent)
 values ($1, $2, $3, $4, $5, $6, $7)

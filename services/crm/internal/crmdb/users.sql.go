@@ -231,6 +231,22 @@ func (q *Queries) UserEraseKeys(ctx context.Context, userID uuid.UUID) error {
 	return err
 }
 
+const userEraseMailsTo = `-- name: UserEraseMailsTo :exec
+insert into mail_erasures (email_hash, due_at) values ($1, $2)
+on conflict (email_hash) do update set due_at = excluded.due_at
+`
+
+type UserEraseMailsToParams struct {
+	EmailHash []byte
+	DueAt     time.Time
+}
+
+// Has the notification service erase the mails to an address.
+func (q *Queries) UserEraseMailsTo(ctx context.Context, arg UserEraseMailsToParams) error {
+	_, err := q.db.Exec(ctx, userEraseMailsTo, arg.EmailHash, arg.DueAt)
+	return err
+}
+
 const userEraseNotices = `-- name: UserEraseNotices :exec
 delete from outbox
 where reference = $1 or (done_at is null and data #>> '{to,id}' = $1::text)

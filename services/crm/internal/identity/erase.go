@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -61,7 +62,7 @@ func eraseTraces(ctx context.Context, q *crmdb.Queries, actor Principal, u User,
 	for _, erase := range []func(context.Context, uuid.UUID) error{
 		q.UserEraseAuditFacts, q.UserEraseAuditAddresses, q.UserEraseSessions, q.UserEraseKeys, q.UserEraseResets,
 		eraseAttachments(q, now), q.UserEraseVerifications, q.UserEraseRegistration, q.UserEraseIdempotencyKeys, q.UserEraseNotices,
-		q.UserErasePreferences, q.UserEraseDigest, eraseMails(q, u.Email, now), q.UserEraseFollows,
+		q.UserErasePreferences, q.UserEraseDigest, eraseMails(q, u.Email, now), eraseMailsTo(q, u.Email, now), q.UserEraseFollows,
 	} {
 		if err := erase(ctx, u.ID); err != nil {
 			return fmt.Errorf("erase traces: %w", err)
@@ -75,5 +76,14 @@ func eraseTraces(ctx context.Context, q *crmdb.Queries, actor Principal, u User,
 func eraseMails(q *crmdb.Queries, email string, now time.Time) func(context.Context, uuid.UUID) error {
 	return func(ctx context.Context, id uuid.UUID) error {
 		return q.UserEraseMails(ctx, crmdb.UserEraseMailsParams{UserID: id, Email: email, Now: now})
+	}
+}
+
+// eraseMailsTo removes what the notification service keeps of the mails to a person, by
+// the dispatcher of the outbox, once those that are being posted are there.
+func eraseMailsTo(q *crmdb.Queries, email string, now time.Time) func(context.Context, uuid.UUID) error {
+	return func(ctx context.Context, _ uuid.UUID) error {
+		hash := sha256.Sum256([]byte(email))
+		return q.UserEraseMailsTo(ctx, crmdb.UserEraseMailsToParams{EmailHash: hash[:], DueAt: now.Add(time.Minute)})
 	}
 }

@@ -216,6 +216,9 @@ func TestErasureRemovesPersonalDataAndKeepsTickets(t *testing.T) {
 	if n := env.count("select count(*) from inbound_erasures"); n != 3 {
 		t.Errorf("%d mails will be deleted at the notification service", n)
 	}
+	if n := env.count("select count(*) from mail_erasures where email_hash = sha256(convert_to($1, 'UTF8'))", c.email); n != 1 {
+		t.Errorf("%d erasures of mails to the person", n)
+	}
 	if n := env.count("select count(*) from audit_events"); n != events+1 {
 		t.Errorf("%d audit events, there were %d", n, events)
 	}

@@ -87,7 +87,7 @@ func NewDispatcher(c Config) *Dispatcher {
 	d.loop = background.New(background.Config{
 		Name: "outbox dispatcher", Interval: c.Interval, RunOnce: d.run, Remote: true, Log: c.Logger, Metrics: c.Metrics,
 	})
-	d.jobs = []*background.Loop{d.loop, gaugeLoop(d, c.Metrics), purgeLoop(d, c.Metrics)}
+	d.jobs = []*background.Loop{d.loop, gaugeLoop(d, c.Metrics), purgeLoop(d, c.Metrics), erasureLoop(d, c.Metrics)}
 	return d
 }
 

@@ -33,6 +33,7 @@ import (
 	"fixdesk/pkg/version"
 	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/email"
+	"fixdesk/services/notification/internal/erasure"
 	"fixdesk/services/notification/internal/inbound"
 	"fixdesk/services/notification/internal/notificationdb"
 	"fixdesk/services/notification/internal/request"
@@ -68,6 +69,7 @@ type App struct {
 	mailIn   *inbound.Listener // nil when it is off
 	mailbox  *inbound.Mailbox  // nil when there is none
 	limiter  *ratelimit.Limiter
+	erasure  *erasure.Service
 	jobs     []*background.Loop
 	api      *httpapi.API
 }
@@ -149,10 +151,12 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 		return err
 	}
 	a.limiter = a.newLimiter(registry, jobMetrics)
-	a.jobs = append(a.newJobs(registry, jobMetrics), a.limiter.Jobs()...)
+	a.erasure = erasure.New(a.pool, Clock, a.log, jobMetrics)
+	a.jobs = append(append(a.newJobs(registry, jobMetrics), a.limiter.Jobs()...), a.erasure.Loop())
 	a.api = a.newAPI(registry)
 	a.sending = delivery.NewSending(a.pool, Clock, a.log, a.delivery.Wake)
 	delivery.Register(a.api, a.sending, request.Caller)
+	erasure.Register(a.api, a.erasure)
 	suppression.Register(a.api, suppression.NewService(a.pool, Clock, a.log))
 	request.Register(a.api, request.NewService(a.pool, Clock, domain, a.delivery.Wake))
 	inbound.Register(a.api, a.inbound)

@@ -83,7 +83,7 @@ func known(t *testing.T, s *service) map[string][]string {
 		"recipients": {"anna@example.org", "Bert@Example.org"}, "Idempotency-Key": {key + "0"},
 		"not_before": {"2020-01-01T00:00:00Z", at.Format("2006-01-02T15:04:05Z")},
 		"expires_at": {at.Add(time.Hour).Format("2006-01-02T15:04:05Z")}, "reply_to": {"support+42.5f3a@example.org"},
-		"email": {"closed@example.org", "Away@Example.org"},
+		"email": {"closed@example.org", "Away@Example.org"}, "email_sha256": {strings.Repeat("0123456789abcdef", 4)},
 	}
 	if _, err := s.Suppress(ctx, notifyapi.SuppressionRequest{Email: "closed@example.org", Reason: "closed"}); err != nil {
 		t.Fatal(err)
