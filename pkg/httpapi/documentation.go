@@ -32,7 +32,7 @@ const browserPolicy = "default-src 'none'; script-src 'self'; style-src 'self' '
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // mountDocumentation adds the routes of the OpenAPI document, which is written when it
-// is first asked for, and of the API browser.
+// is first asked for, and of the API browser, whose files are read then.
 func (a *API) mountDocumentation() {
 	document := sync.OnceValue(func() http.HandlerFunc {
 		content, err := a.OpenAPI()
@@ -42,25 +42,24 @@ func (a *API) mountDocumentation() {
 		return a.ServeStatic(Static{ContentType: "application/json", Content: content})
 	})
 	a.handle(http.MethodGet, "/openapi.json", func(w http.ResponseWriter, r *http.Request) { document()(w, r) })
-	for file, content := range browserContents() {
-		a.handle(http.MethodGet, file, a.ServeStatic(Static{ContentType: browserFiles[file], Content: content, Policy: browserPolicy}))
+	for file, mediaType := range browserFiles {
+		handler := sync.OnceValue(func() http.HandlerFunc {
+			return a.ServeStatic(Static{ContentType: mediaType, Content: browserContent(file), Policy: browserPolicy})
+		})
+		a.handle(http.MethodGet, file, func(w http.ResponseWriter, r *http.Request) { handler()(w, r) })
 	}
 }
 
-// browserContents are the contents of browserFiles, read once: each reading copies
-// 2 MB.
-var browserContents = sync.OnceValue(func() map[string][]byte {
-	contents := map[string][]byte{}
-	for file := range browserFiles {
-		name := path.Join("docs", strings.TrimPrefix(file, "/docs"))
-		if file == "/docs" {
-			name = "docs/index.html"
-		}
-		content, err := browser.ReadFile(name)
-		if err != nil {
-			panic(fmt.Errorf("httpapi: read an embedded file: %w", err))
-		}
-		contents[file] = content
+// browserContent reads one of browserFiles. It is read when it is first asked for, since
+// that copies it.
+func browserContent(file string) []byte {
+	name := path.Join("docs", strings.TrimPrefix(file, "/docs"))
+	if file == "/docs" {
+		name = "docs/index.html"
 	}
-	return contents
-})
+	content, err := browser.ReadFile(name)
+	if err != nil {
+		panic(fmt.Errorf("httpapi: read an embedded file: %w", err))
+	}
+	return content
+}

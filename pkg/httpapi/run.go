@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,6 +45,7 @@ func (a *API) Run(ctx context.Context, l net.Listener, p Process) error {
 	}()
 	err := p.Prepare(running)
 	if err == nil {
+		debug.FreeOSMemory() // what only the start needed; the heap's next limit follows from the rest
 		a.SetStarting("")
 		p.Started()
 		err = p.runJobs(running, stop)

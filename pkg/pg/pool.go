@@ -137,6 +137,9 @@ func (c Config) setParameters(to *pgx.ConnConfig, url string) {
 			to.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 		}
 	}
+	if to.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		to.DescriptionCacheCapacity = 0 // the other mode's cache, 90 KB a connection
+	}
 	for name, value := range parameters {
 		if _, set := to.RuntimeParams[name]; !set {
 			to.RuntimeParams[name] = value
