@@ -12,14 +12,18 @@ const (
 	// however little of it is in use: of the 64 MiB that a service may take, about 44 are
 	// left for the program itself, stacks and what the runtime keeps.
 	gcHeap = 16 << 20
-	// gcPercentLeast is by how much a larger heap grows until it is collected, and
-	// gcPercentMost by how much any heap does.
-	gcPercentLeast, gcPercentMost = 50, 400
+	// gcPercentMost is by how much any heap grows until it is collected, gcPercentLeast
+	// by how much one does that is larger than gcHeap allows, and gcPercentLarge by how
+	// much one of at least largeHeap bytes does. A heap between them is that of a large
+	// answer, which must fit into the 64 MiB; larger ones are those of thousands of
+	// streams, whose collections cost more.
+	gcPercentMost, gcPercentLeast, gcPercentLarge = 400, 30, 50
+	largeHeap                                     = 32 << 20
 )
 
-// SaveMemory makes the process collect garbage when its heap has grown to 16 MiB, and a
-// heap of more than 10 MiB when it has grown by half, instead of when it has doubled;
-// unless GOGC is set.
+// SaveMemory makes the process collect garbage when its heap has grown to 16 MiB, a heap
+// of more than 12 MiB when it has grown by 30 %, and one of more than 32 MiB when it has
+// grown by half, instead of when it has doubled; unless GOGC is set.
 func SaveMemory() {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -53,7 +57,10 @@ func (c *collector) adjust() {
 
 // gcPercent is the percentage for a heap of which so many bytes are in use.
 func gcPercent(live uint64) int {
-	if live >= gcHeap {
+	switch {
+	case live >= largeHeap:
+		return gcPercentLarge
+	case live >= gcHeap:
 		return gcPercentLeast
 	}
 	return int(min(max(100*(gcHeap-live)/max(live, 1), gcPercentLeast), gcPercentMost))

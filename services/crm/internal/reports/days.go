@@ -202,7 +202,7 @@ func (s *Service) readStored(ctx context.Context, u unit, first, end time.Time, 
 			stored[at.Unix()], before, r.Day = true, at, at.UTC().Format(time.DateOnly)
 		}
 		r.ToAccept, r.ToResolve = kept.copy(toAccept), kept.copy(toResolve)
-		all.add(r)
+		all.add(&r)
 		return nil
 	})
 	return stored, err
@@ -214,8 +214,8 @@ func (s *Service) readEvents(ctx context.Context, since, until time.Time, all *g
 	if err != nil {
 		return fmt.Errorf("compute figures: %w", err)
 	}
-	for _, r := range rows {
-		all.add(r)
+	for i := range rows {
+		all.add(&rows[i])
 	}
 	return nil
 }

@@ -204,20 +204,20 @@ func TestPercentilesKeepTheirErrorBound(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		values := make([]float64, 1+random.IntN(30))
-		var parts [][]byte
+		var parts []*durations
 		for i := range values {
 			values[i] = math.Floor(math.Pow(10, 10*random.Float64())*1e3) / 1e6 // a millisecond to hours
 			bucket := uint16(math.RoundToEven(1000 * math.Log1p(values[i])))
-			parts = append(parts, []byte{byte(bucket >> 8), byte(bucket)})
+			parts = append(parts, &durations{toAccept: []byte{byte(bucket >> 8), byte(bucket)}})
 		}
-		got := h.spreadOf(parts, nil)
+		got := h.spreadOf(parts, (*durations).accept, nil)
 		slices.Sort(values)
 		median, p90 := exact(values, 0.5), exact(values, 0.9)
 		if got.Count != len(values) || !within(&got.Median, &median) || !within(&got.P90, &p90) {
 			t.Fatalf("%v: %+v, want median %v and 90th percentile %v", values, got, median, p90)
 		}
 	}
-	if got := h.spreadOf(nil, nil); got.Count != 0 {
+	if got := h.spreadOf(nil, (*durations).accept, nil); got.Count != 0 {
 		t.Errorf("nothing measured: %+v", got)
 	}
 }

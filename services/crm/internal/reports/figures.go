@@ -16,16 +16,23 @@ type row = crmdb.ReportFiguresRow
 // tally is a sum of rows.
 type tally struct {
 	created, accepted, resolved, reopened int
-	toAccept, toResolve                   [][]byte
+	durations                             []*durations
 }
 
-func (t *tally) add(r row) {
+// durations are those of a row; a day and a person share them.
+type durations struct{ toAccept, toResolve []byte }
+
+func (d *durations) accept() []byte  { return d.toAccept }
+func (d *durations) resolve() []byte { return d.toResolve }
+
+func (t *tally) add(r *row, d *durations) {
 	t.created += int(r.Created)
 	t.accepted += int(r.Accepted)
 	t.resolved += int(r.Resolved)
 	t.reopened += int(r.Reopened)
-	t.toAccept = append(t.toAccept, r.ToAccept)
-	t.toResolve = append(t.toResolve, r.ToResolve)
+	if d != nil {
+		t.durations = append(t.durations, d)
+	}
 }
 
 // figures computes with h, which is empty, and adds the durations to the others
@@ -33,7 +40,8 @@ func (t *tally) add(r row) {
 func (t *tally) figures(h, toAccept, toResolve *histogram) Figures {
 	return Figures{
 		Created: t.created, Accepted: t.accepted, Resolved: t.resolved, Reopened: t.reopened,
-		TimeToAccept: h.spreadOf(t.toAccept, toAccept), TimeToResolve: h.spreadOf(t.toResolve, toResolve),
+		TimeToAccept:  h.spreadOf(t.durations, (*durations).accept, toAccept),
+		TimeToResolve: h.spreadOf(t.durations, (*durations).resolve, toResolve),
 	}
 }
 
@@ -70,18 +78,22 @@ type grouped struct {
 	people map[uuid.UUID]*tally
 }
 
-func (g *grouped) add(r row) {
-	addTo(g.days, r.Day, r)
-	addTo(g.people, r.PersonID, r)
+func (g *grouped) add(r *row) {
+	var d *durations
+	if len(r.ToAccept) > 0 || len(r.ToResolve) > 0 {
+		d = &durations{r.ToAccept, r.ToResolve}
+	}
+	tallyOf(g.days, r.Day).add(r, d)
+	tallyOf(g.people, r.PersonID).add(r, d)
 }
 
-func addTo[K comparable](all map[K]*tally, key K, r row) {
+func tallyOf[K comparable](all map[K]*tally, key K) *tally {
 	t := all[key]
 	if t == nil {
 		t = &tally{}
 		all[key] = t
 	}
-	t.add(r)
+	return t
 }
 
 // histogram counts buckets.
@@ -91,10 +103,11 @@ type histogram struct {
 	end    int // beyond the highest bucket
 }
 
-// spreadOf returns the spread of buckets, which it also adds to into unless that is
-// nil. The histogram is empty before and afterwards.
-func (h *histogram) spreadOf(parts [][]byte, into *histogram) Spread {
-	for _, p := range parts {
+// spreadOf returns the spread of one kind of durations, which it also adds to into
+// unless that is nil. The histogram is empty before and afterwards.
+func (h *histogram) spreadOf(all []*durations, kind func(*durations) []byte, into *histogram) Spread {
+	for _, d := range all {
+		p := kind(d)
 		h.n += len(p) / 2
 		for ; len(p) >= 2; p = p[2:] {
 			bucket := int(binary.BigEndian.Uint16(p) & (1<<15 - 1))
