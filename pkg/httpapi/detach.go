@@ -43,9 +43,9 @@ func (s *StreamWriter) Detach(ctx context.Context, run Stream) error {
 	return nil
 }
 
-func (to *answerWriter) detachable() bool {
-	r := to.info.request
-	return to.encoder == nil && to.info.response.status == 0 && to.api.cfg.Tracing == nil &&
+func (w *answerWriter) detachable() bool {
+	r := w.info.request
+	return w.encoder == nil && w.info.response.status == 0 && w.api.cfg.Tracing == nil &&
 		r.ProtoMajor == 1 && r.ProtoMinor >= 1
 }
 
@@ -72,14 +72,14 @@ func newDetached(ctx context.Context, to *answerWriter, conn net.Conn) *detached
 // sendHead sends the status line and the headers (RFC 9112). When that fails, so does
 // the first write of the stream.
 func (d *detached) sendHead(h http.Header) {
-	h["Date"] = []string{time.Now().UTC().Format(http.TimeFormat)}
+	h["Date"] = []string{d.api.cfg.Now().UTC().Format(http.TimeFormat)}
 	h["Transfer-Encoding"] = []string{"chunked"}
 	h["Connection"] = []string{"close"}
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "HTTP/1.1 %d %s\r\n", d.status, http.StatusText(d.status))
 	_ = h.Write(&head)
 	head.WriteString("\r\n")
-	_ = d.w.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = d.w.conn.SetWriteDeadline(d.api.cfg.Now().Add(writeTimeout))
 	if _, err := d.w.conn.Write(head.Bytes()); err != nil {
 		_ = d.w.conn.Close()
 	}
