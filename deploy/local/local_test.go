@@ -202,17 +202,17 @@ func TestBuildNamesItsVersionInCommandDocumentMetricAndLog(t *testing.T) {
 	}
 	for n, service := range []struct{ name, url string }{{"crm", r.crm}, {"notification", r.notify}} {
 		printed, err := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(launcher), service.name), "version").Output()
-		if err != nil || !strings.HasPrefix(string(printed), service.name+" "+testVersion+"\nrevision ") {
+		if err != nil || !strings.HasPrefix(string(printed), service.name+" "+launch.TestVersion+"\nrevision ") {
 			t.Errorf("%v: %s", err, printed)
 		}
-		if document := call(t, http.MethodGet, service.url+"/openapi.json", "", nil, http.StatusOK); document["info"].(map[string]any)["version"] != testVersion {
+		if document := call(t, http.MethodGet, service.url+"/openapi.json", "", nil, http.StatusOK); document["info"].(map[string]any)["version"] != launch.TestVersion {
 			t.Errorf("%s: info is %v", service.name, document["info"])
 		}
-		if text := get(t, "http://127.0.0.1:"+metrics[n+1]+"/metrics", http.StatusOK); !strings.Contains(text, `version="`+testVersion+`"`) {
+		if text := get(t, "http://127.0.0.1:"+metrics[n+1]+"/metrics", http.StatusOK); !strings.Contains(text, `version="`+launch.TestVersion+`"`) {
 			t.Errorf("%s: no version among the metrics", service.name)
 		}
 		log, err := os.ReadFile(filepath.Join(r.state, service.name+".log"))
-		if err != nil || !strings.Contains(string(log), `"version":"`+testVersion+`","revision":"`) {
+		if err != nil || !strings.Contains(string(log), `"version":"`+launch.TestVersion+`","revision":"`) {
 			t.Errorf("%s: no version in the log (%v)", service.name, err)
 		}
 	}

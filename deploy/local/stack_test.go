@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,8 +25,7 @@ import (
 	"fixdesk/pkg/dev/pgserver"
 )
 
-// launcher is this command's program, built once with the services for all
-// tests.
+// launcher is this command's program, in a folder with the services.
 var launcher string
 
 // migrated is a cluster with both databases, of which the servers of most stacks are
@@ -36,24 +34,21 @@ var migrated string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "fixdesk-local-")
+		shared, err := launch.OpenShared()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer os.RemoveAll(dir)
-		launcher = filepath.Join(dir, "local")
-		build := exec.Command("./build.sh")
-		build.Env = append(os.Environ(), "FIXDESK_BIN="+dir, "FIXDESK_VERSION="+testVersion)
-		if output, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, output)
-			return 1
+		defer shared.Close()
+		bin, err := shared.Programs(context.Background())
+		if err == nil {
+			migrated, err = shared.Cluster(context.Background())
 		}
-		migrated = filepath.Join(dir, "cluster")
-		if err := errors.Join(os.Chmod(dir, 0o755), launch.NewTemplate(context.Background(), migrated, dir)); err != nil {
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+		launcher = filepath.Join(bin, "local")
 		code := m.Run()
 		if common.running != nil {
 			if err := common.running.end(); code == 0 && err != nil {
@@ -70,8 +65,6 @@ func TestMain(m *testing.M) {
 		return code
 	}())
 }
-
-const testVersion = "1.2.3-test"
 
 // common is one stack for the tests that don't restart or configure it.
 var common struct {

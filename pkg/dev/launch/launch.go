@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,14 +25,11 @@ var Programs = map[string]string{
 	"notification": "fixdesk/services/notification/cmd/notification",
 }
 
-// Build builds the named programs, all without names, into the folder dir. It
-// must run inside the repository.
-func Build(ctx context.Context, dir string, names ...string) error {
+// Build builds the programs into the folder dir. It must run inside the repository.
+func Build(ctx context.Context, dir string) error {
 	arguments := []string{"build", "-buildvcs=false", "-ldflags=-w", "-o", dir + string(filepath.Separator)}
-	for name, path := range Programs {
-		if len(names) == 0 || slices.Contains(names, name) {
-			arguments = append(arguments, path)
-		}
+	for _, path := range Programs {
+		arguments = append(arguments, path)
 	}
 	if output, err := exec.CommandContext(ctx, "go", arguments...).CombinedOutput(); err != nil {
 		return fmt.Errorf("build the services: %w\n%s", err, output)

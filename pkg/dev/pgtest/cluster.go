@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"fixdesk/pkg/dev/launch"
 	"fixdesk/pkg/dev/pgserver"
 )
 
@@ -62,7 +63,7 @@ func startIn(ctx context.Context, base string) (*Cluster, error) {
 		return nil, errors.Join(err, os.RemoveAll(parent))
 	}
 	// Every account writes to it, like to /tmp: tests start servers of their own there.
-	if err := errors.Join(os.Mkdir(c.temp(), 0o700), os.Chmod(c.temp(), 0o777|os.ModeSticky)); err != nil {
+	if err := errors.Join(os.Mkdir(c.temp(), 0o700), os.Chmod(c.temp(), 0o777|os.ModeSticky), os.Mkdir(c.shared(), 0o755)); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -72,17 +73,19 @@ func startIn(ctx context.Context, base string) (*Cluster, error) {
 func (c *Cluster) URL() string { return c.server.URL("postgres") }
 
 // Environment is what a run of tests needs to share this server, to make others fast,
-// and to keep its temporary files beside the data, in memory where there is space: several servers
+// to build the programs once, and to keep its temporary files beside the data, in memory where there is space: several servers
 // that tests start cost a third of the time there.
 func (c *Cluster) Environment() []string {
 	environment := []string{EnvURL + "=" + c.URL(), pgserver.TemplateVariable + "=" + c.template}
 	if c.programs {
-		environment = append(environment, "TMPDIR="+c.temp())
+		environment = append(environment, "TMPDIR="+c.temp(), launch.SharedVariable+"="+c.shared())
 	}
 	return environment
 }
 
 func (c *Cluster) temp() string { return filepath.Join(c.dir, "tmp") }
+
+func (c *Cluster) shared() string { return filepath.Join(c.dir, "shared") }
 
 // Close stops the server and removes its data.
 func (c *Cluster) Close() error {

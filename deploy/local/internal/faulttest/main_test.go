@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 // shared holds what all tests use: the folder, the binaries, and a server for tests
 // that don't crash it.
 var shared struct {
+	run    *launch.Shared
 	dir    string
 	server *pgserver.Server
 }
@@ -27,7 +29,12 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	os.Exit(func() int {
-		defer func() { os.RemoveAll(shared.dir) }()
+		defer func() {
+			os.RemoveAll(shared.dir)
+			if shared.run != nil {
+				shared.run.Close()
+			}
+		}()
 		if err := prepare(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -44,19 +51,28 @@ func TestMain(m *testing.M) {
 
 func prepare() error {
 	var err error
+	if shared.run, err = launch.OpenShared(); err != nil {
+		return err
+	}
 	if shared.dir, err = os.MkdirTemp("", "fixdesk-faults-"); err != nil {
 		return err
 	}
 	if err := os.Chmod(shared.dir, 0o755); err != nil { // PostgreSQL's account must enter it
 		return err
 	}
-	if err := launch.Build(context.Background(), filepath.Join(shared.dir, "bin")); err != nil {
+	ctx := context.Background()
+	programs, err := shared.run.Programs(ctx)
+	if err != nil {
 		return err
 	}
-	if err := launch.NewTemplate(context.Background(), migrated(), filepath.Join(shared.dir, "bin")); err != nil {
+	cluster, err := shared.run.Cluster(ctx)
+	if err != nil {
 		return err
 	}
-	shared.server, err = pgserver.Start(context.Background(), pgserver.Options{Dir: filepath.Join(shared.dir, "pg"), Template: migrated()})
+	if err := errors.Join(os.Symlink(programs, filepath.Join(shared.dir, "bin")), os.Symlink(cluster, migrated())); err != nil {
+		return err
+	}
+	shared.server, err = pgserver.Start(ctx, pgserver.Options{Dir: filepath.Join(shared.dir, "pg"), Template: migrated()})
 	return err
 }
 

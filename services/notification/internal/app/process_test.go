@@ -38,15 +38,16 @@ func binary(t testing.TB) string {
 }
 
 var build = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "fixdesk-notification-")
+	shared, err := launch.OpenShared()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if err := launch.Build(context.Background(), dir, "notification"); err != nil {
+	defer shared.Close()
+	bin, err := shared.Programs(context.Background())
+	if err != nil {
 		return nil, err
 	}
-	return os.ReadFile(filepath.Join(dir, "notification"))
+	return os.ReadFile(filepath.Join(bin, "notification"))
 })
 
 // process is the real program, running.
