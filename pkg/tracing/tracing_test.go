@@ -13,6 +13,7 @@ import (
 
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/tracing"
+	"fixdesk/pkg/tracing/otlp"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -42,7 +43,7 @@ func TestTracesAreOffUnlessTheirVariablesAskForThem(t *testing.T) {
 			for variable, value := range tc.variables {
 				t.Setenv(variable, value)
 			}
-			traces, err := tracing.New(t.Context(), "test", "1", quiet)
+			traces, err := otlp.New(t.Context(), "test", "1", quiet)
 			if err != nil || (traces != nil) != tc.on || (traces.Provider() != nil) != tc.on {
 				t.Errorf("%v, %v", traces, err)
 			}
@@ -59,7 +60,7 @@ func TestUnsupportedExportIsRefusedByItsVariable(t *testing.T) {
 		unset(t)
 		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
 		t.Setenv(variable, value)
-		if _, err := tracing.New(t.Context(), "test", "1", quiet); err == nil || !strings.HasPrefix(err.Error(), variable+": ") {
+		if _, err := otlp.New(t.Context(), "test", "1", quiet); err == nil || !strings.HasPrefix(err.Error(), variable+": ") {
 			t.Errorf("%s=%s: %v", variable, value, err)
 		}
 	}
@@ -95,7 +96,7 @@ func TestReceiverThatIsAwayIsLoggedOnceAndDelaysNothing(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", away.URL)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "5")
 	var log lines
-	traces, err := tracing.New(t.Context(), "test", "1", obs.NewLogger(&log, slog.LevelInfo, obs.JSON))
+	traces, err := otlp.New(t.Context(), "test", "1", obs.NewLogger(&log, slog.LevelInfo, obs.JSON))
 	if err != nil {
 		t.Fatal(err)
 	}

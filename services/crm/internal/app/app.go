@@ -27,6 +27,7 @@ import (
 	"fixdesk/pkg/pg"
 	"fixdesk/pkg/ratelimit"
 	"fixdesk/pkg/tracing"
+	"fixdesk/pkg/tracing/otlp"
 	"fixdesk/pkg/version"
 	"fixdesk/services/crm/internal/assignment"
 	"fixdesk/services/crm/internal/attachment"
@@ -106,7 +107,7 @@ func New(ctx context.Context, c Config, log *slog.Logger, options ...Option) (*A
 		return nil, err
 	}
 	warmup := pg.NewWarmup(identity.Warm, ticket.Warm)
-	traces, err := tracing.New(ctx, "fixdesk-crm", version.Read().Version, log)
+	traces, err := otlp.New(ctx, "fixdesk-crm", version.Read().Version, log)
 	if err != nil {
 		return nil, err
 	}

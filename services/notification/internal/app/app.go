@@ -30,6 +30,7 @@ import (
 	"fixdesk/pkg/pg"
 	"fixdesk/pkg/ratelimit"
 	"fixdesk/pkg/tracing"
+	"fixdesk/pkg/tracing/otlp"
 	"fixdesk/pkg/version"
 	"fixdesk/services/notification/internal/delivery"
 	"fixdesk/services/notification/internal/email"
@@ -90,7 +91,7 @@ func New(ctx context.Context, c Config, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	warmup := pg.NewWarmup(request.Warm(Clock))
-	traces, err := tracing.New(ctx, "fixdesk-notification", version.Read().Version, log)
+	traces, err := otlp.New(ctx, "fixdesk-notification", version.Read().Version, log)
 	if err != nil {
 		return nil, err
 	}
