@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // minMajor is the oldest PostgreSQL release that the services and their tests
@@ -97,6 +98,10 @@ func newestFirst(a, b string) int {
 	return strings.Compare(a, b)
 }
 
+// usable holds the major release in each folder that this program asked: programs of
+// tests start many servers.
+var usable sync.Map
+
 // release returns the major release of the binaries in dir, or says why they
 // can't be used.
 func release(ctx context.Context, dir string) (int, error) {
@@ -104,6 +109,9 @@ func release(ctx context.Context, dir string) (int, error) {
 		if _, err := os.Stat(filepath.Join(dir, program)); err != nil {
 			return 0, fmt.Errorf("no usable PostgreSQL in %s: %w", dir, err)
 		}
+	}
+	if major, known := usable.Load(dir); known {
+		return major.(int), nil
 	}
 	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output()
 	if err != nil {
@@ -116,5 +124,6 @@ func release(ctx context.Context, dir string) (int, error) {
 	if major < minMajor {
 		return 0, fmt.Errorf("PostgreSQL %d in %s is too old, %d is needed", major, dir, minMajor)
 	}
+	usable.Store(dir, major)
 	return major, nil
 }
