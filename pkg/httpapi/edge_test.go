@@ -298,14 +298,14 @@ func TestSlowClientsAreDisconnectedAndDelayNoOthers(t *testing.T) {
 		}
 		slow = append(slow, conn)
 	}
-	start := time.Now()
 	for range 20 {
+		start := time.Now()
 		if status := get(t, url+"/healthz"); status != 200 {
 			t.Fatalf("answered %d", status)
 		}
-	}
-	if took := time.Since(start); took > 5*time.Second { // they wait for no slow client
-		t.Errorf("20 requests took %s beside slow clients", took)
+		if took := time.Since(start); took > 5*time.Second { // it waits for no slow client
+			t.Errorf("a request took %s beside slow clients", took)
+		}
 	}
 	for i, conn := range slow {
 		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {

@@ -109,7 +109,7 @@ func TestFrozenServerIsNotReadyAndItsCallsAndTheCloseOfThePoolAreBounded(t *test
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Stop(context.Background()) }()
-	pool := open(t, server.URL("postgres"), pg.Config{MaxConns: 1, CallTimeout: 3 * time.Second})
+	pool := open(t, server.URL("postgres"), pg.Config{MaxConns: 1, CallTimeout: 8 * time.Second})
 	probe := probeEachTime(pool)
 	if err := errors.Join(ping(t, pool), probe.Ready(t.Context())); err != nil {
 		t.Fatalf("control: %v", err)
@@ -158,7 +158,7 @@ func TestEachCallOfAFrozenServerHasADeadline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			proxied, freeze := pgtest.Freezable(t, url)
-			pool, err := pg.Open(t.Context(), proxied, pg.Config{CallTimeout: 4 * time.Second, AcquireTimeout: time.Minute})
+			pool, err := pg.Open(t.Context(), proxied, pg.Config{CallTimeout: 8 * time.Second, AcquireTimeout: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,12 +18,13 @@ import (
 // pool whose statements may take 500 ms.
 func slowRows(t *testing.T, rows int) *pgxpool.Pool {
 	t.Helper()
-	pool := open(t, pgtest.NewURL(t, none, "m"), pg.Config{StatementTimeout: 500 * time.Millisecond})
+	url := pgtest.NewURL(t, none, "m")
+	pool := open(t, url, pg.Config{StatementTimeout: time.Minute})
 	mustExec(t, pool, `create table old (id int primary key)`)
 	mustExec(t, pool, `create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.025); return old; end $$`)
 	mustExec(t, pool, `create trigger slow before delete on old for each row execute function slow()`)
 	mustExec(t, pool, `insert into old select generate_series(1, $1)`, rows)
-	return pool
+	return open(t, url, pg.Config{StatementTimeout: 500 * time.Millisecond})
 }
 
 func deleteOld(pool *pgxpool.Pool) func(context.Context, int32) (int64, error) {

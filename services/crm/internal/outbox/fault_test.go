@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strconv"
@@ -141,14 +143,38 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	o.want("next_attempt_at > now() + interval '118 seconds'", 1)
 }
 
+// timeoutAfter ends a request as a timeout does, when the channel is closed.
+type timeoutAfter struct {
+	http.RoundTripper
+	closed <-chan struct{}
+}
+
+func (t timeoutAfter) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-t.closed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if _, err := t.RoundTripper.RoundTrip(r.WithContext(ctx)); err == nil {
+		return nil, errors.New("answered before the timeout")
+	}
+	return nil, context.DeadlineExceeded
+}
+
 func TestTimeoutAfterAcceptanceRepeatsTheSameRequest(t *testing.T) {
 	o := newTestEnv(t)
 	o.write(1)
-	o.dispatcher.client.HTTPClient.Timeout = time.Second
-	release := make(chan struct{})
+	client := o.dispatcher.client.HTTPClient
+	patient, stored, release := client.Transport, make(chan struct{}), make(chan struct{})
+	client.Transport = timeoutAfter{patient, stored}
 	o.service.script(func(n int, _ post, w http.ResponseWriter) {
 		if n == 1 {
-			<-release // stored, but the answer never arrives
+			close(stored)
+			<-release // the answer never arrives
 		}
 		accept(w)
 	})
@@ -156,7 +182,7 @@ func TestTimeoutAfterAcceptanceRepeatsTheSameRequest(t *testing.T) {
 		t.Error("no rest after a timeout")
 	}
 	close(release)
-	o.dispatcher.client.HTTPClient.Timeout = 4 * time.Minute
+	client.Transport = patient
 	o.want("attempts = 1 and done_at is null", 1)
 	o.due()
 	o.once()

@@ -145,7 +145,7 @@ func TestControlRepliesThatAreShiftedAreReported(t *testing.T) {
 		}
 		return ""
 	}}).Start(t, "")
-	pool := newPool(t, func(c *Config) { c.Timeouts = timeouts(time.Second) }, serverAt(t, srv))
+	pool := newPool(t, func(c *Config) { c.Timeouts = timeouts(10 * time.Second) }, serverAt(t, srv))
 	if wrong := wrongOutcomes(sendAll(t, pool, threeMails()...), srv.Messages(), ""); len(wrong) == 0 {
 		t.Error("replies that were read for the wrong mail were not reported: the trial can't fail")
 	}
