@@ -243,7 +243,7 @@ func (s *service) until(t testing.TB, id uuid.UUID, status notifyapi.Status, lim
 const waitLimit = 4 * time.Minute
 
 // pause is the interval at which a condition is checked.
-func pause() { <-time.After(5 * time.Millisecond) }
+func pause() { <-time.After(20 * time.Millisecond) }
 
 func startSMTP(t testing.TB, hook func(smtptest.Event) string) *smtptest.Server {
 	return (&smtptest.Server{Hook: hook}).Start(t, "")
