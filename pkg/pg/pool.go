@@ -138,7 +138,8 @@ func (c Config) setParameters(to *pgx.ConnConfig, url string) {
 		}
 	}
 	if to.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-		to.DescriptionCacheCapacity = 0 // the other mode's cache, 90 KB a connection
+		// The other mode is that of a few lists, and room for 512 takes 90 KB a connection.
+		to.DescriptionCacheCapacity = 16
 	}
 	for name, value := range parameters {
 		if _, set := to.RuntimeParams[name]; !set {

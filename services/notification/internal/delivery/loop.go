@@ -113,6 +113,15 @@ func signal(c chan struct{}) {
 	}
 }
 
+func signaled(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // Run works until ctx is canceled, then waits for the conversations under way,
 // returns recipients that were not begun to the queue, and returns nil, all within
 // StopTimeout. A conversation that takes longer than the mailer's StopTimeout
@@ -159,6 +168,7 @@ func (l *Loop) claim(ctx, store context.Context) {
 		if probing {
 			n = 1 // more would be returned to the queue
 		} else {
+			queue.woken = queue.woken || signaled(l.wake)
 			probes, of = nil, queue.next(l.Now())
 		}
 		taken, err := l.take(store, n, of, probes...)

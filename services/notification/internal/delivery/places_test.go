@@ -33,6 +33,14 @@ func TestRecipientWithAnEarlierPlaceIsFoundByTheNextReadOfTheWholeQueue(t *testi
 	if got, more := claim(1); len(got) != 1 || got[0] != early || !more {
 		t.Errorf("later: claimed %s, not %s, more: %v", got, early, more)
 	}
+	if got, more := claim(1); len(got) != 1 || got[0] != long || !more {
+		t.Errorf("from the beginning: claimed %s of %s, more: %v", got, long, more)
+	}
+	earlier := seed(t, l.DB, c.now, c.now.Add(-2*time.Hour), 1).String()
+	c.now, queue.woken = c.now.Add(wokenEvery), true
+	if got, more := claim(1); len(got) != 1 || got[0] != earlier || !more {
+		t.Errorf("woken: claimed %s, not %s, more: %v", got, earlier, more)
+	}
 }
 
 // A queue is empty only when it was read from its beginning.
