@@ -299,7 +299,7 @@ func TestQueueStatisticsReadNothingThatGrowsWithFinishedRecipients(t *testing.T)
 			return err
 		}, []string{"recipients_expiry"}},
 		"sent a minute": {false, func(q *notificationdb.Queries) error { _, err := q.StatsSentSince(ctx, c.now); return err },
-			[]string{"attempts_at"}},
+			[]string{"attempts_first_at"}},
 		"purge": {true, func(q *notificationdb.Queries) error {
 			_, err := q.RetentionPurge(ctx, notificationdb.RetentionPurgeParams{BeforeID: FirstID(c.now), EndedBefore: c.now, Max: purgeBatch})
 			return err
@@ -318,7 +318,8 @@ func TestQueueStatisticsReadNothingThatGrowsWithFinishedRecipients(t *testing.T)
 		if strings.Contains(p, "JIT:") { // it costs more than the query
 			t.Errorf("%s is compiled:\n%s", name, p)
 		}
-		if strings.Contains(p, "Seq Scan on recipients") || strings.Contains(p, "Seq Scan on attempts") || strings.Contains(p, "Seq Scan on notifications") {
+		// The partitions of the months to come are empty.
+		if strings.Contains(p, "Seq Scan on recipients") || strings.Contains(p, "Seq Scan on attempts_first") || strings.Contains(p, "Seq Scan on notifications") {
 			t.Errorf("%s reads a whole table:\n%s", name, p)
 		}
 	}
