@@ -139,7 +139,7 @@ type chunkWriter struct {
 }
 
 const (
-	// chunkSize is room for the size of a chunk before its data.
+	// chunkSize is the space for the size of a chunk before its data.
 	chunkSize = "00000000\r\n"
 	// fullChunk is the size in bytes from which a chunk is sent without a Flush, and
 	// largestChunk that of the largest buffer that is used again.

@@ -138,7 +138,7 @@ func (c Config) setParameters(to *pgx.ConnConfig, url string) {
 		}
 	}
 	if to.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-		// The other mode is that of a few lists, and room for 512 takes 90 KB a connection.
+		// The other mode is that of a few lists; 512 of them would take 90 KB a connection.
 		to.DescriptionCacheCapacity = 16
 	}
 	for name, value := range parameters {

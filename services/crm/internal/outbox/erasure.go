@@ -20,8 +20,7 @@ func erasureLoop(d *Dispatcher, metrics *background.Metrics) *background.Loop {
 	const name = "erasure of mails"
 	return background.New(background.Config{
 		Name: name, Interval: erasureInterval, Jitter: erasureInterval / 10, Timeout: 10 * time.Minute,
-		RunOnce:   d.erase,
-		Exclusive: pg.Exclusive(d.pool, name), Log: d.log, Metrics: metrics,
+		RunOnce: d.erase, Remote: true, Exclusive: pg.Exclusive(d.pool, name), Log: d.log, Metrics: metrics,
 	})
 }
 

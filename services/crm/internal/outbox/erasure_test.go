@@ -43,3 +43,11 @@ func TestErasureOfMailsIsRepeatedUntilTheNotificationServiceHasTakenIt(t *testin
 		t.Errorf("%d requests", len(posts))
 	}
 }
+
+// Otherwise the log calls a service that is away a lost database.
+func TestErasureOfMailsUsesAnotherServerThanTheDatabase(t *testing.T) {
+	o := newTestEnv(t)
+	if !erasureLoop(o.dispatcher, nil).Remote {
+		t.Error("the job counts as one that uses the database alone")
+	}
+}
