@@ -75,7 +75,7 @@ func requestOf(ctx context.Context) request {
 }
 
 // WithRequest returns a context that carries the id of a request and the address of its
-// client: WithRequestID and WithClient in one.
+// client.
 func WithRequest(ctx context.Context, id string, client netip.Addr) context.Context {
 	return context.WithValue(ctx, requestKey{}, &request{id, client})
 }
@@ -89,12 +89,6 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 // RequestID returns the request id that ctx carries, "" if none.
 func RequestID(ctx context.Context) string {
 	return requestOf(ctx).id
-}
-
-// WithClient returns a context that carries the address of the client whose
-// request is being served.
-func WithClient(ctx context.Context, addr netip.Addr) context.Context {
-	return WithRequest(ctx, RequestID(ctx), addr)
 }
 
 // Client returns the client's address that ctx carries, the zero Addr if none.

@@ -16,7 +16,7 @@ const signedPath = "/v1/attachments/1/content"
 // opens reports whether the signature opens the path, for a client at an address.
 func (env *testEnv) opens(path, signature, from string) bool {
 	env.t.Helper()
-	ctx := obs.WithClient(context.Background(), netip.MustParseAddr(from))
+	ctx := obs.WithRequest(context.Background(), "", netip.MustParseAddr(from))
 	_, err := env.service.AuthenticateURL(ctx, path, signature, anyRole, string(ScopeTicketsRead))
 	if err != nil && errs.As(err) == nil {
 		env.t.Fatal(err)
@@ -98,7 +98,7 @@ func TestURLSignedForAKeyNeedsTheKeyItsScopeAndItsNetwork(t *testing.T) {
 	principal := func(fields map[string]any) (Principal, string) {
 		t.Helper()
 		a := c.tryKey(fields).want(t, 201)
-		ctx := obs.WithClient(context.Background(), netip.MustParseAddr("10.0.0.1"))
+		ctx := obs.WithRequest(context.Background(), "", netip.MustParseAddr("10.0.0.1"))
 		ctx, err := env.service.Authenticate(ctx, a.str("secret"), anyRole, fields["scopes"].([]string)[0])
 		if err != nil {
 			t.Fatal(err)
