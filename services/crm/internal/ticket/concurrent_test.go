@@ -233,6 +233,12 @@ const lastAssignment = `select count(*) from tickets t
 // spread is the difference between the most and the least loaded engineer.
 const spread = `select max(active_tickets) - min(active_tickets) from engineers`
 
+// mostSpread is what engineer_next guarantees at every moment: who has at most one
+// ticket more than the least loaded engineer may be chosen.
+const mostSpread = 2
+
+// Concurrent creations keep within mostSpread: one may hold the lock of an engineer whom
+// it doesn't choose, so that others get more. What follows one by one levels that.
 func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 	t.Parallel()
 	for _, engineers := range []int{1, 3, 7, 30} {
@@ -257,10 +263,19 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 			for _, err := range s.failures {
 				t.Error(err)
 			}
-			loads := crmtest.List[int](d.Env, `select active_tickets from engineers`)
-			if got := slices.Max(loads) - slices.Min(loads); got > 1 {
-				t.Errorf("spread %d: %v", got, loads)
+			evenWithin := func(most int) {
+				loads := crmtest.List[int](d.Env, `select active_tickets from engineers`)
+				if got := slices.Max(loads) - slices.Min(loads); got > most {
+					t.Errorf("spread %d, at most %d expected: %v", got, most, loads)
+				}
 			}
+			evenWithin(mostSpread)
+			for r := rand.New(rand.NewPCG(2, 0)); crmtest.Get[int](d.Env, `select count(*) from tickets`) < n+engineers; {
+				if _, err := s.raise(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			evenWithin(1)
 			if crmtest.Get[int](d.Env, crmtest.WrongLoads) != 0 || crmtest.Get[int](d.Env, `select count(*) from tickets where assignee_id is null`) != 0 {
 				t.Error("wrong loads, or tickets without an engineer")
 			}
@@ -283,7 +298,7 @@ func TestControlChoiceWithoutALockSpreadsUnevenly(t *testing.T) {
 			return true
 		})
 	}
-	if got := crmtest.Get[int](d.Env, spread); got <= 1 {
+	if got := crmtest.Get[int](d.Env, spread); got <= mostSpread {
 		t.Errorf("spread %d without a lock: the test above can't fail", got)
 	}
 }
