@@ -56,6 +56,9 @@ type Pager[Row, Position, Item any] struct {
 
 	// View converts a row to an item of the answer.
 	View func(Row) Item
+
+	// Items returns the first n rows as items, in place of View.
+	Items func(n int) []Item
 }
 
 // Page reads one page. It fetches one row more than params.Limit, to learn
@@ -80,11 +83,18 @@ func (p Pager[Row, Position, Item]) Page(ctx context.Context, params PageParams)
 			return nil, err
 		}
 	}
+	return NewPageOutput(ctx, p.items(rows), next), nil
+}
+
+func (p Pager[Row, Position, Item]) items(rows []Row) []Item {
+	if p.Items != nil {
+		return p.Items(len(rows))
+	}
 	items := make([]Item, len(rows))
 	for i, row := range rows {
 		items[i] = p.View(row)
 	}
-	return NewPageOutput(ctx, items, next), nil
+	return items
 }
 
 // NewPageOutput makes the output of a list that Pager doesn't page, with the Link

@@ -62,7 +62,9 @@ func fill(random *rand.Rand, v reflect.Value) {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(random, v.Field(i))
+			if v.Type().Field(i).IsExported() {
+				fill(random, v.Field(i))
+			}
 		}
 	case reflect.Pointer:
 		if random.IntN(2) == 0 {

@@ -57,7 +57,8 @@ func (s *Service) each(ctx context.Context, v ticket.Viewer, f Filter, by Sort, 
 		if len(rows) < exportPage {
 			return nil
 		}
-		after = &rows[len(rows)-1].Mark
+		last := rows[len(rows)-1].Mark()
+		after = &last
 	}
 }
 

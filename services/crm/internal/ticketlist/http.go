@@ -3,6 +3,7 @@ package ticketlist
 import (
 	"context"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"fixdesk/pkg/errs"
 	"fixdesk/pkg/httpapi"
+	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/example"
 	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/ticket"
@@ -22,7 +24,7 @@ import (
 func Register(api *httpapi.API, s *Service) {
 	ticket.Enums(api)
 	httpapi.Enum(api, "TicketSort", "What a list of tickets is ordered by; with a minus sign from the largest value down.", ticketSorts...)
-	h := handlers{s}
+	h := handlers{s, pg.NewSharedCalls[string, shownList]()}
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary:     "List and search tickets",
@@ -45,7 +47,10 @@ func Register(api *httpapi.API, s *Service) {
 	}, h.counts)
 }
 
-type handlers struct{ s *Service }
+type handlers struct {
+	s      *Service
+	shared *pg.SharedCalls[string, shownList]
+}
 
 // FilterParams are the filters of lists and totals. It is exported for huma,
 // which reads the fields of an embedded struct only then.
@@ -167,12 +172,50 @@ func (h handlers) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[
 	if err != nil {
 		return nil, err
 	}
+	var list shownList
 	return httpapi.Pager[Row, Mark, listedTicketView]{
-		Filters:  in.scope(v),
-		Fetch:    func(after *Mark, n int) ([]Row, error) { return h.s.List(ctx, v, f, by, n, after) },
-		Position: func(r Row) Mark { return r.Mark },
-		View:     func(r Row) listedTicketView { return viewListed(v, r) },
+		Filters: in.scope(v),
+		Fetch: func(after *Mark, n int) ([]Row, error) {
+			list, err = h.shownList(ctx, v, f, by, n, after)
+			return list.rows, err
+		},
+		Position: Row.Mark,
+		Items:    func(n int) []listedTicketView { return list.items[:n] },
 	}.Page(ctx, in.PageParams)
+}
+
+// shownList is the beginning of a list and how it is answered.
+type shownList struct {
+	rows  []Row
+	items []listedTicketView
+}
+
+// shownList reads a list. Requests for the same list share it, JSON included, when they
+// arrive while one of them is read: an event brings many consoles to ask for the queue
+// at once.
+func (h handlers) shownList(ctx context.Context, v ticket.Viewer, f Filter, by Sort, n int, after *Mark) (shownList, error) {
+	key, err := listKey(v, f, by, n, after)
+	if err != nil {
+		return shownList{}, err
+	}
+	return h.shared.Do(ctx, key, func(ctx context.Context) (shownList, error) {
+		rows, err := h.s.List(ctx, v, f, by, n, after)
+		return shownList{rows, viewList(v, rows)}, err
+	})
+}
+
+// listKey is all that a list and how it is shown depend on. It is the same for all of the
+// staff, who see the same, and different for each customer.
+func listKey(v ticket.Viewer, f Filter, by Sort, n int, after *Mark) (string, error) {
+	viewer := &v
+	if v.Staff() {
+		viewer = nil
+	}
+	key, err := json.Marshal([]any{viewer, f, by, n, after})
+	if err != nil {
+		return "", fmt.Errorf("make the key of a list: %w", err)
+	}
+	return string(key), nil
 }
 
 // exportStall is how long a client may take to read one write of an export.

@@ -14,6 +14,8 @@ import (
 type listedTicketView struct {
 	ticket.TicketView
 	LastComment httpapi.Nullable[lastCommentView] `json:"last_comment" doc:"The last comment that you may read and that was not removed; null for none."`
+
+	encoded []byte // what AppendJSON appends; nil when it is yet to be made
 }
 
 type lastCommentView struct {
@@ -25,6 +27,9 @@ type lastCommentView struct {
 
 // AppendJSON appends the ticket, as encoding/json does.
 func (t listedTicketView) AppendJSON(b []byte) []byte {
+	if t.encoded != nil {
+		return append(b, t.encoded...)
+	}
 	b = t.TicketView.AppendJSON(b)
 	b = t.LastComment.AppendJSON(append(b[:len(b)-1], `,"last_comment":`...))
 	return append(b, '}')
@@ -39,6 +44,18 @@ func (c lastCommentView) AppendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
+// viewList makes the views of a list with their JSON, so that many answers can have it.
+func viewList(v ticket.Viewer, rows []Row) []listedTicketView {
+	items, text := make([]listedTicketView, len(rows)), make([]byte, 0, len(rows)<<10)
+	for i, r := range rows {
+		items[i] = viewListed(v, r)
+		begin := len(text)
+		text = items[i].AppendJSON(text)
+		items[i].encoded = text[begin:len(text):len(text)]
+	}
+	return items
+}
+
 func viewListed(v ticket.Viewer, r Row) listedTicketView {
 	view := listedTicketView{TicketView: ticket.ViewTicket(v, r.Ticket)}
 	if c := r.LastComment; c != nil {
@@ -51,11 +68,27 @@ func viewListed(v ticket.Viewer, r Row) listedTicketView {
 
 // excerpt returns the beginning of a text in one line. A text of readRunes may go on.
 func excerpt(s string) string {
+	if len(s) <= excerptRunes && inOneLine(s) {
+		return s
+	}
 	line := []rune(strings.Join(strings.Fields(s), " "))
 	if len(line) <= excerptRunes && utf8.RuneCountInString(s) < readRunes {
 		return string(line)
 	}
 	return strings.TrimRight(string(line[:min(len(line), excerptRunes-1)]), " ") + "…"
+}
+
+// inOneLine reports whether s is ASCII and has no white space but single blanks between
+// words.
+func inOneLine(s string) bool {
+	blank := true
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= utf8.RuneSelf || s[i] == ' ' && blank {
+			return false
+		}
+		blank = s[i] == ' '
+	}
+	return !blank
 }
 
 type ticketCountsView struct {

@@ -71,11 +71,12 @@ type Mark struct {
 	ID    uuid.UUID `json:"id"`
 }
 
-// Row is a ticket of a list with its place in it.
+// Row is a ticket of a list.
 type Row struct {
 	ticket.Ticket
-	Mark        Mark
 	LastComment *LastComment // nil for none
+	key         SortKey      // of the list
+	rank        string       // in a list by relevance
 }
 
 // List returns the first n tickets after a mark that the viewer may see and that
@@ -90,6 +91,7 @@ func (s *Service) read(ctx context.Context, b *statement, by Sort, n int, after 
 	if b.impossible {
 		return []Row{}, nil
 	}
+	by = b.order(by)
 	sql, err := b.page(by, n, after)
 	if err != nil {
 		return nil, err
@@ -100,14 +102,14 @@ func (s *Service) read(ctx context.Context, b *statement, by Sort, n int, after 
 	}
 	var (
 		row  crmdb.TicketGetRow
-		mark string
+		rank pgtype.Text // null but in an order by relevance
 		last pgtype.UndecodedBytes
 		list = make([]Row, 0, min(n, 101))
 	)
 	// Rows are scanned without reflection, which would double the cost of a list.
-	_, err = pgx.ForEachRow(rows, append(ticket.Targets(&row), &mark, &last), func() error {
+	_, err = pgx.ForEachRow(rows, append(ticket.Targets(&row), &rank, &last), func() error {
 		comment, err := readLastComment(last)
-		list = append(list, Row{Ticket: ticket.FromRow(row), Mark: Mark{Value: mark, ID: row.ID}, LastComment: comment})
+		list = append(list, Row{Ticket: ticket.FromRow(row), LastComment: comment, key: by.Key, rank: rank.String})
 		return err
 	})
 	if err != nil {
@@ -171,6 +173,25 @@ func (s *Service) Count(ctx context.Context, v ticket.Viewer, f Filter) (Counts,
 	}
 	counts.Complete = b.search == "" || counts.Total < countedMatches
 	return counts, nil
+}
+
+// markTime is the layout of times in marks: UTC in microseconds, PostgreSQL's precision.
+const markTime = "2006-01-02T15:04:05.000000Z"
+
+// Mark is the row's place in its list.
+func (r Row) Mark() Mark {
+	m := Mark{ID: r.ID}
+	switch r.key {
+	case ByCreated:
+		m.Value = r.CreatedAt.UTC().Format(markTime)
+	case ByUpdated:
+		m.Value = r.UpdatedAt.UTC().Format(markTime)
+	case ByPriority:
+		m.Value = string(r.Priority)
+	case ByRelevance:
+		m.Value = r.rank
+	}
+	return m
 }
 
 // decodeValue checks a mark's value against the sort key, so that a forged

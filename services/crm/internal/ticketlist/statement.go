@@ -172,13 +172,18 @@ func (b *statement) matching(how match) []string {
 
 func either(conditions []string) string { return "(" + strings.Join(conditions, " or ") + ")" }
 
-// page is the SQL of one page.
-func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
-	if by.Key == ByRelevance && b.search != "" {
-		return b.ranked(limit, from)
+// order is the order that the list really has: without words nothing is relevant.
+func (b *statement) order(by Sort) Sort {
+	if by.Key == ByRelevance && b.search == "" {
+		return Sort{Key: ByCreated, Descending: true}
 	}
+	return by
+}
+
+// page is the SQL of one page, in an order that b.order returned.
+func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 	if by.Key == ByRelevance {
-		by = Sort{Key: ByCreated, Descending: true}
+		return b.ranked(limit, from)
 	}
 	column, direction, beyond := "t."+string(by.Key), "asc", ">"
 	if by.Descending {
@@ -192,7 +197,7 @@ func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 		}
 		after = []string{fmt.Sprintf("(%s, t.id) %s (%s::%s, %s)", column, beyond, b.arg(value), by.Key.sqlType(), b.arg(from.ID))}
 	}
-	columns := "select " + ticket.Columns + ", " + by.Key.mark(column) + ", " + b.lastComment() + "\nfrom "
+	columns := "select " + ticket.Columns + ", null::text, " + b.lastComment() + "\nfrom "
 	order := fmt.Sprintf("\norder by %s %s, t.id %s", column, direction, direction)
 	last := order + "\nlimit " + strconv.Itoa(limit)
 	switch {
@@ -338,14 +343,6 @@ func (k SortKey) sqlType() string {
 		return "text::ticket_priority"
 	}
 	return "timestamptz"
-}
-
-// mark is the SQL expression of a Mark's value.
-func (k SortKey) mark(column string) string {
-	if k == ByPriority {
-		return column + "::text"
-	}
-	return `to_char(` + column + ` at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 }
 
 // The values of grouping(status, priority, assignee_id) for each set.
