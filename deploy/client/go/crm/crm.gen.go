@@ -3891,7 +3891,7 @@ type ClientInterface interface {
 
 	// ForgotPasswordWithBody Ask for a mail with a token to set a new password
 	//
-	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.
 	//
 	// For anyone, without a token.
 	//
@@ -3902,7 +3902,7 @@ type ClientInterface interface {
 
 	// ForgotPassword Ask for a mail with a token to set a new password
 	//
-	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.
 	//
 	// For anyone, without a token.
 	//
@@ -4041,7 +4041,7 @@ type ClientInterface interface {
 
 	// StreamEvents Stream of the changes of all tickets you may see
 	//
-	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
+	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets that they reported or follow; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -4501,7 +4501,7 @@ type ClientInterface interface {
 
 	// GetTicket Read a ticket
 	//
-	// Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.
+	// Customers read the tickets that they reported or follow, engineers and admins all. Any other id is answered like one that does not exist.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -4792,7 +4792,7 @@ type ClientInterface interface {
 
 	// EraseUser Erase a person
 	//
-	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
+	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files, and what is stored of the mails to the address is erased.
 	//
 	// Roles: admin.
 	//
@@ -5027,7 +5027,7 @@ func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 
 // ForgotPasswordWithBody Ask for a mail with a token to set a new password
 //
-// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.
 //
 // For anyone, without a token.
 //
@@ -5048,7 +5048,7 @@ func (c *Client) ForgotPasswordWithBody(ctx context.Context, contentType string,
 
 // ForgotPassword Ask for a mail with a token to set a new password
 //
-// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.
 //
 // For anyone, without a token.
 //
@@ -5317,7 +5317,7 @@ func (c *Client) ListEngineers(ctx context.Context, params *ListEngineersParams,
 
 // StreamEvents Stream of the changes of all tickets you may see
 //
-// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
+// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets that they reported or follow; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -6257,7 +6257,7 @@ func (c *Client) ExportTickets(ctx context.Context, params *ExportTicketsParams,
 
 // GetTicket Read a ticket
 //
-// Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.
+// Customers read the tickets that they reported or follow, engineers and admins all. Any other id is answered like one that does not exist.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -6838,7 +6838,7 @@ func (c *Client) InviteUser(ctx context.Context, body InviteUserJSONRequestBody,
 
 // EraseUser Erase a person
 //
-// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
+// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files, and what is stored of the mails to the address is erased.
 //
 // Roles: admin.
 //
@@ -11648,7 +11648,7 @@ type ClientWithResponsesInterface interface {
 
 	// ForgotPasswordWithBodyWithResponse Ask for a mail with a token to set a new password
 	//
-	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.
 	//
 	// For anyone, without a token.
 	//
@@ -11659,7 +11659,7 @@ type ClientWithResponsesInterface interface {
 
 	// ForgotPasswordWithResponse Ask for a mail with a token to set a new password
 	//
-	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+	// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.
 	//
 	// For anyone, without a token.
 	//
@@ -11802,7 +11802,7 @@ type ClientWithResponsesInterface interface {
 
 	// StreamEventsWithResponse Stream of the changes of all tickets you may see
 	//
-	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
+	// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets that they reported or follow; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -12326,7 +12326,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetTicketWithResponse Read a ticket
 	//
-	// Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.
+	// Customers read the tickets that they reported or follow, engineers and admins all. Any other id is answered like one that does not exist.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -12651,7 +12651,7 @@ type ClientWithResponsesInterface interface {
 
 	// EraseUserWithResponse Erase a person
 	//
-	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
+	// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files, and what is stored of the mails to the address is erased.
 	//
 	// Roles: admin.
 	//
@@ -14995,7 +14995,7 @@ func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors
 
 // ForgotPasswordWithBodyWithResponse Ask for a mail with a token to set a new password
 //
-// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.
 //
 // For anyone, without a token.
 //
@@ -15012,7 +15012,7 @@ func (c *ClientWithResponses) ForgotPasswordWithBodyWithResponse(ctx context.Con
 
 // ForgotPasswordWithResponse Ask for a mail with a token to set a new password
 //
-// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+// The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.
 //
 // For anyone, without a token.
 //
@@ -15233,7 +15233,7 @@ func (c *ClientWithResponses) ListEngineersWithResponse(ctx context.Context, par
 
 // StreamEventsWithResponse Stream of the changes of all tickets you may see
 //
-// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
+// Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets that they reported or follow; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -16045,7 +16045,7 @@ func (c *ClientWithResponses) ExportTicketsWithResponse(ctx context.Context, par
 
 // GetTicketWithResponse Read a ticket
 //
-// Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.
+// Customers read the tickets that they reported or follow, engineers and admins all. Any other id is answered like one that does not exist.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -16544,7 +16544,7 @@ func (c *ClientWithResponses) InviteUserWithResponse(ctx context.Context, body I
 
 // EraseUserWithResponse Erase a person
 //
-// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
+// Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files, and what is stored of the mails to the address is erased.
 //
 // Roles: admin.
 //

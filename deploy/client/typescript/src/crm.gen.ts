@@ -169,7 +169,7 @@ export interface paths {
         put?: never;
         /**
          * Ask for a mail with a token to set a new password
-         * @description The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.
+         * @description The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.
          *
          *     For anyone, without a token.
          */
@@ -343,7 +343,7 @@ export interface paths {
         };
         /**
          * Stream of the changes of all tickets you may see
-         * @description Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets they reported; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
+         * @description Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). Customers get the public events of the tickets that they reported or follow; engineers and admins get all. The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. A customer may have 5 streams open at the same time on one replica, an engineer or admin 20.
          *
          *     Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
          */
@@ -1123,7 +1123,7 @@ export interface paths {
         };
         /**
          * Read a ticket
-         * @description Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.
+         * @description Customers read the tickets that they reported or follow, engineers and admins all. Any other id is answered like one that does not exist.
          *
          *     Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
          */
@@ -1560,7 +1560,7 @@ export interface paths {
         post?: never;
         /**
          * Erase a person
-         * @description Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.
+         * @description Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by "Erased user"; an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files, and what is stored of the mails to the address is erased.
          *
          *     Roles: admin.
          */

@@ -32,7 +32,7 @@ func Register(api *httpapi.API, s *Service) {
 		Method: http.MethodGet, Path: "/v1/events", ID: "stream-events", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
 		Summary: "Stream of the changes of all tickets you may see",
 		Description: "Server-sent events (WHATWG HTML): id is the position in the stream, event the kind as in /v1/tickets/{id}/events, data that event as JSON (the schema Event; see x-itemSchema). " +
-			"Customers get the public events of the tickets they reported; engineers and admins get all. " +
+			"Customers get the public events of the tickets that they reported or follow; engineers and admins get all. " +
 			"The stream begins now, or after the Last-Event-ID that the client received last: then each event since is sent once, however old it is. " +
 			"Ids are also sent without an event, so that the position of an idle stream advances; a standard client keeps them. Ids of the first release are accepted. " +
 			"A comment comes every 15 seconds. The stream ends within 5 seconds when you are signed out, suspended or given another role, and when you don't read for 10 seconds. " +

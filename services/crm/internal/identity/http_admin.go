@@ -101,7 +101,7 @@ func registerPeople(api *httpapi.API, s *Service) {
 		Method: http.MethodDelete, Path: "/v1/users/{id}", ID: "erase-user", Tag: tagUsers, Status: http.StatusNoContent, Allow: adminOnly,
 		Summary: "Erase a person",
 		Description: "Removes name, address, password, sessions, and the naming fields of the audit. Tickets and comments stay, by \"Erased user\"; " +
-			"an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files.",
+			"an engineer's active tickets are assigned to others; the address is free again. Mails that the person sent are deleted, with their files, and what is stored of the mails to the address is erased.",
 		Errors: []string{errs.CodeNotFound, errs.CodeLastAdmin},
 	}, func(ctx context.Context, in *idInput) (*struct{}, error) {
 		return nil, s.Erase(ctx, PrincipalFrom(ctx), in.ID)

@@ -171,7 +171,7 @@ func registerPassword(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/auth/password/forgot", ID: "forgot-password", Tag: tagAuth, Status: http.StatusAccepted, Public: true,
 		Summary:        "Ask for a mail with a token to set a new password",
-		Description:    "The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once; an account gets at most 3 an hour.",
+		Description:    "The answer is the same for an address without an account. The token is valid for 10 minutes and can be used once. An account gets at most 3 mails an hour by requests of one network, and 5 in 5 minutes by those of all.",
 		RequestExample: exampleForgot,
 	}, func(ctx context.Context, in *forgotInput) (*struct{}, error) {
 		return nil, s.ForgotPassword(ctx, in.Body.Email)

@@ -38,7 +38,7 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/{id}", ID: "get-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsRead, Resource: true, Ahead: h.ahead,
 		Summary: "Read a ticket", Errors: []string{errs.CodeNotFound}, Example: ExampleTicket,
-		Description: "Customers read the tickets that they reported, engineers and admins all. Any other id is answered like one that does not exist.",
+		Description: "Customers read the tickets that they reported or follow, engineers and admins all. Any other id is answered like one that does not exist.",
 	}, h.get)
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPatch, Path: "/v1/tickets/{id}", ID: "update-ticket", Tag: "tickets", Allow: AllRoles, Scope: identity.ScopeTicketsWrite,
