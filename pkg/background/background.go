@@ -46,9 +46,9 @@ type Config struct {
 	// RunOnce does one batch. again means that more work is waiting: the next
 	// run follows at once. It may return an error made by RetryAfter.
 	RunOnce func(ctx context.Context) (again bool, err error)
-	// Exclusive, when set, calls run unless another replica is running the same
-	// job, and reports whether it called it. See pg.Exclusive.
-	Exclusive func(ctx context.Context, run func(context.Context) error) (ran bool, err error)
+	// Exclusive, when set, calls run unless another replica is running the job of
+	// this Name, and reports whether it called it. See pg.Exclusive.
+	Exclusive func(ctx context.Context, job string, run func(context.Context) error) (ran bool, err error)
 	// Log receives one line when the job begins to fail and one when it works
 	// again.
 	Log *slog.Logger
@@ -57,6 +57,11 @@ type Config struct {
 	// Remote says that RunOnce uses other servers than Metrics.Database, so that not
 	// each lost connection is that to the database.
 	Remote bool
+}
+
+// All is the RunOnce of a job whose every run does all the work that there is.
+func All(run func(context.Context) error) func(context.Context) (again bool, err error) {
+	return func(ctx context.Context) (bool, error) { return false, run(ctx) }
 }
 
 // Loop is one job that runs in the background. Make it with New.
@@ -144,7 +149,7 @@ func (l *Loop) runOnce(ctx context.Context) (again bool, err error) {
 		err = run(ctx)
 	} else {
 		var ran bool
-		if ran, err = l.Exclusive(ctx, run); err != nil && !ran {
+		if ran, err = l.Exclusive(ctx, l.Name, run); err != nil && !ran {
 			l.Metrics.failed(ctx, l.Name)
 		}
 	}

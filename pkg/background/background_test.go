@@ -257,7 +257,7 @@ func TestExclusiveLoopsOfTwoReplicasNeverRunAtTheSameTime(t *testing.T) {
 					return false, nil
 				}}
 				if test.exclusive {
-					c.Exclusive = func(ctx context.Context, run func(context.Context) error) (bool, error) {
+					c.Exclusive = func(ctx context.Context, _ string, run func(context.Context) error) (bool, error) {
 						if !lock.TryLock() {
 							return false, nil
 						}

@@ -15,17 +15,17 @@ import (
 const unlockWithin = time.Second
 
 // Exclusive returns a function that calls run unless another session of the
-// same database is inside such a call for the same name, and that reports
-// whether it called run. It holds a transaction-level advisory lock
+// same database is inside such a call for the same job, and that reports
+// whether it called run: see background.Config. It holds a transaction-level advisory lock
 // (pg_try_advisory_xact_lock, which poolers in transaction mode understand) on
 // a connection of its own while run runs; that transaction has no snapshot, so
 // it doesn't hold back vacuum. When the connection breaks, the context of run
 // isn't canceled, and another session may begin: run must be correct then too.
-func Exclusive(pool *pgxpool.Pool, name string) func(ctx context.Context, run func(context.Context) error) (ran bool, err error) {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(name))
-	key := int64(hash.Sum64())
-	return func(ctx context.Context, run func(context.Context) error) (ran bool, err error) {
+func Exclusive(pool *pgxpool.Pool) func(ctx context.Context, job string, run func(context.Context) error) (ran bool, err error) {
+	return func(ctx context.Context, job string, run func(context.Context) error) (ran bool, err error) {
+		hash := fnv.New64a()
+		_, _ = hash.Write([]byte(job))
+		key := int64(hash.Sum64())
 		tx, err := pool.Begin(ctx)
 		if err != nil {
 			return false, fmt.Errorf("lock the job: %w", err)

@@ -203,7 +203,7 @@ func TestExclusiveRunOnAFrozenServerEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	began := time.Now()
-	ran, err := pg.Exclusive(pool, "job")(ctx, func(ctx context.Context) error {
+	ran, err := pg.Exclusive(pool)(ctx, "job", func(ctx context.Context) error {
 		freeze()
 		cancel()
 		return ctx.Err()

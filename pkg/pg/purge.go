@@ -23,9 +23,14 @@ type Purge struct {
 	size atomic.Int32 // of the next batch; 0 is Max
 }
 
-// RunOnce deletes one batch. It reports whether more rows may be left and how many
-// it deleted. It fails when not even one row can be deleted in time.
-func (p *Purge) RunOnce(ctx context.Context) (again bool, deleted int64, err error) {
+// RunOnce deletes one batch and reports whether more rows may be left. It fails when
+// not even one row can be deleted in time.
+func (p *Purge) RunOnce(ctx context.Context) (again bool, err error) {
+	again, _, err = p.batch(ctx)
+	return again, err
+}
+
+func (p *Purge) batch(ctx context.Context) (again bool, deleted int64, err error) {
 	size := p.size.Load()
 	if size == 0 {
 		size = p.Max
@@ -50,7 +55,7 @@ func (p *Purge) RunOnce(ctx context.Context) (again bool, deleted int64, err err
 func (p *Purge) Run(ctx context.Context) (deleted int64, err error) {
 	for again := true; again; {
 		var n int64
-		again, n, err = p.RunOnce(ctx)
+		again, n, err = p.batch(ctx)
 		deleted += n
 		if err != nil {
 			return deleted, err

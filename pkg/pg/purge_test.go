@@ -109,7 +109,7 @@ func TestExclusiveRunsOneSessionAtATimeBeyondTheIdleTimeout(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	var wait sync.WaitGroup
 	wait.Go(func() {
-		ran, err := pg.Exclusive(first, "purge")(t.Context(), func(context.Context) error {
+		ran, err := pg.Exclusive(first)(t.Context(), "purge", func(context.Context) error {
 			close(entered)
 			<-release
 			return nil
@@ -121,20 +121,20 @@ func TestExclusiveRunsOneSessionAtATimeBeyondTheIdleTimeout(t *testing.T) {
 	<-entered
 	never := func(context.Context) error { t.Error("two ran at the same time"); return nil }
 	for deadline := time.Now().Add(200 * time.Millisecond); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if ran, err := pg.Exclusive(second, "purge")(t.Context(), never); ran || err != nil {
+		if ran, err := pg.Exclusive(second)(t.Context(), "purge", never); ran || err != nil {
 			t.Fatalf("the second one: %t, %v", ran, err)
 		}
 	}
 	nothing := func(context.Context) error { return nil }
-	if ran, err := pg.Exclusive(second, "another job")(t.Context(), nothing); !ran || err != nil {
+	if ran, err := pg.Exclusive(second)(t.Context(), "another job", nothing); !ran || err != nil {
 		t.Errorf("another job: %t, %v", ran, err)
 	}
 	close(release)
 	wait.Wait()
-	if ran, err := pg.Exclusive(second, "purge")(t.Context(), nothing); !ran || err != nil {
+	if ran, err := pg.Exclusive(second)(t.Context(), "purge", nothing); !ran || err != nil {
 		t.Errorf("control: afterwards: %t, %v", ran, err)
 	}
-	if ran, err := pg.Exclusive(second, "purge")(t.Context(), func(context.Context) error { return errors.New("failed") }); !ran || err == nil {
+	if ran, err := pg.Exclusive(second)(t.Context(), "purge", func(context.Context) error { return errors.New("failed") }); !ran || err == nil {
 		t.Errorf("a failing run: %t, %v", ran, err)
 	}
 }

@@ -123,11 +123,7 @@ func (l *Limiter) Jobs() []*background.Loop {
 	purge := &pg.Purge{Max: purgeBatch, Delete: l.store.purge}
 	return []*background.Loop{l.loop, background.New(background.Config{
 		Name: "request limit purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeInterval,
-		RunOnce: func(ctx context.Context) (bool, error) {
-			again, _, err := purge.RunOnce(ctx)
-			return again, err
-		},
-		Exclusive: pg.Exclusive(l.config.Pool, "request limit purge"), Log: l.config.Log, Metrics: l.config.Metrics,
+		RunOnce: purge.RunOnce, Exclusive: pg.Exclusive(l.config.Pool), Log: l.config.Log, Metrics: l.config.Metrics,
 	})}
 }
 

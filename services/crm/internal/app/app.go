@@ -377,12 +377,7 @@ func (a *App) keyPurge(metrics *background.Metrics) *background.Loop {
 	purge := &pg.Purge{Max: 1000, Delete: a.tickets.PurgeKeys}
 	return background.New(background.Config{
 		Name: "idempotency key purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeInterval,
-		RunOnce: func(ctx context.Context) (bool, error) {
-			again, _, err := purge.RunOnce(ctx)
-			return again, err
-		},
-		Exclusive: pg.Exclusive(a.pool, "idempotency key purge"),
-		Log:       a.log, Metrics: metrics,
+		RunOnce: purge.RunOnce, Exclusive: pg.Exclusive(a.pool), Log: a.log, Metrics: metrics,
 	})
 }
 

@@ -22,11 +22,11 @@ const (
 func (s *Service) Jobs(metrics *background.Metrics) []*background.Loop {
 	purge := background.New(background.Config{
 		Name: "attachment purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: 10 * time.Minute,
-		RunOnce: s.Purge, Remote: true, Exclusive: pg.Exclusive(s.Pool, "attachment purge"), Log: s.Log, Metrics: metrics,
+		RunOnce: s.Purge, Remote: true, Exclusive: pg.Exclusive(s.Pool), Log: s.Log, Metrics: metrics,
 	})
 	scan := background.New(background.Config{
 		Name: "attachment scan", Interval: scanInterval, Jitter: scanInterval / 10, Timeout: 10 * time.Minute,
-		RunOnce: s.RunScan, Remote: true, Exclusive: pg.Exclusive(s.Pool, "attachment scan"), Log: s.Log, Metrics: metrics,
+		RunOnce: s.RunScan, Remote: true, Exclusive: pg.Exclusive(s.Pool), Log: s.Log, Metrics: metrics,
 	})
 	s.wake = scan.Wake
 	return []*background.Loop{purge, scan}
@@ -39,7 +39,7 @@ func (s *Service) Purge(ctx context.Context) (again bool, err error) {
 		now := s.Now()
 		return s.q.AttachmentRemoveUnattached(ctx, crmdb.AttachmentRemoveUnattachedParams{Before: now.Add(-keptUnattached), Most: limit, Now: now})
 	}}
-	again, _, err = files.RunOnce(ctx)
+	again, err = files.RunOnce(ctx)
 	if err != nil {
 		return false, fmt.Errorf("remove unattached files: %w", err)
 	}

@@ -26,8 +26,7 @@ func (s *Service) Jobs(metrics *background.Metrics) []*background.Loop {
 	job := func(name string, interval time.Duration, run func(context.Context) error) *background.Loop {
 		return background.New(background.Config{
 			Name: name, Interval: interval, Jitter: interval / 10, Timeout: interval,
-			RunOnce:   func(ctx context.Context) (bool, error) { return false, run(ctx) },
-			Exclusive: pg.Exclusive(s.Pool, name), Log: s.Log, Metrics: metrics,
+			RunOnce: background.All(run), Exclusive: pg.Exclusive(s.Pool), Log: s.Log, Metrics: metrics,
 		})
 	}
 	return []*background.Loop{

@@ -33,22 +33,17 @@ const (
 // Jobs are the background work of this package, each on one replica at a time: the
 // consumer of mail, and the removal of what is remembered of ignored mails.
 func (s *Service) Jobs(metrics *background.Metrics) []*background.Loop {
-	const consumer, purge = "inbound mail", "inbound mail purge"
 	purger := &pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
 		return crmdb.New(s.Pool).InboundPurge(ctx, crmdb.InboundPurgeParams{Before: s.Now().Add(-keptWithoutEffect), Most: limit})
 	}}
 	return []*background.Loop{
 		background.New(background.Config{
-			Name: consumer, Interval: consumeInterval, Jitter: consumeInterval / 10, RunOnce: s.Consume, Remote: true,
-			Exclusive: pg.Exclusive(s.Pool, consumer), Log: s.Log, Metrics: metrics,
+			Name: "inbound mail", Interval: consumeInterval, Jitter: consumeInterval / 10, RunOnce: s.Consume, Remote: true,
+			Exclusive: pg.Exclusive(s.Pool), Log: s.Log, Metrics: metrics,
 		}),
 		background.New(background.Config{
-			Name: purge, Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeInterval,
-			RunOnce: func(ctx context.Context) (bool, error) {
-				again, _, err := purger.RunOnce(ctx)
-				return again, err
-			},
-			Exclusive: pg.Exclusive(s.Pool, purge), Log: s.Log, Metrics: metrics,
+			Name: "inbound mail purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeInterval,
+			RunOnce: purger.RunOnce, Exclusive: pg.Exclusive(s.Pool), Log: s.Log, Metrics: metrics,
 		}),
 	}
 }

@@ -27,10 +27,9 @@ const (
 // ErasureJob has the notification service delete the mails of people who were erased,
 // on one replica at a time. It is needed also where no mail comes in any more.
 func (s *Service) ErasureJob(metrics *background.Metrics) *background.Loop {
-	const name = "inbound mail erasure"
 	return background.New(background.Config{
-		Name: name, Interval: erasureInterval, Jitter: erasureInterval / 10, Timeout: 10 * time.Minute,
-		RunOnce: s.Erase, Remote: true, Exclusive: pg.Exclusive(s.Pool, name), Log: s.Log, Metrics: metrics,
+		Name: "inbound mail erasure", Interval: erasureInterval, Jitter: erasureInterval / 10, Timeout: 10 * time.Minute,
+		RunOnce: s.Erase, Remote: true, Exclusive: pg.Exclusive(s.Pool), Log: s.Log, Metrics: metrics,
 	})
 }
 

@@ -17,10 +17,9 @@ const (
 // erasureLoop has the notification service erase the mails to people who were erased, on
 // one replica at a time.
 func erasureLoop(d *Dispatcher, metrics *background.Metrics) *background.Loop {
-	const name = "erasure of mails"
 	return background.New(background.Config{
-		Name: name, Interval: erasureInterval, Jitter: erasureInterval / 10, Timeout: 10 * time.Minute,
-		RunOnce: d.erase, Remote: true, Exclusive: pg.Exclusive(d.pool, name), Log: d.log, Metrics: metrics,
+		Name: "erasure of mails", Interval: erasureInterval, Jitter: erasureInterval / 10, Timeout: 10 * time.Minute,
+		RunOnce: d.erase, Remote: true, Exclusive: pg.Exclusive(d.pool), Log: d.log, Metrics: metrics,
 	})
 }
 

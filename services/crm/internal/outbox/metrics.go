@@ -55,7 +55,7 @@ func newMetrics(registry prometheus.Registerer) metrics {
 func gaugeLoop(d *Dispatcher, metrics *background.Metrics) *background.Loop {
 	return background.New(background.Config{
 		Name: "outbox gauges", Interval: gaugeInterval, Timeout: gaugeTimeout,
-		RunOnce: func(ctx context.Context) (bool, error) { return false, d.readGauges(ctx) },
+		RunOnce: background.All(d.readGauges),
 		Log:     d.log, Metrics: metrics,
 	})
 }

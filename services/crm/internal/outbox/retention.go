@@ -25,12 +25,9 @@ const (
 // purgeLoop is the job that deletes entries after their retention, on one
 // replica at a time.
 func purgeLoop(d *Dispatcher, metrics *background.Metrics) *background.Loop {
-	const name = "outbox purge"
 	return background.New(background.Config{
-		Name: name, Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeInterval,
-		RunOnce:   func(ctx context.Context) (bool, error) { return false, d.purge(ctx) },
-		Exclusive: pg.Exclusive(d.pool, name),
-		Log:       d.log, Metrics: metrics,
+		Name: "outbox purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeInterval,
+		RunOnce: background.All(d.purge), Exclusive: pg.Exclusive(d.pool), Log: d.log, Metrics: metrics,
 	})
 }
 

@@ -28,10 +28,9 @@ const (
 // DigestLoop is the job that writes the digests that are due, on one replica at a
 // time.
 func (s *Service) DigestLoop(metrics *background.Metrics) *background.Loop {
-	const name = "digests"
 	return background.New(background.Config{
-		Name: name, Interval: digestInterval, Jitter: digestInterval / 10, Timeout: 10 * digestInterval,
-		RunOnce: s.runDigests, Exclusive: pg.Exclusive(s.Pool, name), Log: s.Log, Metrics: metrics,
+		Name: "digests", Interval: digestInterval, Jitter: digestInterval / 10, Timeout: 10 * digestInterval,
+		RunOnce: s.runDigests, Exclusive: pg.Exclusive(s.Pool), Log: s.Log, Metrics: metrics,
 	})
 }
 

@@ -31,9 +31,7 @@ const (
 func (s *Service) DaysLoop(log *slog.Logger, metrics *background.Metrics) *background.Loop {
 	return background.New(background.Config{
 		Name: "report days", Interval: daysInterval, Jitter: daysInterval / 60, MinInterval: daysGap, Timeout: daysTimeout,
-		RunOnce:   s.store,
-		Exclusive: pg.Exclusive(s.pool, "report days"),
-		Log:       log, Metrics: metrics,
+		RunOnce: s.store, Exclusive: pg.Exclusive(s.pool), Log: log, Metrics: metrics,
 	})
 }
 

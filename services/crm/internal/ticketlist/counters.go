@@ -25,9 +25,7 @@ const (
 func (s *Service) CountsLoop(log *slog.Logger, metrics *background.Metrics) *background.Loop {
 	return background.New(background.Config{
 		Name: "ticket counts", Interval: countsInterval, Jitter: countsInterval / 10, MinInterval: countsGap, Timeout: countsTimeout,
-		RunOnce:   s.foldCounts,
-		Exclusive: pg.Exclusive(s.pool, "ticket counts"),
-		Log:       log, Metrics: metrics,
+		RunOnce: s.foldCounts, Exclusive: pg.Exclusive(s.pool), Log: log, Metrics: metrics,
 	})
 }
 

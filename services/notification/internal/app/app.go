@@ -281,8 +281,7 @@ func (a *App) makePartitions(ctx context.Context) error {
 func (a *App) partitionLoop(metrics *background.Metrics) *background.Loop {
 	return background.New(background.Config{
 		Name: "partitions", Interval: partitionInterval, Jitter: partitionInterval / 10, Timeout: partitionInterval,
-		RunOnce:   func(ctx context.Context) (bool, error) { return false, a.makePartitions(ctx) },
-		Exclusive: pg.Exclusive(a.pool, "partitions"), Log: a.log, Metrics: metrics,
+		RunOnce: background.All(a.makePartitions), Exclusive: pg.Exclusive(a.pool), Log: a.log, Metrics: metrics,
 	})
 }
 

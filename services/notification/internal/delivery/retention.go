@@ -55,8 +55,7 @@ func RetentionLoops(c RetentionConfig) []*background.Loop {
 	loop := func(name string, interval time.Duration, run func(context.Context) error) *background.Loop {
 		return background.New(background.Config{
 			Name: name, Interval: interval, Jitter: interval / 10, Timeout: retentionTimeout,
-			RunOnce:   func(ctx context.Context) (bool, error) { return false, run(ctx) },
-			Exclusive: pg.Exclusive(c.DB, name), Log: c.Logger, Metrics: c.Metrics,
+			RunOnce: background.All(run), Exclusive: pg.Exclusive(c.DB), Log: c.Logger, Metrics: c.Metrics,
 		})
 	}
 	loops := []*background.Loop{loop("notification content erasure", c.EraseInterval, r.erase)}

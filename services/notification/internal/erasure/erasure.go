@@ -42,7 +42,7 @@ func New(db *pgxpool.Pool, now func() time.Time, log *slog.Logger, metrics *back
 	s := &Service{db: db, now: now, log: log}
 	s.loop = background.New(background.Config{
 		Name: "erasure", Interval: interval, Jitter: interval / 10, Timeout: timeout,
-		RunOnce: s.runOnce, Exclusive: pg.Exclusive(db, "erasure"), Log: log, Metrics: metrics,
+		RunOnce: s.runOnce, Exclusive: pg.Exclusive(db), Log: log, Metrics: metrics,
 	})
 	return s
 }

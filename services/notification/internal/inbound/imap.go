@@ -104,7 +104,7 @@ func NewMailbox(c MailboxConfig) *Mailbox {
 	m := &Mailbox{MailboxConfig: c, changed: make(chan struct{}, 1)}
 	m.loop = background.New(background.Config{
 		Name: "inbound mailbox", Interval: mailboxInterval, Jitter: time.Second, RunOnce: m.runOnce, Remote: true,
-		Exclusive: pg.Exclusive(c.Service.DB, "inbound mailbox"), Log: c.Service.Log, Metrics: c.Service.Metrics,
+		Exclusive: pg.Exclusive(c.Service.DB), Log: c.Service.Log, Metrics: c.Service.Metrics,
 	})
 	return m
 }

@@ -30,8 +30,7 @@ const (
 func (s *Service) Loops(retention time.Duration) []*background.Loop {
 	purge := background.New(background.Config{
 		Name: "inbound purge", Interval: purgeInterval, Jitter: purgeInterval / 10, Timeout: purgeTimeout,
-		RunOnce:   func(ctx context.Context) (bool, error) { return false, s.purge(ctx, retention) },
-		Exclusive: pg.Exclusive(s.DB, "inbound purge"), Log: s.Log, Metrics: s.Metrics,
+		RunOnce: background.All(func(ctx context.Context) error { return s.purge(ctx, retention) }), Exclusive: pg.Exclusive(s.DB), Log: s.Log, Metrics: s.Metrics,
 	})
 	return []*background.Loop{s.reading, s.gaugeLoop(), purge}
 }
