@@ -42,8 +42,8 @@ type stack struct {
 func startStack(ctx context.Context, o options) (*stack, error) {
 	s := &stack{keep: o.keep, peak: map[string]int64{}}
 	var err error
-	if s.root, err = repository(); err != nil {
-		return s, err
+	if s.root, err = launch.Repository(); err != nil {
+		return s, fmt.Errorf("run this inside the Fixdesk repository: %w", err)
 	}
 	if s.dir, err = os.MkdirTemp(o.dir, "fixdesk-bench-"); err != nil {
 		return s, err
@@ -228,22 +228,6 @@ func memoryField(status, name string) int64 {
 	_, rest, _ := strings.Cut(status, name)
 	_, _ = fmt.Sscan(rest, &kilobytes)
 	return kilobytes << 10
-}
-
-// repository is the folder of go.work, at or above the current one.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside the Fixdesk repository: there is no go.work in this folder or above it")
-		}
-	}
 }
 
 // migrate runs a service's migrations on a database.

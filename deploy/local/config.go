@@ -47,9 +47,9 @@ func readSettings() (*settings, error) {
 	}
 	s.bin = filepath.Dir(program)
 	if s.State == "" {
-		root, err := repository()
+		root, err := launch.Repository()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("run this inside the Fixdesk repository, or set FIXDESK_STATE: %w", err)
 		}
 		s.State = filepath.Join(root, ".state")
 	}
@@ -57,22 +57,6 @@ func readSettings() (*settings, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// repository is the folder of go.work, at or above the current one.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("run this inside the Fixdesk repository (there is no go.work in this folder or above it), or set FIXDESK_STATE")
-		}
-	}
 }
 
 func (s *settings) path(names ...string) string {

@@ -18,6 +18,7 @@ import (
 
 	"fixdesk/deploy/client/go/crm"
 	"fixdesk/deploy/client/go/notification"
+	"fixdesk/pkg/dev/launch"
 )
 
 // The functions up to mails are what docs/clients.md shows.
@@ -334,7 +335,7 @@ func (r *running) checkMails(ctx context.Context, t *testing.T, p people, ticket
 // typescript is the folder of the TypeScript client.
 func typescript(t *testing.T) string {
 	t.Helper()
-	root, err := repository()
+	root, err := launch.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +368,7 @@ var casts = map[string]*regexp.Regexp{
 
 func TestClientsPageShowsTestedCode(t *testing.T) {
 	t.Parallel()
-	root, err := repository()
+	root, err := launch.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

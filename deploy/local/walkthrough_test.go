@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"fixdesk/pkg/dev/launch"
 )
 
 // step is one block of commands of docs/walkthrough.md and the lines that the
@@ -61,7 +63,7 @@ func TestClientsPageWorksAsPrinted(t *testing.T) {
 // runPage runs the commands of a page and compares what they print.
 func runPage(t *testing.T, name string) {
 	t.Helper()
-	root, err := repository()
+	root, err := launch.Repository()
 	if err != nil {
 		t.Fatal(err)
 	}

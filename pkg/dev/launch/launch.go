@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -23,18 +22,6 @@ import (
 var Programs = map[string]string{
 	"crm":          "fixdesk/services/crm/cmd/crm",
 	"notification": "fixdesk/services/notification/cmd/notification",
-}
-
-// Build builds the programs into the folder dir. It must run inside the repository.
-func Build(ctx context.Context, dir string) error {
-	arguments := []string{"build", "-buildvcs=false", "-ldflags=-w", "-o", dir + string(filepath.Separator)}
-	for _, path := range Programs {
-		arguments = append(arguments, path)
-	}
-	if output, err := exec.CommandContext(ctx, "go", arguments...).CombinedOutput(); err != nil {
-		return fmt.Errorf("build the services: %w\n%s", err, output)
-	}
-	return nil
 }
 
 // Options describe one process of a service.

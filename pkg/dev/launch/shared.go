@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 )
@@ -46,21 +45,10 @@ func (s *Shared) Close() error {
 	return os.RemoveAll(s.dir)
 }
 
-// Programs returns the folder of the launcher and both services, which
-// deploy/local/build.sh builds. It must be called inside the repository.
+// Programs returns the folder of the launcher and both services (see Build). It must be
+// called inside the repository.
 func (s *Shared) Programs(ctx context.Context) (string, error) {
-	return s.once("bin", func(dir string) error {
-		workspace, err := exec.CommandContext(ctx, "go", "env", "GOWORK").Output()
-		if err != nil {
-			return fmt.Errorf("find the repository: %w", err)
-		}
-		build := exec.CommandContext(ctx, filepath.Join(filepath.Dir(string(workspace)), "deploy", "local", "build.sh"))
-		build.Env = append(os.Environ(), "FIXDESK_BIN="+dir, "FIXDESK_VERSION="+TestVersion)
-		if output, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build the programs: %w\n%s", err, output)
-		}
-		return nil
-	})
+	return s.once("bin", func(dir string) error { return Build(ctx, dir, "FIXDESK_VERSION="+TestVersion) })
 }
 
 // Cluster returns a cluster for pgserver.Options.Template (see NewTemplate). It must be
