@@ -253,19 +253,22 @@ func (s *stack) live(ctx context.Context, client crmClient, count int) error {
 
 // waitUntilNone waits until a query that asks for work left says no.
 func (s *stack) waitUntilNone(ctx context.Context, database, query string) error {
-	return s.inDatabase(ctx, database, func(conn *pgx.Conn) error {
-		for left := true; left; {
-			if err := conn.QueryRow(ctx, query).Scan(&left); err != nil {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(20 * time.Millisecond):
-			}
+	return s.inDatabase(ctx, database, func(conn *pgx.Conn) error { return untilNone(ctx, conn, query) })
+}
+
+// untilNone is waitUntilNone over a connection.
+func untilNone(ctx context.Context, conn *pgx.Conn, query string, args ...any) error {
+	for {
+		var left bool
+		if err := conn.QueryRow(ctx, query, args...).Scan(&left); err != nil || !left {
+			return err
 		}
-		return nil
-	})
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // live takes one ticket of a customer through its life.

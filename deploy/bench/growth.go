@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // growthConns keeps the cores busy without queueing, so that the times measured are
@@ -131,27 +129,14 @@ func measureGrowth(ctx context.Context, s *stack, o options) ([]line, error) {
 // waitForReportDays waits until the CRM has stored the figures of all days that
 // are over, as it has in operation.
 func (s *stack) waitForReportDays(ctx context.Context, database string) error {
-	const missing = `select count(*) from
-generate_series((select min(created_at) from tickets)::date, (now() - interval '2 hours')::date - 1, interval '1 day') d
-where not exists (select from ticket_report_days r where r.day = d)`
 	began := time.Now()
-	return s.inDatabase(ctx, database, func(conn *pgx.Conn) error {
-		for {
-			var days int
-			if err := conn.QueryRow(ctx, missing).Scan(&days); err != nil {
-				return err
-			}
-			if days == 0 {
-				progress("  the days for reports were stored in %s", time.Since(began).Round(time.Second))
-				return nil
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(100 * time.Millisecond):
-			}
-		}
-	})
+	err := s.waitUntilNone(ctx, database, `select exists (select from
+generate_series((select min(created_at) from tickets)::date, (now() - interval '2 hours')::date - 1, interval '1 day') d
+where not exists (select from ticket_report_days r where r.day = d))`)
+	if err == nil {
+		progress("  the days for reports were stored in %s", time.Since(began).Round(time.Second))
+	}
+	return err
 }
 
 func growthOf(ctx context.Context, o options, op operation, sides []crmClient) (line, error) {

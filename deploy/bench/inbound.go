@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"fixdesk/pkg/dev/launch"
+	"fixdesk/pkg/dev/postfix"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -95,44 +95,26 @@ func (s *stack) startPostfix(ctx context.Context) (addr string, stop func(), err
 		return "", nil, err
 	}
 	dir := filepath.Join(s.dir, "postfix")
-	conf, err := configurePostfix(dir, addr)
+	conf, err := postfix.Configure(dir, addr, fmt.Sprintf(postfixSettings, dir), "qmgr unix n - n 300 1 qmgr\n")
 	if err != nil {
 		return "", nil, err
-	}
-	if output, err := exec.CommandContext(ctx, "chown", "-R", "postfix", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
-		return "", nil, fmt.Errorf("give Postfix its folder: %w: %s", err, output)
 	}
 	if output, err := exec.CommandContext(ctx, program, "-c", conf, "start").CombinedOutput(); err != nil {
 		return "", nil, fmt.Errorf("start Postfix: %w: %s", err, output)
 	}
 	stop = func() { _ = exec.Command(program, "-c", conf, "stop").Run() }
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			conn.Close()
-			return addr, stop, nil
-		}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := launch.WaitListening(ctx, addr); err != nil {
+		stop()
+		return "", nil, fmt.Errorf("start Postfix: %w", err)
 	}
-	stop()
-	return "", nil, errors.New("Postfix does not answer")
+	return addr, stop, nil
 }
 
-// postfixMain and postfixMaster are Postfix's configuration: %[1]s is its folder. What
-// comes in is held.
-const (
-	postfixMain = `compatibility_level = 3.6
-queue_directory = %[1]s/queue
-data_directory = %[1]s/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-meta_directory = /etc/postfix
-shlib_directory = /usr/lib/postfix
-maillog_file = %[1]s/log
+// postfixSettings have Postfix hold what comes in; %[1]s is its folder.
+const postfixSettings = `maillog_file = %[1]s/log
 maillog_file_prefixes = %[1]s
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
 myhostname = mail.desk.test
 mydestination =
 relay_domains = desk.test
@@ -141,33 +123,3 @@ smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
 default_process_limit = 100
 `
-	postfixMaster = ` inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-`
-)
-
-// configurePostfix makes the folders and the configuration, whose folder it returns.
-func configurePostfix(dir, addr string) (conf string, err error) {
-	for _, d := range []string{"", "conf", "queue", "data"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return "", err
-		}
-	}
-	conf = filepath.Join(dir, "conf")
-	for name, text := range map[string]string{"main.cf": fmt.Sprintf(postfixMain, dir), "master.cf": addr + postfixMaster} {
-		if err := os.WriteFile(filepath.Join(conf, name), []byte(text), 0o644); err != nil {
-			return "", err
-		}
-	}
-	return conf, nil
-}

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -51,13 +49,12 @@ func (s *stack) startSink(ctx context.Context) (addr string, err error) {
 		return "", err
 	}
 	s.sinks = append(s.sinks, process)
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			conn.Close()
-			return addr, nil
-		}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := launch.WaitListening(ctx, addr); err != nil {
+		return "", fmt.Errorf("start smtp-sink: %w", err)
 	}
-	return "", errors.New("smtp-sink does not answer")
+	return addr, nil
 }
 
 func postfixTool(name string) (string, error) {
@@ -167,19 +164,11 @@ func mailRound(ctx context.Context, client *notifyapi.Client, conn *pgx.Conn, ma
 	// A query of all recipients would slow down the mails; the last one of the latest
 	// notification ends about last.
 	const unfinished = "select finished_at is null from recipients where notification_id = $1 order by ordinal desc limit 1"
-	for waiting := true; waiting; {
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-		err := conn.QueryRow(ctx, unfinished, last.ID).Scan(&waiting)
-		if err == nil && !waiting {
-			err = conn.QueryRow(ctx, "select exists (select from recipients where finished_at is null)").Scan(&waiting)
-		}
-		if err != nil {
-			return 0, err
-		}
+	if err := untilNone(ctx, conn, unfinished, last.ID); err != nil {
+		return 0, err
+	}
+	if err := untilNone(ctx, conn, "select exists (select from recipients where finished_at is null)"); err != nil {
+		return 0, err
 	}
 	took := time.Since(begin).Seconds()
 	var unsent int

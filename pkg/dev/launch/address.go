@@ -1,12 +1,14 @@
 package launch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // The ports of FreeAddress are below those that systems give to connections and to
@@ -52,4 +54,21 @@ func refuses(address string) bool {
 		_ = conn.Close()
 	}
 	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// WaitListening returns once a connection to the address is accepted, or the error of
+// ctx when it ends.
+func WaitListening(ctx context.Context, address string) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nothing listens on %s: %w", address, ctx.Err())
+		case <-tick.C:
+		}
+	}
 }

@@ -26,54 +26,20 @@ import (
 func startRelay(t *testing.T, lmtp, next string) (smtpAddr string) {
 	t.Helper()
 	dir, s := folders(t)
-	for _, d := range []string{"conf", "queue", "data"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(t, filepath.Join(dir, "conf/main.cf"), 0o644, `compatibility_level = 3.6
-queue_directory = %[1]s/queue
-data_directory = %[1]s/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-meta_directory = /etc/postfix
-shlib_directory = /usr/lib/postfix
-maillog_file = /dev/stdout
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
+	conf := configurePostfix(t, dir, s.address, fmt.Sprintf(`maillog_file = /dev/stdout
 myhostname = mail.desk.test
 mydestination =
 virtual_mailbox_domains = desk.test, bounces.test
-virtual_transport = lmtp:inet:%[2]s
-relayhost = %[3]s
+virtual_transport = lmtp:inet:%s
+relayhost = %s
 recipient_delimiter = +
 queue_run_delay = 1s
 minimal_backoff_time = 1s
-`, dir, lmtp, bracketed(next))
-	write(t, filepath.Join(dir, "conf/master.cf"), 0o644, `%s inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 1 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-error unix - - n - - error
-retry unix - - n - - error
+`, lmtp, bracketed(next)), `qmgr unix n - n 1 1 qmgr
 lmtp unix - - n - - lmtp
 smtp unix - - n - - smtp
-anvil unix - - n - 1 anvil
-`, s.address)
-	if out, err := exec.Command("chown", "-R", "postfix", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
-		t.Fatalf("%v %s", err, out)
-	}
-	conf := filepath.Join(dir, "conf")
-	stop := func(*exec.Cmd) { _ = exec.Command("postfix", "-c", conf, "stop").Run() }
-	daemon(t, s.address, stop, "postfix", "-c", conf, "start-fg")
+`)
+	runPostfix(t, conf, s.address)
 	return s.address
 }
 

@@ -22,6 +22,8 @@ import (
 	"github.com/google/uuid"
 
 	"fixdesk/pkg/config"
+	"fixdesk/pkg/dev/launch"
+	"fixdesk/pkg/dev/postfix"
 	"fixdesk/pkg/dev/smtptest"
 	"fixdesk/pkg/notifyapi"
 )
@@ -111,37 +113,33 @@ func daemon(t *testing.T, address string, stop func(*exec.Cmd), name string, arg
 			t.Log(log)
 		}
 	})
-	for range 1000 {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			_ = conn.Close()
-			return
-		}
-		pause()
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+	defer cancel()
+	if err := launch.WaitListening(ctx, address); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, log)
 	}
-	t.Fatalf("%s does not answer:\n%s", name, log)
+}
+
+func configurePostfix(t *testing.T, dir, address, settings, services string) (conf string) {
+	t.Helper()
+	conf, err := postfix.Configure(dir, address, settings, services)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conf
+}
+
+// runPostfix runs a configured Postfix until the test ends.
+func runPostfix(t *testing.T, conf, address string) {
+	t.Helper()
+	stop := func(*exec.Cmd) { _ = exec.Command("postfix", "-c", conf, "stop").Run() }
+	daemon(t, address, stop, "postfix", "-c", conf, "start-fg")
 }
 
 func startPostfix(t *testing.T) realServer {
 	t.Helper()
 	dir, s := folders(t)
-	for _, d := range []string{"conf", "queue", "data"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(t, filepath.Join(dir, "conf/main.cf"), 0o644, `compatibility_level = 3.6
-queue_directory = %[1]s/queue
-data_directory = %[1]s/data
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-meta_directory = /etc/postfix
-shlib_directory = /usr/lib/postfix
-maillog_file = /dev/stdout
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
+	conf := configurePostfix(t, dir, s.address, fmt.Sprintf(`maillog_file = /dev/stdout
 myhostname = mail.example.org
 mydestination = example.org
 alias_maps =
@@ -157,7 +155,10 @@ smtpd_client_event_limit_exceptions =
 smtpd_tls_auth_only = yes
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_local_domain = mail.example.org
-`, dir, mailbox)
+`, dir, mailbox), `qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+local unix - n n - - local
+`)
 	// Debian's Cyrus SASL reads logins from this path only.
 	const logins = "/etc/sasldb2"
 	add := exec.Command("saslpasswd2", "-p", "-c", "-f", logins, "-u", "mail.example.org", "joe")
@@ -169,27 +170,7 @@ smtpd_sasl_local_domain = mail.example.org
 	if out, err := exec.Command("chown", "postfix", logins).CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
-	if out, err := exec.Command("chown", "-R", "postfix", filepath.Join(dir, "data")).CombinedOutput(); err != nil {
-		t.Fatalf("%v %s", err, out)
-	}
-	write(t, filepath.Join(dir, "conf/master.cf"), 0o644, `%s inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-error unix - - n - - error
-retry unix - - n - - error
-local unix - n n - - local
-anvil unix - - n - 1 anvil
-`, s.address)
-	conf := filepath.Join(dir, "conf")
-	stop := func(*exec.Cmd) { _ = exec.Command("postfix", "-c", conf, "stop").Run() }
-	daemon(t, s.address, stop, "postfix", "-c", conf, "start-fg")
+	runPostfix(t, conf, s.address)
 	return s
 }
 
