@@ -71,12 +71,7 @@ const tokenUsage = `A token needs a scope:
   make token SCOPE="notifications:read notifications:write" [SUBJECT=ops] [TTL=1h]
 
 Scopes:
-  %-22s send notifications
-  %-22s read notifications and their results
-  %-22s cancel and retry
-  %-22s read mail that came in
-  %-22s report what became of it
-
+` + notifyapi.ScopesHelp + `
 SUBJECT is the name of the client that will use the token, TTL how long it is
 good (1h without it).
 `
@@ -90,7 +85,7 @@ func token(ctx context.Context, arguments []string, out, errOut *os.File) int {
 		return 1
 	}
 	if len(arguments) == 0 {
-		fmt.Fprintf(errOut, tokenUsage, notifyapi.ScopeWrite, notifyapi.ScopeRead, notifyapi.ScopeManage, notifyapi.ScopeInboundRead, notifyapi.ScopeInboundAck)
+		fmt.Fprint(errOut, tokenUsage)
 		return 2
 	}
 	keys := s.keysFile()

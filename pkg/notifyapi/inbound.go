@@ -13,14 +13,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// The scopes of mail that came in.
+// The scopes of mail that came in; see ScopesHelp.
 const (
-	ScopeInboundRead = "inbound:read" // read it
-	ScopeInboundAck  = "inbound:ack"  // report what became of it, have it read again, delete it
+	ScopeInboundRead = "inbound:read"
+	ScopeInboundAck  = "inbound:ack"
 )
 
 // Scopes are all scopes that a caller's token may carry.
 var Scopes = []string{ScopeWrite, ScopeRead, ScopeManage, ScopeInboundRead, ScopeInboundAck}
+
+// ScopesHelp says what a caller may do with each of Scopes, a line each.
+const ScopesHelp = `  notifications:write    send notifications
+  notifications:read     read notifications, results and suppressions
+  notifications:manage   cancel, retry, pause, suppress and erase
+  inbound:read           read mail that came in
+  inbound:ack            report what became of it, have it read again, delete it
+`
 
 // MaxInboundWait is how long a list of inbound mail can wait for the first one.
 const MaxInboundWait = 20 * time.Second

@@ -11,11 +11,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// The scopes a caller's token may carry (RFC 6749 section 3.3).
+// The scopes a caller's token may carry (RFC 6749 section 3.3); see ScopesHelp.
 const (
-	ScopeWrite  = "notifications:write"  // create notifications
-	ScopeRead   = "notifications:read"   // read notifications and results
-	ScopeManage = "notifications:manage" // cancel and retry
+	ScopeWrite  = "notifications:write"
+	ScopeRead   = "notifications:read"
+	ScopeManage = "notifications:manage"
 )
 
 // Audience is the "aud" that the service requires of a token.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"fixdesk/pkg/command"
 	"fixdesk/services/crm/internal/attachment"
 )
 
@@ -26,18 +27,14 @@ func attachments(ctx context.Context, args []string, out, errOut io.Writer) erro
 	}
 	flags := flag.NewFlagSet("crm attachments move", flag.ContinueOnError)
 	to := flags.String("to", "", "the store (required)")
-	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, moveUsage)
-		flags.PrintDefaults()
-	}
-	if err := parse(flags, args, errOut); err != nil {
-		return ignoreHelp(err)
+	if err := command.Parse(flags, moveUsage, args, errOut); err != nil {
+		return err
 	}
 	if *to == "" {
-		return fmt.Errorf("%w: --to is needed", errUsage)
+		return fmt.Errorf("%w: --to is needed", command.ErrUsage)
 	}
 	if _, err := attachment.ParseStore(*to); err != nil {
-		return fmt.Errorf("%w: --to %w", errUsage, err)
+		return fmt.Errorf("%w: --to %w", command.ErrUsage, err)
 	}
 	a, err := openDatabase(ctx, errOut)
 	if err != nil {

@@ -15,28 +15,15 @@ import (
 
 	"github.com/google/uuid"
 
+	"fixdesk/pkg/command"
 	"fixdesk/pkg/jwtauth"
 	"fixdesk/pkg/notifyapi"
 	"fixdesk/services/crm/internal/app"
 )
 
-// parse reads flags; after -h it returns flag.ErrHelp.
-func parse(flags *flag.FlagSet, args []string, errOut io.Writer) error {
-	flags.SetOutput(errOut)
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return err
-	} else if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%w: unexpected %q", errUsage, flags.Arg(0))
-	}
-	return nil
-}
-
 func subcommand(args []string, group, want string) ([]string, error) {
 	if len(args) == 0 || args[0] != want {
-		return nil, fmt.Errorf("%w: the command is crm %s %s", errUsage, group, want)
+		return nil, fmt.Errorf("%w: the command is crm %s %s", command.ErrUsage, group, want)
 	}
 	return args[1:], nil
 }
@@ -51,15 +38,11 @@ func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writ
 	flags := flag.NewFlagSet("crm admin create", flag.ContinueOnError)
 	email := flags.String("email", "", "the admin's address (required)")
 	name := flags.String("name", "Admin", "the admin's name")
-	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, "Usage: crm admin create --email ADDRESS [--name NAME] <password-file\nMakes an approved admin in the database of CRM_DATABASE_URL.\nThe password is the first line of standard input.")
-		flags.PrintDefaults()
-	}
-	if err := parse(flags, args, errOut); err != nil {
-		return ignoreHelp(err)
+	if err := command.Parse(flags, adminUsage, args, errOut); err != nil {
+		return err
 	}
 	if *email == "" {
-		return fmt.Errorf("%w: --email is needed", errUsage)
+		return fmt.Errorf("%w: --email is needed", command.ErrUsage)
 	}
 	password, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -81,12 +64,9 @@ func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writ
 	return nil
 }
 
-func ignoreHelp(err error) error {
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
-	}
-	return err
-}
+const adminUsage = `Usage: crm admin create --email ADDRESS [--name NAME] <password-file
+Makes an approved admin in the database of CRM_DATABASE_URL.
+The password is the first line of standard input.`
 
 const keysUsage = `Usage: crm keys create --file PATH
        crm keys rotate --file PATH
@@ -98,19 +78,15 @@ second. Wait 10 minutes, the life of an access token, before you rotate again.`
 // one, and the current one stays in the JWKS as the previous one.
 func keys(args []string, out, errOut io.Writer) error {
 	if len(args) == 0 || args[0] != "create" && args[0] != "rotate" {
-		return fmt.Errorf("%w: the commands are crm keys create and crm keys rotate", errUsage)
+		return fmt.Errorf("%w: the commands are crm keys create and crm keys rotate", command.ErrUsage)
 	}
 	flags := flag.NewFlagSet("crm keys "+args[0], flag.ContinueOnError)
 	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file")
-	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, keysUsage)
-		flags.PrintDefaults()
-	}
-	if err := parse(flags, args[1:], errOut); err != nil {
-		return ignoreHelp(err)
+	if err := command.Parse(flags, keysUsage, args[1:], errOut); err != nil {
+		return err
 	}
 	if *path == "" {
-		return fmt.Errorf("%w: --file is needed", errUsage)
+		return fmt.Errorf("%w: --file is needed", command.ErrUsage)
 	}
 	set, err := jwtauth.LoadKeySet(*path)
 	done := "rotated"
@@ -134,6 +110,11 @@ func keys(args []string, out, errOut io.Writer) error {
 	return nil
 }
 
+var tokenUsage = `Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]
+Prints a service token for the notification API. Only rotating the keys twice
+revokes it: keep it short-lived. Scopes, separated by spaces or commas:
+` + strings.TrimSuffix(notifyapi.ScopesHelp, "\n")
+
 // token prints a service token, signed with the key file's current key.
 func token(args []string, out, errOut io.Writer) error {
 	flags := flag.NewFlagSet("crm token", flag.ContinueOnError)
@@ -141,12 +122,8 @@ func token(args []string, out, errOut io.Writer) error {
 	ttl := flags.Duration("ttl", time.Hour, "how long the token is good, at most 8760h")
 	subject := flags.String("subject", "ops", "who will use it, for the logs")
 	path := flags.String("file", os.Getenv("CRM_KEYS_FILE"), "the key file")
-	flags.Usage = func() {
-		_, _ = fmt.Fprintln(errOut, "Usage: crm token --scope SCOPES [--ttl 1h] [--subject NAME] [--file PATH]\nPrints a service token for the notification API. Only rotating the keys twice\nrevokes it: keep it short-lived. Scopes, separated by spaces or commas:\n  notifications:write    send notifications\n  notifications:read     read notifications and their results\n  notifications:manage   cancel and retry\n  inbound:read           read mail that came in\n  inbound:ack            report what became of it, or delete it")
-		flags.PrintDefaults()
-	}
-	if err := parse(flags, args, errOut); err != nil {
-		return ignoreHelp(err)
+	if err := command.Parse(flags, tokenUsage, args, errOut); err != nil {
+		return err
 	}
 	scopes := strings.FieldsFunc(*scope, func(r rune) bool { return r == ' ' || r == ',' })
 	if err := checkToken(scopes, *ttl, *subject, *path); err != nil {
@@ -175,17 +152,17 @@ func token(args []string, out, errOut io.Writer) error {
 func checkToken(scopes []string, ttl time.Duration, subject, path string) error {
 	switch {
 	case len(scopes) == 0:
-		return fmt.Errorf("%w: --scope is needed, for example --scope %q; the scopes are %s", errUsage, notifyapi.ScopeRead, strings.Join(notifyapi.Scopes, ", "))
+		return fmt.Errorf("%w: --scope is needed, for example --scope %q; the scopes are %s", command.ErrUsage, notifyapi.ScopeRead, strings.Join(notifyapi.Scopes, ", "))
 	case path == "":
-		return fmt.Errorf("%w: --file, or CRM_KEYS_FILE, must name the key file", errUsage)
+		return fmt.Errorf("%w: --file, or CRM_KEYS_FILE, must name the key file", command.ErrUsage)
 	case ttl < time.Second || ttl > 365*24*time.Hour:
-		return fmt.Errorf("%w: --ttl must be between 1s and 8760h", errUsage)
+		return fmt.Errorf("%w: --ttl must be between 1s and 8760h", command.ErrUsage)
 	case subject == "":
-		return fmt.Errorf("%w: --subject must not be empty", errUsage)
+		return fmt.Errorf("%w: --subject must not be empty", command.ErrUsage)
 	}
 	for _, s := range scopes {
 		if !slices.Contains(notifyapi.Scopes, s) {
-			return fmt.Errorf("%w: there is no scope %q; the scopes are %s", errUsage, s, strings.Join(notifyapi.Scopes, ", "))
+			return fmt.Errorf("%w: there is no scope %q; the scopes are %s", command.ErrUsage, s, strings.Join(notifyapi.Scopes, ", "))
 		}
 	}
 	return nil

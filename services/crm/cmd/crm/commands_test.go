@@ -69,6 +69,8 @@ func TestEachCommandHasHelpAndExitCodes(t *testing.T) {
 		{"admin create -h", 0, "--email ADDRESS", "err"},
 		{"keys rotate -h", 0, "--file PATH", "err"},
 		{"token -h", 0, "--scope SCOPES", "err"},
+		{"serve -h", 0, "Usage: crm serve", "err"},
+		{"migrate -h", 0, "Usage: crm migrate", "err"},
 		{"nonsense", 2, `no command "nonsense"`, "err"},
 		{"serve now", 2, `unexpected "now"`, "err"},
 		{"admin", 2, "crm admin create", "err"},

@@ -3,14 +3,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"fixdesk/pkg/command"
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/obs"
 	"fixdesk/pkg/version"
@@ -32,7 +30,7 @@ const usage = `crm is Fixdesk's CRM service: people and their tickets.
   crm version                   print version, revision and Go version
   crm help                      this, and every variable
 
-Each command lists its flags with -h.
+Each command prints its usage with -h.
 Exit codes: 0 done, 1 failed, 2 not understood.
 
 This is version %s.
@@ -41,43 +39,25 @@ It is configured by environment variables:
 
 `
 
-// errUsage is returned for an invalid command line.
-var errUsage = errors.New("not understood")
-
-// errLogged is returned for an error that is in the log.
-var errLogged = errors.New("the reason is in the log")
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	switch {
-	case errors.Is(err, errUsage):
-		stop()
-		fmt.Fprintln(os.Stderr, "crm:", err, "(see crm help)")
-		os.Exit(2)
-	case errors.Is(err, errLogged):
-		stop()
-		os.Exit(1)
-	case err != nil:
-		stop()
-		fmt.Fprintln(os.Stderr, "crm:", err)
-		os.Exit(1)
-	}
+	command.Main("crm", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr) })
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
-	command, rest := "serve", args
+	name, rest := "serve", args
 	if len(args) > 0 {
-		command, rest = args[0], args[1:]
+		name, rest = args[0], args[1:]
 	}
-	switch command {
+	plain := func(does string, fn func() error) error {
+		return command.Plain("crm "+name, does, rest, errOut, fn)
+	}
+	switch name {
 	case "serve":
-		return withoutArguments(rest, func() error { return serve(ctx, errOut) })
+		return plain("Runs the service until SIGINT or SIGTERM.", func() error { return serve(ctx, errOut) })
 	case "check":
-		return withoutArguments(rest, func() error { return check(errOut) })
+		return plain("Checks the variables and exits.", func() error { return check(errOut) })
 	case "migrate":
-		return withoutArguments(rest, func() error { return migrate(ctx, errOut) })
+		return plain("Brings the database of CRM_DATABASE_URL to this version's schema.", func() error { return migrate(ctx, errOut) })
 	case "health":
 		return health(ctx, rest, errOut)
 	case "admin":
@@ -89,9 +69,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	case "token":
 		return token(rest, out, errOut)
 	case "openapi":
-		return withoutArguments(rest, func() error { return openapi(ctx, out, errOut) })
+		return plain("Prints the OpenAPI document of the API.", func() error { return openapi(ctx, out, errOut) })
 	case "version", "-version", "--version":
-		return withoutArguments(rest, func() error {
+		return plain("Prints version, revision and Go version.", func() error {
 			_, err := io.WriteString(out, version.Read().Lines("crm"))
 			return err
 		})
@@ -99,14 +79,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		_, _ = fmt.Fprintf(out, usage, version.Read().Version)
 		return config.Usage(out, app.Prefix, &app.Config{})
 	}
-	return fmt.Errorf("%w: there is no command %q", errUsage, command)
-}
-
-func withoutArguments(rest []string, fn func() error) error {
-	if len(rest) > 0 {
-		return fmt.Errorf("%w: unexpected %q", errUsage, rest[0])
-	}
-	return fn()
+	return fmt.Errorf("%w: there is no command %q", command.ErrUsage, name)
 }
 
 // check reads the configuration and reports invalid values.
@@ -145,7 +118,7 @@ func logged(ctx context.Context, errOut io.Writer, load func() (app.Config, erro
 	}
 	if err != nil {
 		obs.Fatal(log, err)
-		return errLogged
+		return command.ErrLogged
 	}
 	return nil
 }

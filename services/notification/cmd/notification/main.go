@@ -4,16 +4,14 @@ package main
 
 import (
 	"context"
-	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"slices"
-	"syscall"
 	"time"
 
+	"fixdesk/pkg/command"
 	"fixdesk/pkg/config"
 	"fixdesk/pkg/httpapi"
 	"fixdesk/pkg/obs"
@@ -38,6 +36,7 @@ the result of each.
   notification version    print version, revision and Go version
   notification help       this, and every variable
 
+Each command prints its usage with -h.
 Exit codes: 0 done, 1 failed, 2 not understood.
 
 This is version %s.
@@ -46,66 +45,49 @@ It is configured by environment variables:
 
 `
 
-// errUsage is returned for an invalid command line.
-var errUsage = errors.New("not understood")
-
-// errLogged is returned for an error that is in the log.
-var errLogged = errors.New("the reason is in the log")
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	switch {
-	case errors.Is(err, errUsage):
-		stop()
-		fmt.Fprintln(os.Stderr, "notification:", err, "(see notification help)")
-		os.Exit(2)
-	case errors.Is(err, errLogged):
-		stop()
-		os.Exit(1)
-	case err != nil:
-		stop()
-		fmt.Fprintln(os.Stderr, "notification:", err)
-		os.Exit(1)
-	}
+	command.Main("notification", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout, os.Stderr) })
 }
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) error {
-	command, rest := "serve", args
+	name, rest := "serve", args
 	if len(args) > 0 {
-		command, rest = args[0], args[1:]
+		name, rest = args[0], args[1:]
 	}
-	switch command {
+	plain := func(does string, fn func() error) error {
+		return command.Plain("notification "+name, does, rest, errOut, fn)
+	}
+	switch name {
+	case "serve":
+		return plain("Runs the service until SIGINT or SIGTERM.", func() error {
+			obs.SaveMemory()
+			return logged(ctx, errOut, func(a *app.App) error { return a.Run(ctx) })
+		})
+	case "check":
+		return plain("Checks the variables and exits.", func() error { return check(errOut) })
 	case "health":
-		return health(ctx, rest)
+		return health(ctx, rest, errOut)
+	case "migrate":
+		return plain("Brings the database of NOTIFICATION_DATABASE_URL to this version's schema.", func() error {
+			return logged(ctx, errOut, func(a *app.App) error {
+				defer a.Close()
+				return a.Migrate(ctx)
+			})
+		})
 	case "after-restore":
 		return afterRestore(ctx, rest, out, errOut)
-	}
-	if len(rest) > 0 {
-		return fmt.Errorf("%w: unexpected %q", errUsage, rest[0])
-	}
-	switch command {
-	case "serve":
-		obs.SaveMemory()
-		return logged(ctx, errOut, func(a *app.App) error { return a.Run(ctx) })
-	case "check":
-		return check(errOut)
-	case "migrate":
-		return logged(ctx, errOut, func(a *app.App) error {
-			defer a.Close()
-			return a.Migrate(ctx)
-		})
 	case "openapi":
-		return openapi(ctx, out, errOut)
+		return plain("Prints the OpenAPI document of the API.", func() error { return openapi(ctx, out, errOut) })
 	case "version", "-version", "--version":
-		_, err := io.WriteString(out, version.Read().Lines("notification"))
-		return err
+		return plain("Prints version, revision and Go version.", func() error {
+			_, err := io.WriteString(out, version.Read().Lines("notification"))
+			return err
+		})
 	case "help", "-h", "-help", "--help":
 		_, _ = fmt.Fprintf(out, usage, version.Read().Version)
 		return config.Usage(out, app.Prefix, &app.Config{})
 	}
-	return fmt.Errorf("%w: there is no command %q", errUsage, command)
+	return fmt.Errorf("%w: there is no command %q", command.ErrUsage, name)
 }
 
 // check reads the configuration and reports invalid values.
@@ -132,7 +114,7 @@ func logged(ctx context.Context, errOut io.Writer, do func(*app.App) error) erro
 	}
 	if err != nil {
 		obs.Fatal(log, err)
-		return errLogged
+		return command.ErrLogged
 	}
 	return nil
 }
@@ -159,35 +141,32 @@ func assemble(ctx context.Context, c app.Config, log *slog.Logger) (*app.App, er
 	return app.New(ctx, c, log)
 }
 
-// health asks the running service at NOTIFICATION_ADDR, for the health check of a
-// container.
-func health(ctx context.Context, args []string) error {
-	path := "/healthz"
-	switch {
-	case slices.Equal(args, []string{"--ready"}):
-		path = "/readyz"
-	case len(args) > 0:
-		return fmt.Errorf("%w: unexpected %q; the command is notification health [--ready]", errUsage, args[0])
-	}
-	var c app.Config
-	if err := config.Load(app.Prefix, &c); err != nil {
-		return err
-	}
-	return httpapi.CheckHealth(ctx, c.Addr, path)
+func health(ctx context.Context, args []string, errOut io.Writer) error {
+	return command.Health("notification health", "NOTIFICATION_ADDR", args, errOut, func(path string) error {
+		var c app.Config
+		if err := config.Load(app.Prefix, &c); err != nil {
+			return err
+		}
+		return httpapi.CheckHealth(ctx, c.Addr, path)
+	})
 }
+
+const afterRestoreUsage = `Usage: notification after-restore [--before TIME]
+Holds back the mails that may have been sent after the moment to which the
+database was restored, until POST /v1/sending/release. Run it on a restored
+database before the service starts.`
 
 // afterRestore holds back the mails that may have been sent after the moment to which
 // the database was restored.
 func afterRestore(ctx context.Context, args []string, out, errOut io.Writer) error {
 	before := app.Clock()
-	switch {
-	case len(args) == 2 && args[0] == "--before":
-		var err error
-		if before, err = time.Parse(time.RFC3339, args[1]); err != nil {
-			return fmt.Errorf("%w: --before must be a time such as 2026-11-30T12:00:00Z", errUsage)
-		}
-	case len(args) > 0:
-		return fmt.Errorf("%w: the command is notification after-restore [--before TIME]", errUsage)
+	flags := flag.NewFlagSet("notification after-restore", flag.ContinueOnError)
+	flags.Func("before", "hold back what was due before this `TIME`, as in\n2026-11-30T12:00:00Z (default now)", func(value string) (err error) {
+		before, err = time.Parse(time.RFC3339, value)
+		return err
+	})
+	if err := command.Parse(flags, afterRestoreUsage, args, errOut); err != nil {
+		return err
 	}
 	return logged(ctx, errOut, func(a *app.App) error {
 		defer a.Close()

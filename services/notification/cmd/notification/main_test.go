@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"runtime"
 	"strings"
 	"testing"
+
+	"fixdesk/pkg/command"
 )
 
 func TestHelpFits80ColumnsAndNamesEveryCommand(t *testing.T) {
@@ -36,9 +39,23 @@ func TestVersionIsPrintedAloneAndInHelp(t *testing.T) {
 }
 
 func TestUnknownCommandsAndArgumentsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{"nonsense"}, {"serve", "now"}, {"check", "now"}, {"version", "now"}, {"health", "now"}} {
-		if err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, errUsage) {
+	for _, args := range [][]string{{"nonsense"}, {"serve", "now"}, {"check", "now"}, {"version", "now"}, {"health", "now"}, {"after-restore", "now"}, {"after-restore", "--before", "noon"}} {
+		if err := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); !errors.Is(err, command.ErrUsage) {
 			t.Errorf("%v is answered: %v", args, err)
+		}
+	}
+}
+
+func TestEachCommandPrintsItsUsageIn80Columns(t *testing.T) {
+	for _, name := range []string{"serve", "check", "health", "migrate", "after-restore", "openapi", "version"} {
+		var errOut bytes.Buffer
+		if err := run(t.Context(), []string{name, "-h"}, &bytes.Buffer{}, &errOut); !errors.Is(err, flag.ErrHelp) || !strings.Contains(errOut.String(), "Usage: notification "+name) {
+			t.Errorf("%s: %v: %s", name, err, &errOut)
+		}
+		for line := range strings.Lines(errOut.String()) {
+			if len(strings.TrimSuffix(line, "\n")) > 80 {
+				t.Errorf("%s: more than 80 columns: %s", name, line)
+			}
 		}
 	}
 }
