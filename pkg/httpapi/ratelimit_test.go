@@ -23,7 +23,7 @@ func TestRateLimitFieldsComeWithSuccessAndRefusal(t *testing.T) {
 		Registry: obs.NewRegistry("test", "1"), Now: time.Now,
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodPost, Path: "/knock", ID: "knock", Summary: "Knock", Tag: "test", Public: true,
+		Method: http.MethodPost, Path: "/limited", ID: "limited", Summary: "Limited", Tag: "test", Public: true,
 		Errors: []string{errs.CodeRateLimited},
 	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
 		httpapi.SetRateLimits(ctx,
@@ -34,7 +34,7 @@ func TestRateLimitFieldsComeWithSuccessAndRefusal(t *testing.T) {
 	handler := api.Handler()
 	for _, fail = range []error{nil, errs.New(errs.RateLimited, errs.CodeRateLimited, "Too often.").After(90 * time.Second)} {
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/knock", nil))
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/limited", nil))
 		for name, want := range map[string]string{
 			"RateLimit-Policy": `"account";q=5;w=900, "address";q=20;w=60`,
 			"RateLimit":        `"account";r=2;t=2, "address";r=0;t=0`,
@@ -172,14 +172,14 @@ func TestOwnRateLimitIsShownBesideThoseOfTheOperation(t *testing.T) {
 		Registry: obs.NewRegistry("test", "1"), Now: time.Now, Limit: (&counter{max: 9, used: map[string]int{}}).limit,
 	})
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/knock", ID: "knock", Summary: "Knock", Tag: "test", Public: true,
+		Method: http.MethodGet, Path: "/limited", ID: "limited", Summary: "Limited", Tag: "test", Public: true,
 	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
 		httpapi.SetRateLimits(ctx, httpapi.RateLimit{Policy: "replaced", Limit: 1})
 		httpapi.SetRateLimits(ctx, httpapi.RateLimit{Policy: "account", Limit: 5, Remaining: 2, Window: time.Minute, Reset: time.Second})
 		return nil, errors.New("canary")
 	})
 	w := httptest.NewRecorder()
-	api.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/knock", nil))
+	api.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/limited", nil))
 	if policy, state := w.Header().Get("RateLimit-Policy"), w.Header().Get("RateLimit"); policy != `"account";q=5;w=60, "caller";q=9;w=60` ||
 		state != `"account";r=2;t=1, "caller";r=8;t=0` {
 		t.Errorf("%s\n%s", policy, state)

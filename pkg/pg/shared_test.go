@@ -15,11 +15,11 @@ import (
 )
 
 // sharedTable is a table with one row and a Shared that reads it. Each statement
-// waits at gate after it has read.
+// waits for release after it has read.
 type sharedTable struct {
 	*pg.SharedRows[int, string]
 	statements atomic.Int32
-	gate       chan struct{}
+	release    chan struct{}
 	read       chan struct{} // after each statement
 }
 
@@ -28,7 +28,7 @@ func newSharedTable(t *testing.T) (*sharedTable, func(sql string)) {
 	pool := pgtest.New(t, none, "m")
 	mustExec(t, pool, "create table people (id int primary key, status text)")
 	mustExec(t, pool, "insert into people select n, 'approved' from generate_series(1, 100) n")
-	s := &sharedTable{gate: make(chan struct{}), read: make(chan struct{}, 100)}
+	s := &sharedTable{release: make(chan struct{}), read: make(chan struct{}, 100)}
 	s.SharedRows = pg.NewSharedRows(pg.NewShared(pool, time.Now), func(ctx context.Context, db pg.DBTX, ids []int) (map[int]string, error) {
 		s.statements.Add(1)
 		rows, err := db.Query(ctx, "select id, status from people where id = any ($1)", ids)
@@ -46,7 +46,7 @@ func newSharedTable(t *testing.T) (*sharedTable, func(sql string)) {
 			found[id] = status
 		}
 		s.read <- struct{}{}
-		<-s.gate
+		<-s.release
 		return found, rows.Err()
 	})
 	return s, func(sql string) { mustExec(t, pool, sql) }
@@ -76,7 +76,7 @@ func TestSharedReadIsNeverOlderThanItsCall(t *testing.T) {
 	<-s.read
 	exec("update people set status = 'suspended' where id = 7")
 	after := s.ask(t.Context(), 7)
-	close(s.gate)
+	close(s.release)
 	if a := <-before; a.status != "approved" || a.err != nil {
 		t.Errorf("a statement from before the decision: %+v", a)
 	}
@@ -103,10 +103,10 @@ func TestCallsDuringAStatementShareTheNext(t *testing.T) {
 		})
 	}
 	joined.Wait()
-	close(s.gate)
+	close(s.release)
 	all.Wait()
 	<-first
-	// Goroutines that hadn't called yet when the gate opened, and those of a busy
+	// Goroutines that hadn't called yet at the release, and those of a busy
 	// machine that waited longer than a statement may take, need a few more.
 	if n := s.statements.Load(); n > 25 {
 		t.Errorf("51 calls took %d statements", n)
@@ -116,7 +116,7 @@ func TestCallsDuringAStatementShareTheNext(t *testing.T) {
 func TestSharedReadOfAMissingRowFindsNothing(t *testing.T) {
 	t.Parallel()
 	s, _ := newSharedTable(t)
-	close(s.gate)
+	close(s.release)
 	if a := <-s.ask(t.Context(), 1000); a.found || a.err != nil {
 		t.Errorf("got %+v", a)
 	}
@@ -136,7 +136,7 @@ func TestCallerOfASharedReadMayLeave(t *testing.T) {
 	if a := <-leaves; !errors.Is(a.err, context.Canceled) {
 		t.Errorf("got %+v", a)
 	}
-	close(s.gate)
+	close(s.release)
 	if a := <-stays; a.status != "approved" || a.err != nil {
 		t.Errorf("the other got %+v", a)
 	}
@@ -158,7 +158,7 @@ func TestHangingSharedReadDelaysNoLaterCalls(t *testing.T) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	close(s.gate)
+	close(s.release)
 	for _, answer := range []<-chan sharedAnswer{hangs, later} {
 		if a := <-answer; a.status != "approved" || a.err != nil {
 			t.Errorf("got %+v", a)
@@ -230,7 +230,7 @@ func TestRowsOfTwoKindsAreReadInOneRoundTrip(t *testing.T) {
 		t.Errorf("read at %s and %s", a, b)
 	}
 	if a, b := read(k.people.Ask(1)), read(k.tickets.Ask(1)); a.Equal(b) {
-		t.Error("the control can't tell one round trip from two")
+		t.Error("rows that are asked for one after the other came in one round trip")
 	}
 }
 

@@ -84,8 +84,8 @@ on conflict (sha256) do nothing;
 select id, media_type, scan from attachment_contents where sha256 = @sha256 for key share;
 
 -- name: AttachmentChunkAdd :exec
--- The commit does not wait for the disk: that of the content, which follows, does for all
--- before it.
+-- The commit does not wait for the disk. That of the content comes later and waits for
+-- all before it.
 insert into attachment_chunks (object, n, data)
 select @object::uuid, @n::integer, @data::bytea
 where set_config('synchronous_commit', 'off', true) = 'off';
@@ -101,7 +101,7 @@ delete from attachment_chunks k where k.object = @object and k.n in (
 insert into attachment_removals (object, store, due_at) values (@object, @store, @due_at);
 
 -- name: AttachmentRemovalDue :exec
--- Moves the time at which an object is removed, of one that is still to be removed.
+-- Changes when an object is removed, unless it is removed already.
 update attachment_removals set due_at = @due_at where object = @object;
 
 -- name: AttachmentRemovalCancel :execrows

@@ -202,11 +202,11 @@ func (g *generator) addBody(r *request, damaged bool) {
 		r.body = encode(value)
 		return
 	}
-	g.poisoned = false
+	g.refused = false
 	r.body = g.damage(encode(g.change(value)))
 	switch parsed, err := jsonschema.UnmarshalJSON(strings.NewReader(r.body)); {
 	case r.body == "" && !r.op.bodyRequired:
-	case g.poisoned:
+	case g.refused:
 		r.invalid = "a body that no parser should take"
 	case err != nil:
 		r.invalid = "a body that is no JSON"
@@ -252,7 +252,7 @@ func (g *generator) change(value any) any {
 		names := []string{"role", "status", "id", "assignee_id", "$schema", "version", "__proto__", "unknown", ""}
 		return append(fields, member{names[g.IntN(len(names))], g.anything()})
 	case n == 2 && len(fields) > 0:
-		g.poisoned = true
+		g.refused = true
 		return append(fields, fields[i]) // twice
 	case n == 3 && len(fields) > 0:
 		fields[i].name = strings.ToUpper(fields[i].name)
@@ -270,8 +270,8 @@ func (g *generator) anything() any {
 	if g.IntN(2) == 0 {
 		return g.wrong()
 	}
-	g.poisoned = true
-	return poison[g.IntN(len(poison))]
+	g.refused = true
+	return refusedValues[g.IntN(len(refusedValues))]
 }
 
 // damage sometimes damages the whole body.
@@ -282,16 +282,16 @@ func (g *generator) damage(body string) string {
 	case 1:
 		return body[:len(body)/2]
 	case 2:
-		g.poisoned = true
+		g.refused = true
 		return body + body
 	case 3:
-		g.poisoned = true
+		g.refused = true
 		return "\ufeff" + body
 	case 4:
-		g.poisoned = true
+		g.refused = true
 		return body + "\x00"
 	case 5:
-		g.poisoned = true
+		g.refused = true
 		if g.IntN(5) == 0 { // seldom, since it is slow
 			return `{"` + strings.Repeat("x", 1<<20) + `":1}`
 		}

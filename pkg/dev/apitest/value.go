@@ -18,8 +18,8 @@ type generator struct {
 	document *Document
 	known    map[string][]string // valid values, by the name of field or parameter
 	canary   string
-	// poisoned reports that the last value must be refused.
-	poisoned bool
+	// refused reports that the last value must be refused.
+	refused bool
 }
 
 // raw is JSON text, valid or not.
@@ -142,8 +142,8 @@ var odd = []string{
 	"infinity", "urn:uuid:01890000-0000-7000-8000-000000000000", "{01890000-0000-7000-8000-000000000000}", "\u00a0", "\ufeff", "=1+1",
 }
 
-// poison are values that every operation must refuse in any place.
-var poison = []raw{
+// refusedValues are values that every operation must refuse in any place.
+var refusedValues = []raw{
 	`"\u0000"`, `"a\u0000b"`, `"\ud800"`, `"\udc00\ud800"`, "\"\xff\"", "\"\xed\xa0\x80\"", "1e400", "-1e400", `{"a":1,"a":2}`, "tru", "'x'", "01", "NaN", "//",
 	raw(strings.Repeat("[", 10000) + strings.Repeat("]", 10000)), raw(strings.Repeat(`{"a":`, 10000) + "1" + strings.Repeat("}", 10000)), raw(strings.Repeat("[", 100000)),
 	"\"line\nbreak\"", `"\x41"`, `"\u12"`, "9" + raw(strings.Repeat("9", 400)),

@@ -71,8 +71,8 @@ type AttachmentChunkAddParams struct {
 	Data   []byte
 }
 
-// The commit does not wait for the disk: that of the content, which follows, does for all
-// before it.
+// The commit does not wait for the disk. That of the content comes later and waits for
+// all before it.
 func (q *Queries) AttachmentChunkAdd(ctx context.Context, arg AttachmentChunkAddParams) error {
 	_, err := q.db.Exec(ctx, attachmentChunkAdd, arg.Object, arg.N, arg.Data)
 	return err
@@ -556,7 +556,7 @@ type AttachmentRemovalDueParams struct {
 	Object uuid.UUID
 }
 
-// Moves the time at which an object is removed, of one that is still to be removed.
+// Changes when an object is removed, unless it is removed already.
 func (q *Queries) AttachmentRemovalDue(ctx context.Context, arg AttachmentRemovalDueParams) error {
 	_, err := q.db.Exec(ctx, attachmentRemovalDue, arg.DueAt, arg.Object)
 	return err

@@ -19,7 +19,7 @@ type pointTrial struct {
 	issuer  *issuer
 	config  app.Config
 	url     string
-	gate    *gate
+	barrier *barrier
 	process *process
 	number  int // of mails
 	acked   map[string]bool
@@ -30,7 +30,7 @@ type pointTrial struct {
 func newPointTrial(t *testing.T, c app.Config, i *issuer, fault string) *pointTrial {
 	t.Helper()
 	p := &pointTrial{T: t, issuer: i, config: c, url: c.DatabaseURL.Reveal(), acked: map[string]bool{}}
-	p.gate = newGate(t, p.url)
+	p.barrier = newBarrier(t, p.url)
 	if fault != "" {
 		execute(t, p.url, fault)
 	}
@@ -89,9 +89,9 @@ func (p *pointTrial) stored() string {
 // atInsert kills the service while it stores a mail, which fails or is committed.
 func (p *pointTrial) atInsert(id string, after func()) (acked bool) {
 	p.Helper()
-	p.gate.shut(gateInsert)
+	p.barrier.block(barrierInsert)
 	answer := p.send(id)
-	p.gate.reached()
+	p.barrier.reached()
 	p.process.Kill()
 	after()
 	return <-answer
@@ -100,9 +100,9 @@ func (p *pointTrial) atInsert(id string, after func()) (acked bool) {
 // atRead kills the service while it stores what an acknowledged mail says.
 func (p *pointTrial) atRead(id string, after func()) (acked bool) {
 	p.Helper()
-	p.gate.shut(gateRead)
+	p.barrier.block(barrierRead)
 	acked = <-p.send(id)
-	p.gate.reached()
+	p.barrier.reached()
 	p.process.Kill()
 	after()
 	return acked
@@ -112,7 +112,7 @@ func (p *pointTrial) atRead(id string, after func()) (acked bool) {
 func (p *pointTrial) committed() {
 	p.Helper()
 	before := p.stored()
-	p.gate.open()
+	p.barrier.release()
 	eventually(p, "the mail is stored", func() bool { return p.stored() != before })
 }
 
@@ -133,15 +133,15 @@ var listenerPoints = map[string]func(p *pointTrial, id string) (acked bool){
 		p.process.Kill()
 		return false
 	},
-	"after the last byte, before the commit": func(p *pointTrial, id string) bool { return p.atInsert(id, p.gate.abandon) },
+	"after the last byte, before the commit": func(p *pointTrial, id string) bool { return p.atInsert(id, p.barrier.fail) },
 	"after the commit, before the answer":    func(p *pointTrial, id string) bool { return p.atInsert(id, p.committed) },
 	"after the answer": func(p *pointTrial, id string) bool {
 		acked := <-p.send(id)
 		p.process.Kill()
 		return acked
 	},
-	"while it is taken apart, before the commit": func(p *pointTrial, id string) bool { return p.atRead(id, p.gate.abandon) },
-	"while it is taken apart, at the commit":     func(p *pointTrial, id string) bool { return p.atRead(id, p.gate.open) },
+	"while it is taken apart, before the commit": func(p *pointTrial, id string) bool { return p.atRead(id, p.barrier.fail) },
+	"while it is taken apart, at the commit":     func(p *pointTrial, id string) bool { return p.atRead(id, p.barrier.release) },
 }
 
 // repeat kills the service n times at a point. A mail that was not acknowledged is sent

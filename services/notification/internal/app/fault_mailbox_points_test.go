@@ -68,9 +68,9 @@ func (m *mailboxTrial) killAt(step string, begin func()) {
 // killHeld kills the service while a statement about the next mail is held.
 func (m *mailboxTrial) killHeld(statement int, begin, after func()) {
 	m.Helper()
-	m.gate.shut(statement)
+	m.barrier.block(statement)
 	begin()
-	m.gate.reached()
+	m.barrier.reached()
 	m.process.Kill()
 	after()
 }
@@ -99,14 +99,14 @@ var mailboxPoints = map[string]func(m *mailboxTrial){
 	},
 	"at the search":                                func(m *mailboxTrial) { m.killAt("search", m.one) },
 	"at the fetch":                                 func(m *mailboxTrial) { m.killAt("fetch", m.one) },
-	"after the fetch, before the commit":           func(m *mailboxTrial) { m.killHeld(gateInsert, m.one, m.gate.abandon) },
-	"at the commit":                                func(m *mailboxTrial) { m.killHeld(gateInsert, m.one, m.gate.open) },
+	"after the fetch, before the commit":           func(m *mailboxTrial) { m.killHeld(barrierInsert, m.one, m.barrier.fail) },
+	"at the commit":                                func(m *mailboxTrial) { m.killHeld(barrierInsert, m.one, m.barrier.release) },
 	"after the commit, before the mark":            func(m *mailboxTrial) { m.killAt("store", m.one) },
 	"after the mark":                               func(m *mailboxTrial) { m.killAt("stored", m.one) },
-	"while it is taken apart":                      func(m *mailboxTrial) { m.killHeld(gateRead, m.one, m.gate.abandon) },
+	"while it is taken apart":                      func(m *mailboxTrial) { m.killHeld(barrierRead, m.one, m.barrier.fail) },
 	"made anew, at the search":                     func(m *mailboxTrial) { m.killAt("search", m.madeAnew) },
 	"made anew, at the fetch":                      func(m *mailboxTrial) { m.killAt("fetch", m.madeAnew) },
-	"made anew, after the fetch before the commit": func(m *mailboxTrial) { m.killHeld(gateInsert, m.madeAnew, m.gate.abandon) },
+	"made anew, after the fetch before the commit": func(m *mailboxTrial) { m.killHeld(barrierInsert, m.madeAnew, m.barrier.fail) },
 	"made anew, after the commit before the mark":  func(m *mailboxTrial) { m.killAt("store", m.madeAnew) },
 }
 
