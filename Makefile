@@ -28,7 +28,7 @@ RACE := $(addprefix fixdesk/pkg/,background dev/launch dev/pgtest dev/subprocess
 	$(addprefix fixdesk/services/notification/internal/,delivery email inbound)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench profile test-smtp test-servers test-failover test-manifests release images test-release test-alerts
+.PHONY: help run demo token test test-long cover race race-all check lint lint-api test-console test-clients gen gen-typescript build bench bench-large profile test-smtp test-servers test-failover test-manifests release images test-release test-alerts
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,10 +36,10 @@ help: ## list what can be made
 run: ## start Fixdesk on this machine; ctrl-C stops it
 	@deploy/local/build.sh && exec $(BIN)/local
 
-demo: ## make run with a month of tickets and people, in an empty Fixdesk
+demo: ## make run, filled with a month of tickets if it is empty
 	@deploy/local/build.sh && exec $(BIN)/local demo
 
-token: ## print a service token: SCOPE="notifications:read" [SUBJECT=ops]
+token: ## print a token: SCOPE="notifications:read" [SUBJECT=ops]
 	@test -x $(BIN)/local || { echo "Start Fixdesk with make run first." >&2; exit 1; }
 	@$(BIN)/local token $(if $(SCOPE),--scope "$(SCOPE)") $(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(TTL),--ttl "$(TTL)")
 
@@ -55,7 +55,7 @@ cover: ## run every test and print the coverage of each package
 	GOGC=400 $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=20m -coverpkg=fixdesk/... -coverprofile=coverage.out work
 	@.ci/coverage coverage.out
 
-race: ## test what shares memory under the race detector (needs gcc)
+race: ## tests of what shares memory, race detector (needs gcc)
 	$(WITHPG) go test -p=4 -ldflags=-w -race -shuffle=on -timeout=30m $(RACE)
 
 race-all: ## run every test under the race detector
@@ -75,19 +75,19 @@ lint: $(LINT) ## golangci-lint with .golangci.yml
 	@for m in $(MODULES); do echo "$$m" && (cd $$m && $(LINT) run --allow-parallel-runners ./...) || exit 1; done
 	@for m in $(APART); do echo "$$m" && (cd $$m && GOWORK=off $(LINT) run --allow-parallel-runners ./...) || exit 1; done
 
-lint-api: $(OASDIFF) ## both OpenAPI documents: rules, and what breaks clients (needs npm)
+lint-api: $(OASDIFF) ## both OpenAPI documents: rules, breaking changes (npm)
 	@OASDIFF=$(OASDIFF) .ci/api/lint
 
-test-console: ## the console in Chromium, and its types (needs npm and chromium)
+test-console: ## the console in Chromium, its types (npm, chromium)
 	@deploy/local/build.sh
 	cd services/crm/internal/console && npm ci --no-audit --no-fund --silent && node check-types.js && npx playwright test
 
-test-clients: ## the TypeScript client: generated code, types, the life of a ticket (needs npm)
+test-clients: ## the TypeScript client: generated code, types, use (npm)
 	cd deploy/client/typescript && npm ci && npm test
 	deploy/client/generate.sh typescript check
 	FIXDESK_TEST_TYPESCRIPT=1 go test -count=1 -run TypeScript ./deploy/local
 
-gen: $(SQLC) $(OAPI_CODEGEN) ## generate the Go of the SQL in db/, the Go clients and pages of docs/
+gen: $(SQLC) $(OAPI_CODEGEN) ## generate Go from SQL, the Go clients, pages of docs/
 	cd db && $(SQLC) generate
 	OAPI_CODEGEN=$(OAPI_CODEGEN) deploy/client/generate.sh go
 	docs/configuration.sh >docs/configuration.md.part && mv docs/configuration.md.part docs/configuration.md
@@ -101,40 +101,41 @@ gen-typescript: ## generate the TypeScript client (needs npm)
 build: ## build the programs into bin/
 	deploy/local/build.sh
 
-bench: ## measure speed against pgbench and smtp-source; prints a table, and with JSON=file writes it
+bench: ## measure speed beside pgbench and smtp-source [JSON=file]
 	@go run ./deploy/bench $(if $(JSON),-json "$(JSON)")
 
-bench-large: ## delivery beside 100,000,000 recipients that are over, or SIZE (80 GB of disk and hours; DIR=/var/tmp)
+# DIR (/var/tmp) is where bench-large has its data, 80 GB.
+bench-large: ## delivery beside SIZE=100000000 old recipients, hours
 	@go run ./deploy/bench -only large -size $(or $(SIZE),100000000) -dir "$(or $(DIR),/var/tmp)"
 
-profile: ## pprof files of the services under a load: WORK=get (create, list, accept, mail…)
+profile: ## pprof files of services under load: WORK=get, list, mail…
 	@go run ./deploy/bench -profile "$(or $(WORK),get)"
 
-test-smtp: ## try Debian's Postfix and OpenSMTPD (root, throwaway machine)
+test-smtp: ## Debian's Postfix and OpenSMTPD (root, throwaway machine)
 	services/notification/test-smtp.sh
 
-release: ## archives and images in dist/, with checksums, the same bytes each time
+release: ## archives and images in dist/, the same bytes each time
 	cd deploy/release && GOWORK=off go run .
 
-images: ## the images alone; PUSH=registry.example.com/fixdesk pushes them
+images: ## the images alone; PUSH=registry.example.com/x pushes them
 	cd deploy/release && GOWORK=off go run . $(if $(PUSH),-push $(PUSH)) images
 
-test-release: ## images, archives and systemd units (root for the programs in their images)
+test-release: ## images, archives, systemd units (root for some)
 	cd deploy/release && GOWORK=off go test -timeout=30m ./...
 
-test-manifests: ## docker-compose.yml and deploy/kubernetes, by the libraries of their tools
+test-manifests: ## docker-compose.yml and deploy/kubernetes
 	cd deploy/manifests && GOWORK=off go test ./...
 
-test-alerts: ## metrics, rules and dashboards by promtool; each alert fires under its fault (root to install it)
+test-alerts: ## metrics, rules, dashboards; each alert under its fault
 	@command -v promtool >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq prometheus >/dev/null; }
 	FIXDESK_TEST_ALERTS=1 go test -count=1 -timeout=20m -run 'Alert|Rules|Metrics' ./deploy/local/internal/faulttest
 
-test-servers: ## try Debian's Postfix, Dovecot and clamd, and an S3 server (root, throwaway machine)
+test-servers: ## Postfix, Dovecot, clamd, S3 (root, throwaway machine)
 	services/notification/test-servers.sh
 	services/crm/test-clamd.sh
 	services/crm/test-s3.sh
 
-test-failover: ## Debian's Patroni, etcd, HAProxy and PgBouncer under load (root, throwaway machine)
+test-failover: ## Patroni, HAProxy, PgBouncer (root, throwaway machine)
 	FIXDESK_TEST_FAILOVER=1 go test -count=1 -timeout=30m -v ./deploy/failover
 
 # install PACKAGE@VERSION builds a tool for the target, which is named after it
