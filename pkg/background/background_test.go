@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -335,6 +336,8 @@ func TestDatabaseThatFailsIsLoggedOnceForAllJobs(t *testing.T) {
 				metrics.Database = &background.Dependency{
 					Fails:     func(err error) bool { return errors.Is(err, errAway) },
 					Suspected: func(err error) bool { return errors.Is(err, io.EOF) },
+					Late:      isDeadline,
+					Ask:       func(context.Context) error { return nil },
 				}
 			}
 			job := func(name string, remote bool, errs ...error) {
@@ -361,6 +364,52 @@ func TestDatabaseThatFailsIsLoggedOnceForAllJobs(t *testing.T) {
 			job("outbox", true, io.EOF) // may be another server's
 			if shared && !strings.Contains(out.String(), `msg="background job fails" job=outbox`) {
 				t.Errorf("log of a job whose own server fails:\n%s", out.String())
+			}
+		}
+	})
+}
+
+func isDeadline(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+
+func TestTimeLimitsAreLoggedOnceForAllJobsWhileTheDatabaseDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			answer error
+			errors int
+		}{{errAway, 1}, {nil, 5}} { // the control: the jobs are slow by themselves
+			var out bytes.Buffer
+			log := slog.New(slog.NewTextHandler(&out, nil))
+			metrics := background.NewMetrics(prometheus.NewRegistry())
+			answer := test.answer
+			metrics.Database = &background.Dependency{
+				Fails:     func(err error) bool { return errors.Is(err, errAway) },
+				Suspected: func(err error) bool { return errors.Is(err, io.EOF) },
+				Late:      isDeadline,
+				Ask:       func(context.Context) error { return answer },
+			}
+			reporters := map[string]*background.Reporter{}
+			report := func(job string, remote bool, err error) {
+				if reporters[job] == nil {
+					reporters[job] = &background.Reporter{Job: job, Log: log, Metrics: metrics, Remote: remote}
+				}
+				reporters[job].Report(t.Context(), err)
+			}
+			report("purge", false, fmt.Errorf("purge: %w", context.DeadlineExceeded))
+			report("outbox", true, context.DeadlineExceeded)
+			report("mailbox", true, io.EOF)
+			answer = nil
+			report("leases", false, context.DeadlineExceeded) // began before
+			for job := range reporters {
+				report(job, false, nil)
+			}
+			report("leases", false, context.DeadlineExceeded) // as this did, on another connection
+			if got := strings.Count(out.String(), "level=ERROR"); got != test.errors {
+				t.Errorf("asked for, it answers %v: %d errors in the log, want %d:\n%s", test.answer, got, test.errors, out.String())
+			}
+			time.Sleep(20 * time.Second)
+			report("purge", false, context.DeadlineExceeded)
+			if got := strings.Count(out.String(), "level=ERROR"); got != test.errors+1 {
+				t.Errorf("a job that is slow by itself, after an outage:\n%s", out.String())
 			}
 		}
 	})

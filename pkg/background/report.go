@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"fixdesk/pkg/obs"
 )
@@ -14,8 +16,42 @@ type Dependency struct {
 	// Fails reports whether an error is certainly that of the dependency, Suspected
 	// whether it is when the job uses nothing else.
 	Fails, Suspected func(error) bool
+	// Late reports whether an error is that of a time limit: the dependency hangs, or
+	// the job has much to do.
+	Late func(error) bool
+	// Ask asks the dependency itself and returns an error when it doesn't answer. It
+	// decides what is Late, and what is Suspected of a job that uses other servers.
+	Ask func(context.Context) error
 
+	ended  atomic.Int64 // when the last outage did, as Unix time in ns
 	outage obs.Outage
+}
+
+// cause says what an error of a job is.
+type cause int
+
+const (
+	own      cause = iota // the job's, or there is none
+	shared                // the dependency's
+	leftover              // a time limit of a run that began while the dependency was away
+)
+
+// leftoverFor is longer than a call that began in an outage goes on after it.
+const leftoverFor = 15 * time.Second
+
+func (d *Dependency) cause(ctx context.Context, err error, remote bool) cause {
+	if err == nil {
+		return own
+	}
+	suspected, late := d.Suspected(err), d.Late(err)
+	switch {
+	case d.Fails(err), suspected && !remote, (suspected || late) && d.Ask(ctx) != nil:
+		return shared
+	case late && (d.outage.Active() || time.Since(time.Unix(0, d.ended.Load())) < leftoverFor):
+		return leftover
+	default:
+		return own
+	}
 }
 
 // Reporter logs when a job begins to fail and when it works again. It is safe for
@@ -55,14 +91,16 @@ func (r *Reporter) Report(ctx context.Context, err error) {
 
 // reportDatabase reports whether the database failed.
 func (r *Reporter) reportDatabase(ctx context.Context, d *Dependency, err error) bool {
-	if err != nil && (d.Fails(err) || !r.Remote && d.Suspected(err)) {
+	cause := d.cause(ctx, err, r.Remote)
+	if cause == shared {
 		if d.outage.Failed(r.Job) {
 			r.Log.ErrorContext(ctx, "background jobs have no database", "job", r.Job, "error", err)
 		}
 		return true
 	}
 	if failures := d.outage.Succeeded(r.Job); failures > 0 {
+		d.ended.Store(time.Now().UnixNano())
 		r.Log.InfoContext(ctx, "background jobs have their database again", "failures", failures)
 	}
-	return false
+	return cause == leftover
 }

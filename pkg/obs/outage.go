@@ -38,6 +38,9 @@ func (o *Outage) Failed(user string) (began bool) {
 	return o.active.CompareAndSwap(false, true)
 }
 
+// Active reports whether there is an outage.
+func (o *Outage) Active() bool { return o.active.Load() }
+
 // Succeeded notes a success of the named user. The outage ends with that of the last
 // user that had failed, no earlier than Quiet after the last failure. Then it returns
 // how many failures there were, otherwise 0. Without an outage it costs one atomic read.

@@ -85,6 +85,13 @@ func ConnectionLost(err error) bool {
 		(errors.As(err, &netErr) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed))
 }
 
+// Late reports whether err says that a time limit ended a call, on this side or by
+// PostgreSQL's statement_timeout.
+func Late(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &pgErr) && pgErr.Code == "57014"
+}
+
 // Unavailable reports whether err is temporary: the database is down, starting,
 // stopping, full or too slow, the connection broke, the pool is closed or
 // exhausted, or Retry failed. A call that its caller canceled (context.Canceled) is

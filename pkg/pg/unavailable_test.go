@@ -46,6 +46,9 @@ func TestTemporaryErrorsAreUnavailableAndOthersAreNot(t *testing.T) {
 			if err == nil || pg.Unavailable(err) != test.want {
 				t.Errorf("unavailable %t, want %t: %v", pg.Unavailable(err), test.want, err)
 			}
+			if pg.Late(err) != (name == "statement timeout") {
+				t.Errorf("late %t: %v", pg.Late(err), err)
+			}
 			if pg.Away(err) != test.away || pg.ConnectionLost(err) {
 				t.Errorf("away %t, want %t, connection lost %t: %v", pg.Away(err), test.away, pg.ConnectionLost(err), err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,4 +87,30 @@ func TestFrozenDatabaseDoesNotDelayTheStopAndNoMailIsLost(t *testing.T) {
 		}
 	}
 	report(t, differingRepeats(smtp.Messages()))
+}
+
+func TestFrozenDatabaseIsLoggedOnceByAllJobs(t *testing.T) {
+	t.Parallel()
+	server, _ := ownPostgres(t)
+	smtp := startSMTP(t, nil)
+	i := newIssuer(t)
+	// A call ends 5 s after the time limit of statements.
+	s := start(t, i, testConfig(createDatabase(t, server)+"&statement_timeout=1000", i.url, smtp.Addr()))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.log)
+		}
+	})
+	thaw := freeze(t, server.Pid())
+	t.Cleanup(thaw)
+	failing := regexp.MustCompile(`(?m)^background_failures_total\{task="[^"]+"\} [1-9]`)
+	eventually(t, "several jobs fail, and it is logged", func() bool {
+		return strings.Contains(s.log.String(), "background jobs have no database") && len(failing.FindAllString(ops(t, s, "/metrics"), -1)) >= 4
+	})
+	thaw()
+	eventually(t, "the end is logged", func() bool { return strings.Contains(s.log.String(), "background jobs have their database again") })
+	text := s.log.String()
+	if n := strings.Count(text, "background jobs have no database"); n != 1 || strings.Contains(text, "background job fails") {
+		t.Errorf("%d lines of an outage, or lines of jobs", n)
+	}
 }

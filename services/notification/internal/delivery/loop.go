@@ -76,6 +76,7 @@ type Loop struct {
 	// returned to the queue, since the results are stored first.
 	unsettled                     atomic.Bool
 	claims, settlements, renewals *background.Reporter
+	reads                         *background.Reporter // of contents that are not claimed with their recipients
 }
 
 // reporter logs for something that the loop does again and again.
@@ -93,6 +94,7 @@ func NewLoop(c Config) *Loop {
 		// that are being settled: at most 13 for each worker.
 		settled: make(chan settlement, settledPerWorker*c.Workers),
 		claims:  c.reporter("claiming mails"), settlements: c.reporter("storing results of mails"), renewals: c.reporter("renewing leases"),
+		reads: c.reporter("reading contents of mails"),
 	}
 }
 
@@ -236,7 +238,7 @@ func (l *Loop) takeUrgent(ctx, store context.Context) {
 	taken, err := l.take(store, n, places{before: normalFrom(l.Now())})
 	if err != nil {
 		if ctx.Err() == nil {
-			l.Logger.ErrorContext(ctx, "claim of urgent recipients failed", "error", err)
+			l.claims.Report(ctx, err)
 		}
 		return
 	}
@@ -407,27 +409,31 @@ func (l *Loop) send(ctx, store context.Context, stream *email.Stream, t *task, n
 			result = email.Result{Outcome: notifyapi.OutcomeTemporary, Reply: "internal error"}
 		}
 	}()
-	m := t.mail
-	if t.large {
-		text, html, err := l.store.content(store, t.notificationID)
-		if err != nil {
-			l.Logger.ErrorContext(ctx, "content not available", "recipient_id", t.mail.ID, "error", err)
-			return email.Result{Outcome: email.NotTried}
-		}
-		m.Text, m.HTML = text, html
-	}
-	if t.files > 0 {
-		files, err := l.store.attachments(store, t.notificationID)
-		if err != nil {
-			l.Logger.ErrorContext(ctx, "attachments not available", "recipient_id", t.mail.ID, "error", err)
-			return email.Result{Outcome: email.NotTried}
-		}
-		m.Attachments = files
+	m, err := l.whole(store, t)
+	l.reads.Report(ctx, err)
+	if err != nil {
+		return email.Result{Outcome: email.NotTried}
 	}
 	start := l.Now()
 	result = l.traced(ctx, t, func(ctx context.Context) email.Result { return stream.Send(ctx, m, next) })
 	l.metrics.observe(result, l.Now().Sub(start))
 	return result
+}
+
+// whole returns a task's mail with what was not claimed with it.
+func (l *Loop) whole(ctx context.Context, t *task) (m email.Mail, err error) {
+	m = t.mail
+	if t.large {
+		if m.Text, m.HTML, err = l.store.content(ctx, t.notificationID); err != nil {
+			return m, fmt.Errorf("content of recipient %s: %w", m.ID, err)
+		}
+	}
+	if t.files > 0 {
+		if m.Attachments, err = l.store.attachments(ctx, t.notificationID); err != nil {
+			return m, fmt.Errorf("attachments of recipient %s: %w", m.ID, err)
+		}
+	}
+	return m, nil
 }
 
 // settle stores results in batches.
