@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -99,20 +100,50 @@ func (s *stack) startHAProxy(t *testing.T, address map[string]string) {
 	s.run(t, "haproxy", "env", append(environment, "haproxy", "-db", "-f", readable)...)
 }
 
+// pgBouncer is the program of the pooler, and whether it keeps prepared statements, as
+// from 1.21 on.
+func pgBouncer(t *testing.T) (program string, prepares bool) {
+	t.Helper()
+	program = cmp.Or(os.Getenv("FIXDESK_PGBOUNCER"), "pgbouncer")
+	output, err := exec.CommandContext(t.Context(), program, "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(string(output), "PgBouncer %d.%d", &major, &minor); err != nil {
+		t.Fatalf("%s: %v", output, err)
+	}
+	return program, major > 1 || minor >= 21
+}
+
 // startPgBouncer runs PgBouncer in transaction mode, with fewer connections to the
 // server than the replicas have to it.
 func (s *stack) startPgBouncer(t *testing.T, address map[string]string) {
 	t.Helper()
+	program, prepares := pgBouncer(t)
 	users := filepath.Join(s.dir, "users.txt")
 	text := fmt.Sprintf("[databases]\n* = host=127.0.0.1 port=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%s\nunix_socket_dir=\nauth_type=trust\nauth_file=%s\n"+
 		"pool_mode=transaction\ndefault_pool_size=6\nmax_client_conn=500\nquery_wait_timeout=5\nserver_connect_timeout=2\nserver_login_retry=1\n",
 		portOf(address["DATABASE_BIND"]), portOf(address["PGBOUNCER"]), users)
+	if prepares {
+		text += "max_prepared_statements=200\n"
+	}
 	for path, content := range map[string]string{users: `"crm" ""` + "\n" + `"notification" ""` + "\n", filepath.Join(s.dir, "pgbouncer.ini"): text} {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.run(t, "pgbouncer", "pgbouncer", filepath.Join(s.dir, "pgbouncer.ini"))
+	s.run(t, "pgbouncer", program, filepath.Join(s.dir, "pgbouncer.ini"))
+}
+
+// pooled is the URL of a service's database through PgBouncer.
+func pooled(t *testing.T, service, address string) string {
+	t.Helper()
+	url := "postgres://" + service + "@" + address + "/" + service + "?sslmode=disable"
+	if _, prepares := pgBouncer(t); prepares {
+		url += "&default_query_exec_mode=cache_statement"
+	}
+	return url
 }
 
 // configure sets the options of all replicas.
@@ -125,13 +156,13 @@ func (s *stack) configure(t *testing.T, address map[string]string) {
 	for n := 1; n <= 2; n++ {
 		for name, variables := range map[string]map[string]string{
 			"crm": {
-				"CRM_DATABASE_URL": "postgres://crm@" + address["PGBOUNCER"] + "/crm?sslmode=disable", "CRM_DATABASE_POOLER": "transaction",
+				"CRM_DATABASE_URL": pooled(t, "crm", address["PGBOUNCER"]), "CRM_DATABASE_POOLER": "transaction",
 				"CRM_MIGRATE_DATABASE_URL": s.url("crm", "crm"),
 				"CRM_NOTIFICATION_URL":     "http://" + address["NOTIFICATION_BIND"], "CRM_KEYS_FILE": keys,
 				"CRM_ADMIN_EMAIL": adminEmail, "CRM_ADMIN_PASSWORD": password, "CRM_RATE_LIMIT": "off", "CRM_RATE_LIMIT_NETWORK": "off",
 			},
 			"notification": {
-				"NOTIFICATION_DATABASE_URL": "postgres://notification@" + address["PGBOUNCER"] + "/notification?sslmode=disable", "NOTIFICATION_DATABASE_POOLER": "transaction",
+				"NOTIFICATION_DATABASE_URL": pooled(t, "notification", address["PGBOUNCER"]), "NOTIFICATION_DATABASE_POOLER": "transaction",
 				"NOTIFICATION_MIGRATE_DATABASE_URL": s.url("notification", "notification"),
 				"NOTIFICATION_JWKS_URL":             s.crm + "/.well-known/jwks.json", "NOTIFICATION_SMTP_URL": "smtp://" + s.mailAddr + "?tls=none",
 				"NOTIFICATION_RATE_LIMIT": "off", "NOTIFICATION_LEASE": "15s",
