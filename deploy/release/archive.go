@@ -9,8 +9,12 @@ import (
 
 var archivePlatforms = []platform{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}}
 
-// archived are the files and folders of the repository that go with the programs.
-var archived = []string{"README.md", "docs", "deploy/systemd", "db/serving-role.sql", "deploy/docker/databases.sql"}
+// archived are the files and folders of the repository that go with the programs: what
+// the pages link to or tell the reader to use.
+var archived = []string{
+	"README.md", "docs", "db/serving-role.sql", "deploy/docker/databases.sql", "deploy/failover/haproxy.cfg",
+	"deploy/grafana", "deploy/kubernetes", "deploy/prometheus", "deploy/systemd",
+}
 
 // makeArchives writes a tar archive for each platform into the folder out.
 func makeArchives(ctx context.Context, s source, out string) (names []string, err error) {

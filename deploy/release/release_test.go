@@ -11,7 +11,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -295,4 +297,23 @@ func TestReleaseNamesExistingFiles(t *testing.T) {
 			t.Errorf("%s is missing among %v", want, names)
 		}
 	}
+	checked := 0
+	for _, f := range files {
+		if !strings.HasSuffix(f.name, ".md") {
+			continue
+		}
+		for _, link := range relativeLink.FindAllSubmatch(f.content, -1) {
+			checked++
+			to := path.Join(path.Dir(f.name), string(link[1]))
+			if !slices.ContainsFunc(names, func(name string) bool { return name == to || strings.HasPrefix(name, to+"/") }) {
+				t.Errorf("%s links to %s, which is not in the archive", f.name, to)
+			}
+		}
+	}
+	if checked < 50 {
+		t.Errorf("only %d links were found", checked)
+	}
 }
+
+// relativeLink matches a link of Markdown to another file.
+var relativeLink = regexp.MustCompile(`\]\(([^)#: ]+/[^)#: ]+|[^)#: ]+\.md)(?:#[^)]*)?\)`)
