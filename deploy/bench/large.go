@@ -44,6 +44,10 @@ func measureLarge(ctx context.Context, s *stack, o options) ([]line, error) {
 	if err := s.fillEnded(ctx, "large", size); err != nil {
 		return nil, err
 	}
+	stored, err := s.measureStored(ctx, size)
+	if err != nil {
+		return nil, err
+	}
 	kept := map[string]string{"RETENTION": "0"}
 	var with, without []float64
 	for range o.turns {
@@ -56,13 +60,26 @@ func measureLarge(ctx context.Context, s *stack, o options) ([]line, error) {
 			progress("  %s: %.0f/s", database, rate)
 		}
 	}
-	lines := []line{atLeast(fmt.Sprintf("mails with %d recipients that are over (yardstick: with none)", size), with, without, 0.95, "/s")}
+	lines := []line{stored, atLeast(fmt.Sprintf("mails with %d recipients that are over (yardstick: with none)", size), with, without, 0.95, "/s")}
 	gauges, err := s.measureGauges(ctx, sink, kept)
 	if err != nil {
 		return lines, err
 	}
 	purge, err := s.measurePurge(ctx, sink, mails, median(with))
 	return append(append(lines, gauges), purge...), err
+}
+
+// measureStored returns the bytes of a recipient that is over, with its attempt and its
+// part of a notification, in tables and indexes.
+func (s *stack) measureStored(ctx context.Context, size int) (l line, err error) {
+	var bytes, ofRecipients float64
+	err = s.inDatabase(ctx, "large", func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "select pg_database_size(current_database())::float8, pg_total_relation_size('recipients')::float8").Scan(&bytes, &ofRecipients)
+	})
+	return line{
+		work: "a recipient that is over, stored with its attempt", ours: fmt.Sprintf("%.0f B", bytes/float64(size)),
+		note: fmt.Sprintf("%.0f B of it in recipients; %.1f GB in all", ofRecipients/float64(size), bytes/1e9),
+	}, err
 }
 
 // fillEnded stores recipients that were mailed, over the last days.
