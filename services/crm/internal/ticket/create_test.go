@@ -173,7 +173,7 @@ func TestCustomersChangeThePriorityUntilTheTicketIsAccepted(t *testing.T) {
 func TestTextsFollowTheCommonPolicy(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)
-	customer := d.User("customer")
+	customer, engineer := d.User("customer"), d.Engineer()
 	ticket := crmtest.Parse[crmtest.Ticket](d.Call(customer, "POST", "/v1/tickets", crmtest.Object{"title": "  Cafe\u0301 ", "description": "\n one\r\ntwo \n"}).Want(201))
 	if ticket.Title != "Caf\u00e9" || ticket.Description != "one\ntwo" {
 		t.Errorf("stored as %q and %q", ticket.Title, ticket.Description)
@@ -184,6 +184,26 @@ func TestTextsFollowTheCommonPolicy(t *testing.T) {
 			p := d.Call(customer, method, ticket.Path(path), crmtest.Object{field: bad}).Refused(422, "validation_failed")
 			if len(p.Errors) != 1 || p.Errors[0].Location != "body."+field {
 				t.Errorf("%q as %s: %+v", bad, field, p)
+			}
+		}
+	}
+	d.Call(engineer, "POST", ticket.Path("/accept"), nil).Want(200)
+	steps := []struct {
+		field, method, path string
+		body                crmtest.Object
+	}{
+		{"blocked_reason", "PATCH", "", crmtest.Object{"status": "blocked", "waiting_for": "other"}},
+		{"resolution", "PATCH", "", crmtest.Object{"status": "resolved"}},
+		{"reason", "POST", "/decline", crmtest.Object{}},
+	}
+	for _, text := range []string{"\u200b\u2060", "a\u202eb", "\u00a0 ", "👩\u200d🔧 came"} {
+		for _, step := range steps {
+			step.body[step.field] = text
+			answer := d.Call(engineer, step.method, ticket.Path(step.path), step.body)
+			p := crmtest.Parse[crmtest.Problem](answer)
+			refused := answer.Code == 422 && len(p.Errors) == 1 && p.Errors[0].Location == "body."+step.field
+			if control := strings.HasSuffix(text, "came"); refused == control {
+				t.Errorf("%q as %s: %d %+v", text, step.field, answer.Code, p)
 			}
 		}
 	}
