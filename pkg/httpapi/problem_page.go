@@ -91,7 +91,7 @@ func WriteProblems(w io.Writer) error {
 	return err
 }
 
-const problemsIntroduction = `<!-- Generated from pkg/httpapi/problemtext.go ("make gen"). Do not edit. -->
+const problemsIntroduction = `<!-- Generated from pkg/httpapi/problem_text.go ("make gen"). Do not edit. -->
 # Problems
 
 Every error of both services is a problem (RFC 9457, ` + "`application/problem+json`" + `).
