@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -62,6 +63,22 @@ func (p *Purge) Run(ctx context.Context) (deleted int64, err error) {
 		}
 	}
 	return deleted, nil
+}
+
+// PurgeInOrder deletes rows in the order of their ids, from those after one on, in
+// batches as Purge does. next examines at most limit rows after an id, deletes those of
+// them that are to go, and returns the last one's id and how many it examined. The result
+// is the id up to which rows were examined, also with an error.
+func PurgeInOrder(ctx context.Context, most int32, after uuid.UUID, next func(ctx context.Context, after uuid.UUID, limit int32) (last uuid.UUID, examined int64, err error)) (uuid.UUID, error) {
+	batches := Purge{Max: most, Delete: func(ctx context.Context, limit int32) (int64, error) {
+		last, examined, err := next(ctx, after, limit)
+		if err == nil {
+			after = last
+		}
+		return examined, err
+	}}
+	_, err := batches.Run(ctx)
+	return after, err
 }
 
 func timedOut(err error) bool {

@@ -97,19 +97,14 @@ func (r *retention) purge(ctx context.Context) error {
 // notifications finds them.
 func (r *retention) purgeNotifications(ctx context.Context) error {
 	endedBefore := r.Now().Add(-r.Retention)
-	after := uuid.Nil
-	batches := pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
+	_, err := pg.PurgeInOrder(ctx, purgeBatch, uuid.Nil, func(ctx context.Context, after uuid.UUID, limit int32) (uuid.UUID, int64, error) {
 		row, err := byIndex(r.DB).RetentionPurge(ctx, notificationdb.RetentionPurgeParams{
 			AfterID: after, BeforeID: FirstID(endedBefore), Max: limit, EndedBefore: endedBefore,
 		})
-		if err != nil {
-			return 0, err
-		}
-		after = row.LastID
 		r.purged.Add(float64(row.Deleted))
-		return row.Examined, nil
-	}}
-	if _, err := batches.Run(ctx); err != nil {
+		return row.LastID, row.Examined, err
+	})
+	if err != nil {
 		return fmt.Errorf("purge notifications: %w", err)
 	}
 	return nil
@@ -125,15 +120,11 @@ func (r *retention) purgeAttempts(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("drop old partitions of attempts: %w", err)
 	}
-	after := uuid.Nil
-	batches := pg.Purge{Max: attemptBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
+	_, err = pg.PurgeInOrder(ctx, attemptBatch, uuid.Nil, func(ctx context.Context, after uuid.UUID, limit int32) (uuid.UUID, int64, error) {
 		row, err := byIndex(r.DB).AttemptPurge(ctx, notificationdb.AttemptPurgeParams{AfterID: after, BeforeID: keptBefore, Max: limit})
-		if err == nil {
-			after = row.LastID
-		}
-		return row.Examined, err
-	}}
-	if _, err := batches.Run(ctx); err != nil {
+		return row.LastID, row.Examined, err
+	})
+	if err != nil {
 		return fmt.Errorf("purge attempts: %w", err)
 	}
 	return nil
@@ -142,17 +133,12 @@ func (r *retention) purgeAttempts(ctx context.Context) error {
 // erase removes the content of sensitive notifications that no recipient waits
 // for.
 func (r *retention) erase(ctx context.Context) error {
-	after := uuid.Nil
-	batches := pg.Purge{Max: eraseBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
+	_, err := pg.PurgeInOrder(ctx, eraseBatch, uuid.Nil, func(ctx context.Context, after uuid.UUID, limit int32) (uuid.UUID, int64, error) {
 		row, err := byIndex(r.DB).RetentionErase(ctx, notificationdb.RetentionEraseParams{AfterID: after, Max: limit})
-		if err != nil {
-			return 0, err
-		}
-		after = row.LastID
 		r.erased.Add(float64(row.Erased))
-		return row.Examined, nil
-	}}
-	if _, err := batches.Run(ctx); err != nil {
+		return row.LastID, row.Examined, err
+	})
+	if err != nil {
 		return fmt.Errorf("erase the content of sensitive notifications: %w", err)
 	}
 	return nil

@@ -68,31 +68,24 @@ func (s *Service) purge(ctx context.Context, retention time.Duration) error {
 // purgePieces deletes the bytes of mails that are not stored, between two ids. It returns
 // up to where it came.
 func (s *Service) purgePieces(ctx context.Context, after, before uuid.UUID) (uuid.UUID, error) {
-	pieces := pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
+	to, err := pg.PurgeInOrder(ctx, purgeBatch, after, func(ctx context.Context, after uuid.UUID, limit int32) (uuid.UUID, int64, error) {
 		row, err := notificationdb.New(s.DB).InboundPurgePieces(ctx, notificationdb.InboundPurgePiecesParams{AfterID: after, BeforeID: before, Max: limit})
-		if err == nil {
-			after = row.LastID
-		}
-		return row.Examined, err
-	}}
-	if _, err := pieces.Run(ctx); err != nil {
-		return after, fmt.Errorf("purge the bytes of mails that are not stored: %w", err)
+		return row.LastID, row.Examined, err
+	})
+	if err != nil {
+		return to, fmt.Errorf("purge the bytes of mails that are not stored: %w", err)
 	}
-	return after, nil
+	return to, nil
 }
 
 // purgeMails deletes the mails before an id that are done.
 func (s *Service) purgeMails(ctx context.Context, before uuid.UUID) error {
-	after := uuid.Nil
-	mails := pg.Purge{Max: purgeBatch, Delete: func(ctx context.Context, limit int32) (int64, error) {
+	_, err := pg.PurgeInOrder(ctx, purgeBatch, uuid.Nil, func(ctx context.Context, after uuid.UUID, limit int32) (uuid.UUID, int64, error) {
 		row, err := notificationdb.New(s.DB).InboundPurge(ctx, notificationdb.InboundPurgeParams{AfterID: after, BeforeID: before, Max: limit})
-		if err == nil {
-			after = row.LastID
-			s.metrics.purged.Add(float64(row.Deleted))
-		}
-		return row.Examined, err
-	}}
-	if _, err := mails.Run(ctx); err != nil {
+		s.metrics.purged.Add(float64(row.Deleted))
+		return row.LastID, row.Examined, err
+	})
+	if err != nil {
 		return fmt.Errorf("purge mails: %w", err)
 	}
 	return nil
