@@ -104,7 +104,7 @@ build: ## build the programs into bin/
 bench: ## measure speed beside pgbench and smtp-source [JSON=file]
 	@go run ./deploy/bench $(if $(JSON),-json "$(JSON)")
 
-# DIR (/var/tmp) is where bench-large has its data, 80 GB.
+# DIR (/var/tmp) is where bench-large has its data, 50 GB.
 bench-large: ## delivery beside SIZE=100000000 old recipients, hours
 	@go run ./deploy/bench -only large -size $(or $(SIZE),100000000) -dir "$(or $(DIR),/var/tmp)"
 
