@@ -43,16 +43,24 @@ token: ## print a token: SCOPE="notifications:read" [SUBJECT=ops]
 	@test -x $(BIN)/local || { echo "Start Fixdesk with make run first." >&2; exit 1; }
 	@$(BIN)/local token $(if $(SCOPE),--scope "$(SCOPE)") $(if $(SUBJECT),--subject "$(SUBJECT)") $(if $(TTL),--ttl "$(TTL)")
 
-# Tests wait more than they compute, so four packages run at a time. Their programs
-# are linked without what only a debugger reads, and run too briefly to collect often.
+# Packages whose tests take longest. They start first, so that none of them runs alone
+# at the end.
+LONGEST := $(addprefix fixdesk/,services/crm/internal/app services/notification/internal/app deploy/local deploy/local/internal/faulttest \
+	services/crm/internal/ticketlist services/crm/internal/ticket services/crm/internal/identity pkg/pg)
+
+# Tests wait more than they compute, so four packages run at a time, and four tests of
+# each. Their programs are linked without what only a debugger reads, and run too briefly
+# to collect often. make check vets them.
+TEST := go test -p=4 -parallel=4 -vet=off -ldflags=-s -shuffle=on
+
 test: ## run every test on a PostgreSQL that is started for it
-	GOGC=400 $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=30m work
+	GOGC=400 $(WITHPG) $(TEST) -timeout=30m $(LONGEST) work
 
 test-long: ## repeat faults, races and requests FIXDESK_TRIALS times (5)
-	FIXDESK_TRIALS=$(or $(FIXDESK_TRIALS),5) $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=60m -count=1 $(LONG)
+	FIXDESK_TRIALS=$(or $(FIXDESK_TRIALS),5) $(WITHPG) $(TEST) -timeout=60m -count=1 $(LONG)
 
 cover: ## run every test and print the coverage of each package
-	GOGC=400 $(WITHPG) go test -p=4 -ldflags=-w -shuffle=on -timeout=20m -coverpkg=fixdesk/... -coverprofile=coverage.out work
+	GOGC=400 $(WITHPG) $(TEST) -timeout=20m -coverpkg=fixdesk/... -coverprofile=coverage.out $(LONGEST) work
 	@.ci/coverage coverage.out
 
 race: ## tests of what shares memory, race detector (needs gcc)

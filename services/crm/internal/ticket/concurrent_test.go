@@ -245,7 +245,7 @@ func TestConcurrentCreatesSpreadEvenly(t *testing.T) {
 		t.Run(strconv.Itoa(engineers), func(t *testing.T) {
 			d := newTestEnvWithLongTimeouts(t)
 			s := d.newLoad(5, engineers)
-			n, start := trials.Count(80, 400), time.Now()
+			n, start := trials.Count(40, 400), time.Now()
 			concurrently(40, func(h int) bool {
 				r := rand.New(rand.NewPCG(1, uint64(h)))
 				for range n / 40 {
