@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -125,12 +124,11 @@ func measureMail(ctx context.Context, s *stack, o options) ([]line, error) {
 			return err
 		}
 		for range o.turns {
-			begin := time.Now()
-			if output, err := exec.CommandContext(ctx, source, "-d", "-s", strconv.Itoa(smtpConns), "-m", strconv.Itoa(o.mails),
-				"-l", strconv.Itoa(mailBytes), sink).CombinedOutput(); err != nil {
-				return fmt.Errorf("smtp-source: %w: %s", err, output)
+			bound, err := runSource(ctx, source, sink, o.mails)
+			if err != nil {
+				return err
 			}
-			bounds = append(bounds, float64(o.mails)/time.Since(begin).Seconds())
+			bounds = append(bounds, bound)
 			before := s.spent()
 			rate, err := mailRound(ctx, client, conn, o.mails)
 			if err != nil {

@@ -48,6 +48,7 @@ var sections = []section{
 	{name: "actions", about: "accept, comment and patch against pgbench", run: measureActions},
 	{name: "wal", about: "WAL of a status change of a long ticket", run: measureWAL},
 	{name: "mail", about: "mails per second against smtp-source", run: measureMail},
+	{name: "floor", about: "the least that mails with durable states cost, against smtp-source", run: measureFloor, named: true},
 	{name: "inbound", about: "mails taken in per second against Postfix's queue (root)", run: measureInbound, named: true},
 	{name: "latency", about: "from a ticket to its mails, otherwise idle", run: measureLatency},
 	{name: "streams", about: "ten thousand event streams on one replica", run: measureStreams},
