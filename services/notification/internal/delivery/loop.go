@@ -45,9 +45,6 @@ const (
 	// claim of many costs little more than a claim of a few.
 	aheadTime          = 50 * time.Millisecond
 	mostAheadPerWorker = 40
-	// settledPerWorker is how many results for each worker one settlement stores at most.
-	// As many are collected while it waits for the disk.
-	settledPerWorker = 6
 	// pauseAfterError is the pause after a failed call of the database.
 	pauseAfterError = 500 * time.Millisecond
 	// rememberedProbes is how many recipients are skipped after they were used to
@@ -92,7 +89,7 @@ func NewLoop(c Config) *Loop {
 		backlog: newBacklog(),
 		// A crash can repeat the mails on the wire, those that wait here, and those
 		// that are being settled: at most 13 for each worker.
-		settled: make(chan settlement, settledPerWorker*c.Workers),
+		settled: make(chan settlement, unsettledPerWorker*c.Workers),
 		claims:  c.reporter("claiming mails"), settlements: c.reporter("storing results of mails"), renewals: c.reporter("renewing leases"),
 		reads: c.reporter("reading contents of mails"),
 	}
@@ -434,59 +431,4 @@ func (l *Loop) whole(ctx context.Context, t *task) (m email.Mail, err error) {
 		}
 	}
 	return m, nil
-}
-
-// settle stores results in batches.
-func (l *Loop) settle(ctx context.Context) {
-	var batch []settlement
-	for first := range l.settled {
-		batch = append(batch[:0], first)
-		for len(batch) < settledPerWorker*l.Workers {
-			select {
-			case s, open := <-l.settled:
-				if open {
-					batch = append(batch, s)
-					continue
-				}
-			default:
-			}
-			break
-		}
-		l.settleBatch(ctx, batch)
-		clear(batch)
-	}
-}
-
-// settleBatch tries until the database has stored the batch, or ctx ends.
-// The workers wait meanwhile, so that no mail is sent whose result can't be stored.
-func (l *Loop) settleBatch(ctx context.Context, batch []settlement) {
-	defer l.leases.drop(batch)
-	tried := make([]settlement, 0, len(batch))
-	var returned []settlement
-	for _, s := range batch {
-		if s.result.Outcome == email.NotTried {
-			returned = append(returned, s)
-		} else {
-			tried = append(tried, s)
-		}
-	}
-	for {
-		lost, err := l.store.settle(ctx, l.Policy, tried)
-		if err == nil {
-			tried = nil
-			l.metrics.lost.Add(float64(lost))
-			if lost > 0 {
-				l.Logger.WarnContext(ctx, "leases were lost before their mails were settled", "recipients", lost)
-			}
-			err = l.store.release(ctx, l.Now(), returned)
-		}
-		l.unsettled.Store(err != nil)
-		l.settlements.Report(ctx, err)
-		if err == nil {
-			return
-		}
-		if !sleep(ctx, pauseAfterError) {
-			return
-		}
-	}
 }
