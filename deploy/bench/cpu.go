@@ -13,10 +13,10 @@ const clockTick = 10 * time.Millisecond
 
 // spent is the CPU time, user and system, of processes of the services and of PostgreSQL
 // so far, by their ids.
-type spent struct{ crm, notification, postgres map[int]time.Duration }
+type spent struct{ crm, notification, postgres, bench map[int]time.Duration }
 
 func (s *stack) spent() spent {
-	all := spent{map[int]time.Duration{}, map[int]time.Duration{}, map[int]time.Duration{}}
+	all := spent{map[int]time.Duration{}, map[int]time.Duration{}, map[int]time.Duration{}, map[int]time.Duration{os.Getpid(): cpuOf(os.Getpid())}}
 	for _, svc := range s.services {
 		of := all.notification
 		if svc.Name == "crm" {
@@ -35,8 +35,8 @@ func (before spent) perRequest(after spent, requests int) string {
 	if requests == 0 {
 		return ""
 	}
-	return fmt.Sprintf("CPU a request: crm %d µs, PostgreSQL %d µs",
-		between(before.crm, after.crm).Microseconds()/int64(requests), between(before.postgres, after.postgres).Microseconds()/int64(requests))
+	return fmt.Sprintf("CPU a request: crm %d µs, PostgreSQL %d µs, load %d µs", between(before.crm, after.crm).Microseconds()/int64(requests),
+		between(before.postgres, after.postgres).Microseconds()/int64(requests), between(before.bench, after.bench).Microseconds()/int64(requests))
 }
 
 // perMail describes the time between two readings, shared by mails.

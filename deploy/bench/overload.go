@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"fixdesk/pkg/dev/launch"
 )
 
 const (
@@ -39,6 +41,7 @@ type overload struct {
 // overloaded is the result of an overload.
 type overloaded struct {
 	asked, good, other int
+	cpu                string    // of a request that was served
 	rejected           []float64 // seconds until each 503
 	took               time.Duration
 }
@@ -46,7 +49,7 @@ type overloaded struct {
 func (o overloaded) goodput() float64 { return float64(o.good) / o.took.Seconds() }
 
 // run overloads the service and counts, after overloadStart, what is answered within d.
-func (o overload) run(ctx context.Context, d time.Duration) (overloaded, error) {
+func (o overload) run(ctx context.Context, s *stack, d time.Duration) (overloaded, error) {
 	var (
 		mu     sync.Mutex
 		all    overloaded
@@ -66,8 +69,12 @@ func (o overload) run(ctx context.Context, d time.Duration) (overloaded, error) 
 			}
 		})
 	}
+	time.Sleep(time.Until(from))
+	before := s.spent()
+	time.Sleep(time.Until(from.Add(d)))
+	after := s.spent()
 	wg.Wait()
-	all.took = d
+	all.took, all.cpu = d, before.perRequest(after, all.good)
 	return all, failed
 }
 
@@ -123,18 +130,38 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// measureOverload compares the rate of 2xx answers at four times the peak load with
-// the peak rate.
-func measureOverload(ctx context.Context, s *stack, o options) ([]line, error) {
-	if err := s.makeTickets(ctx, "overload", smallTickets); err != nil {
-		return nil, err
-	}
-	crm, err := s.startCRM(ctx, "overload", closedURL)
+// overloadLoad returns the load of measureOverload, for profiles.
+func (s *stack) overloadLoad(ctx context.Context) (func(context.Context) error, error) {
+	client, _, err := s.overloadClient(ctx)
 	if err != nil {
 		return nil, err
 	}
-	client := crmClient{addr: crm.Address, tickets: smallTickets}
-	if client.tokens, err = s.tokens(); err != nil {
+	got, err := load{addr: client.addr, conns: connections, request: client.create}.run(ctx, 3*time.Second)
+	return func(ctx context.Context) error {
+		seen, err := overload{addr: client.addr, rate: overloadFactor * got.rate, request: client.create}.run(ctx, s, 2*profileTime)
+		progress("  peak %.0f/s; of %.0f/s asked %.0f/s are answered 2xx", got.rate, float64(seen.asked)/seen.took.Seconds(), seen.goodput())
+		return err
+	}, err
+}
+
+// overloadClient starts a CRM on a database of its own.
+func (s *stack) overloadClient(ctx context.Context) (client crmClient, crm *launch.Service, err error) {
+	if err := s.makeTickets(ctx, "overload", smallTickets); err != nil {
+		return client, nil, err
+	}
+	if crm, err = s.startCRM(ctx, "overload", closedURL); err != nil {
+		return client, nil, err
+	}
+	client = crmClient{addr: crm.Address, tickets: smallTickets}
+	client.tokens, err = s.tokens()
+	return client, crm, err
+}
+
+// measureOverload compares the rate of 2xx answers at four times the peak load with
+// the peak rate.
+func measureOverload(ctx context.Context, s *stack, o options) ([]line, error) {
+	client, crm, err := s.overloadClient(ctx)
+	if err != nil {
 		return nil, err
 	}
 	// The bar on memory does not apply to overload.
@@ -147,7 +174,7 @@ func measureOverload(ctx context.Context, s *stack, o options) ([]line, error) {
 	if _, err := closed.run(ctx, time.Second); err != nil { // warm up
 		return nil, err
 	}
-	m, err := overloadInTurns(ctx, client, closed, o)
+	m, err := s.overloadInTurns(ctx, client, closed, o)
 	if err != nil {
 		return nil, err
 	}
@@ -169,24 +196,25 @@ type overloadTurned struct {
 
 // overloadInTurns measures the peak before and after each overload, and compares that
 // with their mean: the tables grow from one to the next.
-func overloadInTurns(ctx context.Context, client crmClient, closed load, o options) (m overloadTurned, err error) {
-	peak := func() (float64, error) {
+func (s *stack) overloadInTurns(ctx context.Context, client crmClient, closed load, o options) (m overloadTurned, err error) {
+	peak := func() (rate float64, cpu string, err error) {
 		if _, err := closed.run(ctx, time.Second); err != nil { // what was left of the overload ends
-			return 0, err
+			return 0, "", err
 		}
+		from := s.spent()
 		got, err := closed.run(ctx, o.round)
-		return got.rate, err
+		return got.rate, from.perRequest(s.spent(), len(got.took)), err
 	}
-	before, err := peak()
+	before, cpu, err := peak()
 	if err != nil {
 		return m, err
 	}
 	for range overloadTurns * o.turns {
-		got, err := overload{addr: client.addr, rate: overloadFactor * before, request: client.create}.run(ctx, o.round)
+		got, err := overload{addr: client.addr, rate: overloadFactor * before, request: client.create}.run(ctx, s, o.round)
 		if err != nil {
 			return m, err
 		}
-		after, err := peak()
+		after, cpuAfter, err := peak()
 		if err != nil {
 			return m, err
 		}
@@ -194,7 +222,8 @@ func overloadInTurns(ctx context.Context, client crmClient, closed load, o optio
 		m.rates, m.peaks, m.ratios = append(m.rates, got.goodput()), append(m.peaks, between), append(m.ratios, got.goodput()/between)
 		m.waits, m.asked, m.other = append(m.waits, got.rejected...), m.asked+got.asked, m.other+got.other
 		progress("  peak %.0f/s, then %.0f/s; of %.0f/s asked %.0f/s are answered 2xx", before, after, float64(got.asked)/got.took.Seconds(), got.goodput())
-		before = after
+		progress("    at most: %s; overloaded: %s", cpu, got.cpu)
+		before, cpu = after, cpuAfter
 	}
 	return m, nil
 }

@@ -24,7 +24,7 @@ func profiles() []string {
 	for _, c := range append(append([]comparison{}, reads...), actions...) {
 		names = append(names, c.name)
 	}
-	return append(names, "mail")
+	return append(names, "mail", "overload")
 }
 
 // profile writes pprof files of the services under a load.
@@ -63,8 +63,11 @@ func (s *stack) profile(ctx context.Context, o options) error {
 // profiledLoad starts what the load needs and returns a function that repeats it
 // until its context ends.
 func (s *stack) profiledLoad(ctx context.Context, o options) (func(context.Context) error, error) {
-	if o.work == "mail" {
+	switch o.work {
+	case "mail":
 		return s.mailLoad(ctx)
+	case "overload":
+		return s.overloadLoad(ctx)
 	}
 	for _, group := range []struct {
 		name string

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -156,6 +157,46 @@ func TestRequestsBeyondTheLimitAreRefusedAndThoseUnderWayFinish(t *testing.T) {
 	}
 	if res, _ := o.send(t, "GET", "/v1/quick", ""); res.StatusCode != 204 {
 		t.Errorf("afterwards a request is answered %d", res.StatusCode)
+	}
+}
+
+// A request of another origin is refused after it was routed, since its answer has
+// headers of CORS.
+func TestEarlyRefusalIsTheAnswerOfEveryOther(t *testing.T) {
+	t.Parallel()
+	o := newOccupied(t, func(c *httpapi.Config) { c.MaxRequests, c.CORSOrigins = 1, []string{"https://desk.example"} })
+	statuses := o.hold(t, 1)
+	answers := map[string]string{}
+	for _, origin := range []string{"", "https://desk.example"} {
+		headers := []string{"X-Request-ID: same"}
+		if origin != "" {
+			headers = append(headers, "Origin: "+origin)
+		}
+		res, body := o.send(t, "POST", "/v1/quick", `{"title":"x"}`, headers...)
+		wantProblem(t, res, body, 503, errs.CodeUnavailable)
+		if got := res.Header.Get("Access-Control-Allow-Origin"); got != origin {
+			t.Errorf("origin %q is allowed %q", origin, got)
+		}
+		for _, name := range []string{"Date", "Vary", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers"} {
+			res.Header.Del(name)
+		}
+		answers[origin] = fmt.Sprint(res.Header, string(body))
+	}
+	if early, late := answers[""], answers["https://desk.example"]; early != late {
+		t.Errorf("refused early:\n%s\nafter it was routed:\n%s", early, late)
+	}
+	if res, _ := o.send(t, "GET", "/v1/nothing", ""); res.StatusCode != 404 {
+		t.Errorf("a path of no operation is answered %d", res.StatusCode)
+	}
+	if metrics := o.ops(t, "GET", "/metrics").Body.String(); !strings.Contains(metrics, `http_requests_total{method="POST",route="/v1/quick",status="503"} 2`+"\n") {
+		t.Errorf("metrics: %s", metrics)
+	}
+	close(o.release)
+	statuses()
+	for range 3 { // the slot came back
+		if res, _ := o.send(t, "POST", "/v1/quick", `{"title":"x"}`); res.StatusCode != 204 {
+			t.Errorf("afterwards a request is answered %d", res.StatusCode)
+		}
 	}
 }
 

@@ -114,10 +114,12 @@ type API struct {
 	registry  *registry
 	metrics   *metrics
 	admission *admission
-	transfers *transfers
-	large     chan struct{} // bodies of more than 1 MiB in memory
-	outages   *outages
-	starting  atomic.Pointer[errs.Error]
+	// operations are those that have a route.
+	operations map[routeKey]*details
+	transfers  *transfers
+	large      chan struct{} // bodies of more than 1 MiB in memory
+	outages    *outages
+	starting   atomic.Pointer[errs.Error]
 
 	missingPage http.HandlerFunc
 
@@ -136,10 +138,11 @@ func New(cfg Config) *API {
 	cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, defaultRequestTimeout)
 	a := &API{
 		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry), registry: newRegistry(),
-		admission: newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
-		transfers: newTransfers(),
-		large:     make(chan struct{}, largeBodies),
-		outages:   newOutages(cfg.Logger, cfg.Now),
+		admission:  newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
+		operations: map[routeKey]*details{},
+		transfers:  newTransfers(),
+		large:      make(chan struct{}, largeBodies),
+		outages:    newOutages(cfg.Logger, cfg.Now),
 	}
 	a.stopping, a.stopStreams = context.WithCancel(context.Background()) //nolint:gosec // NewServer registers stopStreams
 	a.detached = detachedStreams{metrics: a.metrics, open: map[net.Conn]struct{}{}}

@@ -76,15 +76,40 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 	start := e.api.cfg.Now()
-	res := &response{ResponseWriter: w}
+	slot, refused := e.await(r)
 	id := requestID(r.Header["X-Request-Id"])
-	info := &requestInfo{method: r.Method, start: start, client: clientAddr(r, e.api.cfg.TrustedProxies), url: r.URL, response: res}
+	info := &requestInfo{method: r.Method, start: start, client: clientAddr(r, e.api.cfg.TrustedProxies), url: r.URL, slot: slot}
+	e.header(w, id)
+	if refused != nil {
+		info.route, info.rejected = refused.Path, true
+		e.refuse(w, r, info, id)
+		return
+	}
+	defer info.slot.release()
+	res := &response{ResponseWriter: w}
+	info.response = res
 	ctx := context.WithValue(obs.WithRequest(r.Context(), id, info.client), requestInfoKey{}, info)
+	route := e.route()
+	r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route)) // chi would copy the request again
+	defer info.discard(r)
+	defer e.finish(res, r, info)
+	if r.Method == http.MethodHead {
+		r.Method = http.MethodGet // net/http has its own copy and sends no body
+	}
+	e.next.ServeHTTP(res, r)
+	e.routes.Put(route)
+}
+
+// route returns a context for one routing, to be put back into routes.
+func (e *edge) route() *chi.Context {
 	route := e.routes.Get().(*chi.Context)
 	route.Reset()
 	route.Routes = e.api.router
-	r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route)) // chi would copy the request again
+	return route
+}
 
+// header sets the headers of every answer.
+func (e *edge) header(w http.ResponseWriter, id string) {
 	h := w.Header()
 	h["X-Request-Id"] = []string{id}
 	for name, value := range securityHeaders {
@@ -93,13 +118,6 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 	if e.api.draining.Load() {
 		h["Connection"] = []string{"close"}
 	}
-	defer info.discard(r)
-	defer e.finish(res, r, info)
-	if r.Method == http.MethodHead {
-		r.Method = http.MethodGet // net/http has its own copy and sends no body
-	}
-	e.next.ServeHTTP(res, r)
-	e.routes.Put(route)
 }
 
 // securityHeaders are on every answer. The pages of the API browser set a
@@ -158,6 +176,13 @@ func (a *API) record(ctx context.Context, info *requestInfo, answered int, bytes
 	a.metrics.requests.WithLabelValues(route, method, status).Inc()
 	a.measure(ctx, a.metrics.duration.WithLabelValues(route, method, status), method, route, took)
 
+	level := slog.LevelInfo
+	if quietRoutes[route] && (answered < http.StatusBadRequest || answered == http.StatusServiceUnavailable) || info.rejected {
+		level = slog.LevelDebug
+	}
+	if !a.cfg.Logger.Enabled(ctx, level) {
+		return
+	}
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs,
 		slog.String("method", method), slog.String("route", route), slog.Int("status", answered),
@@ -167,10 +192,6 @@ func (a *API) record(ctx context.Context, info *requestInfo, answered int, bytes
 	}
 	if info.principal != "" {
 		attrs = append(attrs, slog.String("principal", info.principal))
-	}
-	level := slog.LevelInfo
-	if quietRoutes[route] && (answered < http.StatusBadRequest || answered == http.StatusServiceUnavailable) || info.rejected {
-		level = slog.LevelDebug
 	}
 	a.cfg.Logger.LogAttrs(ctx, level, "request", attrs...)
 }

@@ -74,6 +74,7 @@ type adapter struct{ api *API }
 // Handle adds the route of op with its pipeline.
 func (ad adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	p := newPipeline(ad.api, op)
+	ad.api.operations[routeKey{op.Method, op.Path}] = p.details
 	ad.api.router.MethodFunc(op.Method, op.Path, func(w http.ResponseWriter, r *http.Request) {
 		ad.api.serve(w, r, p, func(r *http.Request) {
 			a := answer{response: infoOf(r.Context()).response, body: newBuffer()}

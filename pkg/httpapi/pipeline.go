@@ -55,15 +55,16 @@ func newPipeline(a *API, op *huma.Operation) *pipeline {
 func (a *API) serve(w http.ResponseWriter, r *http.Request, p *pipeline, handler func(*http.Request)) {
 	info := infoOf(r.Context())
 	info.route, info.connection, info.tokenEndpoint = p.op.Path, r.Context(), p.details.TokenEndpoint
-	info.slot.admission = a.admission
 	if p.op.Method == http.MethodPatch {
 		w.Header()["Accept-Patch"] = []string{acceptPatch}
 	}
 	defer info.slot.release()
-	if err := info.slot.acquire(r.Context(), true); err != nil {
-		info.rejected = err == errOverloaded //nolint:errorlint // the very value
-		a.fail(w, r, err)
-		return
+	if !info.slot.held {
+		if err := info.slot.acquire(r.Context(), true); err != nil {
+			info.rejected = err == errOverloaded //nolint:errorlint // the very value
+			a.fail(w, r, err)
+			return
+		}
 	}
 	timeout := a.cfg.RequestTimeout + p.details.Waits
 	if p.details.transfers() {

@@ -14,16 +14,17 @@ const (
 	gcHeap = 16 << 20
 	// gcPercentMost is by how much any heap grows until it is collected, gcPercentLeast
 	// by how much one does that is larger than gcHeap allows, and gcPercentLarge by how
-	// much one of at least largeHeap bytes does. A heap between them is that of a large
-	// answer, which must fit into the 64 MiB; larger ones are those of thousands of
-	// streams, whose collections cost more.
+	// much one of at least largeHeap bytes does, largeGrowth at least. A heap between them
+	// is that of a large answer, which must fit into the 64 MiB; larger ones are those of
+	// thousands of connections, whose collections cost more.
 	gcPercentMost, gcPercentLeast, gcPercentLarge = 400, 30, 50
-	largeHeap                                     = 32 << 20
+	largeHeap, largeGrowth                        = 32 << 20, 48 << 20
 )
 
 // SaveMemory makes the process collect garbage when its heap has grown to 16 MiB, a heap
 // of more than 12 MiB when it has grown by 30 %, and one of more than 32 MiB when it has
-// grown by half, instead of when it has doubled; unless GOGC is set.
+// grown by half or by 48 MiB, whichever is more, instead of when it has doubled; unless
+// GOGC is set.
 func SaveMemory() {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -59,7 +60,7 @@ func (c *collector) adjust() {
 func gcPercent(live uint64) int {
 	switch {
 	case live >= largeHeap:
-		return gcPercentLarge
+		return int(max(gcPercentLarge, 100*largeGrowth/live))
 	case live >= gcHeap:
 		return gcPercentLeast
 	}
