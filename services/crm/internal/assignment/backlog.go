@@ -15,9 +15,15 @@ import (
 	"fixdesk/services/crm/internal/notice"
 )
 
-// backlogBatch is how many tickets are listed at a time. Each is assigned in a
-// transaction of its own, so that other assignments wait for one at most.
-const backlogBatch = 50
+const (
+	// handOverBatch and waitingBatch are how many tickets are listed at a time. Each is
+	// assigned in a transaction of its own, so that other assignments wait for one at
+	// most. A list reads all tickets that are to be handed over, to sort them.
+	handOverBatch = 200
+	waitingBatch  = 50
+	// longestRest bounds the rest after a ticket that was handed over.
+	longestRest = 50 * time.Millisecond
+)
 
 // Backlog hands over the tickets of engineers who left or are away, and assigns
 // the tickets that wait. Its state is in the database, so that the next run on any
@@ -35,15 +41,21 @@ func NewBacklog(pool *pgxpool.Pool, now func() time.Time, changed func()) *Backl
 }
 
 // RunOnce assigns at most one batch of hand-overs and one of waiting tickets.
-// again reports whether more may be due now. It skips tickets that are locked.
+// again reports whether more may be due now. It skips tickets that are locked. After each
+// ticket that is handed over it rests for as long as that took: nobody waits for a
+// hand-over, and requests need the processors.
 func (b *Backlog) RunOnce(ctx context.Context) (again bool, err error) {
 	q := crmdb.New(b.pool)
-	for _, list := range []func(context.Context, int32) ([]uuid.UUID, error){q.AssignmentHandOverList, q.AssignmentWaitingList} {
-		ids, err := list(ctx, backlogBatch)
+	for _, part := range []struct {
+		list  func(context.Context, int32) ([]uuid.UUID, error)
+		batch int32
+		rests bool
+	}{{q.AssignmentHandOverList, handOverBatch, true}, {q.AssignmentWaitingList, waitingBatch, false}} {
+		ids, err := part.list(ctx, part.batch)
 		if err != nil {
 			return false, fmt.Errorf("list tickets to assign: %w", err)
 		}
-		done, err := b.assign(ctx, ids)
+		done, err := b.assign(ctx, ids, part.rests)
 		if err != nil {
 			return false, err
 		}
@@ -55,9 +67,9 @@ func (b *Backlog) RunOnce(ctx context.Context) (again bool, err error) {
 	return again, nil
 }
 
-func (b *Backlog) assign(ctx context.Context, ids []uuid.UUID) (done int, err error) {
+func (b *Backlog) assign(ctx context.Context, ids []uuid.UUID, rests bool) (done int, err error) {
 	for _, id := range ids {
-		moved := false
+		moved, began := false, time.Now()
 		err := pg.Retry(ctx, func() error {
 			return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) (err error) {
 				moved, err = b.assignOne(ctx, crmdb.New(tx), id)
@@ -71,8 +83,21 @@ func (b *Backlog) assign(ctx context.Context, ids []uuid.UUID) (done int, err er
 			done++
 			b.changed()
 		}
+		if rests {
+			rest(ctx, min(time.Since(began), longestRest))
+		}
 	}
 	return done, nil
+}
+
+// rest returns after d, or when ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 func (b *Backlog) assignOne(ctx context.Context, q *crmdb.Queries, id uuid.UUID) (moved bool, err error) {
