@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -73,13 +74,13 @@ func (b *batch) firstFailure() *result {
 	return &b.results[i]
 }
 
-// postAll posts the claimed entries concurrently, those of one reference in their
-// order.
+// postAll posts the claimed entries concurrently, those of one reference to one recipient
+// in their order.
 func (d *Dispatcher) postAll(ctx context.Context, entries []crmdb.OutboxClaimRow) *batch {
 	start, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	b := &batch{results: make([]result, 0, len(entries))}
-	groups := byReference(entries)
+	groups := byRecipient(entries)
 	work := make(chan []crmdb.OutboxClaimRow, len(groups))
 	for _, g := range groups {
 		work <- g
@@ -268,20 +269,41 @@ func appendAgain(p *crmdb.OutboxPostponeParams, r result) {
 	p.LastErrors = append(p.LastErrors, text)
 }
 
-// byReference groups entries by their reference, each group in the order in
-// which they were written; UUIDv7 sorts by age.
-func byReference(entries []crmdb.OutboxClaimRow) [][]crmdb.OutboxClaimRow {
+// byRecipient groups entries by their reference and recipient, each group in the order
+// in which they were written; UUIDv7 sorts by age.
+func byRecipient(entries []crmdb.OutboxClaimRow) [][]crmdb.OutboxClaimRow {
+	type key struct {
+		reference uuid.UUID
+		recipient string
+	}
 	slices.SortFunc(entries, func(a, b crmdb.OutboxClaimRow) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	index := map[uuid.UUID]int{}
+	index := map[key]int{}
 	var groups [][]crmdb.OutboxClaimRow
 	for _, e := range entries {
-		i, known := index[e.Reference]
+		k := key{e.Reference, recipient(e.Data)}
+		i, known := index[k]
 		if !known {
 			i = len(groups)
-			index[e.Reference] = i
+			index[k] = i
 			groups = append(groups, nil)
 		}
 		groups[i] = append(groups[i], e)
 	}
 	return groups
+}
+
+// recipient is the address to which the facts of a notice are sent; for several it is the
+// list of them.
+func recipient(facts []byte) string {
+	var notice struct {
+		To json.RawMessage `json:"to"`
+	}
+	_ = json.Unmarshal(facts, &notice) // facts that can't be read have no recipient
+	var person struct {
+		Email string `json:"email"`
+	}
+	if json.Unmarshal(notice.To, &person) != nil || person.Email == "" {
+		return string(notice.To)
+	}
+	return person.Email
 }

@@ -85,7 +85,28 @@ func TestControlWithoutALeaseTwoDispatchersPostTheSameEntry(t *testing.T) {
 	}
 }
 
-func TestEntriesOfOneReferenceArePostedInOrder(t *testing.T) {
+func TestMailsOfATicketToTwoPeopleArePostedTogether(t *testing.T) {
+	o := newTestEnv(t)
+	ticket := o.write(1)
+	other := comment(ticket, 2)
+	other.To.Email = "eve@example.com"
+	o.addComment(other)
+	both := make(chan struct{}) // neither is answered before the other was posted
+	o.service.script(func(n int, _ post, w http.ResponseWriter) {
+		if n == 2 {
+			close(both)
+		}
+		<-both
+		accept(w)
+	})
+	if n, _ := o.once(); n != 2 {
+		t.Fatalf("claimed %d", n)
+	}
+	o.want("done_at is not null", 2)
+}
+
+// The control of the test above: the mails to one person are posted one after the other.
+func TestEntriesOfOneReferenceToOnePersonArePostedInOrder(t *testing.T) {
 	o := newTestEnv(t)
 	for range 20 {
 		o.write(5)
