@@ -104,6 +104,26 @@ func (s *stack) makeDatabase(ctx context.Context, database, service string) erro
 	return s.migrate(ctx, database, service)
 }
 
+// dropDatabases drops what a measurement leaves, save what several use: PostgreSQL would
+// vacuum it during the next one.
+func (s *stack) dropDatabases(ctx context.Context) error {
+	const left = "select datname from pg_database where not datistemplate and datname <> 'postgres' and datname <> all(coalesce($1::text[], '{}'))"
+	rows, err := s.admin.Query(ctx, left, s.filled)
+	if err != nil {
+		return err
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := s.admin.Exec(ctx, "drop database "+pgx.Identifier{name}.Sanitize()+" with (force)"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // clone copies a database that has no connections.
 func (s *stack) clone(ctx context.Context, database, template string) error {
 	_, err := s.admin.Exec(ctx, "create database "+database+" template "+template)

@@ -161,6 +161,9 @@ func measure(ctx context.Context, s *stack, o options) (lines []line, err error)
 			lines = append(lines, line{work: part.about, note: err.Error()})
 		}
 		s.stopServices()
+		if err := s.dropDatabases(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return append(lines, s.memory()...), nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -304,6 +305,42 @@ func handOverFixture(t *testing.T) (d *crmtest.Env, customer, formerEngineer crm
 	d.Engineer()
 	leave(d, formerEngineer, admin, "engineer", "suspended")
 	return d, customer, formerEngineer
+}
+
+// A change of a ticket takes at least slowChange in the test below.
+const slowChange = 30 * time.Millisecond
+
+func TestHandOverRestsAsLongAsItWorks(t *testing.T) {
+	d := newEnv(t)
+	customer, engineer := d.User("customer"), d.Engineer()
+	d.Raise(customer, "Printer", "It smokes")
+	d.Exec(`create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(0.03); return new; end';
+		create trigger slow before update on tickets for each row execute function slow()`)
+	rested := func() time.Duration { // after the only ticket that is assigned
+		var assigned time.Time
+		backlog := assignment.NewBacklog(d.Pool, d.Now, func() { assigned = time.Now() })
+		if _, err := backlog.RunOnce(t.Context()); err != nil || assigned.IsZero() {
+			t.Fatalf("assigned at %s, %v", assigned, err)
+		}
+		return time.Since(assigned)
+	}
+	setAvailable(d, engineer, false, true) // nobody else is there, so that the ticket waits then
+	if got := rested(); got < slowChange {
+		t.Errorf("rested for %s after a ticket that took %s", got, slowChange)
+	}
+	// The control: nothing rests after a ticket that waited.
+	for tries := 1; ; tries++ {
+		setAvailable(d, engineer, true, false)
+		got := rested()
+		if got < slowChange {
+			return
+		}
+		if tries == 100 {
+			t.Fatalf("rested for %s", got)
+		}
+		setAvailable(d, engineer, false, true)
+		rested()
+	}
 }
 
 func TestHandOverDoesNotDelayCreations(t *testing.T) {
