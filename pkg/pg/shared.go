@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -148,28 +147,14 @@ func (s *Shared) begin() {
 	switch {
 	case len(s.waiting) == 0:
 	case s.running == 0:
-		s.running, s.began = 1, s.now()
-		go s.gather()
+		s.running = 1
+		go s.run(s.take())
 	case s.running < sharedAtOnce && s.now().Sub(s.began) > sharedSlow:
 		for len(s.waiting) > 0 {
 			s.running++
 			go s.run(s.take())
 		}
 	}
-}
-
-// gather runs rounds, the first with what is asked for by goroutines that can run now, so
-// that requests that came together share it. On an idle machine there are none, and it
-// waits for nothing.
-func (s *Shared) gather() {
-	runtime.Gosched()
-	s.mu.Lock()
-	round := s.take()
-	if round == nil { // others took it
-		s.running--
-	}
-	s.mu.Unlock()
-	s.run(round)
 }
 
 // take returns the statements of a round; nil when none waits. While another round is
