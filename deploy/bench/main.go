@@ -46,6 +46,7 @@ type section struct {
 var sections = []section{
 	{name: "tickets", about: "create, get and list against pgbench", run: measureTickets},
 	{name: "actions", about: "accept, comment and patch against pgbench", run: measureActions},
+	{name: "read-floor", about: "what get would cost without anything but net/http and pgx", run: measureReadFloor, named: true},
 	{name: "wal", about: "WAL of a status change of a long ticket", run: measureWAL},
 	{name: "mail", about: "mails per second against smtp-source", run: measureMail},
 	{name: "floor", about: "the least that mails with durable states cost, against smtp-source", run: measureFloor, named: true},
@@ -65,6 +66,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second ctrl-C ends this program at once
+	if os.Getenv(readFloorAddr) != "" {
+		if err := serveReadFloor(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "floor:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	o, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return
