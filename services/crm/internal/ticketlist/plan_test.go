@@ -98,6 +98,7 @@ func TestListsAndSearchesOfManyTicketsReadFew(t *testing.T) {
 	d.fill(planTickets)
 	t.Logf("filled in %s", time.Since(start).Round(time.Millisecond))
 	t.Run("lists", func(t *testing.T) { testListsReadFew(t, d) })
+	t.Run("other times", func(t *testing.T) { testListOfOtherTimesKeepsItsPlan(t, d) })
 	t.Run("a search of a reporter with many tickets", func(t *testing.T) { testSearchOfAReporterReadsFew(t, d) })
 }
 
@@ -146,9 +147,8 @@ func testListsReadFew(t *testing.T, d *testEnv) {
 // plan returns the plan of a page if it reads all tickets, else an empty text.
 func (d *testEnv) plan(v ticket.Viewer, f Filter, by Sort, from *Mark) string {
 	d.Helper()
-	b := newStatement(v, f)
-	b.comments = true
-	sql, err := b.page(by, 21, from)
+	b := newList(v, f, by)
+	sql, err := b.page(b.order(by), 21, from)
 	if err != nil {
 		d.Fatal(err)
 	}
@@ -188,6 +188,60 @@ const planTickets = 30_000
 // readsAll reports whether a node of an executed plan reads more than half as many
 // rows as there are tickets, by any kind of scan.
 func readsAll(plan []string) bool { return pgtest.MostRead(plan) > planTickets/2 }
+
+// testListOfOtherTimesKeepsItsPlan is about the pages after the first, and about lists
+// since some time. A statement that shows the planner its time is the control: all tickets
+// are later, which is cheaper than the third of them that a plan for any time expects.
+func testListOfOtherTimesKeepsItsPlan(t *testing.T, d *testEnv) {
+	since := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	from := &Mark{Value: since.Format(markTime), ID: uuid.Max}
+	anew := false
+	for _, by := range []Sort{{ByCreated, false}, {ByUpdated, false}} {
+		f := Filter{Statuses: []ticket.Status{ticket.Open}, CreatedAfter: &since}
+		if by.Key == ByUpdated {
+			f.CreatedAfter, f.UpdatedAfter = nil, &since
+		}
+		if !d.keepsPlan(newList(asAdmin, f, by), by, nil) || !d.keepsPlan(newList(asAdmin, Filter{}, by), by, from) {
+			t.Errorf("a list by %s is planned anew each time", by.Key)
+		}
+		anew = anew || !d.keepsPlan(newStatement(asAdmin, f), by, nil)
+	}
+	if !anew {
+		t.Error("statements that show the planner their time keep their plans: the test can't fail")
+	}
+}
+
+// keepsPlan reports whether PostgreSQL, which plans the first executions of a statement
+// for their values, executes later ones by one plan.
+func (d *testEnv) keepsPlan(b *statement, by Sort, from *Mark) (kept bool) {
+	d.Helper()
+	ctx := context.Background()
+	sql, err := b.page(by, 21, from)
+	if err != nil {
+		d.Fatal(err)
+	}
+	conn, err := d.Pool.Acquire(ctx)
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer conn.Release()
+	const name = "keeps_plan"
+	if _, err := conn.Conn().Prepare(ctx, name, sql); err != nil {
+		d.Fatal(err)
+	}
+	for range 10 {
+		if _, err := conn.Exec(ctx, name, b.args...); err != nil {
+			d.Fatal(err)
+		}
+	}
+	if err := conn.QueryRow(ctx, "select generic_plans > 0 from pg_prepared_statements where name = $1", name).Scan(&kept); err != nil {
+		d.Fatal(err)
+	}
+	if err := conn.Conn().Deallocate(ctx, name); err != nil {
+		d.Fatal(err)
+	}
+	return kept
+}
 
 // testSearchOfAReporterReadsFew is about a reporter of 7,500 tickets, which are
 // too many to be looked through for a rare word.

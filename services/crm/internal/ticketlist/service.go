@@ -82,9 +82,7 @@ type Row struct {
 // List returns the first n tickets after a mark that the viewer may see and that
 // pass the filter, each with its last comment; nil is the beginning.
 func (s *Service) List(ctx context.Context, v ticket.Viewer, f Filter, by Sort, n int, after *Mark) ([]Row, error) {
-	b := newStatement(v, f)
-	b.comments = true
-	return s.read(ctx, b, by, n, after)
+	return s.read(ctx, newList(v, f, by), by, n, after)
 }
 
 func (s *Service) read(ctx context.Context, b *statement, by Sort, n int, after *Mark) ([]Row, error) {

@@ -23,6 +23,8 @@ type statement struct {
 	reported   bool   // the tickets of one reporter or follower are searched
 	single     bool   // a condition is about more than status, priority and assignee
 	impossible bool   // nothing can match
+	// ordered is the time that a list without a search is ordered by; see moment.
+	ordered SortKey
 }
 
 const joinPersons = `
@@ -43,8 +45,30 @@ func (b *statement) andSingle(condition string) {
 	b.single = true
 }
 
-func newStatement(v ticket.Viewer, f Filter) *statement {
-	b := &statement{internal: v.Staff(), reported: !v.Staff() || f.Reporter != nil || f.Follower != nil}
+// moment is a parameter that is compared with a time. If the list is in the order of that
+// time, the planner isn't shown the value: the plan reads the same index from there or
+// until there, whatever it is, but each execution would be planned anew, which takes
+// twice as long as it.
+func (b *statement) moment(of SortKey, value any) string {
+	if of != b.ordered {
+		return b.arg(value) + "::timestamptz"
+	}
+	return "(select " + b.arg(value) + "::timestamptz)"
+}
+
+func newStatement(v ticket.Viewer, f Filter) *statement { return new(statement).filter(v, f) }
+
+// newList begins the statement of a list that shows the last comments.
+func newList(v ticket.Viewer, f Filter, by Sort) *statement {
+	b := &statement{comments: true}
+	if strings.TrimSpace(f.Query) == "" && (by.Key == ByCreated || by.Key == ByUpdated) {
+		b.ordered = by.Key
+	}
+	return b.filter(v, f)
+}
+
+func (b *statement) filter(v ticket.Viewer, f Filter) *statement {
+	b.internal, b.reported = v.Staff(), !v.Staff() || f.Reporter != nil || f.Follower != nil
 	if !v.Staff() && f.Follower == nil {
 		b.andSingle("t.reporter_id = " + b.arg(v.ID))
 	}
@@ -74,13 +98,13 @@ func newStatement(v ticket.Viewer, f Filter) *statement {
 		b.andSingle("t.id in (select f.ticket_id from ticket_followers f where f.user_id = " + b.arg(*f.Follower) + ")")
 	}
 	if f.CreatedAfter != nil {
-		b.andSingle("t.created_at > " + b.arg(*f.CreatedAfter))
+		b.andSingle("t.created_at > " + b.moment(ByCreated, *f.CreatedAfter))
 	}
 	if f.CreatedBefore != nil {
-		b.andSingle("t.created_at < " + b.arg(*f.CreatedBefore))
+		b.andSingle("t.created_at < " + b.moment(ByCreated, *f.CreatedBefore))
 	}
 	if f.UpdatedAfter != nil {
-		b.andSingle("t.updated_at > " + b.arg(*f.UpdatedAfter))
+		b.andSingle("t.updated_at > " + b.moment(ByUpdated, *f.UpdatedAfter))
 	}
 	b.find(f.Query)
 	if !v.Staff() && f.Follower != nil && (*f.Follower != v.ID || v.Unverified) {
@@ -195,7 +219,13 @@ func (b *statement) page(by Sort, limit int, from *Mark) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		after = []string{fmt.Sprintf("(%s, t.id) %s (%s::%s, %s)", column, beyond, b.arg(value), by.Key.sqlType(), b.arg(from.ID))}
+		place := ""
+		if by.Key == ByPriority {
+			place = b.arg(value) + "::text::ticket_priority"
+		} else {
+			place = b.moment(by.Key, value)
+		}
+		after = []string{fmt.Sprintf("(%s, t.id) %s (%s, %s)", column, beyond, place, b.arg(from.ID))}
 	}
 	columns := "select " + ticket.Columns + ", null::text, " + b.lastComment() + "\nfrom "
 	order := fmt.Sprintf("\norder by %s %s, t.id %s", column, direction, direction)
@@ -336,13 +366,6 @@ func (b *statement) lastComment() string {
 	from ticket_comments c join users u on u.id = c.author_id
 	where c.ticket_id = t.id and ` + visible + `
 	order by c.created_at desc, c.id desc limit 1)`
-}
-
-func (k SortKey) sqlType() string {
-	if k == ByPriority {
-		return "text::ticket_priority"
-	}
-	return "timestamptz"
 }
 
 // The values of grouping(status, priority, assignee_id) for each set.
