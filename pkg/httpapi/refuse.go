@@ -55,7 +55,7 @@ func (e *edge) refuse(w http.ResponseWriter, r *http.Request, info *requestInfo,
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	info.answerFirst(w, r)
 	w.WriteHeader(http.StatusServiceUnavailable)
-	n, _ := w.Write(body)
+	n, _ := w.Write(body) //nolint:gosec // JSON, and saneRequestID refuses what ends its text
 	info.sendFirst(w)
 	e.api.record(obs.WithRequest(r.Context(), id, info.client), info, http.StatusServiceUnavailable, int64(n))
 }

@@ -69,7 +69,7 @@ func (b *Backlog) RunOnce(ctx context.Context) (again bool, err error) {
 
 func (b *Backlog) assign(ctx context.Context, ids []uuid.UUID, rests bool) (done int, err error) {
 	for _, id := range ids {
-		moved, began := false, time.Now()
+		moved, began := false, time.Now() //nolint:forbidigo // a duration, which the injected clock may not show
 		err := pg.Retry(ctx, func() error {
 			return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) (err error) {
 				moved, err = b.assignOne(ctx, crmdb.New(tx), id)
@@ -84,7 +84,7 @@ func (b *Backlog) assign(ctx context.Context, ids []uuid.UUID, rests bool) (done
 			b.changed()
 		}
 		if rests {
-			rest(ctx, min(time.Since(began), longestRest))
+			rest(ctx, min(time.Since(began), longestRest)) //nolint:forbidigo // as above
 		}
 	}
 	return done, nil
