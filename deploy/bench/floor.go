@@ -134,7 +134,12 @@ func (s *stack) floorRound(ctx context.Context, step floorStep, sink string, mai
 			own := cpuOf(os.Getpid()) - ownBefore
 			progress("  CPU a mail: program %d µs, PostgreSQL %d µs", own.Microseconds()/int64(mails),
 				between(before.postgres, s.spent().postgres).Microseconds()/int64(mails))
-			return nil
+			var stored int
+			err := claims.QueryRow(ctx, "select count(*) from recipients where status = 1").Scan(&stored)
+			if err == nil && step.settle != "" && stored != mails {
+				err = fmt.Errorf("%d results are stored, want %d", stored, mails)
+			}
+			return err
 		})
 	})
 	return rate, err
