@@ -338,6 +338,7 @@ func TestDatabaseThatFailsIsLoggedOnceForAllJobs(t *testing.T) {
 					Suspected: func(err error) bool { return errors.Is(err, io.EOF) },
 					Late:      isDeadline,
 					Ask:       func(context.Context) error { return nil },
+					Now:       time.Now,
 				}
 			}
 			job := func(name string, remote bool, errs ...error) {
@@ -386,6 +387,7 @@ func TestTimeLimitsAreLoggedOnceForAllJobsWhileTheDatabaseDoesNotAnswer(t *testi
 				Suspected: func(err error) bool { return errors.Is(err, io.EOF) },
 				Late:      isDeadline,
 				Ask:       func(context.Context) error { return answer },
+				Now:       time.Now,
 			}
 			reporters := map[string]*background.Reporter{}
 			report := func(job string, remote bool, err error) {

@@ -22,6 +22,7 @@ type Dependency struct {
 	// Ask asks the dependency itself and returns an error when it doesn't answer. It
 	// decides what is Late, and what is Suspected of a job that uses other servers.
 	Ask func(context.Context) error
+	Now func() time.Time
 
 	ended  atomic.Int64 // when the last outage did, as Unix time in ns
 	outage obs.Outage
@@ -47,7 +48,7 @@ func (d *Dependency) cause(ctx context.Context, err error, remote bool) cause {
 	switch {
 	case d.Fails(err), suspected && !remote, (suspected || late) && d.Ask(ctx) != nil:
 		return shared
-	case late && (d.outage.Active() || time.Since(time.Unix(0, d.ended.Load())) < leftoverFor):
+	case late && (d.outage.Active() || d.Now().Sub(time.Unix(0, d.ended.Load())) < leftoverFor):
 		return leftover
 	default:
 		return own
@@ -99,7 +100,7 @@ func (r *Reporter) reportDatabase(ctx context.Context, d *Dependency, err error)
 		return true
 	}
 	if failures := d.outage.Succeeded(r.Job); failures > 0 {
-		d.ended.Store(time.Now().UnixNano())
+		d.ended.Store(d.Now().UnixNano())
 		r.Log.InfoContext(ctx, "background jobs have their database again", "failures", failures)
 	}
 	return cause == leftover

@@ -127,7 +127,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	registry := obs.NewRegistry("crm", version.Read().Version)
 	pg.RegisterMetrics(registry, a.pool)
 	jobs := background.NewMetrics(registry)
-	jobs.Database = &background.Dependency{Fails: pg.Away, Suspected: pg.ConnectionLost, Late: pg.Late, Ask: a.probe.Ready}
+	jobs.Database = &background.Dependency{Fails: pg.Away, Suspected: pg.ConnectionLost, Late: pg.Late, Ask: a.probe.Ready, Now: time.Now}
 	signer := jwtauth.NewSigner(keys.set)
 	client := a.notificationClient(serviceToken(signer, a.config.Issuer, p.now))
 	a.addresses = a.config.addresses()

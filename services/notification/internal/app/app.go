@@ -117,7 +117,7 @@ func (a *App) assemble(servers []email.Server, sender email.Sender) error {
 	pg.RegisterMetrics(registry, a.pool)
 	domain := c.mailDomain(sender.From)
 	jobMetrics := background.NewMetrics(registry)
-	jobMetrics.Database = &background.Dependency{Fails: pg.Away, Suspected: pg.ConnectionLost, Late: pg.Late, Ask: a.probe.Ready}
+	jobMetrics.Database = &background.Dependency{Fails: pg.Away, Suspected: pg.ConnectionLost, Late: pg.Late, Ask: a.probe.Ready, Now: time.Now}
 	mail := email.Config{
 		Sender: sender, Servers: servers, HELO: cmp.Or(c.SMTPHELO, domain),
 		Timeouts: email.Timeouts(c.SMTPTimeout), StopTimeout: c.StopTimeout() / 2,
