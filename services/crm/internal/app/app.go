@@ -206,6 +206,7 @@ func (a *App) runAll(jobs []*background.Loop) {
 func (a *App) links() notice.Links {
 	links := notice.Links{PublicURL: a.config.PublicURL, VerifiedOnly: a.config.requiresVerifiedEmail()}
 	if a.addresses.Set() {
+		links.Support = a.addresses.Support()
 		links.ReplyTo = func(number int64, ticket uuid.UUID, to notice.Audience) string {
 			return a.addresses.ReplyTo(ticket, number, inbound.Audience(to))
 		}

@@ -114,7 +114,7 @@ func (n RegistrationWaiting) Message(links Links) Message {
 	name, role := line(n.Applicant.Name), words(n.Role)
 	l := mail{Lead: fmt.Sprintf("%s has registered as %s and waits for approval.", name, withArticle(role))}
 	l = l.row("Name", name).row("Address", line(n.Applicant.Email)).row("Role", role)
-	l.Closing = []string{fmt.Sprintf("To approve or reject: %s/admin/registrations", links.PublicURL), noReplies}
+	l.Closing = []string{fmt.Sprintf("To approve or reject: %s/admin/registrations", links.PublicURL), links.noReplies()}
 	return l.message(links, n.To, "[Fixdesk] "+shorten(name, nameLimit)+" waits for approval as "+role, n.Kind())
 }
 
@@ -128,7 +128,7 @@ func (n RegistrationDecided) Message(links Links) Message {
 		l.Closing = []string{fmt.Sprintf("To sign in: %s/", links.PublicURL)}
 	}
 	l = l.quoted("Reason", n.Reason)
-	l.Closing = append(l.Closing, noReplies)
+	l.Closing = append(l.Closing, links.noReplies())
 	return l.message(links, []Person{n.To}, subject, n.Kind())
 }
 
@@ -140,7 +140,7 @@ func (n PasswordReset) Message(links Links) Message {
 	l.Closing = []string{
 		fmt.Sprintf("To set a new password: %s/reset#token=%s", links.PublicURL, line(n.Token)),
 		"If you did not request it, ignore this mail: without the token nothing changes. Nobody at Fixdesk will ask you for it.",
-		noReplies,
+		links.noReplies(),
 	}
 	return l.message(links, []Person{n.To}, "[Fixdesk] Set a new password", n.Kind())
 }
@@ -153,7 +153,7 @@ func (n EmailVerification) Message(links Links) Message {
 	l.Closing = []string{
 		fmt.Sprintf("To confirm: %s/verify#token=%s", links.PublicURL, line(n.Token)),
 		"If you did not register, ignore this mail: without the token the account gets no more than ticket numbers sent to you.",
-		noReplies,
+		links.noReplies(),
 	}
 	return l.message(links, []Person{n.To}, "[Fixdesk] Confirm your address", n.Kind())
 }
@@ -166,7 +166,7 @@ func (n Invitation) Message(links Links) Message {
 	l.Closing = []string{
 		fmt.Sprintf("To set your password: %s/reset#token=%s", links.PublicURL, line(n.Token)),
 		fmt.Sprintf("If the token has expired, ask for another mail at %s/reset", links.PublicURL),
-		noReplies,
+		links.noReplies(),
 	}
 	return l.message(links, []Person{n.To}, "[Fixdesk] Your account", n.Kind())
 }
@@ -184,7 +184,7 @@ func (n AccountChanged) Message(links Links) Message {
 	case AccountApproved:
 		l.Closing = []string{fmt.Sprintf("To sign in: %s/", links.PublicURL)}
 	}
-	l.Closing = append(l.Closing, noReplies)
+	l.Closing = append(l.Closing, links.noReplies())
 	return l.message(links, []Person{n.To}, "[Fixdesk] "+subject, n.Kind())
 }
 

@@ -127,7 +127,7 @@ func (d Digest) Message(links Links) Message {
 	if d.More > 0 {
 		l.Closing = append(l.Closing, fmt.Sprintf("More happened to other tickets. All of them: %s/tickets", links.PublicURL))
 	}
-	l.Closing = append(l.Closing, fmt.Sprintf("To change when you get this mail: %s/me", links.PublicURL), noReplies)
+	l.Closing = append(l.Closing, fmt.Sprintf("To change when you get this mail: %s/me", links.PublicURL), links.noReplies())
 	subject := "[Fixdesk] News of 1 ticket"
 	if count := len(d.Tickets); count != 1 {
 		subject = fmt.Sprintf("[Fixdesk] News of %d tickets", count)

@@ -131,7 +131,7 @@ var page = template.Must(template.New("mail").Parse(`<!DOCTYPE html>
 {{- end}}
 {{- range .Quotes}}
 <p style="margin:0 0 4px;color:#52606d">{{.Heading}}:</p>
-<blockquote style="margin:0 0 16px;padding:4px 12px;border-left:3px solid #cbd2d9;white-space:pre-wrap;overflow-wrap:anywhere">{{.Body}}</blockquote>
+<blockquote dir="auto" style="margin:0 0 16px;padding:4px 12px;border-left:3px solid #cbd2d9;white-space:pre-wrap;overflow-wrap:anywhere">{{.Body}}</blockquote>
 {{- end}}
 {{- range .Paragraphs}}
 <p style="margin:0 0 16px;color:#52606d;overflow-wrap:anywhere">{{range $i, $_ := .}}{{if $i}}<br>{{end}}{{.Words}}{{if .Link}}<a href="{{.Link}}">{{.Link}}</a>{{end}}{{end}}</p>

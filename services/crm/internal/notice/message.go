@@ -115,7 +115,14 @@ func (n TicketCommented) Message(links Links) Message {
 	return n.message(links, n.To, n.Audience, l, n.Kind())
 }
 
-const noReplies = "Please don't reply to this mail: nobody reads what is sent to its address."
+// noReplies is the end of a mail that is not to be answered. It is true wherever an
+// answer would arrive: the sender's address of mails can be the support address.
+func (l Links) noReplies() string {
+	if l.Support == "" {
+		return "Please don't reply to this mail: nobody reads what is sent to its address."
+	}
+	return "Please don't reply to this mail. If you need help, write to " + l.Support
+}
 
 func (t Ticket) quoted() string {
 	return "#" + strconv.FormatInt(t.Number, 10) + " “" + line(t.Title) + "”"
@@ -128,7 +135,7 @@ func (t Ticket) address(links Links) string {
 
 func (t Ticket) howToAnswer(links Links) []string {
 	if links.ReplyTo == nil {
-		return []string{"To read and answer: " + t.address(links) + "\n" + noReplies}
+		return []string{"To read and answer: " + t.address(links) + "\n" + links.noReplies()}
 	}
 	return []string{"To answer, reply to this mail, or open the ticket: " + t.address(links)}
 }
@@ -194,7 +201,7 @@ func (l mail) change(c Change) mail {
 		from, to = inQuotes(from), inQuotes(to)
 	}
 	if isText(c.From) || isText(c.To) {
-		return l.quoted(label+" before", c.From).quoted(label+" now", or(c.To, "none"))
+		return l.quoted(label+" before", c.From).quoted(label+" now", c.To)
 	}
 	if from == "" {
 		return l.row(label, or(to, "none"))

@@ -58,12 +58,14 @@ type Message struct {
 // browsers, without a trailing slash. With VerifiedOnly, mails to an unverified
 // address have the number and the link of a ticket, and no text that another
 // person wrote. ReplyTo returns the mail address for answers of an audience to a
-// ticket; nil means that mails can't be answered by mail. Secret is the key of the tokens in
+// ticket; nil means that mails can't be answered by mail. Support is the address to which
+// anybody may write, empty where mail is not taken in. Secret is the key of the tokens in
 // links for unsubscribing; nil means that mails have none.
 type Links struct {
 	PublicURL    string
 	VerifiedOnly bool
 	ReplyTo      func(number int64, ticket uuid.UUID, to Audience) string
+	Support      string
 	Secret       []byte
 }
 

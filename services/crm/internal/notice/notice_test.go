@@ -26,6 +26,7 @@ var (
 	// links are those of an installation that takes mail in, answerless of one that doesn't.
 	links = notice.Links{
 		PublicURL: "https://fixdesk.example", VerifiedOnly: true, Secret: []byte("a secret of the golden mails only"),
+		Support: "support@fixdesk.example",
 		ReplyTo: func(number int64, _ uuid.UUID, to notice.Audience) string {
 			return fmt.Sprintf("support+%d.%s@fixdesk.example", number, to)
 		},
@@ -177,6 +178,38 @@ func TestMailsOfATicketSayHowToAnswer(t *testing.T) {
 		if m := n.Message(answerless); strings.Contains(m.Text, byMail) || !strings.Contains(m.Text, notByMail) || m.ReplyTo != "" {
 			t.Errorf("%s, where mail is not taken in: Reply-To %q\n%s", name, m.ReplyTo, m.Text)
 		}
+	}
+}
+
+// Where mail is taken in, an answer to any mail arrives, so that none may say that nobody
+// reads it.
+func TestMailThatIsNotToBeAnsweredSaysWhereToWrite(t *testing.T) {
+	const nobody, write = "nobody reads what is sent to its address", "write to support@fixdesk.example"
+	for name, n := range mails {
+		with, without := n.Message(links), n.Message(answerless)
+		if strings.Contains(with.Text, nobody) || strings.Contains(without.Text, "write to") {
+			t.Errorf("%s:\n%s\n%s", name, with.Text, without.Text)
+		}
+		if !strings.HasPrefix(name, "ticket_") && (!strings.Contains(with.Text, write) || !strings.Contains(without.Text, nobody)) {
+			t.Errorf("%s doesn't say where to write:\n%s\n%s", name, with.Text, without.Text)
+		}
+	}
+}
+
+// Mail programs lay out what a person wrote in the direction of its own script.
+func TestQuotesHaveTheDirectionOfTheirScript(t *testing.T) {
+	n := notice.TicketCommented{Ticket: ticket, To: ada, ActorName: "Bob Noyce", Body: "المدفأة لا تعمل."}
+	if m := n.Message(links); !strings.Contains(m.HTML, `<blockquote dir="auto"`) {
+		t.Error(m.HTML)
+	}
+}
+
+func TestClearedTextIsNotShownAsAText(t *testing.T) {
+	m := notice.TicketChanged{Ticket: ticket, To: bob, Audience: notice.ToStaff, ActorName: "Ada Lovelace", Changes: []notice.Change{
+		{Field: "status", From: "resolved", To: "open"}, {Field: "resolution", From: "A new drum.\nAnd a new fuser."},
+	}}.Message(links)
+	if !strings.Contains(m.Text, "Resolution before:\n> A new drum.") || strings.Contains(m.Text, "now:") || strings.Contains(m.Text, "> none") {
+		t.Error(m.Text)
 	}
 }
 
