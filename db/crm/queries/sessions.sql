@@ -81,6 +81,13 @@ returning user_id;
 -- name: PasswordResetVoidAll :exec
 update password_resets set used_at = @now::timestamptz where user_id = @user_id and used_at is null;
 
+-- name: MailedTokensVoid :exec
+-- Those of resets and invitations, and those that verify an address.
+with resets as (
+    update password_resets set used_at = @now::timestamptz where token_hash = any(@hashes::bytea[]) and used_at is null
+)
+update email_verifications set used_at = @now::timestamptz where token_hash = any(@hashes::bytea[]) and used_at is null;
+
 -- name: PasswordResetPurge :execrows
 delete from password_resets where token_hash in (
     select p.token_hash from password_resets p where p.expires_at < @before order by p.expires_at limit @max_rows for update skip locked);

@@ -13,6 +13,24 @@ import (
 	"github.com/google/uuid"
 )
 
+const mailedTokensVoid = `-- name: MailedTokensVoid :exec
+with resets as (
+    update password_resets set used_at = $1::timestamptz where token_hash = any($2::bytea[]) and used_at is null
+)
+update email_verifications set used_at = $1::timestamptz where token_hash = any($2::bytea[]) and used_at is null
+`
+
+type MailedTokensVoidParams struct {
+	Now    time.Time
+	Hashes [][]byte
+}
+
+// Those of resets and invitations, and those that verify an address.
+func (q *Queries) MailedTokensVoid(ctx context.Context, arg MailedTokensVoidParams) error {
+	_, err := q.db.Exec(ctx, mailedTokensVoid, arg.Now, arg.Hashes)
+	return err
+}
+
 const passwordResetInsert = `-- name: PasswordResetInsert :exec
 insert into password_resets (token_hash, user_id, created_at, expires_at)
 values ($1, $2, $3, $4)

@@ -90,6 +90,9 @@ func (s *Service) process(ctx context.Context, m notifyapi.InboundMail) (result,
 				r, err = s.known(ctx, q, m)
 				return err
 			}
+			if err := identity.VoidMailedTokens(ctx, q, s.Now(), m.Text, m.HTML); err != nil {
+				return err
+			}
 			sit, err := s.situation(ctx, q, m)
 			if err != nil {
 				return err

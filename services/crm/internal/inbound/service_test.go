@@ -2,6 +2,8 @@ package inbound
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -51,6 +53,31 @@ func TestMailToSupportBecomesATicketOfItsSender(t *testing.T) {
 	empty := d.ticketOf(admin, d.receive(d.mail("bob@example.com", "", "", support)))
 	if empty.Title != noSubject || empty.Description != noText {
 		t.Errorf("an empty mail is %+v", empty)
+	}
+}
+
+// An answer that quotes a mail with a token would let whoever reads the ticket use it.
+func TestTokenInAMailIsVoidBeforeAnybodyReadsIt(t *testing.T) {
+	d := newTestEnv(t)
+	user := d.User("customer")
+	token := func(first byte) (text string, hash [32]byte) {
+		raw := [32]byte{first}
+		text, hash = base64.RawURLEncoding.EncodeToString(raw[:]), sha256.Sum256(raw[:])
+		d.Exec(`insert into password_resets (token_hash, user_id, created_at, expires_at) values ($1, $2, now(), now() + interval '1 day')`, hash[:], user.ID)
+		return text, hash
+	}
+	isVoid := func(hash [32]byte) bool {
+		return crmtest.Get[bool](d.Env, `select used_at is not null from password_resets where token_hash = $1`, hash[:])
+	}
+	quoted, quotedHash := token(1)
+	_, otherHash := token(2)
+	m := d.mail("ada@example.com", "Re: Set a new password", "What is this?\r\n> https://fixdesk.test/reset#token="+quoted, support)
+	d.became("the answer", d.receive(m), Ticket, "")
+	if !isVoid(quotedHash) {
+		t.Error("the token that the mail quotes can be used")
+	}
+	if isVoid(otherHash) { // the control
+		t.Error("a token that is in no mail is void")
 	}
 }
 
