@@ -81,3 +81,27 @@ test("nothing comes from another host, and the whole first visit is small", asyn
   expect(bytes).toBeLessThanOrEqual(100 * 1024);
   expect(bytes).toBeGreaterThan(20 * 1024); // the control: they were counted
 });
+
+/** Where the text of an element begins and ends on its first line, and the element itself. @param {import("@playwright/test").Locator} locator */
+const lineOf = (locator) =>
+  locator.evaluate((element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    const [line] = range.getClientRects();
+    const box = element.getBoundingClientRect();
+    return { left: line.left - box.left, right: box.right - line.right };
+  });
+
+test("a text in a script that is written from right to left stands at the right", async ({ browser }) => {
+  const cora = await newPerson("Cora Right", "customer");
+  const { number } = await newTicket(cora, "המדפסת בוערת!");
+  const page = await windowOf(browser, cora, `/tickets/${number}`);
+  for (const body of ["היא מעלה עשן.", "It smokes."]) {
+    await page.getByLabel("Comment").fill(body);
+    await page.getByRole("button", { name: "Add comment" }).click();
+  }
+  const hebrew = await lineOf(page.getByText("היא מעלה עשן.").last());
+  expect(hebrew.right, "Hebrew").toBeLessThan(hebrew.left);
+  const english = await lineOf(page.getByText("It smokes.").last());
+  expect(english.left, "English").toBeLessThan(english.right);
+});

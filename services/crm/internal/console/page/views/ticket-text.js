@@ -49,7 +49,7 @@ export function Title({ ticket: t, onConflict }) {
       <${Button} onClick=${edit.cancel}>Cancel<//>
     <//>`;
   }
-  return html`<h1>${t.title}${mayEditText(t, /** @type {any} */ (user.value)) && html` <${Button} kind="quiet" class="small" aria-label="Edit heading" onClick=${edit.begin}>Edit<//>`}</h1>`;
+  return html`<h1><bdi>${t.title}</bdi>${mayEditText(t, /** @type {any} */ (user.value)) && html` <${Button} kind="quiet" class="small" aria-label="Edit heading" onClick=${edit.begin}>Edit<//>`}</h1>`;
 }
 
 /** @param {{ticket: Ticket, onConflict: (e: any) => void}} props */
