@@ -131,7 +131,7 @@ images: ## the images alone; PUSH=registry.example.com/x pushes them
 test-release: ## images, archives, systemd units (root for some)
 	cd deploy/release && GOWORK=off go test -timeout=30m ./...
 
-test-manifests: ## docker-compose.yml and deploy/kubernetes
+test-manifests: ## docker-compose.yml, deploy/kubernetes, deploy/grafana
 	cd deploy/manifests && GOWORK=off go test ./...
 
 test-alerts: ## metrics, rules, dashboards; each alert under its fault
