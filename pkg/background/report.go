@@ -25,6 +25,7 @@ type Dependency struct {
 	Now func() time.Time
 
 	ended  atomic.Int64 // when the last outage did, as Unix time in ns
+	late   atomic.Int64 // when the first of several jobs met a time limit, likewise
 	outage obs.Outage
 }
 
@@ -34,10 +35,11 @@ type cause int
 const (
 	own      cause = iota // the job's, or there is none
 	shared                // the dependency's
-	leftover              // a time limit of a run that began while the dependency was away
+	leftover              // a time limit that an outage or a hang explains, which is in the log
 )
 
-// leftoverFor is longer than a call that began in an outage goes on after it.
+// leftoverFor is longer than a call that began in an outage goes on after it, and than
+// the time between the first and the last call that a hang ends.
 const leftoverFor = 15 * time.Second
 
 func (d *Dependency) cause(ctx context.Context, err error, remote bool) cause {
@@ -48,11 +50,18 @@ func (d *Dependency) cause(ctx context.Context, err error, remote bool) cause {
 	switch {
 	case d.Fails(err), suspected && !remote, (suspected || late) && d.Ask(ctx) != nil:
 		return shared
-	case late && (d.outage.Active() || d.Now().Sub(time.Unix(0, d.ended.Load())) < leftoverFor):
+	case late && (d.outage.Active() || d.Now().Sub(time.Unix(0, d.ended.Load())) < leftoverFor || !d.firstLate()):
 		return leftover
 	default:
 		return own
 	}
+}
+
+// firstLate reports whether no job met a time limit shortly before. A hang that is over
+// when the dependency is asked is so logged by the first job that met it.
+func (d *Dependency) firstLate() bool {
+	now, last := d.Now(), d.late.Load()
+	return now.Sub(time.Unix(0, last)) >= leftoverFor && d.late.CompareAndSwap(last, now.UnixNano())
 }
 
 // Reporter logs when a job begins to fail and when it works again. It is safe for
