@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/http"
@@ -383,9 +384,16 @@ func TestHelpNamesEveryVariableIn80ColumnsAndWrongUseIsRefused(t *testing.T) {
 			t.Errorf("more than 80 columns: %s", line)
 		}
 	}
-	cmd := command(t.TempDir(), nil, "nonsense")
-	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 2 {
-		t.Errorf("an unknown sub-command: %v", err)
+	for _, name := range []string{"up", "demo"} {
+		if again, err := command(t.TempDir(), nil, name, "-h").Output(); err != nil || !bytes.Equal(again, out) {
+			t.Errorf("%s -h prints %q (%v)", name, again, err)
+		}
+	}
+	for _, arguments := range [][]string{{"nonsense"}, {"demo", "nonsense"}, {"up", "--nonsense"}} {
+		cmd := command(t.TempDir(), nil, arguments...)
+		if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 2 {
+			t.Errorf("%q: %v", arguments, err)
+		}
 	}
 }
 

@@ -33,6 +33,15 @@ func run(ctx context.Context, arguments []string, out, errOut *os.File) int {
 	if len(arguments) > 0 {
 		command, arguments = arguments[0], arguments[1:]
 	}
+	if (command == "up" || command == "demo") && len(arguments) > 0 {
+		switch arguments[0] {
+		case "-h", "-help", "--help":
+			printHelp(out)
+			return 0
+		}
+		fmt.Fprintf(errOut, "%q takes no arguments; \"help\" says what it does.\n", command)
+		return 2
+	}
 	var err error
 	switch command {
 	case "up":
