@@ -49,7 +49,9 @@ type objects map[string]any
 // allowing a field that its kind has not.
 func build(t *testing.T, overlay string) objects {
 	t.Helper()
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../kubernetes/"+overlay)
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionLegacy // that of kubectl
+	built, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), "../kubernetes/"+overlay)
 	if err != nil {
 		t.Fatal(err)
 	}
