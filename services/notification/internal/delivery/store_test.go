@@ -273,3 +273,38 @@ func TestClaimReadsTheIndexInOrderWhateverTheStatisticsSay(t *testing.T) {
 		t.Errorf("%v\n%s", err, plan)
 	}
 }
+
+func TestClaimIsNotCompiledInASessionWithJIT(t *testing.T) {
+	l, _ := newLoop(t)
+	explain := func(settings func(pgx.Tx) error) (plan string) {
+		err := pgx.BeginFunc(t.Context(), l.DB, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(t.Context(), "set local jit = on"); err != nil {
+				return err
+			}
+			if err := settings(tx); err != nil {
+				return err
+			}
+			rows, err := tx.Query(t.Context(), "explain select from recipients where queue_at is not null and not exists (select from sending where paused_at is not null)")
+			if err != nil {
+				return err
+			}
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			plan = strings.Join(lines, "\n")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plan
+	}
+	if plan := explain(func(tx pgx.Tx) error { return notificationdb.New(tx).DeliveryPlanByIndex(t.Context()) }); strings.Contains(plan, "JIT:") {
+		t.Errorf("it is compiled:\n%s", plan)
+	}
+	control := explain(func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), "set local enable_seqscan = off")
+		return err
+	})
+	if text(t, l.DB, "select pg_jit_available()::text") == "true" && !strings.Contains(control, "JIT:") {
+		t.Errorf("the control is not compiled:\n%s", control)
+	}
+}
