@@ -139,7 +139,7 @@ from ids, generate_series(0, 99) i`
 // sent of them: attempts stay when their recipients are deleted.
 const withoutQueue = `
 delete from notifications where id between '01990000-0000-7000-8000-000000000000' and '01990000-0000-7000-8000-ffffffffffff';
-delete from attempts where recipient_id between '01990000-0000-7000-9000-000000000000' and '01990000-0000-7000-9000-ffffffffffff'`
+delete from attempts where recipient_id between ` + queuedRecipients
 
 // queueAndDrain adds a queue and returns the rate at which its first mails are sent.
 func (s *stack) queueAndDrain(ctx context.Context, database, sink string, mails int, variables map[string]string) (float64, error) {
