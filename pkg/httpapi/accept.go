@@ -6,7 +6,7 @@ import (
 )
 
 // accepts reports whether an Accept header allows contentType (RFC 9110, section
-// 12.5.1); no header allows everything. goautoneg is weaker: it accepts what has
+// 12.5.1); no header and an empty one allow everything. goautoneg is weaker: it accepts what has
 // q=0 and ignores which range is the most specific.
 func accepts(accept []string, contentType string) bool {
 	if len(accept) == 0 {
@@ -16,7 +16,7 @@ func accepts(accept []string, contentType string) bool {
 	if len(accept) > 1 {
 		header = strings.Join(accept, ",")
 	}
-	return header == "*/*" || header == contentType || quality(header, contentType) > 0
+	return header == "" || header == "*/*" || header == contentType || quality(header, contentType) > 0
 }
 
 // quality is the weight of the most specific range that covers offer, 0 if

@@ -116,6 +116,7 @@ type API struct {
 	admission *admission
 	// operations are those that have a route.
 	operations map[routeKey]*details
+	untaken    map[routeKey]bool // see refuseUntaken
 	transfers  *transfers
 	large      chan struct{} // bodies of more than 1 MiB in memory
 	outages    *outages
@@ -140,6 +141,7 @@ func New(cfg Config) *API {
 		cfg: cfg, router: chi.NewMux(), metrics: newMetrics(cfg.Registry), registry: newRegistry(),
 		admission:  newAdmission(cmp.Or(cfg.MaxRequests, defaultMaxRequests), cfg.Registry),
 		operations: map[routeKey]*details{},
+		untaken:    map[routeKey]bool{},
 		transfers:  newTransfers(),
 		large:      make(chan struct{}, largeBodies),
 		outages:    newOutages(cfg.Logger, cfg.Now),
@@ -159,6 +161,7 @@ func New(cfg Config) *API {
 // Handler returns the handler of the whole API. Register nothing after it.
 func (a *API) Handler() http.Handler {
 	a.mountDocumentation()
+	a.refuseUntaken()
 	e := &edge{api: a, next: withCORS(a.cfg.CORSOrigins, a.router), routes: sync.Pool{New: func() any { return chi.NewRouteContext() }}}
 	e.traced = a.cfg.Tracing.Handler(http.HandlerFunc(e.serve))
 	return e

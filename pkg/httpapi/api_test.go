@@ -30,6 +30,9 @@ type thing struct {
 	Count    int32    `json:"count,omitempty" minimum:"0"`
 	Tags     []string `json:"tags,omitempty" maxItems:"3"`
 	Note     *string  `json:"note,omitempty" nullable:"true"`
+
+	Due     *time.Time  `json:"due,omitempty"`
+	Parents []uuid.UUID `json:"parents,omitempty"`
 }
 
 type createInput struct {

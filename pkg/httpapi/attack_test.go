@@ -70,6 +70,11 @@ func TestInvalidBodyIsRefusedWithoutRepeatingIt(t *testing.T) {
 		{"out of int64", `{"title":"a","count":99999999999999999999}`, 422, errs.CodeValidationFailed, "body"},
 		{"fraction", `{"title":"a","count":1.5}`, 422, errs.CodeValidationFailed, "body.count"},
 		{"negative", `{"title":"a","count":-1}`, 422, errs.CodeValidationFailed, "body.count"},
+		{"offset of 24 hours", `{"title":"a","due":"2026-01-01T00:00:00+24:00"}`, 422, errs.CodeValidationFailed, "body.due"},
+		{"offset of 24 hours, the name escaped", `{"title":"a","d\u0075e":"2026-01-01T00:00:00+24:00"}`, 422, errs.CodeValidationFailed, "body.due"},
+		{"comma before the fraction", `{"title":"a","due":"2026-01-01T00:00:00,5Z"}`, 422, errs.CodeValidationFailed, "body.due"},
+		{"hour of one digit", `{"title":"a","due":"2026-01-01T1:00:00Z"}`, 422, errs.CodeValidationFailed, "body.due"},
+		{"no UUID in a list", `{"title":"a","parents":["` + canary + `"]}`, 422, errs.CodeValidationFailed, "body.parents[0]"},
 		{"two things", `{"title":"","count":-1}`, 422, errs.CodeValidationFailed, "body.count,body.title"},
 	}
 	for _, tt := range tests {
@@ -100,6 +105,7 @@ func TestValidBodyIsAccepted(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, body := range []string{
 		`{"title":"a"}`, " {\"title\" : \"a\"}\r\n", `{"title":"\ud83d\ude00é"}`, `{"title":"a","note":null}`,
+		`{"title":"a","due":"2026-01-01T00:00:00.25+23:59"}`, `{"title":"a","parents":["01989c1e-8b2c-7d10-9f3a-5b6c7d8e9f00"]}`,
 		`{"title":"a","count":2147483647,"tags":[],"priority":"high"}`, `{"title":"` + strings.Repeat("é", 20) + `"}`,
 		`{"title":"a"}` + strings.Repeat(" ", 1<<20-len(`{"title":"a"}`)),
 	} {
@@ -227,6 +233,7 @@ func TestQueryIsStrict(t *testing.T) {
 		{"limit=1&limit=2", "query.limit"}, {"l%69mit=0", "query.limit"}, {"status=open&status=closed", "query.status"},
 		{"status=" + canary, "query.status"}, {"status=", "query.status"}, {"active=1", "query.active"}, {"active=TRUE", "query.active"},
 		{"after=yesterday" + canary, "query.after"}, {"after=2026-13-01T00:00:00Z", "query.after"},
+		{"after=2026-01-01T00:00:00%2B24:00", "query.after"}, {"after=2026-01-01T00:00:00,5Z", "query.after"}, {"after=2026-01-01T1:00:00Z", "query.after"},
 		{"q=%00" + canary, "query.q"}, {"q=%ff" + canary, "query.q"}, {"q=" + strings.Repeat(canary, 20), "query.q"},
 		{"q=%zz" + canary, "query"}, {"q=a;b", "query"},
 	}

@@ -6,12 +6,14 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"fixdesk/pkg/errs"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 )
 
 // maxBody is the size in bytes of the largest request body: 1 MiB.
@@ -65,8 +67,8 @@ func (p *pipeline) body(r *http.Request) (release func(), err error) {
 	if err != nil {
 		return release, errs.New(errs.BadRequest, errs.CodeMalformedJSON, err.Error())
 	}
-	if hasNull {
-		if err := p.refuseNulls(buf.Bytes()); err != nil {
+	if hasNull || p.hasTime(buf.Bytes()) {
+		if err := p.refuseValues(buf.Bytes()); err != nil {
 			return release, err
 		}
 	}
@@ -183,29 +185,33 @@ func isJSON(h http.Header, patch bool) bool {
 	return true
 }
 
-// refuseNulls lists the nulls that the schema does not allow: huma takes a null
-// for any optional field.
-func (p *pipeline) refuseNulls(data []byte) error {
+// refuseValues lists the values that huma takes and the OpenAPI document does not
+// describe: null for an optional field, and times that only time.Parse reads.
+func (p *pipeline) refuseValues(data []byte) error {
 	var parsed any
 	if err := json.Unmarshal(data, &parsed); err != nil {
 		return errs.New(errs.BadRequest, errs.CodeMalformedJSON, errJSONSyntax.Error()).Because(err)
 	}
 	var found []error
-	p.findNulls(p.bodySchema, "body", parsed, &found)
+	p.findValues(p.bodySchema, "body", parsed, &found)
 	if len(found) > 0 {
 		return errs.Validation(fields(found)...)
 	}
 	return nil
 }
 
-func (p *pipeline) findNulls(s *huma.Schema, location string, v any, found *[]error) {
+func (p *pipeline) findValues(s *huma.Schema, location string, v any, found *[]error) {
 	s = p.resolve(s)
-	if s == nil || s.Nullable || s.Type == "" {
+	if s == nil || v == nil && s.Nullable || s.Type == "" {
 		return
 	}
 	switch v := v.(type) {
 	case nil:
 		*found = append(*found, &huma.ErrorDetail{Location: location, Message: "must not be null"})
+	case string:
+		if s.Format == formatTime && !isTime(v) {
+			*found = append(*found, &huma.ErrorDetail{Location: location, Message: validation.MsgExpectedRFC3339DateTime})
+		}
 	case map[string]any:
 		additional, _ := s.AdditionalProperties.(*huma.Schema)
 		for name, item := range v {
@@ -213,11 +219,32 @@ func (p *pipeline) findNulls(s *huma.Schema, location string, v any, found *[]er
 			if !ok {
 				schema = additional
 			}
-			p.findNulls(schema, location+"."+name, item, found)
+			p.findValues(schema, location+"."+name, item, found)
 		}
 	case []any:
 		for i, item := range v {
-			p.findNulls(s.Items, location+"["+strconv.Itoa(i)+"]", item, found)
+			p.findValues(s.Items, location+"["+strconv.Itoa(i)+"]", item, found)
 		}
 	}
+}
+
+// findTimes lists the fields of a body, at any depth, that are times.
+func (p *pipeline) findTimes(s *huma.Schema) {
+	s = p.resolve(s)
+	if s == nil {
+		return
+	}
+	p.findTimes(s.Items)
+	for name, field := range s.Properties {
+		if p.findTimes(field); p.resolve(field).Format == formatTime {
+			p.times = append(p.times, []byte(`"`+name+`"`))
+		}
+	}
+}
+
+// hasTime reports whether a body may have a time, so that one without is not parsed
+// once more. A name with an escape could be that of one.
+func (p *pipeline) hasTime(body []byte) bool {
+	return len(p.times) > 0 && bytes.Contains(body, []byte(`\u`)) ||
+		slices.ContainsFunc(p.times, func(name []byte) bool { return bytes.Contains(body, name) })
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"fixdesk/pkg/errs"
@@ -82,6 +84,9 @@ func (a *API) send(ctx context.Context, c *Content) error {
 			delete(h, name)
 		}
 		h["Cache-Control"], h["Content-Security-Policy"] = securityHeaders["Cache-Control"], securityHeaders["Content-Security-Policy"]
+		if size, err := file.Seek(0, io.SeekEnd); err == nil { // net/http has set it for some ranges alone
+			h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
+		}
 		return errRange
 	}
 	if source.err != nil { // the client gets less than was announced
@@ -91,7 +96,8 @@ func (a *API) send(ctx context.Context, c *Content) error {
 	return nil
 }
 
-// conditional is the request with the headers that this package answers to.
+// conditional is the request with the headers that this package answers to. A range of
+// another unit than bytes is ignored (RFC 9110, section 14.2).
 func conditional(info *requestInfo) *http.Request {
 	r := info.request.Clone(info.request.Context())
 	r.Method, r.Header = info.method, http.Header{}
@@ -99,6 +105,9 @@ func conditional(info *requestInfo) *http.Request {
 		if values := info.request.Header[name]; len(values) == 1 {
 			r.Header[name] = values
 		}
+	}
+	if !strings.HasPrefix(r.Header.Get("Range"), "bytes=") {
+		r.Header.Del("Range")
 	}
 	return r
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -12,6 +13,16 @@ import (
 // timeLayout is RFC 3339 in UTC with all six digits of PostgreSQL's
 // microseconds: trailing zeros stay, so that times compare as text, too.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// formatTime is the format of times in schemas.
+const formatTime = "date-time"
+
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// isTime reports whether s has the form of a time of RFC 3339, section 5.6. time.Parse,
+// which reads it afterwards, also takes an offset of 24 hours, with which encoding/json
+// does not write it, hours of one digit and a comma before the fraction.
+func isTime(s string) bool { return rfc3339.MatchString(s) }
 
 // Time is a time as answers have it.
 type Time struct{ time.Time }
@@ -29,7 +40,7 @@ func (t Time) MarshalText() ([]byte, error) { return []byte(t.UTC().Format(timeL
 
 // Schema describes it to OpenAPI.
 func (Time) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-01-31T09:30:00.000000Z"}}
+	return &huma.Schema{Type: huma.TypeString, Format: formatTime, Examples: []any{"2026-01-31T09:30:00.000000Z"}}
 }
 
 // Nullable is a value that is null in the answer when there is none. huma can't

@@ -21,11 +21,30 @@ var probedMethods = []string{
 func (a *API) methodsAt(path string) []string {
 	var methods []string
 	for _, method := range probedMethods {
-		if a.router.Match(chi.NewRouteContext(), method, path) {
+		pattern := a.router.Find(chi.NewRouteContext(), method, path)
+		if pattern != "" && !a.untaken[routeKey{method, pattern}] {
 			methods = append(methods, method)
 		}
 	}
 	return methods
+}
+
+// refuseUntaken has a path without parameters refuse the methods that only a path with
+// one takes: PATCH /v1/tickets/counts is no request to /v1/tickets/{id}.
+func (a *API) refuseUntaken() {
+	for key := range a.operations {
+		if strings.Contains(key.pattern, "{") {
+			continue
+		}
+		for _, method := range probedMethods {
+			pattern := a.router.Find(chi.NewRouteContext(), method, key.pattern)
+			if pattern == "" || pattern == key.pattern {
+				continue
+			}
+			a.untaken[routeKey{method, key.pattern}] = true
+			a.router.MethodFunc(method, key.pattern, a.methodNotAllowed)
+		}
+	}
 }
 
 // methodNotAllowed answers OPTIONS with 204 and other methods that a path doesn't take

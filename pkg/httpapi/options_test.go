@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -23,6 +24,31 @@ func TestOptionsAnswersTheMethodsOfAPath(t *testing.T) {
 	}
 	res, body := f.raw(t, "OPTIONS", "/v1/nothing", "")
 	wantProblem(t, res, body, 404, errs.CodeNotFound)
+}
+
+func TestPathTakesNoMethodOfAPathWithAParameter(t *testing.T) {
+	t.Parallel()
+	f := newFixtureWith(t, nil, func(f *fixture) {
+		for _, op := range []httpapi.Operation{{Method: "GET", Path: "/v1/things/counts", ID: "count"}, {Method: "PATCH", Path: "/v1/things/{name}", ID: "change"}, {Method: "GET", Path: "/v1/things/{name}", ID: "get"}} {
+			op.Public, op.Summary, op.Tag = true, op.ID, "test"
+			httpapi.Register(f.api, op, func(context.Context, *nameInput) (*struct{}, error) { return nil, nil })
+		}
+	})
+	for path, want := range map[string]struct {
+		status int
+		allow  string
+	}{
+		"/v1/things/counts": {405, "GET, HEAD, OPTIONS"}, "/v1/things/42": {204, "GET, HEAD, PATCH, OPTIONS"},
+	} {
+		if res, body := f.send(t, "PATCH", path, ""); res.StatusCode != want.status {
+			t.Errorf("PATCH %s: %d %s", path, res.StatusCode, body)
+		}
+		for _, method := range []string{"OPTIONS", "DELETE"} {
+			if res, _ := f.send(t, method, path, ""); res.Header.Get("Allow") != want.allow {
+				t.Errorf("%s %s: Allow is %q", method, path, res.Header.Get("Allow"))
+			}
+		}
+	}
 }
 
 func TestPreflightStillWorksBesideOptions(t *testing.T) {

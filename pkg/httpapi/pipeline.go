@@ -12,6 +12,7 @@ import (
 	"fixdesk/pkg/errs"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 )
 
 // pipeline checks a request to one operation before huma reads it, in this
@@ -26,6 +27,7 @@ type pipeline struct {
 	path       []string
 	headers    []string
 	bodySchema *huma.Schema
+	times      [][]byte // the quoted names of the body's fields that are times
 }
 
 func newPipeline(a *API, op *huma.Operation) *pipeline {
@@ -46,6 +48,7 @@ func newPipeline(a *API, op *huma.Operation) *pipeline {
 	}
 	if op.RequestBody != nil {
 		p.bodySchema = op.RequestBody.Content["application/json"].Schema
+		p.findTimes(p.bodySchema)
 	}
 	return p
 }
@@ -253,7 +256,7 @@ func (p *pipeline) checkText(r *http.Request) (bad []errs.Field) {
 			bad = append(bad, errs.Field{Location: "header." + name, Message: "must not be repeated"})
 		} else if len(values) == 1 && !sane(values[0]) {
 			bad = append(bad, errs.Field{Location: "header." + name, Message: insane})
-		} else if len(values) == 1 && values[0] == "" && name == idempotencyKey {
+		} else if len(values) == 1 && values[0] == "" && (name == idempotencyKey || name == ifMatch) {
 			bad = append(bad, errs.Field{Location: "header." + name, Message: "must not be empty"})
 		}
 	}
@@ -263,9 +266,12 @@ func (p *pipeline) checkText(r *http.Request) (bad []errs.Field) {
 	return bad[:min(len(bad), maxListedErrors)]
 }
 
-// idempotencyKey is refused when it is present and empty, since its sender
-// expects a protection against repetition that it would not have.
-const idempotencyKey = "Idempotency-Key"
+// These headers are refused when they are present and empty, since the sender expects
+// a protection, against repetition or against overwriting, that it would not have.
+const (
+	idempotencyKey = "Idempotency-Key"
+	ifMatch        = "If-Match"
+)
 
 const insane = "must be UTF-8 without NUL characters"
 
@@ -311,7 +317,7 @@ func (p *pipeline) checkParam(name string, list []string) string {
 
 // checkSpelling refuses values that huma takes and the OpenAPI document does
 // not describe: "" for anything but free text, "t" and "1" for booleans, "+1"
-// for whole numbers.
+// for whole numbers, an offset of 24 hours for times.
 func checkSpelling(s *huma.Schema, value string) string {
 	freeText := s.Type == huma.TypeString && s.Format == "" && s.Pattern == "" &&
 		len(s.Enum) == 0 && (s.MinLength == nil || *s.MinLength == 0)
@@ -322,6 +328,8 @@ func checkSpelling(s *huma.Schema, value string) string {
 		return "must be true or false"
 	case s.Type == huma.TypeInteger && strings.HasPrefix(value, "+"):
 		return "must be a whole number"
+	case s.Format == formatTime && !isTime(value):
+		return validation.MsgExpectedRFC3339DateTime
 	case s.Type == huma.TypeInteger && s.Format == "int32":
 		if _, err := strconv.ParseInt(value, 10, 32); err != nil {
 			return "must be a whole number of 32 bits" // huma would truncate it

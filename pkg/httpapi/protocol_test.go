@@ -41,7 +41,7 @@ func TestUnacceptableAnswerIsRefused(t *testing.T) {
 		res, body := f.send(t, "GET", "/v1/things/"+uuid.NewString(), "", "Accept: "+accept)
 		wantProblem(t, res, body, 406, errs.CodeNotAcceptable)
 	}
-	for _, accept := range []string{"*/*", "application/json", "application/*", "text/html,*/*;q=0.1", "APPLICATION/JSON", "application/json;charset=utf-8", "image/png, application/json;q=0.001"} {
+	for _, accept := range []string{"", "*/*", "application/json", "application/*", "text/html,*/*;q=0.1", "APPLICATION/JSON", "application/json;charset=utf-8", "image/png, application/json;q=0.001"} {
 		if res, body := f.send(t, "GET", "/v1/things/"+uuid.NewString(), "", "Accept: "+accept); res.StatusCode != 200 {
 			t.Errorf("%s: %d %s", accept, res.StatusCode, body)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 )
 
 const schemaPrefix = "#/components/schemas/"
@@ -92,6 +93,11 @@ func (r *registry) Schema(t reflect.Type, allowRef bool, hint string) *huma.Sche
 		original = t // a pointer to a list is a list
 	}
 	name, named := r.enums[t]
+	if t == reflect.TypeFor[uuid.UUID]() {
+		s := huma.SchemaFromType(r, original)
+		s.Format = "uuid"
+		return s
+	}
 	if !named && !hasName(t) {
 		return huma.SchemaFromType(r, original)
 	}

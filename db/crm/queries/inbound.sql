@@ -94,6 +94,12 @@ insert into ticket_followers (ticket_id, user_id, added_by, created_at)
 values (@ticket_id, @user_id, @added_by, @created_at)
 on conflict do nothing;
 
+-- name: FollowerGet :one
+select f.created_at, f.added_by, a.name as added_by_name
+from ticket_followers f
+join users a on a.id = f.added_by
+where f.ticket_id = @ticket_id and f.user_id = @user_id;
+
 -- name: FollowerRemove :execrows
 delete from ticket_followers where ticket_id = @ticket_id and user_id = @user_id;
 

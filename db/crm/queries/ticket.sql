@@ -217,8 +217,9 @@ using (select o.user_id, o.key from idempotency_keys o where o.created_at < @bef
 where k.user_id = old.user_id and k.key = old.key;
 
 -- name: IdempotencyRedact :exec
--- Removes a comment's text from the answer that is kept for its key.
-update idempotency_keys set response = response || '{"body": ""}'::jsonb
+-- Removes a comment's text from the answer that is kept for its key, which then says
+-- when it was removed.
+update idempotency_keys set response = response || jsonb_build_object('body', '', 'removed_at', @removed_at::timestamptz)
 where created_at = @created_at and object_id = @object_id;
 
 -- name: IdempotencyForget :exec

@@ -944,7 +944,7 @@ type CommentedEventKind string
 // CreateCommentRequest defines model for CreateCommentRequest.
 type CreateCommentRequest struct {
 	// AttachmentIds Files that you uploaded with POST /v1/attachments, in the order in which they are shown.
-	AttachmentIds []string `json:"attachment_ids,omitempty"`
+	AttachmentIds []openapi_types.UUID `json:"attachment_ids,omitempty"`
 
 	// Body The text, in several lines if needed.
 	Body string `json:"body"`
@@ -971,7 +971,7 @@ type CreateKeyRequest struct {
 // CreateTicketRequest defines model for CreateTicketRequest.
 type CreateTicketRequest struct {
 	// AttachmentIds Files that you uploaded with POST /v1/attachments, in the order in which they are shown.
-	AttachmentIds []string `json:"attachment_ids,omitempty"`
+	AttachmentIds []openapi_types.UUID `json:"attachment_ids,omitempty"`
 
 	// Description What happened, in several lines if needed.
 	Description string `json:"description"`
@@ -4549,7 +4549,7 @@ type ClientInterface interface {
 
 	// AssignTicketWithBody Assign a ticket to an engineer, or unassign it
 	//
-	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -4560,7 +4560,7 @@ type ClientInterface interface {
 
 	// AssignTicket Assign a ticket to an engineer, or unassign it
 	//
-	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -6345,7 +6345,7 @@ func (c *Client) AcceptTicket(ctx context.Context, id string, reqEditors ...Requ
 
 // AssignTicketWithBody Assign a ticket to an engineer, or unassign it
 //
-// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -6366,7 +6366,7 @@ func (c *Client) AssignTicketWithBody(ctx context.Context, id string, contentTyp
 
 // AssignTicket Assign a ticket to an engineer, or unassign it
 //
-// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -12378,7 +12378,7 @@ type ClientWithResponsesInterface interface {
 
 	// AssignTicketWithBodyWithResponse Assign a ticket to an engineer, or unassign it
 	//
-	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -12389,7 +12389,7 @@ type ClientWithResponsesInterface interface {
 
 	// AssignTicketWithResponse Assign a ticket to an engineer, or unassign it
 	//
-	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+	// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.
 	//
 	// Roles: engineer, admin. API keys need the scope `tickets:write`.
 	//
@@ -14651,7 +14651,8 @@ func (r ListUsersResult) StatusCode() int {
 
 // InviteUserResult201Headers the declared response headers of an HTTP 201 response for InviteUser
 type InviteUserResult201Headers struct {
-	ETag *string
+	ETag     *string
+	Location *string
 }
 
 type InviteUserResult struct {
@@ -16121,7 +16122,7 @@ func (c *ClientWithResponses) AcceptTicketWithResponse(ctx context.Context, id s
 
 // AssignTicketWithBodyWithResponse Assign a ticket to an engineer, or unassign it
 //
-// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -16138,7 +16139,7 @@ func (c *ClientWithResponses) AssignTicketWithBodyWithResponse(ctx context.Conte
 
 // AssignTicketWithResponse Assign a ticket to an engineer, or unassign it
 //
-// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+// An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.
 //
 // Roles: engineer, admin. API keys need the scope `tickets:write`.
 //
@@ -18869,6 +18870,13 @@ func ParseInviteUserResult(rsp *http.Response) (*InviteUserResult, error) {
 				return nil, err
 			}
 			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
 		}
 		response.Headers201 = &headers
 	}

@@ -1179,7 +1179,7 @@ export interface paths {
         put?: never;
         /**
          * Assign a ticket to an engineer, or unassign it
-         * @description An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.
+         * @description An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.
          *
          *     Roles: engineer, admin. API keys need the scope `tickets:write`.
          */
@@ -9410,6 +9410,7 @@ export interface operations {
             201: {
                 headers: {
                     ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     Vary: components["headers"]["Vary"];

@@ -88,16 +88,19 @@ func TestRangesAndConditionsOfADownload(t *testing.T) {
 		{304, "", []string{"If-None-Match", tag}},
 		{200, string(content), []string{"If-None-Match", `"other"`}},
 		{200, string(content), []string{"Accept", "image/png"}},
+		{200, string(content), []string{"Range", "lines=0-3"}},
 	} {
 		got := d.content(customer, f, c.headers...).Want(c.status)
 		if string(got.Body) != c.want || c.status == 304 && got.Header.Get("Etag") != tag {
 			t.Errorf("%v: got %d bytes, want %d", c.headers, len(got.Body), len(c.want))
 		}
 	}
-	refused := d.content(customer, f, "Range", "bytes=600000-")
-	refused.Refused(416, "range_not_satisfiable")
-	if refused.Header.Get("Content-Range") != "bytes */600000" || refused.Header.Get("Content-Disposition") != "" || refused.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("%v", refused.Header)
+	for _, unsatisfiable := range []string{"bytes=600000-", "bytes=2-1", "bytes=a-b"} {
+		refused := d.content(customer, f, "Range", unsatisfiable)
+		refused.Refused(416, "range_not_satisfiable")
+		if refused.Header.Get("Content-Range") != "bytes */600000" || refused.Header.Get("Content-Disposition") != "" || refused.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %v", unsatisfiable, refused.Header)
+		}
 	}
 	parts := d.content(customer, f, "Range", "bytes=0-1,10-11").Want(206)
 	_, params, _ := mime.ParseMediaType(parts.Header.Get("Content-Type"))

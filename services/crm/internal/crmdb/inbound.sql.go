@@ -129,6 +129,31 @@ func (q *Queries) FollowerExists(ctx context.Context, arg FollowerExistsParams) 
 	return exists, err
 }
 
+const followerGet = `-- name: FollowerGet :one
+select f.created_at, f.added_by, a.name as added_by_name
+from ticket_followers f
+join users a on a.id = f.added_by
+where f.ticket_id = $1 and f.user_id = $2
+`
+
+type FollowerGetParams struct {
+	TicketID uuid.UUID
+	UserID   uuid.UUID
+}
+
+type FollowerGetRow struct {
+	CreatedAt   time.Time
+	AddedBy     uuid.UUID
+	AddedByName string
+}
+
+func (q *Queries) FollowerGet(ctx context.Context, arg FollowerGetParams) (FollowerGetRow, error) {
+	row := q.db.QueryRow(ctx, followerGet, arg.TicketID, arg.UserID)
+	var i FollowerGetRow
+	err := row.Scan(&i.CreatedAt, &i.AddedBy, &i.AddedByName)
+	return i, err
+}
+
 const followerList = `-- name: FollowerList :many
 select f.user_id, u.name, u.email, f.created_at, f.added_by, a.name as added_by_name
 from ticket_followers f

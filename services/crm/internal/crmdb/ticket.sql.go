@@ -338,18 +338,20 @@ func (q *Queries) IdempotencyPurge(ctx context.Context, arg IdempotencyPurgePara
 }
 
 const idempotencyRedact = `-- name: IdempotencyRedact :exec
-update idempotency_keys set response = response || '{"body": ""}'::jsonb
-where created_at = $1 and object_id = $2
+update idempotency_keys set response = response || jsonb_build_object('body', '', 'removed_at', $1::timestamptz)
+where created_at = $2 and object_id = $3
 `
 
 type IdempotencyRedactParams struct {
+	RemovedAt time.Time
 	CreatedAt time.Time
 	ObjectID  uuid.UUID
 }
 
-// Removes a comment's text from the answer that is kept for its key.
+// Removes a comment's text from the answer that is kept for its key, which then says
+// when it was removed.
 func (q *Queries) IdempotencyRedact(ctx context.Context, arg IdempotencyRedactParams) error {
-	_, err := q.db.Exec(ctx, idempotencyRedact, arg.CreatedAt, arg.ObjectID)
+	_, err := q.db.Exec(ctx, idempotencyRedact, arg.RemovedAt, arg.CreatedAt, arg.ObjectID)
 	return err
 }
 

@@ -45,6 +45,12 @@ type inviteInput struct {
 	}
 }
 
+type invitedOutput struct {
+	Location string `header:"Location"`
+	ETag     string `header:"ETag"`
+	Body     UserBody
+}
+
 func registerUsers(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/users", ID: "list-users", Tag: tagUsers, Allow: adminOnly, Scope: ScopePeopleRead,
@@ -94,8 +100,12 @@ func registerPeople(api *httpapi.API, s *Service) {
 		Summary:     "Invite a person",
 		Description: "Makes an approved account without a password and mails a token that sets one with `POST /v1/auth/password/reset` within 7 days.", RequestExample: exampleInvite, Example: exampleSofia,
 		Errors: []string{errs.CodeEmailTaken},
-	}, func(ctx context.Context, in *inviteInput) (*userOutput, error) {
-		return answerUser(s.Invite(ctx, PrincipalFrom(ctx), NewUser{Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role}))
+	}, func(ctx context.Context, in *inviteInput) (*invitedOutput, error) {
+		u, err := answerUser(s.Invite(ctx, PrincipalFrom(ctx), NewUser{Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role}))
+		if err != nil {
+			return nil, err
+		}
+		return &invitedOutput{Location: "/v1/users/" + u.Body.ID.String(), ETag: u.ETag, Body: u.Body}, nil
 	})
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodDelete, Path: "/v1/users/{id}", ID: "erase-user", Tag: tagUsers, Status: http.StatusNoContent, Allow: adminOnly,

@@ -21,6 +21,9 @@ func (env *testEnv) invite(role Role) (id, email string) {
 	env.t.Helper()
 	email = uuid.NewString() + "@fixdesk.test"
 	a := env.admin.call("POST", "/v1/users", map[string]any{"name": "Ann Lee", "email": email, "role": role}).want(env.t, 201)
+	if got := a.header.Get("Location"); got != "/v1/users/"+a.str("id") {
+		env.t.Errorf("Location is %q", got)
+	}
 	return a.str("id"), email
 }
 

@@ -223,7 +223,7 @@ func (s *Service) RemoveComment(ctx context.Context, v Viewer, ticketID, comment
 		if err := u.q.CommentRemove(ctx, crmdb.CommentRemoveParams{ID: commentID, RemovedAt: now}); err != nil {
 			return t, fmt.Errorf("remove comment: %w", err)
 		}
-		if err := redact(ctx, u.q, ticketID, row); err != nil {
+		if err := redact(ctx, u.q, ticketID, row, now); err != nil {
 			return t, err
 		}
 		if err := attachment.RemoveOfComment(ctx, u.q, crmdb.AttachmentRemoveOfCommentParams{CommentID: commentID, Now: now}); err != nil {
@@ -247,8 +247,8 @@ func (s *Service) RemoveComment(ctx context.Context, v Viewer, ticketID, comment
 }
 
 // redact removes the text of a comment from stored answers and notices.
-func redact(ctx context.Context, q *crmdb.Queries, ticketID uuid.UUID, c crmdb.CommentGetRow) error {
-	if err := q.IdempotencyRedact(ctx, crmdb.IdempotencyRedactParams{CreatedAt: c.CreatedAt, ObjectID: c.ID}); err != nil {
+func redact(ctx context.Context, q *crmdb.Queries, ticketID uuid.UUID, c crmdb.CommentGetRow, now time.Time) error {
+	if err := q.IdempotencyRedact(ctx, crmdb.IdempotencyRedactParams{CreatedAt: c.CreatedAt, ObjectID: c.ID, RemovedAt: now}); err != nil {
 		return fmt.Errorf("redact answers: %w", err)
 	}
 	if err := q.OutboxRedact(ctx, crmdb.OutboxRedactParams{

@@ -167,6 +167,10 @@ func TestRemovedCommentStaysInTheListWithoutItsText(t *testing.T) {
 			t.Errorf("%d rows of %s have the text", n, table)
 		}
 	}
+	again := crmtest.Parse[commentBody](d.Call(customer, "POST", ticket.Path("/comments"), crmtest.Object{"body": "My password is " + secret}, "Idempotency-Key", "k").Want(201))
+	if again.ID != c.ID || again.Body != "" || again.RemovedAt == nil {
+		t.Errorf("the answer to the repeated request: %+v", again)
+	}
 	if n := crmtest.Get[int](d.Env, `select count(*) from outbox where data->>'body' = 'Please hurry'`); n != 1 {
 		t.Errorf("control: the other comment's notice: %d", n)
 	}

@@ -73,7 +73,8 @@ func (s *Service) AddFollower(ctx context.Context, v Viewer, id uuid.UUID, email
 			return t, fmt.Errorf("add follower: %w", err)
 		}
 		if n == 0 {
-			return t, nil
+			f.CreatedAt, f.AddedBy, err = since(ctx, u.q, id, person.ID)
+			return t, err
 		}
 		if count, err := u.q.FollowerCount(ctx, id); err != nil || count > MaxFollowers {
 			return t, errors.Join(err, errs.New(errs.Conflict, errs.CodeConflict, fmt.Sprintf("A ticket has at most %d followers.", MaxFollowers)))
@@ -81,6 +82,15 @@ func (s *Service) AddFollower(ctx context.Context, v Viewer, id uuid.UUID, email
 		return t, addEvent(ctx, u.later, id, EventFollowerAdded, v.ID, true, changesOfFollower(nil, &person), now)
 	})
 	return f, err
+}
+
+// since is when a follower was added, and by whom.
+func since(ctx context.Context, q *crmdb.Queries, id, follower uuid.UUID) (time.Time, Person, error) {
+	row, err := q.FollowerGet(ctx, crmdb.FollowerGetParams{TicketID: id, UserID: follower})
+	if err != nil {
+		return time.Time{}, Person{}, fmt.Errorf("read since when somebody follows: %w", err)
+	}
+	return row.CreatedAt, Person{ID: row.AddedBy, Name: row.AddedByName}, nil
 }
 
 // followerFor finds or makes the account of a new follower.

@@ -117,6 +117,19 @@ func TestFollowerReadsWhatTheReporterReadsAndCommentsUntilRemoved(t *testing.T) 
 	missing("removed")
 }
 
+func TestAddingAFollowerAgainAnswersWhoAddedThemFirst(t *testing.T) {
+	t.Parallel()
+	d := newTestEnv(t)
+	customer, follower, engineer, admin := d.User("customer"), d.User("customer"), d.Engineer(), d.User("admin")
+	ticket := d.accepted(customer, engineer)
+	add := func(who crmtest.User) string {
+		return string(d.Call(who, "POST", ticket.Path("/followers"), crmtest.Object{"email": follower.Email}).Want(201).Body)
+	}
+	if first, again := add(engineer), add(admin); first != again || !strings.Contains(first, engineer.ID.String()) {
+		t.Errorf("first %s, then %s", first, again)
+	}
+}
+
 func TestFollowerMustBeSomebodyElseWithAnAccountInUse(t *testing.T) {
 	t.Parallel()
 	d := newTestEnv(t)

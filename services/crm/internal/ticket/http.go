@@ -61,7 +61,7 @@ func Register(api *httpapi.API, s *Service) {
 	httpapi.Register(api, httpapi.Operation{
 		Method: http.MethodPost, Path: "/v1/tickets/{id}/assign", ID: "assign-ticket", Tag: "tickets", Allow: staff, Scope: identity.ScopeTicketsWrite,
 		Summary:     "Assign a ticket to an engineer, or unassign it",
-		Description: "An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. A ticket is never assigned to its reporter.", RequestExample: exampleAssign, Example: exampleDeclined,
+		Description: "An admin assigns any active ticket, its assignee assigns it to another engineer. With null, for admins only, it is unassigned until an engineer accepts it or is assigned. Nobody assigns a ticket to its reporter; an engineer who reported one may accept it while it is unassigned.", RequestExample: exampleAssign, Example: exampleDeclined,
 		Errors: []string{errs.CodeNotFound, errs.CodeConflict},
 	}, h.assign)
 	httpapi.Register(api, httpapi.Operation{
