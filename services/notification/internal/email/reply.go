@@ -69,7 +69,7 @@ type failure struct {
 
 // failed describes the error of a conversation in the given phase.
 func failed(p phase, err error) *failure {
-	f := &failure{phase: p, reply: oneLine(err.Error()), unbegun: errors.Is(err, errStopped) || errors.Is(err, errExpired)}
+	f := &failure{phase: p, reply: oneLine(withoutEOF(err)), unbegun: errors.Is(err, errStopped) || errors.Is(err, errExpired)}
 	f.timeout = isTimeout(err)
 	var reply *textproto.Error
 	if errors.As(err, &reply) {
@@ -79,6 +79,17 @@ func failed(p phase, err error) *failure {
 		}
 	}
 	return f
+}
+
+// withoutEOF is the text of an error in words that a person understands who reads what
+// became of a mail.
+func withoutEOF(err error) string {
+	for _, end := range []string{"unexpected EOF", "EOF"} {
+		if step, ok := strings.CutSuffix(err.Error(), end); ok {
+			return step + "the server closed the connection without a reply"
+		}
+	}
+	return err.Error()
 }
 
 // enhanced is the subject and detail of the reply's enhanced status code (RFC

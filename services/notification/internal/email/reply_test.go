@@ -1,6 +1,9 @@
 package email
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -24,6 +27,19 @@ func FuzzServerReplyCanBeStored(f *testing.F) {
 		}
 		failure.isThrottling()
 	})
+}
+
+func TestConnectionThatTheServerClosedIsSaidInWords(t *testing.T) {
+	for err, want := range map[error]string{
+		io.EOF:                             "the server closed the connection without a reply",
+		io.ErrUnexpectedEOF:                "the server closed the connection without a reply",
+		fmt.Errorf("greeting: %w", io.EOF): "greeting: the server closed the connection without a reply",
+		errors.New("no route to host"):     "no route to host", // the control
+	} {
+		if got := failed(phaseDot, err).reply; got != want {
+			t.Errorf("%v is %q", err, got)
+		}
+	}
 }
 
 func TestEveryReplyHasOneMeaning(t *testing.T) {
