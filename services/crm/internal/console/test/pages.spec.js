@@ -1,7 +1,7 @@
 // Every page, light and dark, wide and narrow: accessible, without sideways scrolling,
 // from this host alone. The screenshots are in test-results/screens.
 import AxeBuilder from "@axe-core/playwright";
-import { expect, newPerson, newTicket, signIn, test, theAdmin, windowOf } from "./people.js";
+import { api, expect, newPerson, newTicket, signIn, test, theAdmin, windowOf } from "./people.js";
 
 const outside = ["/", "/register", "/reset", "/verify", "/assets/parts.html"];
 const forCustomers = ["/tickets", "/new", "/me", "/nowhere"];
@@ -80,6 +80,25 @@ test("nothing comes from another host, and the whole first visit is small", asyn
   const bytes = await page.evaluate(() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].reduce((sum, e) => sum + /** @type {any} */ (e).encodedBodySize, 0));
   expect(bytes).toBeLessThanOrEqual(100 * 1024);
   expect(bytes).toBeGreaterThan(20 * 1024); // the control: they were counted
+});
+
+test("a word that is longer than the page does not widen it", async ({ browser }) => {
+  const cora = await newPerson(`C${"orawithalongname".repeat(6)}`, "customer");
+  const eve = await newPerson("Eve Wide", "engineer");
+  const { number } = await newTicket(cora, "wordwithoutspaces".repeat(11));
+  await api("POST", `/v1/tickets/${number}/comments`, eve.token, { body: "An answer, so that the ticket is unread." });
+  const { items } = await api("GET", `/v1/users?q=${cora.email}`, (await theAdmin()).token);
+  const customer = await windowOf(browser, cora);
+  const admin = await windowOf(browser, await theAdmin());
+  for (const [page, path] of /** @type {const} */ ([[customer, "/tickets"], [customer, `/tickets/${number}`], [admin, `/tickets/${number}`], [admin, `/admin/users/${items[0].id}`]])) {
+    for (const width of [320, 1440]) {
+      await page.setViewportSize({ width, height: 800 });
+      await page.goto(path);
+      await expect(page.getByText(/wordwithoutspaces|orawithalongname/).first()).toBeVisible();
+      await expect(page.getByText("Loading")).toHaveCount(0);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), `${path} at ${width} px`).toBeLessThanOrEqual(width);
+    }
+  }
 });
 
 /** Where the text of an element begins and ends on its first line, and the element itself. @param {import("@playwright/test").Locator} locator */
