@@ -50,6 +50,7 @@ type Limiter struct {
 	store    store
 	start    time.Time
 	longest  time.Duration // two windows: no bucket owes more than it holds
+	maxWait  time.Duration
 	loop     *background.Loop
 	rejected *prometheus.CounterVec
 	charged  *prometheus.CounterVec
@@ -80,7 +81,7 @@ type caller struct {
 // by itself.
 func New(c Config) *Limiter {
 	l := &Limiter{
-		config: c, store: store{c.Pool}, start: c.Now(), shared: true,
+		config: c, store: store{c.Pool}, start: c.Now(), maxWait: maxWait, shared: true,
 		policies: map[string]*callers{}, due: map[*caller]struct{}{},
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rate_limit_rejected_total", Help: "Requests answered 429 because the caller's bucket was empty.",
@@ -152,7 +153,7 @@ func (l *Limiter) Take(ctx context.Context, policy, id string) (Quota, error) {
 
 // wait tries again after each settlement, until maxWait is over.
 func (l *Limiter) wait(ctx context.Context, c *callers, id string, settled <-chan struct{}) (Quota, outcome) {
-	timeout := time.NewTimer(maxWait)
+	timeout := time.NewTimer(l.maxWait)
 	defer timeout.Stop()
 	for {
 		select {

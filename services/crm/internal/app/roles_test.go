@@ -24,6 +24,7 @@ func TestServingNeedsNoRightToChangeTheSchema(t *testing.T) {
 	t.Setenv("CRM_DATABASE_URL", serving)
 	t.Setenv("CRM_DATABASE_POOL_SIZE", "4")
 	t.Setenv("CRM_MIGRATE", "off")
+	t.Setenv("CRM_REQUEST_TIMEOUT", "1m") // for a slow machine
 	t.Setenv("CRM_ADDR", address)
 	t.Setenv("CRM_OPS_ADDR", "off")
 	t.Setenv("CRM_ADMIN_EMAIL", "boss@fixdesk.test")
