@@ -238,7 +238,7 @@ from generate_series(1, $1::int) n`, notifications, mailText); err != nil {
 insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, queue_at)
 select ('01990000-0000-7000-9000-' || lpad((n * 1000 + i)::text, 12, '0'))::uuid,
     ('01990000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, i, 'person' || i || '@example.com', now(), now(),
-    now() + i * interval '100 ms' + n * interval '1 ms'
+    now() + i / 20 * interval '2 s' + i * interval '1 us' + n * interval '1 ms'
 from generate_series(1, $1::int) n, generate_series(0, 999) i`, notifications); err != nil {
 			return err
 		}

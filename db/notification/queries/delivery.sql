@@ -103,7 +103,7 @@ set lease_token = null, leased_until = null,
     next_attempt_at = greatest(r.next_attempt_at, held.wait_until),
     queue_at = case when not r.canceled and r.status <> 'bounced' and held.wait_until <= @now
         and (r.expires_at is null or r.expires_at > @now) then
-        r.next_attempt_at + (r.ordinal * @quantum::interval) + (r.priority * @priority_step::interval) end
+        r.next_attempt_at + (r.ordinal / sqlc.arg(block)::smallint * @quantum::interval) + (r.ordinal * interval '1 us') + (r.priority * @priority_step::interval) end
 from (
     select unnest(@ids::uuid[]) as id, unnest(@tokens::uuid[]) as token, unnest(@wait_until::timestamptz[]) as wait_until
 ) held
@@ -123,7 +123,7 @@ set lease_token = null, leased_until = null,
     status = case when r.canceled and r.status not in ('uncertain', 'bounced') then 'canceled' else r.status end,
     finished_at = case when r.canceled or r.status = 'bounced' then @now::timestamptz end,
     queue_at = case when not r.canceled and r.status <> 'bounced' then
-        r.next_attempt_at + (r.ordinal * @quantum::interval) + (r.priority * @priority_step::interval) end
+        r.next_attempt_at + (r.ordinal / sqlc.arg(block)::smallint * @quantum::interval) + (r.ordinal * interval '1 us') + (r.priority * @priority_step::interval) end
 from expired
 where r.id = expired.id;
 
@@ -137,7 +137,7 @@ with due as (
     for update skip locked
 )
 update recipients r
-set queue_at = r.next_attempt_at + (r.ordinal * @quantum::interval) + (r.priority * @priority_step::interval)
+set queue_at = r.next_attempt_at + (r.ordinal / sqlc.arg(block)::smallint * @quantum::interval) + (r.ordinal * interval '1 us') + (r.priority * @priority_step::interval)
 from due
 where r.id = due.id;
 

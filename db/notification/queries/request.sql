@@ -150,8 +150,8 @@ where notification_id = @notification_id and finished_at is null and not cancele
 update recipients r
 set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,
     enqueued_at = given.now, next_attempt_at = given.now,
-    queue_at = given.now + ordinal * given.quantum + priority * given.priority_step
-from (select @now::timestamptz as now, @quantum::interval as quantum, @priority_step::interval as priority_step) given
+    queue_at = given.now + ordinal / given.block * given.quantum + ordinal * interval '1 us' + priority * given.priority_step
+from (select @now::timestamptz as now, @block::smallint as block, @quantum::interval as quantum, @priority_step::interval as priority_step) given
 where notification_id = @notification_id and lease_token is null
     and (status in ('failed', 'uncertain')
         or status in ('bounced', 'suppressed') and not exists (select 1 from suppressions s where s.email = r.email))

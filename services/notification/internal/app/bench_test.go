@@ -112,7 +112,7 @@ func fill(b *testing.B, pool *pgxpool.Pool, recipients int) {
 			b.Fatal(err)
 		}
 		_, err = pool.Exec(ctx, `insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, queue_at)
-			select gen_random_uuid(), $1, i, 'user' || i || '@example.org', now(), now(), now() + i * interval '100 ms' from generate_series(0, $2::int - 1) i`, id, n)
+			select gen_random_uuid(), $1, i, 'user' || i || '@example.org', now(), now(), now() + i / 20 * interval '2 s' + i * interval '1 us' from generate_series(0, $2::int - 1) i`, id, n)
 		if err != nil {
 			b.Fatal(err)
 		}

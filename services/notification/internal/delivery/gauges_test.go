@@ -104,7 +104,7 @@ func TestQueueGaugesEqualARecountAfterEveryChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("canceled")
-	if _, err := q.NotificationRetry(t.Context(), notificationdb.NotificationRetryParams{NotificationID: old, Now: c.now, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep)}); err != nil {
+	if _, err := q.NotificationRetry(t.Context(), notificationdb.NotificationRetryParams{NotificationID: old, Now: c.now, Block: Block, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep)}); err != nil {
 		t.Fatal(err)
 	}
 	check("retried")

@@ -82,7 +82,7 @@ func TestUrgentRecipientsAreBeforeAllOthersAndBulkBehindThem(t *testing.T) {
 	check("a delay")
 	execute(t, l, "update recipients set lease_token = null, leased_until = null, status = 'failed', finished_at = $1", c.now)
 	retried := notificationdb.NotificationRetryParams{
-		NotificationID: urgent, Now: c.now, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep),
+		NotificationID: urgent, Now: c.now, Block: Block, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep),
 	}
 	for _, id := range strings.Fields(text(t, l.DB, "select string_agg(id::text, ' ') from notifications")) {
 		retried.NotificationID = uuid.MustParse(id)

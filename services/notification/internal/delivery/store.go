@@ -218,7 +218,7 @@ func (s store) release(ctx context.Context, now time.Time, batch []settlement) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	p := notificationdb.DeliveryReleaseParams{Now: now, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep)}
+	p := notificationdb.DeliveryReleaseParams{Now: now, Block: Block, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep)}
 	for _, b := range batch {
 		p.Ids = append(p.Ids, b.mail.ID)
 		p.Tokens = append(p.Tokens, b.token)
@@ -239,7 +239,7 @@ func (s store) queueDue(ctx context.Context, now time.Time) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return notificationdb.New(s.db).DeliveryPromote(ctx, notificationdb.DeliveryPromoteParams{
-		Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep), Now: now, Max: queueBatch,
+		Block: Block, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep), Now: now, Max: queueBatch,
 	})
 }
 
@@ -257,6 +257,6 @@ func (s store) queueExpired(ctx context.Context, now time.Time) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return notificationdb.New(s.db).DeliveryReclaim(ctx, notificationdb.DeliveryReclaimParams{
-		Now: now, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep), Max: queueBatch,
+		Now: now, Block: Block, Quantum: Interval(Quantum), PriorityStep: Interval(PriorityStep), Max: queueBatch,
 	})
 }

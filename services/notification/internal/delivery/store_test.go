@@ -82,7 +82,7 @@ func seed(t testing.TB, db *pgxpool.Pool, now, due time.Time, n int) uuid.UUID {
 		t.Fatal(err)
 	}
 	_, err = db.Exec(ctx, `insert into recipients (id, notification_id, ordinal, email, enqueued_at, next_attempt_at, queue_at)
-		select (left($1::text, 18) || right(gen_random_uuid()::text, 18))::uuid, $1::uuid, i, 'user' || i || '@example.org', $3::timestamptz, $3, case when $3 <= $4::timestamptz then $3 + i * interval '100 ms' end
+		select (left($1::text, 18) || right(gen_random_uuid()::text, 18))::uuid, $1::uuid, i, 'user' || i || '@example.org', $3::timestamptz, $3, case when $3 <= $4::timestamptz then $3 + i / 20 * interval '2 s' + i * interval '1 us' end
 		from generate_series(0, $2::int - 1) i`, id, n, due, now)
 	if err != nil {
 		t.Fatal(err)

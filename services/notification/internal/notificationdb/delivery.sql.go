@@ -246,18 +246,19 @@ func (q *Queries) DeliveryPlanByIndex(ctx context.Context) error {
 const deliveryPromote = `-- name: DeliveryPromote :execrows
 with due as (
     select r.id from recipients r
-    where r.queue_at is null and r.lease_token is null and r.finished_at is null and r.next_attempt_at <= $3
+    where r.queue_at is null and r.lease_token is null and r.finished_at is null and r.next_attempt_at <= $4
     order by r.next_attempt_at
-    limit $4::integer
+    limit $5::integer
     for update skip locked
 )
 update recipients r
-set queue_at = r.next_attempt_at + (r.ordinal * $1::interval) + (r.priority * $2::interval)
+set queue_at = r.next_attempt_at + (r.ordinal / $1::smallint * $2::interval) + (r.ordinal * interval '1 us') + (r.priority * $3::interval)
 from due
 where r.id = due.id
 `
 
 type DeliveryPromoteParams struct {
+	Block        int16
 	Quantum      pgtype.Interval
 	PriorityStep pgtype.Interval
 	Now          time.Time
@@ -267,6 +268,7 @@ type DeliveryPromoteParams struct {
 // Queues recipients that are due.
 func (q *Queries) DeliveryPromote(ctx context.Context, arg DeliveryPromoteParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deliveryPromote,
+		arg.Block,
 		arg.Quantum,
 		arg.PriorityStep,
 		arg.Now,
@@ -283,7 +285,7 @@ with expired as (
     select r.id from recipients r
     where r.lease_token is not null and r.leased_until < clock_timestamp()
     order by r.leased_until
-    limit $4::integer
+    limit $5::integer
     for update skip locked
 )
 update recipients r
@@ -291,13 +293,14 @@ set lease_token = null, leased_until = null,
     status = case when r.canceled and r.status not in ('uncertain', 'bounced') then 'canceled' else r.status end,
     finished_at = case when r.canceled or r.status = 'bounced' then $1::timestamptz end,
     queue_at = case when not r.canceled and r.status <> 'bounced' then
-        r.next_attempt_at + (r.ordinal * $2::interval) + (r.priority * $3::interval) end
+        r.next_attempt_at + (r.ordinal / $2::smallint * $3::interval) + (r.ordinal * interval '1 us') + (r.priority * $4::interval) end
 from expired
 where r.id = expired.id
 `
 
 type DeliveryReclaimParams struct {
 	Now          time.Time
+	Block        int16
 	Quantum      pgtype.Interval
 	PriorityStep pgtype.Interval
 	Max          int32
@@ -307,6 +310,7 @@ type DeliveryReclaimParams struct {
 func (q *Queries) DeliveryReclaim(ctx context.Context, arg DeliveryReclaimParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deliveryReclaim,
 		arg.Now,
+		arg.Block,
 		arg.Quantum,
 		arg.PriorityStep,
 		arg.Max,
@@ -327,15 +331,16 @@ set lease_token = null, leased_until = null,
     next_attempt_at = greatest(r.next_attempt_at, held.wait_until),
     queue_at = case when not r.canceled and r.status <> 'bounced' and held.wait_until <= $1
         and (r.expires_at is null or r.expires_at > $1) then
-        r.next_attempt_at + (r.ordinal * $2::interval) + (r.priority * $3::interval) end
+        r.next_attempt_at + (r.ordinal / $2::smallint * $3::interval) + (r.ordinal * interval '1 us') + (r.priority * $4::interval) end
 from (
-    select unnest($4::uuid[]) as id, unnest($5::uuid[]) as token, unnest($6::timestamptz[]) as wait_until
+    select unnest($5::uuid[]) as id, unnest($6::uuid[]) as token, unnest($7::timestamptz[]) as wait_until
 ) held
 where r.id = held.id and r.lease_token = held.token
 `
 
 type DeliveryReleaseParams struct {
 	Now          time.Time
+	Block        int16
 	Quantum      pgtype.Interval
 	PriorityStep pgtype.Interval
 	Ids          []uuid.UUID
@@ -349,6 +354,7 @@ type DeliveryReleaseParams struct {
 func (q *Queries) DeliveryRelease(ctx context.Context, arg DeliveryReleaseParams) (int64, error) {
 	result, err := q.db.Exec(ctx, deliveryRelease,
 		arg.Now,
+		arg.Block,
 		arg.Quantum,
 		arg.PriorityStep,
 		arg.Ids,

@@ -756,8 +756,8 @@ const notificationRetry = `-- name: NotificationRetry :execrows
 update recipients r
 set status = 'queued', canceled = false, finished_at = null, attempts_before = attempts,
     enqueued_at = given.now, next_attempt_at = given.now,
-    queue_at = given.now + ordinal * given.quantum + priority * given.priority_step
-from (select $2::timestamptz as now, $3::interval as quantum, $4::interval as priority_step) given
+    queue_at = given.now + ordinal / given.block * given.quantum + ordinal * interval '1 us' + priority * given.priority_step
+from (select $2::timestamptz as now, $3::smallint as block, $4::interval as quantum, $5::interval as priority_step) given
 where notification_id = $1 and lease_token is null
     and (status in ('failed', 'uncertain')
         or status in ('bounced', 'suppressed') and not exists (select 1 from suppressions s where s.email = r.email))
@@ -768,6 +768,7 @@ where notification_id = $1 and lease_token is null
 type NotificationRetryParams struct {
 	NotificationID uuid.UUID
 	Now            time.Time
+	Block          int16
 	Quantum        pgtype.Interval
 	PriorityStep   pgtype.Interval
 }
@@ -779,6 +780,7 @@ func (q *Queries) NotificationRetry(ctx context.Context, arg NotificationRetryPa
 	result, err := q.db.Exec(ctx, notificationRetry,
 		arg.NotificationID,
 		arg.Now,
+		arg.Block,
 		arg.Quantum,
 		arg.PriorityStep,
 	)

@@ -280,7 +280,7 @@ func (s *Service) Retry(ctx context.Context, caller string, id uuid.UUID) (Notif
 	now := s.now()
 	n, err := s.change(ctx, caller, id, errNothingToRetry, func(q *notificationdb.Queries) (int64, error) {
 		return q.NotificationRetry(ctx, notificationdb.NotificationRetryParams{
-			NotificationID: id, Now: now, Quantum: delivery.Interval(delivery.Quantum),
+			NotificationID: id, Now: now, Block: delivery.Block, Quantum: delivery.Interval(delivery.Quantum),
 			PriorityStep: delivery.Interval(delivery.PriorityStep),
 		})
 	})
