@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -208,11 +209,17 @@ func measureTickets(ctx context.Context, s *stack, o options) ([]line, error) {
 		return nil, err
 	}
 	lines := s.compareAll(ctx, o, both, reads)
-	unchanged, err := s.measureUnchanged(ctx, o, both.client)
-	if err != nil {
-		unchanged = line{work: unchangedWork, note: err.Error()}
+	for _, u := range []unchanged{
+		{work: "`GET /v1/tickets?limit=20&status=open` with If-None-Match, unchanged (yardstick: without)", bar: 1.5, requests: both.client.lists()},
+		{work: "`GET /v1/tickets/{id}` with If-None-Match, unchanged (yardstick: without)", requests: both.client.oneTicket()},
+	} {
+		l, err := s.measureUnchanged(ctx, o, both.client, u)
+		if err != nil {
+			l = line{work: u.work, note: err.Error()}
+		}
+		lines = append(lines, l)
 	}
-	return append(lines, unchanged), ctx.Err()
+	return lines, ctx.Err()
 }
 
 func measureActions(ctx context.Context, s *stack, o options) ([]line, error) {
@@ -306,39 +313,63 @@ func (s *stack) reset(ctx context.Context, both sides, c comparison) error {
 	return nil
 }
 
-const (
-	unchangedWork = "`GET /v1/tickets/{id}` with If-None-Match, unchanged (yardstick: without)"
-	unchangedBar  = 1.5
-)
+// unchanged are requests whose answers the client has.
+type unchanged struct {
+	work     string
+	bar      float64
+	requests [][]byte
+}
 
-// measureUnchanged compares a ticket that a client has already with the same ticket as a
-// client gets it that has none. Lists have no entity tags: they aren't stored.
-func (s *stack) measureUnchanged(ctx context.Context, o options, client crmClient) (line, error) {
+// lists are the requests of all engineers for the open tickets.
+func (client crmClient) lists() [][]byte {
+	requests := make([][]byte, engineers)
+	for i := range requests {
+		requests[i] = client.request(nil, "GET", "/v1/tickets?"+openList, 1+customers+i, "")
+	}
+	return requests
+}
+
+// oneTicket is the request of its reporter for a ticket.
+func (client crmClient) oneTicket() [][]byte {
 	const ticket = 1
-	plain := client.request(nil, "GET", "/v1/tickets/"+id(ticketIDs, ticket), reporterOf(ticket), "")
-	tag, err := entityTag(ctx, client.addr, plain)
-	if err != nil {
-		return line{}, err
+	return [][]byte{client.request(nil, "GET", "/v1/tickets/"+id(ticketIDs, ticket), reporterOf(ticket), "")}
+}
+
+// measureUnchanged compares requests of clients that have the answers already with the
+// same requests of clients that have none.
+func (s *stack) measureUnchanged(ctx context.Context, o options, client crmClient, u unchanged) (line, error) {
+	conditional := make([][]byte, len(u.requests))
+	for i, plain := range u.requests {
+		tag, err := entityTag(ctx, client.addr, plain)
+		if err != nil {
+			return line{}, err
+		}
+		conditional[i] = append(bytes.Clone(plain[:len(plain)-2]), "If-None-Match: "+tag+"\r\n\r\n"...)
 	}
-	conditional := append([]byte{}, plain[:len(plain)-2]...)
-	conditional = append(conditional, "If-None-Match: "+tag+"\r\n\r\n"...)
-	repeat := func(request []byte) load {
-		return load{addr: client.addr, conns: connections, request: func(buf []byte, _ *rand.Rand) []byte { return append(buf, request...) }}
+	anyOf := func(requests [][]byte) load {
+		return load{addr: client.addr, conns: connections, request: func(buf []byte, random *rand.Rand) []byte {
+			return append(buf, requests[random.IntN(len(requests))]...)
+		}}
 	}
-	with, without := repeat(conditional), repeat(plain)
+	with, without := anyOf(conditional), anyOf(u.requests)
 	with.unchanged = true
 	var rates, bounds []float64
+	note := ""
 	for range o.turns {
 		whole, err := without.run(ctx, o.round)
 		if err != nil {
 			return line{}, err
 		}
+		before := s.spent()
 		got, err := with.run(ctx, o.round)
 		if err != nil {
 			return line{}, err
 		}
+		note = before.perRequest(s.spent(), len(got.took))
 		rates, bounds = append(rates, got.rate), append(bounds, whole.rate)
-		progress("  unchanged: %.0f/s, whole %.0f/s", got.rate, whole.rate)
+		progress("  unchanged: %.0f/s, whole %.0f/s; %s", got.rate, whole.rate, note)
 	}
-	return atLeast(unchangedWork, rates, bounds, unchangedBar, "/s"), nil
+	l := atLeast(u.work, rates, bounds, u.bar, "/s")
+	l.note = note
+	return l, nil
 }

@@ -34,27 +34,32 @@ func (a *answer) send(r *http.Request, d *details) {
 		a.response.WriteHeader(a.status)
 		return
 	}
-	c, h := infoOf(r.Context()).choice, a.Header()
-	if a.body.Len() <= compressFrom && !c.always {
-		c.coding = identity
-	}
+	info, h := infoOf(r.Context()), a.Header()
+	coding := info.choice.of(a.body.Len())
 	if d.compresses() {
 		h["Vary"] = append(h["Vary"], "Accept-Encoding")
 	}
-	reads := r.Method == http.MethodGet && d.Resource && a.status == http.StatusOK
+	if info.unchanged != "" {
+		a.notModified(info.unchanged)
+		return
+	}
+	reads := r.Method == http.MethodGet && (d.Resource || d.Tagged) && a.status == http.StatusOK
 	if version := h.Get("ETag"); version != "" || reads {
-		tag := entityTag(version, fingerprint(a.body.Bytes()), c.coding)
+		sum := fingerprint(a.body.Bytes())
+		tag := entityTag(version, sum, coding)
 		h["Etag"] = []string{tag}
-		if reads {
+		if reads && info.remember != nil {
+			info.remember(sum, a.body.Len())
+		}
+		if reads && d.Resource {
 			h["Cache-Control"] = []string{revalidate}
-			if matchesAny(r.Header["If-None-Match"], tag) {
-				delete(h, "Content-Type")
-				a.response.WriteHeader(http.StatusNotModified)
-				return
-			}
+		}
+		if reads && matchesAny(r.Header["If-None-Match"], tag) {
+			a.notModified(tag)
+			return
 		}
 	}
-	a.sendBody(c.coding)
+	a.sendBody(coding)
 }
 
 // sendBody sends status and body, with its length.

@@ -16,11 +16,13 @@ import (
 	"fixdesk/pkg/httpapi"
 )
 
-// documentFixture is a service with one resource, of which admins see more.
+// documentFixture is a service with one resource and one list, of which admins see more.
 type documentFixture struct {
 	*fixture
-	version atomic.Int64
-	name    atomic.Value // changes the resource, not its version
+	version   atomic.Int64
+	name      atomic.Value // changes the resource, not its version
+	unchanged httpapi.Unchanged
+	reads     atomic.Int64 // of the list
 }
 
 type documentInput struct {
@@ -72,6 +74,16 @@ func (d *documentFixture) register(api *httpapi.API) {
 		d.version.Add(1)
 		return d.view(ctx, in.Size), nil
 	})
+	list := op("GET", "/v1/documents", "list-documents")
+	list.Tagged = true
+	httpapi.Register(api, list, func(ctx context.Context, in *listDocuments) (*documentsOutput, error) {
+		request := fmt.Sprint(ctx.Value(principalKey{}), in.Size)
+		if in.State != "" && d.unchanged.Is(ctx, request, in.State) {
+			return &documentsOutput{}, nil
+		}
+		d.reads.Add(1)
+		return &documentsOutput{Body: []documentBody{d.view(ctx, in.Size).Body}}, nil
+	})
 	login := op("POST", "/v1/login", "login")
 	login.Secret = true
 	httpapi.Register(api, login, func(_ context.Context, in *loginInput) (*loginOutput, error) {
@@ -88,6 +100,16 @@ func (d *documentFixture) register(api *httpapi.API) {
 			return err
 		}, nil
 	})
+}
+
+type listDocuments struct {
+	documentInput
+	Size  int    `query:"size" minimum:"0" maximum:"100000"`
+	State string `query:"state"` // of what the list is made of
+}
+
+type documentsOutput struct {
+	Body []documentBody
 }
 
 type editDocument struct {

@@ -102,7 +102,7 @@ func (a *API) document(op *details, stream string) {
 		a.huma.OpenAPI().Components.SecuritySchemes[apiKeyScheme] = apiKeySecurity
 	}
 	described := operationOf(item, op.Method)
-	if op.Resource {
+	if op.Resource || op.Tagged {
 		documentConditional(described)
 	}
 	a.documentRequest(op, described)
@@ -192,6 +192,9 @@ func (a *API) documentSuccess(op *details, response *huma.Response, stream strin
 	}
 	if op.Resource {
 		headers = append(headers, "ETag", "Cache-Control")
+	}
+	if op.Tagged {
+		headers = append(headers, "ETag")
 	}
 	if op.compresses() {
 		headers = append(headers, "Vary")

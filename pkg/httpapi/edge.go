@@ -53,6 +53,10 @@ type requestInfo struct {
 	request       *http.Request // as it was routed, and then as the handler has it
 	operation     *details
 	readAhead     any // the result of Operation.Ahead
+	// unchanged is the entity tag of the answer that the client has, and remember keeps
+	// that of the answer that is sent; see Unchanged.
+	unchanged string
+	remember  func(fingerprint string, size int)
 
 	// connection is the request's context before it got a deadline.
 	connection context.Context

@@ -21,6 +21,14 @@ type choice struct {
 	always bool
 }
 
+// of is the coding of an answer of size bytes.
+func (c choice) of(size int) coding {
+	if size <= compressFrom && !c.always {
+		return identity
+	}
+	return c.coding
+}
+
 // negotiate returns what the lines of an Accept-Encoding header prefer (RFC 9110,
 // section 12.5.3): identity or one of the offered codings, gzip and zstd. ok is false
 // when none of them is acceptable. Of equal weights compression is preferred, and zstd

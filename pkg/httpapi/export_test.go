@@ -44,3 +44,10 @@ func FreeStreamSlots() int { return cap(streamSlots) - len(streamSlots) }
 
 // MaxEncodedStreams is maxEncodedStreams for the tests.
 const MaxEncodedStreams = maxEncodedStreams
+
+// Len is how many answers are known.
+func (u *Unchanged) Len() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.answers)
+}

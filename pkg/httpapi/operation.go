@@ -64,6 +64,11 @@ type Operation struct {
 	// secret: it has an ETag and is answered 304 (RFC 9110, section 13).
 	Resource bool
 
+	// Tagged marks a GET of a list that has an ETag and is answered 304, too, while
+	// Cache-Control stays no-store: for clients that ask again and again and keep the
+	// answer themselves. See Unchanged.
+	Tagged bool
+
 	// Ahead begins what the handler will read, so that it is read together with the
 	// caller's session. It is called by ReadAhead, must not block, and decides nothing:
 	// the caller may turn out to be refused. The handler gets its result from Ahead.
@@ -203,8 +208,10 @@ func (a *API) humaOperation(op Operation, hasBody bool, contentType string) huma
 		panic(fmt.Sprintf("httpapi: %s is a token endpoint, so it is public and has a body", op.ID))
 	case op.Public && op.Scope != "":
 		panic(fmt.Sprintf("httpapi: %s is public, so Scope means nothing", op.ID))
-	case op.Resource && (op.Method != http.MethodGet || op.Secret):
-		panic(fmt.Sprintf("httpapi: %s is no GET of a resource, or a secret", op.ID))
+	case (op.Resource || op.Tagged) && (op.Method != http.MethodGet || op.Secret):
+		panic(fmt.Sprintf("httpapi: %s is no GET, or a secret", op.ID))
+	case op.Resource && op.Tagged:
+		panic(fmt.Sprintf("httpapi: %s is a resource, so it has an ETag", op.ID))
 	}
 	codes := op.answerCodes(hasBody)
 	h := huma.Operation{

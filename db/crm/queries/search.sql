@@ -20,3 +20,8 @@ update ticket_comments c
 set search = to_tsvector('simple', n.words), folding = 1
 from (select unnest(@ids::uuid[]) as id, unnest(@words::text[]) as words) n
 where c.id = n.id;
+
+-- name: DatabaseState :one
+-- The completed transactions that this statement sees (PostgreSQL manual, 9.27.7), of
+-- this server since its start.
+select concat(pg_current_snapshot(), ' ', pg_postmaster_start_time())::text as state;

@@ -4452,7 +4452,7 @@ type ClientInterface interface {
 
 	// ListTickets List and search tickets
 	//
-	// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+	// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV. The list is not to be stored by caches; a client that asks again and again may keep it, and get 304 while it is the same.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -6158,7 +6158,7 @@ func (c *Client) ReportTickets(ctx context.Context, params *ReportTicketsParams,
 
 // ListTickets List and search tickets
 //
-// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV. The list is not to be stored by caches; a client that asks again and again may keep it, and get 304 while it is the same.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -12271,7 +12271,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListTicketsWithResponse List and search tickets
 	//
-	// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+	// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV. The list is not to be stored by caches; a client that asks again and again may keep it, and get 304 while it is the same.
 	//
 	// Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 	//
@@ -13981,11 +13981,18 @@ func (r ReportTicketsResult) StatusCode() int {
 	return 0
 }
 
+// ListTicketsResult200Headers the declared response headers of an HTTP 200 response for ListTickets
+type ListTicketsResult200Headers struct {
+	ETag *string
+}
+
 type ListTicketsResult struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *ListedTicketPage
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListTicketsResult200Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -15961,7 +15968,7 @@ func (c *ClientWithResponses) ReportTicketsWithResponse(ctx context.Context, par
 
 // ListTicketsWithResponse List and search tickets
 //
-// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+// Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV. The list is not to be stored by caches; a client that asks again and again may keep it, and get 304 while it is the same.
 //
 // Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
 //
@@ -18093,6 +18100,19 @@ func ParseListTicketsResult(rsp *http.Response) (*ListTicketsResult, error) {
 		}
 		response.JSON200 = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListTicketsResult200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil

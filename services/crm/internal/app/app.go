@@ -158,7 +158,7 @@ func (a *App) assemble(p parts, keys keySource) {
 	mails := inbound.NewService(inbound.Config{
 		Pool: a.pool, Client: inboundClient(client), Tickets: a.tickets, Files: a.files, Addresses: a.addresses, Now: p.now, Log: a.log, Registry: registry,
 	})
-	lists := ticketlist.NewService(a.pool, p.now, check)
+	lists := ticketlist.NewService(a.pool, reads, p.now, check)
 	figures := reports.NewService(a.pool, p.now)
 	a.loops = []func(context.Context) error{
 		dispatcher.Run, backlog.Run, stream.Run, lists.FoldLoop(a.log, jobs).Run, lists.CountsLoop(a.log, jobs).Run, figures.DaysLoop(a.log, jobs).Run, a.keyPurge(jobs).Run,

@@ -11,6 +11,19 @@ import (
 	"github.com/google/uuid"
 )
 
+const databaseState = `-- name: DatabaseState :one
+select concat(pg_current_snapshot(), ' ', pg_postmaster_start_time())::text as state
+`
+
+// The completed transactions that this statement sees (PostgreSQL manual, 9.27.7), of
+// this server since its start.
+func (q *Queries) DatabaseState(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, databaseState)
+	var state string
+	err := row.Scan(&state)
+	return state, err
+}
+
 const searchFoldComments = `-- name: SearchFoldComments :exec
 update ticket_comments c
 set search = to_tsvector('simple', n.words), folding = 1

@@ -115,6 +115,7 @@ func (d *Env) Advance(by time.Duration) { d.offset.Add(int64(by)) }
 
 // Authenticate accepts the id of an approved user as their bearer token.
 func (d *Env) Authenticate(ctx context.Context, bearer string, allow []string, _ string) (context.Context, error) {
+	httpapi.ReadAhead(ctx)
 	var p identity.Principal
 	row := d.Pool.QueryRow(ctx, `select id, name, email, role, email_verified_at is null and $2 from users where id = $1 and status = 'approved'`, bearer, d.NeedsVerified)
 	if err := row.Scan(&p.UserID, &p.Name, &p.Email, &p.Role, &p.Unverified); err != nil {

@@ -31,7 +31,7 @@ func newTestEnvOn(t testing.TB, pool *pgxpool.Pool) *testEnv {
 }
 
 func (d *testEnv) mount(e *crmtest.Env, api *httpapi.API) {
-	d.service = NewService(e.Pool, e.Now, e.Check)
+	d.service = NewService(e.Pool, nil, e.Now, e.Check)
 	ticket.Register(api, ticket.NewService(ticket.Config{Pool: e.Pool, Now: e.Now, Changed: func() {}}))
 	Register(api, d.service)
 }

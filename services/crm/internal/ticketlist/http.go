@@ -24,13 +24,14 @@ import (
 func Register(api *httpapi.API, s *Service) {
 	ticket.Enums(api)
 	httpapi.Enum(api, "TicketSort", "What a list of tickets is ordered by; with a minus sign from the largest value down.", ticketSorts...)
-	h := handlers{s, pg.NewSharedCalls[string, shownList]()}
+	h := &handlers{s: s, shared: pg.NewSharedCalls[string, shownList]()}
 	httpapi.Register(api, httpapi.Operation{
-		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
-		Summary:     "List and search tickets",
-		Description: "Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.",
-		Errors:      []string{errs.CodeInvalidCursor},
-		Example:     httpapi.NewPage([]listedTicketView{exampleListed}, example.NextCursor),
+		Method: http.MethodGet, Path: "/v1/tickets", ID: "list-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead, Tagged: true, Ahead: h.ahead,
+		Summary: "List and search tickets",
+		Description: "Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV. " +
+			"The list is not to be stored by caches; a client that asks again and again may keep it, and get 304 while it is the same.",
+		Errors:  []string{errs.CodeInvalidCursor},
+		Example: httpapi.NewPage([]listedTicketView{exampleListed}, example.NextCursor),
 	}, h.list)
 	httpapi.RegisterStream(api, httpapi.Operation{
 		Method: http.MethodGet, Path: "/v1/tickets/export", ID: "export-tickets", Tag: "tickets", Allow: ticket.AllRoles, Scope: identity.ScopeTicketsRead,
@@ -48,8 +49,34 @@ func Register(api *httpapi.API, s *Service) {
 }
 
 type handlers struct {
-	s      *Service
-	shared *pg.SharedCalls[string, shownList]
+	s         *Service
+	shared    *pg.SharedCalls[string, shownList]
+	unchanged httpapi.Unchanged
+}
+
+// ahead asks for the state of the database when the client may have the answer.
+func (h *handlers) ahead(r *http.Request) any {
+	if r.Header["If-None-Match"] == nil {
+		return nil
+	}
+	return h.s.state.Ask(struct{}{})
+}
+
+// clientHas reports whether the client has the answer to a request, by its If-None-Match.
+func (h *handlers) clientHas(ctx context.Context, in *listInput, v ticket.Viewer) (bool, error) {
+	asked, ok := httpapi.Ahead(ctx).(pg.Asked[struct{}, string])
+	if !ok {
+		return false, nil
+	}
+	state, _, err := asked.Get(ctx)
+	if err != nil {
+		return false, err
+	}
+	request, err := json.Marshal([]any{v, in.Sort, in.FilterParams, in.PageParams})
+	if err != nil {
+		return false, fmt.Errorf("make the key of a request: %w", err)
+	}
+	return h.unchanged.Is(ctx, string(request), state), nil
 }
 
 // FilterParams are the filters of lists and totals. It is exported for huma,
@@ -166,11 +193,14 @@ func (in OrderParams) scope(v ticket.Viewer) any {
 	return []any{"tickets", v.ID, v.Role, in.Sort, in.FilterParams}
 }
 
-func (h handlers) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[listedTicketView], error) {
+func (h *handlers) list(ctx context.Context, in *listInput) (*httpapi.PageOutput[listedTicketView], error) {
 	v := ticket.ViewerFrom(ctx)
 	f, by, err := in.wanted(v)
 	if err != nil {
 		return nil, err
+	}
+	if has, err := h.clientHas(ctx, in, v); has || err != nil {
+		return &httpapi.PageOutput[listedTicketView]{}, err
 	}
 	var list shownList
 	return httpapi.Pager[Row, Mark, listedTicketView]{
@@ -193,7 +223,7 @@ type shownList struct {
 // shownList reads a list. Requests for the same list share it, JSON included, when they
 // arrive while one of them is read: an event brings many consoles to ask for the queue
 // at once.
-func (h handlers) shownList(ctx context.Context, v ticket.Viewer, f Filter, by Sort, n int, after *Mark) (shownList, error) {
+func (h *handlers) shownList(ctx context.Context, v ticket.Viewer, f Filter, by Sort, n int, after *Mark) (shownList, error) {
 	key, err := listKey(v, f, by, n, after)
 	if err != nil {
 		return shownList{}, err
@@ -221,7 +251,7 @@ func listKey(v ticket.Viewer, f Filter, by Sort, n int, after *Mark) (string, er
 // exportStall is how long a client may take to read one write of an export.
 const exportStall = 30 * time.Second
 
-func (h handlers) export(ctx context.Context, in *exportInput) (httpapi.Stream, error) {
+func (h *handlers) export(ctx context.Context, in *exportInput) (httpapi.Stream, error) {
 	v, p := ticket.ViewerFrom(ctx), identity.PrincipalFrom(ctx)
 	f, by, err := in.wanted(v)
 	if err != nil {
@@ -262,7 +292,7 @@ type countsAnswer struct {
 	Body ticketCountsView
 }
 
-func (h handlers) counts(ctx context.Context, in *FilterParams) (*countsAnswer, error) {
+func (h *handlers) counts(ctx context.Context, in *FilterParams) (*countsAnswer, error) {
 	v := ticket.ViewerFrom(ctx)
 	f, err := in.filter(v)
 	if err != nil {

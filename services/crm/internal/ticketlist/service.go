@@ -2,6 +2,7 @@
 package ticketlist
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/errs"
+	"fixdesk/pkg/pg"
 	"fixdesk/services/crm/internal/crmdb"
 	"fixdesk/services/crm/internal/identity"
 	"fixdesk/services/crm/internal/ticket"
@@ -24,12 +26,29 @@ type Service struct {
 	pool  *pgxpool.Pool
 	now   func() time.Time
 	check func(context.Context, identity.Principal) error
+	state *pg.SharedRows[struct{}, string] // of the database; see databaseState
 }
 
-// NewService makes the service. check reports whether a caller may still read; a
-// long export calls it between its pages.
-func NewService(pool *pgxpool.Pool, now func() time.Time, check func(context.Context, identity.Principal) error) *Service {
-	return &Service{pool: pool, now: now, check: check}
+// NewService makes the service. reads is of the pool, for what is read together with the
+// session; nil for one of its own. check reports whether a caller may still read; a long
+// export calls it between its pages.
+func NewService(pool *pgxpool.Pool, reads *pg.Shared, now func() time.Time, check func(context.Context, identity.Principal) error) *Service {
+	return &Service{
+		pool: pool, now: now, check: check,
+		state: pg.NewSharedRows(cmp.Or(reads, pg.NewShared(pool, now)), databaseState),
+	}
+}
+
+// databaseState names the changes that a statement sees which begins now: what two of them
+// read is the same when it is. Each transaction that changes something in the cluster makes
+// another. A server that took over may have lost transactions, and use their ids again, so
+// it has other states than the one before.
+func databaseState(ctx context.Context, db pg.DBTX, _ []struct{}) (map[struct{}]string, error) {
+	state, err := crmdb.New(db).DatabaseState(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the state of the database: %w", err)
+	}
+	return map[struct{}]string{{}: state}, nil
 }
 
 // Filter selects tickets; a zero field selects all.

@@ -14,7 +14,7 @@ import (
 
 // together reads the same list for several viewers while the first read is held up, and
 // returns what each gets.
-func (d *testEnv) together(h handlers, viewers ...ticket.Viewer) []shownList {
+func (d *testEnv) together(h *handlers, viewers ...ticket.Viewer) []shownList {
 	d.Helper()
 	ctx := context.Background()
 	hold, err := d.Pool.Begin(ctx)
@@ -64,7 +64,7 @@ func TestListIsSharedByThoseAloneWhoSeeTheSame(t *testing.T) {
 		raised := d.Raise(c, "Printer", "It smokes")
 		d.Call(admin, "POST", raised.Path("/comments"), crmtest.Object{"body": canary, "internal": true}).Want(201)
 	}
-	h := handlers{d.service, pg.NewSharedCalls[string, shownList]()}
+	h := &handlers{s: d.service, shared: pg.NewSharedCalls[string, shownList]()}
 	viewers := []ticket.Viewer{ticket.Viewer(first), ticket.Viewer(second), ticket.Viewer(admin), ticket.Viewer(customers[0]), ticket.Viewer(customers[1])}
 	shared := false
 	for end := time.Now().Add(time.Minute); !shared && time.Now().Before(end); { // a busy machine may separate the two
