@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -253,6 +254,50 @@ func TestOverLongPasswordsNeverReachTheHash(t *testing.T) {
 		env.reset(newSecret().text(), long).want(t, 422, "validation_failed")
 		c.call("POST", "/v1/me/password", map[string]any{"current_password": long, "new_password": goodPassword}).want(t, 422, "validation_failed")
 	}
+}
+
+func TestRegistrationsThatWaitWhileTheirAddressIsTakenCostNoHash(t *testing.T) {
+	env := newTestEnv(t)
+	h := env.service.hasher
+	h.cost.Threads = 0 // a hash panics
+	register := func(email string) <-chan string {
+		code := make(chan string, 1)
+		go func() {
+			defer func() {
+				if v := recover(); v != nil {
+					code <- "hashed"
+				}
+			}()
+			_, _, err := env.service.Register(context.Background(), NewUser{Name: "Ada", Email: email, Password: goodPassword, Role: RoleCustomer})
+			code <- codeOf(err)
+		}()
+		return code
+	}
+	for range cap(h.slots) {
+		h.slots <- struct{}{}
+	}
+	waits := register("taken@example.org")
+	for end := time.Now().Add(time.Minute); !waitsForCore(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the registration doesn't wait for a core")
+		}
+	}
+	env.insertUser(t, "taken@example.org", RoleCustomer, StatusApproved)
+	for range cap(h.slots) {
+		<-h.slots
+	}
+	if code := <-waits; code != "email_taken" {
+		t.Errorf("the registration that waited: %s", code)
+	}
+	if code := <-register("free@example.org"); code != "hashed" {
+		t.Errorf("the control: %s", code)
+	}
+}
+
+// waitsForCore reports whether a hash waits.
+func waitsForCore() bool {
+	stacks := make([]byte, 1<<20)
+	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*hasher).wait(")
 }
 
 func TestRegistrationNamesEachWrongField(t *testing.T) {

@@ -54,13 +54,23 @@ func newHasher(cost HashCost) *hasher {
 // hash returns the PHC string of a password, or errs.Unavailable when no core is
 // free within hashWait.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
-	salt := make([]byte, saltLength)
-	rand.Read(salt) // never fails, crypto/rand
-	sum, err := h.derive(ctx, password, salt, h.cost)
+	return h.hashIf(ctx, password, func() error { return nil })
+}
+
+// hashIf is hash, unless needed returns an error once a core is free: it then returns
+// that.
+func (h *hasher) hashIf(ctx context.Context, password string, needed func() error) (string, error) {
+	free, err := h.wait(ctx)
 	if err != nil {
 		return "", err
 	}
-	return h.encode(salt, sum), nil
+	defer free()
+	if err := needed(); err != nil {
+		return "", err
+	}
+	salt := make([]byte, saltLength)
+	rand.Read(salt) // never fails, crypto/rand
+	return h.encode(salt, derive(password, salt, h.cost)), nil
 }
 
 // verify compares a password with a hash of any cost.
@@ -69,26 +79,31 @@ func (h *hasher) verify(ctx context.Context, password, encoded string) (bool, er
 	if err != nil {
 		return false, fmt.Errorf("stored password hash: %w", err)
 	}
-	got, err := h.derive(ctx, password, salt, cost)
+	free, err := h.wait(ctx)
 	if err != nil {
 		return false, err
 	}
-	return subtle.ConstantTimeCompare(got, want) == 1, nil
+	defer free()
+	return subtle.ConstantTimeCompare(derive(password, salt, cost), want) == 1, nil
 }
 
-func (h *hasher) derive(ctx context.Context, password string, salt []byte, cost HashCost) ([]byte, error) {
+// wait waits until a core is free for a hash, and returns what ends its use.
+func (h *hasher) wait(ctx context.Context) (free func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, hashWait)
 	defer cancel()
 	select {
 	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
+		return func() { <-h.slots }, nil
 	case <-ctx.Done():
 		return nil, errs.New(errs.Unavailable, errs.CodeUnavailable, "Too many users are signing in. Try again soon.").
 			Because(fmt.Errorf("wait for a free core to hash: %w", context.Cause(ctx))).After(hashWait)
 	}
+}
+
+func derive(password string, salt []byte, cost HashCost) []byte {
 	defer collect(cost)
 	// Equivalent spellings of a password are equal: RFC 8265, section 4.2.2 (NFC).
-	return argon2.IDKey([]byte(norm.NFC.String(password)), salt, cost.Passes, cost.MemoryKiB, cost.Threads, hashLength), nil
+	return argon2.IDKey([]byte(norm.NFC.String(password)), salt, cost.Passes, cost.MemoryKiB, cost.Threads, hashLength)
 }
 
 // collect frees the memory of a hash before the next one allocates its own, which

@@ -106,13 +106,22 @@ func (s *Service) EnsureAdmin(ctx context.Context, email, password, name string)
 }
 
 func (s *Service) create(ctx context.Context, u User, password, auditKind string) error {
-	// This check avoids most needless hashes; the constraint decides.
-	if _, err := s.q.UserByEmail(ctx, u.Email); err == nil {
-		return errEmailTaken
-	} else if !errors.Is(err, pgx.ErrNoRows) {
-		return fmt.Errorf("look for the address: %w", err)
+	// These checks avoid needless hashes, also when many register one address at once
+	// and wait for the first; the constraint decides.
+	free := func() error {
+		_, err := s.q.UserByEmail(ctx, u.Email)
+		if err == nil {
+			return errEmailTaken
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("look for the address: %w", err)
+		}
+		return nil
 	}
-	hash, err := s.hasher.hash(ctx, password)
+	if err := free(); err != nil {
+		return err
+	}
+	hash, err := s.hasher.hashIf(ctx, password, free)
 	if err != nil {
 		return err
 	}
