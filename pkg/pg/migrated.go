@@ -33,8 +33,10 @@ func AwaitMigrations(ctx context.Context, pool *pgxpool.Pool, files fs.FS, dir s
 			return nil
 		case err != nil && !Unavailable(err):
 			return explainPooler(err)
+		case !waiting && err != nil:
+			log.InfoContext(ctx, "the database can't be asked for its schema's version yet", "wanted", newest, "error", err)
 		case !waiting:
-			log.InfoContext(ctx, "the schema is to be migrated by another process", "version", version, "wanted", newest, "error", err)
+			log.InfoContext(ctx, "the schema is to be migrated by another process", "version", version, "wanted", newest)
 		}
 		select {
 		case <-ctx.Done():
