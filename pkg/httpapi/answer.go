@@ -43,7 +43,7 @@ func (a *answer) send(r *http.Request, d *details) {
 		a.notModified(info.unchanged)
 		return
 	}
-	reads := r.Method == http.MethodGet && (d.Resource || d.Tagged) && a.status == http.StatusOK
+	reads := r.Method == http.MethodGet && d.conditional() && a.status == http.StatusOK
 	if version := h.Get("ETag"); version != "" || reads {
 		sum := fingerprint(a.body.Bytes())
 		tag := entityTag(version, sum, coding)

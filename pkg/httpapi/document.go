@@ -102,7 +102,7 @@ func (a *API) document(op *details, stream string) {
 		a.huma.OpenAPI().Components.SecuritySchemes[apiKeyScheme] = apiKeySecurity
 	}
 	described := operationOf(item, op.Method)
-	if op.Resource || op.Tagged {
+	if op.conditional() {
 		documentConditional(described)
 	}
 	a.documentRequest(op, described)
@@ -190,11 +190,11 @@ func (a *API) documentSuccess(op *details, response *huma.Response, stream strin
 	if op.Method == http.MethodPatch {
 		headers = append(headers, "Accept-Patch")
 	}
-	if op.Resource {
-		headers = append(headers, "ETag", "Cache-Control")
-	}
-	if op.Tagged {
+	if op.conditional() {
 		headers = append(headers, "ETag")
+	}
+	if op.Resource {
+		headers = append(headers, "Cache-Control")
 	}
 	if op.compresses() {
 		headers = append(headers, "Vary")

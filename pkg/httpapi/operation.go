@@ -102,6 +102,9 @@ type Operation struct {
 	Hidden bool // not in the OpenAPI document
 }
 
+// conditional reports whether success has an ETag and can be 304.
+func (op Operation) conditional() bool { return op.Resource || op.Tagged }
+
 // LargeBody describes bodies of more than 1 MiB. At most two of them are in memory at
 // a time; further ones wait for the end of a request.
 type LargeBody struct {
@@ -208,10 +211,8 @@ func (a *API) humaOperation(op Operation, hasBody bool, contentType string) huma
 		panic(fmt.Sprintf("httpapi: %s is a token endpoint, so it is public and has a body", op.ID))
 	case op.Public && op.Scope != "":
 		panic(fmt.Sprintf("httpapi: %s is public, so Scope means nothing", op.ID))
-	case (op.Resource || op.Tagged) && (op.Method != http.MethodGet || op.Secret):
+	case op.conditional() && (op.Method != http.MethodGet || op.Secret):
 		panic(fmt.Sprintf("httpapi: %s is no GET, or a secret", op.ID))
-	case op.Resource && op.Tagged:
-		panic(fmt.Sprintf("httpapi: %s is a resource, so it has an ETag", op.ID))
 	}
 	codes := op.answerCodes(hasBody)
 	h := huma.Operation{

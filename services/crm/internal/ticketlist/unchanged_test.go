@@ -123,7 +123,10 @@ func TestStateOfTheDatabaseIsAnotherAfterEachCommit(t *testing.T) {
 		}
 		return found[struct{}{}]
 	}
-	d.Eventually("two states in a row are the same", func() bool { return state() == state() })
+	d.Eventually("two states in a row are the same", func() bool {
+		first := state()
+		return state() == first
+	})
 	seen := map[string]bool{}
 	for range 20 {
 		tx, err := d.Pool.Begin(t.Context())
