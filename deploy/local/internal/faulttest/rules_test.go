@@ -1,6 +1,7 @@
 package faulttest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -125,4 +126,35 @@ func absolute(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// withoutErrors has requests of the CRM without an error, and of the notification service
+// of which one in ten failed.
+const withoutErrors = `rule_files: [%q]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'http_requests_total{job="crm",route="/v1/tickets",status="200"}', values: '0+60x60'}
+      - {series: 'http_requests_total{job="notification",route="/v1/notifications",status="202"}', values: '0+54x60'}
+      - {series: 'http_requests_total{job="notification",route="/v1/notifications",status="503"}', values: '0+6x60'}
+    promql_expr_test:
+%s`
+
+// Dashboards show 0 % and the whole budget, not "No data", while nothing fails.
+func TestRulesHaveAShareOfErrorsAlsoWhenThereIsNone(t *testing.T) {
+	needPromtool(t)
+	var expected strings.Builder
+	for _, r := range readRules(t) {
+		if strings.HasPrefix(r.record, "job:http_request_errors:") {
+			fmt.Fprintf(&expected, "      - expr: round(%s, 0.0001)\n        eval_time: 1h\n        exp_samples: [{labels: '{job=\"crm\"}', value: 0}, {labels: '{job=\"notification\"}', value: 0.1}]\n", r.record)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "tests.yml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, withoutErrors, absolute(t, rulesFile), expected.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if output, err := promtool(t, "", "test", "rules", file); err != nil || expected.Len() == 0 {
+		t.Errorf("%v\n%s", err, output)
+	}
 }
