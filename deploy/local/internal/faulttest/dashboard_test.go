@@ -79,3 +79,33 @@ func checkExpressions(t *testing.T, dashboards map[string]dashboard) {
 		t.Errorf("%v\n%s", err, output)
 	}
 }
+
+// Event streams and requests for mail that came in last as long as nothing happens.
+func TestTimesOfRequestsLeaveOutThoseThatWait(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	check := func(where, expr string) {
+		if !strings.Contains(expr, "http_request_duration_seconds_bucket") {
+			return
+		}
+		seen++
+		for job, route := range map[string]string{"crm": "/v1/events", "notification": "/v1/inbound"} {
+			if (strings.Contains(expr, `job="`+job+`"`) || !strings.Contains(expr, `job="`)) && !strings.Contains(expr, route) {
+				t.Errorf("%s counts the time of %s: %s", where, route, expr)
+			}
+		}
+	}
+	for file, d := range readDashboards(t) {
+		for _, panel := range d.Panels {
+			for _, target := range panel.Targets {
+				check(file, target.Expr)
+			}
+		}
+	}
+	for _, r := range readRules(t) {
+		check(r.record+r.alert, r.expr)
+	}
+	if seen < 7 {
+		t.Errorf("%d expressions about times were found", seen)
+	}
+}
