@@ -33,6 +33,7 @@ var kinds = map[string]func() any{
 	"HorizontalPodAutoscaler": func() any { return &autoscaling.HorizontalPodAutoscaler{} },
 	"Job":                     func() any { return &batch.Job{} },
 	"ServiceMonitor":          func() any { return &monitoring.ServiceMonitor{} },
+	"PodMonitor":              func() any { return &monitoring.PodMonitor{} },
 	"PrometheusRule":          func() any { return &monitoring.PrometheusRule{} },
 }
 
@@ -40,6 +41,31 @@ var kinds = map[string]func() any{
 // operators, from the operators' own releases (testdata/README.md).
 var schemas = map[string]string{
 	"Cluster": "testdata/cluster.json", "ScheduledBackup": "testdata/scheduledbackup.json", "ObjectStore": "testdata/objectstore.json",
+}
+
+// custom is what the tests read of custom resources that have a schema alone.
+type custom struct {
+	Spec struct {
+		Bootstrap struct {
+			InitDB struct {
+				SQL struct {
+					ConfigMapRefs []core.ConfigMapKeySelector `json:"configMapRefs"`
+				} `json:"postInitApplicationSQLRefs"`
+			} `json:"initdb"`
+		} `json:"bootstrap"`
+		Managed struct {
+			Roles []struct {
+				PasswordSecret core.LocalObjectReference `json:"passwordSecret"`
+			} `json:"roles"`
+		} `json:"managed"`
+		Plugins []struct {
+			Parameters map[string]string `json:"parameters"`
+		} `json:"plugins"`
+		Cluster       core.LocalObjectReference `json:"cluster"` // of a ScheduledBackup
+		Configuration struct {
+			S3Credentials map[string]core.SecretKeySelector `json:"s3Credentials"`
+		} `json:"configuration"` // of an ObjectStore
+	} `json:"spec"`
 }
 
 // objects are those of an overlay by kind and name.
@@ -73,8 +99,12 @@ func build(t *testing.T, overlay string) objects {
 }
 
 func decode(kind string, content []byte) (any, error) {
-	if path, custom := schemas[kind]; custom {
-		return nil, checkSchema(path, content)
+	if path, ok := schemas[kind]; ok {
+		object := &custom{}
+		if err := checkSchema(path, content); err != nil {
+			return nil, err
+		}
+		return object, json.Unmarshal(content, object)
 	}
 	make, known := kinds[kind]
 	if !known {
@@ -188,7 +218,7 @@ func TestProductionIsSpreadScaledBackedUpAndWatched(t *testing.T) {
 	all := build(t, "production")
 	for _, service := range []string{"crm", "notification"} {
 		d := all["Deployment "+service].(*apps.Deployment)
-		if *d.Spec.Replicas != 3 || len(d.Spec.Template.Spec.TopologySpreadConstraints) != 2 || d.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue() != 0 {
+		if len(d.Spec.Template.Spec.TopologySpreadConstraints) != 2 || d.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue() != 0 {
 			t.Errorf("%s: %+v", service, d.Spec)
 		}
 		settings := all.settings(t, d.Spec.Template.Spec.Containers[0])
