@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/term"
 
 	"fixdesk/pkg/command"
 	"fixdesk/pkg/jwtauth"
@@ -44,8 +45,8 @@ func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writ
 	if *email == "" {
 		return fmt.Errorf("%w: --email is needed", command.ErrUsage)
 	}
-	password, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	password, err := readPassword(in, errOut)
+	if err != nil {
 		return fmt.Errorf("read the password: %w", err)
 	}
 	a, err := openDatabase(ctx, errOut)
@@ -56,7 +57,7 @@ func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writ
 	if err := a.EnsureSchema(ctx); err != nil {
 		return err
 	}
-	user, err := a.Users().CreateAdmin(ctx, *email, strings.TrimRight(password, "\r\n"), *name)
+	user, err := a.Users().CreateAdmin(ctx, *email, password, *name)
 	if err != nil {
 		return err
 	}
@@ -64,9 +65,25 @@ func admin(ctx context.Context, args []string, in io.Reader, out, errOut io.Writ
 	return nil
 }
 
-const adminUsage = `Usage: crm admin create --email ADDRESS [--name NAME] <password-file
+// readPassword reads the first line of in. It asks for it at a terminal, which doesn't
+// show what is typed.
+func readPassword(in io.Reader, errOut io.Writer) (string, error) {
+	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		_, _ = fmt.Fprint(errOut, "Password: ")
+		password, err := term.ReadPassword(int(f.Fd()))
+		_, _ = fmt.Fprintln(errOut)
+		return string(password), err
+	}
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+const adminUsage = `Usage: crm admin create --email ADDRESS [--name NAME] [<password-file]
 Makes an approved admin in the database of CRM_DATABASE_URL.
-The password is the first line of standard input.`
+The password is the first line of standard input; a terminal asks for it.`
 
 const keysUsage = `Usage: crm keys create --file PATH
        crm keys rotate --file PATH
