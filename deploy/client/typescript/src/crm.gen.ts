@@ -1051,7 +1051,7 @@ export interface paths {
         };
         /**
          * List and search tickets
-         * @description Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV.
+         * @description Customers see the tickets they reported, and with follower=me those that they follow; engineers and admins see all. Each has the beginning of the last comment that you may read. GET /v1/tickets/export returns the whole filtered list as CSV. The list is not to be stored by caches; a client that asks again and again may keep it, and get 304 while it is the same.
          *
          *     Roles: customer, engineer, admin. API keys need the scope `tickets:read`.
          */
@@ -7646,7 +7646,13 @@ export interface operations {
                 /** @description next_cursor of the page before; keep the other parameters as they were. */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description ETags of answers that the client has: 304 when one of them is still right (RFC 9110, section 13.1.2).
+                 * @example "3-9a0364b9e99bb480dd25e1f0284c8555"
+                 */
+                "If-None-Match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -7655,6 +7661,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     Link: components["headers"]["Link"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
@@ -7707,6 +7714,18 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["ListedTicketPage"];
                 };
+            };
+            /** @description An answer that the client has is still right; ETag names it. */
+            304: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             400: components["responses"]["InvalidCursor"];
             401: components["responses"]["InvalidToken"];
