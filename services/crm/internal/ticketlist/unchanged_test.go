@@ -53,7 +53,8 @@ func TestListThatTheClientHasIsConfirmedUntilSomethingChanges(t *testing.T) {
 
 // The control is the list that is read once the state is another.
 func TestListThatTheClientHasIsNotReadInTheSameState(t *testing.T) {
-	d := newTestEnv(t)
+	d := &testEnv{}
+	d.Env = crmtest.NewWithLongTimeouts(t, d.mount)
 	customer, admin := d.User("customer"), d.User("admin")
 	d.Raise(customer, "Printer", "It smokes")
 	d.always("a")
