@@ -1,7 +1,9 @@
 package pg
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"strings"
 
@@ -34,6 +36,23 @@ func CheckEncrypted(variable, url string) error {
 		return nil
 	}
 	return fmt.Errorf("%s must not reach another host without TLS in production: add sslmode=verify-full, verify-ca or require", variable)
+}
+
+// CheckURL refuses a database's address that can't be read, or that names a certificate
+// that can't. The error does not have the address, since it may have a password. "" is not
+// checked.
+func CheckURL(variable, url string) error {
+	if url == "" {
+		return nil
+	}
+	_, err := pgconn.ParseConfig(url)
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s names a file that can't be read: %w", variable, file)
+	}
+	if err != nil {
+		return fmt.Errorf("%s must be a database's address such as postgres://user:password@host:5432/name", variable)
+	}
+	return nil
 }
 
 func local(host string) bool {

@@ -43,10 +43,10 @@ func attachments(ctx context.Context, args []string, out, errOut io.Writer) erro
 	defer a.Close()
 	done, err := a.Files().Move(ctx, *to, func(done attachment.Moved) {
 		if done.Files%100 == 0 {
-			_, _ = fmt.Fprintf(out, "%d files, %d MiB\n", done.Files, done.Bytes>>20)
+			_, _ = fmt.Fprintf(out, "files so far: %d, %d MiB\n", done.Files, done.Bytes>>20)
 		}
 	})
-	_, _ = fmt.Fprintf(out, "moved %d files, %d MiB; failed: %d\n", done.Files, done.Bytes>>20, done.Failed)
+	_, _ = fmt.Fprintf(out, "files moved: %d, %d MiB; failed: %d\n", done.Files, done.Bytes>>20, done.Failed)
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted; the same command continues")
 	}

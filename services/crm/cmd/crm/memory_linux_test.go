@@ -38,20 +38,18 @@ func TestFiftyUploadsAtOnceNeedLittleMemory(t *testing.T) {
 	}
 	s := newService(t)
 	tokens := []string{s.token("admin@fixdesk.test", "canary in the coal mine"), s.register("ada@fixdesk.test")}
-	s.upload(tokens[0], make([]byte, 1<<20), func() {}) // what every process needs once
+	var begun, all sync.WaitGroup
+	begun.Add(1)
+	s.upload(tokens[0], make([]byte, 1<<20), &begun) // what every process needs once
 	if err := os.WriteFile(s.proc("clear_refs"), []byte("5"), 0); err != nil {
 		t.Fatal(err)
 	}
 	before := s.memory("VmRSS")
-	var begun, all sync.WaitGroup
 	begun.Add(uploadsAtOnce)
 	for i := range uploadsAtOnce {
 		all.Go(func() {
 			content := bytes.Repeat([]byte{byte(i)}, size)
-			s.upload(tokens[i%2], content, func() {
-				begun.Done()
-				begun.Wait()
-			})
+			s.upload(tokens[i%2], content, &begun)
 		})
 	}
 	all.Wait()
@@ -151,14 +149,27 @@ func (s service) register(email string) (token string) {
 	return s.token(email, password)
 }
 
-// upload sends a file, and calls middle when half of it is sent.
-func (s service) upload(token string, content []byte, middle func()) {
+// upload sends a file. When half of it is sent, it waits for the other uploads to begin,
+// and goes on sending a byte each second: the service ends an upload that stands still.
+func (s service) upload(token string, content []byte, others *sync.WaitGroup) {
 	reader, writer := io.Pipe()
 	go func() {
 		_, _ = io.WriteString(writer, "--b\r\nContent-Disposition: form-data; name=file; filename=a.bin\r\n\r\n")
 		_, _ = writer.Write(content[:len(content)/2])
-		middle()
-		_, _ = writer.Write(content[len(content)/2:])
+		rest := content[len(content)/2:]
+		others.Done()
+		begun := make(chan struct{})
+		go func() { others.Wait(); close(begun) }()
+		for waiting := true; waiting; {
+			select {
+			case <-begun:
+				waiting = false
+			case <-time.After(time.Second):
+				_, _ = writer.Write(rest[:1])
+				rest = rest[1:]
+			}
+		}
+		_, _ = writer.Write(rest)
 		_, _ = io.WriteString(writer, "\r\n--b--\r\n")
 		_ = writer.Close()
 	}()

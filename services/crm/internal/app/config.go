@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -112,7 +111,8 @@ func (c Config) check() error {
 			refuse("CRM_CORS_ORIGINS must list origins such as https://desk.example.com: scheme, host and port alone, in lower case")
 		}
 	}
-	bad = append(bad, c.Service.Check(Prefix), c.Migrations.Check(Prefix))
+	bad = append(bad, c.Service.Check(Prefix), c.Migrations.Check(Prefix), config.CheckAddr("CRM_ADDR", c.Addr),
+		pg.CheckURL("CRM_DATABASE_URL", c.DatabaseURL.Reveal()), pg.CheckURL("CRM_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL.Reveal()))
 	if c.Env == config.Production {
 		bad = append(bad, pg.CheckEncrypted("CRM_DATABASE_URL", c.DatabaseURL.Reveal()),
 			pg.CheckEncrypted("CRM_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL.Reveal()))
@@ -131,7 +131,7 @@ func (c Config) checkFiles() error {
 		refuse("CRM_ATTACHMENT_S3_KEY and CRM_ATTACHMENT_S3_SECRET go together: set both or neither")
 	}
 	if path, ok := strings.CutPrefix(c.ClamdAddr, "unix:"); c.ClamdAddr != "" && !(ok && strings.HasPrefix(path, "/")) {
-		if _, _, err := net.SplitHostPort(c.ClamdAddr); err != nil {
+		if config.CheckAddr("", c.ClamdAddr) != nil {
 			refuse("CRM_CLAMD_ADDR must be host:port or unix:/path")
 		}
 	}

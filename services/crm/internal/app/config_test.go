@@ -19,6 +19,9 @@ func TestDefaultsWorkLocally(t *testing.T) {
 func TestInvalidSettingIsRefusedByNameWithoutItsValue(t *testing.T) {
 	for variable, value := range map[string]string{
 		"CRM_ENV":                "staging-canary",
+		"CRM_ADDR":               "canary",
+		"CRM_DATABASE_URL":       "mysql://canary",
+		"CRM_CLAMD_ADDR":         "canary:",
 		"CRM_RATE_LIMIT":         "canary",
 		"CRM_RELAY_INTERVAL":     "canary",
 		"CRM_SHUTDOWN_TIMEOUT":   "0s",

@@ -119,6 +119,8 @@ func (c Config) check() error {
 	} else if c.Env == config.Production && u.Scheme != "https" && !config.IsThisHost(u.Hostname()) {
 		refuse("NOTIFICATION_JWKS_URL must be https in production, unless it is on this host")
 	}
+	bad = append(bad, config.CheckAddr("NOTIFICATION_ADDR", c.Addr),
+		pg.CheckURL("NOTIFICATION_DATABASE_URL", c.DatabaseURL.Reveal()), pg.CheckURL("NOTIFICATION_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL.Reveal()))
 	if c.Env == config.Production {
 		bad = append(bad, pg.CheckEncrypted("NOTIFICATION_DATABASE_URL", c.DatabaseURL.Reveal()),
 			pg.CheckEncrypted("NOTIFICATION_MIGRATE_DATABASE_URL", c.MigrateDatabaseURL.Reveal()))
