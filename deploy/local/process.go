@@ -21,11 +21,12 @@ const maxLogBytes = 16 << 20
 func (st *stack) checkServices(ctx context.Context) error {
 	var bad []error
 	for _, check := range []struct {
-		name        string
-		environment []string
-	}{{"crm", st.crmEnvironment()}, {"notification", st.notificationEnvironment()}} {
+		name, database string
+		environment    []string
+	}{{"crm", crmDatabase, st.crmEnvironment()}, {"notification", notificationDatabase, st.notificationEnvironment()}} {
 		cmd := exec.CommandContext(ctx, filepath.Join(st.bin, check.name), "check")
-		cmd.Env = check.environment
+		// The server of a database that isn't given is not known yet.
+		cmd.Env = append(check.environment, check.database+"="+givenOr(check.database, "postgres:///"+check.name))
 		output, err := cmd.CombinedOutput()
 		text := strings.TrimPrefix(strings.TrimSpace(string(output)), check.name+": ")
 		switch {
