@@ -21,25 +21,37 @@ const (
 	sharedSlow = 20 * time.Millisecond
 	// sharedAtOnce bounds the rounds under way.
 	sharedAtOnce = 4
+	// sharedEarly is how many rows are asked for before a second round begins while one is
+	// under way.
+	sharedEarly = 14
 )
 
 // Shared reads rows by key, of several kinds (SharedRows) in one round trip. Calls that
 // arrive while a round is under way share the next one, so that a busy service needs
-// fewer statements than it has callers. The statement of a call always begins after it,
-// so it never returns what is older, and a caller alone waits for nothing. It is safe for
-// concurrent use.
+// fewer statements than it has callers. It begins when the one under way has ended, or
+// has as many callers: then a processor that would wait for PostgreSQL has work, and both
+// rounds serve many. The statement of a call always begins after it, so it never returns
+// what is older, and a caller alone waits for nothing. It is safe for concurrent use.
 type Shared struct {
 	pool *pgxpool.Pool
 	now  func() time.Time
 
 	mu      sync.Mutex
-	running int
-	began   time.Time // of the latest round
+	running []*round // the oldest first
 	waiting []statement
+}
+
+// round is what one round trip reads.
+type round struct {
+	statements []statement
+	asked      int // rows, as often as they were asked for
+	began      time.Time
 }
 
 // statement is one statement of several callers.
 type statement interface {
+	// size is how many rows were asked for, as often as they were.
+	size() int
 	// taken is called when it begins, so that later calls begin another.
 	taken()
 	// read runs it on db; like a call of Tx.Together it may be called twice.
@@ -83,6 +95,7 @@ func (s *SharedRows[K, V]) Ask(key K) Asked[K, V] {
 		s.waiting = r
 		s.shared.waiting = append(s.shared.waiting, r)
 	}
+	r.asked++
 	if !slices.Contains(r.keys, key) {
 		r.keys = append(r.keys, key)
 	}
@@ -114,10 +127,13 @@ func (a Asked[K, V]) Get(ctx context.Context) (row V, found bool, err error) {
 type sharedRead[K comparable, V any] struct {
 	rows  *SharedRows[K, V]
 	keys  []K
+	asked int           // how often one of the keys was asked for
 	done  chan struct{} // closed when found and err are set
 	found map[K]V
 	err   error
 }
+
+func (r *sharedRead[K, V]) size() int { return r.asked }
 
 func (r *sharedRead[K, V]) taken() {
 	if r.rows.waiting == r {
@@ -144,77 +160,81 @@ func (r *sharedRead[K, V]) finish(err error) {
 func (s *Shared) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case len(s.waiting) == 0:
-	case s.running == 0:
-		s.running = 1
-		go s.run(s.take())
-	case s.running < sharedAtOnce && s.now().Sub(s.began) > sharedSlow:
-		for len(s.waiting) > 0 {
-			s.running++
-			go s.run(s.take())
-		}
+	for r := s.next(); r != nil; r = s.next() {
+		go s.run(r)
 	}
 }
 
-// take returns the statements of a round; nil when none waits. While another round is
-// slow, it is one alone, so that what holds up one kind of rows doesn't hold up the
-// others. The caller holds the lock.
-func (s *Shared) take() []statement {
-	if len(s.waiting) == 0 {
+// next returns the round that begins now; nil when there is none. While a round is slow,
+// others are one statement each, so that what holds up one kind of rows doesn't hold up
+// the others. The caller holds the lock.
+func (s *Shared) next() *round {
+	statements, now := s.waiting, s.now()
+	if len(statements) == 0 {
 		return nil
 	}
-	n := len(s.waiting)
-	if s.running > 1 {
-		n = 1
+	if under := len(s.running); under > 0 {
+		switch oldest := s.running[0]; {
+		case under < sharedAtOnce && now.Sub(oldest.began) > sharedSlow:
+			statements = statements[:1:1]
+		case under > 1 || asked(statements) < max(sharedEarly, oldest.asked):
+			return nil
+		}
 	}
-	round := s.waiting[:n:n]
-	if s.waiting = s.waiting[n:]; len(s.waiting) == 0 {
+	if s.waiting = s.waiting[len(statements):]; len(s.waiting) == 0 {
 		s.waiting = nil
 	}
-	for _, statement := range round {
+	for _, statement := range statements {
 		statement.taken()
 	}
-	s.began = s.now()
-	return round
+	r := &round{statements, asked(statements), now}
+	s.running = append(s.running, r)
+	return r
 }
 
-// run runs a round, and then those that came to wait meanwhile.
-func (s *Shared) run(round []statement) {
-	for round != nil {
-		s.runOne(context.Background(), round)
+// asked is how many rows were asked for, as often as they were.
+func asked(statements []statement) (rows int) {
+	for _, statement := range statements {
+		rows += statement.size()
+	}
+	return rows
+}
+
+// run runs a round, and then those that may begin.
+func (s *Shared) run(r *round) {
+	for r != nil {
+		s.runOne(context.Background(), r.statements)
 		s.mu.Lock()
-		if round = s.take(); round == nil {
-			s.running--
-		}
+		s.running = slices.DeleteFunc(s.running, func(other *round) bool { return other == r })
+		r = s.next()
 		s.mu.Unlock()
 	}
 }
 
-func (s *Shared) runOne(ctx context.Context, round []statement) {
-	if len(round) > 1 {
-		err := s.together(ctx, round)
+func (s *Shared) runOne(ctx context.Context, statements []statement) {
+	if len(statements) > 1 {
+		err := s.together(ctx, statements)
 		if _, refused := errors.AsType[*pgconn.PgError](err); !refused {
-			for _, statement := range round {
+			for _, statement := range statements {
 				statement.finish(err)
 			}
 			return
 		}
 	}
-	for _, statement := range round { // the server refused one of them, or there is one
+	for _, statement := range statements { // the server refused one of them, or there is one
 		statement.finish(statement.read(ctx, s.pool))
 	}
 }
 
 // together runs several statements in one round trip.
-func (s *Shared) together(ctx context.Context, round []statement) error {
+func (s *Shared) together(ctx context.Context, statements []statement) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	calls := make([]func(DBTX) error, len(round))
-	for i, statement := range round {
+	calls := make([]func(DBTX) error, len(statements))
+	for i, statement := range statements {
 		calls[i] = func(db DBTX) error { return statement.read(ctx, db) }
 	}
 	return (&Tx{conn: conn, batch: &pgx.Batch{}}).Together(ctx, calls...)

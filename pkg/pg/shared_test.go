@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -110,6 +111,44 @@ func TestCallsDuringAStatementShareTheNext(t *testing.T) {
 	// machine that waited longer than a statement may take, need a few more.
 	if n := s.statements.Load(); n > 25 {
 		t.Errorf("51 calls took %d statements", n)
+	}
+}
+
+// The control: with a call less none begins, and neither does a third round.
+func TestSecondRoundBeginsWhenItIsAsLargeAsTheFirst(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ first, second int }{{1, pg.SharedEarly}, {2 * pg.SharedEarly, 2 * pg.SharedEarly}} {
+		synctest.Test(t, func(t *testing.T) {
+			gate, begun := make(chan struct{}), 0
+			s := pg.NewSharedRows(pg.NewShared(nil, time.Now), func(_ context.Context, _ pg.DBTX, ids []int) (map[int]string, error) {
+				begun++
+				<-gate
+				return nil, nil
+			})
+			var all sync.WaitGroup
+			get := func(calls int) (rounds int) {
+				asked := make([]pg.Asked[int, string], calls)
+				for i := range asked {
+					asked[i] = s.Ask(i)
+				}
+				for _, a := range asked {
+					all.Go(func() {
+						if _, _, err := a.Get(t.Context()); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				synctest.Wait()
+				return begun
+			}
+			for i, step := range []struct{ calls, rounds int }{{test.first, 1}, {test.second - 1, 1}, {1, 2}, {5 * test.second, 2}} {
+				if rounds := get(step.calls); rounds != step.rounds {
+					t.Errorf("after step %d of %+v: %d rounds have begun, want %d", i, test, rounds, step.rounds)
+				}
+			}
+			close(gate)
+			all.Wait()
+		})
 	}
 }
 
