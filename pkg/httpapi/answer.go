@@ -19,6 +19,16 @@ type answer struct {
 // confirmed it.
 const revalidate = "private, no-cache"
 
+// The values of headers that many answers have; nothing changes them.
+var (
+	revalidated    = []string{revalidate}
+	variesByCoding = []string{"Accept-Encoding"}
+)
+
+// ownLength is the size in bytes of a body that net/http holds whole, so that it adds
+// the length itself.
+const ownLength = 2047
+
 // WriteHeader sets the status.
 func (a *answer) WriteHeader(status int) { a.status = status }
 
@@ -37,14 +47,18 @@ func (a *answer) send(r *http.Request, d *details) {
 	info, h := infoOf(r.Context()), a.Header()
 	coding := info.choice.of(a.body.Len())
 	if d.compresses() {
-		h["Vary"] = append(h["Vary"], "Accept-Encoding")
+		if vary := h["Vary"]; len(vary) > 0 {
+			h["Vary"] = append(vary, variesByCoding...)
+		} else {
+			h["Vary"] = variesByCoding
+		}
 	}
 	if info.unchanged != "" {
 		a.notModified(info.unchanged)
 		return
 	}
 	reads := r.Method == http.MethodGet && d.conditional() && a.status == http.StatusOK
-	if version := h.Get("ETag"); version != "" || reads {
+	if version := first(h["Etag"]); version != "" || reads {
 		sum := fingerprint(a.body.Bytes())
 		tag := entityTag(version, sum, coding)
 		h["Etag"] = []string{tag}
@@ -52,7 +66,7 @@ func (a *answer) send(r *http.Request, d *details) {
 			info.remember(sum, a.body.Len())
 		}
 		if reads && d.Resource {
-			h["Cache-Control"] = []string{revalidate}
+			h["Cache-Control"] = revalidated
 		}
 		if reads && matchesAny(r.Header["If-None-Match"], tag) {
 			a.notModified(tag)
@@ -60,6 +74,13 @@ func (a *answer) send(r *http.Request, d *details) {
 		}
 	}
 	a.sendBody(coding)
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // sendBody sends status and body, with its length.
@@ -71,7 +92,9 @@ func (a *answer) sendBody(c coding) {
 		_ = writeEncoded(body, c, a.body.Bytes()) // into memory: can't fail
 		a.Header()["Content-Encoding"] = []string{string(c)}
 	}
-	a.Header()["Content-Length"] = []string{strconv.Itoa(body.Len())}
+	if body.Len() > ownLength {
+		a.Header()["Content-Length"] = []string{strconv.Itoa(body.Len())}
+	}
 	a.response.WriteHeader(a.status)
 	_, _ = a.response.Write(body.Bytes())
 }

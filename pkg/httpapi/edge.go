@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -30,8 +31,12 @@ type edge struct {
 	routes sync.Pool    // of *chi.Context, as chi has one
 }
 
-// requestInfo holds what the layers share about one request.
+// requestInfo holds what the layers share about one request. It is a context with itself
+// and the routing in it, so that these need no contexts of their own.
 type requestInfo struct {
+	context.Context
+	routing *chi.Context
+
 	method    string
 	route     string // the pattern, never the path: "" when nothing matched
 	principal string
@@ -64,6 +69,17 @@ type requestInfo struct {
 
 type requestInfoKey struct{}
 
+// Value is for infoOf and for chi.
+func (info *requestInfo) Value(key any) any {
+	switch key {
+	case requestInfoKey{}:
+		return info
+	case chi.RouteCtxKey:
+		return info.routing
+	}
+	return info.Context.Value(key)
+}
+
 func infoOf(ctx context.Context) *requestInfo {
 	info, _ := ctx.Value(requestInfoKey{}).(*requestInfo)
 	return info
@@ -92,16 +108,15 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 	defer info.slot.release()
 	res := &response{ResponseWriter: w}
 	info.response = res
-	ctx := context.WithValue(obs.WithRequest(r.Context(), id, info.client), requestInfoKey{}, info)
-	route := e.route()
-	r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, route)) // chi would copy the request again
+	info.Context, info.routing = obs.WithRequest(r.Context(), id, info.client), e.route() // chi would copy the request again
+	r = r.WithContext(info)
 	defer info.discard(r)
 	defer e.finish(res, r, info)
 	if r.Method == http.MethodHead {
 		r.Method = http.MethodGet // net/http has its own copy and sends no body
 	}
 	e.next.ServeHTTP(res, r)
-	e.routes.Put(route)
+	e.routes.Put(info.routing)
 }
 
 // route returns a context for one routing, to be put back into routes.
@@ -116,9 +131,7 @@ func (e *edge) route() *chi.Context {
 func (e *edge) header(w http.ResponseWriter, id string) {
 	h := w.Header()
 	h["X-Request-Id"] = []string{id}
-	for name, value := range securityHeaders {
-		h[name] = value
-	}
+	maps.Copy(h, securityHeaders)
 	if e.api.draining.Load() {
 		h["Connection"] = []string{"close"}
 	}

@@ -19,7 +19,9 @@ const fingerprintLength = 16
 // fingerprint is a hash of a body for its entity tag.
 func fingerprint(body []byte) string {
 	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:fingerprintLength])
+	var text [2 * fingerprintLength]byte
+	hex.Encode(text[:], sum[:fingerprintLength])
+	return string(text[:])
 }
 
 // entityTag is the strong entity tag of an answer: `"3-<fingerprint>"`, without
@@ -27,15 +29,15 @@ func fingerprint(body []byte) string {
 // (RFC 9110, section 8.8.3.3). The version alone would be the same for viewers
 // with different representations of it.
 func entityTag(tag, fingerprint string, c coding) string {
-	opaque := strings.Trim(tag, `"`)
-	if opaque != "" {
-		opaque += "-"
+	b := append(make([]byte, 0, 64), '"')
+	if version := strings.Trim(tag, `"`); version != "" {
+		b = append(append(b, version...), '-')
 	}
-	opaque += fingerprint
+	b = append(b, fingerprint...)
 	if c != identity {
-		opaque += "-" + string(c)
+		b = append(append(b, '-'), c...)
 	}
-	return `"` + opaque + `"`
+	return string(append(b, '"'))
 }
 
 // nextTag reads the first entity tag of a list and returns it without quotes, with

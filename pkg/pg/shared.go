@@ -91,7 +91,7 @@ func (s *SharedRows[K, V]) Ask(key K) Asked[K, V] {
 	defer s.shared.mu.Unlock()
 	r := s.waiting
 	if r == nil {
-		r = &sharedRead[K, V]{rows: s, done: make(chan struct{})}
+		r = &sharedRead[K, V]{rows: s, keys: make([]K, 0, sharedEarly), done: make(chan struct{})}
 		s.waiting = r
 		s.shared.waiting = append(s.shared.waiting, r)
 	}
