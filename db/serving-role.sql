@@ -26,7 +26,7 @@ begin
     end loop;
     -- What the service sets for its sessions unless a pooler is in front.
     foreach setting slice 1 in array array[['statement_timeout', '5s'], ['lock_timeout', '2s'], ['idle_in_transaction_session_timeout', '10s'],
-                                           ['jit', 'off'], ['max_parallel_workers_per_gather', '0']] loop
+                                           ['jit', 'off'], ['random_page_cost', '1.1'], ['max_parallel_workers_per_gather', '0']] loop
         execute format('alter role %I in database %I set %s = %L', serving, current_database(), setting[1], setting[2]);
     end loop;
 end $$;

@@ -47,7 +47,7 @@ func newStack(t *testing.T, synchronous bool) *stack {
 	s.mailAddr = s.mail.Addr()
 	for _, name := range []string{"crm", "notification"} {
 		s.exec(t, "postgres", "postgres", "create role "+name+" login", "create database "+name+" owner "+name)
-		for _, limit := range []string{"statement_timeout = '5s'", "lock_timeout = '2s'", "idle_in_transaction_session_timeout = '10s'", "jit = off", "max_parallel_workers_per_gather = 0"} {
+		for _, limit := range []string{"statement_timeout = '5s'", "lock_timeout = '2s'", "idle_in_transaction_session_timeout = '10s'", "jit = off", "random_page_cost = 1.1", "max_parallel_workers_per_gather = 0"} {
 			s.exec(t, "postgres", "postgres", "alter role "+name+" set "+limit)
 		}
 	}

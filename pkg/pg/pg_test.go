@@ -54,9 +54,9 @@ func TestSessionsHaveTimeLimitsAndAName(t *testing.T) {
 	}{
 		"defaults": {url, pg.Config{Application: "crm"}, map[string]string{
 			"application_name": "crm", "statement_timeout": "5s", "lock_timeout": "2s",
-			"idle_in_transaction_session_timeout": "10s", "timezone": "UTC", "jit": "off"}},
+			"idle_in_transaction_session_timeout": "10s", "timezone": "UTC", "jit": "off", "random_page_cost": "1.1"}},
 		"configured":  {url, pg.Config{StatementTimeout: 700 * time.Millisecond}, map[string]string{"statement_timeout": "700ms"}},
-		"the URL's":   {url + "&statement_timeout=9s", pg.Config{StatementTimeout: time.Second}, map[string]string{"statement_timeout": "9s"}},
+		"the URL's":   {url + "&statement_timeout=9s&random_page_cost=4", pg.Config{StatementTimeout: time.Second}, map[string]string{"statement_timeout": "9s", "random_page_cost": "4"}},
 		"pool's size": {url + "&pool_max_conns=3", pg.Config{MaxConns: 7}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

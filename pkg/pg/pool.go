@@ -164,6 +164,10 @@ func (c Config) parameters() map[string]string {
 		"lock_timeout":      milliseconds(c.LockTimeout, 2*time.Second),
 		// Compiling a statement costs more time than it saves in short ones.
 		"jit": "off",
+		// What requests read is mostly in memory or on an SSD. For the default of 4 a table
+		// of some hundred rows, such as sessions, would be read whole for each key
+		// (PostgreSQL, 20.7.2).
+		"random_page_cost": "1.1",
 		// Starting workers takes longer than most statements, and a request gets no
 		// more than one core while others wait.
 		"max_parallel_workers_per_gather":     "0",

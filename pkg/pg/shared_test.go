@@ -141,7 +141,7 @@ func TestSecondRoundBeginsWhenItIsAsLargeAsTheFirst(t *testing.T) {
 				synctest.Wait()
 				return begun
 			}
-			for i, step := range []struct{ calls, rounds int }{{test.first, 1}, {test.second - 1, 1}, {1, 2}, {5 * test.second, 2}} {
+			for i, step := range []struct{ calls, rounds int }{{test.first, 1}, {test.second - 1, 1}, {1, 2}, {2 * test.second, 2}} {
 				if rounds := get(step.calls); rounds != step.rounds {
 					t.Errorf("after step %d of %+v: %d rounds have begun, want %d", i, test, rounds, step.rounds)
 				}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fixdesk/pkg/dev/pgtest"
@@ -59,5 +60,50 @@ func TestSearchOfManyUsersReadsFew(t *testing.T) {
 	}
 	if n, _ := most(UserFilter{Q: "zacharias"}, 10); n < users {
 		t.Errorf("%d rows are read without the index: the test can't fail", n)
+	}
+}
+
+// The control: with PostgreSQL's default for the cost of a page, all sessions are read for
+// each that is asked for.
+func TestSessionAmongAFewHundredIsReadByItsKey(t *testing.T) {
+	env := newTestEnv(t)
+	const sessions = 250
+	for _, sql := range []string{
+		`insert into sessions (id, user_id, created_at, expires_at, used_at)
+			select gen_random_uuid(), u.id, now(), now() + interval '1 day', now() from users u, generate_series(1, 250)`,
+		`vacuum analyze sessions`,
+	} {
+		if _, err := env.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(pool *pgxpool.Pool) (rows int, plan string) {
+		var ids []uuid.UUID
+		if err := pool.QueryRow(t.Context(), "select array_agg(id) from (select id from sessions limit 4) s").Scan(&ids); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pgtest.PlansOf(t, pool, func(pool *pgxpool.Pool) {
+			if found, err := env.service.readPrincipals(t.Context(), pool, ids); err != nil || len(found) != len(ids) {
+				t.Errorf("%d of %d sessions are found: %v", len(found), len(ids), err)
+			}
+		}) {
+			if n := pgtest.MostRead(p); n >= rows {
+				rows, plan = n, strings.Join(p, "\n")
+			}
+		}
+		return rows, plan
+	}
+	if rows, plan := read(env.pool); rows > 10 {
+		t.Errorf("%d rows are read for 4 sessions:\n%s", rows, plan)
+	}
+	config := env.pool.Config()
+	config.ConnConfig.RuntimeParams["random_page_cost"] = "4"
+	byDefault, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer byDefault.Close()
+	if rows, _ := read(byDefault); rows < sessions {
+		t.Errorf("%d rows are read with the default: the test can't fail", rows)
 	}
 }
