@@ -107,7 +107,7 @@ func serveReadFloor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	obs.SaveMemory()
+	obs.SaveMemory(16 << 20)
 	reads := pg.NewShared(pool, time.Now)
 	sessions, tickets := pg.NewSharedRows(reads, existing(readFloorSessions)), pg.NewSharedRows(reads, existing(readFloorTickets))
 	body := []byte(`"` + strings.Repeat("x", readFloorBody-3) + "\"\n")

@@ -92,7 +92,7 @@ func check(errOut io.Writer) error {
 }
 
 func serve(ctx context.Context, errOut io.Writer) error {
-	obs.SaveMemory()
+	obs.SaveMemory(16 << 20)
 	return logged(ctx, errOut, app.LoadConfig, nil, func(a *app.App) error { return a.Run(ctx) })
 }
 

@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	switch name {
 	case "serve":
 		return plain("Runs the service until SIGINT or SIGTERM.", func() error {
-			obs.SaveMemory()
+			obs.SaveMemory(22 << 20)
 			return logged(ctx, errOut, func(a *app.App) error { return a.Run(ctx) })
 		})
 	case "check":
