@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,32 @@ func statusWithHeader(t *testing.T, c *http.Client, url string, size int) int {
 	}
 	_ = res.Body.Close()
 	return res.StatusCode
+}
+
+// net/http adds the length of short answers, this package that of longer ones; the sizes
+// are on both sides of each.
+func TestEveryAnswerHasItsLength(t *testing.T) {
+	t.Parallel()
+	f := newDocumentFixture(t, func(c *httpapi.Config) { c.H2C = true })
+	plain := &http.Transport{DisableCompression: true}
+	t.Cleanup(plain.CloseIdleConnections)
+	for protocol, client := range map[string]*http.Client{"HTTP/1.1": {Transport: plain}, "HTTP/2": newH2CClient(t)} {
+		shortest, longest := int64(1<<20), int64(0)
+		for _, size := range []int{11, 1800, 1900, 1950, 2000, 2030, 2060, 2100, 3900, 4100, 9000} {
+			url := f.URL + "/v1/document?size=" + strconv.Itoa(size)
+			res, body := ask(t, client, "GET", url, "")
+			shortest, longest = min(shortest, res.ContentLength), max(longest, res.ContentLength)
+			if res.StatusCode != http.StatusOK || res.ContentLength != int64(len(body)) {
+				t.Errorf("%s: %d, length %d of %d bytes", protocol, res.StatusCode, res.ContentLength, len(body))
+			}
+			if head, _ := ask(t, client, "HEAD", url, ""); head.ContentLength != int64(len(body)) {
+				t.Errorf("%s: HEAD has the length %d of %d bytes", protocol, head.ContentLength, len(body))
+			}
+		}
+		if shortest > 2000 || longest < 4100 {
+			t.Errorf("%s: lengths from %d to %d", protocol, shortest, longest)
+		}
+	}
 }
 
 func TestHTTP2WithoutTLSIsOffByDefault(t *testing.T) {
